@@ -1,0 +1,125 @@
+//! One shape for every message that tells somebody what went wrong.
+//!
+//! A diagnostic names the culprit first, then the place, then the evidence, then at most one thing to do. It is data
+//! until [`Diagnostic::render`] turns it into text; printing is the business of [`crate::cli`].
+
+use std::ops::Range;
+use std::sync::Arc;
+
+/// How grave a diagnostic is; its word opens the rendered message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Something worth knowing that changes no verdict.
+    Note,
+    /// Something suspicious that changes no verdict.
+    Warning,
+    /// The module was never judged.
+    Inconclusive,
+    /// The module under test did wrong.
+    Fail,
+    /// The scenario, the command line or the harness is at fault.
+    Error,
+}
+
+impl Severity {
+    /// The word that opens a rendered message.
+    pub fn word(self) -> &'static str {
+        match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Inconclusive => "inconclusive",
+            Severity::Fail => "fail",
+            Severity::Error => "error",
+        }
+    }
+}
+
+/// A file that diagnostics point into.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The path as the user wrote it.
+    pub path: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// A byte range in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub source: Arc<Source>,
+    /// Bytes of `source.text`; never outside it, always on character boundaries.
+    pub range: Range<usize>,
+    /// What stands beside the caret; may be empty.
+    pub label: String,
+}
+
+impl Place {
+    /// The line of the first byte, counted from 1.
+    pub fn line(&self) -> usize {
+        let start = self.range.start.min(self.source.text.len());
+        self.source.text.as_bytes()[..start].iter().filter(|b| **b == b'\n').count() + 1
+    }
+}
+
+/// One message: what is wrong, where, by what evidence, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How grave it is.
+    pub severity: Severity,
+    /// Stable kebab-case id `area/id`, also the type in JUnit and the anchor in the documentation.
+    pub id: &'static str,
+    /// One line, lowercase, no full stop, real values in backticks.
+    pub headline: String,
+    /// Where; scenario lines are preferred over anything else.
+    pub place: Option<Place>,
+    /// `= …` lines, each a fact that was observed.
+    pub evidence: Vec<String>,
+    /// One thing that can be done or pasted.
+    pub help: Option<String>,
+    /// The requirement that was broken, for example `RR-1`.
+    pub requirement: Option<&'static str>,
+}
+
+impl Diagnostic {
+    /// A diagnostic with nothing but its headline.
+    pub fn new(severity: Severity, id: &'static str, headline: impl Into<String>) -> Self {
+        Self {
+            severity,
+            id,
+            headline: headline.into(),
+            place: None,
+            evidence: Vec::new(),
+            help: None,
+            requirement: None,
+        }
+    }
+
+    /// Points at a place.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    /// Adds one line of evidence.
+    #[must_use]
+    pub fn with_evidence(mut self, line: impl Into<String>) -> Self {
+        self.evidence.push(line.into());
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Names the requirement that was broken.
+    #[must_use]
+    pub fn breaking(mut self, requirement: &'static str) -> Self {
+        self.requirement = Some(requirement);
+        self
+    }
+}

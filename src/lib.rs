@@ -1,0 +1,30 @@
+//! Khumbu: protocol simulator and conformance test harness for the auth part of the EVerest API.
+//!
+//! The modules stand in ranks; a module imports lower ranks only. `ARCHITECTURE.md` has the map, and
+//! `tests/suite/layering.rs` holds it. Ranks 0 to 3 and [`report`] are pure: no clock, no I/O, no
+//! randomness, ordered maps; time is an argument.
+//!
+//! | rank | modules |
+//! | --- | --- |
+//! | 0 | [`diagnostic`], [`protocol`], [`timespan`] |
+//! | 1 | [`auth`], [`transcript`] |
+//! | 2 | [`station`], [`verdict`] |
+//! | 3 | [`scenario`], [`conformance`], [`broker`] |
+//! | 4 | [`report`], [`sim`] |
+//! | 5 | [`runner`] |
+//! | 6 | [`cli`] |
+
+pub mod auth;
+pub mod broker;
+pub mod cli;
+pub mod conformance;
+pub mod diagnostic;
+pub mod protocol;
+pub mod report;
+pub mod runner;
+pub mod scenario;
+pub mod sim;
+pub mod station;
+pub mod timespan;
+pub mod transcript;
+pub mod verdict;

@@ -1,0 +1,93 @@
+//! How a module under test is told what to do: one JSON object with one key, published on `khumbu/<module_id>/do`.
+//!
+//! The topic is not part of EVerest's API. A module that wants to be driven subscribes to it; the built-in modules and
+//! those under `fixtures/modules/` do. Others are driven by bindings of the configuration, or act on their own.
+
+use serde::{Deserialize, Serialize};
+
+use super::types::{AuthorizationStatus, IdToken, MessageContent, ProvidedIdToken, WithdrawAuthorizationRequest};
+
+/// What a validator answers, and after how long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Validation {
+    /// Milliseconds between the question and the answer.
+    #[serde(default)]
+    pub after_ms: u64,
+    /// The result.
+    pub authorization_status: AuthorizationStatus,
+    /// The EVSEs the token may be used at; absent means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evse_ids: Option<Vec<i32>>,
+    /// The group the validator knows the token to belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_id_token: Option<IdToken>,
+    /// What a display should show with `Accepted`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tariff_messages: Vec<MessageContent>,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// EVerest's side: an EV is plugged in.
+    PlugIn {
+        /// The EVSE, from 1.
+        evse: i32,
+    },
+    /// EVerest's side: the EV is unplugged.
+    Unplug {
+        /// The EVSE, from 1.
+        evse: i32,
+    },
+    /// EVerest's side: a token is presented, and this is what validators will say of it.
+    PresentToken {
+        /// The token as a provider hands it in.
+        token: ProvidedIdToken,
+        /// What validators answer.
+        validation: Validation,
+    },
+    /// EVerest's side: energy flows.
+    StartTransaction {
+        /// The EVSE, from 1.
+        evse: i32,
+    },
+    /// EVerest's side: the EV or the station ends the transaction.
+    StopTransaction {
+        /// The EVSE, from 1.
+        evse: i32,
+    },
+    /// EVerest's side: the EVSE reports a fault that makes it unusable.
+    InjectFault {
+        /// The EVSE, from 1.
+        evse: i32,
+    },
+    /// EVerest's side: the fault is gone.
+    ClearFault {
+        /// The EVSE, from 1.
+        evse: i32,
+    },
+    /// EVerest's side: change how heartbeats are sent.
+    Heartbeats(HeartbeatControl),
+    /// Client: make a withdraw request.
+    Withdraw(WithdrawAuthorizationRequest),
+    /// Client: ask for the latched status.
+    GetStatus {},
+    /// Client: `true` sends communication checks from now on, `false` sends one `false` and no more.
+    CommunicationCheck(bool),
+}
+
+/// A change of the heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeartbeatControl {
+    /// No more heartbeats until `resume`.
+    Pause,
+    /// Heartbeats again, the first at once.
+    Resume,
+    /// A new interval in milliseconds, at least 1.
+    Every(u64),
+    /// The number of the next heartbeat.
+    Next(u64),
+}

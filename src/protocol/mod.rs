@@ -1,0 +1,12 @@
+//! The EVerest API on the wire: topics, channels, types, envelope, message schemas.
+//!
+//! Pure. Wire input is decoded as leniently as EVerest decodes it; what the specification allows is a separate
+//! question, answered by [`schema`].
+
+pub mod channel;
+pub mod codec;
+pub mod control;
+pub mod release;
+pub mod schema;
+pub mod topic;
+pub mod types;

@@ -1,0 +1,174 @@
+//! The types of the API with EVerest's spelling.
+//!
+//! Source: AsyncAPI `auth_consumer_API.yaml`, `auth_token_validator_API.yaml`, `display_message_API.yaml`. Field order
+//! is alphabetical, as EVerest writes objects; absent optional fields are left out, never `null`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The kind of an id token; compared case-sensitively.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum IdTokenType {
+    Central,
+    #[serde(rename = "eMAID")]
+    EMaid,
+    MacAddress,
+    ISO14443,
+    ISO15693,
+    KeyCode,
+    Local,
+    NoAuthorization,
+}
+
+/// How a token came to the station.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum AuthorizationType {
+    OCPP,
+    RFID,
+    Autocharge,
+    PlugAndCharge,
+    BankCard,
+}
+
+/// What a validator says of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum AuthorizationStatus {
+    Accepted,
+    Blocked,
+    ConcurrentTx,
+    Expired,
+    Invalid,
+    NoCredit,
+    NotAllowedTypeEVSE,
+    NotAtThisLocation,
+    NotAtThisTime,
+    Unknown,
+    PinRequired,
+    Timeout,
+}
+
+/// Where a token stands between presentation and use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum TokenValidationStatus {
+    Processing,
+    Accepted,
+    Rejected,
+    TimedOut,
+    UsedToStart,
+    UsedToStop,
+    Withdrawn,
+    UsedToReauthorize,
+}
+
+/// The answer to a withdraw request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum WithdrawAuthorizationResult {
+    Accepted,
+    AuthorizationNotFound,
+    EvseNotFound,
+    Rejected,
+}
+
+/// A free-form companion of an id token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CustomIdToken {
+    /// 0 to 50 characters.
+    pub r#type: String,
+    /// 0 to 36 characters.
+    pub value: String,
+}
+
+/// An id token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IdToken {
+    /// More tokens for validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub additional_info: Option<Vec<CustomIdToken>>,
+    /// The kind.
+    pub r#type: IdTokenType,
+    /// Printable ASCII, 0 to 36 characters, compared ignoring case.
+    pub value: String,
+}
+
+impl IdToken {
+    /// EVerest's match: values equal ignoring ASCII case, and types equal (AuthHandler.cpp, withdraw).
+    pub fn matches(&self, other: &IdToken) -> bool {
+        self.r#type == other.r#type && self.value.eq_ignore_ascii_case(&other.value)
+    }
+}
+
+/// A token as a provider hands it in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProvidedIdToken {
+    /// How it came.
+    pub authorization_type: AuthorizationType,
+    /// PEM, up to 5500 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// EVSE ids (the name is EVerest's), each at least 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connectors: Option<Vec<i32>>,
+    /// The token.
+    pub id_token: IdToken,
+    /// The group the token belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_id_token: Option<IdToken>,
+    /// Whether validators need not be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prevalidated: Option<bool>,
+    /// Id of the request that brought the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<i32>,
+}
+
+/// A text for a display.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MessageContent {
+    /// The text.
+    pub content: String,
+    /// How to read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<MessageFormat>,
+    /// Free text, usually an RFC 5646 tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+}
+
+/// How the text of a message is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs, clippy::upper_case_acronyms)]
+pub enum MessageFormat {
+    ASCII,
+    HTML,
+    URI,
+    UTF8,
+    QRCODE,
+}
+
+/// A change of a token's status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenValidationStatusMessage {
+    /// Tariff messages; always present since 2026.02, empty unless the status is `Accepted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<Vec<MessageContent>>,
+    /// The status.
+    pub status: TokenValidationStatus,
+    /// The token.
+    pub token: ProvidedIdToken,
+}
+
+/// What a withdraw request names; nothing named means everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WithdrawAuthorizationRequest {
+    /// The EVSE; EVerest casts any number to 32 bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evse_id: Option<i32>,
+    /// The token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_token: Option<IdToken>,
+}

@@ -1,0 +1,336 @@
+//! The scenario language as data. What a user may write is exactly what these structs take; `khumbu schema` prints
+//! their JSON Schema.
+//!
+//! Strict: unknown keys are errors. No `untagged` and no `flatten`, which would cost the place of an error.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::protocol::types::{AuthorizationStatus, IdToken, TokenValidationStatus};
+use crate::station::config::StationConfig;
+use crate::timespan::Timespan;
+
+/// One scenario: one file.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Khumbu scenario")]
+pub struct Model {
+    /// What the scenario shows, in one sentence.
+    pub description: String,
+    /// The requirements it covers, for example `WD-2`.
+    #[serde(default)]
+    pub requirements: Vec<String>,
+    /// The side on which the module under test stands.
+    pub under_test: Side,
+    /// The simulated station, or the one that the module under test is asked to be.
+    #[serde(default)]
+    pub station: StationConfig,
+    /// When the module under test counts as ready.
+    #[serde(default)]
+    pub ready: Option<Ready>,
+    /// The time limit of the whole scenario, 60 s if absent.
+    #[serde(default)]
+    pub timeout: Option<Timespan>,
+    /// The default time limit of each expectation, 2 s if absent.
+    #[serde(default)]
+    pub within: Option<Timespan>,
+    /// Whether the transcript is compared with a snapshot beside the file.
+    #[serde(default)]
+    pub golden: bool,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+}
+
+/// The side of the API on which a program stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// An API client: a display, a reader, a backend link.
+    Client,
+    /// EVerest, or a program that takes its place.
+    Everest,
+}
+
+/// What the wire must show before the first step.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ready {
+    /// An accepted CONNECT.
+    Connected,
+    /// A subscription to a topic of the API (default).
+    Subscribed,
+    /// A first communication check.
+    CommunicationCheck,
+    /// Any message whose topic matches this filter.
+    Topic(String),
+}
+
+/// One step.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// An EV is plugged in.
+    PlugIn(Evse),
+    /// The EV is unplugged.
+    Unplug(Evse),
+    /// A token of the station, by name, is presented.
+    PresentToken(String),
+    /// The transaction begins.
+    StartTransaction(Evse),
+    /// The EV or the station ends the transaction.
+    StopTransaction(Evse),
+    /// Changes what validators will say of a token.
+    SetVerdict(SetVerdict),
+    /// Makes an EVSE unusable.
+    InjectFault(Evse),
+    /// Makes it usable again.
+    ClearFault(Evse),
+    /// Changes how heartbeats are sent.
+    Heartbeats(Heartbeats),
+    /// EVerest ends and starts again; counters, latch and authorizations are lost.
+    RestartEverest,
+    /// Cuts the module under test off the broker; it may connect again.
+    Disconnect,
+
+    /// The client withdraws an authorization: played by khumbu, or demanded of the module under test.
+    Withdraw(Withdraw),
+    /// The client asks for the latched status.
+    GetStatus(Request),
+    /// The client says that communication is good (`true`), or ends the checking (`false`).
+    CommunicationCheck(bool),
+    /// Publishes exactly this, as the side that khumbu plays.
+    Publish(Publish),
+
+    /// Waits for a message.
+    Expect(Expect),
+    /// Waits for the next status of a token, or for its next statuses.
+    ExpectStatus(ExpectStatus),
+    /// Waits for the reply to a request.
+    ExpectReply(ExpectReply),
+    /// Demands that no such message comes.
+    ExpectNone(ExpectNone),
+    /// Several expectations that may be met in any order.
+    AnyOrder(Vec<Step>),
+
+    /// Runs a command of the user and waits for its end.
+    Run(Run),
+    /// Plays steps several times.
+    Repeat(Repeat),
+    /// A remark for the reports.
+    Note(String),
+}
+
+/// An EVSE by its id.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Evse {
+    /// From 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub evse: i32,
+}
+
+/// What validators will say from now on.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetVerdict {
+    /// Name of a token of the station.
+    pub token: String,
+    /// The result.
+    pub verdict: AuthorizationStatus,
+    /// How long the answer takes.
+    #[serde(default)]
+    pub after: Option<Timespan>,
+}
+
+/// A change of the heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Heartbeats {
+    /// None until `resume`.
+    Pause,
+    /// Again, the first at once.
+    Resume,
+    /// A new interval.
+    Every(Timespan),
+    /// The number of the next one.
+    Next(u64),
+}
+
+/// A withdraw request; nothing named means everything.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Withdraw {
+    /// The EVSE; any number may be tried.
+    pub evse_id: Option<i32>,
+    /// A token of the station, by name.
+    pub token: Option<String>,
+    /// A token, spelt out.
+    pub id_token: Option<IdToken>,
+    /// A name for `expect_reply`.
+    pub r#as: Option<String>,
+    /// How long the module under test may take to make the request.
+    pub within: Option<Timespan>,
+}
+
+/// A request without parameters.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Request {
+    /// A name for `expect_reply`.
+    pub r#as: Option<String>,
+    /// How long the module under test may take to make the request.
+    pub within: Option<Timespan>,
+}
+
+/// A message exactly as written.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Publish {
+    /// The topic; `{e2m}`, `{m2e}`, `{module_id}` and `{reply}` are filled in.
+    pub topic: String,
+    /// A JSON payload; `{reply}` is filled in within strings.
+    #[serde(default)]
+    pub payload: Option<Value>,
+    /// The payload as text, sent as it is after filling in.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// The payload as hexadecimal bytes.
+    #[serde(default)]
+    pub hex: Option<String>,
+    /// 0, 1 or 2; default 0.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 2))]
+    pub qos: u8,
+    /// Whether the broker keeps it.
+    #[serde(default)]
+    pub retain: bool,
+    /// A name for `expect_reply`.
+    #[serde(default)]
+    pub r#as: Option<String>,
+}
+
+/// Kinds of messages by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageKind {
+    /// `e2m/token_validation_status`.
+    TokenValidationStatus,
+    /// `e2m/heartbeat`.
+    Heartbeat,
+    /// `m2e/withdraw_authorization`.
+    WithdrawAuthorization,
+    /// `m2e/token_validation_status/get`.
+    GetTokenValidationStatus,
+    /// `m2e/communication_check`.
+    CommunicationCheck,
+    /// A reply on the topic of any request of this scenario.
+    Reply,
+}
+
+/// Any message, by kind or topic, and payload.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// The kind; or give `topic`.
+    #[serde(default)]
+    pub message: Option<MessageKind>,
+    /// A topic filter, `+` and `#` allowed; `{e2m}`, `{m2e}`, `{module_id}` are filled in.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// A pattern: a subset of an object, and markers such as `$any`.
+    #[serde(default)]
+    pub payload: Option<Value>,
+    /// The QoS as published.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 2))]
+    pub qos: Option<u8>,
+    /// The retain flag as published.
+    #[serde(default)]
+    pub retain: Option<bool>,
+    /// The time limit.
+    #[serde(default)]
+    pub within: Option<Timespan>,
+}
+
+/// The next status, or the next statuses, of one token.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectStatus {
+    /// A token of the station, by name.
+    pub token: String,
+    /// The next status; or give `sequence`.
+    #[serde(default)]
+    pub status: Option<TokenValidationStatus>,
+    /// The next statuses, with no other between them.
+    #[serde(default)]
+    pub sequence: Option<Vec<TokenValidationStatus>>,
+    /// A pattern for `token.connectors` of the (last) status.
+    #[serde(default)]
+    pub connectors: Option<Value>,
+    /// A pattern for the whole payload of the (last) status.
+    #[serde(default)]
+    pub payload: Option<Value>,
+    /// The time limit, of each status.
+    #[serde(default)]
+    pub within: Option<Timespan>,
+}
+
+/// The reply to a request: a bare pattern, or a mapping with these keys.
+#[derive(Debug, Clone)]
+pub struct ExpectReply {
+    /// A pattern.
+    pub payload: Value,
+    /// The name that the request was given; the last request if absent.
+    pub to: Option<String>,
+    /// The time limit.
+    pub within: Option<Timespan>,
+}
+
+/// A message that must not come.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectNone {
+    /// The kind; or give `topic`.
+    #[serde(default)]
+    pub message: Option<MessageKind>,
+    /// A topic filter.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// A pattern; only messages that match are forbidden.
+    #[serde(default)]
+    pub payload: Option<Value>,
+    /// How long; counted from the beginning of this step, and everything since the last stimulus counts too.
+    pub r#for: Timespan,
+}
+
+/// A command of the user.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// A command line, split as a shell splits words; no shell runs it. Placeholders as in module commands.
+    pub command: String,
+    /// What it gets on standard input.
+    #[serde(default)]
+    pub stdin: Option<String>,
+    /// The exit code it must have, 0 if absent.
+    #[serde(default)]
+    pub exit: i32,
+    /// A pattern for its standard output, trimmed: a text or `$/regex/`.
+    #[serde(default)]
+    pub stdout: Option<String>,
+    /// The time limit, 10 s if absent.
+    #[serde(default)]
+    pub within: Option<Timespan>,
+}
+
+/// Steps played several times.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Repeat {
+    /// How often, 1 to 10,000.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub times: u32,
+    /// What.
+    pub steps: Vec<Step>,
+}

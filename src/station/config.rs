@@ -1,0 +1,140 @@
+//! The station as a file describes it, in EVerest's own key names, so that a fragment of an EVerest configuration can
+//! be pasted.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::protocol::types::{AuthorizationStatus, AuthorizationType, IdToken, IdTokenType, MessageContent};
+use crate::timespan::{Seconds, Timespan};
+
+/// A charging station around the auth manager.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StationConfig {
+    /// How many EVSEs there are, with ids from 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub evses: u8,
+    /// Configuration of EVerest's Auth module.
+    pub auth: AuthConfig,
+    /// Configuration of EVerest's auth_consumer_API module.
+    pub auth_consumer: ApiConfig,
+    /// Tokens by name; the names are for steps and messages.
+    pub tokens: BTreeMap<String, TokenConfig>,
+}
+
+/// Configuration of EVerest's Auth module (`modules/EVSE/Auth/manifest.yaml`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// How an EVSE is found for an accepted token.
+    pub selection_algorithm: SelectionAlgorithm,
+    /// How long an authorization waits for a plug-in or a transaction.
+    pub connection_timeout: Seconds,
+    /// Present in EVerest's manifest and without effect there: Auth does not read it.
+    pub master_pass_group_id: String,
+    /// Whether a token is authorized at a free EVSE before it may stop a transaction by its parent.
+    pub prioritize_authorization_over_stopping_transaction: bool,
+    /// Whether faulted EVSEs count as usable.
+    pub ignore_connector_faults: bool,
+    /// Whether a plug-in without authorization times out.
+    pub plug_in_timeout_enabled: bool,
+    /// Whether a token presented again stops its transaction.
+    pub stop_transaction_on_reswipe: bool,
+}
+
+/// How an EVSE is found for an accepted token (EVerest Auth documentation).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum SelectionAlgorithm {
+    /// The EVSE with the earliest pending plug-in, else the first free one; never waits.
+    FindFirst,
+    /// The EVSE with the earliest pending plug-in; waits for one.
+    PlugEvents,
+    /// The EVSE with the latest pending plug-in; waits for one.
+    PlugEventsLIFO,
+}
+
+/// Configuration of an API module (`modules/API/EVerestAPI/auth_consumer_API/manifest.yaml`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiConfig {
+    /// Seconds without a communication check until a fault is raised; 0 or less switches the check off.
+    pub cfg_communication_check_to_s: i32,
+    /// Milliseconds between heartbeats; 0 or less switches them off.
+    pub cfg_heartbeat_interval_ms: i32,
+    /// Whether the last status can be asked for.
+    pub latch_variable_values: bool,
+}
+
+/// A token and what validators say of it.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenConfig {
+    /// Printable ASCII, 0 to 36 characters, compared ignoring case.
+    #[schemars(length(max = 36))]
+    pub value: String,
+    /// The kind.
+    pub r#type: IdTokenType,
+    /// How it comes to the station.
+    #[serde(default = "rfid")]
+    pub authorization_type: AuthorizationType,
+    /// What validators say.
+    #[serde(default = "accepted")]
+    pub verdict: AuthorizationStatus,
+    /// How long validators take.
+    #[serde(default)]
+    pub verdict_after: Option<Timespan>,
+    /// The EVSEs that the validator allows; absent means all.
+    #[serde(default)]
+    pub evse_ids: Option<Vec<i32>>,
+    /// The group that the validator reports.
+    #[serde(default)]
+    pub parent_id_token: Option<IdToken>,
+    /// The tariff messages that the validator reports.
+    #[serde(default)]
+    pub tariff_messages: Vec<MessageContent>,
+    /// The EVSEs it is presented for; absent means any.
+    #[serde(default)]
+    pub connectors: Option<Vec<i32>>,
+    /// Whether it comes with the provider's own validation.
+    #[serde(default)]
+    pub prevalidated: Option<bool>,
+    /// Id of the request that brought it.
+    #[serde(default)]
+    pub request_id: Option<i32>,
+}
+
+fn rfid() -> AuthorizationType {
+    AuthorizationType::RFID
+}
+
+fn accepted() -> AuthorizationStatus {
+    AuthorizationStatus::Accepted
+}
+
+impl Default for StationConfig {
+    fn default() -> Self {
+        Self { evses: 1, auth: AuthConfig::default(), auth_consumer: ApiConfig::default(), tokens: BTreeMap::new() }
+    }
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            selection_algorithm: SelectionAlgorithm::FindFirst,
+            connection_timeout: Seconds(std::time::Duration::from_secs(30)),
+            master_pass_group_id: String::new(),
+            prioritize_authorization_over_stopping_transaction: true,
+            ignore_connector_faults: false,
+            plug_in_timeout_enabled: false,
+            stop_transaction_on_reswipe: true,
+        }
+    }
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self { cfg_communication_check_to_s: 5, cfg_heartbeat_interval_ms: 1000, latch_variable_values: true }
+    }
+}

@@ -1,0 +1,109 @@
+//! One thing that the front door of the broker saw.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// An entry of the record. Entries are numbered in the order in which the broker handled them; that order, not the
+/// time, is the truth about before and after.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Position, from 0, without gaps.
+    pub seq: u64,
+    /// Since the start of the broker.
+    pub at: Duration,
+    /// The client id; assigned by the broker where the client sent none.
+    pub client: Arc<str>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened to a client's connection.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A TCP connection was accepted; nothing is known of it yet, `client` is the peer's address.
+    Accepted,
+    /// A CONNECT was answered with success.
+    Connected {
+        /// 4 for MQTT 3.1.1, 5 for MQTT 5.
+        protocol: u8,
+        /// Clean session, or clean start.
+        clean: bool,
+        /// Seconds.
+        keep_alive: u16,
+        /// The topic of the will.
+        will: Option<String>,
+    },
+    /// A connection ended before it was accepted: no CONNECT, garbage, or refused.
+    Refused {
+        /// Why, in words.
+        why: String,
+    },
+    /// A PUBLISH passed. From the client: as it sent it. To the client: when it was handed to the socket.
+    Publish {
+        /// Who sent it.
+        direction: Direction,
+        /// The packet.
+        publish: Publish,
+    },
+    /// A SUBSCRIBE was granted; one entry a filter, written when the SUBACK was handed to the socket.
+    Subscribed {
+        /// The filter.
+        filter: String,
+        /// The QoS granted.
+        qos: u8,
+    },
+    /// An UNSUBSCRIBE was answered; one entry a filter.
+    Unsubscribed {
+        /// The filter.
+        filter: String,
+    },
+    /// Any other packet: acknowledgements and pings.
+    Packet {
+        /// Who sent it.
+        direction: Direction,
+        /// The name in the standard, for example `PUBACK`.
+        kind: &'static str,
+        /// The packet identifier; 0 for packets without one.
+        pkid: u16,
+    },
+    /// A message could not be delivered because the client's queue was full.
+    Overflow {
+        /// The topic of the lost message.
+        topic: String,
+    },
+    /// The connection ended.
+    Disconnected {
+        /// Why, in words, for example `DISCONNECT`, `closed by peer`, `taken over`, `cut off`.
+        cause: String,
+        /// Whether the client said goodbye.
+        clean: bool,
+    },
+}
+
+/// Who sent a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// From the client to the broker.
+    FromClient,
+    /// From the broker to the client.
+    ToClient,
+}
+
+/// A PUBLISH packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// The topic, resolved where MQTT 5 used an alias.
+    pub topic: Arc<str>,
+    /// The payload exactly as sent.
+    pub payload: Bytes,
+    /// 0, 1 or 2.
+    pub qos: u8,
+    /// The retain flag as it stood in the packet.
+    pub retain: bool,
+    /// The dup flag.
+    pub dup: bool,
+    /// The packet identifier; 0 for QoS 0.
+    pub pkid: u16,
+}

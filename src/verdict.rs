@@ -1,0 +1,94 @@
+//! Verdicts and the stream of events from a run to its reports.
+//!
+//! Verdicts only ever get worse within a scenario: pass < inconclusive < fail < error.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::diagnostic::{Diagnostic, Severity};
+
+/// What became of a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Verdict {
+    /// The chosen release has no such feature, or the module was declared not to have it.
+    NotApplicable,
+    /// Everything was as it should be.
+    #[default]
+    Pass,
+    /// The module was never judged.
+    Inconclusive,
+    /// The module did wrong.
+    Fail,
+    /// The scenario or the harness is at fault.
+    Error,
+}
+
+impl Verdict {
+    /// The word in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::NotApplicable => "not_applicable",
+            Verdict::Pass => "pass",
+            Verdict::Inconclusive => "inconclusive",
+            Verdict::Fail => "fail",
+            Verdict::Error => "error",
+        }
+    }
+
+    /// The verdict that a diagnostic leads to.
+    pub fn of(diagnostic: &Diagnostic) -> Self {
+        match diagnostic.severity {
+            Severity::Note | Severity::Warning => Verdict::Pass,
+            Severity::Inconclusive => Verdict::Inconclusive,
+            Severity::Fail => Verdict::Fail,
+            Severity::Error => Verdict::Error,
+        }
+    }
+}
+
+/// The result of one scenario.
+#[derive(Debug, Clone, Default)]
+pub struct ScenarioResult {
+    /// The path as given.
+    pub path: String,
+    /// The description.
+    pub description: String,
+    /// The worst of all findings.
+    pub verdict: Verdict,
+    /// From the start of the broker to the end of the module.
+    pub duration: Duration,
+    /// The requirements that the scenario names.
+    pub requirements: Vec<String>,
+    /// Failures first to last, then notes and warnings.
+    pub findings: Vec<Diagnostic>,
+    /// What the module wrote, its last lines, standard output and standard error in order of arrival.
+    pub output: Vec<String>,
+    /// The text of the pending golden, where the transcript differs from the accepted one.
+    pub pending_golden: Option<String>,
+}
+
+/// What a run tells while it runs.
+#[derive(Debug, Clone)]
+pub enum RunEvent {
+    /// The run begins.
+    Started {
+        /// How many scenarios will be played.
+        scenarios: usize,
+        /// How many at once.
+        jobs: usize,
+    },
+    /// A scenario begins.
+    ScenarioStarted {
+        /// Its path.
+        path: String,
+    },
+    /// A scenario ended.
+    ScenarioFinished(Arc<ScenarioResult>),
+    /// The run was interrupted by the user; scenarios that had not begun are not in the results.
+    Interrupted,
+    /// The run ended.
+    Finished {
+        /// Wall time.
+        duration: Duration,
+    },
+}
