@@ -9,9 +9,12 @@ use serde::de;
 use super::suggest::suggestion;
 use crate::diagnostic::{Diagnostic, Place, Severity, Source};
 
-/// Something wrong in a file.
+/// Something wrong in a file; boxed, because it travels in many a `Result`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct Fault(Box<Body>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Body {
     id: &'static str,
     headline: String,
     /// Absent while a deserializer has not yet said where it stands.
@@ -27,11 +30,11 @@ pub(super) struct Fault {
 impl Fault {
     /// Something wrong at a place.
     pub fn new(id: &'static str, headline: impl Into<String>, range: Range<usize>) -> Self {
-        Self { range: Some(range), ..Self::nowhere(id, headline) }
+        Self::nowhere(id, headline).at(&range)
     }
 
     fn nowhere(id: &'static str, headline: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Body {
             id,
             headline: headline.into(),
             range: None,
@@ -40,54 +43,54 @@ impl Fault {
             help: None,
             also: None,
             unknown: None,
-        }
+        }))
     }
 
     /// Words beside the caret.
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.0.label = label.into();
         self
     }
 
     /// A line of evidence.
     pub fn evidence(mut self, line: impl Into<String>) -> Self {
-        self.evidence.push(line.into());
+        self.0.evidence.push(line.into());
         self
     }
 
     /// What to do.
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
     /// Another line of the file that has to do with it.
     pub fn also_at(mut self, byte: usize, what: &'static str) -> Self {
-        self.also = Some((byte, what));
+        self.0.also = Some((byte, what));
         self
     }
 
     /// Whether a key is at fault that need not be there.
     pub fn is_about_key(&self) -> bool {
-        self.id == "scenario/unknown-field"
+        self.0.id == "scenario/unknown-field"
     }
 
     /// Where it is.
     pub fn range(&self) -> Option<&Range<usize>> {
-        self.range.as_ref()
+        self.0.range.as_ref()
     }
 
     /// Says where, unless that is known already: the innermost place counts.
     pub fn at(mut self, range: &Range<usize>) -> Self {
-        if self.range.is_none() {
-            self.range = Some(range.clone());
+        if self.0.range.is_none() {
+            self.0.range = Some(range.clone());
         }
         self
     }
 
     /// Whether this is about an unknown variant whose kind of thing has no name yet.
     pub fn named(mut self, enumeration: &str) -> Self {
-        if let Some((word, known)) = self.unknown.take() {
+        if let Some((word, known)) = self.0.unknown.take() {
             let (id, one, several) = match enumeration {
                 "Step" => ("scenario/unknown-step", "step", "steps"),
                 "Side" => ("scenario/unknown-value", "side", "sides"),
@@ -99,24 +102,24 @@ impl Fault {
                 "SelectionAlgorithm" => ("scenario/unknown-value", "selection algorithm", "selection algorithms"),
                 _ => ("scenario/unknown-value", "value", "values"),
             };
-            self.id = id;
-            self.headline = format!("unknown {one} `{word}`");
-            self.evidence.push(format!("{several}: {}", known.join(", ")));
+            self.0.id = id;
+            self.0.headline = format!("unknown {one} `{word}`");
+            self.0.evidence.push(format!("{several}: {}", known.join(", ")));
         }
         self
     }
 
     /// The diagnostic, in a file.
     pub fn into_diagnostic(self, source: &Arc<Source>) -> Diagnostic {
-        let range = self.range.unwrap_or(0..0);
-        let place = Place { source: Arc::clone(source), range, label: self.label };
-        let mut diagnostic = Diagnostic::new(Severity::Error, self.id, self.headline).at(place);
-        if let Some((byte, what)) = self.also {
+        let range = self.0.range.unwrap_or(0..0);
+        let place = Place { source: Arc::clone(source), range, label: self.0.label };
+        let mut diagnostic = Diagnostic::new(Severity::Error, self.0.id, self.0.headline).at(place);
+        if let Some((byte, what)) = self.0.also {
             let line = Place { source: Arc::clone(source), range: byte..byte, label: String::new() }.line();
             diagnostic = diagnostic.with_evidence(format!("{what} in line {line}"));
         }
-        diagnostic.evidence.extend(self.evidence);
-        diagnostic.help = self.help;
+        diagnostic.evidence.extend(self.0.evidence);
+        diagnostic.help = self.0.help;
         diagnostic
     }
 }
@@ -128,7 +131,7 @@ fn did_you_mean(word: &str, known: &[&str]) -> String {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.headline)
+        f.write_str(&self.0.headline)
     }
 }
 
@@ -151,11 +154,10 @@ impl de::Error for Fault {
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self {
-            unknown: Some((variant.to_owned(), expected)),
-            label: did_you_mean(variant, expected),
-            ..Self::nowhere("scenario/unknown-value", format!("unknown value `{variant}`"))
-        }
+        let mut fault = Self::nowhere("scenario/unknown-value", format!("unknown value `{variant}`"))
+            .label(did_you_mean(variant, expected));
+        fault.0.unknown = Some((variant.to_owned(), expected));
+        fault
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
