@@ -11,8 +11,12 @@ mod fault;
 pub mod model;
 mod parse;
 pub mod pattern;
+pub mod placeholder;
 mod scalar;
+mod schema;
 mod suggest;
 
+pub use check::from_hex;
 pub use parse::{LARGEST, Scenario, parse, parse_as};
+pub use schema::{schema, step_names};
 pub use suggest::suggestion;

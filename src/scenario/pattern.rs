@@ -127,7 +127,19 @@ impl Pattern {
     /// The first difference, in the order of the pattern.
     pub fn matches(&self, value: &Value, captures: &mut Captures) -> Result<(), Mismatch> {
         let mut new = Captures::new();
-        self.root.matches(Some(value), &mut String::new(), captures, &mut new)?;
+        let mut later = Vec::new();
+        self.root.matches(Some(value), &mut String::new(), &mut new, &mut later)?;
+        // Only now is everything captured that this very pattern captures.
+        for Later { pointer, name, value } in later {
+            let captured = new.get(name).or_else(|| captures.get(name));
+            if !captured.is_some_and(|captured| is_equal(captured, value)) {
+                let expected = match captured {
+                    Some(captured) => format!("`{captured}` (captured as `{name}`)"),
+                    None => format!("what was captured as `{name}` (nothing was)"),
+                };
+                return Err(Mismatch { pointer, expected, actual: Some(value.clone()) });
+            }
+        }
         captures.append(&mut new);
         Ok(())
     }
@@ -214,10 +226,15 @@ fn compile(value: &Value, pointer: &mut String, is_member: bool) -> Result<Shape
 fn under<T>(pointer: &mut String, token: &str, f: impl FnOnce(&mut String) -> T) -> T {
     let length = pointer.len();
     pointer.push('/');
-    pointer.push_str(&token.replace('~', "~0").replace('/', "~1"));
+    pointer.push_str(&escaped(token));
     let result = f(pointer);
     pointer.truncate(length);
     result
+}
+
+/// A key as a token of a JSON pointer (RFC 6901).
+pub(super) fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 fn marker(text: &str) -> Result<Shape, (PatternErrorKind, String)> {
@@ -295,6 +312,13 @@ impl Kind {
     }
 }
 
+/// A value to be compared with what will have been captured.
+struct Later<'a> {
+    pointer: String,
+    name: &'a str,
+    value: &'a Value,
+}
+
 impl Shape {
     fn walk<'a>(&'a self, see: &mut impl FnMut(&'a Shape)) {
         see(self);
@@ -305,12 +329,12 @@ impl Shape {
         }
     }
 
-    fn matches(
-        &self,
-        value: Option<&Value>,
+    fn matches<'a>(
+        &'a self,
+        value: Option<&'a Value>,
         pointer: &mut String,
-        old: &Captures,
         new: &mut Captures,
+        later: &mut Vec<Later<'a>>,
     ) -> Result<(), Mismatch> {
         let holds = match (self, value) {
             (Shape::Kind(kind), value) => kind.holds(value),
@@ -325,18 +349,19 @@ impl Shape {
                 true
             }
             (Shape::Captured(name), Some(value)) => {
-                new.get(name).or_else(|| old.get(name)).is_some_and(|captured| is_equal(captured, value))
+                later.push(Later { pointer: pointer.clone(), name, value });
+                true
             }
             (Shape::Array(shapes), Some(Value::Array(items))) if shapes.len() == items.len() => {
                 for (index, (shape, item)) in shapes.iter().zip(items).enumerate() {
-                    under(pointer, &index.to_string(), |pointer| shape.matches(Some(item), pointer, old, new))?;
+                    under(pointer, &index.to_string(), |pointer| shape.matches(Some(item), pointer, new, later))?;
                 }
                 true
             }
             (Shape::Array(_), Some(_)) => false,
             (Shape::Object(shapes), Some(Value::Object(entries))) => {
                 for (key, shape) in shapes {
-                    under(pointer, key, |pointer| shape.matches(entries.get(key), pointer, old, new))?;
+                    under(pointer, key, |pointer| shape.matches(entries.get(key), pointer, new, later))?;
                 }
                 true
             }
@@ -345,11 +370,10 @@ impl Shape {
         if holds {
             return Ok(());
         }
-        let expected = self.words(new, old);
-        Err(Mismatch { pointer: pointer.clone(), expected, actual: value.cloned() })
+        Err(Mismatch { pointer: pointer.clone(), expected: self.words(), actual: value.cloned() })
     }
 
-    fn words(&self, new: &Captures, old: &Captures) -> String {
+    fn words(&self) -> String {
         match self {
             Shape::Kind(kind) => kind.words().to_owned(),
             Shape::Text(text) => format!("`{}`", Value::String(text.clone())),
@@ -357,10 +381,7 @@ impl Shape {
             Shape::Bool(value) => format!("`{value}`"),
             Shape::Regex(_, expression) => format!("a text that matches `{expression}`"),
             Shape::Capture(_) => "any value".to_owned(),
-            Shape::Captured(name) => match new.get(name).or_else(|| old.get(name)) {
-                Some(value) => format!("`{value}` (captured as `{name}`)"),
-                None => format!("what was captured as `{name}` (nothing was)"),
-            },
+            Shape::Captured(name) => format!("what was captured as `{name}`"),
             Shape::Array(shapes) => match shapes.len() {
                 0 => "an empty array".to_owned(),
                 1 => "an array of 1 element".to_owned(),
