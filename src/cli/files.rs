@@ -43,7 +43,6 @@ pub fn load_all(paths: &[PathBuf], known_requirements: &[&str]) -> Loaded {
     loaded.errors = errors;
     for path in files {
         let parsed = read_text(&path, LARGEST)
-            .map_err(|error| vec![error])
             .and_then(|text| scenario::parse(&path.display().to_string(), &text, known_requirements));
         match parsed {
             Ok(scenario) => loaded.scenarios.push(scenario),
@@ -58,34 +57,22 @@ pub fn load_all(paths: &[PathBuf], known_requirements: &[&str]) -> Loaded {
 /// # Errors
 ///
 /// Why it cannot be read, or is no text.
-pub fn read_text(path: &Path, largest: usize) -> Result<String, Diagnostic> {
+pub fn read_text(path: &Path, largest: usize) -> Result<String, Vec<Diagnostic>> {
     let name = path.display();
-    let unreadable = |error: std::io::Error| {
-        let (id, headline) = match error.kind() {
-            std::io::ErrorKind::NotFound => ("file/not-found", format!("file `{name}` does not exist")),
-            _ => ("file/unreadable", format!("file `{name}` cannot be read")),
-        };
-        let diagnostic = Diagnostic::new(Severity::Error, id, headline);
-        if error.kind() == std::io::ErrorKind::NotFound {
-            diagnostic
-        } else {
-            diagnostic.with_evidence(error.to_string())
-        }
+    let fail = |id, headline: String| Diagnostic::new(Severity::Error, id, headline);
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => vec![fail("file/not-found", format!("file `{name}` does not exist"))],
+        _ => vec![fail("file/unreadable", format!("file `{name}` cannot be read")).with_evidence(error.to_string())],
     };
+    let too_large =
+        |bytes: u64| vec![fail("file/too-large", format!("file `{name}` has {bytes} bytes, the most is {largest}"))];
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if metadata.is_dir() {
-        return Err(Diagnostic::new(Severity::Error, "file/directory", format!("`{name}` is a directory, not a file")));
+        return Err(vec![fail("file/directory", format!("`{name}` is a directory, not a file"))]);
     }
     if !metadata.is_file() {
-        return Err(Diagnostic::new(Severity::Error, "file/no-file", format!("`{name}` is no regular file")));
+        return Err(vec![fail("file/no-file", format!("`{name}` is no regular file"))]);
     }
-    let too_large = |bytes: u64| {
-        Diagnostic::new(
-            Severity::Error,
-            "file/too-large",
-            format!("file `{name}` has {bytes} bytes, the most is {largest}"),
-        )
-    };
     if metadata.len() > largest as u64 {
         return Err(too_large(metadata.len()));
     }
@@ -98,8 +85,10 @@ pub fn read_text(path: &Path, largest: usize) -> Result<String, Diagnostic> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
-        Diagnostic::new(Severity::Error, "file/not-utf8", format!("file `{name}` is not UTF-8 text"))
-            .with_evidence(format!("byte 0x{:02x} at offset {at}, line {line}", error.as_bytes()[at]))
+        vec![
+            fail("file/not-utf8", format!("file `{name}` is not UTF-8 text"))
+                .with_evidence(format!("byte 0x{:02x} at offset {at}, line {line}", error.as_bytes()[at])),
+        ]
     })
 }
 
