@@ -3,7 +3,9 @@
 
 pub mod check;
 pub mod files;
+pub mod goldens;
 pub mod print;
+pub mod review;
 pub mod schema;
 
 use std::ffi::OsString;
@@ -43,6 +45,7 @@ struct Cli {
 enum Command {
     Check(check::Arguments),
     Schema(schema::Arguments),
+    Review(review::Arguments),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -62,6 +65,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let exit = match cli.command {
         Command::Check(arguments) => check::run(&arguments, &[]),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Review(arguments) => review::run(&arguments),
     };
     exit.into()
 }

@@ -287,9 +287,7 @@ impl<'a> Naming<'a> {
         }
         let mut text = elided(text, self.names);
         for (id, name) in self.names.clients {
-            if !id.is_empty() {
-                text = text.replace(id, &format!("[client:{name}]"));
-            }
+            text = with_word(&text, id, &format!("[client:{name}]"));
         }
         let known = &mut self.uuids;
         let text =
@@ -326,6 +324,23 @@ impl<'a> Naming<'a> {
     }
 }
 
+/// Replaces a word where it stands alone, so that a client id such as `api` leaves `everest_api` as it is.
+fn with_word(text: &str, word: &str, name: &str) -> String {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let mut replaced = String::with_capacity(text.len());
+    let mut end = 0;
+    for (at, _) in text.match_indices(word).filter(|_| !word.is_empty()) {
+        let stands_alone = !text[..at].ends_with(is_part) && !text[at + word.len()..].starts_with(is_part) && at >= end;
+        if stands_alone {
+            replaced.push_str(&text[end..at]);
+            replaced.push_str(name);
+            end = at + word.len();
+        }
+    }
+    replaced.push_str(&text[end..]);
+    replaced
+}
+
 /// The number of a value, from 1; a new one for a new value.
 fn number(known: &mut Vec<String>, value: &str) -> usize {
     match known.iter().position(|known| known == value) {
@@ -334,5 +349,20 @@ fn number(known: &mut Vec<String>, value: &str) -> usize {
             known.push(value.to_owned());
             known.len()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_id_is_replaced_only_as_a_word() {
+        for (text, replaced) in
+            [("api", "X"), ("a/api/b api", "a/X/b X"), ("everest_api apis api-1", "everest_api apis api-1"), ("", "")]
+        {
+            assert_eq!(with_word(text, "api", "X"), replaced, "{text}");
+        }
+        assert_eq!(with_word("abc", "", "X"), "abc");
     }
 }

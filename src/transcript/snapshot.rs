@@ -104,7 +104,8 @@ pub fn orphan(path: &str) -> Diagnostic {
 
 /// What differs between two texts, with a line around each change; at most so many lines.
 pub fn difference(old: &str, new: &str, most: usize) -> String {
-    let (old, new) = (lines(old).join("\n"), lines(new).join("\n"));
+    let text = |text: &str| lines(text).into_iter().flat_map(|line| [line, "\n"]).collect::<String>();
+    let (old, new) = (text(old), text(new));
     let diff = TextDiff::from_lines(&old, &new);
     let mut shown = Vec::new();
     for (n, group) in diff.grouped_ops(1).iter().enumerate() {

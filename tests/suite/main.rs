@@ -2,3 +2,5 @@
 
 mod diagnostics;
 mod golden;
+mod patterns;
+mod scenario_files;
