@@ -43,7 +43,7 @@ pub fn parse(path: &str, text: &str, known_requirements: &[&str]) -> Result<Scen
     let model = read_whole(&root).map_err(|faults| into_diagnostics(faults, &source))?;
     let scenario = Scenario { source, model, root };
     let found = super::check::check(&scenario, known_requirements);
-    if found.is_empty() { Ok(scenario) } else { Err(found) }
+    if found.is_empty() { Ok(scenario) } else { Err(first_few(found.into_iter())) }
 }
 
 /// Reads any other YAML file, such as khumbu's own configuration, with the same care. An empty file is an empty
@@ -166,7 +166,17 @@ fn is_binary(byte: u8) -> bool {
 
 fn into_diagnostics(mut faults: Vec<Fault>, source: &Arc<Source>) -> Vec<Diagnostic> {
     faults.sort_by_key(|fault| fault.range().map(|range| range.start));
-    faults.into_iter().map(|fault| fault.into_diagnostic(source)).collect()
+    first_few(faults.into_iter().map(|fault| fault.into_diagnostic(source)))
+}
+
+/// The first errors of a file, the last of which says how many there are besides.
+fn first_few(errors: impl ExactSizeIterator<Item = Diagnostic>) -> Vec<Diagnostic> {
+    let hidden = errors.len().saturating_sub(MOST_FAULTS);
+    let mut errors: Vec<Diagnostic> = errors.take(MOST_FAULTS).collect();
+    if let Some(last) = errors.last_mut().filter(|_| hidden > 0) {
+        last.evidence.push(format!("{hidden} more errors in this file"));
+    }
+    errors
 }
 
 /// Reads the model; after an error, takes the wrong part out of the tree and reads again to find the next one.
