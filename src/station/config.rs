@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::protocol::control::Validation;
+use crate::protocol::control::{Command, Validation};
 use crate::protocol::types::{
     AuthorizationStatus, AuthorizationType, IdToken, IdTokenType, MessageContent, ProvidedIdToken,
 };
@@ -80,13 +80,23 @@ pub struct TokenConfig {
 }
 
 impl TokenConfig {
+    /// The id token alone.
+    pub fn id_token(&self) -> IdToken {
+        IdToken { additional_info: None, r#type: self.r#type, value: self.value.clone() }
+    }
+
+    /// The command that presents it, with what validators will say.
+    pub fn to_command(&self) -> Command {
+        Command::PresentToken { token: self.to_provided(), validation: self.to_validation() }
+    }
+
     /// The token as a provider hands it in.
     pub fn to_provided(&self) -> ProvidedIdToken {
         ProvidedIdToken {
             authorization_type: self.authorization_type,
             certificate: None,
             connectors: self.connectors.clone(),
-            id_token: IdToken { additional_info: None, r#type: self.r#type, value: self.value.clone() },
+            id_token: self.id_token(),
             parent_id_token: None,
             prevalidated: self.prevalidated,
             request_id: self.request_id,
