@@ -1,9 +1,67 @@
-//! Arguments, files, printing, exit codes.
+//! Arguments, files, printing, exit codes. The only module that prints, reads scenario files and golden files, and
+//! decides how the process ends.
+
+pub mod check;
+pub mod files;
+pub mod print;
+pub mod schema;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::Parser;
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Everything passed.
+    Pass = 0,
+    /// A module failed, or a golden waits for review.
+    Fail = 1,
+    /// Wrong usage, a bad scenario file, or an unreadable golden.
+    Usage = 2,
+    /// A scenario was inconclusive, or the harness is at fault.
+    Error = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Plays scenario files against modules that speak EVerest's auth API, and tells whether they conform.
+#[derive(Debug, Parser)]
+#[command(name = "khumbu", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Check(check::Arguments),
+    Schema(schema::Arguments),
+}
+
 /// Runs the program with these arguments, the first of which is its own name.
-pub fn run(_arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    ExitCode::SUCCESS
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let text = error.render().to_string();
+            if error.use_stderr() {
+                print::err(&text)
+            } else {
+                print::out(&text)
+            }
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Pass.into() };
+        }
+    };
+    let exit = match cli.command {
+        Command::Check(arguments) => check::run(&arguments, &[]),
+        Command::Schema(arguments) => schema::run(&arguments),
+    };
+    exit.into()
 }

@@ -1,6 +1,22 @@
 //! Scenario files: text to model, patterns, schema.
 //!
 //! Pure: text comes in, a [`Scenario`] or diagnostics go out. Reading files is the business of [`crate::cli`].
+//! `scenarios/README.md` is the manual of the language.
 
+mod check;
+mod deserialize;
+mod document;
 mod expect_reply;
+mod fault;
 pub mod model;
+mod parse;
+pub mod pattern;
+pub mod placeholder;
+mod scalar;
+mod schema;
+mod suggest;
+
+pub use check::from_hex;
+pub use parse::{LARGEST, Scenario, parse, parse_as};
+pub use schema::{schema, step_names};
+pub use suggest::suggestion;

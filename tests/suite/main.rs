@@ -1,2 +1,4 @@
 //! Khumbu's tests, one binary. A folder of cases is a folder under `fixtures/`; a new file there is a new case.
+
+mod diagnostics;
 mod monitors;

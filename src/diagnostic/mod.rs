@@ -3,8 +3,12 @@
 //! A diagnostic names the culprit first, then the place, then the evidence, then at most one thing to do. It is data
 //! until [`Diagnostic::render`] turns it into text; printing is the business of [`crate::cli`].
 
+mod render;
+
 use std::ops::Range;
 use std::sync::Arc;
+
+pub use render::{Style, printable};
 
 /// How grave a diagnostic is; its word opens the rendered message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,0 +1,206 @@
+//! Scenario files: found, read, parsed.
+//!
+//! What the user names on the command line is the user's choice. What a walk through a directory finds stays in that
+//! directory: a link that leads out of it is refused, and one that leads back is followed once.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::scenario::{self, LARGEST, Scenario};
+
+/// Where scenarios are looked for if no path is given.
+pub const DEFAULT: &str = "scenarios";
+
+/// All that was found.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Those without an error, in the order of the paths given, sorted within a directory.
+    pub scenarios: Vec<Scenario>,
+    /// How many files were read.
+    pub files: usize,
+    /// All errors of all files.
+    pub errors: Vec<Diagnostic>,
+}
+
+/// Loads the scenarios of these paths, files or directories; of [`DEFAULT`] if there are none.
+///
+/// # Errors
+///
+/// All errors of all files.
+pub fn load(paths: &[PathBuf], known_requirements: &[&str]) -> Result<Vec<Scenario>, Vec<Diagnostic>> {
+    let loaded = load_all(paths, known_requirements);
+    if loaded.errors.is_empty() { Ok(loaded.scenarios) } else { Err(loaded.errors) }
+}
+
+/// Loads what can be loaded, and collects what is wrong with the rest.
+pub fn load_all(paths: &[PathBuf], known_requirements: &[&str]) -> Loaded {
+    let mut loaded = Loaded::default();
+    let (files, errors) = find(paths);
+    loaded.files = files.len();
+    loaded.errors = errors;
+    for path in files {
+        let parsed = read_text(&path, LARGEST)
+            .and_then(|text| scenario::parse(&path.display().to_string(), &text, known_requirements));
+        match parsed {
+            Ok(scenario) => loaded.scenarios.push(scenario),
+            Err(errors) => loaded.errors.extend(errors),
+        }
+    }
+    loaded
+}
+
+/// Reads a text of at most so many bytes; a regular file only, so that no pipe can make this wait.
+///
+/// # Errors
+///
+/// Why it cannot be read, or is no text.
+pub fn read_text(path: &Path, largest: usize) -> Result<String, Vec<Diagnostic>> {
+    let name = path.display();
+    let fail = |id, headline: String| Diagnostic::new(Severity::Error, id, headline);
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => vec![fail("file/not-found", format!("file `{name}` does not exist"))],
+        _ => vec![fail("file/unreadable", format!("file `{name}` cannot be read")).with_evidence(error.to_string())],
+    };
+    let too_large =
+        |bytes: u64| vec![fail("file/too-large", format!("file `{name}` has {bytes} bytes, the most is {largest}"))];
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err(vec![fail("file/directory", format!("`{name}` is a directory, not a file"))]);
+    }
+    if !metadata.is_file() {
+        return Err(vec![fail("file/no-file", format!("`{name}` is no regular file"))]);
+    }
+    if metadata.len() > largest as u64 {
+        return Err(too_large(metadata.len()));
+    }
+    let mut bytes = Vec::new();
+    // The file may grow while it is read.
+    File::open(path).and_then(|file| file.take(largest as u64 + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() > largest {
+        return Err(too_large(bytes.len() as u64));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        vec![
+            fail("file/not-utf8", format!("file `{name}` is not UTF-8 text"))
+                .with_evidence(format!("byte 0x{:02x} at offset {at}, line {line}", error.as_bytes()[at])),
+        ]
+    })
+}
+
+/// The scenario files of these paths, each once; and what is wrong with the paths.
+pub fn find(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<Diagnostic>) {
+    let default = [PathBuf::from(DEFAULT)];
+    let is_default = paths.is_empty();
+    let mut walk = Walk { extensions: &["yaml", "yml"], ..Walk::default() };
+    for path in if is_default { &default } else { paths } {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {
+                let before = walk.found.len() + walk.errors.len();
+                walk.directory(path);
+                if walk.found.len() + walk.errors.len() == before {
+                    let headline = format!("no scenarios in `{}`", path.display());
+                    walk.errors.push(
+                        Diagnostic::new(Severity::Error, "file/no-scenarios", headline)
+                            .with_help("scenario files end in `.yaml` or `.yml`"),
+                    );
+                }
+            }
+            Ok(_) => walk.file(path),
+            Err(error) if is_default && error.kind() == std::io::ErrorKind::NotFound => walk.errors.push(
+                Diagnostic::new(Severity::Error, "file/not-found", format!("there is no directory `{DEFAULT}` here"))
+                    .with_help("khumbu check PATH"),
+            ),
+            // What is wrong with a file is said when it is read.
+            Err(_) => walk.found.push(path.clone()),
+        }
+    }
+    (walk.found, walk.errors)
+}
+
+/// The files with one of these extensions in a directory and all below, sorted.
+pub fn find_in(directory: &Path, extensions: &[&str]) -> Vec<PathBuf> {
+    let mut walk = Walk { extensions, ..Walk::default() };
+    walk.directory(directory);
+    walk.found
+}
+
+#[derive(Default)]
+struct Walk<'a> {
+    extensions: &'a [&'a str],
+    found: Vec<PathBuf>,
+    seen: BTreeSet<PathBuf>,
+    errors: Vec<Diagnostic>,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, directory: &Path) {
+        match fs::canonicalize(directory) {
+            Ok(root) => self.walk(directory, &root),
+            Err(error) => self.unreadable(directory, &error),
+        }
+    }
+
+    fn walk(&mut self, directory: &Path, root: &Path) {
+        let real = match fs::canonicalize(directory) {
+            Ok(real) => real,
+            Err(error) => return self.unreadable(directory, &error),
+        };
+        if !real.starts_with(root) {
+            return self.outside(directory, root);
+        }
+        // A link to where we have been, be it a loop or not, adds nothing.
+        if !self.seen.insert(real) {
+            return;
+        }
+        let mut entries: Vec<PathBuf> = match fs::read_dir(directory) {
+            Ok(entries) => entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect(),
+            Err(error) => return self.unreadable(directory, &error),
+        };
+        entries.sort();
+        for path in entries {
+            let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if is_hidden {
+                continue;
+            }
+            if path.is_dir() {
+                self.walk(&path, root);
+                continue;
+            }
+            let extension = path.extension().unwrap_or_default().to_string_lossy();
+            if !self.extensions.contains(&extension.as_ref()) {
+                continue;
+            }
+            match fs::canonicalize(&path) {
+                Ok(real) if !real.starts_with(root) => self.outside(&path, root),
+                _ => self.file(&path),
+            }
+        }
+    }
+
+    fn file(&mut self, path: &Path) {
+        let is_new = fs::canonicalize(path).map_or(true, |real| self.seen.insert(real));
+        if is_new {
+            self.found.push(path.to_owned());
+        }
+    }
+
+    fn outside(&mut self, path: &Path, root: &Path) {
+        let headline = format!("`{}` leads out of its directory", path.display());
+        self.errors.push(
+            Diagnostic::new(Severity::Error, "file/outside", headline)
+                .with_evidence(format!("directory: {}", root.display()))
+                .with_help("name it on the command line if it is meant"),
+        );
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
+        let headline = format!("directory `{}` cannot be read", path.display());
+        self.errors
+            .push(Diagnostic::new(Severity::Error, "file/unreadable", headline).with_evidence(error.to_string()));
+    }
+}

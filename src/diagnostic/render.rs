@@ -1,0 +1,347 @@
+//! A diagnostic as text, in the shape rustc made familiar.
+//!
+//! Nothing from the wire or from a file can drive a terminal or flood it: control characters are escaped, long lines
+//! are cut around the caret, and the whole has about 20 lines.
+
+use std::fmt::Write;
+
+use super::{Diagnostic, Place, Severity};
+
+/// Whether text is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Nothing but text: for files, pipes and tests.
+    Plain,
+    /// With ANSI colours: for terminals.
+    Coloured,
+}
+
+/// The most lines of a message.
+const LINES: usize = 20;
+/// The widest line.
+const COLUMNS: usize = 116;
+/// The longest headline, label or piece of evidence, in characters.
+const CHARACTERS: usize = 600;
+
+const BOLD: &str = "1";
+const RED: &str = "1;31";
+const YELLOW: &str = "1;33";
+const BLUE: &str = "1;34";
+
+impl Style {
+    fn paint(self, code: &str, text: &str) -> String {
+        match self {
+            Style::Plain => text.to_owned(),
+            Style::Coloured if text.is_empty() => String::new(),
+            Style::Coloured => format!("\x1b[{code}m{text}\x1b[0m"),
+        }
+    }
+}
+
+impl Severity {
+    fn colour(self) -> &'static str {
+        match self {
+            Severity::Error | Severity::Fail => RED,
+            Severity::Inconclusive | Severity::Warning => YELLOW,
+            Severity::Note => BLUE,
+        }
+    }
+}
+
+impl Diagnostic {
+    /// The message as text, with a line feed at its end.
+    pub fn render(&self, style: Style) -> String {
+        let word = format!("{}[{}]", self.severity.word(), self.id);
+        let headline = format!(": {}", short(&printable(&self.headline)));
+        let mut out = format!("{}{}\n", style.paint(self.severity.colour(), &word), style.paint(BOLD, &headline));
+        let margin = self.place.as_ref().map_or(2, |place| place.line().to_string().len());
+        if let Some(place) = &self.place {
+            render_place(&mut out, place, margin, self.severity, style);
+        }
+        let bullet = format!("{} {} ", " ".repeat(margin), style.paint(BLUE, "="));
+        let indent = " ".repeat(margin + 3);
+        let mut tail: Vec<String> = self.evidence.iter().flat_map(|line| bulleted(line, &bullet, &indent)).collect();
+        let mut rest = Vec::new();
+        if let Some(requirement) = self.requirement {
+            rest.push(format!("{bullet}requirement: {requirement}"));
+        }
+        if let Some(help) = &self.help {
+            rest.extend(bulleted(&format!("help: {help}"), &bullet, &indent));
+        }
+        let room = LINES.saturating_sub(out.lines().count() + rest.len()).max(3);
+        if tail.len() > room {
+            let hidden = tail.len() + 1 - room;
+            tail.truncate(room - 1);
+            tail.push(format!("{bullet}… {hidden} more lines"));
+        }
+        for line in tail.into_iter().chain(rest) {
+            out.push_str(&line);
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// One piece of evidence as lines: the first with a bullet, the rest below it.
+fn bulleted(text: &str, bullet: &str, indent: &str) -> Vec<String> {
+    let lines = text.trim_end().split('\n').flat_map(|line| wrapped(&short(&printable(line))));
+    lines.enumerate().map(|(n, line)| format!("{}{line}", if n == 0 { bullet } else { indent })).collect()
+}
+
+/// Breaks a line at blanks; text that has none is left as it is.
+fn wrapped(line: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut current = String::new();
+    for word in line.split_inclusive(' ') {
+        if !current.trim().is_empty() && width(&current) + width(word.trim_end()) > COLUMNS - 8 {
+            lines.push(std::mem::take(&mut current).trim_end().to_owned());
+        }
+        current.push_str(word);
+    }
+    lines.push(current.trim_end().to_owned());
+    lines
+}
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(CHARACTERS) {
+        Some((at, _)) => format!("{}… ({} characters)", &text[..at], text.chars().count()),
+        None => text.to_owned(),
+    }
+}
+
+/// Text that is safe to print: control characters, and those that turn the direction of writing, are escaped.
+pub fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => safe.push_str("\\n"),
+            '\r' => safe.push_str("\\r"),
+            '\t' => safe.push_str("\\t"),
+            _ if drives_terminal(c) => {
+                let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
+            }
+            _ => safe.push(c),
+        }
+    }
+    safe
+}
+
+fn drives_terminal(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+fn render_place(out: &mut String, place: &Place, margin: usize, severity: Severity, style: Style) {
+    let text = &place.source.text;
+    let start = floor(text, place.range.start);
+    let end = floor(text, place.range.end).max(start);
+    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+    let line = text[line_start..line_end].trim_end_matches('\r');
+    let column = text[line_start..start].chars().count() + 1;
+    let number = place.line();
+    let blank = " ".repeat(margin);
+    let path = printable(&place.source.path);
+    let _ = writeln!(out, "{blank}{} {path}:{number}:{column}", style.paint(BLUE, "-->"));
+    if line.trim().is_empty() {
+        return;
+    }
+    let bar = style.paint(BLUE, "|");
+    let from = start - line_start;
+    let to = (end - line_start).clamp(from, line.len().max(from));
+    let (shown, before, marked) = cut(line, from, to);
+    let label = short(&printable(&place.label));
+    let caret = "^".repeat(marked.max(1));
+    let caret = if label.is_empty() { caret } else { format!("{caret} {label}") };
+    let _ = writeln!(out, "{blank} {bar}");
+    let _ = writeln!(out, "{} {bar} {shown}", style.paint(BLUE, &format!("{number:margin$}")));
+    let _ = writeln!(out, "{blank} {bar} {}{}", " ".repeat(before), style.paint(severity.colour(), &caret));
+}
+
+fn floor(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// The part of a line around a range that fits; with the columns before the range and within it.
+fn cut(line: &str, from: usize, to: usize) -> (String, usize, usize) {
+    let from = from.min(line.len());
+    let to = to.clamp(from, line.len());
+    let mut left: Vec<char> = line[..from].chars().rev().take(COLUMNS).collect();
+    let is_left_cut = from > 0 && line[..from].chars().count() > COLUMNS - 40;
+    if is_left_cut {
+        left.truncate(COLUMNS / 3);
+    }
+    left.reverse();
+    let mut shown = String::new();
+    if is_left_cut {
+        shown.push('…');
+    }
+    left.into_iter().for_each(|c| show(&mut shown, c));
+    let before = width(&shown);
+    let mut marked = 0;
+    let mut is_right_cut = false;
+    for (at, c) in line[from..].char_indices() {
+        if width(&shown) >= COLUMNS {
+            is_right_cut = true;
+            break;
+        }
+        show(&mut shown, c);
+        if from + at < to {
+            marked = width(&shown) - before;
+        }
+    }
+    let shown = if is_right_cut { format!("{shown}…") } else { shown.trim_end().to_owned() };
+    (shown, before, marked)
+}
+
+/// One character of a source line: tabs as blanks, controls as their pictures, so that columns stay true.
+fn show(shown: &mut String, c: char) {
+    match c {
+        '\t' => shown.push_str("    "),
+        '\u{0}'..='\u{1f}' => shown.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}')),
+        _ if drives_terminal(c) => shown.push('\u{fffd}'),
+        _ => shown.push(c),
+    }
+}
+
+/// Columns on a terminal; wide East Asian characters and emoji have two.
+fn width(text: &str) -> usize {
+    text.chars()
+        .map(|c| match u32::from(c) {
+            0x300..=0x36f => 0,
+            0x1100..=0x115f
+            | 0x2e80..=0xa4cf
+            | 0xac00..=0xd7a3
+            | 0xf900..=0xfaff
+            | 0xfe30..=0xfe6f
+            | 0xff00..=0xff60
+            | 0x1f300..=0x1faff
+            | 0x20000..=0x3fffd => 2,
+            _ => 1,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::diagnostic::Source;
+
+    fn place(text: &str, marked: &str) -> Place {
+        let start = text.find(marked).unwrap_or(0);
+        let source = Arc::new(Source { path: "a/b.yaml".to_owned(), text: text.to_owned() });
+        Place { source, range: start..start + marked.len(), label: String::new() }
+    }
+
+    #[test]
+    fn has_the_shape_that_people_know() {
+        let mut at = place("steps:\n  - expct:\n      a: 1\n", "expct");
+        at.label = "did you mean `expect`?".to_owned();
+        let text = Diagnostic::new(Severity::Error, "scenario/unknown-step", "unknown step `expct`")
+            .at(at)
+            .with_evidence("steps: publish, expect")
+            .with_help("khumbu check scenarios/")
+            .breaking("RR-1")
+            .render(Style::Plain);
+        let expected = "\
+error[scenario/unknown-step]: unknown step `expct`
+ --> a/b.yaml:2:5
+  |
+2 |   - expct:
+  |     ^^^^^ did you mean `expect`?
+  = steps: publish, expect
+  = requirement: RR-1
+  = help: khumbu check scenarios/
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_first_word_is_the_severity() {
+        for (severity, word) in [
+            (Severity::Note, "note[a/b]: x\n"),
+            (Severity::Warning, "warning[a/b]: x\n"),
+            (Severity::Inconclusive, "inconclusive[a/b]: x\n"),
+            (Severity::Fail, "fail[a/b]: x\n"),
+            (Severity::Error, "error[a/b]: x\n"),
+        ] {
+            assert_eq!(Diagnostic::new(severity, "a/b", "x").render(Style::Plain), word);
+        }
+    }
+
+    #[test]
+    fn nothing_drives_the_terminal() {
+        let nasty = "\u{1b}[2J\u{7}\u{9b}31m\u{202e}x\r\0";
+        let text = format!("key: {nasty} end\n");
+        let rendered = Diagnostic::new(Severity::Fail, "a/b", nasty)
+            .at(place(&text, "end"))
+            .with_evidence(nasty)
+            .with_help(nasty)
+            .render(Style::Plain);
+        assert!(rendered.chars().all(|c| c == '\n' || !drives_terminal(c)), "{rendered:?}");
+        assert!(rendered.contains(r"\u{1b}[2J\u{7}\u{9b}31m\u{202e}x\r\u{0}"), "{rendered}");
+    }
+
+    #[test]
+    fn a_line_of_ten_megabytes_is_cut_around_the_caret() {
+        let text = format!("{}HERE{}", "a".repeat(5_000_000), "b".repeat(5_000_000));
+        let rendered = Diagnostic::new(Severity::Error, "a/b", "x".repeat(100_000))
+            .at(place(&text, "HERE"))
+            .with_evidence("y".repeat(100_000))
+            .render(Style::Plain);
+        assert!(rendered.len() < 3000, "{}", rendered.len());
+        let line = rendered.lines().find(|line| line.contains("HERE")).unwrap_or_default();
+        let caret = rendered.lines().find(|line| line.contains('^')).unwrap_or_default();
+        let column = |line: &str, what: char| line.chars().position(|c| c == what);
+        assert_eq!(column(line, 'H'), column(caret, '^'));
+        assert!(caret.ends_with(" ^^^^"));
+    }
+
+    #[test]
+    fn carets_stand_below_wide_characters_and_tabs() {
+        for (text, marked) in [("日本: x\n", "x"), ("\tkey: x\n", "x"), ("ä: x", "x")] {
+            let rendered = Diagnostic::new(Severity::Error, "a/b", "x").at(place(text, marked)).render(Style::Plain);
+            let line = rendered.lines().nth(3).unwrap_or_default();
+            let caret = rendered.lines().nth(4).unwrap_or_default();
+            let before = line.split('x').next().unwrap_or_default();
+            assert_eq!(width(before), caret.find('^').unwrap_or_default(), "{rendered}");
+        }
+    }
+
+    #[test]
+    fn has_at_most_twenty_lines_and_keeps_the_help() {
+        let mut diagnostic = Diagnostic::new(Severity::Fail, "a/b", "x").at(place("a: 1\n", "1")).with_help("do it");
+        for n in 0..50 {
+            diagnostic = diagnostic.with_evidence(format!("fact {n}\nand more"));
+        }
+        let rendered = diagnostic.render(Style::Plain);
+        assert_eq!(rendered.lines().count(), LINES);
+        assert!(rendered.ends_with("more lines\n  = help: do it\n"), "{rendered}");
+    }
+
+    #[test]
+    fn a_place_without_text_still_names_its_file() {
+        let rendered = Diagnostic::new(Severity::Error, "a/b", "x").at(place("", "")).render(Style::Plain);
+        assert_eq!(rendered, "error[a/b]: x\n --> a/b.yaml:1:1\n");
+    }
+
+    #[test]
+    fn colours_go_around_words_only() {
+        let diagnostic = Diagnostic::new(Severity::Fail, "a/b", "x").at(place("a: 1\n", "1")).with_help("h");
+        let coloured = diagnostic.render(Style::Coloured);
+        assert!(coloured.contains("\x1b[1;31mfail[a/b]\x1b[0m"));
+        let mut plain = coloured;
+        while let (Some(start), Some(length)) =
+            (plain.find('\x1b'), plain.find('\x1b').and_then(|at| plain[at..].find('m')))
+        {
+            plain.replace_range(start..=start + length, "");
+        }
+        assert_eq!(plain, diagnostic.render(Style::Plain));
+    }
+}

@@ -1,0 +1,589 @@
+//! The sense of a scenario: what the structure allows and nobody can mean. Finds everything in one pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::model::{ExpectNone, ExpectReply, ExpectStatus, MessageKind, Publish, Ready, Repeat, Step};
+use super::pattern::{Pattern, PatternErrorKind, escaped};
+use super::{Scenario, placeholder, suggestion};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::timespan::Timespan;
+
+/// The most steps of a scenario, repeats played out.
+const MOST_STEPS: u64 = 100_000;
+/// How deep repeats may stand in each other.
+const MOST_REPEATS: usize = 3;
+/// The time limit of a scenario that names none.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The most EVSEs of a station.
+const MOST_EVSES: u8 = 64;
+/// The longest token (AsyncAPI, `IdToken.value`).
+const LONGEST_TOKEN: usize = 36;
+
+/// Everything that makes no sense, in the order of the file.
+pub(super) fn check(scenario: &Scenario, known_requirements: &[&str]) -> Vec<Diagnostic> {
+    let mut names = BTreeMap::new();
+    let mut checker = Checker {
+        scenario,
+        found: Vec::new(),
+        captured: BTreeSet::new(),
+        made: Made::default(),
+        names: BTreeMap::new(),
+    };
+    checker.collect_names(&scenario.model.steps, "/steps", &mut names);
+    checker.names = names;
+    checker.check_frame(known_requirements);
+    checker.check_steps(&scenario.model.steps, "/steps", 0);
+    let steps = expanded(&scenario.model.steps);
+    if steps > MOST_STEPS {
+        checker.report(
+            "scenario/too-many-steps",
+            "/steps",
+            format!("scenario has {steps} steps with its repeats played out, the most is {MOST_STEPS}"),
+        );
+    }
+    let mut found = checker.found;
+    found.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| place.range.start));
+    found
+}
+
+fn expanded(steps: &[Step]) -> u64 {
+    steps.iter().fold(0, |sum: u64, step| {
+        let own = match step {
+            Step::Repeat(repeat) => expanded(&repeat.steps).saturating_mul(repeat.times.into()),
+            _ => 1,
+        };
+        sum.saturating_add(own)
+    })
+}
+
+/// The requests that the steps so far have made.
+#[derive(Default)]
+struct Made {
+    any: bool,
+    names: BTreeSet<String>,
+}
+
+struct Checker<'a> {
+    scenario: &'a Scenario,
+    found: Vec<Diagnostic>,
+    captured: BTreeSet<String>,
+    made: Made,
+    /// Every name given with `as`, and the pointer of it.
+    names: BTreeMap<String, String>,
+}
+
+impl Checker<'_> {
+    /// Reports something at a value; the caller may add to it.
+    fn report(&mut self, id: &'static str, pointer: &str, headline: impl Into<String>) -> &mut Diagnostic {
+        let at = self.found.len();
+        self.found.push(Diagnostic::new(Severity::Error, id, headline).at(self.scenario.place(pointer)));
+        &mut self.found[at]
+    }
+
+    /// Reports something at a key.
+    fn report_key(&mut self, id: &'static str, pointer: &str, headline: impl Into<String>) -> &mut Diagnostic {
+        let place = self.scenario.place_of_key(pointer);
+        let diagnostic = self.report(id, pointer, headline);
+        diagnostic.place = Some(place);
+        diagnostic
+    }
+
+    fn collect_names(&mut self, steps: &[Step], base: &str, names: &mut BTreeMap<String, String>) {
+        for (index, step) in steps.iter().enumerate() {
+            let (name, pointer) = match step {
+                Step::Withdraw(withdraw) => (withdraw.r#as.as_ref(), format!("{base}/{index}/withdraw/as")),
+                Step::GetStatus(request) => (request.r#as.as_ref(), format!("{base}/{index}/get_status/as")),
+                Step::Publish(publish) => (publish.r#as.as_ref(), format!("{base}/{index}/publish/as")),
+                Step::Repeat(repeat) => {
+                    self.collect_names(&repeat.steps, &format!("{base}/{index}/repeat/steps"), names);
+                    continue;
+                }
+                _ => continue,
+            };
+            let Some(name) = name else { continue };
+            if let Some(first) = names.get(name) {
+                let line = self.scenario.line(first);
+                self.report("scenario/duplicate-name", &pointer, format!("name `{name}` is given to two requests"))
+                    .evidence
+                    .push(format!("first given in line {line}"));
+            } else {
+                names.insert(name.clone(), pointer);
+            }
+        }
+    }
+
+    fn check_frame(&mut self, known_requirements: &[&str]) {
+        let scenario = self.scenario;
+        let model = &scenario.model;
+        if model.description.trim().is_empty() {
+            self.report("scenario/no-description", "/description", "description is empty").help =
+                Some("say in one sentence what the scenario shows".to_owned());
+        }
+        for (index, id) in model.requirements.iter().enumerate() {
+            if !known_requirements.is_empty() && !known_requirements.contains(&id.as_str()) {
+                let near = suggestion(id, known_requirements.iter().copied());
+                let pointer = format!("/requirements/{index}");
+                let diagnostic =
+                    self.report("scenario/unknown-requirement", &pointer, format!("unknown requirement `{id}`"));
+                label(diagnostic, near);
+            }
+        }
+        let evses = model.station.evses;
+        if !(1..=MOST_EVSES).contains(&evses) {
+            self.report(
+                "scenario/bad-station",
+                "/station/evses",
+                format!("a station has 1 to {MOST_EVSES} EVSEs, not `{evses}`"),
+            );
+        }
+        for (name, token) in &model.station.tokens {
+            let pointer = format!("/station/tokens/{}/value", escaped(name));
+            let characters = token.value.chars().count();
+            if characters > LONGEST_TOKEN {
+                let headline = format!("token `{name}` has {characters} characters, the most is {LONGEST_TOKEN}");
+                self.report("scenario/bad-token", &pointer, headline);
+            } else if !token.value.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+                let headline = format!("token `{name}` has characters other than printable ASCII");
+                self.report("scenario/bad-token", &pointer, headline);
+            }
+        }
+        if let Some(Ready::Topic(filter)) = &model.ready {
+            self.check_topic(filter, "/ready/topic", &placeholder::IN_FILTERS, true);
+        }
+        for (timespan, pointer) in [(model.timeout, "/timeout"), (model.within, "/within")] {
+            self.check_wait(timespan, pointer);
+        }
+        if model.steps.is_empty() {
+            self.report_key("scenario/no-steps", "/steps", "scenario has no steps");
+        }
+    }
+
+    fn check_steps(&mut self, steps: &[Step], base: &str, repeats: usize) {
+        for (index, step) in steps.iter().enumerate() {
+            self.check_step(step, &format!("{base}/{index}"), repeats);
+        }
+    }
+
+    fn check_step(&mut self, step: &Step, at: &str, repeats: usize) {
+        match step {
+            Step::PlugIn(evse) => self.check_evse(evse.evse, &format!("{at}/plug_in/evse")),
+            Step::Unplug(evse) => self.check_evse(evse.evse, &format!("{at}/unplug/evse")),
+            Step::StartTransaction(evse) => self.check_evse(evse.evse, &format!("{at}/start_transaction/evse")),
+            Step::StopTransaction(evse) => self.check_evse(evse.evse, &format!("{at}/stop_transaction/evse")),
+            Step::InjectFault(evse) => self.check_evse(evse.evse, &format!("{at}/inject_fault/evse")),
+            Step::ClearFault(evse) => self.check_evse(evse.evse, &format!("{at}/clear_fault/evse")),
+            Step::PresentToken(token) => self.check_token(token, &format!("{at}/present_token")),
+            Step::SetVerdict(set) => self.check_token(&set.token, &format!("{at}/set_verdict/token")),
+            Step::Heartbeats(super::model::Heartbeats::Every(every)) => {
+                if every.0 < Duration::from_millis(1) {
+                    let headline = format!("heartbeats every `{every}`: the least is 1ms");
+                    self.report("scenario/bad-timespan", &format!("{at}/heartbeats/every"), headline);
+                }
+            }
+            Step::Withdraw(withdraw) => {
+                if let Some(token) = &withdraw.token {
+                    self.check_token(token, &format!("{at}/withdraw/token"));
+                    if withdraw.id_token.is_some() {
+                        let headline = "withdraw has both `token` and `id_token`";
+                        self.report_key("scenario/two-tokens", &format!("{at}/withdraw/id_token"), headline).help =
+                            Some("`token` names a token of the station, `id_token` spells one out".to_owned());
+                    }
+                }
+                self.check_wait(withdraw.within, &format!("{at}/withdraw/within"));
+                self.make(withdraw.r#as.as_ref());
+            }
+            Step::GetStatus(request) => {
+                self.check_wait(request.within, &format!("{at}/get_status/within"));
+                self.make(request.r#as.as_ref());
+            }
+            Step::Publish(publish) => self.check_publish(publish, &format!("{at}/publish")),
+            Step::Repeat(repeat) => self.check_repeat(repeat, &format!("{at}/repeat"), repeats),
+            Step::Run(run) => self.check_run(run, &format!("{at}/run")),
+            Step::AnyOrder(steps) => self.check_any_order(steps, &format!("{at}/any_order")),
+            Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_) | Step::ExpectNone(_) => {
+                let captured = self.check_expectation(step, at);
+                self.captured.extend(captured);
+            }
+            Step::Heartbeats(_)
+            | Step::RestartEverest
+            | Step::Disconnect
+            | Step::CommunicationCheck(_)
+            | Step::Note(_) => {}
+        }
+    }
+
+    fn make(&mut self, name: Option<&String>) {
+        self.made.any = true;
+        self.made.names.extend(name.cloned());
+    }
+
+    fn check_evse(&mut self, evse: i32, pointer: &str) {
+        let evses = i32::from(self.scenario.model.station.evses);
+        if !(1..=evses).contains(&evse) {
+            let has = if evses == 1 { "1 EVSE".to_owned() } else { format!("EVSEs 1 to {evses}") };
+            self.report("scenario/unknown-evse", pointer, format!("unknown EVSE `{evse}`: the station has {has}"))
+                .help = Some("`station: {evses: N}` sets their number".to_owned());
+        }
+    }
+
+    fn check_token(&mut self, name: &str, pointer: &str) {
+        let scenario = self.scenario;
+        let tokens = &scenario.model.station.tokens;
+        if tokens.contains_key(name) {
+            return;
+        }
+        let near = suggestion(name, tokens.keys().map(String::as_str));
+        let known: Vec<&str> = tokens.keys().map(String::as_str).collect();
+        let known = if known.is_empty() { "none; they stand in `station.tokens`".to_owned() } else { known.join(", ") };
+        let diagnostic = self.report("scenario/unknown-token", pointer, format!("unknown token `{name}`"));
+        label(diagnostic, near);
+        diagnostic.evidence.push(format!("tokens: {known}"));
+    }
+
+    fn check_wait(&mut self, timespan: Option<Timespan>, pointer: &str) {
+        let Some(timespan) = timespan else { return };
+        let timeout = self.scenario.model.timeout.map_or(TIMEOUT, |timeout| timeout.0);
+        if timespan.0.is_zero() {
+            self.report("scenario/bad-timespan", pointer, "a time limit of 0 can never be met");
+        } else if timespan.0 > timeout {
+            let timeout = Timespan(timeout);
+            let headline = format!("`{timespan}` is longer than the whole scenario may take (`{timeout}`)");
+            self.report("scenario/bad-timespan", pointer, headline).help =
+                Some("set `timeout:` at the top of the file".to_owned());
+        }
+    }
+
+    fn check_publish(&mut self, publish: &Publish, at: &str) {
+        let bodies =
+            [("payload", publish.payload.is_some()), ("text", publish.text.is_some()), ("hex", publish.hex.is_some())];
+        let given: Vec<&str> = bodies.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect();
+        match given.as_slice() {
+            [_] => {}
+            [] => {
+                self.report_key("scenario/publish-what", at, "publish has no payload").help =
+                    Some("give one of `payload` (JSON), `text` or `hex`; `text: \"\"` is an empty message".to_owned());
+            }
+            [_, second, ..] => {
+                let headline = format!("publish has {} payloads: `{}`", given.len(), given.join("`, `"));
+                self.report_key("scenario/publish-what", &format!("{at}/{second}"), headline);
+            }
+        }
+        if let Some(hex) = &publish.hex
+            && let Err(why) = from_hex(hex)
+        {
+            self.report("scenario/bad-hex", &format!("{at}/hex"), why);
+        }
+        self.check_qos(Some(publish.qos), &format!("{at}/qos"));
+        self.check_topic(&publish.topic, &format!("{at}/topic"), &placeholder::IN_TOPICS, false);
+        if let Some(payload) = &publish.payload {
+            self.check_filling(payload, &format!("{at}/payload"));
+        }
+        let mut asks =
+            publish.topic.contains("{reply}") || publish.text.as_ref().is_some_and(|t| t.contains("{reply}"));
+        asks |= publish.payload.as_ref().is_some_and(|payload| payload.to_string().contains("{reply}"));
+        if asks {
+            self.make(publish.r#as.as_ref());
+        } else if publish.r#as.is_some() {
+            let headline = "publish has a name for its reply, and no place where the reply could go";
+            self.report_key("scenario/no-reply-topic", &format!("{at}/as"), headline).help = Some(
+                "put `{reply}` where the topic of the reply belongs, for example `headers: {replyTo: \"{reply}\"}`"
+                    .to_owned(),
+            );
+        }
+    }
+
+    /// A payload that is sent: the only marker it knows is `$captured:NAME`.
+    fn check_filling(&mut self, payload: &Value, pointer: &str) {
+        match payload {
+            Value::String(text) => match text.strip_prefix("$captured:") {
+                Some(name) => self.check_captured(&[name], &self.captured.clone(), pointer),
+                None if text.starts_with('$') && !text.starts_with("$$") => {
+                    let headline =
+                        format!("`{text}` cannot be sent: of the markers, only `$captured:NAME` has a value");
+                    self.report("scenario/unknown-marker", pointer, headline).help =
+                        Some(format!("for the text itself write \"${text}\""));
+                }
+                None => {}
+            },
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.check_filling(item, &format!("{pointer}/{index}"));
+                }
+            }
+            Value::Object(entries) => {
+                for (key, value) in entries {
+                    self.check_filling(value, &format!("{pointer}/{}", escaped(key)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn check_repeat(&mut self, repeat: &Repeat, at: &str, repeats: usize) {
+        if !(1..=10_000).contains(&repeat.times) {
+            let headline = format!("`{}` times: a repeat is 1 to 10000 times", repeat.times);
+            self.report("scenario/repeat-times", &format!("{at}/times"), headline);
+        }
+        if repeat.steps.is_empty() {
+            self.report_key("scenario/no-steps", &format!("{at}/steps"), "repeat has no steps");
+        }
+        if repeats == MOST_REPEATS {
+            let headline = format!("repeats stand more than {MOST_REPEATS} deep in each other");
+            self.report_key("scenario/nested-repeat", at, headline);
+        }
+        self.check_steps(&repeat.steps, &format!("{at}/steps"), repeats + 1);
+    }
+
+    fn check_run(&mut self, run: &super::model::Run, at: &str) {
+        let pointer = format!("{at}/command");
+        match shell_words::split(&run.command) {
+            Ok(words) if words.is_empty() => {
+                self.report("scenario/bad-command", &pointer, "command is empty");
+            }
+            Ok(_) => {}
+            Err(_) => {
+                self.report("scenario/bad-command", &pointer, "a quote in the command is not closed");
+            }
+        }
+        if let Some(stdout) = &run.stdout {
+            let captured = self.check_pattern(&Value::String(stdout.clone()), &format!("{at}/stdout"));
+            self.captured.extend(captured);
+        }
+        self.check_wait(run.within, &format!("{at}/within"));
+        // The command may have made the module under test send a request.
+        self.made.any = true;
+    }
+
+    fn check_any_order(&mut self, steps: &[Step], at: &str) {
+        if steps.len() < 2 {
+            self.report_key("scenario/any-order", at, "any_order needs two expectations or more");
+        }
+        let mut captured = BTreeSet::new();
+        for (index, step) in steps.iter().enumerate() {
+            let pointer = format!("{at}/{index}");
+            if matches!(step, Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_)) {
+                captured.extend(self.check_expectation(step, &pointer));
+            } else {
+                let headline = "any_order holds `expect`, `expect_status` and `expect_reply` only";
+                self.report("scenario/any-order", &pointer, headline);
+            }
+        }
+        self.captured.extend(captured);
+    }
+
+    /// Checks one expectation and says what it captures.
+    fn check_expectation(&mut self, step: &Step, at: &str) -> Vec<String> {
+        match step {
+            Step::Expect(expect) => {
+                let at = format!("{at}/expect");
+                self.check_what(expect.message, expect.topic.as_deref(), &at);
+                self.check_qos(expect.qos, &format!("{at}/qos"));
+                self.check_wait(expect.within, &format!("{at}/within"));
+                // A request that the module under test makes on its own may be answered as well.
+                self.made.any |= matches!(
+                    expect.message,
+                    None | Some(MessageKind::WithdrawAuthorization | MessageKind::GetTokenValidationStatus)
+                );
+                self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload"))
+            }
+            Step::ExpectStatus(expect) => self.check_expect_status(expect, &format!("{at}/expect_status")),
+            Step::ExpectReply(expect) => self.check_expect_reply(expect, &format!("{at}/expect_reply")),
+            Step::ExpectNone(expect) => self.check_expect_none(expect, &format!("{at}/expect_none")),
+            _ => Vec::new(),
+        }
+    }
+
+    fn check_expect_status(&mut self, expect: &ExpectStatus, at: &str) -> Vec<String> {
+        self.check_token(&expect.token, &format!("{at}/token"));
+        match (&expect.status, &expect.sequence) {
+            (Some(_), None) => {}
+            (None, Some(sequence)) if !sequence.is_empty() => {}
+            (None, Some(_)) => {
+                self.report_key("scenario/status-what", &format!("{at}/sequence"), "sequence is empty");
+            }
+            (None, None) => {
+                let headline = "expect_status has neither `status` nor `sequence`";
+                self.report_key("scenario/status-what", at, headline);
+            }
+            (Some(_), Some(_)) => {
+                let headline = "expect_status has both `status` and `sequence`";
+                self.report_key("scenario/status-what", &format!("{at}/sequence"), headline);
+            }
+        }
+        if let Some(connectors) = &expect.connectors
+            && !connectors.is_array()
+            && !connectors.as_str().is_some_and(|text| text.starts_with('$'))
+        {
+            let headline = format!("connectors is an array, `{connectors}` never matches it");
+            self.report("scenario/never-matches", &format!("{at}/connectors"), headline).help =
+                Some(format!("write `connectors: [{connectors}]`"));
+        }
+        self.check_wait(expect.within, &format!("{at}/within"));
+        let mut captured = self.check_optional_pattern(expect.connectors.as_ref(), &format!("{at}/connectors"));
+        captured.extend(self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload")));
+        captured
+    }
+
+    fn check_expect_reply(&mut self, expect: &ExpectReply, at: &str) -> Vec<String> {
+        if let Some(to) = &expect.to {
+            let pointer = format!("{at}/to");
+            if !self.made.names.contains(to) {
+                let later = self.names.get(to).map(|pointer| self.scenario.line(pointer));
+                let near = suggestion(to, self.made.names.iter().map(String::as_str)).map(str::to_owned);
+                let diagnostic =
+                    self.report("scenario/unknown-request", &pointer, format!("no request before is named `{to}`"));
+                label(diagnostic, near.as_deref());
+                match later {
+                    Some(line) => diagnostic.evidence.push(format!("it is made later, in line {line}")),
+                    None => diagnostic.help = Some(format!("name the request: `withdraw: {{as: {to}}}`")),
+                }
+            }
+        } else if !self.made.any {
+            self.report_key("scenario/no-request", at, "expect_reply stands before any request").help =
+                Some("`withdraw`, `get_status` and a `publish` with `{reply}` make requests".to_owned());
+        }
+        self.check_wait(expect.within, &format!("{at}/within"));
+        self.check_pattern(&expect.payload, &format!("{at}/payload"))
+    }
+
+    fn check_expect_none(&mut self, expect: &ExpectNone, at: &str) -> Vec<String> {
+        self.check_what(expect.message, expect.topic.as_deref(), at);
+        self.check_wait(Some(expect.r#for), &format!("{at}/for"));
+        for name in self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload")) {
+            let headline = format!("`$capture:{name}` in expect_none: what must not come cannot be remembered");
+            self.report("scenario/bad-capture", &format!("{at}/payload"), headline);
+        }
+        Vec::new()
+    }
+
+    fn check_what(&mut self, message: Option<MessageKind>, topic: Option<&str>, at: &str) {
+        let step = at.rsplit('/').next().unwrap_or_default().to_owned();
+        match (message, topic) {
+            (Some(_), None) | (None, Some(_)) => {}
+            (None, None) => {
+                self.report_key("scenario/expect-what", at, format!("{step} has neither `message` nor `topic`"));
+            }
+            (Some(_), Some(_)) => {
+                let headline = format!("{step} has both `message` and `topic`");
+                self.report_key("scenario/expect-what", &format!("{at}/topic"), headline);
+            }
+        }
+        if let Some(topic) = topic {
+            self.check_topic(topic, &format!("{at}/topic"), &placeholder::IN_FILTERS, true);
+        }
+    }
+
+    fn check_qos(&mut self, qos: Option<u8>, pointer: &str) {
+        if let Some(qos) = qos.filter(|qos| *qos > 2) {
+            self.report("scenario/bad-qos", pointer, format!("QoS is 0, 1 or 2, not `{qos}`"));
+        }
+    }
+
+    fn check_topic(&mut self, topic: &str, pointer: &str, known: &[&str], is_filter: bool) {
+        for (_, name) in placeholder::find(topic) {
+            if !known.contains(&name) {
+                let near = suggestion(name, known.iter().copied());
+                let headline = format!("unknown placeholder `{{{name}}}`");
+                let diagnostic = self.report("scenario/unknown-placeholder", pointer, headline);
+                label(diagnostic, near.map(|near| format!("{{{near}}}")).as_deref());
+                diagnostic.evidence.push(format!("placeholders: {{{}}}", known.join("}, {")));
+            }
+        }
+        if let Some(why) = wrong_topic(topic, is_filter) {
+            self.report("scenario/bad-topic", pointer, format!("topic `{topic}` {why}"));
+        }
+    }
+
+    fn check_optional_pattern(&mut self, pattern: Option<&Value>, pointer: &str) -> Vec<String> {
+        pattern.map(|pattern| self.check_pattern(pattern, pointer)).unwrap_or_default()
+    }
+
+    /// Checks a pattern and says what it captures.
+    fn check_pattern(&mut self, value: &Value, pointer: &str) -> Vec<String> {
+        match Pattern::compile(value) {
+            Ok(pattern) => {
+                self.check_captured(&pattern.needs(), &self.captured.clone(), pointer);
+                pattern.captures().into_iter().map(str::to_owned).collect()
+            }
+            Err(error) => {
+                let pointer = format!("{pointer}{}", error.pointer);
+                let written = value.pointer(&error.pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let id = match error.kind {
+                    PatternErrorKind::UnknownMarker => "scenario/unknown-marker",
+                    PatternErrorKind::BadRegex => "scenario/bad-regex",
+                    PatternErrorKind::BadName => "scenario/bad-capture",
+                    PatternErrorKind::MisplacedAbsent => "scenario/misplaced-absent",
+                };
+                let diagnostic = self.report(id, &pointer, error.message);
+                if error.kind == PatternErrorKind::UnknownMarker {
+                    let markers = super::pattern::MARKERS.map(|(marker, _)| marker);
+                    label(diagnostic, suggestion(&written, markers));
+                    diagnostic.evidence.push(format!("markers: {}", markers.join(", ")));
+                    diagnostic.help = Some(format!("for the text itself write \"${written}\""));
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    fn check_captured(&mut self, needs: &[&str], captured: &BTreeSet<String>, pointer: &str) {
+        for name in needs {
+            if !captured.contains(*name) {
+                let near = suggestion(name, captured.iter().map(String::as_str));
+                let headline = format!("nothing was captured as `{name}` in a step before");
+                label(self.report("scenario/not-captured", pointer, headline), near);
+            }
+        }
+    }
+}
+
+/// Asks beside the caret whether something near was meant.
+fn label(diagnostic: &mut Diagnostic, near: Option<&str>) {
+    if let (Some(place), Some(near)) = (&mut diagnostic.place, near) {
+        place.label = format!("did you mean `{near}`?");
+    }
+}
+
+/// The bytes of a hexadecimal text; blanks between bytes are allowed.
+///
+/// # Errors
+///
+/// Why it is none.
+pub fn from_hex(text: &str) -> Result<Vec<u8>, String> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    if let Some(wrong) = text.chars().find(|c| !c.is_ascii_hexdigit() && !c.is_ascii_whitespace()) {
+        return Err(format!("`{wrong}` is no hexadecimal digit"));
+    }
+    if digits.len() % 2 == 1 {
+        return Err(format!("{} hexadecimal digits make no whole bytes", digits.len()));
+    }
+    let value = |digit: u8| char::from(digit).to_digit(16).unwrap_or_default() as u8;
+    Ok(digits.chunks_exact(2).map(|pair| value(pair[0]) << 4 | value(pair[1])).collect())
+}
+
+/// What is wrong with a topic or a filter (MQTT 3.1.1, 4.7).
+fn wrong_topic(topic: &str, is_filter: bool) -> Option<&'static str> {
+    if topic.is_empty() {
+        return Some("is empty");
+    }
+    if topic.len() > 65_535 {
+        return Some("has more than 65535 bytes");
+    }
+    if topic.contains('\0') {
+        return Some("has a NUL in it");
+    }
+    if !is_filter {
+        return topic.contains(['+', '#']).then_some("has a wildcard, which nobody can publish to");
+    }
+    let levels: Vec<&str> = topic.split('/').collect();
+    if levels.iter().any(|level| level.contains('+') && *level != "+") {
+        return Some("has a `+` that does not stand alone between slashes");
+    }
+    if levels.iter().enumerate().any(|(n, level)| level.contains('#') && (*level != "#" || n + 1 != levels.len())) {
+        return Some("has a `#` that does not stand alone at the end");
+    }
+    None
+}

@@ -1,0 +1,276 @@
+//! YAML text to a tree of nodes, each with its place in the text.
+//!
+//! Only what a scenario needs: one document, text keys, no tags but `!!str`, no merge keys. Anchors are shared, not
+//! copied, so that an alias bomb costs nothing here; whoever walks the tree counts its steps.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError};
+
+use super::fault::Fault;
+
+/// The deepest nesting of lists and mappings.
+const DEPTH: usize = 48;
+/// The most nodes in one file, before aliases are followed.
+const NODES: usize = 100_000;
+
+/// A node of the tree.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    /// Bytes of the text; the alias, where the node is one.
+    pub range: Range<usize>,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// What a node holds.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    /// A text, a number, a boolean or nothing.
+    Scalar {
+        /// After escapes were resolved.
+        text: String,
+        /// Not quoted: may be a number, a boolean or nothing.
+        plain: bool,
+    },
+    /// A list.
+    List(Vec<Node>),
+    /// A mapping, in the order of the file.
+    Mapping(Vec<Entry>),
+    /// An anchored node, or an alias of one.
+    Shared(Arc<Node>),
+}
+
+/// A key and its value.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// The key.
+    pub key: String,
+    /// Bytes of the key.
+    pub key_range: Range<usize>,
+    /// The value.
+    pub value: Node,
+}
+
+impl Node {
+    /// What it holds, with aliases followed.
+    pub fn content(&self) -> &Content {
+        let mut node = self;
+        while let Content::Shared(shared) = &node.content {
+            node = shared;
+        }
+        &node.content
+    }
+
+    /// The child under one token of a JSON pointer, with the range of its key.
+    pub fn child(&self, token: &str) -> Option<(&Node, Option<&Range<usize>>)> {
+        match self.content() {
+            Content::List(items) => items.get(token.parse::<usize>().ok()?).map(|node| (node, None)),
+            Content::Mapping(entries) => {
+                entries.iter().find(|entry| entry.key == token).map(|entry| (&entry.value, Some(&entry.key_range)))
+            }
+            Content::Scalar { .. } | Content::Shared(_) => None,
+        }
+    }
+}
+
+/// A collection that is still open.
+struct Open {
+    start: usize,
+    anchor: usize,
+    content: Content,
+    key: Option<(String, Range<usize>)>,
+}
+
+/// Builds the tree.
+struct Builder {
+    open: Vec<Open>,
+    anchors: BTreeMap<usize, Arc<Node>>,
+    root: Option<Node>,
+    /// End of the last token that was not white space; a block collection ends there.
+    end: usize,
+    nodes: usize,
+    faults: Vec<Fault>,
+}
+
+/// Reads the one document of a text.
+pub(super) fn read(text: &str) -> Result<Node, Vec<Fault>> {
+    let mut options = Options::default();
+    options.flow_nesting_limit = DEPTH + 1;
+    options.block_nesting_limit = DEPTH + 1;
+    options.set_emit_comments(false);
+    let mut builder =
+        Builder { open: Vec::new(), anchors: BTreeMap::new(), root: None, end: 0, nodes: 0, faults: Vec::new() };
+    for event in Parser::new_from_str_with_options(text, options) {
+        let taken = match event {
+            Ok((event, span)) => {
+                let range = clamp(text, span.byte_range().unwrap_or(builder.end..builder.end));
+                builder.take(event, range)
+            }
+            Err(error) => Err(from_scan_error(text, &error)),
+        };
+        if let Err(fault) = taken {
+            builder.faults.push(fault);
+            return Err(builder.faults);
+        }
+    }
+    match builder.root {
+        _ if !builder.faults.is_empty() => Err(builder.faults),
+        Some(root) if !is_empty(&root) => Ok(root),
+        _ => Err(vec![
+            Fault::new("scenario/empty", "scenario is empty", 0..0)
+                .help("start with `description:`, `under_test:` and `steps:`"),
+        ]),
+    }
+}
+
+fn is_empty(node: &Node) -> bool {
+    matches!(node.content(), Content::Scalar { text, plain: true } if text.is_empty() || text == "~" || text == "null")
+}
+
+impl Builder {
+    fn take(&mut self, event: Event<'_>, range: Range<usize>) -> Result<(), Fault> {
+        match event {
+            Event::DocumentStart(..) if self.root.is_some() => {
+                Err(Fault::new("scenario/several-documents", "scenario has more than one document", range)
+                    .label("the second one begins here")
+                    .help("one file, one scenario: move it to a file of its own"))
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let is_text = match tag {
+                    Some(tag) if tag.core_suffix() == Some("str") => true,
+                    Some(tag) => return Err(tagged(&format!("{}{}", tag.original_handle(), tag.suffix()), range)),
+                    None => false,
+                };
+                if let Some(Open { content: Content::Mapping(entries), key: key @ None, .. }) = self.open.last_mut() {
+                    if let Some(first) = entries.iter().find(|entry| entry.key == *text) {
+                        let line = first.key_range.start;
+                        self.faults.push(
+                            Fault::new("scenario/duplicate-key", format!("key `{text}` is given twice"), range.clone())
+                                .also_at(line, "first given"),
+                        );
+                    }
+                    self.end = range.end;
+                    *key = Some((text.into_owned(), range));
+                    return Ok(());
+                }
+                let plain = style == ScalarStyle::Plain && !is_text;
+                let node = Node { range, content: Content::Scalar { text: text.into_owned(), plain } };
+                self.end = self.end.max(node.range.end);
+                self.close(node, anchor)
+            }
+            Event::Alias(anchor) => {
+                if matches!(self.open.last(), Some(Open { content: Content::Mapping(_), key: None, .. })) {
+                    return Err(Fault::new("scenario/odd-key", "a key must be a plain text, not an alias", range));
+                }
+                let Some(target) = self.anchors.get(&anchor) else {
+                    return Err(Fault::new("scenario/alias", "an alias stands inside of what it stands for", range));
+                };
+                self.end = range.end;
+                let node = Node { range, content: Content::Shared(Arc::clone(target)) };
+                self.close(node, 0)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.open(range, anchor, tag.map(|tag| tag.suffix().to_owned()), Content::List(Vec::new()))
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.open(range, anchor, tag.map(|tag| tag.suffix().to_owned()), Content::Mapping(Vec::new()))
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some(open) = self.open.pop() else { return Ok(()) };
+                // A flow collection ends with its bracket, a block collection with the last thing in it.
+                self.end = if range.is_empty() { self.end } else { self.end.max(range.end) };
+                let node = Node { range: open.start..self.end.max(open.start), content: open.content };
+                self.close(node, open.anchor)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&mut self, range: Range<usize>, anchor: usize, tag: Option<String>, content: Content) -> Result<(), Fault> {
+        if let Some(tag) = tag {
+            return Err(tagged(&tag, range));
+        }
+        if matches!(self.open.last(), Some(Open { content: Content::Mapping(_), key: None, .. })) {
+            return Err(Fault::new("scenario/odd-key", "a key must be a plain text, not a list or a mapping", range)
+                .help("a text that begins with `{` or `[` must be quoted"));
+        }
+        if self.open.len() >= DEPTH {
+            return Err(too_deep(range));
+        }
+        self.open.push(Open { start: range.start, anchor, content, key: None });
+        Ok(())
+    }
+
+    fn close(&mut self, node: Node, anchor: usize) -> Result<(), Fault> {
+        self.nodes += 1;
+        if self.nodes > NODES {
+            return Err(Fault::new("scenario/too-large", format!("scenario has more than {NODES} values"), node.range));
+        }
+        let node = if anchor == 0 {
+            node
+        } else {
+            let range = node.range.clone();
+            let shared = Arc::new(node);
+            self.anchors.insert(anchor, Arc::clone(&shared));
+            Node { range, content: Content::Shared(shared) }
+        };
+        match self.open.last_mut() {
+            None => self.root = Some(node),
+            Some(Open { content: Content::List(items), .. }) => items.push(node),
+            Some(Open { content: Content::Mapping(entries), key, .. }) => {
+                if let Some((key, key_range)) = key.take() {
+                    entries.push(Entry { key, key_range, value: node });
+                }
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+}
+
+fn tagged(tag: &str, range: Range<usize>) -> Fault {
+    Fault::new("scenario/tag", format!("tag `{tag}` is not understood"), range).help("leave it out, or quote the text")
+}
+
+fn too_deep(range: Range<usize>) -> Fault {
+    Fault::new("scenario/too-deep", format!("lists and mappings are nested more than {DEPTH} deep"), range)
+}
+
+/// Puts a range on character boundaries of the text.
+fn clamp(text: &str, range: Range<usize>) -> Range<usize> {
+    let mut start = range.start.min(text.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    let mut end = range.end.clamp(start, text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    start..end
+}
+
+fn from_scan_error(text: &str, error: &ScanError) -> Fault {
+    let at = error.marker().byte_offset().unwrap_or(0);
+    let range = clamp(text, at..at + 1);
+    let words = error.info();
+    if words.contains("nesting") || words.contains("recursion") {
+        return too_deep(range);
+    }
+    let line_start = text[..range.start].rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[line_start..].lines().next().unwrap_or_default();
+    let indentation = &line[..line.len() - line.trim_start().len()];
+    if let Some(tab) = indentation.find('\t') {
+        let at = line_start + tab;
+        return Fault::new("scenario/tab", "a tab cannot indent YAML", at..at + 1)
+            .label("a tab")
+            .help("indent with spaces, two a level");
+    }
+    if words.contains("unknown anchor") {
+        return Fault::new("scenario/alias", "an alias has no anchor before it", range)
+            .help("a text that begins with `*` must be quoted");
+    }
+    Fault::new("scenario/syntax", format!("scenario is no valid YAML: {words}"), range)
+}

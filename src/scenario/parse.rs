@@ -1,0 +1,262 @@
+//! Text to [`Scenario`], or everything that is wrong with it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::deserialize::from_node;
+use super::document::{self, Content, Node};
+use super::fault::Fault;
+use super::model::{Model, Step};
+use crate::diagnostic::{Diagnostic, Place, Source};
+use crate::station::config::StationConfig;
+
+/// The largest scenario file, in bytes.
+pub const LARGEST: usize = 1024 * 1024;
+
+/// The most faults reported of one file: the first few cause most of the others.
+const MOST_FAULTS: usize = 20;
+
+/// A scenario and the text it came from.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The file.
+    pub source: Arc<Source>,
+    /// What it says.
+    pub model: Model,
+    root: Node,
+}
+
+/// Reads a scenario file and checks it, see [`super::check`].
+///
+/// `path` is for messages only. `known_requirements` are the ids that a scenario may name; empty means any.
+///
+/// # Errors
+///
+/// All that is wrong, in the order of the file, except that a text that is no YAML has one error only, and that a
+/// file whose structure is wrong is not looked at for its sense.
+pub fn parse(path: &str, text: &str, known_requirements: &[&str]) -> Result<Scenario, Vec<Diagnostic>> {
+    let source = to_source(path, text);
+    let root = read_tree(&source)?;
+    let model = read_whole(&root).map_err(|faults| into_diagnostics(faults, &source))?;
+    let scenario = Scenario { source, model, root };
+    let found = super::check::check(&scenario, known_requirements);
+    if found.is_empty() { Ok(scenario) } else { Err(found) }
+}
+
+/// Reads any other YAML file, such as a station's or khumbu's own configuration, with the same care.
+///
+/// # Errors
+///
+/// What is wrong with the text or with its first wrong value.
+pub fn parse_as<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, Vec<Diagnostic>> {
+    let source = to_source(path, text);
+    let root = read_tree(&source)?;
+    from_node(&root).map_err(|fault| into_diagnostics(vec![fault], &source))
+}
+
+impl Scenario {
+    /// The place of a value by its JSON pointer, for example `/steps/3/withdraw/evse_id`; the nearest enclosing one
+    /// if there is none.
+    pub fn place(&self, pointer: &str) -> Place {
+        let (node, key, _) = self.walk(pointer);
+        let range = match key {
+            Some(key) if node.range.is_empty() => key.clone(),
+            _ => node.range.clone(),
+        };
+        self.at(range)
+    }
+
+    /// The place of the key that holds a value; that of the value where there is no key, as in a list.
+    pub fn place_of_key(&self, pointer: &str) -> Place {
+        let (node, key, is_found) = self.walk(pointer);
+        match key {
+            Some(key) if is_found => self.at(key.clone()),
+            _ => self.at(node.range.clone()),
+        }
+    }
+
+    /// The line of a value, counted from 1.
+    pub fn line(&self, pointer: &str) -> usize {
+        self.place_of_key(pointer).line()
+    }
+
+    fn at(&self, range: Range<usize>) -> Place {
+        Place { source: Arc::clone(&self.source), range, label: String::new() }
+    }
+
+    /// The node, its key, and whether it is the very one.
+    fn walk(&self, pointer: &str) -> (&Node, Option<&Range<usize>>, bool) {
+        let mut node = &self.root;
+        let mut key = None;
+        for token in pointer.split('/').skip(1) {
+            match node.child(&token.replace("~1", "/").replace("~0", "~")) {
+                Some((child, child_key)) => (node, key) = (child, child_key),
+                None => return (node, key, false),
+            }
+        }
+        (node, key, true)
+    }
+}
+
+fn to_source(path: &str, text: &str) -> Arc<Source> {
+    Arc::new(Source { path: path.to_owned(), text: text.strip_prefix('\u{feff}').unwrap_or(text).to_owned() })
+}
+
+fn read_tree(source: &Arc<Source>) -> Result<Node, Vec<Diagnostic>> {
+    let fault = if source.text.len() > LARGEST {
+        Fault::new(
+            "scenario/too-large",
+            format!("scenario has {} bytes, the most is {LARGEST}", source.text.len()),
+            0..0,
+        )
+    } else if let Some(at) = source.text.bytes().position(is_binary) {
+        let range = at..at + 1;
+        Fault::new("scenario/binary", format!("scenario is no text: byte 0x{:02x}", source.text.as_bytes()[at]), range)
+    } else {
+        return document::read(&source.text).map_err(|faults| into_diagnostics(faults, source));
+    };
+    Err(into_diagnostics(vec![fault], source))
+}
+
+fn is_binary(byte: u8) -> bool {
+    byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r') || byte == 0x7f
+}
+
+fn into_diagnostics(mut faults: Vec<Fault>, source: &Arc<Source>) -> Vec<Diagnostic> {
+    faults.sort_by_key(|fault| fault.range().map(|range| range.start));
+    faults.into_iter().map(|fault| fault.into_diagnostic(source)).collect()
+}
+
+/// Reads the model; after an error, takes the wrong part out of the tree and reads again to find the next one.
+fn read_whole(root: &Node) -> Result<Model, Vec<Fault>> {
+    match from_node::<Model>(root) {
+        Ok(model) => Ok(model),
+        Err(_) => {
+            let mut faults = faults_of::<Model>(root);
+            // Where the frame of a scenario is wrong, its steps and its station are still worth a look.
+            let parts = [
+                root.child("steps").map(|(steps, _)| faults_of::<Vec<Step>>(steps)),
+                root.child("station").map(|(station, _)| faults_of::<StationConfig>(station)),
+            ];
+            for fault in parts.into_iter().flatten().flatten() {
+                if !faults.iter().any(|known| known.range() == fault.range()) {
+                    faults.push(fault);
+                }
+            }
+            faults.truncate(MOST_FAULTS);
+            Err(faults)
+        }
+    }
+}
+
+fn faults_of<T: DeserializeOwned>(node: &Node) -> Vec<Fault> {
+    let mut rest = node.clone();
+    let mut faults: Vec<Fault> = Vec::new();
+    while let Some(fault) = from_node::<T>(&rest).err() {
+        if faults.len() >= MOST_FAULTS || faults.contains(&fault) {
+            break;
+        }
+        let goes_on = fault.range().is_some_and(|range| take_out(&mut rest, range, fault.is_about_key()));
+        faults.push(fault);
+        if !goes_on {
+            break;
+        }
+    }
+    faults
+}
+
+/// Takes a key that does not exist out of its mapping; else the innermost element of a list around the place. The
+/// frame of the file is no element: there nothing but an unknown key can go.
+fn take_out(node: &mut Node, range: &Range<usize>, is_key: bool) -> bool {
+    match &mut node.content {
+        Content::Shared(shared) => take_out(Arc::make_mut(shared), range, is_key),
+        Content::Scalar { .. } => false,
+        Content::List(items) => {
+            let Some(index) = items.iter().position(|item| covers(&item.range, range)) else { return false };
+            if !take_out(&mut items[index], range, is_key) {
+                items.remove(index);
+            }
+            true
+        }
+        Content::Mapping(entries) => {
+            if let Some(index) = entries.iter().position(|entry| is_key && entry.key_range == *range) {
+                entries.remove(index);
+                return true;
+            }
+            entries
+                .iter_mut()
+                .find(|entry| covers(&entry.value.range, range))
+                .is_some_and(|entry| take_out(&mut entry.value, range, is_key))
+        }
+    }
+}
+
+fn covers(outer: &Range<usize>, inner: &Range<usize>) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const GOOD: &str = "\
+description: Withdrawing by EVSE alone.
+under_test: everest
+station:
+  evses: 2
+  auth: {selection_algorithm: FindFirst, connection_timeout: 8s}
+  tokens:
+    ALICE: {value: \"04A2F3B1\", type: ISO14443}
+steps:
+  - plug_in: {evse: 1}
+  - present_token: ALICE
+  - restart_everest
+  - withdraw: {evse_id: 1}
+  - expect_reply: Accepted
+  - expect_reply:
+      payload: {a: [1, null], b: x}
+      within: 1s
+";
+
+    #[test]
+    fn every_pointer_leads_to_its_place() {
+        let scenario = parse("a.yaml", GOOD, &[]).unwrap();
+        for (pointer, value, key) in [
+            ("/description", "Withdrawing by EVSE alone.", "description"),
+            ("/station/auth/connection_timeout", "8s", "connection_timeout"),
+            ("/steps/0/plug_in/evse", "1", "evse"),
+            ("/steps/0/plug_in", "{evse: 1}", "plug_in"),
+            ("/steps/1", "present_token: ALICE", "present_token: ALICE"),
+            ("/steps/2/restart_everest/x", "restart_everest", "restart_everest"),
+            ("/steps/3/withdraw/evse_id/deeper", "1", "1"),
+            ("/steps/5/expect_reply/payload/a/1", "null", "null"),
+            ("/steps/5/expect_reply/payload/b", "x", "b"),
+        ] {
+            assert_eq!(&GOOD[scenario.place(pointer).range], value, "{pointer}");
+            assert_eq!(&GOOD[scenario.place_of_key(pointer).range], key, "{pointer}");
+        }
+        assert_eq!(scenario.line("/steps/5/expect_reply/within"), 16);
+    }
+
+    #[test]
+    fn finds_several_errors_in_one_go() {
+        let bad = GOOD
+            .replace("plug_in: {evse: 1}", "plugin: {evse: 1}")
+            .replace("evse_id: 1", "evseid: 1")
+            .replace("evses: 2", "evces: 2")
+            .replace("under_test: everest", "under_test: evrest");
+        let ids: Vec<_> = parse("a.yaml", &bad, &[]).unwrap_err().into_iter().map(|d| (d.id, d.headline)).collect();
+        assert_eq!(
+            ids,
+            [
+                ("scenario/unknown-value", "unknown side `evrest`".to_owned()),
+                ("scenario/unknown-field", "unknown field `evces`".to_owned()),
+                ("scenario/unknown-step", "unknown step `plugin`".to_owned()),
+                ("scenario/unknown-field", "unknown field `evseid`".to_owned()),
+            ]
+        );
+    }
+}

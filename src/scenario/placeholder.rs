@@ -1,0 +1,65 @@
+//! `{name}` in topics, payloads and commands.
+
+use std::ops::Range;
+
+/// What `expect`, `expect_none` and `ready` know in a topic: the branches of the API below the module's pathname, and
+/// the module's id.
+pub const IN_FILTERS: [&str; 3] = ["e2m", "m2e", "module_id"];
+/// What `publish` knows in a topic; in `payload` and `text` only `{reply}` means something.
+pub const IN_TOPICS: [&str; 4] = ["e2m", "m2e", "module_id", "reply"];
+/// What a command knows.
+pub const IN_COMMANDS: [&str; 5] = ["host", "port", "module_id", "api_version", "external_prefix"];
+
+/// Fills in what `value` knows by name; everything else stays as it is.
+pub fn fill(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let mut filled = String::with_capacity(text.len());
+    let mut end = 0;
+    for (range, name) in find(text) {
+        filled.push_str(&text[end..range.start]);
+        match value(name) {
+            Some(value) => filled.push_str(&value),
+            None => filled.push_str(&text[range.clone()]),
+        }
+        end = range.end;
+    }
+    filled.push_str(&text[end..]);
+    filled
+}
+
+/// Every `{name}` of a text, where a name is letters, digits and `_`; JSON in a text has no such thing.
+pub fn find(text: &str) -> Vec<(Range<usize>, &str)> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(open) = text[from..].find('{').map(|at| from + at) {
+        let name_at = open + 1;
+        let length = text[name_at..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(0);
+        let close = name_at + length;
+        if length > 0 && text[close..].starts_with('}') {
+            found.push((open..close + 1, &text[name_at..close]));
+        }
+        from = name_at;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fills_in_what_is_known_and_leaves_the_rest() {
+        let value = |name: &str| (name == "e2m").then(|| "x/e2m".to_owned());
+        for (text, filled) in [
+            ("{e2m}/heartbeat", "x/e2m/heartbeat"),
+            ("{e2m}{e2m}", "x/e2mx/e2m"),
+            ("{foo}/{e2m}", "{foo}/x/e2m"),
+            (r#"{"a": {"b": 1}}"#, r#"{"a": {"b": 1}}"#),
+            ("{{e2m}}", "{x/e2m}"),
+            ("{e2m", "{e2m"),
+            ("{}", "{}"),
+            ("", ""),
+        ] {
+            assert_eq!(fill(text, value), filled, "{text}");
+        }
+    }
+}
