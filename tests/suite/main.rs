@@ -11,3 +11,4 @@ mod broker_wire;
 mod clients;
 mod diagnostics;
 mod monitors;
+mod schemas;

@@ -6,6 +6,7 @@ mod answers;
 mod asking;
 mod heartbeats;
 mod presence;
+mod recordings;
 mod shape;
 mod statuses;
 

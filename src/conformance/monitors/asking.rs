@@ -14,14 +14,16 @@ use super::wording::time;
 /// as far as the client is concerned, though a late reply would be taken for the wrong one.
 const MAY_BE_GIVEN_UP: Duration = Duration::from_millis(300);
 
-/// The record of a SUBSCRIBE is written with its SUBACK. A client that sends SUBSCRIBE and PUBLISH in one go is in the
-/// right, even where the acknowledgement is recorded a little after the publish.
+/// What a broker behind a relay may take to acknowledge a SUBSCRIBE. Until then a client that sends SUBSCRIBE and PUBLISH
+/// in one go, which is lawful, cannot be told from one that subscribes too late.
 const ACKNOWLEDGEMENT: Duration = Duration::from_millis(250);
 
 /// The requests that the module under test has made.
 #[derive(Debug)]
 pub(super) struct Asking {
     external_prefix: String,
+    /// How long after a request its subscription may be recorded.
+    lag: Duration,
     /// By reply topic.
     outstanding: BTreeMap<String, Outstanding>,
     unsubscribed: Vec<Unsubscribed>,
@@ -42,8 +44,9 @@ struct Unsubscribed {
 }
 
 impl Asking {
-    pub(super) fn new(external_prefix: String) -> Self {
-        Self { external_prefix, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
+    pub(super) fn new(external_prefix: String, relayed: bool) -> Self {
+        let lag = if relayed { ACKNOWLEDGEMENT } else { Duration::ZERO };
+        Self { external_prefix, lag, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
     }
 
     /// EVerest has lost its requests, or the module its connections.
@@ -128,7 +131,7 @@ impl Asking {
         let late = self.unsubscribed.extract_if(.., meant).filter_map(|request| {
             let after = at.saturating_sub(request.at);
             let evidence = format!("it subscribed {} later", time(after));
-            (after > ACKNOWLEDGEMENT).then(|| request.finding.with_evidence(evidence))
+            (after > self.lag || self.lag.is_zero()).then(|| request.finding.with_evidence(evidence))
         });
         late.collect()
     }

@@ -53,6 +53,9 @@ pub struct Context {
     pub release: Release,
     /// Whether the record begins before the module started, so that its very first message is seen.
     pub from_start: bool,
+    /// Whether the module's packets are relayed to a broker that is not ours. A subscription is then recorded when that
+    /// broker acknowledges it, which may be after a request that was sent in one go with it.
+    pub relayed: bool,
     /// The communication check timeout that the client was told; `None` where it is off or unknown.
     pub communication_check_timeout: Option<Duration>,
     /// The heartbeat interval that EVerest's side was told; `None` where it is off or unknown.
@@ -70,6 +73,7 @@ impl Context {
             under_test,
             release: Release::default(),
             from_start: true,
+            relayed: false,
             communication_check_timeout: None,
             heartbeat_interval: None,
             reply_grace: None,

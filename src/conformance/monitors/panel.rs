@@ -54,7 +54,7 @@ impl Monitors {
             heartbeats: Heartbeats::new(from_start, heartbeat_interval),
             statuses: Statuses::new(from_start),
             answers: Answers::new(topics.external_prefix.clone(), context.reply_grace),
-            asking: Asking::new(topics.external_prefix.clone()),
+            asking: Asking::new(topics.external_prefix.clone(), context.relayed),
             presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
             told: BTreeMap::new(),
             topics,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::conformance::Party;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::protocol::channel::{Channel, Topics};
 use crate::protocol::release::Release;
 use crate::protocol::schema::{Message, Schemas, Violation};
@@ -194,7 +194,7 @@ fn violated(seen: &Seen<'_>, message: Message, violations: &[Violation]) -> Diag
 }
 
 fn sentence(violation: &Violation) -> String {
-    let message = super::wording::escape(&violation.message);
+    let message = printable(&violation.message);
     if violation.pointer.is_empty() { message } else { format!("`{}`: {message}", violation.pointer) }
 }
 

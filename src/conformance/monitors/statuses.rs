@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, printable};
 use crate::protocol::types::TokenValidationStatus as Status;
 
 use super::redelivery::Repeat;
 use super::seen::Seen;
-use super::wording::{escape, time};
+use super::wording::time;
 
 /// More readings than any real course of events has; a token with more is not judged any longer.
 const READINGS: usize = 64;
@@ -248,7 +248,7 @@ impl Statuses {
 
 impl History {
     fn illegal(&self, seen: &Seen<'_>, value: &str, status: Status, evses: &[i64]) -> Diagnostic {
-        let token = format!("token `{}`", escape(value));
+        let token = format!("token `{}`", printable(value));
         let (headline, requirement) = match self.shown.back() {
             None => (format!("module sent `{status:?}` as the first status of {token}"), "TV-2"),
             Some((last, last_evses, _)) => {

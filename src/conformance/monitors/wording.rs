@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::diagnostic::printable;
 use crate::protocol::channel::Topics;
 use crate::timespan::Timespan;
 use crate::transcript::record::{Publish, Record};
@@ -32,14 +33,19 @@ impl Wording {
 
     /// A topic in backticks.
     pub(super) fn topic(&self, topic: &str) -> String {
-        format!("`{}`", escape(&self.elide(topic)))
+        format!("`{}`", printable(&self.elide(topic)))
     }
 
     /// Where and when a message was published, and how.
     pub(super) fn place(&self, record: &Record, publish: &Publish) -> String {
         let topic = self.topic(&publish.topic);
         let retain = if publish.retain { ", retained" } else { "" };
-        format!("{topic}, QoS {}{retain}, by client `{}` at {}", publish.qos, escape(&record.client), time(record.at))
+        format!(
+            "{topic}, QoS {}{retain}, by client `{}` at {}",
+            publish.qos,
+            printable(&record.client),
+            time(record.at)
+        )
     }
 
     /// A payload on one line, cut to a readable length.
@@ -54,7 +60,7 @@ impl Wording {
         }
         // EVerest prints JSON over many lines; one line says the same.
         let line = serde_json::from_str::<Value>(text).map_or_else(|_| text.to_owned(), |value| value.to_string());
-        let line = escape(&self.elide(&line));
+        let line = printable(&self.elide(&line));
         match line.char_indices().nth(LONGEST_PAYLOAD) {
             Some((end, _)) => format!("payload: `{}…` ({} bytes)", &line[..end], payload.len()),
             None => format!("payload: `{line}`"),
@@ -65,14 +71,6 @@ impl Wording {
 /// A time since the start, or a length of time, to the millisecond.
 pub(super) fn time(span: Duration) -> String {
     Timespan(Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))).to_string()
-}
-
-/// A text that cannot move a terminal's cursor.
-pub(super) fn escape(text: &str) -> String {
-    if !text.contains(char::is_control) {
-        return text.to_owned();
-    }
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 #[cfg(test)]

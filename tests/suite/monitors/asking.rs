@@ -89,12 +89,15 @@ fn subscriptions_of_all_clients_of_the_module_count() {
 }
 
 #[test]
-fn an_acknowledgement_recorded_a_little_late_is_no_fault() {
-    Wire::client()
-        .module(Channel::WithdrawAuthorization, withdraw("my/replies/1"))
-        .after(20)
-        .subscribe("module", "my/replies/1")
-        .is_clean();
+fn an_acknowledgement_that_a_relay_recorded_a_little_late_is_no_fault() {
+    let late = |relayed| {
+        let mut wire = Wire::with(Context { relayed, ..Context::new(topics(), Party::Client) });
+        wire.module(Channel::WithdrawAuthorization, withdraw("my/replies/1")).after(20);
+        wire.subscribe("module", "my/replies/1");
+        wire
+    };
+    late(true).is_clean();
+    late(false).fails("monitor/reply-topic-not-subscribed", "RR-13");
 }
 
 #[test]
