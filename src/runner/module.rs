@@ -107,6 +107,11 @@ impl Module {
         Self { body, ended, description: name.to_owned() }
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
     /// What it wrote, if it is a process.
     pub fn output(&self) -> Option<&Output> {
         match &self.body {

@@ -173,7 +173,7 @@ async fn farewell(stage: &mut Stage<'_>, is_complete: bool) -> Ending {
     stage.module.terminate();
     let grace = if is_complete { stage.settings.stop_within } else { FAREWELL };
     let deadline = Instant::now() + grace.min(FAREWELL);
-    while stage.observer.connections.is_connected() && stage.module.ended.borrow().is_none() {
+    while stage.observer.connections.is_connected() && !stage.module.has_ended() {
         let mut ended = stage.module.ended.clone();
         tokio::select! {
             is_open = stage.observer.next() => if !is_open { break },

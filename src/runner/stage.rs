@@ -94,7 +94,7 @@ impl Stage<'_> {
     /// # Errors
     /// When the user interrupts, or when the side that khumbu plays has broken down.
     pub async fn wait(&mut self, deadline: Instant) -> Result<Wake, Stop> {
-        let is_ended = self.module.ended.borrow().is_some();
+        let has_ended = self.module.has_ended();
         tokio::select! {
             biased;
             () = is_true(&mut self.interrupt) => Err(Stop::Interrupted),
@@ -102,7 +102,7 @@ impl Stage<'_> {
                 true => Ok(Wake::Record),
                 false => Err(broken("the broker has stopped").into()),
             },
-            () = is_over(&mut self.module.ended), if !is_ended => {
+            () = is_over(&mut self.module.ended), if !has_ended => {
                 self.drain_after_end().await;
                 Ok(Wake::Ended)
             }
@@ -135,7 +135,7 @@ impl Stage<'_> {
             if condition(&self.observer) {
                 return Ok(Some(()));
             }
-            if self.module.ended.borrow().is_some() && self.settings.module != ModuleSource::Attached {
+            if self.module.has_ended() {
                 return Ok(None);
             }
             if self.wait(patience.deadline(within)).await? == Wake::Deadline && patience.is_over(within, &self.lag).await {

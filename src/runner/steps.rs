@@ -418,9 +418,11 @@ impl Stage<'_> {
                 }
                 next += 1;
             }
+            if self.module.has_ended() {
+                return Err(findings::ended(self, expectation).into());
+            }
             match self.wait(patience.deadline(within)).await? {
-                Wake::Record => {}
-                Wake::Ended => return Err(findings::ended(self, expectation).into()),
+                Wake::Record | Wake::Ended => {}
                 Wake::Deadline if !patience.is_over(within, &self.lag).await => {}
                 Wake::Deadline if is_told => return Err(self.missing(expectation, &patience, next).await),
                 Wake::Deadline => return Err(findings::not_drivable(self, expectation).into()),
@@ -442,14 +444,13 @@ impl Stage<'_> {
             // Each expectation has a deadline of its own; the earliest one that is open counts.
             let Some(first) = (0..open.len()).min_by_key(|index| open[*index].within) else { return Ok(()) };
             let within = open[first].within;
-            let has_ended = self.module.ended.borrow().is_some() && !self.observer.connections.is_connected();
-            if has_ended && open[first].by == Party::Module {
+            if self.module.has_ended() && open[first].by == Party::Module {
                 return Err(findings::ended(self, &open[first]).into());
             }
             match self.wait(patience.deadline(within)).await? {
-                Wake::Record => continue,
+                Wake::Record | Wake::Ended => continue,
                 Wake::Deadline if !patience.is_over(within, &self.lag).await => continue,
-                Wake::Ended | Wake::Deadline => self.observer.drain(),
+                Wake::Deadline => self.observer.drain(),
             }
             if next < self.observer.messages.len() {
                 continue;

@@ -3,4 +3,3 @@
 //! Pure. The broker writes [`record::Record`]s, everything else reads them.
 
 pub mod record;
-pub mod golden;
