@@ -2,4 +2,5 @@
 
 mod diagnostics;
 mod monitors;
+mod reports;
 mod schemas;
