@@ -1,9 +1,12 @@
 //! Reports: results in, text out.
 //!
-//! Pure. [`crate::cli`] opens the files, writes what it gets here, and picks its exit code with [`exit_code`].
+//! Pure. [`crate::cli`] opens the files, writes what it gets here, and ends with [`exit_code`].
 
 mod json;
+mod junit;
 mod outcome;
+pub mod terminal;
 
 pub use json::json;
+pub use junit::junit;
 pub use outcome::{KnownFailure, Summary, excuse, exit_code};

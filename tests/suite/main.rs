@@ -11,4 +11,5 @@ mod broker_wire;
 mod clients;
 mod diagnostics;
 mod monitors;
+mod reports;
 mod schemas;
