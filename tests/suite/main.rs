@@ -13,3 +13,6 @@ mod diagnostics;
 mod monitors;
 mod reports;
 mod schemas;
+mod golden;
+mod patterns;
+mod scenario_files;
