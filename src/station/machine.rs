@@ -72,6 +72,9 @@ impl Station {
             Input::Received { channel, payload } => self.receive(channel, payload, &mut out),
             Input::Command(command) => self.obey(command, &mut out),
             Input::SetVerdict { value, validation } => self.validators.set_verdict(self.now, value, validation),
+            Input::ResultUpdate { evse, result } => {
+                self.tell_auth(auth::Input::ResultUpdate { evse, result }, None, &mut out);
+            }
         }
         self.work_on_messages(&mut out);
         self.run_out(&mut out);

@@ -1,1 +1,5 @@
 //! Khumbu's tests, one binary. A folder of cases is a folder under `fixtures/`; a new file there is a new case.
+
+mod model;
+mod model_recording;
+mod model_station;
