@@ -63,9 +63,9 @@ impl Station {
     /// `now` counts from any fixed moment. Whatever was due by then happens first; a time before the last one counts as
     /// the last one.
     pub fn apply(&mut self, now: Duration, input: Input) -> Vec<Effect> {
-        self.now = self.now.max(now);
+        let now = self.now.max(now);
         let mut out = Vec::new();
-        self.run_out(&mut out);
+        self.run_out(now, &mut out);
         match input {
             Input::Ready => self.start(&mut out),
             Input::Deadline => {}
@@ -77,7 +77,7 @@ impl Station {
             }
         }
         self.work_on_messages(&mut out);
-        self.run_out(&mut out);
+        self.run_out(now, &mut out);
         out
     }
 
@@ -99,11 +99,14 @@ impl Station {
         .min()
     }
 
-    fn run_out(&mut self, out: &mut Vec<Effect>) {
-        while let Some((_, part)) = self.next_part().filter(|(at, _)| *at <= self.now) {
+    /// Does what is due by `until`, each at its own time, so that a driver that is late changes nothing.
+    fn run_out(&mut self, until: Duration, out: &mut Vec<Effect>) {
+        while let Some((at, part)) = self.next_part().filter(|(at, _)| *at <= until) {
+            self.now = self.now.max(at);
             match part {
                 Part::Heartbeat => {
-                    let number = self.heartbeat.beat(self.now);
+                    // Heartbeats alone are not made up for.
+                    let number = self.heartbeat.beat(until);
                     out.push(publish(Channel::Heartbeat, Payload::Heartbeat(number)));
                 }
                 Part::Communication => {
@@ -122,6 +125,7 @@ impl Station {
             }
             self.work_on_messages(out);
         }
+        self.now = until;
     }
 
     fn start(&mut self, out: &mut Vec<Effect>) {
@@ -130,7 +134,7 @@ impl Station {
             return;
         }
         self.heartbeat.start(self.now);
-        self.run_out(out);
+        self.run_out(self.now, out);
         if let Some(fault) = self.communication.start() {
             out.push(Effect::Fault { fault, raised: true });
         }
