@@ -16,3 +16,7 @@ mod schemas;
 mod golden;
 mod patterns;
 mod scenario_files;
+mod model;
+mod model_oracle;
+mod model_recording;
+mod model_station;
