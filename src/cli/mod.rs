@@ -2,16 +2,23 @@
 //! decides how the process ends.
 
 pub mod check;
+pub mod config;
 pub mod files;
 pub mod goldens;
 pub mod print;
+mod progress;
 pub mod review;
+pub mod run;
 pub mod schema;
+mod signals;
+pub mod sim;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+use crate::conformance::requirements;
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +50,8 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Run(Box<run::Arguments>),
+    Sim(sim::Arguments),
     Check(check::Arguments),
     Schema(schema::Arguments),
     Review(review::Arguments),
@@ -63,7 +72,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let exit = match cli.command {
-        Command::Check(arguments) => check::run(&arguments, &[]),
+        Command::Run(arguments) => run::run(*arguments),
+        Command::Sim(arguments) => sim::run(arguments),
+        Command::Check(arguments) => check::run(&arguments, &requirements::ids().collect::<Vec<_>>()),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Review(arguments) => review::run(&arguments),
     };

@@ -5,7 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::types::{AuthorizationStatus, IdToken, MessageContent, ProvidedIdToken, WithdrawAuthorizationRequest};
+use super::types::{
+    AuthorizationStatus, IdToken, MessageContent, ProvidedIdToken, ValidationResult, WithdrawAuthorizationRequest,
+};
 
 /// What a validator answers, and after how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +29,22 @@ pub struct Validation {
     pub tariff_messages: Vec<MessageContent>,
 }
 
+impl From<Validation> for ValidationResult {
+    fn from(validation: Validation) -> Self {
+        Self {
+            authorization_status: validation.authorization_status,
+            evse_ids: validation.evse_ids,
+            parent_id_token: validation.parent_id_token,
+            tariff_messages: validation.tariff_messages,
+        }
+    }
+}
+
 /// One thing to do.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "commands are few and short-lived; a box would burden every author of one"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {

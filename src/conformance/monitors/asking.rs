@@ -1,0 +1,144 @@
+//! A client under test: how it makes its requests.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::diagnostic::{Diagnostic, Severity};
+
+use super::links::{Links, matches};
+use super::redelivery::Repeat;
+use super::seen::Seen;
+use super::wording::time;
+
+/// A client that has not been answered for so long may have given the request up; its reply topic is then free again
+/// as far as the client is concerned, though a late reply would be taken for the wrong one.
+const MAY_BE_GIVEN_UP: Duration = Duration::from_millis(300);
+
+/// What a broker behind a relay may take to acknowledge a SUBSCRIBE. Until then a client that sends SUBSCRIBE and PUBLISH
+/// in one go, which is lawful, cannot be told from one that subscribes too late.
+const ACKNOWLEDGEMENT: Duration = Duration::from_millis(250);
+
+/// The requests that the module under test has made.
+#[derive(Debug)]
+pub(super) struct Asking {
+    external_prefix: String,
+    /// How long after a request its subscription may be recorded.
+    lag: Duration,
+    /// By reply topic.
+    outstanding: BTreeMap<String, Outstanding>,
+    unsubscribed: Vec<Unsubscribed>,
+}
+
+#[derive(Debug)]
+struct Outstanding {
+    requests: u32,
+    since: Duration,
+}
+
+/// A request whose reply the module could not receive when it asked.
+#[derive(Debug)]
+struct Unsubscribed {
+    topics: [String; 2],
+    at: Duration,
+    finding: Diagnostic,
+}
+
+impl Asking {
+    pub(super) fn new(external_prefix: String, relayed: bool) -> Self {
+        let lag = if relayed { ACKNOWLEDGEMENT } else { Duration::ZERO };
+        Self { external_prefix, lag, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
+    }
+
+    /// EVerest has lost its requests, or the module its connections.
+    pub(super) fn forget(&mut self) {
+        self.outstanding.clear();
+    }
+
+    /// The module makes a request.
+    pub(super) fn request(
+        &mut self,
+        seen: &Seen<'_>,
+        well_formed: bool,
+        repeat: Repeat,
+        links: &Links,
+    ) -> Vec<Diagnostic> {
+        // Without a reply topic the module wants no reply.
+        let Some(reply_to) = seen.reply_to().filter(|topic| !topic.is_empty()) else { return Vec::new() };
+        if repeat == Repeat::Yes {
+            return Vec::new();
+        }
+        let topic = seen.wording.topic(reply_to);
+        if reply_to.contains(['+', '#', '\0']) {
+            let headline = format!("module sent a request with `replyTo` {topic}, on which nothing can be published");
+            return vec![
+                seen.fail("monitor/reply-topic-unusable", headline)
+                    .with_evidence("releases up to 2026.02 end when they try")
+                    .breaking("RR-13"),
+            ];
+        }
+        let mut found = Vec::new();
+        let topics = [reply_to.to_owned(), format!("{}{reply_to}", self.external_prefix)];
+        if !topics.iter().any(|topic| links.is_subscribed(topic)) {
+            let headline = format!("module sent a request before it subscribed to its reply topic {topic}");
+            let finding = seen.fail("monitor/reply-topic-not-subscribed", headline).breaking("RR-13");
+            self.unsubscribed.push(Unsubscribed { topics, at: seen.record.at, finding });
+        }
+        if well_formed && repeat == Repeat::No {
+            found.extend(self.reused(reply_to, seen));
+        }
+        found
+    }
+
+    fn reused(&mut self, reply_to: &str, seen: &Seen<'_>) -> Option<Diagnostic> {
+        let at = seen.record.at;
+        let Some(earlier) = self.outstanding.get_mut(reply_to) else {
+            self.outstanding.insert(reply_to.to_owned(), Outstanding { requests: 1, since: at });
+            return None;
+        };
+        let waited = at.saturating_sub(earlier.since);
+        *earlier = Outstanding { requests: earlier.requests + 1, since: at };
+        let severity = if waited < MAY_BE_GIVEN_UP { Severity::Fail } else { Severity::Warning };
+        let topic = seen.wording.topic(reply_to);
+        Some(
+            seen.finding(
+                severity,
+                "monitor/reply-topic-reused",
+                format!("module sent a request with reply topic {topic} while another waits for its reply there"),
+            )
+            .with_evidence(format!("{} after the request before it, which is not answered", time(waited)))
+            .breaking("RR-13"),
+        )
+    }
+
+    /// A reply was published.
+    pub(super) fn answered(&mut self, topic: &str) {
+        let bare = topic.strip_prefix(self.external_prefix.as_str());
+        for topic in std::iter::once(topic).chain(bare) {
+            if let Some(outstanding) = self.outstanding.get_mut(topic) {
+                outstanding.requests -= 1;
+                if outstanding.requests == 0 {
+                    self.outstanding.remove(topic);
+                }
+                return;
+            }
+        }
+    }
+
+    /// The module subscribed: in time, or too late for a request made before.
+    pub(super) fn subscribed(&mut self, filter: &str, at: Duration) -> Vec<Diagnostic> {
+        let filter = super::links::unshared(filter);
+        let meant = |request: &mut Unsubscribed| request.topics.iter().any(|topic| matches(filter, topic));
+        let late = self.unsubscribed.extract_if(.., meant).filter_map(|request| {
+            let after = at.saturating_sub(request.at);
+            let evidence = format!("it subscribed {} later", time(after));
+            (after > self.lag || self.lag.is_zero()).then(|| request.finding.with_evidence(evidence))
+        });
+        late.collect()
+    }
+
+    /// Judges requests whose reply topic was never subscribed to.
+    pub(super) fn finish(&mut self) -> Vec<Diagnostic> {
+        let never = self.unsubscribed.drain(..);
+        never.map(|request| request.finding.with_evidence("it did not subscribe later either")).collect()
+    }
+}

@@ -1,0 +1,144 @@
+//! The connections of the module under test and what they have subscribed to.
+//!
+//! A module may use several clients: a shell script has one for listening and one for every message it sends. Their
+//! subscriptions count together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::transcript::record::{Event, Record};
+
+/// MQTT 3.1.1; its clean sessions end with the connection.
+const MQTT_3_1_1: u8 = 4;
+
+/// What a record did to the connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing that matters here.
+    None,
+    /// A client connected.
+    Connected,
+    /// The last client is gone; `clean` if it said goodbye.
+    Alone {
+        /// Whether the module itself ended the connection in good order.
+        clean: bool,
+    },
+}
+
+/// All clients of the module under test.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    clients: BTreeMap<Arc<str>, Link>,
+}
+
+#[derive(Debug, Default)]
+struct Link {
+    online: bool,
+    ends_with_connection: bool,
+    filters: BTreeSet<String>,
+}
+
+impl Links {
+    /// Takes note of a record of one of the module's clients.
+    pub(super) fn observe(&mut self, record: &Record) -> Change {
+        match &record.event {
+            Event::Connected { protocol, clean, .. } => {
+                let link = self.clients.entry(record.client.clone()).or_default();
+                if *clean {
+                    link.filters.clear();
+                }
+                link.online = true;
+                link.ends_with_connection = *clean && *protocol == MQTT_3_1_1;
+                Change::Connected
+            }
+            Event::Subscribed { filter, .. } => {
+                self.clients.entry(record.client.clone()).or_default().filters.insert(filter.clone());
+                Change::None
+            }
+            Event::Unsubscribed { filter } => {
+                if let Some(link) = self.clients.get_mut(&record.client) {
+                    link.filters.remove(filter);
+                }
+                Change::None
+            }
+            // The new connection under the same id is there already.
+            Event::Disconnected { cause, .. } if cause.contains("taken over") => Change::None,
+            Event::Disconnected { clean, .. } => {
+                let Some(link) = self.clients.get_mut(&record.client) else { return Change::None };
+                link.online = false;
+                // An MQTT 5 session may outlive its connection; the record does not tell, so it counts as alive.
+                if link.ends_with_connection {
+                    link.filters.clear();
+                }
+                if self.is_online() { Change::None } else { Change::Alone { clean: *clean } }
+            }
+            Event::Accepted
+            | Event::Refused { .. }
+            | Event::Publish { .. }
+            | Event::Packet { .. }
+            | Event::Overflow { .. } => Change::None,
+        }
+    }
+
+    /// Whether any client is connected.
+    pub(super) fn is_online(&self) -> bool {
+        self.clients.values().any(|link| link.online)
+    }
+
+    /// Whether any client would get a message on this topic.
+    pub(super) fn is_subscribed(&self, topic: &str) -> bool {
+        self.clients.values().flat_map(|link| &link.filters).any(|filter| matches(unshared(filter), topic))
+    }
+}
+
+/// The filter of a shared subscription without `$share/<group>/`.
+pub(super) fn unshared(filter: &str) -> &str {
+    match filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/')) {
+        Some((_, filter)) => filter,
+        None => filter,
+    }
+}
+
+/// Whether a topic matches a filter (MQTT 3.1.1, 4.7).
+pub(super) fn matches(filter: &str, topic: &str) -> bool {
+    // Wildcards at the start do not reach topics of the server (MQTT 3.1.1, 4.7.2).
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    let mut wanted = filter.split('/');
+    loop {
+        match (wanted.next(), levels.next()) {
+            (Some("#"), _) | (None, None) => return true,
+            (Some("+"), Some(_)) => {}
+            (Some(want), Some(level)) if want == level => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_match_as_the_standard_says() {
+        for (filter, topic, expected) in [
+            ("a/b", "a/b", true),
+            ("a/+", "a/b", true),
+            ("a/+", "a/b/c", false),
+            ("a/#", "a", true),
+            ("a/#", "a/b/c", true),
+            ("#", "a/b", true),
+            ("#", "$SYS/a", false),
+            ("+/a", "/a", true),
+            ("a", "a/b", false),
+            ("a/b", "a", false),
+            ("a/", "a", false),
+        ] {
+            assert_eq!(matches(filter, topic), expected, "{filter} {topic}");
+        }
+        assert_eq!(unshared("$share/group/a/#"), "a/#");
+        assert_eq!(unshared("$share/group"), "$share/group");
+    }
+}

@@ -1,0 +1,82 @@
+//! Monitors: what is watched in every scenario, asked or not.
+//!
+//! [`Monitors`] is fed every record of the broker and gives back what the module under test did wrong. Only what the
+//! module sent itself can count against it. A wrong accusation is worse than a missed one: where a restart, a
+//! redelivery, a lost connection or a slow machine explains what was seen, nothing is said.
+//!
+//! | id | requirement | |
+//! | --- | --- | --- |
+//! | `monitor/not-json`, `monitor/schema-violation` | SC-1, HB-1, CC-8, TV-1, RR-1, LV-2 | shape of every message |
+//! | `monitor/wrong-direction` | SC-2, LV-4 | who publishes where |
+//! | `monitor/unknown-topic` | SC-2 | warning: a topic that nobody reads |
+//! | `monitor/retained` | RR-16, RR-17 | retain flag |
+//! | `monitor/qos` | RR-16 | warning: QoS is no part of the specification |
+//! | `monitor/heartbeat-value`, `-first`, `-sequence` | HB-1, HB-3, HB-2 | heartbeat numbers |
+//! | `monitor/heartbeat-spacing` | HB-4 | warning: mean spacing |
+//! | `monitor/second-reply`, `monitor/stray-reply`, `monitor/missing-reply` | RR-1, LV-2 | one reply a request |
+//! | `monitor/reply-topic-reused`, `-not-subscribed`, `-unusable` | RR-13 | how requests are made |
+//! | `monitor/communication-check-late` | CC-8 | cadence of communication checks |
+//! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect |
+//! | `monitor/illegal-transition` | TV-2, TV-4 | status after status |
+//! | `monitor/connectors` | TV-6, TV-7 | EVSEs named in a status |
+//! | `monitor/messages` | TV-14 | texts for a display without `Accepted` |
+//! | `monitor/repeated` | | note: how often more |
+
+mod answers;
+mod asking;
+mod heartbeats;
+mod links;
+mod panel;
+mod presence;
+mod redelivery;
+mod seen;
+mod shape;
+mod statuses;
+mod wording;
+
+use std::time::Duration;
+
+use super::Party;
+use crate::protocol::channel::Topics;
+use crate::protocol::release::Release;
+
+pub use panel::Monitors;
+
+/// What the monitors need to know of the scenario.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The topics of the API module.
+    pub topics: Topics,
+    /// The side of the module under test.
+    pub under_test: Party,
+    /// The release that is spoken.
+    pub release: Release,
+    /// Whether the record begins before the module started, so that its very first message is seen.
+    pub from_start: bool,
+    /// Whether the module's packets are relayed to a broker that is not ours. A subscription is then recorded when that
+    /// broker acknowledges it, which may be after a request that was sent in one go with it.
+    pub relayed: bool,
+    /// The communication check timeout that the client was told; `None` where it is off or unknown.
+    pub communication_check_timeout: Option<Duration>,
+    /// The heartbeat interval that EVerest's side was told; `None` where it is off or unknown.
+    pub heartbeat_interval: Option<Duration>,
+    /// How long a delivered, well-formed withdraw request may stay unanswered when the scenario ends; `None` leaves
+    /// absent replies to expectations, because EVerest itself may take 300 s.
+    pub reply_grace: Option<Duration>,
+}
+
+impl Context {
+    /// A context in which the module is started by this run, nothing is timed, and no reply is missed.
+    pub fn new(topics: Topics, under_test: Party) -> Self {
+        Self {
+            topics,
+            under_test,
+            release: Release::default(),
+            from_start: true,
+            relayed: false,
+            communication_check_timeout: None,
+            heartbeat_interval: None,
+            reply_grace: None,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! All monitors together: who gets to see which record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::conformance::Party;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::{Channel, Topics};
+use crate::protocol::schema::Message;
+use crate::transcript::record::{Direction, Event, Publish, Record};
+
+use super::Context;
+use super::answers::Answers;
+use super::asking::Asking;
+use super::heartbeats::Heartbeats;
+use super::links::{Change, Links};
+use super::presence::Presence;
+use super::redelivery::{Redelivery, Repeat};
+use super::seen::Seen;
+use super::shape::{Shape, Territory};
+use super::statuses::Statuses;
+use super::wording::Wording;
+
+/// So many findings with one id are told; the rest is counted.
+const TOLD: u32 = 5;
+
+/// Watches the record of one scenario.
+#[derive(Debug)]
+pub struct Monitors {
+    topics: Topics,
+    under_test: Party,
+    wording: Arc<Wording>,
+    links: Links,
+    redelivery: Redelivery,
+    shape: Shape,
+    heartbeats: Heartbeats,
+    statuses: Statuses,
+    answers: Answers,
+    asking: Asking,
+    presence: Presence,
+    told: BTreeMap<&'static str, u32>,
+}
+
+impl Monitors {
+    /// Monitors for one scenario.
+    pub fn new(context: Context) -> Self {
+        let Context { topics, under_test, release, from_start, heartbeat_interval, .. } = context;
+        Self {
+            wording: Arc::new(Wording::new(&topics)),
+            links: Links::default(),
+            redelivery: Redelivery::default(),
+            shape: Shape::new(topics.clone(), under_test, release),
+            heartbeats: Heartbeats::new(from_start, heartbeat_interval),
+            statuses: Statuses::new(from_start),
+            answers: Answers::new(topics.external_prefix.clone(), context.reply_grace),
+            asking: Asking::new(topics.external_prefix.clone(), context.relayed),
+            presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
+            told: BTreeMap::new(),
+            topics,
+            under_test,
+        }
+    }
+
+    /// Takes note of a record, in the order of the broker; `from_module` says whether its client belongs to the module
+    /// under test. Gives back what the module did wrong.
+    pub fn observe(&mut self, record: &Record, from_module: bool) -> Vec<Diagnostic> {
+        let found = match &record.event {
+            Event::Publish { direction, publish } => self.publish(record, publish, *direction, from_module),
+            _ if from_module => self.link(record),
+            _ => Vec::new(),
+        };
+        self.tell(found)
+    }
+
+    /// EVerest has been ended and started again, be it the harness or the module under test. Call it no later than the
+    /// new one can connect.
+    pub fn everest_restarted(&mut self) {
+        self.heartbeats.restarted();
+        self.statuses.restarted();
+        self.asking.forget();
+        self.presence.everest_restarted();
+    }
+
+    /// The harness is about to cut the module under test off, or the broker goes down.
+    pub fn module_cut_off(&mut self) {
+        self.presence.begin_anew();
+        self.statuses.lost();
+    }
+
+    /// The harness told EVerest's side under test, by whatever way, to change its heartbeats.
+    pub fn heartbeats_changed(&mut self) {
+        self.heartbeats.changed();
+    }
+
+    /// The last word, before the harness ends the module; `at` is the time of the record's clock.
+    pub fn finish(&mut self, at: Duration) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        match self.under_test {
+            Party::Client => {
+                found.extend(self.asking.finish());
+                // A module that is gone is not late: its end is judged by the runner.
+                found.extend(self.links.is_online().then(|| self.presence.finish(at)).flatten());
+            }
+            Party::Everest => {
+                found.extend(self.heartbeats.finish());
+                found.extend(self.answers.finish(at, &self.wording));
+            }
+        }
+        let mut found = self.tell(found);
+        for (id, count) in std::mem::take(&mut self.told) {
+            if let Some(more @ 1..) = count.checked_sub(TOLD) {
+                let headline = format!("module did more of the same: `{id}` {more} times");
+                found.push(Diagnostic::new(Severity::Note, "monitor/repeated", headline));
+            }
+        }
+        found
+    }
+
+    fn tell(&mut self, mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        found.retain(|finding| {
+            let count = self.told.entry(finding.id).or_default();
+            *count += 1;
+            *count <= TOLD
+        });
+        found
+    }
+
+    fn link(&mut self, record: &Record) -> Vec<Diagnostic> {
+        match self.links.observe(record) {
+            Change::Connected => {
+                self.redelivery.connected(&record.client);
+                self.heartbeats.connected();
+                // EVerest starts with its connection, and ends with it.
+                self.statuses.restarted();
+            }
+            Change::Alone { clean } => {
+                self.asking.forget();
+                self.statuses.lost();
+                if !clean {
+                    self.presence.begin_anew();
+                }
+            }
+            Change::None => {}
+        }
+        match &record.event {
+            Event::Subscribed { filter, .. } => self.asking.subscribed(filter, record.at),
+            _ => Vec::new(),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        record: &Record,
+        publish: &Publish,
+        direction: Direction,
+        from_module: bool,
+    ) -> Vec<Diagnostic> {
+        let wording = self.wording.clone();
+        let seen = Seen::new(record, publish, &wording);
+        match (direction, from_module) {
+            (Direction::FromClient, true) => {
+                let repeat = self.redelivery.judge(&record.client, publish);
+                match self.under_test {
+                    Party::Client => self.sent_by_client(&seen, repeat),
+                    Party::Everest => self.sent_by_everest(&seen, repeat),
+                }
+            }
+            (Direction::FromClient, false) => {
+                self.sent_by_harness(&seen);
+                Vec::new()
+            }
+            (Direction::ToClient, true) if self.under_test == Party::Everest => {
+                if let Some(channel) = self.topics.channel(&publish.topic).filter(|channel| channel.is_request()) {
+                    self.answers.delivered(channel, &seen);
+                }
+                Vec::new()
+            }
+            (Direction::ToClient, _) => Vec::new(),
+        }
+    }
+
+    fn sent_by_client(&mut self, seen: &Seen<'_>, repeat: Repeat) -> Vec<Diagnostic> {
+        let channel = match self.shape.territory(&seen.publish.topic) {
+            Territory::Own(channel) => channel,
+            Territory::Foreign => return vec![self.shape.foreign(seen)],
+            Territory::Unknown => return vec![self.shape.unknown(seen)],
+            Territory::Elsewhere => return Vec::new(),
+        };
+        let mut found = self.shape.check(seen, &[Message::On(channel)]);
+        if channel.is_request() {
+            let well_formed = self.shape.is_valid(channel, seen);
+            found.extend(self.asking.request(seen, well_formed, repeat, &self.links));
+        }
+        if channel == Channel::CommunicationCheck {
+            found.extend(self.presence.observe(seen));
+        }
+        found
+    }
+
+    fn sent_by_everest(&mut self, seen: &Seen<'_>, repeat: Repeat) -> Vec<Diagnostic> {
+        let topic = &seen.publish.topic;
+        let replies = self.answers.messages(topic);
+        let territory = self.shape.territory(topic);
+        match territory {
+            // A request gave a channel as its reply topic: what is sent there cannot be told apart.
+            Territory::Own(_) if !replies.is_empty() => return Vec::new(),
+            Territory::Own(channel) => {
+                let mut found = self.shape.check(seen, &[Message::On(channel)]);
+                match channel {
+                    Channel::Heartbeat => found.extend(self.heartbeats.observe(seen, repeat)),
+                    Channel::TokenValidationStatus => found.extend(self.statuses.observe(seen, repeat)),
+                    _ => {}
+                }
+                return found;
+            }
+            _ => {}
+        }
+        if !replies.is_empty() {
+            let mut found = self.shape.check(seen, &replies);
+            if repeat == Repeat::No {
+                found.extend(self.answers.reply(seen));
+            }
+            return found;
+        }
+        match territory {
+            Territory::Foreign => vec![self.shape.foreign(seen)],
+            Territory::Unknown if self.shape.is_own(topic) => vec![self.answers.stray(seen)],
+            Territory::Unknown => vec![self.shape.unknown(seen)],
+            Territory::Own(_) | Territory::Elsewhere => Vec::new(),
+        }
+    }
+
+    /// What the harness sends is never a fault, but it says what the module may do.
+    fn sent_by_harness(&mut self, seen: &Seen<'_>) {
+        let topic = &*seen.publish.topic;
+        match (self.under_test, self.topics.channel(topic)) {
+            (Party::Everest, Some(channel)) if channel.is_request() => {
+                let well_formed = self.shape.is_valid(channel, seen);
+                self.answers.request(channel, seen, well_formed);
+            }
+            (Party::Client, Some(Channel::Heartbeat)) => self.presence.heartbeat(seen.record.at),
+            (_, Some(_)) => {}
+            (Party::Client, None) => self.asking.answered(topic),
+            (Party::Everest, None) => {}
+        }
+        if topic == self.topics.control_topic() {
+            let told = seen.json().ok();
+            let told = |key| told.is_some_and(|json| json.get(key).is_some());
+            match self.under_test {
+                Party::Client if told("communication_check") => self.presence.told_to_check(),
+                Party::Everest if told("heartbeats") => self.heartbeats.changed(),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Each message for itself: is it JSON, has it the right shape, may it be retained, does it belong there.
+
+use std::collections::BTreeSet;
+
+use crate::conformance::Party;
+use crate::diagnostic::{Diagnostic, Severity, printable};
+use crate::protocol::channel::{Channel, Topics};
+use crate::protocol::release::Release;
+use crate::protocol::schema::{Message, Schemas, Violation};
+
+use super::seen::Seen;
+
+/// More violations of one message than this add nothing.
+const LISTED: usize = 4;
+
+/// QoS of EVerest's own publishes at the head of development (framework `everest.cpp`).
+const EVEREST_QOS: u8 = 2;
+
+/// What a topic under the API means for the party that published there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Territory {
+    /// A channel of its own side.
+    Own(Channel),
+    /// A topic of the other side.
+    Foreign,
+    /// A topic of its own side that the specification does not know.
+    Unknown,
+    /// Not under this API.
+    Elsewhere,
+}
+
+/// The checks of single messages.
+#[derive(Debug)]
+pub(super) struct Shape {
+    schemas: Schemas,
+    under_test: Party,
+    topics: Topics,
+    base: String,
+    low_qos: BTreeSet<Option<Channel>>,
+}
+
+impl Shape {
+    pub(super) fn new(topics: Topics, under_test: Party, release: Release) -> Self {
+        Self { schemas: Schemas::new(release), under_test, base: topics.base(), topics, low_qos: BTreeSet::new() }
+    }
+
+    /// Where a message of the module under test went.
+    pub(super) fn territory(&self, topic: &str) -> Territory {
+        let foreign = match self.under_test {
+            Party::Client => "e2m",
+            Party::Everest => "m2e",
+        };
+        match self.topics.channel(topic) {
+            Some(channel) if channel.is_from_everest() == (self.under_test == Party::Everest) => {
+                Territory::Own(channel)
+            }
+            Some(_) => Territory::Foreign,
+            None if self.is_below(topic, foreign) => Territory::Foreign,
+            None if self.is_below(topic, "") || self.is_misspelt(topic) => Territory::Unknown,
+            None => Territory::Elsewhere,
+        }
+    }
+
+    /// Whether a topic lies below the own side of the module under test.
+    pub(super) fn is_own(&self, topic: &str) -> bool {
+        self.is_below(
+            topic,
+            match self.under_test {
+                Party::Client => "m2e",
+                Party::Everest => "e2m",
+            },
+        )
+    }
+
+    fn is_below(&self, topic: &str, side: &str) -> bool {
+        let Some(address) = topic.strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix('/')) else {
+            return false;
+        };
+        side.is_empty() || address.strip_prefix(side).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Whether a topic names this API module, but with another version or prefix.
+    fn is_misspelt(&self, topic: &str) -> bool {
+        let levels: Vec<&str> = topic.split('/').collect();
+        levels.windows(4).any(|four| {
+            four[0].ends_with("everest_api") && four[2] == "auth_consumer" && four[3] == self.topics.module_id
+        })
+    }
+
+    /// Checks a message of the module under test against every schema that fits its topic; one is enough.
+    pub(super) fn check(&mut self, seen: &Seen<'_>, messages: &[Message]) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        found.extend(self.retained(seen, messages));
+        found.extend(self.qos(seen, messages));
+        let Some(first) = messages.first() else { return found };
+        let json = match seen.json() {
+            Ok(json) => json,
+            // Deep nesting is a limit of our reader, not of JSON.
+            Err(why) if why.contains("recursion limit") => return found,
+            Err(why) => {
+                let headline = format!("module sent a {} that is not JSON", first.name());
+                found.push(seen.fail("monitor/not-json", headline).with_evidence(why).breaking(requirement(*first)));
+                return found;
+            }
+        };
+        let mut violations = Vec::new();
+        for message in messages {
+            violations = self.schemas.check(*message, json);
+            if violations.is_empty() {
+                return found;
+            }
+        }
+        found.push(violated(seen, *first, &violations));
+        found
+    }
+
+    /// Whether a request has the shape that the specification gives it.
+    pub(super) fn is_valid(&self, channel: Channel, seen: &Seen<'_>) -> bool {
+        seen.json().is_ok_and(|json| self.schemas.check(Message::On(channel), json).is_empty())
+    }
+
+    fn retained(&self, seen: &Seen<'_>, messages: &[Message]) -> Option<Diagnostic> {
+        // An empty retained message is how a retained message is taken away again (MQTT 3.1.1, 3.3.1.3).
+        if !seen.publish.retain || seen.publish.payload.is_empty() {
+            return None;
+        }
+        let name = messages.first().map_or("message", |message| message.name());
+        let finding = seen.fail("monitor/retained", format!("module sent a {name} with the retain flag"));
+        Some(match self.under_test {
+            Party::Client => finding
+                .with_help("publish it without the flag: EVerest executes a retained request each time it starts")
+                .breaking("RR-17"),
+            Party::Everest => finding.breaking("RR-16"),
+        })
+    }
+
+    fn qos(&mut self, seen: &Seen<'_>, messages: &[Message]) -> Option<Diagnostic> {
+        let channel = match messages.first() {
+            Some(Message::On(channel)) => Some(*channel),
+            _ => None,
+        };
+        if self.under_test != Party::Everest || seen.publish.qos == EVEREST_QOS || !self.low_qos.insert(channel) {
+            return None;
+        }
+        let name = messages.first().map_or("message", |message| message.name());
+        let headline = format!("module sent a {name} at QoS {}, EVerest sends at QoS {EVEREST_QOS}", seen.publish.qos);
+        Some(seen.finding(Severity::Warning, "monitor/qos", headline).breaking("RR-16"))
+    }
+
+    /// A message on a topic of the other side.
+    pub(super) fn foreign(&self, seen: &Seen<'_>) -> Diagnostic {
+        let topic = seen.wording.topic(&seen.publish.topic);
+        let owner = match self.under_test {
+            Party::Client => "EVerest",
+            Party::Everest => "the client",
+        };
+        let finding = seen.fail("monitor/wrong-direction", format!("module sent on {topic}, where only {owner} sends"));
+        if seen.publish.topic.ends_with("/e2m/token_validation_status/get") {
+            let right = seen.wording.elide(&self.topics.topic(Channel::GetTokenValidationStatus));
+            return finding.with_help(format!("ask for the latched status on `{right}`")).breaking("LV-4");
+        }
+        finding.breaking("SC-2")
+    }
+
+    /// A message on a topic that nobody reads.
+    pub(super) fn unknown(&self, seen: &Seen<'_>) -> Diagnostic {
+        let topic = seen.wording.topic(&seen.publish.topic);
+        let from_everest = self.under_test == Party::Everest;
+        let mine = Channel::ALL.into_iter().filter(|channel| channel.is_from_everest() == from_everest);
+        let known: Vec<String> = mine.map(|channel| format!("`{}`", channel.address())).collect();
+        seen.finding(
+            Severity::Warning,
+            "monitor/unknown-topic",
+            format!("module sent on {topic}, which the API does not have"),
+        )
+        .with_evidence(format!("`…` is `{}`; below it there are {}", self.base, known.join(", ")))
+        .breaking("SC-2")
+    }
+}
+
+fn violated(seen: &Seen<'_>, message: Message, violations: &[Violation]) -> Diagnostic {
+    let headline = match violations.first() {
+        Some(first) => format!("module sent an invalid {}: {}", message.name(), seen.wording.elide(&sentence(first))),
+        None => format!("module sent an invalid {}", message.name()),
+    };
+    let mut finding = seen.fail("monitor/schema-violation", headline).breaking(requirement(message));
+    for violation in violations.iter().take(LISTED).skip(1) {
+        finding = finding.with_evidence(format!("also {}", seen.wording.elide(&sentence(violation))));
+    }
+    if violations.len() > LISTED {
+        finding = finding.with_evidence(format!("and {} more", violations.len() - LISTED));
+    }
+    finding
+}
+
+fn sentence(violation: &Violation) -> String {
+    let message = printable(&violation.message);
+    if violation.pointer.is_empty() { message } else { format!("`{}`: {message}", violation.pointer) }
+}
+
+/// What a message of the wrong shape breaks.
+fn requirement(message: Message) -> &'static str {
+    match message {
+        Message::On(Channel::TokenValidationStatus) => "TV-1",
+        Message::On(Channel::Heartbeat) => "HB-1",
+        Message::On(Channel::CommunicationCheck) => "CC-8",
+        Message::On(Channel::WithdrawAuthorization | Channel::GetTokenValidationStatus) => "SC-1",
+        Message::WithdrawReply => "RR-1",
+        Message::GetReply => "LV-2",
+    }
+}

@@ -1,0 +1,106 @@
+//! The JSON report, for machines.
+//!
+//! Stable: `schema_version` 1 has `summary` and `scenarios` with `path`, `verdict`, `duration_ms`, `requirements` and
+//! `failures`, each failure with `id`, `message`, `line` and `requirement`. Readers must ignore keys they do not know.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::verdict::ScenarioResult;
+
+use super::outcome::Summary;
+
+/// The version of the format; it grows when a key changes its meaning or goes away.
+const SCHEMA_VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema_version: u32,
+    summary: Counts,
+    duration_ms: u64,
+    scenarios: Vec<Scenario<'a>>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    pass: usize,
+    fail: usize,
+    inconclusive: usize,
+    error: usize,
+    not_applicable: usize,
+}
+
+#[derive(Serialize)]
+struct Scenario<'a> {
+    path: &'a str,
+    description: &'a str,
+    verdict: &'static str,
+    duration_ms: u64,
+    requirements: &'a [String],
+    failures: Vec<Finding<'a>>,
+    notes: Vec<Finding<'a>>,
+    output: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    id: &'static str,
+    severity: &'static str,
+    message: &'a str,
+    file: Option<&'a str>,
+    line: Option<usize>,
+    requirement: Option<&'static str>,
+    evidence: &'a [String],
+    help: Option<&'a str>,
+}
+
+/// The whole report, ending with a newline; `duration` is the wall time of the run.
+///
+/// `failures` are findings that make a verdict, `notes` those that do not.
+pub fn json(results: &[Arc<ScenarioResult>], duration: Duration) -> String {
+    let Summary { pass, fail, inconclusive, error, not_applicable } =
+        Summary::of(results.iter().map(|result| result.verdict));
+    let report = Report {
+        schema_version: SCHEMA_VERSION,
+        summary: Counts { pass, fail, inconclusive, error, not_applicable },
+        duration_ms: millis(duration),
+        scenarios: results.iter().map(|result| scenario(result)).collect(),
+    };
+    let mut text = serde_json::to_string_pretty(&report).expect("a report has text keys only");
+    text.push('\n');
+    text
+}
+
+fn scenario(result: &ScenarioResult) -> Scenario<'_> {
+    let (failures, notes) = result.findings.iter().partition::<Vec<_>, _>(|f| f.severity > Severity::Warning);
+    Scenario {
+        path: &result.path,
+        description: &result.description,
+        verdict: result.verdict.word(),
+        duration_ms: millis(result.duration),
+        requirements: &result.requirements,
+        failures: failures.into_iter().map(finding).collect(),
+        notes: notes.into_iter().map(finding).collect(),
+        output: &result.output,
+    }
+}
+
+fn finding(diagnostic: &Diagnostic) -> Finding<'_> {
+    Finding {
+        id: diagnostic.id,
+        severity: diagnostic.severity.word(),
+        message: &diagnostic.headline,
+        file: diagnostic.place.as_ref().map(|place| place.source.path.as_str()),
+        line: diagnostic.place.as_ref().map(crate::diagnostic::Place::line),
+        requirement: diagnostic.requirement,
+        evidence: &diagnostic.evidence,
+        help: diagnostic.help.as_deref(),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,89 @@
+//! The JUnit report, for continuous integration.
+//!
+//! One suite a directory, one case a scenario. A fail is a `failure`; inconclusive and error are an `error`, because
+//! the module was not judged; what does not apply is `skipped`. The `type` is the id of the first finding, so that a
+//! dashboard can group by it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use crate::diagnostic::{Diagnostic, Severity, Style};
+use crate::verdict::{ScenarioResult, Verdict};
+
+/// The whole report as XML; `duration` is the wall time of the run.
+pub fn junit(results: &[Arc<ScenarioResult>], duration: Duration) -> String {
+    let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
+    for result in results {
+        let directory = result.path.rsplit_once('/').map_or(".", |(directory, _)| directory);
+        let suite = suites.entry(directory).or_insert_with(|| TestSuite::new(directory));
+        suite.add_test_case(case(result, directory));
+    }
+    let mut report = Report::new("khumbu");
+    report.set_time(duration);
+    for (_, mut suite) in suites {
+        suite.set_time(suite.test_cases.iter().filter_map(|case| case.time).sum());
+        report.add_test_suite(suite);
+    }
+    // Writing to memory cannot fail, and quick-junit takes out what XML cannot hold.
+    report.to_string().expect("XML in memory")
+}
+
+fn case(result: &ScenarioResult, directory: &str) -> TestCase {
+    let mut case = TestCase::new(&result.path, status(result));
+    case.set_classname(directory);
+    case.set_time(result.duration);
+    if !result.requirements.is_empty() {
+        case.add_property(("requirements", result.requirements.join(" ").as_str()));
+    }
+    if !result.description.is_empty() {
+        case.add_property(("description", result.description.as_str()));
+    }
+    case.extra.insert("file".into(), result.path.as_str().into());
+    if let Some(place) = worst(result).and_then(|finding| finding.place.as_ref()) {
+        case.extra.insert("file".into(), place.source.path.as_str().into());
+        case.extra.insert("line".into(), place.line().to_string().into());
+    }
+    if !result.output.is_empty() {
+        case.set_system_out(result.output.join("\n"));
+    }
+    let notes: String = told(result, |severity| severity <= Severity::Warning);
+    if !notes.is_empty() {
+        case.set_system_err(notes);
+    }
+    case
+}
+
+fn status(result: &ScenarioResult) -> TestCaseStatus {
+    let mut status = match result.verdict {
+        Verdict::Pass => return TestCaseStatus::success(),
+        Verdict::NotApplicable => {
+            let mut status = TestCaseStatus::skipped();
+            if let Some(why) = result.findings.first() {
+                status.set_type(why.id).set_message(&why.headline);
+            }
+            return status;
+        }
+        Verdict::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Verdict::Inconclusive | Verdict::Error => TestCaseStatus::non_success(NonSuccessKind::Error),
+    };
+    match worst(result) {
+        Some(finding) => status.set_type(finding.id).set_message(&finding.headline),
+        None => status.set_type("harness/no-reason").set_message(result.verdict.word()),
+    };
+    status.set_description(told(result, |severity| severity > Severity::Warning));
+    status
+}
+
+/// The first finding that made the verdict what it is.
+fn worst(result: &ScenarioResult) -> Option<&Diagnostic> {
+    result.findings.iter().find(|finding| Verdict::of(finding) == result.verdict && result.verdict > Verdict::Pass)
+}
+
+/// Findings as text, one after the other.
+fn told(result: &ScenarioResult, which: impl Fn(Severity) -> bool) -> String {
+    let told = result.findings.iter().filter(|finding| which(finding.severity));
+    told.map(|finding| finding.render(Style::Plain)).collect::<Vec<_>>().join("\n")
+}

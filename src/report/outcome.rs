@@ -1,0 +1,115 @@
+//! What the results of a run come to: counts, exit code, known failures.
+
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::verdict::{ScenarioResult, Verdict};
+
+/// How many scenarios had each verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub struct Summary {
+    pub pass: usize,
+    pub fail: usize,
+    pub inconclusive: usize,
+    pub error: usize,
+    pub not_applicable: usize,
+}
+
+impl Summary {
+    /// Counts verdicts.
+    pub fn of(verdicts: impl IntoIterator<Item = Verdict>) -> Self {
+        let mut summary = Self::default();
+        for verdict in verdicts {
+            *match verdict {
+                Verdict::Pass => &mut summary.pass,
+                Verdict::Fail => &mut summary.fail,
+                Verdict::Inconclusive => &mut summary.inconclusive,
+                Verdict::Error => &mut summary.error,
+                Verdict::NotApplicable => &mut summary.not_applicable,
+            } += 1;
+        }
+        summary
+    }
+}
+
+/// Every scenario passed, or did not apply.
+const PASSED: u8 = 0;
+/// A scenario failed.
+const FAILED: u8 = 1;
+/// There was nothing to play: the command line or the files are at fault.
+const USAGE: u8 = 2;
+/// A scenario was inconclusive or in error, or the run was interrupted; wins over a failure.
+const UNDECIDED: u8 = 3;
+
+/// The exit code of a run. No scenario at all is no success.
+pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>, interrupted: bool) -> u8 {
+    match verdicts.into_iter().max_by_key(|verdict| graveness(*verdict)) {
+        _ if interrupted => UNDECIDED,
+        None => USAGE,
+        Some(worst) => graveness(worst),
+    }
+}
+
+fn graveness(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Pass | Verdict::NotApplicable => PASSED,
+        Verdict::Fail => FAILED,
+        Verdict::Inconclusive | Verdict::Error => UNDECIDED,
+    }
+}
+
+/// A scenario that is known to fail, from `known_failures` in `khumbu.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownFailure {
+    /// The path of the scenario, as a run gives it; a leading `./` does not matter.
+    pub scenario: String,
+    /// Why it fails; told with every run.
+    pub reason: String,
+}
+
+/// Applies known failures: a fail that is listed passes, with its findings kept as warnings; a pass that is listed
+/// fails, because the list is out of date. Every other verdict stays.
+pub fn excuse(results: &[Arc<ScenarioResult>], known: &[KnownFailure]) -> Vec<Arc<ScenarioResult>> {
+    let judge = |result: &Arc<ScenarioResult>| {
+        let listed = known.iter().find(|known| same_path(&known.scenario, &result.path));
+        match (listed, result.verdict) {
+            (Some(known), Verdict::Fail) => Arc::new(excused(result, known)),
+            (Some(known), Verdict::Pass) => Arc::new(out_of_date(result, known)),
+            _ => result.clone(),
+        }
+    };
+    results.iter().map(judge).collect()
+}
+
+fn excused(result: &ScenarioResult, known: &KnownFailure) -> ScenarioResult {
+    let mut result = result.clone();
+    result.verdict = Verdict::Pass;
+    for finding in &mut result.findings {
+        finding.severity = finding.severity.min(Severity::Warning);
+    }
+    let headline = format!("scenario fails as it is known to: {}", known.reason);
+    result.findings.push(Diagnostic::new(Severity::Note, "known-failure/excused", headline));
+    result
+}
+
+fn out_of_date(result: &ScenarioResult, known: &KnownFailure) -> ScenarioResult {
+    let mut result = result.clone();
+    result.verdict = Verdict::Fail;
+    let headline = format!("scenario passes, but is listed as a known failure: {}", known.reason);
+    let finding = Diagnostic::new(Severity::Fail, "known-failure/passed", headline)
+        .with_help(format!("take `{}` off `known_failures` in khumbu.yaml", known.scenario));
+    result.findings.insert(0, finding);
+    result
+}
+
+fn same_path(one: &str, other: &str) -> bool {
+    fn bare(path: &str) -> &str {
+        let mut path = path;
+        while let Some(rest) = path.strip_prefix("./") {
+            path = rest.trim_start_matches('/');
+        }
+        path
+    }
+    bare(one) == bare(other)
+}

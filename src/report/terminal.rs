@@ -1,0 +1,118 @@
+//! What a person reads: a line a scenario, failures in full, a summary.
+//!
+//! Text only; where it goes, and whether it may have colours, is for [`crate::cli`] to say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::diagnostic::{Severity, Style, printable};
+use crate::timespan::Timespan;
+use crate::verdict::{ScenarioResult, Verdict};
+
+use super::outcome::Summary;
+
+/// So many of the last lines that the module wrote are shown.
+const TAIL: usize = 20;
+
+/// The width of the longest verdict word.
+const WORD: usize = "inconclusive".len();
+
+const GREEN: &str = "32";
+const YELLOW: &str = "1;33";
+const RED: &str = "1;31";
+const DIM: &str = "2";
+
+/// One line for a scenario that ended: verdict, path, time. Without a line feed.
+pub fn line(result: &ScenarioResult, style: Style) -> String {
+    let word = format!("{:<WORD$}", word(result.verdict));
+    let took = paint(style, DIM, &time(result.duration));
+    format!("{}  {}  {took}", paint(style, colour(result.verdict), &word), printable(&result.path))
+}
+
+/// Everything there is to say about a scenario after its line: findings, and if it did not pass, what the module wrote
+/// last. Empty for a scenario without findings; otherwise it ends with an empty line.
+pub fn findings(result: &ScenarioResult, style: Style) -> String {
+    let mut text: String = result.findings.iter().map(|finding| finding.render(style)).collect();
+    let is_judged = matches!(result.verdict, Verdict::Pass | Verdict::NotApplicable);
+    if !is_judged && !result.output.is_empty() {
+        text.push_str(&output(&result.output, style));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+/// The last lines that the module wrote, safe to print.
+fn output(lines: &[String], style: Style) -> String {
+    let hidden = lines.len().saturating_sub(TAIL);
+    let mut text = match hidden {
+        0 => "  = output of the module:\n".to_owned(),
+        _ => format!("  = output of the module, its last {TAIL} of {} lines:\n", lines.len()),
+    };
+    for line in &lines[hidden..] {
+        text.push_str(&format!("    {} {}\n", paint(style, DIM, "|"), printable(line)));
+    }
+    text
+}
+
+/// The last line of a run, with a line feed: how many scenarios had each verdict, and the wall time.
+pub fn summary(results: &[Arc<ScenarioResult>], duration: Duration, style: Style) -> String {
+    let counts = Summary::of(results.iter().map(|result| result.verdict));
+    let parts = [
+        (counts.pass, "passed", Verdict::Pass),
+        (counts.fail, "failed", Verdict::Fail),
+        (counts.inconclusive, "inconclusive", Verdict::Inconclusive),
+        (counts.error, if counts.error == 1 { "error" } else { "errors" }, Verdict::Error),
+        (counts.not_applicable, "not applicable", Verdict::NotApplicable),
+    ];
+    let parts = parts.map(|(count, word, verdict)| {
+        let text = format!("{count} {word}");
+        if count == 0 { text } else { paint(style, colour(verdict), &text) }
+    });
+    let warnings = results.iter().flat_map(|result| &result.findings);
+    let warnings = match warnings.filter(|finding| finding.severity == Severity::Warning).count() {
+        0 => String::new(),
+        1 => ", 1 warning".to_owned(),
+        count => format!(", {count} warnings"),
+    };
+    format!("{} in {}{warnings}\n", parts.join(", "), time(duration))
+}
+
+/// The paths of scenarios that did not pass, one a line, worst first; empty if all did. For the end of long runs.
+pub fn unsuccessful(results: &[Arc<ScenarioResult>], style: Style) -> String {
+    let mut left: Vec<_> = results.iter().filter(|result| result.verdict > Verdict::Pass).collect();
+    left.sort_by_key(|result| std::cmp::Reverse(result.verdict));
+    left.iter().map(|result| line(result, style) + "\n").collect()
+}
+
+/// What a verdict is called at the beginning of a line.
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::NotApplicable => "n/a",
+        other => other.word(),
+    }
+}
+
+fn colour(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => GREEN,
+        Verdict::NotApplicable => DIM,
+        Verdict::Inconclusive => YELLOW,
+        Verdict::Fail | Verdict::Error => RED,
+    }
+}
+
+fn paint(style: Style, code: &str, text: &str) -> String {
+    match style {
+        Style::Plain => text.to_owned(),
+        Style::Coloured => format!("\x1b[{code}m{text}\x1b[0m"),
+    }
+}
+
+/// `41ms`, `3.4s`: as exact as anybody reads it.
+fn time(duration: Duration) -> String {
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let shown = if millis < 1000 { millis } else { millis.saturating_add(50) / 100 * 100 };
+    Timespan(Duration::from_millis(shown)).to_string()
+}

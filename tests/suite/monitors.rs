@@ -1,0 +1,179 @@
+//! Every monitor is provoked, and its lawful neighbour left alone.
+
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod asking;
+mod heartbeats;
+mod presence;
+mod recordings;
+mod shape;
+mod statuses;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use khumbu::conformance::Party;
+use khumbu::conformance::monitors::{Context, Monitors};
+use khumbu::diagnostic::{Diagnostic, Severity};
+use khumbu::protocol::channel::{Channel, Topics};
+use khumbu::transcript::record::{Direction, Event, Publish, Record};
+use serde_json::{Value, json};
+
+const BASE: &str = "everest_api/1/auth_consumer/api";
+
+fn topics() -> Topics {
+    Topics { external_prefix: String::new(), api_version: "1".into(), module_id: "api".into() }
+}
+
+/// A wire on which a module and the harness talk.
+struct Wire {
+    monitors: Monitors,
+    at: Duration,
+    seq: u64,
+    pkid: u16,
+    found: Vec<Diagnostic>,
+}
+
+impl Wire {
+    fn with(context: Context) -> Self {
+        let mut wire =
+            Self { monitors: Monitors::new(context), at: Duration::ZERO, seq: 0, pkid: 0, found: Vec::new() };
+        wire.connect("module");
+        wire
+    }
+
+    fn client() -> Self {
+        let mut wire = Self::with(Context::new(topics(), Party::Client));
+        wire.subscribe("module", &format!("{BASE}/e2m/#"));
+        wire
+    }
+
+    fn everest() -> Self {
+        Self::with(Context::new(topics(), Party::Everest))
+    }
+
+    fn after(&mut self, millis: u64) -> &mut Self {
+        self.at += Duration::from_millis(millis);
+        self
+    }
+
+    fn event(&mut self, client: &str, event: Event) -> &mut Self {
+        let record = Record { seq: self.seq, at: self.at, client: Arc::from(client), event };
+        self.seq += 1;
+        self.found.extend(self.monitors.observe(&record, client.starts_with("module")));
+        self
+    }
+
+    fn connect(&mut self, client: &str) -> &mut Self {
+        self.event(client, Event::Connected { protocol: 4, clean: true, keep_alive: 20, will: None })
+    }
+
+    fn disconnect(&mut self, client: &str, clean: bool) -> &mut Self {
+        let cause = if clean { "DISCONNECT" } else { "cut off" };
+        self.event(client, Event::Disconnected { cause: cause.into(), clean })
+    }
+
+    fn subscribe(&mut self, client: &str, filter: &str) -> &mut Self {
+        self.event(client, Event::Subscribed { filter: filter.into(), qos: 0 })
+    }
+
+    fn packet(&mut self, client: &str, direction: Direction, publish: Publish) -> &mut Self {
+        self.event(client, Event::Publish { direction, publish })
+    }
+
+    fn sends(&mut self, client: &str, topic: &str, payload: impl AsRef<[u8]>) -> &mut Self {
+        self.pkid += 1;
+        let publish = message(topic, payload, self.pkid);
+        self.packet(client, Direction::FromClient, publish)
+    }
+
+    fn module(&mut self, channel: Channel, payload: Value) -> &mut Self {
+        self.sends("module", &topics().topic(channel), payload.to_string())
+    }
+
+    fn harness(&mut self, channel: Channel, payload: Value) -> &mut Self {
+        self.sends("harness", &topics().topic(channel), payload.to_string())
+    }
+
+    /// A status of the module under test.
+    fn status(&mut self, status: &str, connectors: &[i64]) -> &mut Self {
+        self.after(10).module(Channel::TokenValidationStatus, status_of("T1", "ISO14443", status, connectors))
+    }
+
+    fn heartbeats(&mut self, numbers: impl IntoIterator<Item = u64>) -> &mut Self {
+        for number in numbers {
+            self.after(1000).module(Channel::Heartbeat, json!(number));
+        }
+        self
+    }
+
+    fn ids(&self) -> Vec<&'static str> {
+        self.found.iter().map(|finding| finding.id).collect()
+    }
+
+    /// Nothing was found, not at the end either.
+    #[track_caller]
+    fn is_clean(&mut self) {
+        self.found.extend(self.monitors.finish(self.at));
+        assert!(self.found.is_empty(), "{:#?}", self.found);
+    }
+
+    /// Exactly one finding, with this id, severity and requirement.
+    #[track_caller]
+    fn found(&mut self, severity: Severity, id: &str, requirement: &str) -> &Diagnostic {
+        self.found.extend(self.monitors.finish(self.at));
+        assert_eq!(self.ids(), [id], "{:#?}", self.found);
+        let finding = &self.found[0];
+        assert_eq!((finding.severity, finding.requirement), (severity, Some(requirement)), "{finding:#?}");
+        assert!(finding.headline.starts_with("module "), "{finding:#?}");
+        assert!(!finding.headline.contains(BASE), "{finding:#?}");
+        assert!(khumbu::conformance::requirements::find(requirement).is_some());
+        finding
+    }
+
+    #[track_caller]
+    fn fails(&mut self, id: &str, requirement: &str) -> &Diagnostic {
+        self.found(Severity::Fail, id, requirement)
+    }
+
+    #[track_caller]
+    fn warns(&mut self, id: &str, requirement: &str) -> &Diagnostic {
+        self.found(Severity::Warning, id, requirement)
+    }
+}
+
+fn message(topic: &str, payload: impl AsRef<[u8]>, pkid: u16) -> Publish {
+    let payload = Bytes::copy_from_slice(payload.as_ref());
+    Publish { topic: topic.into(), payload, qos: 2, retain: false, dup: false, pkid }
+}
+
+fn status_of(value: &str, kind: &str, status: &str, connectors: &[i64]) -> Value {
+    let mut token = json!({"id_token": {"value": value, "type": kind}, "authorization_type": "RFID"});
+    if !connectors.is_empty() {
+        token["connectors"] = json!(connectors);
+    }
+    json!({"messages": [], "status": status, "token": token})
+}
+
+fn withdraw(reply_to: &str) -> Value {
+    json!({"headers": {"replyTo": reply_to}, "payload": {"evse_id": 1}})
+}
+
+fn get(reply_to: &str) -> Value {
+    json!({"headers": {"replyTo": reply_to}})
+}
+
+#[test]
+fn a_flood_is_counted_instead_of_told() {
+    let mut wire = Wire::client();
+    for _ in 0..105 {
+        wire.module(Channel::CommunicationCheck, json!(1));
+    }
+    assert_eq!(wire.ids(), ["monitor/schema-violation"; 5]);
+    let last = wire.monitors.finish(wire.at);
+    let told: Vec<_> = last.iter().map(|finding| (finding.id, finding.severity)).collect();
+    assert_eq!(told, [("monitor/repeated", Severity::Note)]);
+    assert!(last[0].headline.contains("100 times"), "{}", last[0].headline);
+}

@@ -1,0 +1,103 @@
+//! Replies of EVerest's side.
+
+use super::*;
+
+#[test]
+fn one_reply_each_passes() {
+    let mut wire = Wire::everest();
+    for n in 0..3 {
+        wire.harness(Channel::WithdrawAuthorization, withdraw(&format!("replies/{n}")));
+    }
+    for n in 0..3 {
+        wire.sends("module", &format!("replies/{n}"), "\"AuthorizationNotFound\"");
+    }
+    wire.is_clean();
+}
+
+#[test]
+fn a_second_reply_fails() {
+    let mut wire = Wire::everest();
+    wire.harness(Channel::WithdrawAuthorization, withdraw("r"));
+    wire.sends("module", "r", "\"Accepted\"").after(30).sends("module", "r", "\"Accepted\"");
+    let finding = wire.fails("monitor/second-reply", "RR-1");
+    assert!(finding.evidence.iter().any(|line| line.contains("30ms")), "{finding:#?}");
+    let mut wire = Wire::everest();
+    wire.harness(Channel::GetTokenValidationStatus, get("r"));
+    wire.sends("module", "r", "true").sends("module", "r", "true").fails("monitor/second-reply", "LV-2");
+}
+
+#[test]
+fn a_reply_topic_used_twice_is_answered_twice() {
+    let mut wire = Wire::everest();
+    for _ in 0..2 {
+        wire.harness(Channel::WithdrawAuthorization, withdraw("r")).sends("module", "r", "\"Accepted\"");
+    }
+    wire.is_clean();
+}
+
+#[test]
+fn redelivered_requests_and_replies_are_no_second_reply() {
+    let topic = topics().topic(Channel::WithdrawAuthorization);
+    let mut wire = Wire::everest();
+    wire.harness(Channel::WithdrawAuthorization, withdraw("r"));
+    for _ in 0..2 {
+        let delivery = message(&topic, withdraw("r").to_string(), 1);
+        wire.packet("module", Direction::ToClient, delivery).sends("module", "r", "\"Accepted\"");
+    }
+    let again = Publish { dup: true, ..message("r", "\"Accepted\"", wire.pkid) };
+    wire.packet("module", Direction::FromClient, again);
+    wire.disconnect("module", false).connect("module").sends("module", "r", "\"Accepted\"").is_clean();
+}
+
+#[test]
+fn a_retained_request_is_executed_at_every_start() {
+    let mut wire = Wire::everest();
+    let request = message(&topics().topic(Channel::WithdrawAuthorization), withdraw("r").to_string(), 1);
+    wire.packet("harness", Direction::FromClient, Publish { retain: true, ..request });
+    wire.sends("module", "r", "\"Accepted\"").sends("module", "r", "\"Accepted\"").is_clean();
+}
+
+#[test]
+fn a_reply_that_nobody_asked_for_fails() {
+    let mut wire = Wire::everest();
+    wire.harness(Channel::WithdrawAuthorization, withdraw(&format!("{BASE}/e2m/withdraw/1")));
+    wire.sends("module", &format!("{BASE}/e2m/withdraw/2"), "\"Accepted\"");
+    wire.fails("monitor/stray-reply", "RR-1");
+    Wire::everest().sends("module", "elsewhere/e2m/withdraw/2", "\"Accepted\"").is_clean();
+}
+
+#[test]
+fn requests_of_others_on_a_shared_broker_are_known_by_their_delivery() {
+    let topic = format!("{BASE}/e2m/withdraw/7");
+    let delivery = message(&topics().topic(Channel::WithdrawAuthorization), withdraw(&topic).to_string(), 0);
+    Wire::everest().packet("module", Direction::ToClient, delivery).sends("module", &topic, "\"Accepted\"").is_clean();
+}
+
+#[test]
+fn the_external_prefix_may_stand_before_the_reply_topic() {
+    let prefixed = Topics { external_prefix: "site/".into(), ..topics() };
+    let mut wire = Wire::with(Context::new(prefixed.clone(), Party::Everest));
+    let reply_to = prefixed.reply_topic("withdraw", "1");
+    wire.sends("harness", &prefixed.topic(Channel::WithdrawAuthorization), withdraw(&reply_to).to_string());
+    wire.sends("module", &format!("site/{reply_to}"), "\"Accepted\"").is_clean();
+}
+
+#[test]
+fn absence_is_judged_only_after_a_grace() {
+    let ask = |grace: Option<u64>, request: Value, delivered: bool| {
+        let reply_grace = grace.map(Duration::from_millis);
+        let mut wire = Wire::with(Context { reply_grace, ..Context::new(topics(), Party::Everest) });
+        wire.harness(Channel::WithdrawAuthorization, request.clone());
+        if delivered {
+            let topic = topics().topic(Channel::WithdrawAuthorization);
+            wire.packet("module", Direction::ToClient, message(&topic, request.to_string(), 0));
+        }
+        wire.after(1000);
+        wire
+    };
+    ask(Some(500), withdraw("r"), true).fails("monitor/missing-reply", "RR-1");
+    ask(Some(1500), withdraw("r"), true).is_clean();
+    ask(None, withdraw("r"), true).is_clean();
+    ask(Some(500), withdraw("r"), false).is_clean();
+    ask(Some(500), json!({"headers": {"replyTo": "r"}}), true).is_clean();
+}

@@ -1,0 +1,92 @@
+//! Numbers and spacing of heartbeats.
+
+use super::*;
+
+#[test]
+fn counting_from_zero_passes_and_wraps() {
+    Wire::everest().heartbeats(0..20).is_clean();
+    let mut wire = Wire::everest();
+    wire.monitors.heartbeats_changed();
+    wire.heartbeats([u64::MAX - 1, u64::MAX, 0, 1]).is_clean();
+    let mut wire = Wire::everest();
+    wire.monitors.heartbeats_changed();
+    wire.heartbeats([u64::from(u32::MAX), 0, 1]).is_clean();
+}
+
+#[test]
+fn the_first_is_zero() {
+    Wire::everest().heartbeats([1, 2]).fails("monitor/heartbeat-first", "HB-3");
+    let attached = Context { from_start: false, ..Context::new(topics(), Party::Everest) };
+    Wire::with(attached).heartbeats([17, 18]).is_clean();
+}
+
+#[test]
+fn gaps_repetitions_and_steps_back_fail() {
+    for numbers in [[0, 1, 3], [0, 1, 1], [1, 0, 1]] {
+        let attached = Context { from_start: false, ..Context::new(topics(), Party::Everest) };
+        let finding = Wire::with(attached).heartbeats(numbers).ids();
+        assert_eq!(finding, ["monitor/heartbeat-sequence"], "{numbers:?}");
+    }
+    let mut wire = Wire::everest();
+    let finding = wire.heartbeats([0, 1, 3]).fails("monitor/heartbeat-sequence", "HB-2");
+    assert_eq!(finding.headline, "module sent heartbeat `3` after `1`, expected `2`");
+}
+
+#[test]
+fn negative_and_huge_numbers_fail() {
+    for payload in ["-1", "18446744073709551616", "1e300"] {
+        let mut wire = Wire::everest();
+        wire.sends("module", &topics().topic(Channel::Heartbeat), payload);
+        wire.fails("monitor/heartbeat-value", "HB-1");
+    }
+    Wire::everest().sends("module", &topics().topic(Channel::Heartbeat), "0.0").is_clean();
+}
+
+#[test]
+fn a_restart_begins_again_whenever_its_first_heartbeat_arrives() {
+    let mut wire = Wire::everest();
+    wire.heartbeats([0, 1]).monitors.everest_restarted();
+    // The last word of the old process may come after the restart was announced.
+    wire.heartbeats([2]).disconnect("module", false).connect("module").heartbeats([0, 1]).is_clean();
+}
+
+#[test]
+fn a_restart_that_goes_on_counting_elsewhere_fails() {
+    let mut wire = Wire::everest();
+    wire.heartbeats([0, 1]).monitors.everest_restarted();
+    wire.connect("module").heartbeats([7]).fails("monitor/heartbeat-first", "HB-3");
+}
+
+#[test]
+fn messages_lost_between_connections_are_no_gap() {
+    Wire::everest().heartbeats([0, 1]).disconnect("module", false).connect("module").heartbeats([5, 6]).is_clean();
+}
+
+#[test]
+fn redelivery_is_no_repetition() {
+    let topic = topics().topic(Channel::Heartbeat);
+    let mut wire = Wire::everest();
+    wire.heartbeats([0, 1]);
+    let again = Publish { dup: true, ..message(&topic, "1", wire.pkid) };
+    wire.packet("module", Direction::FromClient, again.clone()).heartbeats([2]);
+    wire.disconnect("module", false).connect("module");
+    wire.packet("module", Direction::FromClient, again).heartbeats([3]).is_clean();
+}
+
+#[test]
+fn a_command_may_change_the_number() {
+    let mut wire = Wire::everest();
+    wire.heartbeats([0, 1]).sends("harness", "khumbu/api/do", r#"{"heartbeats": {"next": 9007199254740993}}"#);
+    wire.heartbeats([2, 9_007_199_254_740_993, 9_007_199_254_740_994]).is_clean();
+}
+
+#[test]
+fn a_wrong_mean_is_worth_a_warning() {
+    let timed = |millis| Context {
+        heartbeat_interval: Some(Duration::from_millis(millis)),
+        ..Context::new(topics(), Party::Everest)
+    };
+    Wire::with(timed(500)).heartbeats(0..20).warns("monitor/heartbeat-spacing", "HB-4");
+    Wire::with(timed(1050)).heartbeats(0..20).is_clean();
+    Wire::with(timed(500)).heartbeats(0..9).is_clean();
+}

@@ -1,0 +1,107 @@
+//! Communication checks of a client.
+
+use super::*;
+
+fn checked(seconds: u64) -> Wire {
+    let mut wire = Wire::with(Context {
+        communication_check_timeout: Some(Duration::from_secs(seconds)),
+        heartbeat_interval: Some(Duration::from_secs(1)),
+        ..Context::new(topics(), Party::Client)
+    });
+    // The first check may take its time.
+    wire.after(60_000).module(Channel::CommunicationCheck, json!(true));
+    wire
+}
+
+impl Wire {
+    fn check_after(&mut self, millis: u64) -> &mut Self {
+        self.after(millis).module(Channel::CommunicationCheck, json!(true))
+    }
+}
+
+#[test]
+fn checks_in_time_pass() {
+    checked(2).check_after(1000).check_after(1900).check_after(2000).after(1500).is_clean();
+}
+
+#[test]
+fn a_busy_machine_is_no_fault() {
+    checked(2).check_after(2600).is_clean();
+    checked(1).check_after(1500).is_clean();
+}
+
+#[test]
+fn a_late_check_fails() {
+    let mut wire = checked(2);
+    let finding = wire.check_after(2800).fails("monitor/communication-check-late", "CC-8");
+    assert!(finding.headline.contains("2.8s"), "{}", finding.headline);
+}
+
+#[test]
+fn silence_at_the_end_fails_while_the_module_is_connected() {
+    checked(2).after(3000).fails("monitor/communication-check-late", "CC-8");
+    checked(2).after(1000).disconnect("module", true).after(3000).is_clean();
+}
+
+#[test]
+fn wrong_payloads_do_not_count() {
+    let mut wire = checked(2);
+    wire.after(1000).module(Channel::CommunicationCheck, json!("true")).check_after(1900);
+    assert_eq!(wire.ids(), ["monitor/schema-violation", "monitor/communication-check-late"]);
+}
+
+#[test]
+fn nothing_is_owed_after_false() {
+    checked(2).after(500).module(Channel::CommunicationCheck, json!(false)).after(9000).is_clean();
+}
+
+#[test]
+fn true_after_false_is_worth_one_warning() {
+    let mut wire = checked(2);
+    wire.after(500).module(Channel::CommunicationCheck, json!(false)).check_after(9000).check_after(9000);
+    wire.warns("monitor/checks-stopped", "CC-9");
+}
+
+#[test]
+fn true_after_false_on_command_is_no_remark() {
+    let mut wire = checked(2);
+    wire.module(Channel::CommunicationCheck, json!(false));
+    wire.sends("harness", "khumbu/api/do", r#"{"communication_check": true}"#);
+    wire.check_after(9000).check_after(9000).is_clean();
+}
+
+#[test]
+fn without_a_timeout_nothing_is_late() {
+    let mut wire = Wire::client();
+    wire.check_after(0).check_after(60_000).is_clean();
+}
+
+#[test]
+fn what_the_harness_cut_off_is_not_late() {
+    let mut wire = checked(2);
+    wire.monitors.module_cut_off();
+    wire.check_after(9000).is_clean();
+    checked(2).disconnect("module", false).after(9000).connect("module").check_after(0).is_clean();
+}
+
+#[test]
+fn everest_starting_again_begins_the_count_again() {
+    let mut wire = checked(2);
+    wire.module(Channel::CommunicationCheck, json!(false)).monitors.everest_restarted();
+    wire.check_after(9000).check_after(1000).is_clean();
+    let mut wire = checked(2);
+    wire.module(Channel::CommunicationCheck, json!(false)).monitors.everest_restarted();
+    wire.check_after(0).check_after(9000).fails("monitor/communication-check-late", "CC-8");
+}
+
+#[test]
+fn a_client_that_believes_everest_gone_is_only_warned() {
+    let mut wire = checked(2);
+    wire.harness(Channel::Heartbeat, json!(0));
+    wire.check_after(9000).warns("monitor/communication-check-late", "CC-8");
+    let mut wire = checked(2);
+    for number in 0..9 {
+        wire.after(1000).harness(Channel::Heartbeat, json!(number));
+    }
+    wire.check_after(0).fails("monitor/communication-check-late", "CC-8");
+}

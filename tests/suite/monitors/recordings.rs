@@ -1,0 +1,63 @@
+//! Genuine EVerest does nothing that a monitor calls a failure.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+
+const RECORDINGS: &str = "../shared/recordings";
+
+/// Plays a recording as EVerest's side under test; gives back what was found, and how many messages EVerest sent.
+fn play(file: &str) -> (Vec<Diagnostic>, usize) {
+    let topics = Topics { external_prefix: String::new(), api_version: "1".into(), module_id: "auth_api".into() };
+    let mut wire = Wire::with(Context::new(topics, Party::Everest));
+    // Every recording begins without a token in process; heartbeats may have gone on from the one before.
+    if !file.ends_with("00_startup.jsonl") || file.starts_with("2025.12.0") {
+        wire.monitors.heartbeats_changed();
+    }
+    let mut sent = 0;
+    for line in fs::read_to_string(Path::new(RECORDINGS).join(file)).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let topic = line["topic"].as_str().unwrap();
+        let by_driver = ["/m2e/", "everest_test/", "harness/", "everest_api/discover", "everest_api/query-modules"]
+            .iter()
+            .any(|part| topic.contains(part));
+        wire.at = Duration::from_millis(line["t_ms"].as_u64().unwrap());
+        let payload = match &line["payload"] {
+            Value::String(text) if line["raw"] == json!(true) => text.clone(),
+            payload => payload.to_string(),
+        };
+        let publish = Publish {
+            qos: u8::try_from(line["qos"].as_u64().unwrap()).unwrap(),
+            retain: line["retain"] == json!(true),
+            ..message(topic, payload, 0)
+        };
+        sent += usize::from(!by_driver);
+        wire.packet(if by_driver { "driver" } else { "module" }, Direction::FromClient, publish);
+    }
+    wire.found.extend(wire.monitors.finish(wire.at));
+    (wire.found, sent)
+}
+
+#[test]
+fn genuine_everest_is_never_accused() {
+    if !Path::new(RECORDINGS).is_dir() {
+        println!("skipped: {RECORDINGS} is not there");
+        return;
+    }
+    for (file, qos) in [
+        ("00_startup.jsonl", 2),
+        ("01_communication_check.jsonl", 2),
+        ("02_tokens.jsonl", 2),
+        ("03_withdraw.jsonl", 2),
+        ("2025.12.0/00_startup.jsonl", 0),
+        ("2025.12.0/01_communication_check.jsonl", 0),
+        ("2025.12.0/03_withdraw.jsonl", 0),
+    ] {
+        let (found, sent) = play(file);
+        assert!(sent > 5, "{file}: {sent} messages");
+        let warnings = found.iter().filter(|finding| finding.id == "monitor/qos").count();
+        assert_eq!(found.len(), warnings, "{file}: {found:#?}");
+        assert_eq!(warnings > 0, qos == 0, "{file}: the older release sends at QoS 0");
+    }
+}

@@ -1,0 +1,257 @@
+//! Reports: results in, text out.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use khumbu::diagnostic::{Diagnostic, Place, Severity, Source, Style};
+use khumbu::report::{KnownFailure, Summary, excuse, exit_code, json, junit, terminal};
+use khumbu::verdict::{ScenarioResult, Verdict};
+use serde_json::Value;
+
+fn result(path: &str, verdict: Verdict, millis: u64) -> ScenarioResult {
+    ScenarioResult { path: path.into(), verdict, duration: Duration::from_millis(millis), ..ScenarioResult::default() }
+}
+
+fn mismatch() -> Diagnostic {
+    let text = "description: x\nsteps:\n  - expect_reply: Accepted\n";
+    let range = text.find("Accepted").unwrap()..text.find("Accepted").unwrap() + "Accepted".len();
+    let source = Arc::new(Source { path: "scenarios/client/b.yaml".into(), text: text.into() });
+    Diagnostic::new(Severity::Fail, "expect/payload-mismatch", "module replied `Rejected`, expected `Accepted`")
+        .at(Place { source, range, label: "actual `Rejected`".into() })
+        .with_evidence("…/e2m/withdraw/1, QoS 1, after 41ms")
+        .with_help("khumbu run scenarios/client/b.yaml")
+        .breaking("RR-1")
+}
+
+/// One of each verdict.
+fn results() -> Vec<Arc<ScenarioResult>> {
+    let passed = ScenarioResult {
+        description: "withdraws by EVSE".into(),
+        requirements: vec!["WD-2".into(), "RR-1".into()],
+        findings: vec![Diagnostic::new(Severity::Warning, "monitor/qos", "module sent a heartbeat at QoS 0")],
+        output: vec!["ready".into()],
+        ..result("scenarios/everest/a.yaml", Verdict::Pass, 41)
+    };
+    let failed = ScenarioResult {
+        description: "takes <any> reply & goes on".into(),
+        findings: vec![mismatch(), Diagnostic::new(Severity::Note, "monitor/repeated", "module did more of the same")],
+        output: (1..=23).map(|n| format!("line {n}")).chain(["\u{1b}[31mred\u{0}".into()]).collect(),
+        ..result("scenarios/client/b.yaml", Verdict::Fail, 2345)
+    };
+    let never = Diagnostic::new(Severity::Inconclusive, "module/never-connected", "module sent no CONNECT within 5s");
+    let inconclusive = ScenarioResult {
+        findings: vec![Diagnostic::new(Severity::Note, "x/note", "a note before"), never],
+        ..result("scenarios/client/c.yaml", Verdict::Inconclusive, 5001)
+    };
+    let error = ScenarioResult {
+        findings: vec![Diagnostic::new(Severity::Error, "harness/port", "harness found no free port")],
+        ..result("d.yaml", Verdict::Error, 0)
+    };
+    let not_applicable = ScenarioResult {
+        findings: vec![Diagnostic::new(Severity::Note, "release/no-feature", "release `2025.12` has no latched get")],
+        ..result("scenarios/client/e.yaml", Verdict::NotApplicable, 0)
+    };
+    [passed, failed, inconclusive, error, not_applicable].into_iter().map(Arc::new).collect()
+}
+
+const TOOK: Duration = Duration::from_millis(7412);
+
+mod as_json {
+    use super::*;
+
+    #[test]
+    fn has_the_promised_keys_and_values() {
+        let report: Value = serde_json::from_str(&json(&results(), TOOK)).unwrap();
+        assert_eq!(report["schema_version"], 1);
+        let counts = serde_json::json!({"pass": 1, "fail": 1, "inconclusive": 1, "error": 1, "not_applicable": 1});
+        assert_eq!(report["summary"], counts);
+        let scenario = &report["scenarios"][1];
+        assert_eq!(scenario["path"], "scenarios/client/b.yaml");
+        assert_eq!(scenario["verdict"], "fail");
+        assert_eq!(scenario["duration_ms"], 2345);
+        assert_eq!(scenario["requirements"], serde_json::json!([]));
+        let failure = &scenario["failures"][0];
+        assert_eq!(failure["id"], "expect/payload-mismatch");
+        assert_eq!(failure["message"], "module replied `Rejected`, expected `Accepted`");
+        assert_eq!(failure["line"], 3);
+        assert_eq!(failure["requirement"], "RR-1");
+        assert_eq!(scenario["failures"].as_array().unwrap().len(), 1);
+        assert_eq!(scenario["notes"][0]["id"], "monitor/repeated");
+    }
+
+    #[test]
+    fn a_pass_has_no_failures_and_absent_places_are_null() {
+        let report: Value = serde_json::from_str(&json(&results(), TOOK)).unwrap();
+        let passed = &report["scenarios"][0];
+        assert_eq!(passed["failures"], serde_json::json!([]));
+        assert_eq!(passed["notes"][0]["severity"], "warning");
+        assert_eq!(passed["requirements"], serde_json::json!(["WD-2", "RR-1"]));
+        let error = &report["scenarios"][3]["failures"][0];
+        assert!(error["line"].is_null() && error["requirement"].is_null() && error.get("line").is_some());
+        assert_eq!(report["scenarios"][4]["verdict"], "not_applicable");
+    }
+
+    #[test]
+    fn an_empty_run_is_a_report_too() {
+        insta::assert_snapshot!(json(&[], Duration::ZERO), @r#"
+        {
+          "schema_version": 1,
+          "summary": {
+            "pass": 0,
+            "fail": 0,
+            "inconclusive": 0,
+            "error": 0,
+            "not_applicable": 0
+          },
+          "duration_ms": 0,
+          "scenarios": []
+        }
+        "#);
+    }
+}
+
+mod as_junit {
+    use super::*;
+
+    #[test]
+    fn every_verdict_has_its_element() {
+        insta::assert_snapshot!(junit(&results(), TOOK));
+    }
+
+    #[test]
+    fn a_verdict_without_a_reason_is_still_told() {
+        let xml = junit(&[Arc::new(result("a.yaml", Verdict::Error, 1))], TOOK);
+        assert!(xml.contains(r#"<error message="error" type="harness/no-reason""#), "{xml}");
+    }
+
+    #[test]
+    fn what_xml_cannot_hold_is_left_out() {
+        let xml = junit(&results(), TOOK);
+        assert!(!xml.contains(['\u{1b}', '\u{0}']), "{xml}");
+        assert!(
+            xml.contains("takes &lt;any> reply &amp; goes on") || xml.contains("takes &lt;any&gt; reply &amp; goes on")
+        );
+    }
+}
+
+mod on_a_terminal {
+    use super::*;
+
+    #[test]
+    fn a_run_reads_like_this() {
+        let mut text = String::new();
+        for result in results() {
+            text.push_str(&terminal::line(&result, Style::Plain));
+            text.push('\n');
+            text.push_str(&terminal::findings(&result, Style::Plain));
+        }
+        text.push_str(&terminal::unsuccessful(&results(), Style::Plain));
+        text.push_str(&terminal::summary(&results(), TOOK, Style::Plain));
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn colours_add_nothing_but_colours() {
+        let strip = |text: String| {
+            let mut plain = String::new();
+            let mut rest = text.as_str();
+            while let Some((before, after)) = rest.split_once("\u{1b}[") {
+                plain.push_str(before);
+                rest = after.split_once('m').unwrap().1;
+            }
+            plain + rest
+        };
+        for result in results() {
+            let coloured = terminal::line(&result, Style::Coloured);
+            assert!(coloured.contains('\u{1b}'));
+            assert_eq!(strip(coloured), terminal::line(&result, Style::Plain));
+            let coloured = terminal::findings(&result, Style::Coloured);
+            assert_eq!(strip(coloured), terminal::findings(&result, Style::Plain));
+        }
+        let coloured = terminal::summary(&results(), TOOK, Style::Coloured);
+        assert_eq!(strip(coloured), terminal::summary(&results(), TOOK, Style::Plain));
+    }
+
+    #[test]
+    fn the_module_cannot_drive_the_terminal() {
+        let hostile = ScenarioResult {
+            output: vec!["\u{1b}]0;title\u{7}".into()],
+            ..result("a\u{1b}[2J.yaml", Verdict::Fail, 1)
+        };
+        let text = terminal::line(&hostile, Style::Plain) + &terminal::findings(&hostile, Style::Plain);
+        assert!(!text.contains(['\u{1b}', '\u{7}']), "{text:?}");
+    }
+
+    #[test]
+    fn a_scenario_without_findings_takes_one_line() {
+        let quiet = ScenarioResult { output: vec!["chatter".into()], ..result("a.yaml", Verdict::Pass, 59_949) };
+        assert_eq!(terminal::line(&quiet, Style::Plain), "pass          a.yaml  59.9s");
+        assert_eq!(terminal::findings(&quiet, Style::Plain), "");
+    }
+}
+
+mod outcome {
+    use super::*;
+    use Verdict::{Error, Fail, Inconclusive, NotApplicable, Pass};
+
+    #[test]
+    fn exit_codes() {
+        for (verdicts, interrupted, code) in [
+            (&[Pass, Pass][..], false, 0),
+            (&[Pass, NotApplicable], false, 0),
+            (&[NotApplicable], false, 0),
+            (&[Pass, Fail], false, 1),
+            (&[Fail, Inconclusive], false, 3),
+            (&[Fail, Error, Pass], false, 3),
+            (&[Error, Fail], false, 3),
+            (&[], false, 2),
+            (&[], true, 3),
+            (&[Pass], true, 3),
+            (&[Fail], true, 3),
+        ] {
+            assert_eq!(exit_code(verdicts.iter().copied(), interrupted), code, "{verdicts:?} {interrupted}");
+        }
+    }
+
+    fn known(scenario: &str) -> Vec<KnownFailure> {
+        vec![KnownFailure { scenario: scenario.into(), reason: "issue 17".into() }]
+    }
+
+    #[test]
+    fn a_known_failure_passes_and_keeps_its_findings_as_warnings() {
+        for path in ["scenarios/client/b.yaml", "./scenarios/client/b.yaml", ".//./scenarios/client/b.yaml"] {
+            let excused = excuse(&results(), &known(path));
+            assert_eq!(excused[1].verdict, Pass, "{path}");
+            let severities: Vec<_> = excused[1].findings.iter().map(|finding| finding.severity).collect();
+            assert_eq!(severities, [Severity::Warning, Severity::Note, Severity::Note]);
+            let told = excused[1].findings.last().unwrap();
+            assert_eq!(told.id, "known-failure/excused");
+            assert!(told.headline.contains("issue 17"));
+            let report: Value = serde_json::from_str(&json(&excused, TOOK)).unwrap();
+            assert_eq!(report["scenarios"][1]["failures"], serde_json::json!([]));
+            assert_eq!(Summary::of(excused.iter().map(|result| result.verdict)).fail, 0);
+        }
+    }
+
+    #[test]
+    fn a_known_failure_that_passes_fails() {
+        let judged = excuse(&results(), &known("scenarios/everest/a.yaml"));
+        assert_eq!(judged[0].verdict, Fail);
+        assert_eq!(judged[0].findings[0].id, "known-failure/passed");
+        assert!(judged[0].findings[0].headline.contains("issue 17"));
+        assert_eq!(judged[0].findings[1].id, "monitor/qos", "what was found stays");
+    }
+
+    #[test]
+    fn nothing_else_is_excused() {
+        for (index, path) in [(2, "scenarios/client/c.yaml"), (3, "d.yaml"), (4, "scenarios/client/e.yaml")] {
+            let judged = excuse(&results(), &known(path));
+            assert_eq!(judged[index].verdict, results()[index].verdict, "{path}");
+            assert_eq!(judged[index].findings, results()[index].findings, "{path}");
+        }
+        let judged = excuse(&results(), &known("b.yaml"));
+        assert_eq!(judged[1].verdict, Fail, "another path is another scenario");
+    }
+}

@@ -1,0 +1,391 @@
+//! Message schemas: tables of our own, and the same verdict as the AsyncAPI files on thousands of payloads.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jsonschema::{Draft, Validator};
+use khumbu::protocol::channel::Channel;
+use khumbu::protocol::release::Release;
+use khumbu::protocol::schema::{Message, Schemas, Violation};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::strategy::ValueTree;
+use serde_json::{Map, Value, json};
+
+const WITHDRAW: Message = Message::On(Channel::WithdrawAuthorization);
+const STATUS: Message = Message::On(Channel::TokenValidationStatus);
+const GET: Message = Message::On(Channel::GetTokenValidationStatus);
+const HEARTBEAT: Message = Message::On(Channel::Heartbeat);
+const CHECK: Message = Message::On(Channel::CommunicationCheck);
+
+fn full_token() -> Value {
+    let id_token = json!({
+        "value": "04A2F3B1", "type": "ISO14443", "additional_info": [{"value": "x", "type": "vehicle"}]
+    });
+    let hash = json!({
+        "hashAlgorithm": "SHA256", "issuerNameHash": "a", "issuerKeyHash": "b", "serialNumber": "1",
+        "responderURL": "http://ocsp.example"
+    });
+    json!({
+        "id_token": id_token, "parent_id_token": id_token, "authorization_type": "RFID", "request_id": 7,
+        "connectors": [1, 2], "prevalidated": false, "certificate": "PEM", "iso15118CertificateHashData": [hash]
+    })
+}
+
+fn full_status() -> Value {
+    json!({
+        "token": full_token(), "status": "Accepted",
+        "messages": [{"content": "0.49 EUR/kWh", "format": "UTF8", "language": "en"}]
+    })
+}
+
+fn full_withdraw() -> Value {
+    json!({
+        "headers": {"replyTo": "everest_api/1/auth_consumer/api/e2m/withdraw/1"},
+        "payload": {"evse_id": 1, "id_token": full_token()["id_token"]}
+    })
+}
+
+/// A message of each kind with every field that it can have.
+fn full(message: Message) -> Value {
+    match message {
+        WITHDRAW => full_withdraw(),
+        GET => json!({"headers": {"replyTo": "r"}, "payload": {}}),
+        HEARTBEAT => json!(42),
+        CHECK => json!(true),
+        Message::WithdrawReply => json!("Accepted"),
+        _ => full_status(),
+    }
+}
+
+#[test]
+fn what_the_specification_allows_is_valid() {
+    let schemas = Schemas::new(Release::Main);
+    for (message, payload) in [
+        (WITHDRAW, full_withdraw()),
+        (WITHDRAW, json!({"payload": {}})),
+        (WITHDRAW, json!({"payload": {"evseId": 2, "evse_id": -9_000_000_000_i64}, "headers": {}})),
+        (WITHDRAW, json!({"payload": {"evse_id": 1.0}})),
+        (WITHDRAW, json!({"payload": {"id_token": {"value": "", "type": "Local"}}})),
+        (GET, json!({"headers": {"replyTo": ""}})),
+        (STATUS, full_status()),
+        (STATUS, json!({"token": full_token(), "status": "UsedToReauthorize", "new_in_2027": null})),
+        (HEARTBEAT, json!(u64::MAX)),
+        (HEARTBEAT, json!(-1)),
+        (CHECK, json!(false)),
+        (Message::WithdrawReply, json!("Rejected")),
+        (Message::GetReply, json!(null)),
+        (Message::GetReply, json!(true)),
+        (Message::GetReply, full_status()),
+    ] {
+        assert_eq!(schemas.check(message, &payload), [], "{message:?} {payload}");
+    }
+}
+
+#[test]
+fn what_it_forbids_is_named_with_its_place() {
+    let schemas = Schemas::new(Release::Main);
+    let with = |pointer: &str, value: Value| {
+        let mut payload = full_status();
+        *payload.pointer_mut(pointer).unwrap() = value;
+        payload
+    };
+    for (message, payload, pointer, word) in [
+        (WITHDRAW, json!({"evse_id": 1}), "", "payload"),
+        (WITHDRAW, json!({"payload": {"evse_id": "1"}}), "/payload/evse_id", "integer"),
+        (WITHDRAW, json!({"payload": {"evse_id": 1.9}}), "/payload/evse_id", "integer"),
+        (WITHDRAW, json!({"payload": {"id_token": {"value": "x"}}}), "/payload/id_token", "type"),
+        (WITHDRAW, json!({"payload": {}, "headers": {"replyTo": null}}), "/headers/replyTo", "string"),
+        (GET, json!({"payload": {}}), "", "headers"),
+        (GET, json!({"headers": {}}), "/headers", "replyTo"),
+        (STATUS, with("/status", json!("Suspended")), "/status", "Suspended"),
+        (STATUS, with("/token/connectors", json!([1, 0])), "/token/connectors/1", "minimum"),
+        (STATUS, with("/token/id_token/value", json!("x".repeat(37))), "/token/id_token/value", "36"),
+        (STATUS, with("/token/id_token/type", json!("iso14443")), "/token/id_token/type", "iso14443"),
+        (STATUS, with("/messages", json!([{"content": 1}])), "/messages/0/content", "string"),
+        (HEARTBEAT, json!({}), "", "integer"),
+        (HEARTBEAT, json!(1.5), "", "integer"),
+        (CHECK, json!("true"), "", "boolean"),
+        (Message::WithdrawReply, json!("accepted"), "", "accepted"),
+        (Message::GetReply, json!(false), "", "object"),
+    ] {
+        let violations = schemas.check(message, &payload);
+        let [Violation { pointer: at, message: text }] = &violations[..] else { panic!("{payload}: {violations:?}") };
+        assert_eq!(at, pointer, "{payload}: {text}");
+        assert!(text.contains(word), "{payload}: {text}");
+    }
+}
+
+#[test]
+fn a_message_never_quotes_a_whole_object() {
+    let schemas = Schemas::new(Release::Main);
+    let mut payload = full_status();
+    payload["token"]["id_token"] = json!("x".repeat(5000));
+    for violation in schemas.check(STATUS, &payload) {
+        assert!(violation.message.len() < 200, "{violation:?}");
+    }
+}
+
+#[test]
+fn every_violation_is_reported() {
+    let payload = json!({"status": "x", "token": {"authorization_type": 1, "connectors": [0]}});
+    assert_eq!(Schemas::new(Release::Main).check(STATUS, &payload).len(), 4);
+}
+
+/// A whole run has 50 ms; the measure is the best of several, and far above what is usual in an optimized build.
+#[test]
+fn schemas_are_cheap() {
+    let best = (0..20)
+        .map(|_| {
+            let begin = Instant::now();
+            let schemas = Schemas::new(Release::Main);
+            let made = begin.elapsed();
+            assert!(schemas.check(STATUS, &full_status()).is_empty());
+            (begin.elapsed(), made)
+        })
+        .min()
+        .unwrap();
+    println!("made in {:?}, first status checked after {:?}", best.1, best.0);
+    assert!(best.1 < Duration::from_millis(1), "{best:?}");
+    assert!(best.0 < Duration::from_millis(20), "{best:?}");
+}
+
+// The AsyncAPI files.
+
+const ASYNCAPI: &str = "../shared/asyncapi";
+
+fn load(name: &str) -> Value {
+    serde_saphyr::from_str(&fs::read_to_string(Path::new(ASYNCAPI).join(name)).unwrap()).unwrap()
+}
+
+/// Makes every `$ref` point into one document.
+fn localize(value: &mut Value) {
+    match value {
+        Value::Object(map) => map.values_mut().for_each(localize),
+        Value::Array(items) => items.iter_mut().for_each(localize),
+        Value::String(text) => {
+            if let Some(local) = text.strip_prefix("display_message_API.yaml") {
+                *text = local.to_owned();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The specification's own validators, under both readings of a `$ref` with siblings; `None` without the files.
+fn specified() -> Option<Vec<(Message, [Validator; 2])>> {
+    if !Path::new(ASYNCAPI).is_dir() {
+        println!("skipped: {ASYNCAPI} is not there");
+        return None;
+    }
+    let mut components = load("auth_consumer_API.yaml")["components"].take();
+    let mut display = load("display_message_API.yaml");
+    for name in ["MessageContent", "MessageFormat"] {
+        components["schemas"][name] = display["components"]["schemas"][name].take();
+    }
+    localize(&mut components);
+    let name = |message| match message {
+        WITHDRAW => "send_request_withdraw_authorization",
+        STATUS => "receive_token_validation_status",
+        GET => "send_request_get_token_validation_status",
+        HEARTBEAT => "receive_heartbeat",
+        CHECK => "send_communication_check",
+        Message::WithdrawReply => "receive_reply_withdraw_authorization",
+        _ => "receive_reply_get_token_validation_status",
+    };
+    let validators = Message::ALL.map(|message| {
+        let payload = format!("#/components/messages/{}/payload", name(message));
+        let schema = json!({"components": components, "allOf": [{"$ref": payload}]});
+        let build = |draft| jsonschema::options().with_draft(draft).build(&schema).unwrap();
+        (message, [build(Draft::Draft7), build(Draft::Draft202012)])
+    });
+    Some(validators.into_iter().collect())
+}
+
+#[track_caller]
+fn agree(schemas: &Schemas, message: Message, validators: &[Validator], payload: &Value) -> bool {
+    // The one deviation: running EVerest answers `true` where `null` is specified.
+    if message == Message::GetReply && *payload == json!(true) {
+        return true;
+    }
+    let ours = schemas.check(message, payload);
+    for validator in validators {
+        assert_eq!(ours.is_empty(), validator.is_valid(payload), "{message:?} {payload}: {ours:?}");
+    }
+    ours.is_empty()
+}
+
+/// Values that tempt a schema.
+fn tempting() -> Vec<Value> {
+    let mut values = vec![
+        json!(null),
+        json!(true),
+        json!(false),
+        json!(0),
+        json!(1),
+        json!(-1),
+        json!(1.0),
+        json!(1.5),
+        json!(1e300),
+        json!(u64::MAX),
+        json!(""),
+        json!("x"),
+        json!("1"),
+        json!([]),
+        json!([0]),
+        json!([1]),
+        json!(["1"]),
+        json!([null]),
+        json!({}),
+        json!({"value": "v", "type": "Central"}),
+        json!({"value": "v", "type": "central"}),
+        json!({"content": "c"}),
+        json!({"content": 1}),
+        json!([{"content": "c"}]),
+        full_token(),
+        full_status(),
+    ];
+    for length in [36, 37, 40, 41, 50, 51, 128, 129, 512, 513, 5500, 5501] {
+        values.push(json!("ü".repeat(length)));
+    }
+    for word in [
+        "Processing",
+        "Accepted",
+        "Rejected",
+        "TimedOut",
+        "UsedToStart",
+        "UsedToStop",
+        "Withdrawn",
+        "UsedToReauthorize",
+        "AuthorizationNotFound",
+        "EvseNotFound",
+        "Central",
+        "eMAID",
+        "EMaid",
+        "MacAddress",
+        "ISO14443",
+        "ISO15693",
+        "KeyCode",
+        "Local",
+        "NoAuthorization",
+        "OCPP",
+        "RFID",
+        "Autocharge",
+        "PlugAndCharge",
+        "BankCard",
+        "SHA256",
+        "SHA384",
+        "SHA512",
+        "ASCII",
+        "HTML",
+        "URI",
+        "UTF8",
+        "QRCODE",
+        "accepted",
+        "Unknown",
+    ] {
+        values.push(json!(word));
+    }
+    let hash = full_token()["iso15118CertificateHashData"][0].clone();
+    values.extend((0..6).map(|count| Value::Array(vec![hash.clone(); count])));
+    values
+}
+
+/// Pointers to every value in a payload, itself included.
+fn pointers(payload: &Value) -> Vec<String> {
+    fn walk(value: &Value, at: &str, found: &mut Vec<String>) {
+        found.push(at.to_owned());
+        match value {
+            Value::Object(map) => map.iter().for_each(|(key, value)| walk(value, &format!("{at}/{key}"), found)),
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(index, value)| walk(value, &format!("{at}/{index}"), found));
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    walk(payload, "", &mut found);
+    found
+}
+
+fn replaced(payload: &Value, pointer: &str, value: &Value) -> Value {
+    let mut payload = payload.clone();
+    *payload.pointer_mut(pointer).unwrap() = value.clone();
+    payload
+}
+
+fn removed(payload: &Value, pointer: &str) -> Option<Value> {
+    let (parent, key) = pointer.rsplit_once('/')?;
+    let mut payload = payload.clone();
+    payload.pointer_mut(parent)?.as_object_mut()?.remove(key)?;
+    Some(payload)
+}
+
+#[test]
+fn every_single_change_has_the_verdict_of_the_specification() {
+    let Some(specified) = specified() else { return };
+    let (schemas, tempting) = (Schemas::new(Release::Main), tempting());
+    let (mut valid, mut invalid) = (0, 0);
+    let mut judge = |message, validators: &[Validator], payload: &Value| {
+        *(if agree(&schemas, message, validators, payload) { &mut valid } else { &mut invalid }) += 1;
+    };
+    for (message, validators) in &specified {
+        let full = full(*message);
+        for pointer in pointers(&full) {
+            for value in &tempting {
+                judge(*message, validators, &replaced(&full, &pointer, value));
+            }
+            if let Some(payload) = removed(&full, &pointer) {
+                judge(*message, validators, &payload);
+            }
+            let mut wider = full.clone();
+            if let Some(object) = wider.pointer_mut(&pointer).and_then(Value::as_object_mut) {
+                object.insert("unknown".into(), json!([{}]));
+                judge(*message, validators, &wider);
+            }
+        }
+    }
+    println!("{valid} valid and {invalid} invalid payloads judged alike");
+    assert!(valid > 1000 && invalid > 4000, "{valid} valid, {invalid} invalid");
+}
+
+#[test]
+fn many_changes_at_once_have_the_verdict_of_the_specification() {
+    let Some(specified) = specified() else { return };
+    let (schemas, tempting) = (Schemas::new(Release::Main), tempting());
+    let change = (any::<Index>(), any::<Option<Index>>());
+    let strategy = (any::<Index>(), prop::collection::vec(change, 1..6));
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    for _ in 0..3000 {
+        let (message, changes) = strategy.new_tree(&mut runner).unwrap().current();
+        let (message, validators) = message.get(&specified);
+        let mut payload = full(*message);
+        for (pointer, value) in changes {
+            let pointers = pointers(&payload);
+            let pointer = pointer.get(&pointers);
+            payload = match value {
+                Some(value) => replaced(&payload, pointer, value.get(&tempting)),
+                None => removed(&payload, pointer).unwrap_or(payload),
+            };
+        }
+        agree(&schemas, *message, validators, &payload);
+    }
+}
+
+#[test]
+fn payloads_that_come_from_nowhere_have_the_verdict_of_the_specification() {
+    let Some(specified) = specified() else { return };
+    let (schemas, tempting) = (Schemas::new(Release::Main), tempting());
+    for (message, validators) in &specified {
+        for value in &tempting {
+            agree(&schemas, *message, validators, value);
+            for key in ["headers", "payload", "token", "status", "replyTo"] {
+                let object = Map::from_iter([(key.to_owned(), value.clone())]);
+                agree(&schemas, *message, validators, &Value::Object(object));
+            }
+        }
+    }
+}
