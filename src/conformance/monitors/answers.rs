@@ -17,6 +17,8 @@ pub(super) struct Answers {
     grace: Option<Duration>,
     /// By reply topic as the requests gave it.
     asked: BTreeMap<String, Asked>,
+    /// Whether a request may have had a reply topic that we could not read.
+    hidden: bool,
 }
 
 /// The requests with one reply topic.
@@ -38,7 +40,7 @@ struct Asked {
 
 impl Answers {
     pub(super) fn new(external_prefix: String, grace: Option<Duration>) -> Self {
-        Self { external_prefix, grace, asked: BTreeMap::new() }
+        Self { external_prefix, grace, asked: BTreeMap::new(), hidden: false }
     }
 
     /// A request passed the broker.
@@ -59,6 +61,7 @@ impl Answers {
     }
 
     fn entry(&mut self, channel: Channel, seen: &Seen<'_>) -> Option<&mut Asked> {
+        self.hidden |= seen.hides_reply_to();
         let asked = self.asked.entry(seen.reply_to()?.to_owned()).or_default();
         if !asked.channels.contains(&channel) {
             asked.channels.push(channel);
@@ -104,7 +107,10 @@ impl Answers {
     }
 
     /// A reply on a topic that no request gave.
-    pub(super) fn stray(&self, seen: &Seen<'_>) -> Diagnostic {
+    pub(super) fn stray(&self, seen: &Seen<'_>) -> Option<Diagnostic> {
+        if self.hidden {
+            return None;
+        }
         let topic = seen.wording.topic(&seen.publish.topic);
         let headline = format!("module sent on {topic}, which is no channel and no reply topic of any request");
         let mut finding = seen.fail("monitor/stray-reply", headline).breaking("RR-1");
@@ -112,7 +118,7 @@ impl Answers {
         if let Some(topic) = open.next_back() {
             finding = finding.with_evidence(format!("a request waits for its reply on {}", seen.wording.topic(topic)));
         }
-        finding
+        Some(finding)
     }
 
     /// Judges requests without a reply, if the run wants that.

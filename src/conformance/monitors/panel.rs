@@ -48,7 +48,7 @@ impl Monitors {
         let Context { topics, under_test, release, from_start, heartbeat_interval, .. } = context;
         Self {
             wording: Arc::new(Wording::new(&topics)),
-            links: Links::default(),
+            links: Links::new(context.relayed),
             redelivery: Redelivery::default(),
             shape: Shape::new(topics.clone(), under_test, release),
             heartbeats: Heartbeats::new(from_start, heartbeat_interval),
@@ -225,7 +225,7 @@ impl Monitors {
         }
         match territory {
             Territory::Foreign => vec![self.shape.foreign(seen)],
-            Territory::Unknown if self.shape.is_own(topic) => vec![self.answers.stray(seen)],
+            Territory::Unknown if self.shape.is_own(topic) => Vec::from_iter(self.answers.stray(seen)),
             Territory::Unknown => vec![self.shape.unknown(seen)],
             Territory::Own(_) | Territory::Elsewhere => Vec::new(),
         }

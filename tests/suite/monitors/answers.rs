@@ -101,3 +101,17 @@ fn absence_is_judged_only_after_a_grace() {
     ask(Some(500), withdraw("r"), false).is_clean();
     ask(Some(500), json!({"headers": {"replyTo": "r"}}), true).is_clean();
 }
+
+#[test]
+fn a_reply_topic_that_only_everest_can_read_is_no_stray() {
+    let topic = format!("{BASE}/e2m/withdraw/1");
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    for request in [
+        format!("\u{feff}{}", withdraw(&topic)),
+        format!("{{\"headers\": {{\"replyTo\": \"{topic}\"}}, \"payload\": {{\"x\": {deep}}}}}"),
+    ] {
+        let mut wire = Wire::everest();
+        wire.sends("harness", &topics().topic(Channel::WithdrawAuthorization), request);
+        wire.sends("module", &topic, "\"Accepted\"").is_clean();
+    }
+}
