@@ -2,14 +2,22 @@
 //! decides how the process ends.
 
 pub mod check;
+pub mod config;
 pub mod files;
+pub mod goldens;
 pub mod print;
+mod progress;
+pub mod run;
 pub mod schema;
+mod signals;
+pub mod sim;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+use crate::conformance::requirements;
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +49,8 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Run(Box<run::Arguments>),
+    Sim(sim::Arguments),
     Check(check::Arguments),
     Schema(schema::Arguments),
 }
@@ -60,7 +70,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let exit = match cli.command {
-        Command::Check(arguments) => check::run(&arguments, &[]),
+        Command::Run(arguments) => run::run(*arguments),
+        Command::Sim(arguments) => sim::run(arguments),
+        Command::Check(arguments) => check::run(&arguments, &requirements::ids().collect::<Vec<_>>()),
         Command::Schema(arguments) => schema::run(&arguments),
     };
     exit.into()

@@ -113,6 +113,13 @@ impl Diagnostic {
         self
     }
 
+    /// Adds lines of evidence.
+    #[must_use]
+    pub fn with_lines(mut self, lines: Vec<String>) -> Self {
+        self.evidence.extend(lines);
+        self
+    }
+
     /// Says what to do.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {

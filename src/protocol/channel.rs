@@ -101,6 +101,12 @@ impl Topics {
         format!("everest_api/{}/auth_consumer/{}/e2m/{operation}/{id}", self.api_version, self.module_id)
     }
 
+    /// The topic on which a reply for `reply_to` passes: EVerest puts its external prefix before that too
+    /// (framework, `Everest::external_mqtt_publish`).
+    pub fn reply_topic_on_wire(&self, reply_to: &str) -> String {
+        format!("{}{reply_to}", self.external_prefix)
+    }
+
     /// Where a module under test can be told what to do, see [`crate::protocol::control`].
     pub fn control_topic(&self) -> String {
         format!("khumbu/{}/do", self.module_id)

@@ -5,7 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::types::{AuthorizationStatus, IdToken, MessageContent, ProvidedIdToken, WithdrawAuthorizationRequest};
+use super::types::{
+    AuthorizationStatus, IdToken, MessageContent, ProvidedIdToken, ValidationResult, WithdrawAuthorizationRequest,
+};
 
 /// What a validator answers, and after how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,17 @@ pub struct Validation {
     /// What a display should show with `Accepted`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tariff_messages: Vec<MessageContent>,
+}
+
+impl From<Validation> for ValidationResult {
+    fn from(validation: Validation) -> Self {
+        Self {
+            authorization_status: validation.authorization_status,
+            evse_ids: validation.evse_ids,
+            parent_id_token: validation.parent_id_token,
+            tariff_messages: validation.tariff_messages,
+        }
+    }
 }
 
 /// One thing to do.

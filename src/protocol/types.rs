@@ -162,6 +162,23 @@ pub struct TokenValidationStatusMessage {
     pub token: ProvidedIdToken,
 }
 
+/// What a validator says of a token.
+///
+/// Source: `auth_token_validator_API.yaml`; what bears on neither selection nor statuses is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidationResult {
+    /// The result.
+    pub authorization_status: AuthorizationStatus,
+    /// The EVSEs the token may be used at; absent means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evse_ids: Option<Vec<i32>>,
+    /// The group the validator knows the token to belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_id_token: Option<IdToken>,
+    /// What a display should show with `Accepted`.
+    pub tariff_messages: Vec<MessageContent>,
+}
+
 /// What a withdraw request names; nothing named means everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct WithdrawAuthorizationRequest {

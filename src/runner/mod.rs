@@ -1,1 +1,142 @@
-//! TODO
+//! Plays scenarios against a module under test: one broker and one module each, several at once.
+//!
+//! What happens is told as a stream of [`RunEvent`]s; nothing is printed here, and no file is read or written.
+
+mod drive;
+mod expectation;
+mod findings;
+mod lag;
+mod module;
+mod observer;
+mod play;
+mod process;
+mod settings;
+mod stage;
+mod steps;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::broker::{self, Broker, StartError};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::scenario::Scenario;
+use crate::verdict::{RunEvent, ScenarioResult, Verdict};
+
+pub use process::kill_all_groups;
+pub use settings::{Binding, BoundPublish, ModuleSource, Settings};
+
+/// A scenario with the text of its accepted golden.
+pub struct Piece {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The accepted golden, if there is one.
+    pub golden: Option<String>,
+}
+
+/// Plays all pieces, and returns their results in the order of the pieces; those that had not begun when the user
+/// interrupted have none.
+pub async fn run(
+    pieces: Vec<Piece>,
+    settings: Settings,
+    events: mpsc::UnboundedSender<RunEvent>,
+    interrupt: watch::Receiver<bool>,
+) -> Vec<Arc<ScenarioResult>> {
+    let started = Instant::now();
+    let settings = Arc::new(settings);
+    // One module that runs already can only play one scenario at a time, on one broker.
+    let is_attached = settings.module == ModuleSource::Attached;
+    let jobs = if is_attached { 1 } else { settings.jobs.max(1) };
+    // Nobody listening is in his right, here and below.
+    let _ = events.send(RunEvent::Started { scenarios: pieces.len(), jobs });
+    let pieces: Vec<Arc<Piece>> = pieces.into_iter().map(Arc::new).collect();
+    let mut results = BTreeMap::new();
+    let mut playing = JoinSet::new();
+    let mut names = BTreeMap::new();
+    let mut waiting = pieces.iter().cloned().enumerate();
+    let mut kept = None;
+    loop {
+        while playing.len() < jobs && !*interrupt.borrow() {
+            let Some((index, piece)) = waiting.next() else { break };
+            let _ = events.send(RunEvent::ScenarioStarted { path: piece.scenario.source.path.clone() });
+            let (settings, interrupt) = (settings.clone(), interrupt.clone());
+            let house = kept.take();
+            let handle = playing.spawn(async move { (index, perform(&piece, &settings, house, interrupt).await) });
+            names.insert(handle.id(), index);
+        }
+        let Some(joined) = playing.join_next_with_id().await else { break };
+        let (index, result) = match joined {
+            Ok((_, (index, (result, house)))) => {
+                match house {
+                    Some(house) if is_attached => kept = Some(house),
+                    Some(house) => house.broker.stop().await,
+                    None => {}
+                }
+                (index, Arc::new(result))
+            }
+            Err(error) => {
+                let index = names.get(&error.id()).copied().unwrap_or_default();
+                let why = match error.try_into_panic() {
+                    Ok(panic) => panic
+                        .downcast_ref::<String>()
+                        .cloned()
+                        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+                        .unwrap_or_else(|| "no message".to_owned()),
+                    Err(error) => error.to_string(),
+                };
+                (index, play::panicked(&pieces[index].scenario, why))
+            }
+        };
+        let _ = events.send(RunEvent::ScenarioFinished(result.clone()));
+        results.insert(index, result);
+    }
+    if let Some(house) = kept {
+        house.broker.stop().await;
+    }
+    if *interrupt.borrow() {
+        let _ = events.send(RunEvent::Interrupted);
+    }
+    let _ = events.send(RunEvent::Finished { duration: started.elapsed() });
+    results.into_values().collect()
+}
+
+async fn perform(
+    piece: &Piece,
+    settings: &Settings,
+    house: Option<play::House>,
+    interrupt: watch::Receiver<bool>,
+) -> (ScenarioResult, Option<play::House>) {
+    let house = match house {
+        Some(house) => house,
+        None => match open_house(settings).await {
+            Ok(house) => house,
+            Err(error) => return (no_broker(piece, &error), None),
+        },
+    };
+    play::play(&piece.scenario, settings, house, piece.golden.as_deref(), interrupt).await
+}
+
+async fn open_house(settings: &Settings) -> Result<play::House, StartError> {
+    let (sender, records) = mpsc::unbounded_channel();
+    let config =
+        broker::Config { listen: settings.listen, upstream: settings.upstream.clone(), ..broker::Config::default() };
+    // A record that nobody takes any more belongs to a scenario that is over.
+    let broker = Broker::start(config, move |record| drop(sender.send(record))).await?;
+    Ok(play::House { broker, records, connections: observer::Connections::default() })
+}
+
+fn no_broker(piece: &Piece, error: &StartError) -> ScenarioResult {
+    let diagnostic = Diagnostic::new(Severity::Error, "harness/no-broker", error.to_string())
+        .with_help("choose another address with `--listen`, or leave it away for a free port");
+    ScenarioResult {
+        path: piece.scenario.source.path.clone(),
+        description: piece.scenario.model.description.clone(),
+        requirements: piece.scenario.model.requirements.clone(),
+        verdict: Verdict::of(&diagnostic),
+        findings: vec![diagnostic],
+        ..ScenarioResult::default()
+    }
+}

@@ -1,1 +1,9 @@
-//! TODO
+//! The sides that khumbu plays, as real MQTT clients in real time: EVerest's side around a [`crate::station`], and the
+//! client's side.
+//!
+//! Nothing here judges. The same code serves as the counterpart of a module under test, as built-in module under test,
+//! and as `khumbu sim`.
+
+pub mod client;
+pub mod everest;
+pub mod link;

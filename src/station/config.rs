@@ -6,8 +6,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::protocol::types::{AuthorizationStatus, AuthorizationType, IdToken, IdTokenType, MessageContent};
-use crate::timespan::{Seconds, Timespan};
+use crate::protocol::control::{Command, Validation};
+use crate::protocol::types::{
+    AuthorizationStatus, AuthorizationType, IdToken, IdTokenType, MessageContent, ProvidedIdToken,
+};
+use crate::timespan::Timespan;
+
+pub use crate::auth::{AuthConfig, SelectionAlgorithm};
 
 /// A charging station around the auth manager.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -22,37 +27,6 @@ pub struct StationConfig {
     pub auth_consumer: ApiConfig,
     /// Tokens by name; the names are for steps and messages.
     pub tokens: BTreeMap<String, TokenConfig>,
-}
-
-/// Configuration of EVerest's Auth module (`modules/EVSE/Auth/manifest.yaml`).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct AuthConfig {
-    /// How an EVSE is found for an accepted token.
-    pub selection_algorithm: SelectionAlgorithm,
-    /// How long an authorization waits for a plug-in or a transaction.
-    pub connection_timeout: Seconds,
-    /// Present in EVerest's manifest and without effect there: Auth does not read it.
-    pub master_pass_group_id: String,
-    /// Whether a token is authorized at a free EVSE before it may stop a transaction by its parent.
-    pub prioritize_authorization_over_stopping_transaction: bool,
-    /// Whether faulted EVSEs count as usable.
-    pub ignore_connector_faults: bool,
-    /// Whether a plug-in without authorization times out.
-    pub plug_in_timeout_enabled: bool,
-    /// Whether a token presented again stops its transaction.
-    pub stop_transaction_on_reswipe: bool,
-}
-
-/// How an EVSE is found for an accepted token (EVerest Auth documentation).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum SelectionAlgorithm {
-    /// The EVSE with the earliest pending plug-in, else the first free one; never waits.
-    FindFirst,
-    /// The EVSE with the earliest pending plug-in; waits for one.
-    PlugEvents,
-    /// The EVSE with the latest pending plug-in; waits for one.
-    PlugEventsLIFO,
 }
 
 /// Configuration of an API module (`modules/API/EVerestAPI/auth_consumer_API/manifest.yaml`).
@@ -105,6 +79,43 @@ pub struct TokenConfig {
     pub request_id: Option<i32>,
 }
 
+impl TokenConfig {
+    /// The id token alone.
+    pub fn id_token(&self) -> IdToken {
+        IdToken { additional_info: None, r#type: self.r#type, value: self.value.clone() }
+    }
+
+    /// The command that presents it, with what validators will say.
+    pub fn to_command(&self) -> Command {
+        Command::PresentToken { token: self.to_provided(), validation: self.to_validation() }
+    }
+
+    /// The token as a provider hands it in.
+    pub fn to_provided(&self) -> ProvidedIdToken {
+        ProvidedIdToken {
+            authorization_type: self.authorization_type,
+            certificate: None,
+            connectors: self.connectors.clone(),
+            id_token: self.id_token(),
+            parent_id_token: None,
+            prevalidated: self.prevalidated,
+            request_id: self.request_id,
+        }
+    }
+
+    /// What validators answer when they are asked about it.
+    pub fn to_validation(&self) -> Validation {
+        let after_ms = self.verdict_after.map_or(0, |after| u64::try_from(after.0.as_millis()).unwrap_or(u64::MAX));
+        Validation {
+            after_ms,
+            authorization_status: self.verdict,
+            evse_ids: self.evse_ids.clone(),
+            parent_id_token: self.parent_id_token.clone(),
+            tariff_messages: self.tariff_messages.clone(),
+        }
+    }
+}
+
 fn rfid() -> AuthorizationType {
     AuthorizationType::RFID
 }
@@ -116,20 +127,6 @@ fn accepted() -> AuthorizationStatus {
 impl Default for StationConfig {
     fn default() -> Self {
         Self { evses: 1, auth: AuthConfig::default(), auth_consumer: ApiConfig::default(), tokens: BTreeMap::new() }
-    }
-}
-
-impl Default for AuthConfig {
-    fn default() -> Self {
-        Self {
-            selection_algorithm: SelectionAlgorithm::FindFirst,
-            connection_timeout: Seconds(std::time::Duration::from_secs(30)),
-            master_pass_group_id: String::new(),
-            prioritize_authorization_over_stopping_transaction: true,
-            ignore_connector_faults: false,
-            plug_in_timeout_enabled: false,
-            stop_transaction_on_reswipe: true,
-        }
     }
 }
 

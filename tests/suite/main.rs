@@ -1,5 +1,14 @@
 //! Khumbu's tests, one binary. A folder of cases is a folder under `fixtures/`; a new file there is a new case.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod broker;
+mod broker_abuse;
+mod broker_clients;
+mod broker_relay;
+mod broker_sessions;
+mod broker_wire;
+mod clients;
 mod diagnostics;
 mod layering;
 mod monitors;

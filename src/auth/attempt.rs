@@ -1,0 +1,387 @@
+//! One presented token on its way from `Processing` to its terminal status (AuthHandler `on_token`, `handle_token`).
+
+use std::time::Duration;
+
+use super::manager::{AuthManager, status};
+use super::selection::Selection;
+use super::{AttemptId, Effect, EvseCall, StopTransactionReason};
+use crate::protocol::types::{
+    AuthorizationStatus, AuthorizationType, IdToken, ProvidedIdToken, TokenValidationStatus, ValidationResult,
+};
+
+/// A token in process.
+#[derive(Debug, Clone)]
+pub(super) struct Attempt {
+    pub id: AttemptId,
+    /// As provided; only its parent is filled in while it is in process.
+    pub token: ProvidedIdToken,
+    pub stage: Stage,
+}
+
+/// What a token in process waits for.
+#[derive(Debug, Clone)]
+pub(super) enum Stage {
+    /// The validators; `referenced` are the EVSEs it may concern, in the order of the token.
+    Validating { referenced: Vec<i32> },
+    /// A plug-in at one of several candidates.
+    WaitingForPlugIn(Waiting),
+    /// Nothing, ever: a defect of EVerest. The token was accepted, its group holds a granted EVSE without transaction,
+    /// and `handle_token` reports "already in process", so that it is neither given a status nor forgotten.
+    Stuck,
+}
+
+/// An accepted token without an EVSE.
+#[derive(Debug, Clone)]
+pub(super) struct Waiting {
+    pub candidates: Vec<i32>,
+    pub results: Vec<ValidationResult>,
+    /// The accepted result that was announced last.
+    pub accepted: usize,
+    pub until: Duration,
+}
+
+impl Attempt {
+    pub(super) fn waits_until(&self) -> Option<Duration> {
+        match &self.stage {
+            Stage::WaitingForPlugIn(waiting) => Some(waiting.until),
+            Stage::Validating { .. } | Stage::Stuck => None,
+        }
+    }
+}
+
+impl AuthManager {
+    pub(super) fn present(&mut self, now: Duration, mut token: ProvidedIdToken, out: &mut Vec<Effect>) {
+        let referenced = self.referenced(&token);
+        if self.is_in_process(&token, &referenced) {
+            out.push(Effect::Ignored { why: "the token is in process or was granted already" });
+            return;
+        }
+        out.push(status(token.clone(), TokenValidationStatus::Processing));
+
+        if token.authorization_type == AuthorizationType::RFID
+            && let Some(evse) = self.used_at(&referenced, &token.id_token.value)
+        {
+            let parent = self.evse(evse).and_then(|evse| evse.identifier.as_ref()?.parent.clone());
+            let terminal = if self.config.stop_transaction_on_reswipe {
+                out.push(stop(evse, StopTransactionReason::Local, Some(&token)));
+                TokenValidationStatus::UsedToStop
+            } else {
+                TokenValidationStatus::UsedToReauthorize
+            };
+            token.parent_id_token = parent.or(token.parent_id_token);
+            token.connectors = Some(vec![evse]);
+            out.push(status(token, terminal));
+            return;
+        }
+
+        // Validators are asked only if their answer can make a difference. A token that refers to no EVSE is refused by
+        // the reservation check in EVerest, which comes right after this one.
+        let asks = self.any_available(&referenced) || self.any_parent(&referenced) || self.master_pass_group.is_some();
+        if !asks || referenced.is_empty() {
+            out.push(status(token, TokenValidationStatus::Rejected));
+            return;
+        }
+
+        let id = self.new_attempt_id();
+        if token.prevalidated == Some(true) {
+            let result = ValidationResult {
+                authorization_status: AuthorizationStatus::Accepted,
+                evse_ids: None,
+                parent_id_token: token.parent_id_token.clone(),
+                tariff_messages: Vec::new(),
+            };
+            let attempt = Attempt { id, token, stage: Stage::Stuck };
+            self.decide(now, attempt, referenced, vec![result], out);
+        } else {
+            out.push(Effect::Validate { attempt: id, token: token.clone() });
+            self.in_process.push(Attempt { id, token, stage: Stage::Validating { referenced } });
+        }
+    }
+
+    pub(super) fn validated(
+        &mut self,
+        now: Duration,
+        id: AttemptId,
+        results: Vec<ValidationResult>,
+        out: &mut Vec<Effect>,
+    ) {
+        let asked = |attempt: &Attempt| attempt.id == id && matches!(attempt.stage, Stage::Validating { .. });
+        let Some(position) = self.in_process.iter().position(asked) else {
+            out.push(Effect::Ignored { why: "a validation result that nobody waits for" });
+            return;
+        };
+        let mut attempt = self.in_process.remove(position);
+        if let Stage::Validating { referenced } = std::mem::replace(&mut attempt.stage, Stage::Stuck) {
+            self.decide(now, attempt, referenced, results, out);
+        }
+    }
+
+    /// Everything that follows validation: stopping by the parent, then authorizing.
+    fn decide(
+        &mut self,
+        now: Duration,
+        mut attempt: Attempt,
+        referenced: Vec<i32>,
+        results: Vec<ValidationResult>,
+        out: &mut Vec<Effect>,
+    ) {
+        let may_stop = !self.config.prioritize_authorization_over_stopping_transaction;
+        if may_stop || !self.any_available(&referenced) {
+            let accepted = results.iter().filter(|r| r.authorization_status == AuthorizationStatus::Accepted);
+            for parent in accepted.filter_map(|result| result.parent_id_token.as_ref()) {
+                if self.is_master_pass(Some(parent)) {
+                    self.stop_all(attempt.token, parent, &referenced, out);
+                    return;
+                }
+                let Some(evse) = self.used_at(&referenced, &parent.value) else { continue };
+                if !self.evse(evse).is_some_and(|evse| evse.transaction_active) {
+                    attempt.stage = Stage::Stuck;
+                    self.keep_in_process(attempt);
+                    return;
+                }
+                let mut token = attempt.token;
+                token.connectors = Some(vec![evse]);
+                let terminal = if self.config.stop_transaction_on_reswipe {
+                    out.push(stop(evse, StopTransactionReason::Local, Some(&token)));
+                    TokenValidationStatus::UsedToStop
+                } else {
+                    TokenValidationStatus::UsedToReauthorize
+                };
+                token.parent_id_token = Some(parent.clone());
+                out.push(status(token, terminal));
+                return;
+            }
+        }
+
+        if !self.any_available(&referenced) {
+            out.push(status(attempt.token, TokenValidationStatus::Rejected));
+            return;
+        }
+        let mut candidates = referenced;
+        candidates.retain(|id| self.evse(*id).is_some_and(|evse| evse.identifier.is_none()));
+        self.authorize(now, attempt, candidates, results, 0, out);
+    }
+
+    /// A token of the master pass group ends every transaction it refers to, and none is an answer too.
+    fn stop_all(&mut self, mut token: ProvidedIdToken, parent: &IdToken, referenced: &[i32], out: &mut Vec<Effect>) {
+        let mut stopped = Vec::new();
+        for &id in referenced {
+            if self.evse(id).is_some_and(|evse| evse.transaction_active) {
+                out.push(stop(id, StopTransactionReason::MasterPass, Some(&token)));
+                stopped.push(id);
+            }
+        }
+        token.parent_id_token = Some(parent.clone());
+        token.connectors = Some(stopped);
+        out.push(status(token, TokenValidationStatus::UsedToStop));
+    }
+
+    /// Goes through the results from `first` on until one of them leads to an EVSE.
+    fn authorize(
+        &mut self,
+        now: Duration,
+        mut attempt: Attempt,
+        mut candidates: Vec<i32>,
+        results: Vec<ValidationResult>,
+        first: usize,
+        out: &mut Vec<Effect>,
+    ) {
+        for position in first..results.len() {
+            let result = &results[position];
+            if result.authorization_status != AuthorizationStatus::Accepted {
+                continue;
+            }
+            if self.is_master_pass(result.parent_id_token.as_ref()) {
+                out.push(status(attempt.token, TokenValidationStatus::Rejected));
+                return;
+            }
+            if let Some(parent) = &result.parent_id_token {
+                attempt.token.parent_id_token = Some(parent.clone());
+            }
+            out.push(Effect::Status {
+                token: attempt.token.clone(),
+                status: TokenValidationStatus::Accepted,
+                messages: result.tariff_messages.clone(),
+            });
+            match self.select(&candidates, &attempt.token.id_token) {
+                Selection::Evse(id) => {
+                    if self.grant(now, &mut attempt.token, id, &mut candidates, result.clone(), out) {
+                        out.push(status(attempt.token, TokenValidationStatus::UsedToStart));
+                        return;
+                    }
+                }
+                Selection::Withdrawn => {
+                    out.push(status(attempt.token, TokenValidationStatus::Withdrawn));
+                    return;
+                }
+                Selection::None => {
+                    out.push(status(attempt.token, TokenValidationStatus::TimedOut));
+                    return;
+                }
+                Selection::Wait => {
+                    let until = now.saturating_add(self.connection_timeout);
+                    let waiting = Waiting { candidates, results, accepted: position, until };
+                    attempt.stage = Stage::WaitingForPlugIn(waiting);
+                    self.keep_in_process(attempt);
+                    return;
+                }
+            }
+        }
+        self.reject(now, attempt.token, &candidates, results, out);
+    }
+
+    /// No result led to an EVSE: every EVSE that the token names learns it, so that Plug&Charge does not wait on.
+    fn reject(
+        &mut self,
+        now: Duration,
+        token: ProvidedIdToken,
+        candidates: &[i32],
+        mut results: Vec<ValidationResult>,
+        out: &mut Vec<Effect>,
+    ) {
+        // Without any validator EVerest notifies nobody.
+        if let Some(mut last) = results.pop() {
+            if last.authorization_status == AuthorizationStatus::Accepted {
+                last.authorization_status = unusable(candidates, &last);
+            }
+            for id in token.connectors.iter().flatten() {
+                self.notify_evse(now, *id, &token, last.clone(), out);
+            }
+        }
+        out.push(status(token, TokenValidationStatus::Rejected));
+    }
+
+    /// Grants an EVSE to a token unless the validator allows none of the candidates.
+    ///
+    /// EVerest asks whether the allowed EVSEs and the candidates overlap, not whether the selected one is allowed.
+    fn grant(
+        &mut self,
+        now: Duration,
+        token: &mut ProvidedIdToken,
+        id: i32,
+        candidates: &mut [i32],
+        mut result: ValidationResult,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        if result.evse_ids.is_some() {
+            // The intersection sorts them in place, which later selections see.
+            candidates.sort_unstable();
+        }
+        result.authorization_status = unusable(candidates, &result);
+        let granted = result.authorization_status == AuthorizationStatus::Accepted;
+        if granted {
+            token.connectors = Some(vec![id]);
+        }
+        self.notify_evse(now, id, token, result, out);
+        granted
+    }
+
+    /// Lets every waiting token look again, in the order in which they came.
+    pub(super) fn wake_waiting(&mut self, now: Duration, out: &mut Vec<Effect>) {
+        let mut position = 0;
+        while let Some(attempt) = self.in_process.get(position) {
+            let selection = match &attempt.stage {
+                Stage::WaitingForPlugIn(waiting) => self.select(&waiting.candidates, &attempt.token.id_token),
+                Stage::Validating { .. } | Stage::Stuck => Selection::Wait,
+            };
+            if matches!(selection, Selection::Wait) {
+                position += 1;
+                continue;
+            }
+            let mut attempt = self.in_process.remove(position);
+            let before = self.in_process.len();
+            if let Stage::WaitingForPlugIn(waiting) = std::mem::replace(&mut attempt.stage, Stage::Stuck) {
+                self.stop_waiting(now, attempt, waiting, selection, out);
+            }
+            // It may have begun to wait anew, for another validator's result.
+            position += self.in_process.len() - before;
+        }
+    }
+
+    fn stop_waiting(
+        &mut self,
+        now: Duration,
+        mut attempt: Attempt,
+        waiting: Waiting,
+        selection: Selection,
+        out: &mut Vec<Effect>,
+    ) {
+        let Waiting { mut candidates, results, accepted, .. } = waiting;
+        match selection {
+            Selection::Evse(id) => {
+                let result = results[accepted].clone();
+                if self.grant(now, &mut attempt.token, id, &mut candidates, result, out) {
+                    out.push(status(attempt.token, TokenValidationStatus::UsedToStart));
+                } else {
+                    self.authorize(now, attempt, candidates, results, accepted + 1, out);
+                }
+            }
+            Selection::Withdrawn => out.push(status(attempt.token, TokenValidationStatus::Withdrawn)),
+            Selection::None | Selection::Wait => out.push(status(attempt.token, TokenValidationStatus::TimedOut)),
+        }
+    }
+
+    /// Ends the waits that were to last until `due`.
+    pub(super) fn waits_ran_out(&mut self, due: Duration, out: &mut Vec<Effect>) {
+        let mut position = 0;
+        while let Some(attempt) = self.in_process.get(position) {
+            if attempt.waits_until() == Some(due) {
+                let attempt = self.in_process.remove(position);
+                out.push(status(attempt.token, TokenValidationStatus::TimedOut));
+            } else {
+                position += 1;
+            }
+        }
+    }
+
+    /// Puts an attempt (back) in its place, by age.
+    fn keep_in_process(&mut self, attempt: Attempt) {
+        let position = self.in_process.partition_point(|other| other.id < attempt.id);
+        self.in_process.insert(position, attempt);
+    }
+
+    /// AuthHandler `is_token_already_in_process`: among tokens in process the value alone counts, byte by byte; among
+    /// granted EVSEs value and type, ignoring case.
+    fn is_in_process(&self, token: &ProvidedIdToken, referenced: &[i32]) -> bool {
+        self.in_process.iter().any(|attempt| attempt.token.id_token.value == token.id_token.value)
+            || referenced.iter().filter_map(|id| self.evse(*id)).any(|evse| {
+                evse.is_granted()
+                    && evse.identifier.as_ref().is_some_and(|identifier| identifier.token.matches(&token.id_token))
+            })
+    }
+
+    /// AuthHandler `used_for_transaction`: the first EVSE whose token or its parent has this value, whatever the type
+    /// and whether or not a transaction runs.
+    fn used_at(&self, evses: &[i32], value: &str) -> Option<i32> {
+        evses.iter().copied().find(|id| {
+            self.evse(*id).and_then(|evse| evse.identifier.as_ref()).is_some_and(|identifier| {
+                identifier.token.value.eq_ignore_ascii_case(value)
+                    || identifier.parent.as_ref().is_some_and(|parent| parent.value.eq_ignore_ascii_case(value))
+            })
+        })
+    }
+
+    fn any_parent(&self, evses: &[i32]) -> bool {
+        evses.iter().filter_map(|id| self.evse(*id)?.identifier.as_ref()).any(|identifier| identifier.parent.is_some())
+    }
+
+    fn is_master_pass(&self, parent: Option<&IdToken>) -> bool {
+        match (&self.master_pass_group, parent) {
+            (Some(group), Some(parent)) => parent.value.eq_ignore_ascii_case(group),
+            _ => false,
+        }
+    }
+}
+
+/// What an accepted result becomes where none of its EVSEs is a candidate.
+fn unusable(candidates: &[i32], result: &ValidationResult) -> AuthorizationStatus {
+    match &result.evse_ids {
+        Some(allowed) if !allowed.iter().any(|id| candidates.contains(id)) => AuthorizationStatus::NotAtThisLocation,
+        _ => AuthorizationStatus::Accepted,
+    }
+}
+
+fn stop(evse: i32, reason: StopTransactionReason, id_tag: Option<&ProvidedIdToken>) -> Effect {
+    let id_tag = id_tag.cloned().map(Box::new);
+    Effect::Call { evse, call: EvseCall::StopTransaction { reason, id_tag } }
+}

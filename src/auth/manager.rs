@@ -1,0 +1,267 @@
+//! The auth manager's state, and how session events and time change it. Tokens and withdraw requests are next door.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::attempt::Attempt;
+use super::config::AuthConfig;
+use super::evse::{ConnectorEvent, Evse, Identifier, Timer, TimerKind};
+use super::withdraw::PendingWithdraw;
+use super::{AttemptId, Effect, EvseCall, Input, SessionEvent};
+use crate::protocol::types::{
+    AuthorizationStatus, IdToken, MessageContent, ProvidedIdToken, TokenValidationStatus, ValidationResult,
+    WithdrawAuthorizationRequest,
+};
+
+/// EVerest's auth manager.
+#[derive(Debug, Clone)]
+pub struct AuthManager {
+    pub(super) config: AuthConfig,
+    /// Where `set_connection_timeout` leaves its value.
+    pub(super) connection_timeout: Duration,
+    /// Set by command only: the Auth module does not read `master_pass_group_id` from its configuration.
+    pub(super) master_pass_group: Option<String>,
+    /// EVSE `n` stands at index `n - 1`.
+    pub(super) evses: Vec<Evse>,
+    /// EVSEs whose EV waits for a token, earliest first.
+    pub(super) plug_ins: Vec<i32>,
+    /// Tokens between `Processing` and their terminal status, in the order in which they came.
+    pub(super) in_process: Vec<Attempt>,
+    pub(super) next_attempt: u64,
+    /// Withdraw requests not yet answered; only the first one is being worked on.
+    pub(super) withdraws: VecDeque<PendingWithdraw>,
+    /// The latest withdraw request that named a known EVSE or none; see `standing_withdraw_matches`.
+    pub(super) standing_withdraw: Option<WithdrawAuthorizationRequest>,
+}
+
+/// What can be seen of an EVSE from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EvseView<'a> {
+    /// The token it was granted to.
+    pub identifier: Option<&'a IdToken>,
+    /// The group of that token, as the validator knows it.
+    pub parent: Option<&'a IdToken>,
+    /// Whether a transaction runs.
+    pub transaction_active: bool,
+    /// Whether a token may be authorized here.
+    pub available: bool,
+}
+
+impl AuthManager {
+    /// An auth manager that is ready and knows `evses` EVSEs with ids from 1, all of them free.
+    pub fn new(config: &AuthConfig, evses: u8) -> Self {
+        Self {
+            connection_timeout: config.connection_timeout.0,
+            config: config.clone(),
+            master_pass_group: None,
+            evses: (0..evses).map(|_| Evse::new()).collect(),
+            plug_ins: Vec::new(),
+            in_process: Vec::new(),
+            next_attempt: 0,
+            withdraws: VecDeque::new(),
+            standing_withdraw: None,
+        }
+    }
+
+    /// Takes one input; total, never fails.
+    ///
+    /// Timers that are due at `now` run out before the input is looked at.
+    pub fn apply(&mut self, now: Duration, input: Input) -> Vec<Effect> {
+        let mut out = Vec::new();
+        self.run_out(now, &mut out);
+        if !out.is_empty() {
+            self.work_on_withdraws(now, &mut out);
+        }
+        match input {
+            Input::Token(token) => self.present(now, token, &mut out),
+            Input::Validated { attempt, results } => self.validated(now, attempt, results, &mut out),
+            Input::ResultUpdate { evse, result } => self.update_result(evse, result, &mut out),
+            Input::Session { evse, event } => self.session_event(now, evse, event, &mut out),
+            Input::Withdraw { id, request } => self.withdraws.push_back(PendingWithdraw::new(id, request)),
+            Input::SetConnectionTimeout(timeout) => self.connection_timeout = timeout,
+            Input::SetMasterPassGroup(group) => {
+                self.master_pass_group = Some(group).filter(|group| !group.is_empty());
+            }
+            Input::Deadline => {}
+        }
+        self.work_on_withdraws(now, &mut out);
+        out
+    }
+
+    /// When [`Input::Deadline`] is due; `None` if nothing waits for time to pass.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let timers = self.evses.iter().filter_map(|evse| evse.timer.as_ref().map(|timer| timer.at));
+        let waits = self.in_process.iter().filter_map(Attempt::waits_until);
+        timers.chain(waits).min()
+    }
+
+    /// An EVSE as seen from outside; `None` for unknown ids.
+    pub fn evse_view(&self, id: i32) -> Option<EvseView<'_>> {
+        self.evse(id).map(|evse| EvseView {
+            identifier: evse.identifier.as_ref().map(|identifier| &identifier.token),
+            parent: evse.identifier.as_ref().and_then(|identifier| identifier.parent.as_ref()),
+            transaction_active: evse.transaction_active,
+            available: evse.is_available(),
+        })
+    }
+
+    /// Tokens between `Processing` and their terminal status, as they were provided, in the order in which they came.
+    pub fn tokens_in_process(&self) -> impl Iterator<Item = &ProvidedIdToken> {
+        self.in_process.iter().map(|attempt| &attempt.token)
+    }
+
+    pub(super) fn evse(&self, id: i32) -> Option<&Evse> {
+        self.evses.get(index(id)?)
+    }
+
+    pub(super) fn evse_mut(&mut self, id: i32) -> Option<&mut Evse> {
+        self.evses.get_mut(index(id)?)
+    }
+
+    fn run_out(&mut self, now: Duration, out: &mut Vec<Effect>) {
+        while let Some(due) = self.next_deadline().filter(|due| *due <= now) {
+            let timed = self.evses.iter_mut().position(|evse| evse.timer.as_ref().is_some_and(|timer| timer.at == due));
+            match timed {
+                Some(position) => self.evse_timer_ran_out(position, out),
+                None => self.waits_ran_out(due, out),
+            }
+        }
+    }
+
+    fn evse_timer_ran_out(&mut self, position: usize, out: &mut Vec<Effect>) {
+        let id = position as i32 + 1;
+        let evse = &mut self.evses[position];
+        let Some(timer) = evse.timer.take() else { return };
+        out.push(Effect::Call { evse: id, call: EvseCall::WithdrawAuthorization });
+        match timer.kind {
+            TimerKind::Authorization(token) => {
+                evse.identifier = None;
+                out.push(status(*token, TokenValidationStatus::TimedOut));
+            }
+            TimerKind::PlugIn => {
+                evse.plug_in_timeout = true;
+                self.plug_ins.retain(|plugged| *plugged != id);
+            }
+        }
+    }
+
+    /// AuthHandler `handle_session_event`.
+    fn session_event(&mut self, now: Duration, id: i32, event: SessionEvent, out: &mut Vec<Effect>) {
+        let times_plug_ins = self.evses.len() > 1 && self.config.plug_in_timeout_enabled;
+        let timeout = self.connection_timeout;
+        let faults_count = !self.config.ignore_connector_faults;
+        let Some(evse) = self.evse_mut(id) else {
+            out.push(Effect::Ignored { why: "a session event of an unknown EVSE" });
+            return;
+        };
+        match event {
+            SessionEvent::SessionStartedByPlugIn => {
+                if times_plug_ins {
+                    evse.timer = Some(Timer { at: now.saturating_add(timeout), kind: TimerKind::PlugIn });
+                }
+                self.plug_ins.push(id);
+                self.wake_waiting(now, out);
+            }
+            SessionEvent::TransactionStarted => {
+                evse.transaction_active = true;
+                evse.timer = None;
+                evse.submit(ConnectorEvent::TransactionStarted);
+            }
+            SessionEvent::TransactionFinished => {
+                evse.transaction_active = false;
+                evse.identifier = None;
+            }
+            SessionEvent::SessionFinished => {
+                evse.plug_in_timeout = false;
+                evse.identifier = None;
+                evse.timer = None;
+                evse.submit(ConnectorEvent::SessionFinished);
+                self.plug_ins.retain(|plugged| *plugged != id);
+            }
+            SessionEvent::Deauthorized => {
+                evse.identifier = None;
+                evse.timer = None;
+            }
+            SessionEvent::Disabled => evse.submit(ConnectorEvent::Disable),
+            SessionEvent::Enabled => evse.submit(ConnectorEvent::Enable),
+            SessionEvent::Faulted if faults_count => evse.submit(ConnectorEvent::Faulted),
+            SessionEvent::FaultCleared if faults_count => evse.submit(ConnectorEvent::ErrorCleared),
+            SessionEvent::Faulted
+            | SessionEvent::FaultCleared
+            | SessionEvent::SessionStartedByAuthorization
+            | SessionEvent::AuthRequired
+            | SessionEvent::Authorized
+            | SessionEvent::PluginTimeout
+            | SessionEvent::PrepareCharging
+            | SessionEvent::StoppingCharging
+            | SessionEvent::ChargingFinished => {}
+        }
+    }
+
+    /// AuthHandler `handle_token_validation_result_update`: says `Accepted` whatever the update says.
+    fn update_result(&mut self, id: i32, result: ValidationResult, out: &mut Vec<Effect>) {
+        let Some(identifier) = self.evse_mut(id).and_then(|evse| evse.identifier.as_mut()) else {
+            out.push(Effect::Ignored { why: "a validation update for an EVSE without a token" });
+            return;
+        };
+        identifier.parent = result.parent_id_token;
+        out.push(Effect::Status {
+            token: identifier.to_provided(id),
+            status: TokenValidationStatus::Accepted,
+            messages: result.tariff_messages,
+        });
+    }
+
+    /// AuthHandler `notify_evse`. An id that is no EVSE's ends EVerest's Auth there; here nobody is notified.
+    pub(super) fn notify_evse(
+        &mut self,
+        now: Duration,
+        id: i32,
+        token: &ProvidedIdToken,
+        result: ValidationResult,
+        out: &mut Vec<Effect>,
+    ) {
+        let until = now.saturating_add(self.connection_timeout);
+        let Some(evse) = self.evse_mut(id) else { return };
+        if result.authorization_status == AuthorizationStatus::Accepted {
+            evse.identifier = Some(Identifier {
+                token: token.id_token.clone(),
+                authorization_type: token.authorization_type,
+                parent: result.parent_id_token.clone(),
+            });
+            evse.timer = Some(Timer { at: until, kind: TimerKind::Authorization(Box::new(token.clone())) });
+            self.plug_ins.retain(|plugged| *plugged != id);
+        }
+        out.push(Effect::Call { evse: id, call: EvseCall::AuthorizeResponse(Box::new((token.clone(), result))) });
+    }
+
+    pub(super) fn new_attempt_id(&mut self) -> AttemptId {
+        let id = AttemptId(self.next_attempt);
+        self.next_attempt += 1;
+        id
+    }
+}
+
+impl Identifier {
+    /// The token as statuses carry it once the presentation is forgotten: what was not kept is lost.
+    pub(super) fn to_provided(&self, evse: i32) -> ProvidedIdToken {
+        ProvidedIdToken {
+            authorization_type: self.authorization_type,
+            certificate: None,
+            connectors: Some(vec![evse]),
+            id_token: self.token.clone(),
+            parent_id_token: self.parent.clone(),
+            prevalidated: None,
+            request_id: None,
+        }
+    }
+}
+
+/// A status without tariff messages.
+pub(super) fn status(token: ProvidedIdToken, status: TokenValidationStatus) -> Effect {
+    Effect::Status { token, status, messages: Vec::<MessageContent>::new() }
+}
+
+fn index(id: i32) -> Option<usize> {
+    usize::try_from(id).ok()?.checked_sub(1)
+}

@@ -1,0 +1,170 @@
+//! `khumbu.yaml`: the defaults of a project. Flags win.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::files;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::Topics;
+use crate::report::KnownFailure;
+use crate::runner::Binding;
+use crate::scenario;
+use crate::scenario::model::Ready;
+use crate::timespan::Timespan;
+
+/// The file that is read where no other is named.
+pub const DEFAULT: &str = "khumbu.yaml";
+/// The module id of EVerest's own examples.
+const MODULE_ID: &str = "auth_api";
+/// More than any such file needs.
+const LARGEST: usize = 256 * 1024;
+
+/// The file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Scenario files and directories, relative to this file's directory.
+    pub scenarios: Vec<PathBuf>,
+    /// The module under test.
+    pub module: Module,
+    /// The id of the API module in EVerest's configuration.
+    pub module_id: Option<String>,
+    /// `1`, or `1.0`.
+    pub api_version: Option<String>,
+    /// EVerest's external MQTT prefix.
+    pub external_prefix: Option<String>,
+    /// How many scenarios are played at once.
+    pub jobs: Option<usize>,
+    /// An existing broker.
+    pub broker: Option<String>,
+    /// Scenarios that are known to fail.
+    pub known_failures: Vec<Known>,
+}
+
+/// The module under test.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Module {
+    /// Its command line.
+    pub command: Option<String>,
+    /// When it counts as ready.
+    pub ready: Option<Ready>,
+    /// How long it may take to be ready.
+    pub ready_within: Option<Timespan>,
+    /// How long it may take to end after SIGTERM.
+    pub stop_within: Option<Timespan>,
+    /// Commands that it cannot follow.
+    pub cannot: BTreeSet<Drive>,
+    /// How it is told what to do.
+    pub bindings: BTreeMap<Drive, Binding>,
+}
+
+/// A command that a module can be told to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Drive {
+    PlugIn,
+    Unplug,
+    PresentToken,
+    StartTransaction,
+    StopTransaction,
+    InjectFault,
+    ClearFault,
+    Heartbeats,
+    Withdraw,
+    GetStatus,
+    CommunicationCheck,
+}
+
+impl Drive {
+    /// The name as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Drive::PlugIn => "plug_in",
+            Drive::Unplug => "unplug",
+            Drive::PresentToken => "present_token",
+            Drive::StartTransaction => "start_transaction",
+            Drive::StopTransaction => "stop_transaction",
+            Drive::InjectFault => "inject_fault",
+            Drive::ClearFault => "clear_fault",
+            Drive::Heartbeats => "heartbeats",
+            Drive::Withdraw => "withdraw",
+            Drive::GetStatus => "get_status",
+            Drive::CommunicationCheck => "communication_check",
+        }
+    }
+}
+
+/// A scenario that is known to fail.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Known {
+    /// Its path, as the report has it.
+    pub scenario: String,
+    /// Why it fails.
+    pub reason: String,
+}
+
+impl Config {
+    /// Reads the file that the user named, or [`DEFAULT`] if there is one.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn load(named: Option<&Path>) -> Result<Self, Vec<Diagnostic>> {
+        let path = match named {
+            Some(path) => path,
+            None if Path::new(DEFAULT).exists() => Path::new(DEFAULT),
+            None => return Ok(Self::default()),
+        };
+        let text = files::read_text(path, LARGEST)?;
+        let mut config: Config = scenario::parse_as(&path.display().to_string(), &text)?;
+        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            for scenario in &mut config.scenarios {
+                *scenario = directory.join(&*scenario);
+            }
+        }
+        Ok(config)
+    }
+
+    /// The topics, from flags, this file and defaults.
+    ///
+    /// # Errors
+    /// When a value cannot stand in a topic.
+    pub fn topics(
+        &self,
+        module_id: &Option<String>,
+        api_version: &Option<String>,
+        external_prefix: &Option<String>,
+    ) -> Result<Topics, Box<Diagnostic>> {
+        let pick = |flag: &Option<String>, own: &Option<String>, otherwise: &str| {
+            flag.clone().or_else(|| own.clone()).unwrap_or_else(|| otherwise.to_owned())
+        };
+        let topics = Topics {
+            external_prefix: pick(external_prefix, &self.external_prefix, ""),
+            api_version: pick(api_version, &self.api_version, "1"),
+            module_id: pick(module_id, &self.module_id, MODULE_ID),
+        };
+        let refuse = |name: &str, value: &str, why: &str| {
+            let headline = format!("{name} `{value}` {why}");
+            Err(Box::new(Diagnostic::new(Severity::Error, "usage/bad-topic", headline)))
+        };
+        for (name, value) in [("module id", &topics.module_id), ("API version", &topics.api_version)] {
+            if value.is_empty() || value.contains(['+', '#', '/', '\0']) {
+                return refuse(name, value, "cannot be a level of a topic");
+            }
+        }
+        if topics.external_prefix.contains(['+', '#', '\0']) {
+            return refuse("external prefix", &topics.external_prefix, "cannot begin a topic");
+        }
+        Ok(topics)
+    }
+
+    /// The known failures as reports have them.
+    pub fn known_failures(&self) -> Vec<KnownFailure> {
+        let known = |known: &Known| KnownFailure { scenario: known.scenario.clone(), reason: known.reason.clone() };
+        self.known_failures.iter().map(known).collect()
+    }
+}

@@ -1,0 +1,39 @@
+//! The user's wish to stop: Ctrl-C, SIGTERM, SIGHUP. The first one ends everything in order, the second one at once.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::print;
+use crate::runner::kill_all_groups;
+
+/// Becomes `true` at the first signal; the process ends at the second.
+pub fn interrupt() -> watch::Receiver<bool> {
+    let (wanted, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        // Without handlers the signals do what they do by default.
+        let Ok(mut signals) = kinds.into_iter().map(signal).collect::<Result<Vec<_>, _>>() else {
+            std::future::pending::<()>().await;
+            return;
+        };
+        let [one, two, three] = &mut signals[..] else { return };
+        for is_last in [false, true] {
+            tokio::select! {
+                _ = one.recv() => {}
+                _ = two.recv() => {}
+                _ = three.recv() => {}
+            }
+            if is_last {
+                kill_all_groups();
+                std::process::exit(INTERRUPTED);
+            }
+            print::err("interrupted, ending what runs (once more to end at once)\n");
+            // Nobody may be listening any more; the second signal still counts.
+            wanted.send_replace(true);
+        }
+    });
+    receiver
+}
+
+/// What shells report for a program that was ended by Ctrl-C.
+const INTERRUPTED: i32 = 130;

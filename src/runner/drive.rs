@@ -1,0 +1,132 @@
+//! Tells the module under test what to do: by a binding of the user, else on the control topic if the module listens
+//! there.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::findings;
+use super::module::{command_name, environment, fill};
+use super::observer::{Observer, OWN_CLIENT};
+use super::process::run_to_end;
+use super::settings::{Binding, BoundPublish};
+use super::stage::{Played, Stage, Stop, broken, is_true};
+use super::steps::WITHIN;
+use crate::protocol::control::Command;
+use crate::sim::everest::Order;
+use crate::transcript::record::Event;
+
+/// How long a binding's command may take.
+const RUN_WITHIN: Duration = Duration::from_secs(10);
+/// How long a module that was never seen on the control topic may take to come there.
+const FIRST_VISIT: Duration = Duration::from_millis(500);
+
+impl Stage<'_> {
+    /// Tells the module; `false` if there is no way to.
+    ///
+    /// # Errors
+    /// When a binding fails.
+    pub async fn tell(&mut self, command: &Command, at: &str) -> Result<bool, Stop> {
+        let name = command_name(command);
+        let json = serde_json::to_value(command).map_err(|error| broken(&error.to_string()))?;
+        let arguments = json.get(&name).cloned().unwrap_or(Value::Null);
+        let bindings = &self.settings.bindings;
+        match bindings.get(&name) {
+            Some(binding) => {
+                let binding = binding.clone();
+                self.follow(&binding, &name, &json, &arguments, at).await?;
+                Ok(true)
+            }
+            None if self.is_on_control_topic().await? => {
+                self.send(&self.settings.topics.control_topic(), json.to_string()).await?;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    async fn is_on_control_topic(&mut self) -> Result<bool, Stop> {
+        let control = self.settings.topics.control_topic();
+        let was_there = self.observer.records.iter().any(|record| {
+            !record.client.starts_with(OWN_CLIENT)
+                && matches!(&record.event, Event::Subscribed { filter, .. } if *filter == control)
+        });
+        // A module that was cut off needs time to come back.
+        let within = if was_there { WITHIN } else { FIRST_VISIT };
+        let condition = move |observer: &Observer| observer.connections.is_subscribed(&control);
+        Ok(self.wait_until(within, condition).await?.is_some())
+    }
+
+    async fn send(&self, topic: &str, payload: String) -> Result<(), Stop> {
+        match &self.played {
+            Played::Client(client) => {
+                client.link().publish(topic, payload, 1, false).await.map_err(|error| broken(&error.to_string()).into())
+            }
+            Played::Everest { .. } => {
+                self.order(Order::Publish { topic: topic.to_owned(), payload: payload.into(), qos: 1, retain: false })
+            }
+        }
+    }
+
+    async fn follow(
+        &mut self,
+        binding: &Binding,
+        name: &str,
+        command: &Value,
+        arguments: &Value,
+        at: &str,
+    ) -> Result<(), Stop> {
+        let filled =
+            |text: &str| text.replace("{command}", &command.to_string()).replace("{arguments}", &arguments.to_string());
+        match binding {
+            Binding::Stdin(line) => {
+                let line = filled(line);
+                let written = self.module.write_line(&line).await;
+                written.map_err(|error| findings::binding_failed(self, at, name, &error.to_string()).into())
+            }
+            Binding::Publish(BoundPublish { topic, payload }) => {
+                let topic = topic.replace("{module_id}", &self.settings.topics.module_id);
+                let payload = match payload {
+                    None => arguments.to_string(),
+                    Some(Value::String(text)) if text == "{arguments}" => arguments.to_string(),
+                    Some(Value::String(text)) if text == "{command}" => command.to_string(),
+                    Some(payload) => filled_in(payload, command, arguments).to_string(),
+                };
+                self.send(&topic, payload).await
+            }
+            Binding::Run(line) => {
+                let broker = self.broker.address();
+                let words = shell_words::split(line)
+                    .map_err(|error| findings::binding_failed(self, at, name, &error.to_string()))?;
+                let words: Vec<_> = words.iter().map(|word| filled(&fill(word, self.settings, broker))).collect();
+                let environment = environment(self.settings, broker, &self.scenario.model.station);
+                let finished = tokio::select! {
+                    finished = run_to_end(&words, &environment, "", RUN_WITHIN) => finished,
+                    () = is_true(&mut self.interrupt) => return Err(Stop::Interrupted),
+                };
+                let why = match finished {
+                    Ok(finished) if finished.status.is_some_and(|status| status.success()) => return Ok(()),
+                    Ok(finished) => match finished.status {
+                        Some(status) => super::module::in_words(status),
+                        None => format!("it did not end within {}", super::stage::shown(RUN_WITHIN)),
+                    },
+                    Err(error) => error.to_string(),
+                };
+                Err(findings::binding_failed(self, at, name, &why).into())
+            }
+        }
+    }
+}
+
+/// A payload with the values of `{command}` and `{arguments}` in the place of these texts.
+fn filled_in(payload: &Value, command: &Value, arguments: &Value) -> Value {
+    match payload {
+        Value::String(text) if text == "{command}" => command.clone(),
+        Value::String(text) if text == "{arguments}" => arguments.clone(),
+        Value::Array(items) => items.iter().map(|item| filled_in(item, command, arguments)).collect(),
+        Value::Object(entries) => {
+            entries.iter().map(|(key, value)| (key.clone(), filled_in(value, command, arguments))).collect()
+        }
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,298 @@
+//! An expectation of a scenario, made ready to be held against messages.
+//!
+//! A *lane* is the statuses of one token, or the replies to one request. An expectation on a lane is strict: the next
+//! message of the lane must be the expected one. Any other expectation takes the first message that fits.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::observer::{Kind, Party, Seen};
+use crate::protocol::channel::Channel;
+use crate::protocol::topic;
+use crate::protocol::types::TokenValidationStatus;
+use crate::scenario::model::{MessageKind, Side};
+use crate::scenario::pattern::{Captures, Pattern};
+
+/// What a message means to an expectation.
+#[derive(Debug)]
+pub enum Offer {
+    /// Nothing.
+    Foreign,
+    /// One of several that are expected.
+    Step,
+    /// The last that was expected.
+    Met,
+    /// It stands where another was expected.
+    Broken(Mismatch),
+}
+
+/// How a message differs from the expected one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mismatch {
+    /// Where in the scenario the differing value stands.
+    pub pointer: String,
+    /// The value expected.
+    pub expected: String,
+    /// The value seen; `None` if there is none.
+    pub actual: Option<Value>,
+    /// Whether the status as such differs, and not a value within the message.
+    pub is_whole: bool,
+}
+
+/// An expectation.
+#[derive(Debug, Clone)]
+pub struct Expectation {
+    /// Where it stands in the scenario.
+    pub pointer: String,
+    /// How long it may take.
+    pub within: Duration,
+    /// The oldest record that counts.
+    pub since: u64,
+    /// Whether khumbu was told or the module: by whom the message should have come.
+    pub by: Party,
+    /// What is expected.
+    pub what: What,
+}
+
+/// What is expected.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// A message by kind or topic.
+    Message {
+        /// The kind.
+        kind: Option<MessageKind>,
+        /// The filter.
+        filter: Option<String>,
+        /// The payload.
+        payload: Option<Pattern>,
+        /// The QoS.
+        qos: Option<u8>,
+        /// The retain flag.
+        retain: Option<bool>,
+    },
+    /// The next statuses of a token.
+    Status {
+        /// The token's name in the scenario.
+        name: String,
+        /// The token's value, compared exactly: re-presentation in other letters is another attempt.
+        value: String,
+        /// What is still to come.
+        remaining: VecDeque<TokenValidationStatus>,
+        /// Where the first of them stands, and whether it is an element of a list.
+        at: (String, Option<usize>),
+        /// Of the last status.
+        connectors: Option<Pattern>,
+        /// Of the last status.
+        payload: Option<Pattern>,
+    },
+    /// The reply to a request, by the topic on the wire.
+    Reply {
+        /// Where the reply passes.
+        topic: String,
+        /// The payload.
+        payload: Pattern,
+        /// Where the payload's pattern stands.
+        at: String,
+    },
+    /// The next request of the module on a channel.
+    Request {
+        /// The channel.
+        channel: Channel,
+        /// The whole message.
+        payload: Pattern,
+        /// Where the step's arguments stand.
+        at: String,
+    },
+}
+
+impl Expectation {
+    /// Holds a message against the expectation. The message was not claimed yet, and is not older than `since`.
+    pub fn offer(&mut self, seen: &Seen, captures: &mut Captures) -> Offer {
+        let pointer = &self.pointer;
+        match &mut self.what {
+            What::Message { kind, filter, payload, qos, retain } => {
+                let is_it = kind.is_none_or(|kind| is_of_kind(seen, kind))
+                    && filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic))
+                    && seen.kind != Kind::Control
+                    && qos.is_none_or(|qos| qos == seen.publish.qos)
+                    && retain.is_none_or(|retain| retain == seen.publish.retain)
+                    && payload.as_ref().is_none_or(|pattern| matches(pattern, seen, captures).is_ok());
+                if is_it { Offer::Met } else { Offer::Foreign }
+            }
+            What::Status { value, remaining, at, connectors, payload, .. } => {
+                if seen.kind != Kind::Channel(Channel::TokenValidationStatus) || status_token(seen) != Some(value) {
+                    return Offer::Foreign;
+                }
+                let Some(expected) = remaining.front().copied() else { return Offer::Foreign };
+                let status = seen.json.as_ref().and_then(|json| json.get("status"));
+                let expected_word = json!(expected);
+                if status != Some(&expected_word) {
+                    let place = match at.1 {
+                        Some(index) => format!("{}/{index}", at.0),
+                        None => at.0.clone(),
+                    };
+                    return Offer::Broken(Mismatch {
+                        pointer: place,
+                        expected: format!("`{}`", plain(&expected_word)),
+                        actual: status.cloned(),
+                        is_whole: true,
+                    });
+                }
+                if remaining.len() > 1 {
+                    remaining.pop_front();
+                    at.1 = at.1.map(|index| index + 1);
+                    return Offer::Step;
+                }
+                if let Some(pattern) = connectors {
+                    let found = seen.json.as_ref().and_then(|json| json.pointer("/token/connectors"));
+                    if let Err(mismatch) = matches_value(pattern, found, captures) {
+                        return Offer::Broken(mismatch.below(&format!("{pointer}/connectors")));
+                    }
+                }
+                if let Some(pattern) = payload
+                    && let Err(mismatch) = matches(pattern, seen, captures)
+                {
+                    return Offer::Broken(mismatch.below(&format!("{pointer}/payload")));
+                }
+                remaining.pop_front();
+                Offer::Met
+            }
+            What::Reply { topic, payload, at } => {
+                if &*seen.publish.topic != topic.as_str() {
+                    return Offer::Foreign;
+                }
+                match matches(payload, seen, captures) {
+                    Ok(()) => Offer::Met,
+                    Err(mismatch) => Offer::Broken(mismatch.below(at)),
+                }
+            }
+            What::Request { channel, payload, at } => {
+                if seen.kind != Kind::Channel(*channel) || seen.from != self.by {
+                    return Offer::Foreign;
+                }
+                match matches(payload, seen, captures) {
+                    Ok(()) => Offer::Met,
+                    Err(mismatch) => {
+                        let mut mismatch = mismatch;
+                        // The step's arguments stand where the message has its payload.
+                        mismatch.pointer =
+                            format!("{at}{}", mismatch.pointer.strip_prefix("/payload").unwrap_or_default());
+                        Offer::Broken(mismatch)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a message would meet the expectation if it had another topic: the most telling near miss.
+    pub fn is_met_on_another_topic(&self, seen: &Seen) -> bool {
+        let scratch = &mut Captures::new();
+        match &self.what {
+            What::Message { .. } => false,
+            What::Status { value, remaining, .. } => {
+                seen.kind == Kind::Other
+                    && status_token(seen) == Some(value)
+                    && remaining.front().is_some_and(|status| {
+                        seen.json.as_ref().and_then(|json| json.get("status")) == Some(&json!(status))
+                    })
+            }
+            What::Reply { payload, .. } => {
+                seen.from == self.by && seen.kind == Kind::Other && matches(payload, seen, scratch).is_ok()
+            }
+            What::Request { payload, .. } => {
+                seen.from == self.by && seen.kind == Kind::Other && matches(payload, seen, scratch).is_ok()
+            }
+        }
+    }
+
+    /// The expectation in words, after "module sent no".
+    pub fn in_words(&self) -> String {
+        match &self.what {
+            What::Message { kind: Some(kind), payload: None, .. } => name_of(*kind).to_owned(),
+            What::Message { kind: Some(kind), .. } => format!("matching {}", name_of(*kind)),
+            What::Message { filter, .. } => format!("message on `{}`", filter.as_deref().unwrap_or("#")),
+            What::Status { name, remaining, .. } => match remaining.front() {
+                Some(status) => format!("status `{status:?}` for token `{name}`"),
+                None => format!("status for token `{name}`"),
+            },
+            What::Reply { .. } => "reply".to_owned(),
+            What::Request { channel, .. } => format!("{} request", channel.name()),
+        }
+    }
+}
+
+impl Mismatch {
+    fn below(mut self, base: &str) -> Self {
+        self.pointer.insert_str(0, base);
+        self
+    }
+}
+
+/// Who has to send a message of this kind, for a module under test on `side`.
+pub fn sender(kind: MessageKind, side: Side) -> Party {
+    let from_everest =
+        matches!(kind, MessageKind::TokenValidationStatus | MessageKind::Heartbeat | MessageKind::Reply);
+    if from_everest == (side == Side::Everest) { Party::Module } else { Party::Harness }
+}
+
+/// Whether a message is of a kind.
+pub fn is_of_kind(seen: &Seen, kind: MessageKind) -> bool {
+    let channel = match kind {
+        MessageKind::Reply => return matches!(seen.kind, Kind::Reply(_)),
+        MessageKind::TokenValidationStatus => Channel::TokenValidationStatus,
+        MessageKind::Heartbeat => Channel::Heartbeat,
+        MessageKind::WithdrawAuthorization => Channel::WithdrawAuthorization,
+        MessageKind::GetTokenValidationStatus => Channel::GetTokenValidationStatus,
+        MessageKind::CommunicationCheck => Channel::CommunicationCheck,
+    };
+    seen.kind == Kind::Channel(channel)
+}
+
+/// Holds the payload of a message against a pattern.
+pub fn matches(pattern: &Pattern, seen: &Seen, captures: &mut Captures) -> Result<(), Mismatch> {
+    matches_value(pattern, seen.json.as_ref(), captures).map_err(|mut mismatch| {
+        if seen.json.is_none() {
+            // No JSON: what came is shown as it is.
+            mismatch.actual = Some(Value::String(String::from_utf8_lossy(&seen.publish.payload).into_owned()));
+        }
+        mismatch
+    })
+}
+
+fn matches_value(pattern: &Pattern, value: Option<&Value>, captures: &mut Captures) -> Result<(), Mismatch> {
+    let Some(value) = value else {
+        return Err(Mismatch { pointer: String::new(), expected: "a JSON value".to_owned(), actual: None, is_whole: false });
+    };
+    pattern.matches(value, captures).map_err(|mismatch| Mismatch {
+        pointer: mismatch.pointer,
+        // A text stands there in JSON's quotes, which say no more than the backticks.
+        expected: mismatch.expected.replace("`\"", "`").replace("\"`", "`"),
+        actual: mismatch.actual,
+        is_whole: false,
+    })
+}
+
+/// A value as it stands in a sentence: texts without quotes.
+pub fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn status_token(seen: &Seen) -> Option<&str> {
+    seen.json.as_ref()?.pointer("/token/id_token/value")?.as_str()
+}
+
+fn name_of(kind: MessageKind) -> &'static str {
+    match kind {
+        MessageKind::Reply => "reply",
+        MessageKind::TokenValidationStatus => Channel::TokenValidationStatus.name(),
+        MessageKind::Heartbeat => Channel::Heartbeat.name(),
+        MessageKind::WithdrawAuthorization => Channel::WithdrawAuthorization.name(),
+        MessageKind::GetTokenValidationStatus => Channel::GetTokenValidationStatus.name(),
+        MessageKind::CommunicationCheck => Channel::CommunicationCheck.name(),
+    }
+}

@@ -1,0 +1,256 @@
+//! The diagnostics of a scenario's steps: what was expected, what came instead, and what the wire showed meanwhile.
+
+use std::time::Duration;
+
+use super::expectation::{Expectation, Mismatch, What};
+use super::observer::{Kind, Party, Seen};
+use super::stage::{Patience, Stage, actual, cut, shown};
+use crate::diagnostic::{Diagnostic, Place, Severity};
+use crate::protocol::channel::Channel;
+use crate::scenario::Scenario;
+use crate::scenario::model::Side;
+use crate::sim::link::LinkError;
+
+/// Messages shown as evidence.
+const SHOWN: usize = 6;
+
+/// A message stands where another was expected.
+pub fn mismatch(
+    stage: &Stage<'_>,
+    expectation: &Expectation,
+    seen: &Seen,
+    mismatch: &Mismatch,
+    patience: &Patience,
+) -> Diagnostic {
+    let (severity, id, who) = match expectation.by {
+        Party::Module => (Severity::Fail, "expect/payload-mismatch", culprit(stage)),
+        Party::Harness => (Severity::Error, "scenario/contradicted", played(stage)),
+    };
+    let what = match &expectation.what {
+        What::Reply { .. } => "replied",
+        What::Request { .. } => "requested",
+        What::Status { .. } if mismatch.is_whole => "published status",
+        What::Status { .. } => "published a status with",
+        What::Message { .. } => "sent",
+    };
+    let headline =
+        format!("{who} {what} {}, expected {}", actual(mismatch.actual.as_ref()), cut(&mismatch.expected, 120));
+    Diagnostic::new(severity, id, headline)
+        .at(place(stage.scenario, &mismatch.pointer, &format!("actual {}", actual(mismatch.actual.as_ref()))))
+        .with_evidence(format!(
+            "{}, after {} (allowed {})",
+            stage.line(seen),
+            shown(patience.waited()),
+            shown(expectation.within)
+        ))
+        .with_lines(before(stage, seen, expectation.since))
+}
+
+/// A message came before one that it should have followed.
+pub fn out_of_order(stage: &Stage<'_>, expectation: &Expectation, seen: &Seen) -> Diagnostic {
+    let (severity, who) = blame(stage, expectation, Severity::Fail);
+    Diagnostic::new(severity, "expect/out-of-order", format!("{who} sent the {} too early", noun(expectation)))
+        .at(place(stage.scenario, &expectation.pointer, "came before what the step above expects"))
+        .with_evidence(stage.line(seen))
+        .with_help("put both expectations under `any_order` if either order is right")
+}
+
+/// The message came, but after its time.
+pub fn late(stage: &Stage<'_>, expectation: &Expectation, seen: &Seen, waited: Duration) -> Diagnostic {
+    let (severity, who) = blame(stage, expectation, Severity::Fail);
+    let headline = format!(
+        "{who} sent the {} after {}, allowed {}",
+        noun(expectation),
+        shown(waited),
+        shown(expectation.within)
+    );
+    Diagnostic::new(severity, "expect/late", headline)
+        .at(place(stage.scenario, &expectation.pointer, ""))
+        .with_evidence(stage.line(seen))
+}
+
+/// The message did not come.
+pub fn missing(stage: &Stage<'_>, expectation: &Expectation, waited: Duration) -> Diagnostic {
+    let astray = stage
+        .observer
+        .messages
+        .iter()
+        .find(|seen| seen.seq >= expectation.since && !seen.is_claimed && expectation.is_met_on_another_topic(seen));
+    if let (Some(seen), Party::Module) = (astray, expectation.by) {
+        let mut diagnostic = Diagnostic::new(
+            Severity::Fail,
+            "expect/wrong-topic",
+            format!("{} sent the {} on another topic", culprit(stage), noun(expectation)),
+        )
+        .at(place(stage.scenario, &expectation.pointer, ""));
+        if let What::Reply { topic, .. } = &expectation.what {
+            diagnostic = diagnostic.with_evidence(format!("expected on: {}", stage.elided(topic)));
+        }
+        return diagnostic.with_evidence(format!("seen: {}", stage.line(seen)));
+    }
+    let (severity, who) = blame(stage, expectation, Severity::Fail);
+    let id = match expectation.by {
+        Party::Module => "expect/missing",
+        Party::Harness => "scenario/contradicted",
+    };
+    let headline = format!("{who} sent no {} within {}", expectation.in_words(), shown(expectation.within));
+    let mut diagnostic = Diagnostic::new(severity, id, headline)
+        .at(place(stage.scenario, &expectation.pointer, ""))
+        .with_evidence(format!("waited {}", shown(waited)));
+    diagnostic = diagnostic.with_lines(meanwhile(stage, expectation.since));
+    diagnostic
+}
+
+/// The module ended while something was expected of it.
+pub fn ended(stage: &Stage<'_>, expectation: &Expectation) -> Diagnostic {
+    let mut diagnostic = ended_while(
+        stage,
+        &expectation.pointer,
+        &format!("while a {} was expected", expectation.in_words()),
+    );
+    diagnostic.evidence.extend(meanwhile(stage, expectation.since));
+    diagnostic
+}
+
+/// The module ended in the middle of the scenario.
+pub fn ended_while(stage: &Stage<'_>, pointer: &str, when: &str) -> Diagnostic {
+    let how = stage.module.ended.borrow().clone().unwrap_or_else(|| "ended".to_owned());
+    Diagnostic::new(Severity::Fail, "module/ended", format!("{} {how} {when}", culprit(stage)))
+        .at(place(stage.scenario, pointer, ""))
+        .with_evidence(format!("ran: {}", stage.module.description))
+}
+
+/// A message came that must not come.
+pub fn unexpected(stage: &Stage<'_>, pointer: &str, seen: &Seen) -> Diagnostic {
+    let (severity, id, who) = match seen.from {
+        Party::Module => (Severity::Fail, "expect/unexpected", culprit(stage)),
+        Party::Harness => (Severity::Error, "scenario/contradicted", played(stage)),
+    };
+    Diagnostic::new(severity, id, format!("{who} sent a {} where none may come", kind_in_words(seen)))
+        .at(place(stage.scenario, pointer, ""))
+        .with_evidence(stage.line(seen))
+}
+
+/// The module cannot be told what the scenario needs.
+pub fn not_drivable(stage: &Stage<'_>, expectation: &Expectation) -> Diagnostic {
+    let headline = format!(
+        "{} sent no {} within {} by itself, and cannot be told to",
+        culprit(stage),
+        expectation.in_words(),
+        shown(expectation.within)
+    );
+    undrivable(stage, &expectation.pointer, headline)
+}
+
+/// The module cannot be told to do something at its station.
+pub fn cannot_be_told(stage: &Stage<'_>, pointer: &str, command: &str) -> Diagnostic {
+    undrivable(stage, pointer, format!("{} cannot be told to `{command}`", culprit(stage)))
+}
+
+fn undrivable(stage: &Stage<'_>, pointer: &str, headline: String) -> Diagnostic {
+    Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline)
+        .at(place(stage.scenario, pointer, ""))
+        .with_evidence(format!("it does not subscribe to `{}`", stage.settings.topics.control_topic()))
+        .with_evidence("khumbu.yaml has no binding for it")
+        .with_help("add `bindings:` to khumbu.yaml, or name the command under `cannot:` there to skip such scenarios")
+}
+
+/// A binding could not be carried out.
+pub fn binding_failed(stage: &Stage<'_>, pointer: &str, command: &str, why: &str) -> Diagnostic {
+    Diagnostic::new(Severity::Error, "module/binding-failed", format!("the binding for `{command}` failed: {why}"))
+        .at(place(stage.scenario, pointer, ""))
+        .with_help("mend `bindings:` in khumbu.yaml")
+}
+
+/// A step asks for a reply where no request asked for one.
+pub fn no_reply_asked_for(scenario: &Scenario, pointer: &str) -> Diagnostic {
+    Diagnostic::new(Severity::Inconclusive, "expect/no-reply-topic", "the request named no reply topic".to_owned())
+        .at(place(scenario, pointer, "no reply can come"))
+}
+
+/// What a step wants published cannot be published.
+pub fn cannot_publish(scenario: &Scenario, at: &str, error: &LinkError) -> Diagnostic {
+    Diagnostic::new(Severity::Error, "scenario/unpublishable", error.to_string())
+        .at(place(scenario, &format!("{at}/publish/topic"), ""))
+}
+
+/// The simulated station has no use for a stimulus: the scenario asks for something that cannot happen.
+pub fn ignored(scenario: &Scenario, at: &str, command: &str, why: &str) -> Diagnostic {
+    Diagnostic::new(Severity::Error, "scenario/ignored-stimulus", format!("`{command}` came to nothing: {why}"))
+        .at(place(scenario, at, ""))
+        .with_help("bring the station into the state that this step needs, for example with `plug_in` before")
+}
+
+/// A command of the user could not be started.
+pub fn run_not_started(scenario: &Scenario, pointer: &str, command: &str, why: &str) -> Diagnostic {
+    Diagnostic::new(Severity::Error, "run/not-started", format!("cannot start `{command}`: {why}"))
+        .at(place(scenario, &format!("{pointer}/command"), ""))
+}
+
+/// The module under test in a headline.
+pub fn culprit(stage: &Stage<'_>) -> String {
+    format!("module `{}`", stage.settings.topics.module_id)
+}
+
+fn played(stage: &Stage<'_>) -> String {
+    match stage.scenario.model.under_test {
+        Side::Client => "the simulated EVerest".to_owned(),
+        Side::Everest => "the simulated client".to_owned(),
+    }
+}
+
+fn blame(stage: &Stage<'_>, expectation: &Expectation, severity: Severity) -> (Severity, String) {
+    match expectation.by {
+        Party::Module => (severity, culprit(stage)),
+        Party::Harness => (Severity::Error, played(stage)),
+    }
+}
+
+fn noun(expectation: &Expectation) -> &'static str {
+    match expectation.what {
+        What::Message { .. } => "message",
+        What::Status { .. } => "status",
+        What::Reply { .. } => "reply",
+        What::Request { .. } => "request",
+    }
+}
+
+fn place(scenario: &Scenario, pointer: &str, label: &str) -> Place {
+    let mut place = scenario.place(pointer);
+    label.clone_into(&mut place.label);
+    place
+}
+
+fn kind_in_words(seen: &Seen) -> String {
+    match seen.kind {
+        Kind::Channel(channel) => channel.name().to_owned(),
+        Kind::Reply(_) => "reply".to_owned(),
+        Kind::Control | Kind::Other => "message".to_owned(),
+    }
+}
+
+/// What was seen before a message, newest last.
+fn before(stage: &Stage<'_>, seen: &Seen, since: u64) -> Vec<String> {
+    let lines: Vec<_> = telling(stage, since).filter(|other| other.seq < seen.seq).map(|m| stage.line(m)).collect();
+    lines[lines.len().saturating_sub(3)..].iter().map(|line| format!("before it: {line}")).collect()
+}
+
+/// What was seen since a step, newest last.
+fn meanwhile(stage: &Stage<'_>, since: u64) -> Vec<String> {
+    let lines: Vec<_> = telling(stage, since).map(|seen| stage.line(seen)).collect();
+    if lines.is_empty() {
+        return vec!["meanwhile: nothing but heartbeats and communication checks".to_owned()];
+    }
+    lines[lines.len().saturating_sub(SHOWN)..].iter().map(|line| format!("meanwhile: {line}")).collect()
+}
+
+/// Messages that tell something: no commands of ours, no heartbeats, no checks.
+fn telling<'a>(stage: &'a Stage<'_>, since: u64) -> impl Iterator<Item = &'a Seen> {
+    stage.observer.messages.iter().filter(move |seen| {
+        seen.seq >= since
+            && !matches!(
+                seen.kind,
+                Kind::Control | Kind::Channel(Channel::Heartbeat) | Kind::Channel(Channel::CommunicationCheck)
+            )
+    })
+}

@@ -1,0 +1,229 @@
+//! The module under test as the runner handles it: built in, a process, or running already.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitStatus;
+
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::process::{Ending, Output, Process};
+use super::settings::{ModuleSource, Settings};
+use crate::protocol::control::Command;
+use crate::scenario::model::Side;
+use crate::sim::client::{check_period, run_module};
+use crate::sim::everest::{Everest, Order};
+use crate::sim::link::LinkError;
+use crate::station::config::StationConfig;
+
+/// A module under test that was started.
+#[derive(Debug)]
+pub struct Module {
+    body: Body,
+    /// Becomes `Some` when the module has ended by itself; the text says how.
+    pub ended: watch::Receiver<Option<String>>,
+    /// What was run, in words.
+    pub description: String,
+}
+
+#[derive(Debug)]
+enum Body {
+    Client { stop: Option<oneshot::Sender<()>>, task: JoinHandle<()> },
+    Everest { orders: Option<mpsc::UnboundedSender<Order>>, task: JoinHandle<()> },
+    Process(Box<Process>),
+    /// Its end cannot be seen, so that nobody ever says so.
+    Attached { _never: watch::Sender<Option<String>> },
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        match self {
+            Body::Client { task, .. } | Body::Everest { task, .. } => task.abort(),
+            Body::Process(_) | Body::Attached { .. } => {}
+        }
+    }
+}
+
+impl Module {
+    /// Starts the module.
+    ///
+    /// # Errors
+    /// When a process cannot be started.
+    pub fn start(settings: &Settings, side: Side, broker: SocketAddr, station: &StationConfig) -> io::Result<Self> {
+        match &settings.module {
+            ModuleSource::Attached => {
+                let (never, ended) = watch::channel(None);
+                Ok(Self { body: Body::Attached { _never: never }, ended, description: "attached module".to_owned() })
+            }
+            ModuleSource::Builtin => Ok(Self::start_builtin(settings, side, broker, station)),
+            ModuleSource::Command(words) => {
+                let environment = environment(settings, broker, station);
+                let command: Vec<String> = words.iter().map(|word| fill(word, settings, broker)).collect();
+                let with_stdin = settings.bindings.values().any(|b| matches!(b, super::settings::Binding::Stdin(_)));
+                let process = Process::start(&command, &environment, with_stdin)?;
+                let description = format!("{} (pid {})", shell_words::join(&command), process.id());
+                let (sender, ended) = watch::channel(None);
+                let mut exit = process.exit();
+                tokio::spawn(async move {
+                    if let Ok(status) = exit.wait_for(Option::is_some).await {
+                        sender.send_replace(status.map(in_words));
+                    }
+                });
+                Ok(Self { body: Body::Process(Box::new(process)), ended, description })
+            }
+        }
+    }
+
+    fn start_builtin(settings: &Settings, side: Side, broker: SocketAddr, station: &StationConfig) -> Self {
+        let (sender, ended) = watch::channel(None);
+        let topics = settings.topics.clone();
+        let say = move |outcome: Result<(), LinkError>| {
+            if let Err(error) = outcome {
+                sender.send_replace(Some(error.to_string()));
+            }
+        };
+        let body = match side {
+            Side::Client => {
+                let (stop, stopped) = oneshot::channel();
+                let period = check_period(station.auth_consumer.cfg_communication_check_to_s);
+                let task = tokio::spawn(async move { say(run_module(broker, topics, period, stopped).await) });
+                Body::Client { stop: Some(stop), task }
+            }
+            Side::Everest => {
+                let client_id = format!("everest-{}", uuid::Uuid::new_v4().simple());
+                let everest = Everest { address: broker, client_id, topics, station: station.clone(), is_driven: true };
+                let (orders, received) = mpsc::unbounded_channel();
+                let (ready, _) = oneshot::channel();
+                let task = tokio::spawn(async move { say(everest.run(received, ready).await) });
+                Body::Everest { orders: Some(orders), task }
+            }
+        };
+        let name = match side {
+            Side::Client => "builtin:client",
+            Side::Everest => "builtin:everest",
+        };
+        Self { body, ended, description: name.to_owned() }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
+    /// What it wrote, if it is a process.
+    pub fn output(&self) -> Option<&Output> {
+        match &self.body {
+            Body::Process(process) => Some(process.output()),
+            _ => None,
+        }
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Errors
+    /// When there is none, or it does not take it.
+    pub async fn write_line(&mut self, line: &str) -> io::Result<()> {
+        match &mut self.body {
+            Body::Process(process) => process.write_line(line).await,
+            _ => Err(io::Error::other("it is no process of ours")),
+        }
+    }
+
+    /// Tells it to end, without waiting.
+    pub fn terminate(&mut self) {
+        match &mut self.body {
+            Body::Client { stop, .. } => drop(stop.take().map(|stop| stop.send(()))),
+            Body::Everest { orders, .. } => drop(orders.take()),
+            Body::Process(process) => process.terminate(),
+            Body::Attached { .. } => {}
+        }
+    }
+
+    /// Ends it, and everything it started.
+    pub async fn end(&mut self, settings: &Settings) -> Ending {
+        self.terminate();
+        match &mut self.body {
+            Body::Process(process) => process.end(settings.stop_within).await,
+            Body::Client { task, .. } | Body::Everest { task, .. } => {
+                // Ours ends at once; dropping the body ends it otherwise.
+                let _ = tokio::time::timeout(settings.stop_within, task).await;
+                Ending::default()
+            }
+            Body::Attached { .. } => Ending::default(),
+        }
+    }
+}
+
+/// How a process ended, in words.
+pub fn in_words(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with code {code}"),
+        (None, Some(signal)) => match nix::sys::signal::Signal::try_from(signal) {
+            Ok(name) => format!("was ended by signal {name}"),
+            Err(_) => format!("was ended by signal {signal}"),
+        },
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// Fills the placeholders of a command line.
+pub fn fill(word: &str, settings: &Settings, broker: SocketAddr) -> String {
+    word.replace("{host}", &broker.ip().to_string())
+        .replace("{port}", &broker.port().to_string())
+        .replace("{module_id}", &settings.topics.module_id)
+        .replace("{api_version}", &settings.topics.api_version)
+        .replace("{external_prefix}", &settings.topics.external_prefix)
+}
+
+/// What a module finds in its environment: the names that EVerest people use, and ours.
+pub fn environment(
+    settings: &Settings,
+    broker: SocketAddr,
+    station: &StationConfig,
+) -> BTreeMap<&'static str, String> {
+    let (host, port) = (broker.ip().to_string(), broker.port().to_string());
+    BTreeMap::from([
+        ("MQTT_SERVER_ADDRESS", host.clone()),
+        ("MQTT_SERVER_PORT", port.clone()),
+        ("EV_MQTT_BROKER_HOST", host),
+        ("EV_MQTT_BROKER_PORT", port),
+        ("EV_MQTT_EXTERNAL_PREFIX", settings.topics.external_prefix.clone()),
+        ("KHUMBU_MODULE_ID", settings.topics.module_id.clone()),
+        ("KHUMBU_API_VERSION", settings.topics.api_version.clone()),
+        ("KHUMBU_STATION", station_json(station).to_string()),
+    ])
+}
+
+/// The station as a program that takes EVerest's place is asked to be.
+fn station_json(station: &StationConfig) -> serde_json::Value {
+    let auth = &station.auth;
+    json!({
+        "evses": station.evses,
+        "auth": {
+            "selection_algorithm": format!("{:?}", auth.selection_algorithm),
+            "connection_timeout_ms": u64::try_from(auth.connection_timeout.0.as_millis()).unwrap_or(u64::MAX),
+            "prioritize_authorization_over_stopping_transaction":
+                auth.prioritize_authorization_over_stopping_transaction,
+            "ignore_connector_faults": auth.ignore_connector_faults,
+            "plug_in_timeout_enabled": auth.plug_in_timeout_enabled,
+            "stop_transaction_on_reswipe": auth.stop_transaction_on_reswipe,
+        },
+        "auth_consumer": {
+            "cfg_communication_check_to_s": station.auth_consumer.cfg_communication_check_to_s,
+            "cfg_heartbeat_interval_ms": station.auth_consumer.cfg_heartbeat_interval_ms,
+            "latch_variable_values": station.auth_consumer.latch_variable_values,
+        },
+    })
+}
+
+/// The name of a command, as bindings and `cannot` have it.
+pub fn command_name(command: &Command) -> String {
+    match serde_json::to_value(command) {
+        Ok(serde_json::Value::Object(object)) => object.keys().next().cloned().unwrap_or_default(),
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    }
+}

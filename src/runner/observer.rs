@@ -1,0 +1,236 @@
+//! What the runner knows of the wire: every record so far, who is connected and subscribed, which requests were made,
+//! and what the monitors found.
+//!
+//! The record of the front door is the only source; nothing is inferred from what khumbu's own clients receive.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::conformance::monitors::Monitors;
+use crate::diagnostic::Diagnostic;
+use crate::protocol::channel::{Channel, Topics};
+use crate::protocol::topic;
+use crate::transcript::record::{Direction, Event, Publish, Record};
+
+/// Client ids of khumbu's own begin like this.
+pub const OWN_CLIENT: &str = "khumbu-";
+
+/// A party of the conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// The module under test, with all its connections.
+    Module,
+    /// Khumbu.
+    Harness,
+}
+
+/// What a message is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// On a channel of the API.
+    Channel(Channel),
+    /// On the reply topic of a request, by its index.
+    Reply(usize),
+    /// A command of khumbu to the module.
+    Control,
+    /// Anything else.
+    Other,
+}
+
+/// A message that a client published.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Its place in the record.
+    pub seq: u64,
+    /// Who published it.
+    pub from: Party,
+    /// What it is.
+    pub kind: Kind,
+    /// The packet.
+    pub publish: Publish,
+    /// The payload, where it is JSON.
+    pub json: Option<Value>,
+    /// Whether an expectation has claimed it.
+    pub is_claimed: bool,
+}
+
+/// A request for which a reply can come.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Its place in the record.
+    pub seq: u64,
+    /// Where the reply will pass.
+    pub reply_topic: String,
+}
+
+/// The module's connections as they stand.
+#[derive(Debug, Clone, Default)]
+pub struct Connections {
+    /// Filters by client id, of clients that are connected.
+    pub subscriptions: BTreeMap<Arc<str>, BTreeSet<String>>,
+    /// How many TCP connections were accepted, other than khumbu's own.
+    pub accepted: u64,
+    /// Why connections were refused, the last ones.
+    pub refused: Vec<String>,
+}
+
+impl Connections {
+    /// Whether any client is connected.
+    pub fn is_connected(&self) -> bool {
+        !self.subscriptions.is_empty()
+    }
+
+    /// Whether any client is subscribed to this topic.
+    pub fn is_subscribed(&self, topic: &str) -> bool {
+        self.subscriptions.values().flatten().any(|filter| topic::matches(filter, topic))
+    }
+}
+
+/// The observer.
+pub struct Observer {
+    incoming: mpsc::UnboundedReceiver<Record>,
+    topics: Topics,
+    /// Everything that was recorded in this scenario.
+    pub records: Vec<Record>,
+    /// Every message that a client published, in order.
+    pub messages: Vec<Seen>,
+    /// Every request that named a reply topic, in order.
+    pub requests: Vec<Request>,
+    /// The module's connections.
+    pub connections: Connections,
+    /// The monitors of this scenario.
+    pub monitors: Monitors,
+    /// What the monitors found, in order.
+    pub findings: Vec<Diagnostic>,
+}
+
+impl Observer {
+    /// An observer of a broker's records. `connections` is what an earlier scenario on the same broker left.
+    pub fn new(
+        incoming: mpsc::UnboundedReceiver<Record>,
+        topics: Topics,
+        monitors: Monitors,
+        connections: Connections,
+    ) -> Self {
+        Self {
+            incoming,
+            topics,
+            records: Vec::new(),
+            messages: Vec::new(),
+            requests: Vec::new(),
+            connections,
+            monitors,
+            findings: Vec::new(),
+        }
+    }
+
+    /// The number that the next record will have; a mark between before and after.
+    pub fn mark(&mut self) -> u64 {
+        self.drain();
+        self.records.last().map_or(0, |record| record.seq + 1)
+    }
+
+    /// Waits for one record, then takes all that are there. `false` if there will be none any more.
+    ///
+    /// May be cancelled without loss.
+    pub async fn next(&mut self) -> bool {
+        match self.incoming.recv().await {
+            Some(record) => {
+                self.take(record);
+                self.drain();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes all records that are there.
+    pub fn drain(&mut self) {
+        while let Ok(record) = self.incoming.try_recv() {
+            self.take(record);
+        }
+    }
+
+    /// Hands the broker's records and the state of the connections to the next scenario.
+    pub fn release(self) -> (mpsc::UnboundedReceiver<Record>, Connections) {
+        (self.incoming, self.connections)
+    }
+
+    fn take(&mut self, record: Record) {
+        let from = if record.client.starts_with(OWN_CLIENT) { Party::Harness } else { Party::Module };
+        if from == Party::Module {
+            self.connections.note(&record);
+        }
+        if let Event::Publish { direction: Direction::FromClient, publish } = &record.event {
+            self.note_message(&record, from, publish);
+        }
+        self.findings.extend(self.monitors.observe(&record, from == Party::Module));
+        self.records.push(record);
+    }
+
+    fn note_message(&mut self, record: &Record, from: Party, publish: &Publish) {
+        let json: Option<Value> = serde_json::from_slice(&publish.payload).ok();
+        let kind = self.kind(&publish.topic);
+        if let Kind::Channel(channel) = kind
+            && channel.is_request()
+            && let Some(reply_to) = json.as_ref().and_then(|json| json.pointer("/headers/replyTo")?.as_str())
+        {
+            let reply_topic = self.topics.reply_topic_on_wire(reply_to);
+            self.requests.push(Request { seq: record.seq, reply_topic });
+        }
+        self.messages.push(Seen {
+            seq: record.seq,
+            from,
+            kind,
+            publish: publish.clone(),
+            json,
+            is_claimed: false,
+        });
+    }
+
+    fn kind(&self, topic: &str) -> Kind {
+        if let Some(channel) = self.topics.channel(topic) {
+            return Kind::Channel(channel);
+        }
+        if topic == self.topics.control_topic() {
+            return Kind::Control;
+        }
+        // The latest request wins where a client uses a topic twice; the monitors speak of that.
+        match self.requests.iter().rposition(|request| request.reply_topic == topic) {
+            Some(index) => Kind::Reply(index),
+            None => Kind::Other,
+        }
+    }
+}
+
+impl Connections {
+    fn note(&mut self, record: &Record) {
+        match &record.event {
+            Event::Accepted => self.accepted += 1,
+            Event::Refused { why } => {
+                self.refused.truncate(4);
+                self.refused.insert(0, why.clone());
+            }
+            Event::Connected { .. } => {
+                self.subscriptions.insert(record.client.clone(), BTreeSet::new());
+            }
+            Event::Subscribed { filter, .. } => {
+                if let Some(filters) = self.subscriptions.get_mut(&record.client) {
+                    filters.insert(filter.clone());
+                }
+            }
+            Event::Unsubscribed { filter } => {
+                if let Some(filters) = self.subscriptions.get_mut(&record.client) {
+                    filters.remove(filter);
+                }
+            }
+            Event::Disconnected { .. } => {
+                self.subscriptions.remove(&record.client);
+            }
+            Event::Publish { .. } | Event::Packet { .. } | Event::Overflow { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Plays one scenario from the start of its broker to the end of its module, and judges it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use super::lag::Lag;
+use super::module::{Module, command_name};
+use super::observer::{Connections, OWN_CLIENT, Observer};
+use super::process::Ending;
+use super::settings::{ModuleSource, Settings};
+use super::stage::{Played, Stage, Stop, broken, shown};
+use super::steps::Memory;
+use crate::broker::Broker;
+use crate::conformance::Party;
+use crate::conformance::monitors::{Context, Monitors};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::control::{Command, HeartbeatControl};
+use crate::scenario::Scenario;
+use crate::scenario::model::{Side, Step};
+use crate::scenario::pattern::Captures;
+use crate::sim::client::{Client, check_period};
+use crate::sim::everest::Everest;
+use crate::transcript::golden;
+use crate::transcript::record::Record;
+use crate::verdict::{ScenarioResult, Verdict};
+
+/// The default time limit of a scenario.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a module that was told to end may take to close its connections.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A broker with its record, which one scenario after the other may use.
+pub struct House {
+    /// The broker.
+    pub broker: Broker,
+    /// Its record.
+    pub records: mpsc::UnboundedReceiver<Record>,
+    /// The connections that are there already.
+    pub connections: Connections,
+}
+
+/// Plays a scenario. Never fails: whatever goes wrong is a finding of the result.
+///
+/// `golden` is the text of the accepted golden, if there is one.
+pub async fn play(
+    scenario: &Scenario,
+    settings: &Settings,
+    house: House,
+    golden: Option<&str>,
+    interrupt: watch::Receiver<bool>,
+) -> (ScenarioResult, Option<House>) {
+    let mut result = ScenarioResult {
+        path: scenario.source.path.clone(),
+        description: scenario.model.description.clone(),
+        requirements: scenario.model.requirements.clone(),
+        ..ScenarioResult::default()
+    };
+    if let Some(command) = what_it_cannot(scenario, settings) {
+        result.verdict = Verdict::NotApplicable;
+        result.findings.push(Diagnostic::new(
+            Severity::Note,
+            "module/cannot",
+            format!("the module was declared not to follow `{command}`"),
+        ));
+        return (result, Some(house));
+    }
+    let started = Instant::now();
+    let (House { broker, records, connections }, mut findings) = (house, Vec::new());
+    let observer = Observer::new(records, settings.topics.clone(), Monitors::new(context(scenario, settings)), connections);
+    let released = perform(scenario, settings, &broker, observer, interrupt, &mut findings, &mut result, golden).await;
+    result.duration = started.elapsed();
+    judge(&mut result, findings);
+    let house = released.map(|(records, connections)| House { broker, records, connections });
+    (result, house)
+}
+
+type Released = (mpsc::UnboundedReceiver<Record>, Connections);
+
+/// The performance itself. What it leaves is the observer's part of the house, unless it broke down.
+#[expect(clippy::too_many_arguments, reason = "the parts of one performance, each used once")]
+async fn perform(
+    scenario: &Scenario,
+    settings: &Settings,
+    broker: &Broker,
+    observer: Observer,
+    interrupt: watch::Receiver<bool>,
+    findings: &mut Vec<Diagnostic>,
+    result: &mut ScenarioResult,
+    golden: Option<&str>,
+) -> Option<Released> {
+    let played = match begin_played(scenario, settings, broker).await {
+        Ok(played) => played,
+        Err(diagnostic) => {
+            findings.push(diagnostic);
+            return Some(observer.release());
+        }
+    };
+    let side = scenario.model.under_test;
+    let module = match Module::start(settings, side, broker.address(), &scenario.model.station) {
+        Ok(module) => module,
+        Err(error) => {
+            end_played(played).await;
+            findings.push(not_started(scenario, settings, &error));
+            return Some(observer.release());
+        }
+    };
+    let lag = Lag::start();
+    let captures = Captures::new();
+    let mut stage = Stage { scenario, settings, broker, observer, played, module, captures, interrupt, lag };
+    let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
+    let outcome = match timeout(limit, act(&mut stage)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Stop::from(
+            Diagnostic::new(
+                Severity::Inconclusive,
+                "scenario/timeout",
+                format!("the scenario was not over within {}", shown(limit)),
+            )
+            .at(scenario.place(if scenario.model.timeout.is_some() { "/timeout" } else { "/steps" }))
+            .with_help("raise `timeout:` in the scenario"),
+        )),
+    };
+    let is_complete = outcome.is_ok();
+    match outcome {
+        Ok(()) => {}
+        Err(Stop::Found(diagnostic)) => findings.push(*diagnostic),
+        Err(Stop::Interrupted) => findings.push(Diagnostic::new(
+            Severity::Inconclusive,
+            "run/interrupted",
+            "the run was interrupted in the middle of the scenario",
+        )),
+    }
+    let ending = farewell(&mut stage, is_complete).await;
+    let Stage { mut observer, played, module, .. } = stage;
+    result.output = module.output().map(|output| output.tail(200)).unwrap_or_default();
+    notes_on_ending(&ending, settings, findings);
+    end_played(played).await;
+    observer.drain();
+    findings.append(&mut observer.findings);
+    if scenario.model.golden && is_complete && findings.iter().all(|found| Verdict::of(found) == Verdict::Pass) {
+        compare_golden(scenario, settings, &observer, golden, findings, result);
+    }
+    Some(observer.release())
+}
+
+/// From the start of the module to the last step.
+async fn act(stage: &mut Stage<'_>) -> Result<(), Stop> {
+    stage.wait_ready().await?;
+    if let Played::Client(client) = &mut stage.played
+        && stage.scenario.model.station.auth_consumer.cfg_communication_check_to_s > 0
+    {
+        client.communication_check(true).await.map_err(|error| broken(&error.to_string()))?;
+    }
+    let mut memory = Memory::new(&stage.scenario.model.station.tokens);
+    let scenario = stage.scenario;
+    stage.play(&scenario.model.steps, "/steps", &mut memory).await
+}
+
+/// Ends the module, and takes everything it had still sent: a second reply hides best at the end.
+async fn farewell(stage: &mut Stage<'_>, is_complete: bool) -> Ending {
+    stage.observer.drain();
+    let now = stage.observer.records.last().map_or(Duration::ZERO, |record| record.at);
+    let last_word = stage.observer.monitors.finish(now);
+    stage.observer.findings.extend(last_word);
+    // A module that is told to end says goodbye; what it sent before arrives before that.
+    if matches!(stage.settings.module, ModuleSource::Attached) {
+        return Ending::default();
+    }
+    stage.module.terminate();
+    let grace = if is_complete { stage.settings.stop_within } else { FAREWELL };
+    let deadline = Instant::now() + grace.min(FAREWELL);
+    while stage.observer.connections.is_connected() && !stage.module.has_ended() {
+        let mut ended = stage.module.ended.clone();
+        tokio::select! {
+            is_open = stage.observer.next() => if !is_open { break },
+            _ = ended.wait_for(Option::is_some) => break,
+            () = tokio::time::sleep_until(deadline) => break,
+        }
+    }
+    let ending = stage.module.end(stage.settings).await;
+    stage.drain_after_end().await;
+    ending
+}
+
+async fn begin_played(scenario: &Scenario, settings: &Settings, broker: &Broker) -> Result<Played, Diagnostic> {
+    let client_id = format!("{OWN_CLIENT}{}", Uuid::new_v4().simple());
+    let (topics, station) = (settings.topics.clone(), scenario.model.station.clone());
+    match scenario.model.under_test {
+        Side::Client => {
+            let everest = Everest { address: broker.address(), client_id, topics, station, is_driven: false };
+            let (orders, received) = mpsc::unbounded_channel();
+            let (ready, is_ready) = oneshot::channel();
+            let task = tokio::spawn(everest.run(received, ready));
+            match is_ready.await {
+                Ok(Ok(())) => Ok(Played::Everest { orders, task }),
+                Ok(Err(error)) => Err(broken(&error.to_string())),
+                Err(_) => Err(broken("the simulated EVerest has ended")),
+            }
+        }
+        Side::Everest => {
+            let period = check_period(station.auth_consumer.cfg_communication_check_to_s);
+            match Client::open(broker.address(), &client_id, topics, period, &[]).await {
+                // What comes in is read from the record.
+                Ok((client, _)) => Ok(Played::Client(client)),
+                Err(error) => Err(broken(&error.to_string())),
+            }
+        }
+    }
+}
+
+async fn end_played(played: Played) {
+    match played {
+        Played::Client(client) => client.close().await,
+        Played::Everest { orders, task } => {
+            drop(orders);
+            // Its outcome says no more than what the record showed.
+            let _ = timeout(FAREWELL, task).await;
+        }
+    }
+}
+
+fn context(scenario: &Scenario, settings: &Settings) -> Context {
+    let api = &scenario.model.station.auth_consumer;
+    let under_test = match scenario.model.under_test {
+        Side::Client => Party::Client,
+        Side::Everest => Party::Everest,
+    };
+    let positive = |value: i32| u64::try_from(value).ok().filter(|value| *value > 0);
+    Context {
+        from_start: settings.module != ModuleSource::Attached,
+        communication_check_timeout: positive(api.cfg_communication_check_to_s).map(Duration::from_secs),
+        heartbeat_interval: positive(api.cfg_heartbeat_interval_ms).map(Duration::from_millis),
+        ..Context::new(settings.topics.clone(), under_test)
+    }
+}
+
+fn not_started(scenario: &Scenario, settings: &Settings, error: &std::io::Error) -> Diagnostic {
+    let program = match &settings.module {
+        ModuleSource::Command(words) => words.first().cloned().unwrap_or_default(),
+        ModuleSource::Builtin | ModuleSource::Attached => String::new(),
+    };
+    Diagnostic::new(Severity::Error, "module/not-started", format!("module `{program}` cannot be started: {error}"))
+        .at(scenario.place("/under_test"))
+        .with_help("give the program's path as you would in a shell, for example `--module 'python3 my_module.py'`")
+}
+
+fn notes_on_ending(ending: &Ending, settings: &Settings, findings: &mut Vec<Diagnostic>) {
+    let module = &settings.topics.module_id;
+    if ending.ignored_term {
+        findings.push(
+            Diagnostic::new(
+                Severity::Warning,
+                "module/ignored-term",
+                format!("module `{module}` was still there {} after SIGTERM, and was killed", shown(settings.stop_within)),
+            )
+            .with_help("end the module on SIGTERM, or allow it more with `--stop-within`"),
+        );
+    }
+    if !ending.left_behind.is_empty() {
+        findings.push(
+            Diagnostic::new(
+                Severity::Warning,
+                "module/left-processes",
+                format!("module `{module}` left {} processes behind, which were killed", ending.left_behind.len()),
+            )
+            .with_evidence(ending.left_behind.join(", ")),
+        );
+    }
+}
+
+fn compare_golden(
+    scenario: &Scenario,
+    settings: &Settings,
+    observer: &Observer,
+    accepted: Option<&str>,
+    findings: &mut Vec<Diagnostic>,
+    result: &mut ScenarioResult,
+) {
+    let names = golden::Names { topics: &settings.topics, own_client: OWN_CLIENT };
+    let transcript = golden::transcript(&observer.records, &names);
+    if let Some(difference) = golden::compare(scenario, accepted, &transcript) {
+        if !settings.is_updating_goldens {
+            findings.push(difference);
+        }
+        result.pending_golden = Some(transcript);
+    }
+}
+
+/// The first command that the scenario needs the module to follow and that it cannot.
+fn what_it_cannot(scenario: &Scenario, settings: &Settings) -> Option<String> {
+    fn search(steps: &[Step], side: Side, settings: &Settings) -> Option<String> {
+        steps.iter().find_map(|step| match step {
+            Step::Repeat(repeat) => search(&repeat.steps, side, settings),
+            step => needed(step, side).filter(|name| settings.cannot.contains(name)),
+        })
+    }
+    if settings.cannot.is_empty() {
+        return None;
+    }
+    search(&scenario.model.steps, scenario.model.under_test, settings)
+}
+
+/// The name of the command that a step needs the module under test to follow.
+fn needed(step: &Step, side: Side) -> Option<String> {
+    let (command, by) = match step {
+        Step::PlugIn(_) => (Command::PlugIn { evse: 1 }, Side::Everest),
+        Step::Unplug(_) => (Command::Unplug { evse: 1 }, Side::Everest),
+        Step::StartTransaction(_) => (Command::StartTransaction { evse: 1 }, Side::Everest),
+        Step::StopTransaction(_) => (Command::StopTransaction { evse: 1 }, Side::Everest),
+        Step::InjectFault(_) => (Command::InjectFault { evse: 1 }, Side::Everest),
+        Step::ClearFault(_) => (Command::ClearFault { evse: 1 }, Side::Everest),
+        Step::Heartbeats(_) => (Command::Heartbeats(HeartbeatControl::Pause), Side::Everest),
+        Step::PresentToken(_) => return (side == Side::Everest).then(|| "present_token".to_owned()),
+        Step::Withdraw(_) => return (side == Side::Client).then(|| "withdraw".to_owned()),
+        Step::GetStatus(_) => (Command::GetStatus {}, Side::Client),
+        Step::CommunicationCheck(on) => (Command::CommunicationCheck(*on), Side::Client),
+        _ => return None,
+    };
+    (side == by).then(|| command_name(&command))
+}
+
+/// Puts the findings in order, the worst verdict first to last seen, notes at the end, and takes the verdict.
+fn judge(result: &mut ScenarioResult, findings: Vec<Diagnostic>) {
+    let (failures, notes): (Vec<_>, Vec<_>) =
+        findings.into_iter().partition(|found| Verdict::of(found) != Verdict::Pass);
+    result.verdict = failures.iter().map(Verdict::of).max().unwrap_or(Verdict::Pass).max(result.verdict);
+    result.findings.extend(failures);
+    result.findings.extend(notes);
+}
+
+/// A result for a scenario whose performance panicked: a fault of ours, told as such.
+pub fn panicked(scenario: &Scenario, why: String) -> Arc<ScenarioResult> {
+    let mut result = ScenarioResult {
+        path: scenario.source.path.clone(),
+        description: scenario.model.description.clone(),
+        requirements: scenario.model.requirements.clone(),
+        ..ScenarioResult::default()
+    };
+    let diagnostic = Diagnostic::new(Severity::Error, "harness/panic", format!("khumbu itself panicked: {why}"))
+        .with_help("this is a fault of khumbu; please report it with the scenario");
+    judge(&mut result, vec![diagnostic]);
+    Arc::new(result)
+}

@@ -1,0 +1,343 @@
+//! The process of a module under test: started in a process group of its own, its output kept, ended in every case.
+//!
+//! Nobody waits for the end of its output: a child that outlives the module may hold the pipes open for ever. Whatever
+//! the module leaves behind is found by its process group and by a mark in its environment, and killed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{ChildStdin, Command};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// The name in the environment that marks a module and everything it starts.
+pub const MARK: &str = "KHUMBU_PROCESS_MARK";
+/// Lines of output that are kept.
+const KEPT_LINES: usize = 400;
+/// Bytes of a line that are kept.
+const KEPT_LINE: usize = 2000;
+/// How long the output may still trickle in after the module's end; a leaked pipe must not hold a run.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// How long children of the module may take to follow it.
+const STRAGGLERS: Duration = Duration::from_millis(200);
+/// How long a killed process may take to be gone.
+const UNINTERRUPTIBLE: Duration = Duration::from_secs(2);
+
+/// Process groups that live now, so that a hurried exit can end them.
+static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Kills every process group that a run has started and not yet ended.
+pub fn kill_all_groups() {
+    for group in GROUPS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        // Gone already is as good.
+        let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
+    }
+}
+
+/// What a process wrote: its last lines, both streams in order of arrival.
+#[derive(Debug, Clone, Default)]
+pub struct Output(Arc<Mutex<VecDeque<(Stream, String)>>>);
+
+/// One of the two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Output {
+    /// The last lines.
+    pub fn tail(&self, lines: usize) -> Vec<String> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().skip(kept.len().saturating_sub(lines)).map(|(_, line)| line.clone()).collect()
+    }
+
+    /// The last lines of standard output, joined by line ends.
+    pub fn stdout(&self) -> String {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines: Vec<_> =
+            kept.iter().filter(|(stream, _)| *stream == Stream::Stdout).map(|(_, line)| line.as_str()).collect();
+        lines.join("\n")
+    }
+
+    fn push(&self, stream: Stream, line: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT_LINES {
+            kept.pop_front();
+        }
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let text = String::from_utf8_lossy(&line[..line.len().min(KEPT_LINE)]).into_owned();
+        kept.push_back((stream, text));
+    }
+}
+
+/// A running module.
+#[derive(Debug)]
+pub struct Process {
+    group: Group,
+    mark: String,
+    stdin: Option<ChildStdin>,
+    output: Output,
+    readers: [JoinHandle<()>; 2],
+    exit: watch::Receiver<Option<ExitStatus>>,
+    waiter: AbortHandle,
+}
+
+/// How a module ended when it was told to.
+#[derive(Debug, Clone, Default)]
+pub struct Ending {
+    /// Its exit status, if it could be had.
+    pub status: Option<ExitStatus>,
+    /// Whether it was still there after SIGTERM and the grace, and had to be killed.
+    pub ignored_term: bool,
+    /// Processes it left behind, as `pid command`; killed.
+    pub left_behind: Vec<String>,
+}
+
+/// A process group that is killed when this is dropped, be it by a panic, unless it was ended properly before.
+#[derive(Debug)]
+struct Group {
+    id: i32,
+    is_ended: bool,
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // The number of a group that is gone may be another's by now.
+        if !self.is_ended {
+            let _ = killpg(Pid::from_raw(self.id), Signal::SIGKILL);
+        }
+        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+impl Process {
+    /// Starts `command` (the program and its arguments) with additional environment.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start(command: &[String], environment: &BTreeMap<&str, String>, with_stdin: bool) -> io::Result<Self> {
+        let (program, arguments) =
+            command.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"))?;
+        let mark = Uuid::new_v4().to_string();
+        let mut child = Command::new(program)
+            .args(arguments)
+            .envs(environment)
+            .env(MARK, &mark)
+            .stdin(if with_stdin { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        // A child that was just started has an id; without one it is gone and so is its group.
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).ok_or_else(|| io::Error::other("it has no id"))?;
+        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        let group = Group { id, is_ended: false };
+        let output = Output::default();
+        let readers = [
+            tokio::spawn(read_lines(child.stdout.take(), Stream::Stdout, output.clone())),
+            tokio::spawn(read_lines(child.stderr.take(), Stream::Stderr, output.clone())),
+        ];
+        let stdin = child.stdin.take();
+        let (exited, exit) = watch::channel(None);
+        let waiter = tokio::spawn(async move {
+            if let Ok(status) = child.wait().await {
+                exited.send_replace(Some(status));
+            }
+        })
+        .abort_handle();
+        Ok(Self { group, mark, stdin, output, readers, exit, waiter })
+    }
+
+    /// The process id of the module.
+    pub fn id(&self) -> i32 {
+        self.group.id
+    }
+
+    /// What it wrote so far.
+    pub fn output(&self) -> &Output {
+        &self.output
+    }
+
+    /// Becomes `Some` when the module has ended.
+    pub fn exit(&self) -> watch::Receiver<Option<ExitStatus>> {
+        self.exit.clone()
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Errors
+    /// When it does not take it.
+    pub async fn write_line(&mut self, line: &str) -> io::Result<()> {
+        let stdin = self.stdin.as_mut().ok_or_else(|| io::Error::other("it has no standard input"))?;
+        stdin.write_all(line.as_bytes()).await?;
+        stdin.write_all(b"\n").await?;
+        stdin.flush().await
+    }
+
+    /// Asks the module to end, without waiting.
+    pub fn terminate(&self) {
+        if self.exit.borrow().is_none() {
+            let _ = killpg(Pid::from_raw(self.group.id), Signal::SIGTERM);
+        }
+    }
+
+    /// Ends the module: SIGTERM to its group, then SIGKILL after `grace`, and the same for whatever it left behind.
+    pub async fn end(&mut self, grace: Duration) -> Ending {
+        self.terminate();
+        drop(self.stdin.take());
+        let mut ending = Ending::default();
+        if timeout(grace, self.exit.wait_for(Option::is_some)).await.is_err() {
+            ending.ignored_term = !grace.is_zero();
+            let _ = killpg(Pid::from_raw(self.group.id), Signal::SIGKILL);
+            // Nothing survives SIGKILL but a process in an uninterruptible call of the kernel.
+            let _ = timeout(UNINTERRUPTIBLE, self.exit.wait_for(Option::is_some)).await;
+        }
+        ending.status = *self.exit.borrow();
+        ending.left_behind = self.end_leftovers().await;
+        self.group.is_ended = true;
+        let [first, second] = &mut self.readers;
+        let _ = timeout(LAST_WORDS, async { tokio::join!(first, second) }).await;
+        ending
+    }
+
+    /// Ends what the module left behind. A child of its group that got SIGTERM with it may still be on its way out.
+    async fn end_leftovers(&self) -> Vec<String> {
+        let deadline = tokio::time::Instant::now() + STRAGGLERS;
+        let mut left = self.leftovers();
+        while !left.is_empty() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(STRAGGLERS / 20).await;
+            left = self.leftovers();
+        }
+        for (pid, _) in &left {
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        }
+        left.into_iter().map(|(pid, name)| format!("{pid} {name}")).collect()
+    }
+
+    fn leftovers(&self) -> Vec<(i32, String)> {
+        let mark = format!("{MARK}={}", self.mark);
+        living_processes()
+            .into_iter()
+            .filter(|found| found.pid != self.group.id)
+            .filter(|found| found.group == self.group.id || found.environment_has(&mark))
+            .map(|found| (found.pid, found.name))
+            .collect()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.waiter.abort();
+        for reader in &self.readers {
+            reader.abort();
+        }
+    }
+}
+
+struct Living {
+    pid: i32,
+    group: i32,
+    name: String,
+}
+
+impl Living {
+    fn environment_has(&self, entry: &str) -> bool {
+        // Not readable means not ours.
+        std::fs::read(format!("/proc/{}/environ", self.pid))
+            .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|found| found == entry.as_bytes()))
+    }
+}
+
+/// Every process of this machine that is not a zombie; empty where there is no `/proc`.
+fn living_processes() -> Vec<Living> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            // `pid (name) state parent group …`; the name may hold spaces and brackets.
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let (head, tail) = stat.rsplit_once(')')?;
+            let mut fields = tail.split_ascii_whitespace();
+            let state = fields.next()?;
+            let group = fields.nth(1)?.parse().ok()?;
+            let name = head.split_once('(')?.1.to_owned();
+            (!matches!(state, "Z" | "X")).then_some(Living { pid, group, name })
+        })
+        .collect()
+}
+
+async fn read_lines(pipe: Option<impl AsyncRead + Unpin>, stream: Stream, output: Output) {
+    let Some(mut pipe) = pipe else { return };
+    let mut chunk = vec![0; 8192];
+    let mut line = Vec::new();
+    loop {
+        match pipe.read(&mut chunk).await {
+            Ok(0) | Err(_) => break,
+            Ok(length) => {
+                for byte in &chunk[..length] {
+                    match byte {
+                        b'\n' => {
+                            output.push(stream, &line);
+                            line.clear();
+                        }
+                        // A line without end costs no more than what is kept of it.
+                        _ if line.len() <= KEPT_LINE => line.push(*byte),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    if !line.is_empty() {
+        output.push(stream, &line);
+    }
+}
+
+/// What came of a command of the user.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit status; `None` if it did not end in time and was killed.
+    pub status: Option<ExitStatus>,
+    /// What it wrote.
+    pub output: Output,
+}
+
+/// Runs a command to its end, or kills it.
+///
+/// # Errors
+/// When it cannot be started.
+pub async fn run_to_end(
+    command: &[String],
+    environment: &BTreeMap<&str, String>,
+    stdin: &str,
+    within: Duration,
+) -> io::Result<Finished> {
+    let mut process = Process::start(command, environment, true)?;
+    let mut exit = process.exit();
+    let pipe = process.stdin.take();
+    let status = timeout(within, async {
+        if let Some(mut pipe) = pipe {
+            // A command that does not read its input is in its right.
+            let _ = pipe.write_all(stdin.as_bytes()).await;
+        }
+        exit.wait_for(Option::is_some).await.ok().and_then(|status| *status)
+    })
+    .await
+    .ok()
+    .flatten();
+    let output = process.output.clone();
+    process.end(Duration::ZERO).await;
+    Ok(Finished { status, output })
+}

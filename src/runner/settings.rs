@@ -1,0 +1,75 @@
+//! How scenarios are played: everything that comes from flags and from `khumbu.yaml`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::broker::Upstream;
+use crate::protocol::channel::Topics;
+use crate::scenario::model::Ready;
+
+/// Settings of a run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The module under test.
+    pub module: ModuleSource,
+    /// The topics of the API module.
+    pub topics: Topics,
+    /// Where the broker listens.
+    pub listen: SocketAddr,
+    /// An existing broker to be used instead of our own.
+    pub upstream: Option<Upstream>,
+    /// When the module counts as ready, where the scenario does not say.
+    pub ready: Option<Ready>,
+    /// How long the module may take to be ready.
+    pub ready_within: Duration,
+    /// How long the module may take to end after SIGTERM.
+    pub stop_within: Duration,
+    /// How the module is told what to do, by the name of the command.
+    pub bindings: BTreeMap<String, Binding>,
+    /// Commands that the module cannot follow; scenarios that need them are not applicable.
+    pub cannot: BTreeSet<String>,
+    /// Whether a transcript that differs from its golden is to become the golden, and no failure.
+    pub is_updating_goldens: bool,
+    /// How many scenarios are played at once.
+    pub jobs: usize,
+}
+
+/// Where the module under test comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModuleSource {
+    /// Khumbu's own module of that side.
+    Builtin,
+    /// A command line, with placeholders, started for each scenario.
+    Command(Vec<String>),
+    /// It runs already, and connects to the broker by itself.
+    Attached,
+}
+
+/// How a module is told to do one thing, where it does not listen on the control topic.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Binding {
+    /// A line on its standard input. `{command}` is the command as JSON, `{arguments}` its arguments.
+    Stdin(String),
+    /// A message.
+    Publish(BoundPublish),
+    /// A command line, with the placeholders of the module's command line and the two above.
+    Run(String),
+}
+
+/// A message that tells a module to do one thing.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BoundPublish {
+    /// The topic; `{module_id}` is filled in.
+    pub topic: String,
+    /// A JSON payload; the text `{arguments}` stands for the arguments, `{command}` for the whole command. The
+    /// arguments if absent.
+    #[serde(default)]
+    pub payload: Option<Value>,
+}

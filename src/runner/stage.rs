@@ -1,0 +1,386 @@
+//! The stage of one scenario: broker, observer, the side that khumbu plays, the module under test, and every way of
+//! waiting. Every wait has a deadline and can be interrupted.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use super::expectation::plain;
+use super::lag::Lag;
+use super::module::Module;
+use super::observer::{Observer, Party, Seen};
+use super::settings::{ModuleSource, Settings};
+use crate::broker::Broker;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::scenario::Scenario;
+use crate::scenario::model::{Ready, Side};
+use crate::scenario::pattern::Captures;
+use crate::sim::client::Client;
+use crate::sim::everest::Order;
+use crate::sim::link::LinkError;
+use crate::protocol::channel::Channel;
+
+/// The stage.
+pub struct Stage<'s> {
+    /// The scenario.
+    pub scenario: &'s Scenario,
+    /// The settings of the run.
+    pub settings: &'s Settings,
+    /// The broker of this scenario.
+    pub broker: &'s Broker,
+    /// What is known of the wire.
+    pub observer: Observer,
+    /// The side that khumbu plays.
+    pub played: Played,
+    /// The module under test.
+    pub module: Module,
+    /// What patterns have captured.
+    pub captures: Captures,
+    /// Whether the user wants to stop.
+    pub interrupt: watch::Receiver<bool>,
+    /// How late the harness itself is woken.
+    pub lag: Lag,
+}
+
+/// The side that khumbu plays.
+pub enum Played {
+    /// EVerest's side, for a client under test.
+    Everest {
+        /// Its orders.
+        orders: mpsc::UnboundedSender<Order>,
+        /// Its task.
+        task: JoinHandle<Result<(), LinkError>>,
+    },
+    /// The client's side, for an EVerest under test.
+    Client(Client),
+}
+
+/// Why a scenario cannot go on.
+#[derive(Debug)]
+pub enum Stop {
+    /// Something was found.
+    Found(Box<Diagnostic>),
+    /// The user interrupted the run.
+    Interrupted,
+}
+
+impl From<Diagnostic> for Stop {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Stop::Found(Box::new(diagnostic))
+    }
+}
+
+/// What ended a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// There is something new in the record.
+    Record,
+    /// The module has ended, and all it had sent is in the record.
+    Ended,
+    /// The deadline has passed.
+    Deadline,
+}
+
+/// How long bytes of a module that has ended may take through the sockets.
+const LAST_BYTES: Duration = Duration::from_millis(500);
+
+impl Stage<'_> {
+    /// Waits for something new, until `deadline`.
+    ///
+    /// # Errors
+    /// When the user interrupts, or when the side that khumbu plays has broken down.
+    pub async fn wait(&mut self, deadline: Instant) -> Result<Wake, Stop> {
+        let has_ended = self.module.has_ended();
+        tokio::select! {
+            biased;
+            () = is_true(&mut self.interrupt) => Err(Stop::Interrupted),
+            is_open = self.observer.next() => match is_open {
+                true => Ok(Wake::Record),
+                false => Err(broken("the broker has stopped").into()),
+            },
+            () = is_over(&mut self.module.ended), if !has_ended => {
+                self.drain_after_end().await;
+                Ok(Wake::Ended)
+            }
+            () = sleep_until(deadline) => Ok(Wake::Deadline),
+        }
+    }
+
+    /// Takes what a module that has ended had sent before.
+    pub async fn drain_after_end(&mut self) {
+        let deadline = Instant::now() + LAST_BYTES;
+        while self.observer.connections.is_connected() {
+            tokio::select! {
+                is_open = self.observer.next() => if !is_open { break },
+                () = sleep_until(deadline) => break,
+            }
+        }
+    }
+
+    /// Waits until `condition` holds. `None` when it did not within the time.
+    ///
+    /// # Errors
+    /// As [`Stage::wait`].
+    pub async fn wait_until(
+        &mut self,
+        within: Duration,
+        condition: impl Fn(&Observer) -> bool,
+    ) -> Result<Option<()>, Stop> {
+        let mut patience = Patience::new(&self.lag);
+        loop {
+            if condition(&self.observer) {
+                return Ok(Some(()));
+            }
+            if self.module.has_ended() {
+                return Ok(None);
+            }
+            if self.wait(patience.deadline(within)).await? == Wake::Deadline && patience.is_over(within, &self.lag).await {
+                self.observer.drain();
+                return Ok(condition(&self.observer).then_some(()));
+            }
+        }
+    }
+
+    /// Waits until the module is ready.
+    ///
+    /// # Errors
+    /// `inconclusive` when it does not become ready.
+    pub async fn wait_ready(&mut self) -> Result<(), Stop> {
+        let ready = self.scenario.model.ready.clone().or_else(|| self.settings.ready.clone());
+        let ready = ready.unwrap_or(Ready::Subscribed);
+        let topics = self.settings.topics.clone();
+        let side = self.scenario.model.under_test;
+        let condition = |observer: &Observer| match &ready {
+            Ready::Connected => observer.connections.is_connected(),
+            Ready::Subscribed => match side {
+                Side::Client => Channel::ALL
+                    .into_iter()
+                    .filter(|channel| channel.is_from_everest())
+                    .any(|channel| observer.connections.is_subscribed(&topics.topic(channel))),
+                Side::Everest => {
+                    observer.connections.is_subscribed(&topics.topic(Channel::WithdrawAuthorization))
+                }
+            },
+            Ready::CommunicationCheck => observer.messages.iter().any(|seen| {
+                seen.from == Party::Module && seen.kind == super::observer::Kind::Channel(Channel::CommunicationCheck)
+            }),
+            Ready::Topic(filter) => observer.messages.iter().any(|seen| {
+                seen.from == Party::Module && crate::protocol::topic::matches(filter, &seen.publish.topic)
+            }),
+        };
+        if self.wait_until(self.settings.ready_within, condition).await?.is_some() {
+            return Ok(());
+        }
+        Err(self.not_ready(&ready).into())
+    }
+
+    fn not_ready(&self, ready: &Ready) -> Diagnostic {
+        let module = &self.settings.topics.module_id;
+        let within = shown(self.settings.ready_within);
+        let connections = &self.observer.connections;
+        let ended = self.module.ended.borrow().clone();
+        let connected_once = self.observer.records.iter().any(|record| {
+            matches!(record.event, crate::transcript::record::Event::Connected { .. })
+                && !record.client.starts_with(super::observer::OWN_CLIENT)
+        });
+        let mut diagnostic = match (&ended, connected_once) {
+            (Some(how), _) => Diagnostic::new(
+                Severity::Inconclusive,
+                "module/ended-early",
+                format!("module `{module}` {how} before it was ready"),
+            )
+            .with_help("start the command by hand and read what it says"),
+            (None, false) => Diagnostic::new(
+                Severity::Inconclusive,
+                "module/never-connected",
+                format!("module `{module}` had no connection accepted within {within}"),
+            )
+            .with_help("pass `{host}` and `{port}` to the module, or let it read MQTT_SERVER_ADDRESS and MQTT_SERVER_PORT"),
+            (None, true) => Diagnostic::new(
+                Severity::Inconclusive,
+                "module/never-ready",
+                format!("module `{module}` connected but was not ready within {within}"),
+            )
+            .with_evidence(format!("ready means: {}", ready_in_words(ready, self.scenario.model.under_test)))
+            .with_help("say what ready means for this module with `--ready connected`, or `ready:` in khumbu.yaml"),
+        };
+        diagnostic.place = Some(self.scenario.place("/under_test"));
+        diagnostic = diagnostic.with_evidence(format!("ran: {}", self.module.description)).with_evidence(format!(
+            "broker {}: {} TCP connections, {} MQTT clients now",
+            self.broker.address(),
+            connections.accepted,
+            connections.subscriptions.len()
+        ));
+        for why in &connections.refused {
+            diagnostic = diagnostic.with_evidence(format!("refused: {why}"));
+        }
+        for (client, filters) in &connections.subscriptions {
+            let filters: Vec<_> = filters.iter().map(|filter| self.elided(filter)).collect();
+            diagnostic = diagnostic.with_evidence(format!("client `{client}` subscribes to: {}", filters.join(", ")));
+        }
+        diagnostic
+    }
+
+    /// A topic with the base of the API module elided.
+    pub fn elided(&self, topic: &str) -> String {
+        elide(&self.settings.topics.base(), topic)
+    }
+
+    /// A message in one line.
+    pub fn line(&self, seen: &Seen) -> String {
+        let mut line = self.elided(&seen.publish.topic);
+        let _ = write!(line, " q{}", seen.publish.qos);
+        if seen.publish.retain {
+            line.push_str(" retain");
+        }
+        let payload = match &seen.json {
+            Some(json) => json.to_string(),
+            None => String::from_utf8_lossy(&seen.publish.payload).into_owned(),
+        };
+        let _ = write!(line, " {}", cut(&payload, 160));
+        line
+    }
+
+    /// Restarts the side that khumbu plays, if it is EVerest's.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn restart_played(&mut self) -> Result<(), Stop> {
+        if let Played::Everest { orders, .. } = &self.played {
+            let (done, again) = oneshot::channel();
+            // A closed channel shows in the answer.
+            let _ = orders.send(Order::Restart(done));
+            again.await.unwrap_or(Err(LinkError::Lost)).map_err(|error| broken(&error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the module under test and starts it anew, until it is ready again.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn restart_module(&mut self) -> Result<(), Stop> {
+        if self.settings.module == ModuleSource::Attached {
+            let why = "a module that is attached cannot be restarted";
+            let diagnostic = Diagnostic::new(Severity::Inconclusive, "module/not-restartable", why);
+            return Err(diagnostic.at(self.scenario.place("/steps")).into());
+        }
+        self.module.end(self.settings).await;
+        self.drain_after_end().await;
+        let (side, station) = (self.scenario.model.under_test, &self.scenario.model.station);
+        self.module = Module::start(self.settings, side, self.broker.address(), station)
+            .map_err(|error| broken(&format!("the module cannot be started again: {error}")))?;
+        self.wait_ready().await
+    }
+
+    /// Sends an order to the simulated EVerest.
+    ///
+    /// # Errors
+    /// When it has broken down.
+    pub fn order(&self, order: Order) -> Result<(), Stop> {
+        match &self.played {
+            Played::Everest { orders, .. } => {
+                orders.send(order).map_err(|_| broken("the simulated EVerest has ended").into())
+            }
+            Played::Client(_) => Err(broken("there is no simulated EVerest on this side").into()),
+        }
+    }
+}
+
+/// Returns when the user wants to stop; never, if nobody can say so any more.
+pub async fn is_true(interrupt: &mut watch::Receiver<bool>) {
+    if interrupt.wait_for(|wanted| *wanted).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// Returns when the module has ended; never, if nobody can say so any more.
+async fn is_over(ended: &mut watch::Receiver<Option<String>>) {
+    if ended.wait_for(Option::is_some).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// A wait that is prolonged by as much as the harness itself was held up: a busy machine is not the module's fault.
+pub struct Patience {
+    started: Instant,
+    lag: Duration,
+    held_up: Duration,
+}
+
+impl Patience {
+    /// From now on.
+    pub fn new(lag: &Lag) -> Self {
+        Self { started: Instant::now(), lag: lag.total(), held_up: Duration::ZERO }
+    }
+
+    /// The deadline as it stands for something that may take this long.
+    pub fn deadline(&self, within: Duration) -> Instant {
+        self.started + within + self.held_up
+    }
+
+    /// Whether that time is over, once the hold-ups since are known.
+    pub async fn is_over(&mut self, within: Duration, lag: &Lag) -> bool {
+        // A process that was held up is woken by its deadline before it has read its sockets.
+        lag.settle().await;
+        self.held_up = lag.total().saturating_sub(self.lag);
+        Instant::now() >= self.deadline(within)
+    }
+
+    /// How long has been waited.
+    pub fn waited(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+fn ready_in_words(ready: &Ready, side: Side) -> String {
+    match (ready, side) {
+        (Ready::Connected, _) => "connected".to_owned(),
+        (Ready::Subscribed, Side::Client) => "subscribed to token_validation_status or heartbeat".to_owned(),
+        (Ready::Subscribed, Side::Everest) => "subscribed to withdraw_authorization".to_owned(),
+        (Ready::CommunicationCheck, _) => "a communication check came".to_owned(),
+        (Ready::Topic(filter), _) => format!("a message came on `{filter}`"),
+    }
+}
+
+/// The harness is at fault.
+pub fn broken(why: &str) -> Diagnostic {
+    Diagnostic::new(Severity::Error, "harness/broken", format!("khumbu's own side broke down: {why}"))
+}
+
+/// A topic with the base of the API module elided to `…`.
+pub fn elide(base: &str, topic: &str) -> String {
+    match topic.strip_prefix(base) {
+        Some(rest) => format!("…{rest}"),
+        None => topic.to_owned(),
+    }
+}
+
+/// A length of time in a message.
+pub fn shown(span: Duration) -> String {
+    match span.as_millis() {
+        millis if millis < 1000 => format!("{millis}ms"),
+        millis if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        millis => format!("{:.1}s", millis as f64 / 1000.0),
+    }
+}
+
+/// A text of at most `length` characters.
+pub fn cut(text: &str, length: usize) -> String {
+    match text.char_indices().nth(length) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+/// A value for the place of an actual value in a message.
+pub fn actual(value: Option<&Value>) -> String {
+    match value {
+        Some(value) => format!("`{}`", cut(&plain(value), 120)),
+        None => "nothing".to_owned(),
+    }
+}

@@ -1,0 +1,685 @@
+//! Plays the steps of a scenario, one after the other.
+//!
+//! A stimulus sets a mark before it acts; expectations count what came after the mark. Expectations that follow each
+//! other must be met in that order, unless `any_order` says otherwise.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::expectation::{Expectation, Offer, What, is_of_kind, matches, sender};
+use super::findings;
+use super::module::{command_name, environment, fill, in_words};
+use super::observer::{Kind, Party, Seen};
+use super::process::run_to_end;
+use super::stage::{Patience, Played, Stage, Stop, Wake, broken, is_true, shown};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::Channel;
+use crate::protocol::control::{Command, HeartbeatControl};
+use crate::protocol::types::WithdrawAuthorizationRequest;
+use crate::protocol::{codec, topic};
+use crate::scenario::model::{
+    Evse, Expect, ExpectNone, ExpectReply, ExpectStatus, Heartbeats, Publish, Run, Side, Step, Withdraw,
+};
+use crate::scenario::pattern::{self, Pattern};
+use crate::sim::client::fresh_reply_topic;
+use crate::sim::everest::Order;
+use crate::station::config::TokenConfig;
+
+/// The default time limit of an expectation.
+pub const WITHIN: Duration = Duration::from_secs(5);
+/// The default time limit of a command of the user.
+const RUN_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the steps remember.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The mark of the last stimulus.
+    mark: u64,
+    /// The last message that met an expectation since the mark.
+    floor: Option<u64>,
+    /// When each token was last presented, by its value.
+    presented: BTreeMap<String, u64>,
+    /// Tokens as validators see them now.
+    tokens: BTreeMap<String, TokenConfig>,
+    /// Reply topics on the wire by the name of the request.
+    named: BTreeMap<String, String>,
+    /// Reply topic of the last request.
+    last_request: Option<String>,
+}
+
+impl Memory {
+    /// Nothing happened yet.
+    pub fn new(tokens: &BTreeMap<String, TokenConfig>) -> Self {
+        Self { tokens: tokens.clone(), ..Self::default() }
+    }
+}
+
+impl Stage<'_> {
+    /// Plays steps that stand at `pointer`.
+    ///
+    /// # Errors
+    /// The first step that cannot be met.
+    pub async fn play(&mut self, steps: &[Step], pointer: &str, memory: &mut Memory) -> Result<(), Stop> {
+        for (index, step) in steps.iter().enumerate() {
+            let at = format!("{pointer}/{index}");
+            if *self.interrupt.borrow() {
+                return Err(Stop::Interrupted);
+            }
+            Box::pin(self.step(step, &at, memory)).await?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, step: &Step, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+        match step {
+            Step::PlugIn(Evse { evse }) => self.stimulate(Command::PlugIn { evse: *evse }, at, memory).await,
+            Step::Unplug(Evse { evse }) => self.stimulate(Command::Unplug { evse: *evse }, at, memory).await,
+            Step::StartTransaction(Evse { evse }) => {
+                self.stimulate(Command::StartTransaction { evse: *evse }, at, memory).await
+            }
+            Step::StopTransaction(Evse { evse }) => {
+                self.stimulate(Command::StopTransaction { evse: *evse }, at, memory).await
+            }
+            Step::InjectFault(Evse { evse }) => self.stimulate(Command::InjectFault { evse: *evse }, at, memory).await,
+            Step::ClearFault(Evse { evse }) => self.stimulate(Command::ClearFault { evse: *evse }, at, memory).await,
+            Step::Heartbeats(change) => {
+                let control = match change {
+                    Heartbeats::Pause => HeartbeatControl::Pause,
+                    Heartbeats::Resume => HeartbeatControl::Resume,
+                    Heartbeats::Every(span) => {
+                        HeartbeatControl::Every(u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX).max(1))
+                    }
+                    Heartbeats::Next(number) => HeartbeatControl::Next(*number),
+                };
+                self.observer.monitors.heartbeats_changed();
+                self.stimulate(Command::Heartbeats(control), at, memory).await
+            }
+            Step::PresentToken(name) => {
+                let config = token(memory, name)?;
+                let (command, value) = (config.to_command(), config.value.clone());
+                self.stimulate(command, at, memory).await?;
+                memory.presented.insert(value, memory.mark);
+                Ok(())
+            }
+            Step::SetVerdict(change) => {
+                let config = memory.tokens.get_mut(&change.token).ok_or_else(|| unknown_token(&change.token))?;
+                config.verdict = change.verdict;
+                config.verdict_after = change.after;
+                Ok(())
+            }
+            Step::RestartEverest => self.restart_everest(memory).await,
+            Step::Disconnect => self.disconnect(memory).await,
+            Step::Withdraw(withdraw) => self.withdraw(withdraw, at, memory).await,
+            Step::GetStatus(request) => {
+                let (name, within) = (request.r#as.as_deref(), request.within.map(|span| span.0));
+                let channel = Channel::GetTokenValidationStatus;
+                self.request(channel, None, Command::GetStatus {}, name, within, &format!("{at}/get_status"), memory).await
+            }
+            Step::CommunicationCheck(on) => self.communication_check(*on, at, memory).await,
+            Step::Publish(publish) => self.publish(publish, at, memory).await,
+            Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_) => {
+                let expectation = self.expectation(step, at, memory)?;
+                self.meet(vec![expectation], memory).await
+            }
+            Step::AnyOrder(steps) => {
+                let mut expectations = Vec::with_capacity(steps.len());
+                for (index, step) in steps.iter().enumerate() {
+                    expectations.push(self.expectation(step, &format!("{at}/any_order/{index}"), memory)?);
+                }
+                self.meet(expectations, memory).await
+            }
+            Step::ExpectNone(none) => self.expect_none(none, at, memory).await,
+            Step::Run(run) => self.run_command(run, at, memory).await,
+            Step::Repeat(repeat) => {
+                for _ in 0..repeat.times {
+                    self.play(&repeat.steps, &format!("{at}/repeat/steps"), memory).await?;
+                }
+                Ok(())
+            }
+            Step::Note(_) => Ok(()),
+        }
+    }
+
+    fn set_mark(&mut self, memory: &mut Memory) {
+        memory.mark = self.observer.mark();
+        memory.floor = None;
+    }
+
+    /// Does something at the station: ours, or the one of the module under test.
+    async fn stimulate(&mut self, command: Command, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+        self.set_mark(memory);
+        match &self.played {
+            Played::Everest { .. } => {
+                let name = command_name(&command);
+                let (answer, ignored) = tokio::sync::oneshot::channel();
+                self.order(Order::Command(command, answer))?;
+                match ignored.await {
+                    Ok(None) => Ok(()),
+                    Ok(Some(why)) => Err(findings::ignored(self.scenario, at, &name, &why).into()),
+                    Err(_) => Err(broken("the simulated EVerest has ended").into()),
+                }
+            }
+            Played::Client(_) => match self.tell(&command, at).await? {
+                true => Ok(()),
+                false => Err(findings::cannot_be_told(self, at, &command_name(&command)).into()),
+            },
+        }
+    }
+
+    async fn restart_everest(&mut self, memory: &mut Memory) -> Result<(), Stop> {
+        self.set_mark(memory);
+        self.observer.drain();
+        self.observer.monitors.everest_restarted();
+        match &self.played {
+            Played::Everest { .. } => self.restart_played().await,
+            Played::Client(_) => self.restart_module().await,
+        }
+    }
+
+    async fn disconnect(&mut self, memory: &mut Memory) -> Result<(), Stop> {
+        self.set_mark(memory);
+        self.observer.monitors.module_cut_off();
+        let clients: Vec<_> = self.observer.connections.subscriptions.keys().cloned().collect();
+        for client in clients {
+            self.broker.disconnect(&client);
+        }
+        Ok(())
+    }
+
+    async fn withdraw(&mut self, withdraw: &Withdraw, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+        let id_token = match &withdraw.token {
+            Some(name) => Some(token(memory, name)?.id_token()),
+            None => withdraw.id_token.clone(),
+        };
+        let request = WithdrawAuthorizationRequest { evse_id: withdraw.evse_id, id_token };
+        let payload = json!(request);
+        let (name, within) = (withdraw.r#as.as_deref(), withdraw.within.map(|span| span.0));
+        let channel = Channel::WithdrawAuthorization;
+        let pointer = format!("{at}/withdraw");
+        self.request(channel, Some(payload), Command::Withdraw(request), name, within, &pointer, memory).await
+    }
+
+    /// Makes a request as the client, or demands it of the module.
+    #[expect(clippy::too_many_arguments, reason = "one call for two kinds of request; a struct would only rename them")]
+    async fn request(
+        &mut self,
+        channel: Channel,
+        payload: Option<Value>,
+        command: Command,
+        name: Option<&str>,
+        within: Option<Duration>,
+        at: &str,
+        memory: &mut Memory,
+    ) -> Result<(), Stop> {
+        self.set_mark(memory);
+        let topics = self.settings.topics.clone();
+        let reply_topic = match &self.played {
+            Played::Client(client) => {
+                let reply_to = fresh_reply_topic(&topics, channel);
+                client.request(channel, payload, &reply_to).await.map_err(|error| broken(&error.to_string()))?;
+                topics.reply_topic_on_wire(&reply_to)
+            }
+            Played::Everest { .. } => {
+                let is_told = self.tell(&command, at).await?;
+                let pattern = request_pattern(payload.as_ref())?;
+                let mut expectation = Expectation {
+                    pointer: at.to_owned(),
+                    within: within.unwrap_or_else(|| self.within()),
+                    since: memory.mark,
+                    by: Party::Module,
+                    what: What::Request { channel, payload: pattern, at: at.to_owned() },
+                };
+                let seq = self.meet_request(&mut expectation, is_told).await?;
+                memory.floor = Some(seq);
+                match self.observer.requests.iter().find(|request| request.seq == seq) {
+                    Some(request) => request.reply_topic.clone(),
+                    // A request that asks for no reply is in its right; there is no lane then.
+                    None => String::new(),
+                }
+            }
+        };
+        if let Some(name) = name {
+            memory.named.insert(name.to_owned(), reply_topic.clone());
+        }
+        memory.last_request = Some(reply_topic);
+        Ok(())
+    }
+
+    async fn communication_check(&mut self, on: bool, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+        self.set_mark(memory);
+        if let Played::Client(client) = &mut self.played {
+            return client.communication_check(on).await.map_err(|error| broken(&error.to_string()).into());
+        }
+        let pointer = format!("{at}/communication_check");
+        let is_told = self.tell(&Command::CommunicationCheck(on), at).await?;
+        let kind = crate::scenario::model::MessageKind::CommunicationCheck;
+        let payload = Pattern::compile(&json!(on)).map_err(|error| broken(&error.message))?;
+        let what = What::Message { kind: Some(kind), filter: None, payload: Some(payload), qos: None, retain: None };
+        let mut expectation =
+            Expectation { pointer, within: self.within(), since: memory.mark, by: Party::Module, what };
+        self.meet_request(&mut expectation, is_told).await.map(|_| ())
+    }
+
+    async fn publish(&mut self, publish: &Publish, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+        self.set_mark(memory);
+        let topics = self.settings.topics.clone();
+        let is_request = publish.topic.contains("{m2e}");
+        let reply_to = topics.reply_topic("publish", &uuid::Uuid::new_v4().to_string());
+        let fill_in = |text: &str| self.filled(text).replace("{reply}", &reply_to);
+        let topic = fill_in(&publish.topic);
+        let payload = match (&publish.payload, &publish.text, &publish.hex) {
+            (Some(value), ..) => {
+                let value = pattern::fill(value, &self.captures).map_err(|name| not_captured(&name))?;
+                codec::encode(&strings_filled(&value, &fill_in)).into()
+            }
+            (None, Some(text), _) => fill_in(text).into_bytes(),
+            (None, None, Some(hex)) => bytes_of(hex),
+            (None, None, None) => Vec::new(),
+        };
+        let wire = topics.reply_topic_on_wire(&reply_to);
+        let (qos, retain) = (publish.qos, publish.retain);
+        match &self.played {
+            Played::Client(client) => {
+                let link = client.link();
+                let published = async {
+                    link.subscribe(std::slice::from_ref(&wire), 2).await?;
+                    link.publish(&topic, payload, qos, retain).await
+                };
+                published.await.map_err(|error| findings::cannot_publish(self.scenario, at, &error))?;
+            }
+            Played::Everest { .. } => {
+                if topic::check_name(&topic).is_err() {
+                    let error = crate::sim::link::LinkError::Topic { topic };
+                    return Err(findings::cannot_publish(self.scenario, at, &error).into());
+                }
+                self.order(Order::Publish { topic, payload: payload.into(), qos, retain })?;
+            }
+        }
+        if is_request {
+            memory.last_request = Some(wire.clone());
+        }
+        if let Some(name) = &publish.r#as {
+            memory.named.insert(name.clone(), wire);
+        }
+        Ok(())
+    }
+
+    /// A text with the placeholders of topics filled in.
+    fn filled(&self, text: &str) -> String {
+        let base = self.settings.topics.base();
+        text.replace("{e2m}", &format!("{base}/e2m"))
+            .replace("{m2e}", &format!("{base}/m2e"))
+            .replace("{module_id}", &self.settings.topics.module_id)
+    }
+
+    /// The default time limit.
+    fn within(&self) -> Duration {
+        self.scenario.model.within.map_or(WITHIN, |span| span.0)
+    }
+
+    fn expectation(&self, step: &Step, at: &str, memory: &Memory) -> Result<Expectation, Stop> {
+        let compile = |value: &Value| Pattern::compile(value).map_err(|error| broken(&error.message));
+        let optional = |value: &Option<Value>| value.as_ref().map(compile).transpose();
+        let side = self.scenario.model.under_test;
+        let everest = if side == Side::Everest { Party::Module } else { Party::Harness };
+        Ok(match step {
+            Step::Expect(Expect { message, topic, payload, qos, retain, within }) => {
+                let filter = topic.as_ref().map(|topic| self.filled(topic));
+                let by = match (message, &filter) {
+                    (Some(kind), _) => sender(*kind, side),
+                    (None, Some(filter)) => self.publisher_of(filter),
+                    (None, None) => Party::Module,
+                };
+                let what = What::Message {
+                    kind: *message,
+                    filter,
+                    payload: optional(payload)?,
+                    qos: *qos,
+                    retain: *retain,
+                };
+                let within = within.map_or_else(|| self.within(), |span| span.0);
+                Expectation { pointer: format!("{at}/expect"), within, since: memory.mark, by, what }
+            }
+            Step::ExpectStatus(ExpectStatus { token: name, status, sequence, connectors, payload, within }) => {
+                let pointer = format!("{at}/expect_status");
+                let value = token(memory, name)?.value.clone();
+                let (remaining, place) = match (sequence, status) {
+                    (Some(sequence), _) => {
+                        (sequence.iter().copied().collect(), (format!("{pointer}/sequence"), Some(0)))
+                    }
+                    (None, Some(status)) => (VecDeque::from([*status]), (format!("{pointer}/status"), None)),
+                    (None, None) => (VecDeque::new(), (pointer.clone(), None)),
+                };
+                let since = memory.presented.get(&value).map_or(memory.mark, |seq| memory.mark.min(*seq));
+                let what = What::Status {
+                    name: name.clone(),
+                    value,
+                    remaining,
+                    at: place,
+                    connectors: optional(connectors)?,
+                    payload: optional(payload)?,
+                };
+                let within = within.map_or_else(|| self.within(), |span| span.0);
+                Expectation { pointer, within, since, by: everest, what }
+            }
+            Step::ExpectReply(ExpectReply { payload, to, within }) => {
+                let pointer = format!("{at}/expect_reply");
+                let lane = match to {
+                    Some(name) => memory.named.get(name),
+                    None => memory.last_request.as_ref(),
+                };
+                let topic = lane.cloned().filter(|topic| !topic.is_empty()).ok_or_else(|| {
+                    findings::no_reply_asked_for(self.scenario, &pointer)
+                })?;
+                let is_long = self.scenario.place(&format!("{pointer}/payload")).range
+                    != self.scenario.place(&pointer).range;
+                let place = if is_long { format!("{pointer}/payload") } else { pointer.clone() };
+                let what = What::Reply { topic, payload: compile(payload)?, at: place };
+                let within = within.map_or_else(|| self.within(), |span| span.0);
+                Expectation { pointer, within, since: 0, by: everest, what }
+            }
+            _ => return Err(broken("a step that is no expectation stands where one is expected").into()),
+        })
+    }
+
+    /// Who should publish on topics of this filter.
+    fn publisher_of(&self, filter: &str) -> Party {
+        let base = self.settings.topics.base();
+        let side = self.scenario.model.under_test;
+        match filter.strip_prefix(&base) {
+            Some(rest) if rest.starts_with("/e2m") == (side == Side::Client) => Party::Harness,
+            _ => Party::Module,
+        }
+    }
+
+    /// Meets a single expectation that may not be reachable by telling the module; returns the message's number.
+    async fn meet_request(&mut self, expectation: &mut Expectation, is_told: bool) -> Result<u64, Stop> {
+        let within = expectation.within;
+        let mut patience = Patience::new(&self.lag);
+        let mut next = 0;
+        loop {
+            while let Some(seen) = self.observer.messages.get(next) {
+                if !seen.is_claimed && seen.seq >= expectation.since {
+                    match expectation.offer(seen, &mut self.captures) {
+                        Offer::Met | Offer::Step => {
+                            let seq = seen.seq;
+                            self.observer.messages[next].is_claimed = true;
+                            return Ok(seq);
+                        }
+                        Offer::Broken(mismatch) => {
+                            let seen = seen.clone();
+                            return Err(findings::mismatch(self, expectation, &seen, &mismatch, &patience).into());
+                        }
+                        Offer::Foreign => {}
+                    }
+                }
+                next += 1;
+            }
+            if self.module.has_ended() {
+                return Err(findings::ended(self, expectation).into());
+            }
+            match self.wait(patience.deadline(within)).await? {
+                Wake::Record | Wake::Ended => {}
+                Wake::Deadline if !patience.is_over(within, &self.lag).await => {}
+                Wake::Deadline if is_told => return Err(self.missing(expectation, &patience, next).await),
+                Wake::Deadline => return Err(findings::not_drivable(self, expectation).into()),
+            }
+        }
+    }
+
+    /// Meets all of these, in any order among themselves.
+    async fn meet(&mut self, mut open: Vec<Expectation>, memory: &mut Memory) -> Result<(), Stop> {
+        let floor = memory.floor;
+        let mut patience = Patience::new(&self.lag);
+        let mut next = 0;
+        loop {
+            while next < self.observer.messages.len() && !open.is_empty() {
+                let met = self.offer(&mut open, next, floor, &patience)?;
+                memory.floor = memory.floor.max(met);
+                next += 1;
+            }
+            // Each expectation has a deadline of its own; the earliest one that is open counts.
+            let Some(first) = (0..open.len()).min_by_key(|index| open[*index].within) else { return Ok(()) };
+            let within = open[first].within;
+            if self.module.has_ended() && open[first].by == Party::Module {
+                return Err(findings::ended(self, &open[first]).into());
+            }
+            match self.wait(patience.deadline(within)).await? {
+                Wake::Record | Wake::Ended => continue,
+                Wake::Deadline if !patience.is_over(within, &self.lag).await => continue,
+                Wake::Deadline => self.observer.drain(),
+            }
+            if next < self.observer.messages.len() {
+                continue;
+            }
+            let expectation = open.swap_remove(first);
+            return Err(self.missing(&expectation, &patience, next).await);
+        }
+    }
+
+    /// Offers one message to the open expectations; the number of the message if it completed one.
+    fn offer(
+        &mut self,
+        open: &mut Vec<Expectation>,
+        index: usize,
+        floor: Option<u64>,
+        patience: &Patience,
+    ) -> Result<Option<u64>, Stop> {
+        let seen = &self.observer.messages[index];
+        if seen.is_claimed {
+            return Ok(None);
+        }
+        let seq = seen.seq;
+        let mut broken: Option<(usize, super::expectation::Mismatch)> = None;
+        for (at, expectation) in open.iter_mut().enumerate() {
+            if seq < expectation.since {
+                continue;
+            }
+            let is_early = floor.is_some_and(|floor| seq <= floor);
+            // An expectation off the lanes looks for a message in the right order; one on a lane has no choice.
+            if is_early && matches!(expectation.what, What::Message { .. }) {
+                continue;
+            }
+            match expectation.offer(seen, &mut self.captures) {
+                Offer::Foreign => {}
+                Offer::Broken(mismatch) => broken = broken.or(Some((at, mismatch))),
+                Offer::Step => {
+                    self.observer.messages[index].is_claimed = true;
+                    return Ok(None);
+                }
+                Offer::Met => {
+                    self.observer.messages[index].is_claimed = true;
+                    let met = open.remove(at);
+                    if is_early {
+                        let seen = self.observer.messages[index].clone();
+                        return Err(findings::out_of_order(self, &met, &seen).into());
+                    }
+                    return Ok(Some(seq));
+                }
+            }
+        }
+        match broken {
+            Some((at, mismatch)) => {
+                let seen = self.observer.messages[index].clone();
+                Err(findings::mismatch(self, &open[at], &seen, &mismatch, patience).into())
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The expected message did not come in time. Waits a little more, to tell late from never.
+    async fn missing(&mut self, expectation: &Expectation, patience: &Patience, from: usize) -> Stop {
+        let waited = patience.waited();
+        let deadline = Instant::now() + expectation.within.min(LATE);
+        let mut scratch = self.captures.clone();
+        let mut next = from;
+        let mut again = expectation.clone();
+        loop {
+            while let Some(seen) = self.observer.messages.get(next) {
+                if !seen.is_claimed
+                    && seen.seq >= again.since
+                    && matches!(again.offer(seen, &mut scratch), Offer::Met | Offer::Step)
+                {
+                    let seen = seen.clone();
+                    return findings::late(self, expectation, &seen, patience.waited()).into();
+                }
+                next += 1;
+            }
+            match self.wait(deadline).await {
+                Ok(Wake::Record) => {}
+                Ok(Wake::Deadline | Wake::Ended) => break,
+                Err(stop) => return stop,
+            }
+        }
+        findings::missing(self, expectation, waited).into()
+    }
+
+    async fn expect_none(&mut self, none: &ExpectNone, at: &str, memory: &Memory) -> Result<(), Stop> {
+        let pointer = format!("{at}/expect_none");
+        let filter = none.topic.as_ref().map(|topic| self.filled(topic));
+        let payload = none.payload.as_ref().map(Pattern::compile).transpose();
+        let payload = payload.map_err(|error| broken(&error.message))?;
+        let mut scratch = self.captures.clone();
+        let mut is_it = |seen: &Seen| {
+            !seen.is_claimed
+                && seen.seq >= memory.mark
+                && seen.kind != Kind::Control
+                && none.message.is_none_or(|kind| is_of_kind(seen, kind))
+                && filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic))
+                && payload.as_ref().is_none_or(|pattern| matches(pattern, seen, &mut scratch).is_ok())
+        };
+        let deadline = Instant::now() + none.r#for.0;
+        let mut next = 0;
+        loop {
+            while let Some(seen) = self.observer.messages.get(next) {
+                if is_it(seen) {
+                    let seen = seen.clone();
+                    return Err(findings::unexpected(self, &pointer, &seen).into());
+                }
+                next += 1;
+            }
+            match self.wait(deadline).await? {
+                Wake::Deadline => return Ok(()),
+                Wake::Record => {}
+                Wake::Ended => {
+                    return Err(findings::ended_while(self, &pointer, "while silence was demanded of it").into());
+                }
+            }
+        }
+    }
+
+    async fn run_command(&mut self, run: &Run, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+        self.set_mark(memory);
+        let pointer = format!("{at}/run");
+        let broker = self.broker.address();
+        let words = shell_words::split(&run.command)
+            .map_err(|error| findings::run_not_started(self.scenario, &pointer, &run.command, &error.to_string()))?;
+        let command: Vec<String> = words.iter().map(|word| fill(word, self.settings, broker)).collect();
+        let environment = environment(self.settings, broker, &self.scenario.model.station);
+        let within = run.within.map_or(RUN_WITHIN, |span| span.0);
+        let stdin = run.stdin.as_deref().unwrap_or_default();
+        let finished = tokio::select! {
+            finished = run_to_end(&command, &environment, stdin, within) => finished,
+            () = is_true(&mut self.interrupt) => return Err(Stop::Interrupted),
+        };
+        let finished = finished
+            .map_err(|error| findings::run_not_started(self.scenario, &pointer, &run.command, &error.to_string()))?;
+        let place = |key: &str| self.scenario.place(&format!("{pointer}/{key}"));
+        let diagnostic = match finished.status {
+            None => Some(
+                Diagnostic::new(
+                    Severity::Fail,
+                    "run/timeout",
+                    format!("command `{}` did not end within {}", run.command, shown(within)),
+                )
+                .at(place("command")),
+            ),
+            Some(status) if status.code() != Some(run.exit) => Some(
+                Diagnostic::new(
+                    Severity::Fail,
+                    "run/exit-code",
+                    format!("command `{}` {}, expected code {}", run.command, in_words(status), run.exit),
+                )
+                .at(place(if run.exit == 0 { "command" } else { "exit" })),
+            ),
+            Some(_) => match &run.stdout {
+                None => None,
+                Some(expected) => {
+                    let stdout = finished.output.stdout().trim().to_owned();
+                    let pattern = Pattern::compile(&json!(expected)).map_err(|error| broken(&error.message))?;
+                    pattern.matches(&json!(stdout), &mut self.captures).err().map(|mismatch| {
+                        Diagnostic::new(
+                            Severity::Fail,
+                            "run/output",
+                            format!("command `{}` printed something else", run.command),
+                        )
+                        .at(place("stdout"))
+                        .with_evidence(format!("expected: {}", mismatch.expected))
+                        .with_evidence(format!("printed: `{}`", super::stage::cut(&stdout, 400)))
+                    })
+                }
+            },
+        };
+        match diagnostic {
+            None => Ok(()),
+            Some(mut diagnostic) => {
+                for line in finished.output.tail(8) {
+                    diagnostic.evidence.push(format!("command wrote: {line}"));
+                }
+                Err(diagnostic.into())
+            }
+        }
+    }
+}
+
+/// How long is waited for a message whose time is over, to tell late from never.
+const LATE: Duration = Duration::from_secs(1);
+
+fn token<'m>(memory: &'m Memory, name: &str) -> Result<&'m TokenConfig, Stop> {
+    memory.tokens.get(name).ok_or_else(|| unknown_token(name))
+}
+
+/// The checker has looked at all names; this is for whoever builds a scenario without it.
+fn unknown_token(name: &str) -> Stop {
+    broken(&format!("the station has no token `{name}`")).into()
+}
+
+fn not_captured(name: &str) -> Stop {
+    broken(&format!("nothing was captured as `{name}`")).into()
+}
+
+/// A demanded request must name exactly what the scenario names: a field too many or too few is another request.
+fn request_pattern(payload: Option<&Value>) -> Result<Pattern, Stop> {
+    let pattern = match payload {
+        None => json!("$object"),
+        Some(payload) => {
+            let mut wanted = json!({"evse_id": "$absent", "id_token": "$absent"});
+            let literal = |text: &str| if text.starts_with('$') { format!("${text}") } else { text.to_owned() };
+            for (key, value) in payload.as_object().into_iter().flatten() {
+                wanted[key] = strings_filled(value, &literal);
+            }
+            json!({"payload": wanted})
+        }
+    };
+    Pattern::compile(&pattern).map_err(|error| broken(&error.message).into())
+}
+
+fn strings_filled(value: &Value, fill_in: &impl Fn(&str) -> String) -> Value {
+    match value {
+        Value::String(text) => Value::String(fill_in(text)),
+        Value::Array(items) => items.iter().map(|item| strings_filled(item, fill_in)).collect(),
+        Value::Object(entries) => {
+            entries.iter().map(|(key, value)| (key.clone(), strings_filled(value, fill_in))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// Pairs of hexadecimal digits; the checker has refused everything else.
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.chars().filter_map(|c| c.to_digit(16)).filter_map(|d| u8::try_from(d).ok()).collect();
+    digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}

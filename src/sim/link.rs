@@ -1,0 +1,214 @@
+//! One MQTT connection of khumbu's own: subscribe, publish, receive, and know when a subscription is in force.
+//!
+//! A lost connection ends the link; whoever wants another opens another.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rumqttc::NetworkOptions;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, SubscribeReasonCode};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+/// Why a link could not be opened or used.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum LinkError {
+    /// No accepted connection.
+    #[error("cannot connect to the broker at {address}: {why}")]
+    Connect {
+        /// Where.
+        address: SocketAddr,
+        /// What the socket or the broker said.
+        why: String,
+    },
+    /// The broker refused a subscription.
+    #[error("the broker refused the subscription to `{filter}`")]
+    Refused {
+        /// The filters, joined.
+        filter: String,
+    },
+    /// The topic cannot be published on.
+    #[error("`{topic}` is no topic that can be published on")]
+    Topic {
+        /// The topic.
+        topic: String,
+    },
+    /// The connection is gone.
+    #[error("the connection to the broker is lost")]
+    Lost,
+}
+
+/// A message that came in.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Its topic.
+    pub topic: String,
+    /// Its payload.
+    pub payload: Bytes,
+}
+
+/// The open connection; cloning shares it. It closes when the last clone is closed or dropped.
+#[derive(Debug, Clone)]
+pub struct Link {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    client: AsyncClient,
+    /// Who waits for a SUBACK, in the order of the SUBSCRIBEs; the broker answers in that order. The lock is held while
+    /// the SUBSCRIBE is handed over, so that the two orders cannot differ.
+    subscribing: tokio::sync::Mutex<()>,
+    waiting: Arc<Mutex<VecDeque<oneshot::Sender<bool>>>>,
+    poll: AbortHandle,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.poll.abort();
+    }
+}
+
+/// Time for the TCP connection and for CONNACK, each.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Requests that may wait for the socket.
+const QUEUE: usize = 256;
+/// As EVerest has it (`mosquitto_cpp.cpp`).
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+impl Link {
+    /// Connects with MQTT 5 and a clean start. Messages come out of the receiver; it ends when the connection does.
+    ///
+    /// # Errors
+    /// When there is no accepted connection within some seconds.
+    pub async fn open(
+        address: SocketAddr,
+        client_id: &str,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<Message>), LinkError> {
+        let mut options = MqttOptions::new(client_id, address.ip().to_string(), address.port());
+        if address.is_ipv6() {
+            options = MqttOptions::new(client_id, format!("[{}]", address.ip()), address.port());
+        }
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        network.set_connection_timeout(CONNECT_WITHIN.as_secs());
+        let mut properties = ConnectProperties::new();
+        properties.max_packet_size = Some(u32::MAX >> 4);
+        properties.receive_maximum = Some(1024);
+        options
+            .set_network_options(network)
+            .set_connect_properties(properties)
+            .set_connection_timeout(CONNECT_WITHIN.as_secs())
+            .set_keep_alive(KEEP_ALIVE)
+            .set_clean_start(true)
+            .set_outgoing_inflight_upper_limit(128);
+        let (client, mut events) = AsyncClient::new(options, QUEUE);
+        loop {
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::ConnAck(_))) => break,
+                Ok(_) => {}
+                Err(error) => return Err(LinkError::Connect { address, why: error.to_string() }),
+            }
+        }
+        let (messages, incoming) = mpsc::unbounded_channel();
+        let waiting = Arc::new(Mutex::new(VecDeque::new()));
+        let poll = tokio::spawn(poll(events, messages, waiting.clone())).abort_handle();
+        let shared = Shared { client, subscribing: tokio::sync::Mutex::new(()), waiting, poll };
+        Ok((Self { shared: Arc::new(shared) }, incoming))
+    }
+
+    /// Subscribes and waits until the broker has acknowledged it.
+    ///
+    /// # Errors
+    /// When the broker refuses a filter or the connection is lost.
+    pub async fn subscribe(&self, filters: &[String], qos: u8) -> Result<(), LinkError> {
+        let wanted = filters.iter().map(|filter| Filter::new(filter.clone(), quality(qos)));
+        let acknowledged = {
+            let _order = self.shared.subscribing.lock().await;
+            let (sender, acknowledged) = oneshot::channel();
+            self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(sender);
+            self.shared.client.subscribe_many(wanted).await.map_err(|_| LinkError::Lost)?;
+            acknowledged
+        };
+        match acknowledged.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(LinkError::Refused { filter: filters.join("`, `") }),
+            Err(_) => Err(LinkError::Lost),
+        }
+    }
+
+    /// Gives up a subscription; does not wait.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn unsubscribe(&self, filter: &str) -> Result<(), LinkError> {
+        self.shared.client.unsubscribe(filter).await.map_err(|_| LinkError::Lost)
+    }
+
+    /// Hands a message to the socket's queue. Messages leave in the order of the calls.
+    ///
+    /// # Errors
+    /// When the topic has wildcards or the connection is lost.
+    pub async fn publish(
+        &self,
+        topic: &str,
+        payload: impl Into<Bytes>,
+        qos: u8,
+        retain: bool,
+    ) -> Result<(), LinkError> {
+        self.shared.client.publish(topic, quality(qos), retain, payload.into()).await.map_err(|error| match error {
+            rumqttc::v5::ClientError::Request(_) if topic.contains(['+', '#']) => {
+                LinkError::Topic { topic: topic.to_owned() }
+            }
+            _ => LinkError::Lost,
+        })
+    }
+
+    /// Says goodbye; everything published before is sent first.
+    pub async fn close(self) {
+        // An error means that there is nobody left to say goodbye to.
+        let _ = self.shared.client.disconnect().await;
+    }
+}
+
+/// Drives the connection until it ends.
+async fn poll(
+    mut events: EventLoop,
+    messages: mpsc::UnboundedSender<Message>,
+    waiting: Arc<Mutex<VecDeque<oneshot::Sender<bool>>>>,
+) {
+    // Polling again after an error would connect again; a link is one connection.
+    while let Ok(event) = events.poll().await {
+        match event {
+            Event::Incoming(Packet::Publish(publish)) => {
+                let Ok(topic) = String::from_utf8(publish.topic.to_vec()) else { continue };
+                // Nobody listening is no reason to stop: acknowledgements must go on.
+                let _ = messages.send(Message { topic, payload: publish.payload });
+            }
+            Event::Incoming(Packet::SubAck(suback)) => {
+                let granted = suback.return_codes.iter().all(|code| matches!(code, SubscribeReasonCode::Success(_)));
+                let waiter = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                if let Some(waiter) = waiter {
+                    let _ = waiter.send(granted);
+                }
+            }
+            Event::Outgoing(rumqttc::Outgoing::Disconnect) => break,
+            _ => {}
+        }
+    }
+    // Whoever still waits learns that the link is lost.
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+fn quality(qos: u8) -> QoS {
+    match qos {
+        0 => QoS::AtMostOnce,
+        1 => QoS::AtLeastOnce,
+        _ => QoS::ExactlyOnce,
+    }
+}

@@ -1,0 +1,46 @@
+//! Where the clients are that nobody here wrote: paho-mqtt, MQTT.js and mosquitto's tools.
+//!
+//! `ci/provision` installs them. A test that finds none says so and passes, unless `KHUMBU_REQUIRE_CLIENTS=1`.
+
+use std::path::{Path, PathBuf};
+
+/// Where `ci/provision` installs.
+pub fn provision() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/provision")
+}
+
+/// A Python that has paho-mqtt.
+pub fn python() -> Option<PathBuf> {
+    found(provision().join("venv/bin/python"), "no Python with paho-mqtt in target/provision/venv")
+}
+
+/// Node, and the folder whose `node_modules` has MQTT.js; the driver is to be started in that folder.
+pub fn node() -> Option<(PathBuf, PathBuf)> {
+    let folder = provision();
+    if !folder.join("node_modules/mqtt").is_dir() {
+        return skipped("no MQTT.js in target/provision/node_modules");
+    }
+    on_path("node").or_else(|| skipped("no `node` on PATH")).map(|node| (node, folder))
+}
+
+/// One of `mosquitto`, `mosquitto_pub` and `mosquitto_sub`.
+pub fn mosquitto(tool: &str) -> Option<PathBuf> {
+    on_path(tool).or_else(|| skipped(&format!("no `{tool}` on PATH")))
+}
+
+fn found(path: PathBuf, why_not: &str) -> Option<PathBuf> {
+    if path.exists() { Some(path) } else { skipped(why_not) }
+}
+
+/// Debian keeps the mosquitto server where ordinary users do not look.
+fn on_path(tool: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")]);
+    folders.map(|folder| folder.join(tool)).find(|candidate| candidate.is_file())
+}
+
+fn skipped<T>(why: &str) -> Option<T> {
+    assert!(std::env::var_os("KHUMBU_REQUIRE_CLIENTS").is_none_or(|value| value != "1"), "{why}; run ci/provision");
+    println!("skipped: {why}");
+    None
+}
