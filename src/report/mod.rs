@@ -5,8 +5,9 @@
 mod json;
 mod junit;
 mod outcome;
-pub mod terminal;
+mod terminal;
 
 pub use json::json;
 pub use junit::junit;
 pub use outcome::{KnownFailure, Summary, excuse, exit_code};
+pub use terminal::{line, terminal};

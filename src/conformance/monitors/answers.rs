@@ -14,6 +14,8 @@ use super::wording::{Wording, time};
 #[derive(Debug)]
 pub(super) struct Answers {
     external_prefix: String,
+    /// Whether all requests were seen; otherwise a reply may belong to one from before.
+    from_start: bool,
     grace: Option<Duration>,
     /// By reply topic as the requests gave it.
     asked: BTreeMap<String, Asked>,
@@ -39,8 +41,8 @@ struct Asked {
 }
 
 impl Answers {
-    pub(super) fn new(external_prefix: String, grace: Option<Duration>) -> Self {
-        Self { external_prefix, grace, asked: BTreeMap::new(), hidden: false }
+    pub(super) fn new(external_prefix: String, from_start: bool, grace: Option<Duration>) -> Self {
+        Self { external_prefix, from_start, grace, asked: BTreeMap::new(), hidden: false }
     }
 
     /// A request passed the broker.
@@ -113,7 +115,8 @@ impl Answers {
         }
         let topic = seen.wording.topic(&seen.publish.topic);
         let headline = format!("module sent on {topic}, which is no channel and no reply topic of any request");
-        let mut finding = seen.fail("monitor/stray-reply", headline).breaking("RR-1");
+        let severity = if self.from_start { Severity::Fail } else { Severity::Warning };
+        let mut finding = seen.finding(severity, "monitor/stray-reply", headline).breaking("RR-1");
         let mut open = self.asked.iter().filter(|(_, asked)| asked.replies == 0).map(|(topic, _)| topic);
         if let Some(topic) = open.next_back() {
             finding = finding.with_evidence(format!("a request waits for its reply on {}", seen.wording.topic(topic)));

@@ -28,6 +28,8 @@ pub(super) enum Change {
 /// All clients of the module under test.
 #[derive(Debug)]
 pub(super) struct Links {
+    /// Whether every connection was seen to begin.
+    from_start: bool,
     /// Whether sessions may be older than the record, because the broker behind a relay keeps them.
     relayed: bool,
     clients: BTreeMap<Arc<str>, Link>,
@@ -43,8 +45,18 @@ struct Link {
 }
 
 impl Links {
-    pub(super) fn new(relayed: bool) -> Self {
-        Self { relayed, clients: BTreeMap::new() }
+    pub(super) fn new(from_start: bool, relayed: bool) -> Self {
+        Self { from_start, relayed, clients: BTreeMap::new() }
+    }
+
+    /// The client sends, so it is connected, be it since before the record began.
+    pub(super) fn is_alive(&mut self, client: &Arc<str>) {
+        match self.clients.get_mut(client) {
+            Some(link) => link.online = true,
+            None => {
+                self.clients.insert(client.clone(), Link { online: true, ..Link::default() });
+            }
+        }
     }
 
     /// Takes note of a record of one of the module's clients.
@@ -94,8 +106,11 @@ impl Links {
         self.clients.values().any(|link| link.online)
     }
 
-    /// Whether any client would get a message on this topic.
+    /// Whether any client would get a message on this topic, as far as one can tell.
     pub(super) fn is_subscribed(&self, topic: &str) -> bool {
+        if !self.from_start {
+            return true;
+        }
         let gets = |link: &Link| link.unseen || link.filters.iter().any(|filter| matches(unshared(filter), topic));
         self.clients.values().any(gets)
     }

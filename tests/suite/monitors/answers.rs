@@ -115,3 +115,9 @@ fn a_reply_topic_that_only_everest_can_read_is_no_stray() {
         wire.sends("module", &topic, "\"Accepted\"").is_clean();
     }
 }
+
+#[test]
+fn an_attached_module_may_answer_what_was_asked_before() {
+    let mut wire = Wire::with(Context { from_start: false, ..Context::new(topics(), Party::Everest) });
+    wire.sends("module", &format!("{BASE}/e2m/withdraw/2"), "\"Accepted\"").warns("monitor/stray-reply", "RR-1");
+}

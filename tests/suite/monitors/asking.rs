@@ -130,3 +130,9 @@ fn a_broker_behind_a_relay_may_keep_an_older_session() {
     let mut wire = Wire::with(Context { relayed: true, ..Context::new(topics(), Party::Client) });
     wire.event("module", persistent).module(Channel::WithdrawAuthorization, withdraw("my/replies/1")).is_clean();
 }
+
+#[test]
+fn an_attached_module_may_have_subscribed_before() {
+    let mut wire = Wire::with(Context { from_start: false, ..Context::new(topics(), Party::Client) });
+    wire.module(Channel::WithdrawAuthorization, withdraw("my/replies/1")).is_clean();
+}
