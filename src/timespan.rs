@@ -46,7 +46,7 @@ impl fmt::Display for Timespan {
         let millis = self.0.as_millis();
         match millis {
             0 if !self.0.is_zero() => write!(f, "{}ms", self.0.as_secs_f64() * 1000.0),
-            _ if millis >= 1000 && millis % 1000 == 0 => write!(f, "{}s", millis / 1000),
+            _ if millis >= 1000 && millis.is_multiple_of(1000) => write!(f, "{}s", millis / 1000),
             0..1000 => write!(f, "{millis}ms"),
             _ => write!(f, "{}s", millis as f64 / 1000.0),
         }
@@ -55,7 +55,27 @@ impl fmt::Display for Timespan {
 
 impl<'de> Deserialize<'de> for Timespan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Timespan;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a length of time such as `300ms` or `8s`")
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Timespan, E> {
+                Err(E::custom(format!("`{value}` has no unit; write `{value}s` or `{value}ms`")))
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Timespan, E> {
+                Err(E::custom(format!("`{value}` has no unit; write `{value}s`")))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Timespan, E> {
+                value.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Text)
     }
 }
 

@@ -65,10 +65,11 @@ impl AuthManager {
 
     /// Takes one input; total, never fails.
     ///
-    /// Timers that are due at `now` run out before the input is looked at.
+    /// Timers that were due before `now` run out before the input is looked at; those due at `now` wait for
+    /// [`Input::Deadline`], so that what an EVSE reports at once is never overtaken by a timer without length.
     pub fn apply(&mut self, now: Duration, input: Input) -> Vec<Effect> {
         let mut out = Vec::new();
-        self.run_out(now, &mut out);
+        self.run_out(now, input == Input::Deadline, &mut out);
         if !out.is_empty() {
             self.work_on_withdraws(now, &mut out);
         }
@@ -118,8 +119,8 @@ impl AuthManager {
         self.evses.get_mut(index(id)?)
     }
 
-    fn run_out(&mut self, now: Duration, out: &mut Vec<Effect>) {
-        while let Some(due) = self.next_deadline().filter(|due| *due <= now) {
+    fn run_out(&mut self, now: Duration, inclusive: bool, out: &mut Vec<Effect>) {
+        while let Some(due) = self.next_deadline().filter(|due| *due < now || inclusive && *due == now) {
             let timed = self.evses.iter_mut().position(|evse| evse.timer.as_ref().is_some_and(|timer| timer.at == due));
             match timed {
                 Some(position) => self.evse_timer_ran_out(position, out),

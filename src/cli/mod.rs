@@ -7,6 +7,7 @@ pub mod files;
 pub mod goldens;
 pub mod print;
 mod progress;
+pub mod review;
 pub mod run;
 pub mod schema;
 mod signals;
@@ -53,6 +54,7 @@ enum Command {
     Sim(sim::Arguments),
     Check(check::Arguments),
     Schema(schema::Arguments),
+    Review(review::Arguments),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -74,6 +76,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sim(arguments) => sim::run(arguments),
         Command::Check(arguments) => check::run(&arguments, &requirements::ids().collect::<Vec<_>>()),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Review(arguments) => review::run(&arguments),
     };
     exit.into()
 }

@@ -20,7 +20,7 @@ pub async fn show(mut events: Events, say: fn(&str)) {
             RunEvent::Started { scenarios, .. } => bar.set_length(scenarios as u64),
             RunEvent::ScenarioStarted { path } => bar.set_message(path),
             RunEvent::ScenarioFinished(result) => {
-                let line = report::line(&result, print::style());
+                let line = report::terminal::line(&result, print::style()) + "\n";
                 bar.suspend(|| {
                     if !is_watched || result.verdict != Verdict::Pass {
                         say(&line);

@@ -20,7 +20,7 @@ use crate::runner::{self, ModuleSource, Piece, Settings};
 use crate::scenario::Scenario;
 use crate::scenario::model::{Ready, Side};
 use crate::timespan::Timespan;
-use crate::verdict::{RunEvent, ScenarioResult};
+use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
 /// Plays scenarios against a module under test.
 #[derive(Debug, clap::Args)]
@@ -119,6 +119,9 @@ const READY_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 /// Time for a module's end.
 const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// More scenarios than this scroll their verdicts off the screen.
+const SCREEN: usize = 20;
+
 /// Plays, prints, writes.
 pub fn run(arguments: Arguments) -> Exit {
     match prepare(arguments) {
@@ -173,9 +176,13 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let mut pieces = Vec::with_capacity(selected.len());
     let mut errors = Vec::new();
     for scenario in selected {
-        match goldens::accepted(&scenario) {
+        let golden = match scenario.model.golden {
+            true => goldens::read(Path::new(&scenario.source.path)),
+            false => Ok(None),
+        };
+        match golden {
             Ok(golden) => pieces.push(Piece { scenario, golden }),
-            Err(error) => errors.push(error),
+            Err(found) => errors.extend(found),
         }
     }
     if !errors.is_empty() {
@@ -294,7 +301,14 @@ impl Prepared {
         let results = report::excuse(&results, &self.config.known_failures());
         let mut exit = report::exit_code(results.iter().map(|result| result.verdict), is_interrupted);
         let duration = started.elapsed();
-        say(&report::terminal(&results, duration, print::style()));
+        let style = print::style();
+        for result in results.iter().filter(|result| !result.findings.is_empty()) {
+            say(&report::terminal::findings(result, style));
+        }
+        if results.len() > SCREEN {
+            say(&report::terminal::unsuccessful(&results, style));
+        }
+        say(&report::terminal::summary(&results, duration, style));
         exit = exit.max(finish_goldens(&results, is_update, &self.orphans));
         for report in self.reports {
             if let Err(error) = write_report(report, &results, duration) {
@@ -332,16 +346,23 @@ fn finish_goldens(results: &[Arc<ScenarioResult>], is_update: bool, orphans: &[D
     let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
     let mut exit = Exit::Pass as u8;
     for result in results {
-        let Some(pending) = &result.pending_golden else { continue };
-        if is_ci && !is_update {
-            continue;
-        }
-        match goldens::write(&result.path, &result.description, pending, is_update) {
-            Ok(note) => print::err(&note),
-            Err(error) => {
-                print::diagnostics(&[error]);
-                exit = Exit::Error as u8;
+        let scenario = Path::new(&result.path);
+        let written = match &result.pending_golden {
+            Some(text) if is_update => goldens::update(scenario, text),
+            // Nobody reviews what a CI job leaves behind.
+            Some(_) if is_ci => Ok(()),
+            Some(text) => goldens::write_pending(scenario, text).map(|_| ()),
+            None => {
+                if result.verdict == Verdict::Pass && !is_ci {
+                    goldens::drop_pending(scenario);
+                }
+                Ok(())
             }
+        };
+        if let Err(error) = written {
+            let headline = format!("the golden of `{}` cannot be written: {error}", result.path);
+            print::diagnostics(&[Diagnostic::new(Severity::Error, "golden/unwritable", headline)]);
+            exit = Exit::Error as u8;
         }
     }
     print::diagnostics(orphans);

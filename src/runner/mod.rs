@@ -22,19 +22,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::broker::{self, Broker, StartError};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::scenario::Scenario;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
 pub use process::kill_all_groups;
 pub use settings::{Binding, BoundPublish, ModuleSource, Settings};
 
-/// A scenario with the text of its accepted golden.
+/// A scenario with its accepted golden.
 pub struct Piece {
     /// The scenario.
     pub scenario: Scenario,
-    /// The accepted golden, if there is one.
-    pub golden: Option<String>,
+    /// The file of its accepted golden, if there is one.
+    pub golden: Option<Arc<Source>>,
 }
 
 /// Plays all pieces, and returns their results in the order of the pieces; those that had not begun when the user
@@ -116,7 +116,7 @@ async fn perform(
             Err(error) => return (no_broker(piece, &error), None),
         },
     };
-    play::play(&piece.scenario, settings, house, piece.golden.as_deref(), interrupt).await
+    play::play(&piece.scenario, settings, house, piece.golden.as_ref(), interrupt).await
 }
 
 async fn open_house(settings: &Settings) -> Result<play::House, StartError> {

@@ -17,15 +17,15 @@ use super::steps::Memory;
 use crate::broker::Broker;
 use crate::conformance::Party;
 use crate::conformance::monitors::{Context, Monitors};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::scenario::Scenario;
 use crate::scenario::model::{Side, Step};
 use crate::scenario::pattern::Captures;
 use crate::sim::client::{Client, check_period};
 use crate::sim::everest::Everest;
-use crate::transcript::golden;
 use crate::transcript::record::Record;
+use crate::transcript::{golden, snapshot};
 use crate::verdict::{ScenarioResult, Verdict};
 
 /// The default time limit of a scenario.
@@ -45,12 +45,12 @@ pub struct House {
 
 /// Plays a scenario. Never fails: whatever goes wrong is a finding of the result.
 ///
-/// `golden` is the text of the accepted golden, if there is one.
+/// `golden` is the file of the accepted golden, if there is one.
 pub async fn play(
     scenario: &Scenario,
     settings: &Settings,
     house: House,
-    golden: Option<&str>,
+    golden: Option<&Arc<Source>>,
     interrupt: watch::Receiver<bool>,
 ) -> (ScenarioResult, Option<House>) {
     let mut result = ScenarioResult {
@@ -90,7 +90,7 @@ async fn perform(
     interrupt: watch::Receiver<bool>,
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
-    golden: Option<&str>,
+    golden: Option<&Arc<Source>>,
 ) -> Option<Released> {
     let played = match begin_played(scenario, settings, broker).await {
         Ok(played) => played,
@@ -125,6 +125,8 @@ async fn perform(
         )),
     };
     let is_complete = outcome.is_ok();
+    stage.observer.drain();
+    let played_records = stage.observer.records.len();
     match outcome {
         Ok(()) => {}
         Err(Stop::Found(diagnostic)) => findings.push(*diagnostic),
@@ -142,7 +144,7 @@ async fn perform(
     observer.drain();
     findings.append(&mut observer.findings);
     if scenario.model.golden && is_complete && findings.iter().all(|found| Verdict::of(found) == Verdict::Pass) {
-        compare_golden(scenario, settings, &observer, golden, findings, result);
+        compare_golden(scenario, settings, &observer.records[..played_records], golden, findings, result);
     }
     Some(observer.release())
 }
@@ -162,7 +164,6 @@ async fn act(stage: &mut Stage<'_>) -> Result<(), Stop> {
 
 /// Ends the module, and takes everything it had still sent: a second reply hides best at the end.
 async fn farewell(stage: &mut Stage<'_>, is_complete: bool) -> Ending {
-    stage.observer.drain();
     let now = stage.observer.records.last().map_or(Duration::ZERO, |record| record.at);
     let last_word = stage.observer.monitors.finish(now);
     stage.observer.findings.extend(last_word);
@@ -275,18 +276,18 @@ fn notes_on_ending(ending: &Ending, settings: &Settings, findings: &mut Vec<Diag
 fn compare_golden(
     scenario: &Scenario,
     settings: &Settings,
-    observer: &Observer,
-    accepted: Option<&str>,
+    records: &[Record],
+    accepted: Option<&Arc<Source>>,
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
 ) {
-    let names = golden::Names { topics: &settings.topics, own_client: OWN_CLIENT };
-    let transcript = golden::transcript(&observer.records, &names);
-    if let Some(difference) = golden::compare(scenario, accepted, &transcript) {
+    let names = golden::Names { topics: &settings.topics, clients: &[] };
+    let transcript = golden::transcript(records, &names);
+    if let Err(difference) = snapshot::compare(accepted, &transcript, &scenario.source) {
         if !settings.is_updating_goldens {
-            findings.push(difference);
+            findings.push(*difference);
         }
-        result.pending_golden = Some(transcript);
+        result.pending_golden = Some(snapshot::pending(&scenario.source.path, &scenario.model.description, &transcript));
     }
 }
 

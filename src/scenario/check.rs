@@ -38,7 +38,7 @@ pub(super) fn check(scenario: &Scenario, known_requirements: &[&str]) -> Vec<Dia
     checker.check_steps(&scenario.model.steps, "/steps", 0);
     let steps = expanded(&scenario.model.steps);
     if steps > MOST_STEPS {
-        checker.report(
+        checker.report_key(
             "scenario/too-many-steps",
             "/steps",
             format!("scenario has {steps} steps with its repeats played out, the most is {MOST_STEPS}"),
@@ -493,7 +493,7 @@ impl Checker<'_> {
             }
         }
         if let Some(why) = wrong_topic(topic, is_filter) {
-            self.report("scenario/bad-topic", pointer, format!("topic `{topic}` {why}"));
+            self.report("scenario/bad-topic", pointer, format!("topic{} {why}", quoted(topic)));
         }
     }
 
@@ -538,6 +538,10 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+fn quoted(topic: &str) -> String {
+    if topic.is_empty() { String::new() } else { format!(" `{topic}`") }
 }
 
 /// Asks beside the caret whether something near was meant.

@@ -15,10 +15,10 @@ use super::scalar::{Scalar, resolve};
 /// The most nodes visited, aliases followed: what stops an alias bomb.
 const VISITS: usize = 100_000;
 
-/// Reads a value from a node.
-pub(super) fn from_node<T: DeserializeOwned>(node: &Node) -> Result<T, Fault> {
+/// Reads a value from a node that stands under a key.
+pub(super) fn from_node<T: DeserializeOwned>(node: &Node, key: Option<&Range<usize>>) -> Result<T, Fault> {
     let visits = Cell::new(0);
-    T::deserialize(Cursor { node, key: None, visits: &visits })
+    T::deserialize(Cursor { node, key, visits: &visits })
 }
 
 /// A node and the way to it.
@@ -134,8 +134,13 @@ impl<'de> de::Deserializer<'de> for Cursor<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        if !matches!(self.node.content(), Content::Mapping(_)) {
+        let Content::Mapping(entries) = self.node.content() else {
             return Err(self.wrong("a mapping").evidence(format!("fields: {}", fields.join(", "))));
+        };
+        // Types of the wire take what they do not know; a file may not.
+        if let Some(entry) = entries.iter().find(|entry| !fields.contains(&entry.key.as_str())) {
+            let fault: Fault = de::Error::unknown_field(&entry.key, fields);
+            return Err(fault.at(&entry.key_range));
         }
         self.deserialize_any(visitor)
     }
@@ -186,7 +191,7 @@ impl Cursor<'_> {
                 second.key_range.clone(),
             )
             .help("indent the parameters of a step deeper than its name; begin each step with `- `"),
-            _ => self.wrong("a mapping with one key"),
+            _ => Fault::new("scenario/wrong-type", format!("{what} has one key, here is none"), self.range()),
         }
     }
 }

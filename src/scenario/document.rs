@@ -157,7 +157,9 @@ impl Builder {
                     return Ok(());
                 }
                 let plain = style == ScalarStyle::Plain && !is_text;
-                let node = Node { range, content: Content::Scalar { text: text.into_owned(), plain } };
+                // The parser calls nothing at all `~`, which would puzzle whoever wrote nothing.
+                let text = if range.is_empty() { String::new() } else { text.into_owned() };
+                let node = Node { range, content: Content::Scalar { text, plain } };
                 self.end = self.end.max(node.range.end);
                 self.close(node, anchor)
             }
@@ -262,8 +264,13 @@ fn from_scan_error(text: &str, error: &ScanError) -> Fault {
     let line_start = text[..range.start].rfind('\n').map_or(0, |newline| newline + 1);
     let line = text[line_start..].lines().next().unwrap_or_default();
     let indentation = &line[..line.len() - line.trim_start().len()];
-    if let Some(tab) = indentation.find('\t') {
-        let at = line_start + tab;
+    // The scanner stops where the token before the tab ends.
+    let tab = match indentation.find('\t') {
+        Some(tab) => Some(line_start + tab),
+        None if words.contains("tab") => text[range.start..].find('\t').map(|tab| range.start + tab),
+        None => None,
+    };
+    if let Some(at) = tab {
         return Fault::new("scenario/tab", "a tab cannot indent YAML", at..at + 1)
             .label("a tab")
             .help("indent with spaces, two a level");

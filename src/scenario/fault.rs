@@ -75,6 +75,11 @@ impl Fault {
         self.0.id == "scenario/unknown-field"
     }
 
+    /// Whether to look for more would be a waste.
+    pub fn is_fatal(&self) -> bool {
+        self.0.id == "scenario/too-large"
+    }
+
     /// Where it is.
     pub fn range(&self) -> Option<&Range<usize>> {
         self.0.range.as_ref()

@@ -53,7 +53,7 @@ pub fn parse(path: &str, text: &str, known_requirements: &[&str]) -> Result<Scen
 pub fn parse_as<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, Vec<Diagnostic>> {
     let source = to_source(path, text);
     let root = read_tree(&source)?;
-    from_node(&root).map_err(|fault| into_diagnostics(vec![fault], &source))
+    from_node(&root, None).map_err(|fault| into_diagnostics(vec![fault], &source))
 }
 
 impl Scenario {
@@ -131,14 +131,15 @@ fn into_diagnostics(mut faults: Vec<Fault>, source: &Arc<Source>) -> Vec<Diagnos
 
 /// Reads the model; after an error, takes the wrong part out of the tree and reads again to find the next one.
 fn read_whole(root: &Node) -> Result<Model, Vec<Fault>> {
-    match from_node::<Model>(root) {
+    match from_node::<Model>(root, None) {
         Ok(model) => Ok(model),
+        Err(fault) if fault.is_fatal() => Err(vec![fault]),
         Err(_) => {
-            let mut faults = faults_of::<Model>(root);
+            let mut faults = faults_of::<Model>(root, None);
             // Where the frame of a scenario is wrong, its steps and its station are still worth a look.
             let parts = [
-                root.child("steps").map(|(steps, _)| faults_of::<Vec<Step>>(steps)),
-                root.child("station").map(|(station, _)| faults_of::<StationConfig>(station)),
+                root.child("steps").map(|(steps, key)| faults_of::<Vec<Step>>(steps, key)),
+                root.child("station").map(|(station, key)| faults_of::<StationConfig>(station, key)),
             ];
             for fault in parts.into_iter().flatten().flatten() {
                 if !faults.iter().any(|known| known.range() == fault.range()) {
@@ -151,10 +152,10 @@ fn read_whole(root: &Node) -> Result<Model, Vec<Fault>> {
     }
 }
 
-fn faults_of<T: DeserializeOwned>(node: &Node) -> Vec<Fault> {
+fn faults_of<T: DeserializeOwned>(node: &Node, key: Option<&Range<usize>>) -> Vec<Fault> {
     let mut rest = node.clone();
     let mut faults: Vec<Fault> = Vec::new();
-    while let Some(fault) = from_node::<T>(&rest).err() {
+    while let Some(fault) = from_node::<T>(&rest, key).err() {
         if faults.len() >= MOST_FAULTS || faults.contains(&fault) {
             break;
         }

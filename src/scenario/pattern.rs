@@ -247,7 +247,7 @@ fn marker(text: &str) -> Result<Shape, (PatternErrorKind, String)> {
             let message = format!("`{text}` has no `/` at its end");
             return Err((PatternErrorKind::BadRegex, message));
         };
-        return match Regex::new(&format!("^(?:{expression})$")) {
+        return match Regex::new(&format!(r"\A(?:{expression})\z")) {
             Ok(regex) => Ok(Shape::Regex(regex, expression.to_owned())),
             Err(error) => {
                 let error = error.to_string();

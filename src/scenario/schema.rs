@@ -9,17 +9,21 @@ use super::model::Model;
 
 /// The JSON Schema (2020-12) of a scenario file, made from the very structs that read it.
 pub fn schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().with_transform(NeverNull);
+    let settings = SchemaSettings::draft2020_12().with_transform(Strict);
     settings.into_generator().into_root_schema_for::<Model>().to_value()
 }
 
-/// An optional key may be left out; written with nothing behind it, it is a mistake. schemars lets `null` through.
+/// Makes the schema as strict as the parser: an optional key may be left out, but not be written with nothing behind
+/// it; and unknown keys are errors in the types of the wire, too.
 #[derive(Debug, Clone)]
-struct NeverNull;
+struct Strict;
 
-impl Transform for NeverNull {
+impl Transform for Strict {
     fn transform(&mut self, schema: &mut Schema) {
         transform_subschemas(self, schema);
+        if schema.get("properties").is_some() && schema.get("additionalProperties").is_none() {
+            schema.insert("additionalProperties".to_owned(), Value::Bool(false));
+        }
         let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
         for property in properties.values_mut() {
             let Some(property) = property.as_object_mut() else { continue };

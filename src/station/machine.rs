@@ -63,18 +63,21 @@ impl Station {
     /// `now` counts from any fixed moment. Whatever was due by then happens first; a time before the last one counts as
     /// the last one.
     pub fn apply(&mut self, now: Duration, input: Input) -> Vec<Effect> {
-        self.now = self.now.max(now);
+        let now = self.now.max(now);
         let mut out = Vec::new();
-        self.run_out(&mut out);
+        self.run_out(now, &mut out);
         match input {
             Input::Ready => self.start(&mut out),
             Input::Deadline => {}
             Input::Received { channel, payload } => self.receive(channel, payload, &mut out),
             Input::Command(command) => self.obey(command, &mut out),
             Input::SetVerdict { value, validation } => self.validators.set_verdict(self.now, value, validation),
+            Input::ResultUpdate { evse, result } => {
+                self.tell_auth(auth::Input::ResultUpdate { evse, result }, None, &mut out);
+            }
         }
         self.work_on_messages(&mut out);
-        self.run_out(&mut out);
+        self.run_out(now, &mut out);
         out
     }
 
@@ -96,11 +99,14 @@ impl Station {
         .min()
     }
 
-    fn run_out(&mut self, out: &mut Vec<Effect>) {
-        while let Some((_, part)) = self.next_part().filter(|(at, _)| *at <= self.now) {
+    /// Does what is due by `until`, each at its own time, so that a driver that is late changes nothing.
+    fn run_out(&mut self, until: Duration, out: &mut Vec<Effect>) {
+        while let Some((at, part)) = self.next_part().filter(|(at, _)| *at <= until) {
+            self.now = self.now.max(at);
             match part {
                 Part::Heartbeat => {
-                    let number = self.heartbeat.beat(self.now);
+                    // Heartbeats alone are not made up for.
+                    let number = self.heartbeat.beat(until);
                     out.push(publish(Channel::Heartbeat, Payload::Heartbeat(number)));
                 }
                 Part::Communication => {
@@ -119,6 +125,7 @@ impl Station {
             }
             self.work_on_messages(out);
         }
+        self.now = until;
     }
 
     fn start(&mut self, out: &mut Vec<Effect>) {
@@ -127,7 +134,7 @@ impl Station {
             return;
         }
         self.heartbeat.start(self.now);
-        self.run_out(out);
+        self.run_out(self.now, out);
         if let Some(fault) = self.communication.start() {
             out.push(Effect::Fault { fault, raised: true });
         }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::auth::{EvseCall, SessionEvent};
 use crate::protocol::channel::Channel;
 use crate::protocol::control::{Command, Validation};
-use crate::protocol::types::{TokenValidationStatusMessage, WithdrawAuthorizationResult};
+use crate::protocol::types::{TokenValidationStatusMessage, ValidationResult, WithdrawAuthorizationResult};
 
 pub mod config;
 
@@ -56,6 +56,13 @@ pub enum Input {
         value: String,
         /// What they say.
         validation: Validation,
+    },
+    /// A validator changes its mind about the token in use at an EVSE (`validate_result_update`).
+    ResultUpdate {
+        /// The EVSE.
+        evse: i32,
+        /// What it says now.
+        result: ValidationResult,
     },
 }
 

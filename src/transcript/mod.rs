@@ -2,4 +2,6 @@
 //!
 //! Pure. The broker writes [`record::Record`]s, everything else reads them.
 
+pub mod golden;
 pub mod record;
+pub mod snapshot;

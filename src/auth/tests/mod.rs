@@ -1,0 +1,168 @@
+//! The auth manager row by row: a bench that feeds inputs and writes down what comes out, and the tables of EVerest's
+//! behaviour as tests.
+
+use std::time::Duration;
+
+use super::*;
+use crate::protocol::types::{AuthorizationStatus, AuthorizationType, IdToken, IdTokenType};
+
+mod tokens;
+mod withdraws;
+
+/// An auth manager with a hand on everything around it.
+struct Bench {
+    auth: AuthManager,
+    now: Duration,
+    trace: Vec<String>,
+    questions: Vec<AttemptId>,
+    withdraws: u64,
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// FindFirst and 8 s, as in the recordings.
+fn config() -> AuthConfig {
+    AuthConfig { connection_timeout: crate::timespan::Seconds(seconds(8)), ..AuthConfig::default() }
+}
+
+fn plug_events() -> AuthConfig {
+    AuthConfig { selection_algorithm: SelectionAlgorithm::PlugEvents, ..config() }
+}
+
+fn id_token(value: &str) -> IdToken {
+    IdToken { additional_info: None, r#type: IdTokenType::ISO14443, value: value.to_owned() }
+}
+
+fn rfid(value: &str) -> ProvidedIdToken {
+    ProvidedIdToken {
+        authorization_type: AuthorizationType::RFID,
+        certificate: None,
+        connectors: None,
+        id_token: id_token(value),
+        parent_id_token: None,
+        prevalidated: None,
+        request_id: None,
+    }
+}
+
+fn rfid_for(value: &str, evses: &[i32]) -> ProvidedIdToken {
+    ProvidedIdToken { connectors: Some(evses.to_vec()), ..rfid(value) }
+}
+
+fn result(status: AuthorizationStatus) -> ValidationResult {
+    ValidationResult {
+        authorization_status: status,
+        evse_ids: None,
+        parent_id_token: None,
+        tariff_messages: Vec::new(),
+    }
+}
+
+fn accepted() -> ValidationResult {
+    result(AuthorizationStatus::Accepted)
+}
+
+fn of_group(parent: &str) -> ValidationResult {
+    ValidationResult { parent_id_token: Some(id_token(parent)), ..accepted() }
+}
+
+impl Bench {
+    fn new(evses: u8, config: &AuthConfig) -> Self {
+        Self {
+            auth: AuthManager::new(config, evses),
+            now: seconds(0),
+            trace: Vec::new(),
+            questions: Vec::new(),
+            withdraws: 0,
+        }
+    }
+
+    fn feed(&mut self, input: Input) {
+        for effect in self.auth.apply(self.now, input) {
+            self.trace.extend(match effect {
+                Effect::Status { token, status, messages } => {
+                    assert!(messages.is_empty() || status == TokenValidationStatus::Accepted);
+                    let parent = token.parent_id_token.map(|parent| format!(" of {}", parent.value));
+                    let evses = token.connectors.map(|evses| format!(" {evses:?}"));
+                    let value = token.id_token.value;
+                    Some(format!("{value} {status:?}{}{}", evses.unwrap_or_default(), parent.unwrap_or_default()))
+                }
+                Effect::Validate { attempt, token } => {
+                    self.questions.push(attempt);
+                    Some(format!("ask {}", token.id_token.value))
+                }
+                Effect::Call { evse, call } => Some(match call {
+                    EvseCall::AuthorizeResponse(response) => {
+                        format!("evse {evse}: response {:?}", response.1.authorization_status)
+                    }
+                    EvseCall::WithdrawAuthorization => format!("evse {evse}: withdraw"),
+                    EvseCall::StopTransaction { reason, id_tag } => {
+                        let by = id_tag.map(|tag| format!(" by {}", tag.id_token.value)).unwrap_or_default();
+                        format!("evse {evse}: stop {}{by}", reason.name())
+                    }
+                }),
+                Effect::WithdrawResult { id: _, result } => Some(format!("reply {result:?}")),
+                Effect::Ignored { .. } => None,
+            });
+        }
+    }
+
+    /// What came out since the last look.
+    fn seen(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.trace)
+    }
+
+    fn present(&mut self, token: ProvidedIdToken) {
+        self.feed(Input::Token(token));
+    }
+
+    /// Answers the oldest open question.
+    fn answer(&mut self, results: &[ValidationResult]) {
+        let attempt = self.questions.remove(0);
+        self.feed(Input::Validated { attempt, results: results.to_vec() });
+    }
+
+    fn report(&mut self, evse: i32, event: SessionEvent) {
+        self.feed(Input::Session { evse, event });
+    }
+
+    fn plug_in(&mut self, evse: i32) {
+        self.report(evse, SessionEvent::SessionStartedByPlugIn);
+    }
+
+    /// EVSE state G.
+    fn grant(&mut self, evse: i32, value: &str) {
+        self.present(rfid_for(value, &[evse]));
+        self.answer(&[accepted()]);
+        self.trace.clear();
+    }
+
+    fn grant_of_group(&mut self, evse: i32, value: &str, parent: &str) {
+        self.present(rfid_for(value, &[evse]));
+        self.answer(&[of_group(parent)]);
+        self.trace.clear();
+    }
+
+    /// EVSE state T.
+    fn transact(&mut self, evse: i32, value: &str) {
+        self.grant(evse, value);
+        self.report(evse, SessionEvent::TransactionStarted);
+    }
+
+    fn withdraw(&mut self, evse_id: Option<i32>, id_token: Option<IdToken>) {
+        let id = WithdrawId(self.withdraws);
+        self.withdraws += 1;
+        self.feed(Input::Withdraw { id, request: WithdrawAuthorizationRequest { evse_id, id_token } });
+    }
+
+    /// Lets time pass up to a moment, with every deadline on the way.
+    fn pass(&mut self, until: Duration) {
+        while let Some(due) = self.auth.next_deadline().filter(|due| *due <= until) {
+            self.now = due;
+            self.feed(Input::Deadline);
+        }
+        self.now = until;
+    }
+}
