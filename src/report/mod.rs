@@ -5,9 +5,8 @@
 mod json;
 mod junit;
 mod outcome;
-mod terminal;
+pub mod terminal;
 
 pub use json::json;
 pub use junit::junit;
 pub use outcome::{KnownFailure, Summary, excuse, exit_code};
-pub use terminal::{line, terminal};

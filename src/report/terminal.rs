@@ -22,28 +22,25 @@ const YELLOW: &str = "1;33";
 const RED: &str = "1;31";
 const DIM: &str = "2";
 
-/// One line for a scenario that ended: verdict, path, time.
+/// One line for a scenario that ended: verdict, path, time. Without a line feed.
 pub fn line(result: &ScenarioResult, style: Style) -> String {
     let word = format!("{:<WORD$}", word(result.verdict));
     let took = paint(style, DIM, &time(result.duration));
-    format!("{}  {}  {took}\n", paint(style, colour(result.verdict), &word), printable(&result.path))
+    format!("{}  {}  {took}", paint(style, colour(result.verdict), &word), printable(&result.path))
 }
 
-/// What stands at the end of a run: every scenario with findings once more, the findings in full, what the module wrote
-/// last where it did not pass, and the summary. `duration` is the wall time of the run.
-pub fn terminal(results: &[Arc<ScenarioResult>], duration: Duration, style: Style) -> String {
-    let mut text = String::new();
-    for result in results.iter().filter(|result| !result.findings.is_empty()) {
-        text.push('\n');
-        text.push_str(&line(result, style));
-        text.extend(result.findings.iter().map(|finding| finding.render(style)));
-        let is_judged = matches!(result.verdict, Verdict::Pass | Verdict::NotApplicable);
-        if !is_judged && !result.output.is_empty() {
-            text.push_str(&output(&result.output, style));
-        }
+/// Everything there is to say about a scenario: its line, its findings, and if it did not pass, what the module wrote
+/// last. Empty for a scenario without findings; otherwise it begins with an empty line.
+pub fn findings(result: &ScenarioResult, style: Style) -> String {
+    if result.findings.is_empty() {
+        return String::new();
     }
-    text.push('\n');
-    text.push_str(&summary(results, duration, style));
+    let mut text = format!("\n{}\n", line(result, style));
+    text.extend(result.findings.iter().map(|finding| finding.render(style)));
+    let is_judged = matches!(result.verdict, Verdict::Pass | Verdict::NotApplicable);
+    if !is_judged && !result.output.is_empty() {
+        text.push_str(&output(&result.output, style));
+    }
     text
 }
 
@@ -60,8 +57,8 @@ fn output(lines: &[String], style: Style) -> String {
     text
 }
 
-/// The last line: how many scenarios had each verdict, and the wall time.
-fn summary(results: &[Arc<ScenarioResult>], duration: Duration, style: Style) -> String {
+/// The last line of a run, after an empty one: how many scenarios had each verdict, and the wall time.
+pub fn summary(results: &[Arc<ScenarioResult>], duration: Duration, style: Style) -> String {
     let counts = Summary::of(results.iter().map(|result| result.verdict));
     let parts = [
         (counts.pass, "passed", Verdict::Pass),
@@ -80,7 +77,16 @@ fn summary(results: &[Arc<ScenarioResult>], duration: Duration, style: Style) ->
         1 => ", 1 warning".to_owned(),
         count => format!(", {count} warnings"),
     };
-    format!("{} in {}{warnings}\n", parts.join(", "), time(duration))
+    format!("\n{} in {}{warnings}\n", parts.join(", "), time(duration))
+}
+
+/// The lines of scenarios that did not pass, worst first, after an empty one; nothing if all did. For the end of long
+/// runs.
+pub fn unsuccessful(results: &[Arc<ScenarioResult>], style: Style) -> String {
+    let mut left: Vec<_> = results.iter().filter(|result| result.verdict > Verdict::Pass).collect();
+    left.sort_by_key(|result| std::cmp::Reverse(result.verdict));
+    let lines: String = left.iter().map(|result| line(result, style) + "\n").collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 /// What a verdict is called at the beginning of a line.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use khumbu::diagnostic::{Diagnostic, Place, Severity, Source, Style};
-use khumbu::report::{KnownFailure, Summary, excuse, exit_code, json, junit, line, terminal};
+use khumbu::report::{KnownFailure, Summary, excuse, exit_code, json, junit, terminal};
 use khumbu::verdict::{ScenarioResult, Verdict};
 use serde_json::Value;
 
@@ -141,8 +141,17 @@ mod on_a_terminal {
 
     #[test]
     fn a_run_reads_like_this() {
-        let lines: String = results().iter().map(|result| line(result, Style::Plain)).collect();
-        insta::assert_snapshot!(lines + &terminal(&results(), TOOK, Style::Plain));
+        let mut text = String::new();
+        for result in results() {
+            text.push_str(&terminal::line(&result, Style::Plain));
+            text.push('\n');
+        }
+        for result in results() {
+            text.push_str(&terminal::findings(&result, Style::Plain));
+        }
+        text.push_str(&terminal::unsuccessful(&results(), Style::Plain));
+        text.push_str(&terminal::summary(&results(), TOOK, Style::Plain));
+        insta::assert_snapshot!(text);
     }
 
     #[test]
@@ -157,13 +166,14 @@ mod on_a_terminal {
             plain + rest
         };
         for result in results() {
-            let coloured = line(&result, Style::Coloured);
+            let coloured = terminal::line(&result, Style::Coloured);
             assert!(coloured.contains('\u{1b}'));
-            assert_eq!(strip(coloured), line(&result, Style::Plain));
+            assert_eq!(strip(coloured), terminal::line(&result, Style::Plain));
+            let coloured = terminal::findings(&result, Style::Coloured);
+            assert_eq!(strip(coloured), terminal::findings(&result, Style::Plain));
         }
-        let coloured = terminal(&results(), TOOK, Style::Coloured);
-        assert!(coloured.contains('\u{1b}'));
-        assert_eq!(strip(coloured), terminal(&results(), TOOK, Style::Plain));
+        let coloured = terminal::summary(&results(), TOOK, Style::Coloured);
+        assert_eq!(strip(coloured), terminal::summary(&results(), TOOK, Style::Plain));
     }
 
     #[test]
@@ -173,16 +183,15 @@ mod on_a_terminal {
             findings: vec![mismatch()],
             ..result("a\u{1b}[2J.yaml", Verdict::Fail, 1)
         };
-        let text = terminal(&[Arc::new(hostile)], TOOK, Style::Plain);
+        let text = terminal::line(&hostile, Style::Plain) + &terminal::findings(&hostile, Style::Plain);
         assert!(text.contains("title") && !text.contains(['\u{1b}', '\u{7}']), "{text:?}");
     }
 
     #[test]
-    fn scenarios_without_findings_are_only_counted() {
+    fn a_scenario_without_findings_takes_one_line() {
         let quiet = ScenarioResult { output: vec!["chatter".into()], ..result("a.yaml", Verdict::Pass, 59_949) };
-        assert_eq!(line(&quiet, Style::Plain), "pass          a.yaml  59.9s\n");
-        let text = terminal(&[Arc::new(quiet)], TOOK, Style::Plain);
-        assert_eq!(text, "\n1 passed, 0 failed, 0 inconclusive, 0 errors, 0 not applicable in 7.4s\n");
+        assert_eq!(terminal::line(&quiet, Style::Plain), "pass          a.yaml  59.9s");
+        assert_eq!(terminal::findings(&quiet, Style::Plain), "");
     }
 }
 
