@@ -11,6 +11,7 @@ mod broker_wire;
 mod clients;
 mod diagnostics;
 mod layering;
+mod misbehaviour;
 mod monitors;
 mod reports;
 mod schemas;
