@@ -171,7 +171,7 @@ impl Everest {
                     };
                     life.link.publish(&topic, codec::encode(&payload), PUBLISH_QOS, false).await?;
                 }
-                Effect::Ignored { why } => ignored = Some(why),
+                Effect::Ignored { why } => ignored = Some(why.into_owned()),
                 // No topic of the API shows these.
                 Effect::Fault { .. } | Effect::EvseCall { .. } | Effect::SessionEvent { .. } => {}
             }

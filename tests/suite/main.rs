@@ -10,6 +10,8 @@ mod broker_sessions;
 mod broker_wire;
 mod clients;
 mod diagnostics;
+mod layering;
+mod misbehaviour;
 mod monitors;
 mod reports;
 mod schemas;

@@ -120,7 +120,7 @@ impl Desk {
                 Effect::EvseCall { .. } => continue,
                 Effect::SessionEvent { evse, event } => format!("{evse} {}", event.name()),
                 Effect::Ignored { why } => {
-                    self.ignored.push(why);
+                    self.ignored.push(why.into_owned());
                     continue;
                 }
             };
@@ -237,6 +237,8 @@ fn heartbeats_pause_resume_and_change_their_pace() {
     assert_eq!(desk.seen(), ["heartbeat 2", "heartbeat 3"]);
     desk.command(Command::Heartbeats(HeartbeatControl::Every(0)));
     assert!(desk.why().contains("0 ms"));
+    desk.command(Command::Heartbeats(HeartbeatControl::Resume));
+    assert!(desk.why().contains("not paused"));
     desk.command(Command::Heartbeats(HeartbeatControl::Every(300)));
     desk.pass(millis(299));
     assert_eq!(desk.seen(), NOTHING);
