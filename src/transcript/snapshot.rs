@@ -75,7 +75,7 @@ pub fn compare(golden: Option<&Arc<Source>>, transcript: &str, scenario: &Arc<So
     let (old, new) = (lines(&snapshot.body), lines(transcript));
     let same = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
     let is_subscription = |line: &&str| *line == "subscriptions" || line.starts_with("  q");
-    let is_message = |line: &&&str| line.starts_with("  ") && !is_subscription(*line);
+    let is_message = |line: &&&str| line.starts_with("  ") && !is_subscription(line);
     let what = if old.get(same).or(new.get(same)).is_some_and(is_subscription) {
         "in its subscriptions".to_owned()
     } else if same >= old.len() {
