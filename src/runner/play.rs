@@ -238,6 +238,7 @@ fn context(scenario: &Scenario, settings: &Settings) -> Context {
     let positive = |value: i32| u64::try_from(value).ok().filter(|value| *value > 0);
     Context {
         from_start: settings.module != ModuleSource::Attached,
+        relayed: settings.upstream.is_some(),
         communication_check_timeout: positive(api.cfg_communication_check_to_s).map(Duration::from_secs),
         heartbeat_interval: positive(api.cfg_heartbeat_interval_ms).map(Duration::from_millis),
         ..Context::new(settings.topics.clone(), under_test)
