@@ -172,13 +172,8 @@ impl Client {
                 return End::Fault(fault);
             }
             let mut unsent = pipe.flush();
-            while pipe.has_backlog() && !unsent {
-                hub.pump(self.seat);
+            while !unsent && pipe.has_backlog() && hub.pump(self.seat) {
                 unsent = pipe.flush();
-                if pipe.has_backlog() && !unsent {
-                    // The window is full: the client's acknowledgement goes on with it.
-                    break;
-                }
             }
             if pipe.is_closing() {
                 return End::Known;

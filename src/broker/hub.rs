@@ -128,7 +128,7 @@ impl Hub {
             (result, std::mem::take(&mut core.flushes), std::mem::take(&mut core.has_deadlines))
         };
         for pipe in flushes {
-            pipe.flush();
+            pipe.flush_for_owner();
         }
         if due {
             self.due.notify_one();
@@ -183,14 +183,12 @@ impl Hub {
         })
     }
 
-    /// Sends what waits in the client's queue.
-    pub(super) fn pump(&self, seat: Seat) {
+    /// Sends what waits in the client's queue; `true` if it sent something.
+    pub(super) fn pump(&self, seat: Seat) -> bool {
         self.with(|core| {
             let Core { sessions, recorder, flushes, now, .. } = core;
-            if let Some(session) = seated(sessions, seat) {
-                session.pump(&mut Out { recorder, flushes, now: *now });
-            }
-        });
+            seated(sessions, seat).is_some_and(|session| session.pump(&mut Out { recorder, flushes, now: *now }))
+        })
     }
 
     /// Ends a client that broke the rules.
