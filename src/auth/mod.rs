@@ -9,6 +9,8 @@
 //! stays in force after it was answered) and `Stage::Stuck` (a token whose group holds a granted EVSE never ends).
 //! Reservations are not modelled.
 
+use std::time::Duration;
+
 use crate::protocol::types::{
     MessageContent, ProvidedIdToken, TokenValidationStatus, ValidationResult, WithdrawAuthorizationRequest,
     WithdrawAuthorizationResult,
@@ -26,8 +28,6 @@ mod tests;
 
 pub use config::{AuthConfig, SelectionAlgorithm};
 pub use manager::{AuthManager, EvseView};
-
-use std::time::Duration;
 
 /// Names one handling of one presented token; counts up, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -23,10 +23,15 @@ pub fn diagnostics(diagnostics: &[Diagnostic]) {
     }
 }
 
-/// Colours on a terminal, unless the user wants none (<https://no-color.org>).
+/// The style of messages.
 pub fn style() -> Style {
+    style_of(&std::io::stderr())
+}
+
+/// Colours on a terminal, unless the user wants none (<https://no-color.org>).
+pub fn style_of(stream: &impl IsTerminal) -> Style {
     let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if is_wanted && std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain }
+    if is_wanted && stream.is_terminal() { Style::Coloured } else { Style::Plain }
 }
 
 /// `1 error`, `2 errors`.

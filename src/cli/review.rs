@@ -111,7 +111,7 @@ fn shown(pending: &Path) -> Result<String, Vec<Diagnostic>> {
     let new = read(pending)?.map(|snapshot| snapshot.body).unwrap_or_default();
     // A broken golden is about to be replaced: that is shown as if there were none.
     let old = read(&pending.with_extension("")).ok().flatten().map(|snapshot| snapshot.body).unwrap_or_default();
-    let style = print::style();
+    let style = print::style_of(&std::io::stdout());
     let change = difference(&old, &new, usize::MAX);
     Ok(change.lines().map(|line| coloured(&printable(line), style)).collect())
 }

@@ -227,11 +227,7 @@ fn settings(arguments: &Arguments, config: &Config) -> Result<Settings, Box<Diag
         bindings: config.module.bindings.iter().map(|(d, binding)| (d.name().to_owned(), binding.clone())).collect(),
         cannot: config.module.cannot.iter().map(|drive| drive.name().to_owned()).collect(),
         is_updating_goldens: arguments.update,
-        // One fixed port is one broker at a time.
-        jobs: match arguments.listen {
-            Some(address) if address.port() != 0 => 1,
-            _ => arguments.jobs.map(usize::from).or(config.jobs).unwrap_or(processors * 2),
-        },
+        jobs: arguments.jobs.map(usize::from).or(config.jobs).unwrap_or(processors * 2),
     })
 }
 

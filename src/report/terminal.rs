@@ -29,16 +29,17 @@ pub fn line(result: &ScenarioResult, style: Style) -> String {
     format!("{}  {}  {took}", paint(style, colour(result.verdict), &word), printable(&result.path))
 }
 
-/// Everything there is to say about a scenario after its line: findings, and if it did not pass, what the module wrote
-/// last. Empty for a scenario without findings; otherwise it ends with an empty line.
+/// Everything there is to say about a scenario: its line, its findings, and if it did not pass, what the module wrote
+/// last. Empty for a scenario without findings; otherwise it begins with an empty line.
 pub fn findings(result: &ScenarioResult, style: Style) -> String {
-    let mut text: String = result.findings.iter().map(|finding| finding.render(style)).collect();
+    if result.findings.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{}\n", line(result, style));
+    text.extend(result.findings.iter().map(|finding| finding.render(style)));
     let is_judged = matches!(result.verdict, Verdict::Pass | Verdict::NotApplicable);
     if !is_judged && !result.output.is_empty() {
         text.push_str(&output(&result.output, style));
-    }
-    if !text.is_empty() {
-        text.push('\n');
     }
     text
 }
@@ -56,7 +57,7 @@ fn output(lines: &[String], style: Style) -> String {
     text
 }
 
-/// The last line of a run, with a line feed: how many scenarios had each verdict, and the wall time.
+/// The last line of a run, after an empty one: how many scenarios had each verdict, and the wall time.
 pub fn summary(results: &[Arc<ScenarioResult>], duration: Duration, style: Style) -> String {
     let counts = Summary::of(results.iter().map(|result| result.verdict));
     let parts = [
@@ -76,14 +77,16 @@ pub fn summary(results: &[Arc<ScenarioResult>], duration: Duration, style: Style
         1 => ", 1 warning".to_owned(),
         count => format!(", {count} warnings"),
     };
-    format!("{} in {}{warnings}\n", parts.join(", "), time(duration))
+    format!("\n{} in {}{warnings}\n", parts.join(", "), time(duration))
 }
 
-/// The paths of scenarios that did not pass, one a line, worst first; empty if all did. For the end of long runs.
+/// The lines of scenarios that did not pass, worst first, after an empty one; nothing if all did. For the end of long
+/// runs.
 pub fn unsuccessful(results: &[Arc<ScenarioResult>], style: Style) -> String {
     let mut left: Vec<_> = results.iter().filter(|result| result.verdict > Verdict::Pass).collect();
     left.sort_by_key(|result| std::cmp::Reverse(result.verdict));
-    left.iter().map(|result| line(result, style) + "\n").collect()
+    let lines: String = left.iter().map(|result| line(result, style) + "\n").collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 /// What a verdict is called at the beginning of a line.

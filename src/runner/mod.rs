@@ -47,9 +47,11 @@ pub async fn run(
 ) -> Vec<Arc<ScenarioResult>> {
     let started = Instant::now();
     let settings = Arc::new(settings);
-    // One module that runs already can only play one scenario at a time, on one broker.
     let is_attached = settings.module == ModuleSource::Attached;
-    let jobs = if is_attached { 1 } else { settings.jobs.max(1) };
+    // One module that runs already can only play one scenario at a time; on a broker that is not ours, scenarios would
+    // hear each other; and one port is one broker.
+    let is_serial = is_attached || settings.upstream.is_some() || settings.listen.port() != 0;
+    let jobs = if is_serial { 1 } else { settings.jobs.max(1) };
     // Nobody listening is in his right, here and below.
     let _ = events.send(RunEvent::Started { scenarios: pieces.len(), jobs });
     let pieces: Vec<Arc<Piece>> = pieces.into_iter().map(Arc::new).collect();

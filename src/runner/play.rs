@@ -136,9 +136,13 @@ async fn perform(
             "the run was interrupted in the middle of the scenario",
         )),
     }
+    let by_itself = stage.module.ended.borrow().clone();
     let ending = farewell(&mut stage, is_complete).await;
     let Stage { mut observer, played, module, .. } = stage;
     result.output = module.output().map(|output| output.tail(200)).unwrap_or_default();
+    if let (true, Some(how)) = (is_complete, by_itself) {
+        findings.push(ended_by_itself(&ending, settings, &how));
+    }
     notes_on_ending(&ending, settings, findings);
     end_played(played).await;
     observer.drain();
@@ -247,6 +251,15 @@ fn not_started(scenario: &Scenario, settings: &Settings, error: &std::io::Error)
     Diagnostic::new(Severity::Error, "module/not-started", format!("module `{program}` cannot be started: {error}"))
         .at(scenario.place("/under_test"))
         .with_help("give the program's path as you would in a shell, for example `--module 'python3 my_module.py'`")
+}
+
+/// The module ended before it was told to, although nothing more was expected of it.
+fn ended_by_itself(ending: &Ending, settings: &Settings, how: &str) -> Diagnostic {
+    let headline = format!("module `{}` {how} before the end of the scenario", settings.topics.module_id);
+    match ending.status {
+        Some(status) if !status.success() => Diagnostic::new(Severity::Fail, "module/ended", headline),
+        _ => Diagnostic::new(Severity::Warning, "module/ended-by-itself", headline),
+    }
 }
 
 fn notes_on_ending(ending: &Ending, settings: &Settings, findings: &mut Vec<Diagnostic>) {

@@ -155,7 +155,7 @@ impl Stage<'_> {
             Played::Everest { .. } => {
                 let name = command_name(&command);
                 let (answer, ignored) = tokio::sync::oneshot::channel();
-                self.order(Order::Command(command, answer))?;
+                self.order(Order::Command(Box::new(command), answer))?;
                 match ignored.await {
                     Ok(None) => Ok(()),
                     Ok(Some(why)) => Err(findings::ignored(self.scenario, at, &name, &why).into()),
@@ -321,7 +321,7 @@ impl Stage<'_> {
     }
 
     fn expectation(&self, step: &Step, at: &str, memory: &Memory) -> Result<Expectation, Stop> {
-        let compile = |value: &Value| Pattern::compile(value).map_err(|error| broken(&error.message));
+        let compile = |value: &Value| Pattern::compile(value).map_err(|error| Stop::from(broken(&error.message)));
         let optional = |value: &Option<Value>| value.as_ref().map(compile).transpose();
         let side = self.scenario.model.under_test;
         let everest = if side == Side::Everest { Party::Module } else { Party::Harness };

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::model::{ExpectNone, ExpectReply, ExpectStatus, MessageKind, Publish, Ready, Repeat, Step};
 use super::pattern::{Pattern, PatternErrorKind, escaped};
-use super::{Scenario, placeholder, suggestion};
+use super::rules::{from_hex, wrong_topic};
+use super::{Scenario, placeholder, rules, suggestion};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::timespan::Timespan;
 
@@ -17,10 +18,6 @@ const MOST_STEPS: u64 = 100_000;
 const MOST_REPEATS: usize = 3;
 /// The time limit of a scenario that names none.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The most EVSEs of a station.
-const MOST_EVSES: u8 = 64;
-/// The longest token (AsyncAPI, `IdToken.value`).
-const LONGEST_TOKEN: usize = 36;
 
 /// Everything that makes no sense, in the order of the file.
 pub(super) fn check(scenario: &Scenario, known_requirements: &[&str]) -> Vec<Diagnostic> {
@@ -131,24 +128,8 @@ impl Checker<'_> {
                 label(diagnostic, near);
             }
         }
-        let evses = model.station.evses;
-        if !(1..=MOST_EVSES).contains(&evses) {
-            self.report(
-                "scenario/bad-station",
-                "/station/evses",
-                format!("a station has 1 to {MOST_EVSES} EVSEs, not `{evses}`"),
-            );
-        }
-        for (name, token) in &model.station.tokens {
-            let pointer = format!("/station/tokens/{}/value", escaped(name));
-            let characters = token.value.chars().count();
-            if characters > LONGEST_TOKEN {
-                let headline = format!("token `{name}` has {characters} characters, the most is {LONGEST_TOKEN}");
-                self.report("scenario/bad-token", &pointer, headline);
-            } else if !token.value.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
-                let headline = format!("token `{name}` has characters other than printable ASCII");
-                self.report("scenario/bad-token", &pointer, headline);
-            }
+        for (id, pointer, headline) in rules::faults_of_station(&model.station) {
+            self.report(id, &format!("/station{pointer}"), headline);
         }
         if let Some(Ready::Topic(filter)) = &model.ready {
             self.check_topic(filter, "/ready/topic", &placeholder::IN_FILTERS, true);
@@ -493,7 +474,8 @@ impl Checker<'_> {
             }
         }
         if let Some(why) = wrong_topic(topic, is_filter) {
-            self.report("scenario/bad-topic", pointer, format!("topic{} {why}", quoted(topic)));
+            let topic = if topic.is_empty() { String::new() } else { format!(" `{topic}`") };
+            self.report("scenario/bad-topic", pointer, format!("topic{topic} {why}"));
         }
     }
 
@@ -540,54 +522,9 @@ impl Checker<'_> {
     }
 }
 
-fn quoted(topic: &str) -> String {
-    if topic.is_empty() { String::new() } else { format!(" `{topic}`") }
-}
-
 /// Asks beside the caret whether something near was meant.
 fn label(diagnostic: &mut Diagnostic, near: Option<&str>) {
     if let (Some(place), Some(near)) = (&mut diagnostic.place, near) {
         place.label = format!("did you mean `{near}`?");
     }
-}
-
-/// The bytes of a hexadecimal text; blanks between bytes are allowed.
-///
-/// # Errors
-///
-/// Why it is none.
-pub fn from_hex(text: &str) -> Result<Vec<u8>, String> {
-    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    if let Some(wrong) = text.chars().find(|c| !c.is_ascii_hexdigit() && !c.is_ascii_whitespace()) {
-        return Err(format!("`{wrong}` is no hexadecimal digit"));
-    }
-    if digits.len() % 2 == 1 {
-        return Err(format!("{} hexadecimal digits make no whole bytes", digits.len()));
-    }
-    let value = |digit: u8| char::from(digit).to_digit(16).unwrap_or_default() as u8;
-    Ok(digits.chunks_exact(2).map(|pair| value(pair[0]) << 4 | value(pair[1])).collect())
-}
-
-/// What is wrong with a topic or a filter (MQTT 3.1.1, 4.7).
-fn wrong_topic(topic: &str, is_filter: bool) -> Option<&'static str> {
-    if topic.is_empty() {
-        return Some("is empty");
-    }
-    if topic.len() > 65_535 {
-        return Some("has more than 65535 bytes");
-    }
-    if topic.contains('\0') {
-        return Some("has a NUL in it");
-    }
-    if !is_filter {
-        return topic.contains(['+', '#']).then_some("has a wildcard, which nobody can publish to");
-    }
-    let levels: Vec<&str> = topic.split('/').collect();
-    if levels.iter().any(|level| level.contains('+') && *level != "+") {
-        return Some("has a `+` that does not stand alone between slashes");
-    }
-    if levels.iter().enumerate().any(|(n, level)| level.contains('#') && (*level != "#" || n + 1 != levels.len())) {
-        return Some("has a `#` that does not stand alone at the end");
-    }
-    None
 }

@@ -82,6 +82,8 @@ struct Open {
     anchor: usize,
     content: Content,
     key: Option<(String, Range<usize>)>,
+    /// Where each key of a mapping was given.
+    keys: BTreeMap<String, usize>,
 }
 
 /// Builds the tree.
@@ -144,12 +146,11 @@ impl Builder {
                     Some(tag) => return Err(tagged(&format!("{}{}", tag.original_handle(), tag.suffix()), range)),
                     None => false,
                 };
-                if let Some(Open { content: Content::Mapping(entries), key: key @ None, .. }) = self.open.last_mut() {
-                    if let Some(first) = entries.iter().find(|entry| entry.key == *text) {
-                        let line = first.key_range.start;
+                if let Some(Open { content: Content::Mapping(_), key: key @ None, keys, .. }) = self.open.last_mut() {
+                    if let Some(first) = keys.insert(text.clone().into_owned(), range.start) {
                         self.faults.push(
                             Fault::new("scenario/duplicate-key", format!("key `{text}` is given twice"), range.clone())
-                                .also_at(line, "first given"),
+                                .also_at(first, "first given"),
                         );
                     }
                     self.end = range.end;
@@ -202,7 +203,7 @@ impl Builder {
         if self.open.len() >= DEPTH {
             return Err(too_deep(range));
         }
-        self.open.push(Open { start: range.start, anchor, content, key: None });
+        self.open.push(Open { start: range.start, anchor, content, key: None, keys: BTreeMap::new() });
         Ok(())
     }
 

@@ -12,11 +12,12 @@ pub mod model;
 mod parse;
 pub mod pattern;
 pub mod placeholder;
+mod rules;
 mod scalar;
 mod schema;
 mod suggest;
 
-pub use check::from_hex;
-pub use parse::{LARGEST, Scenario, parse, parse_as};
+pub use parse::{LARGEST, Scenario, parse, parse_as, parse_station};
+pub use rules::from_hex;
 pub use schema::{schema, step_names};
 pub use suggest::suggestion;

@@ -9,6 +9,7 @@ use super::deserialize::from_node;
 use super::document::{self, Content, Node};
 use super::fault::Fault;
 use super::model::{Model, Step};
+use super::rules;
 use crate::diagnostic::{Diagnostic, Place, Source};
 use crate::station::config::StationConfig;
 
@@ -42,25 +43,64 @@ pub fn parse(path: &str, text: &str, known_requirements: &[&str]) -> Result<Scen
     let model = read_whole(&root).map_err(|faults| into_diagnostics(faults, &source))?;
     let scenario = Scenario { source, model, root };
     let found = super::check::check(&scenario, known_requirements);
-    if found.is_empty() { Ok(scenario) } else { Err(found) }
+    if found.is_empty() { Ok(scenario) } else { Err(first_few(found.into_iter())) }
 }
 
-/// Reads any other YAML file, such as a station's or khumbu's own configuration, with the same care.
+/// Reads any other YAML file, such as khumbu's own configuration, with the same care. An empty file is an empty
+/// mapping.
 ///
 /// # Errors
 ///
-/// What is wrong with the text or with its first wrong value.
+/// `config/invalid`: what is wrong with the text, or the first wrong value.
 pub fn parse_as<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, Vec<Diagnostic>> {
     let source = to_source(path, text);
-    let root = read_tree(&source)?;
-    from_node(&root, None).map_err(|fault| into_diagnostics(vec![fault], &source))
+    read_as(&source).map(|(value, _)| value)
+}
+
+/// Reads a file that holds a station alone.
+///
+/// # Errors
+///
+/// `config/invalid`, for everything that is wrong.
+pub fn parse_station(path: &str, text: &str) -> Result<StationConfig, Vec<Diagnostic>> {
+    let source = to_source(path, text);
+    let (station, root) = read_as(&source)?;
+    let faults: Vec<Fault> = rules::faults_of_station(&station)
+        .into_iter()
+        .map(|(id, pointer, headline)| Fault::new(id, headline, walk(&root, &pointer).0.range.clone()))
+        .collect();
+    if faults.is_empty() { Ok(station) } else { Err(as_config(into_diagnostics(faults, &source))) }
+}
+
+fn read_as<T: DeserializeOwned>(source: &Arc<Source>) -> Result<(T, Node), Vec<Diagnostic>> {
+    let root = match read_tree(source) {
+        Err(errors) if errors.iter().all(|error| error.id == "scenario/empty") => {
+            Node { range: 0..0, content: Content::Mapping(Vec::new()) }
+        }
+        read => read.map_err(as_config)?,
+    };
+    match from_node(&root, None) {
+        Ok(value) => Ok((value, root)),
+        Err(fault) => Err(as_config(into_diagnostics(vec![fault], source))),
+    }
+}
+
+/// Errors of a file that is no scenario.
+fn as_config(mut errors: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    for error in &mut errors {
+        error.id = "config/invalid";
+        if let Some(rest) = error.headline.strip_prefix("scenario ") {
+            error.headline = format!("file {rest}");
+        }
+    }
+    errors
 }
 
 impl Scenario {
     /// The place of a value by its JSON pointer, for example `/steps/3/withdraw/evse_id`; the nearest enclosing one
     /// if there is none.
     pub fn place(&self, pointer: &str) -> Place {
-        let (node, key, _) = self.walk(pointer);
+        let (node, key, _) = walk(&self.root, pointer);
         let range = match key {
             Some(key) if node.range.is_empty() => key.clone(),
             _ => node.range.clone(),
@@ -70,7 +110,7 @@ impl Scenario {
 
     /// The place of the key that holds a value; that of the value where there is no key, as in a list.
     pub fn place_of_key(&self, pointer: &str) -> Place {
-        let (node, key, is_found) = self.walk(pointer);
+        let (node, key, is_found) = walk(&self.root, pointer);
         match key {
             Some(key) if is_found => self.at(key.clone()),
             _ => self.at(node.range.clone()),
@@ -85,19 +125,19 @@ impl Scenario {
     fn at(&self, range: Range<usize>) -> Place {
         Place { source: Arc::clone(&self.source), range, label: String::new() }
     }
+}
 
-    /// The node, its key, and whether it is the very one.
-    fn walk(&self, pointer: &str) -> (&Node, Option<&Range<usize>>, bool) {
-        let mut node = &self.root;
-        let mut key = None;
-        for token in pointer.split('/').skip(1) {
-            match node.child(&token.replace("~1", "/").replace("~0", "~")) {
-                Some((child, child_key)) => (node, key) = (child, child_key),
-                None => return (node, key, false),
-            }
+/// The node that a JSON pointer leads to, its key, and whether it is the very one.
+fn walk<'a>(root: &'a Node, pointer: &str) -> (&'a Node, Option<&'a Range<usize>>, bool) {
+    let mut node = root;
+    let mut key = None;
+    for token in pointer.split('/').skip(1) {
+        match node.child(&token.replace("~1", "/").replace("~0", "~")) {
+            Some((child, child_key)) => (node, key) = (child, child_key),
+            None => return (node, key, false),
         }
-        (node, key, true)
     }
+    (node, key, true)
 }
 
 fn to_source(path: &str, text: &str) -> Arc<Source> {
@@ -126,7 +166,17 @@ fn is_binary(byte: u8) -> bool {
 
 fn into_diagnostics(mut faults: Vec<Fault>, source: &Arc<Source>) -> Vec<Diagnostic> {
     faults.sort_by_key(|fault| fault.range().map(|range| range.start));
-    faults.into_iter().map(|fault| fault.into_diagnostic(source)).collect()
+    first_few(faults.into_iter().map(|fault| fault.into_diagnostic(source)))
+}
+
+/// The first errors of a file, the last of which says how many there are besides.
+fn first_few(errors: impl ExactSizeIterator<Item = Diagnostic>) -> Vec<Diagnostic> {
+    let hidden = errors.len().saturating_sub(MOST_FAULTS);
+    let mut errors: Vec<Diagnostic> = errors.take(MOST_FAULTS).collect();
+    if let Some(last) = errors.last_mut().filter(|_| hidden > 0) {
+        last.evidence.push(format!("{hidden} more errors in this file"));
+    }
+    errors
 }
 
 /// Reads the model; after an error, takes the wrong part out of the tree and reads again to find the next one.

@@ -4,6 +4,7 @@
 //! Holds the queue and the latch; what a message does is decided in [`super::machine`].
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ pub(super) struct Api {
     next_withdraw: u64,
     /// Whether the last status is kept.
     latching: bool,
-    latched: Option<TokenValidationStatusMessage>,
+    latched: Option<Arc<TokenValidationStatusMessage>>,
 }
 
 /// The withdraw request that Auth is at.
@@ -80,18 +81,18 @@ impl Api {
         self.latching
     }
 
-    pub(super) fn latch(&mut self, message: &TokenValidationStatusMessage) {
+    pub(super) fn latch(&mut self, message: &Arc<TokenValidationStatusMessage>) {
         if self.latching {
-            self.latched = Some(message.clone());
+            self.latched = Some(Arc::clone(message));
         }
     }
 
     pub(super) fn latched(&self) -> Option<&TokenValidationStatusMessage> {
-        self.latched.as_ref()
+        self.latched.as_deref()
     }
 
     pub(super) fn latch_reply(&self) -> Payload {
-        self.latched.clone().map_or_else(empty_latch, |message| Payload::Status(Box::new(message)))
+        self.latched.clone().map_or_else(empty_latch, Payload::Status)
     }
 }
 

@@ -54,6 +54,7 @@ impl Heartbeat {
             HeartbeatControl::Resume if self.interval.is_none() => {
                 return Err("heartbeats are switched off: they have no interval");
             }
+            HeartbeatControl::Resume if !self.paused => return Err("heartbeats are not paused"),
             HeartbeatControl::Resume => {
                 self.paused = false;
                 self.at = Some(now).filter(|_| self.started);

@@ -1,6 +1,8 @@
 //! The station's parts at work: every input to the part it concerns, and what one part does to the others.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -163,7 +165,7 @@ impl Station {
                 Channel::WithdrawAuthorization => self.withdraw(&payload, out),
                 Channel::GetTokenValidationStatus => match codec::decode_get(&payload) {
                     Decoded::Execute { reply_to, .. } => reply(reply_to, self.api.latch_reply(), out),
-                    Decoded::NotExecuted { why } => out.push(Effect::Ignored { why }),
+                    Decoded::NotExecuted { why } => out.push(ignored(why)),
                 },
                 Channel::CommunicationCheck => self.check_communication(&payload, out),
                 Channel::TokenValidationStatus | Channel::Heartbeat => {}
@@ -177,14 +179,14 @@ impl Station {
                 let id = self.api.begin_withdraw(self.now, reply_to);
                 self.tell_auth(auth::Input::Withdraw { id, request }, None, out);
             }
-            Decoded::NotExecuted { why } => out.push(Effect::Ignored { why }),
+            Decoded::NotExecuted { why } => out.push(ignored(why)),
         }
     }
 
     fn check_communication(&mut self, payload: &[u8], out: &mut Vec<Effect>) {
         let good = match codec::decode_communication_check(payload) {
             Ok(good) => good,
-            Err(why) => return out.push(Effect::Ignored { why }),
+            Err(why) => return out.push(ignored(why)),
         };
         match self.communication.message(self.now, good) {
             Ok(Some(fault)) => out.push(Effect::Fault { fault, raised: false }),
@@ -229,7 +231,7 @@ impl Station {
         out: &mut Vec<Effect>,
     ) {
         let Some(evse) = evse_mut(&mut self.evses, id) else {
-            return out.push(Effect::Ignored { why: format!("there is no EVSE {id}") });
+            return out.push(ignored(format!("there is no EVSE {id}")));
         };
         match act(evse) {
             Ok(events) => {
@@ -240,7 +242,7 @@ impl Station {
                     self.tell_auth(auth::Input::Session { evse: id, event }, None, out);
                 }
             }
-            Err(why) => out.push(Effect::Ignored { why: format!("EVSE {id}: {why}") }),
+            Err(why) => out.push(ignored(format!("EVSE {id}: {why}"))),
         }
     }
 
@@ -255,9 +257,11 @@ impl Station {
             for effect in self.auth.apply(self.now, input) {
                 match effect {
                     auth::Effect::Status { token, status, messages } => {
+                        // `messages` is present even if empty.
                         let message = TokenValidationStatusMessage { messages: Some(messages), status, token };
+                        let message = Arc::new(message);
                         self.api.latch(&message);
-                        out.push(publish(Channel::TokenValidationStatus, Payload::Status(Box::new(message))));
+                        out.push(publish(Channel::TokenValidationStatus, Payload::Status(message)));
                     }
                     auth::Effect::Validate { attempt, token } => {
                         if let Some(carried) = validation.take() {
@@ -295,11 +299,11 @@ fn publish(channel: Channel, payload: Payload) -> Effect {
 fn reply(reply_to: Option<String>, payload: Payload, out: &mut Vec<Effect>) {
     let Some(topic) = reply_to else { return out.push(ignored("executed without reply: no `headers.replyTo`")) };
     out.push(match codec::unusable_topic(&topic) {
-        Some(why) => Effect::Ignored { why: format!("executed without reply: {why}") },
+        Some(why) => ignored(format!("executed without reply: {why}")),
         None => Effect::Publish { to: Address::Reply(topic), payload },
     });
 }
 
-fn ignored(why: &str) -> Effect {
-    Effect::Ignored { why: why.to_owned() }
+fn ignored(why: impl Into<Cow<'static, str>>) -> Effect {
+    Effect::Ignored { why: why.into() }
 }

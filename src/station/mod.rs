@@ -12,6 +12,9 @@
 //! A transaction begins only when it is commanded, unlike with EVerest's EvseManager, where a plugged-in EV and an
 //! authorization suffice: so the state between the two can be held and tested.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -100,7 +103,7 @@ pub enum Effect {
     /// Something came to nothing: an input without effect, or a reply without a place to go.
     Ignored {
         /// Why, in words.
-        why: String,
+        why: Cow<'static, str>,
     },
 }
 
@@ -118,7 +121,7 @@ pub enum Address {
 #[serde(untagged)]
 pub enum Payload {
     /// A status, or the latched one.
-    Status(Box<TokenValidationStatusMessage>),
+    Status(Arc<TokenValidationStatusMessage>),
     /// The number of a heartbeat.
     Heartbeat(u64),
     /// The reply to a withdraw request.

@@ -4,7 +4,7 @@
 //! one a token for its statuses, one a request with its replies, one for any other topic. Within a lane the order is
 //! that of the broker; between lanes there is none, and they stand in a fixed order. Left out are deliveries,
 //! acknowledgements, connections, times, the number of heartbeats, and communication checks as long as they are plain
-//! `true`: a short scenario may end before the first one. Random names get numbers in the order in which the text
+//! `true`: a short scenario may end before the first one, as before a subscription of a client that only listens. Random names get numbers in the order in which the text
 //! shows them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -242,16 +242,29 @@ fn heartbeats(messages: &[Message<'_>], naming: &mut Naming<'_>) -> Vec<String> 
     lines
 }
 
-/// What was subscribed to, in order of the text; once each, since when and how often is nobody's business.
+/// What was subscribed to, in order of the text and once each. A subscription counts if its client said something
+/// afterwards: then it belongs to the conversation, and a short scenario cannot end before it.
 fn subscriptions(records: &[Record], naming: &mut Naming<'_>) -> BTreeSet<String> {
-    let control = naming.names.topics.control_topic();
+    let topics = naming.names.topics;
     let mut lines = BTreeSet::new();
-    for record in records {
-        if let Event::Subscribed { filter, qos } = &record.event
-            && *filter != control
-        {
-            let filter = naming.known_reply(filter).unwrap_or_else(|| anonymous(filter, naming.names));
-            lines.insert(format!("q{qos} {filter}"));
+    let mut speakers: BTreeSet<&str> = BTreeSet::new();
+    for record in records.iter().rev() {
+        match &record.event {
+            Event::Publish { direction: Direction::FromClient, publish } => {
+                let channel = topics.channel(&publish.topic);
+                // These two come when their time comes, before or after the end.
+                let is_background = matches!(channel, Some(Channel::Heartbeat | Channel::CommunicationCheck));
+                if !is_background && *publish.topic != topics.control_topic() {
+                    speakers.insert(&record.client);
+                }
+            }
+            Event::Subscribed { filter, qos }
+                if speakers.contains(record.client.as_ref()) && *filter != topics.control_topic() =>
+            {
+                let filter = naming.known_reply(filter).unwrap_or_else(|| anonymous(filter, naming.names));
+                lines.insert(format!("q{qos} {filter}"));
+            }
+            _ => {}
         }
     }
     lines

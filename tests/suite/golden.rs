@@ -155,16 +155,18 @@ fn is_the_same_for_every_order_that_is_legal() {
         .unwrap();
 }
 
+type Change<'a> = &'a dyn Fn(&mut Vec<Vec<Sent>>);
+
 #[test]
 fn shows_every_difference_that_matters() {
     let lanes = || lanes(7, 3, 2);
     let expected = text(&interleave(lanes(), &[0]));
-    let changed = |change: &dyn Fn(&mut Vec<Vec<Sent>>)| {
+    let changed = |change: Change| {
         let mut lanes = lanes();
         change(&mut lanes);
         text(&interleave(lanes, &[0]))
     };
-    let changes: [(&str, &dyn Fn(&mut Vec<Vec<Sent>>)); 12] = [
+    let changes: [(&str, Change); 12] = [
         ("a gap in heartbeats", &|lanes| drop(lanes[0].remove(1))),
         ("a heartbeat retained", &|lanes| lanes[0][1].retain = true),
         ("the QoS of a heartbeat", &|lanes| lanes[0][1].qos = 0),
@@ -247,6 +249,7 @@ fn every_failure_of_a_golden_has_its_message() {
         (Some(&golden), "first\n  e2m  x\n"),
         (Some(&golden), "first\n  e2m  x\n  m2e  y\n  m2e  z\n"),
         (Some(&golden), ""),
+        (Some(&golden), "first\n  e2m  x\n  m2e  y\nsubscriptions\n  q1 z\n"),
     ] {
         messages.push_str(&compare(golden, body, &scenario).unwrap_err().render(Style::Plain));
         messages.push('\n');

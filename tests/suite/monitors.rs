@@ -177,3 +177,27 @@ fn a_flood_is_counted_instead_of_told() {
     assert_eq!(told, [("monitor/repeated", Severity::Note)]);
     assert!(last[0].headline.contains("100 times"), "{}", last[0].headline);
 }
+
+#[test]
+fn findings_read_like_this() {
+    let mut text = String::new();
+    let mut tell = |wire: &mut Wire| {
+        let end = wire.monitors.finish(wire.at);
+        for finding in wire.found.iter().chain(&end) {
+            text.push_str(&finding.render(khumbu::diagnostic::Style::Plain));
+            text.push('\n');
+        }
+    };
+    let mut client = Wire::client();
+    client.module(Channel::WithdrawAuthorization, json!({"headers": {"replyTo": "r"}, "payload": {"evse_id": "1"}}));
+    client.after(150).subscribe("module", "r");
+    client.sends("module", &format!("{BASE}/m2e/withdraw"), "{}");
+    client.sends("module", &topics().topic(Channel::CommunicationCheck), "yes\n");
+    tell(&mut client);
+    let mut everest = Wire::everest();
+    everest.heartbeats([0, 2]).status("Processing", &[]).status("UsedToStart", &[1]);
+    everest.harness(Channel::WithdrawAuthorization, withdraw(&format!("{BASE}/e2m/withdraw/1")));
+    everest.after(12).sends("module", &format!("{BASE}/e2m/withdraw"), "\"Accepted\"");
+    tell(&mut everest);
+    insta::assert_snapshot!(text);
+}

@@ -155,9 +155,18 @@ fn bombs_are_defused_at_once() {
     let items = format!("description: x\nunder_test: client\nsteps: [{}]\n", "a,".repeat(500_000));
     let open = format!("description: x\nunder_test: client\nsteps: {}\n", "[".repeat(1_000_000));
     let quotes = format!("description: \"{}\nunder_test: client\n", "\\n".repeat(500_000));
-    for (what, text) in
-        [("aliases", &bomb), ("comment", &wide), ("items", &items), ("brackets", &open), ("quotes", &quotes)]
-    {
+    let keys: String = (0..90_000).map(|n| format!("k{n}: 1\n")).collect();
+    let steps: String = (0..60_000).map(|n| format!("- s{n}: 1\n")).collect();
+    let steps = format!("description: x\nunder_test: client\nsteps:\n{steps}");
+    for (what, text) in [
+        ("aliases", &bomb),
+        ("comment", &wide),
+        ("items", &items),
+        ("brackets", &open),
+        ("quotes", &quotes),
+        ("keys", &keys),
+        ("steps", &steps),
+    ] {
         let started = Instant::now();
         let result = scenario::parse("x.yaml", text, &[]);
         // A debug build on a busy machine; a release build takes a tenth of it.

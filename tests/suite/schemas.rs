@@ -1,6 +1,6 @@
 //! Message schemas: tables of our own, and the same verdict as the AsyncAPI files on thousands of payloads.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::fs;
 use std::path::Path;
@@ -138,7 +138,7 @@ fn every_violation_is_reported() {
 /// A whole run has 50 ms; the measure is the best of several, and far above what is usual in an optimized build.
 #[test]
 fn schemas_are_cheap() {
-    let best = (0..20)
+    let times: Vec<_> = (0..20)
         .map(|_| {
             let begin = Instant::now();
             let schemas = Schemas::new(Release::Main);
@@ -146,9 +146,9 @@ fn schemas_are_cheap() {
             assert!(schemas.check(STATUS, &full_status()).is_empty());
             (begin.elapsed(), made)
         })
-        .min()
-        .unwrap();
-    println!("made in {:?}, first status checked after {:?}", best.1, best.0);
+        .collect();
+    let best = times.iter().min().unwrap();
+    println!("first status checked after {:?} the very first time, {:?} at best", times[0].0, best.0);
     assert!(best.1 < Duration::from_millis(1), "{best:?}");
     assert!(best.0 < Duration::from_millis(20), "{best:?}");
 }

@@ -14,9 +14,13 @@ use super::wording::{Wording, time};
 #[derive(Debug)]
 pub(super) struct Answers {
     external_prefix: String,
+    /// Whether all requests were seen; otherwise a reply may belong to one from before.
+    from_start: bool,
     grace: Option<Duration>,
     /// By reply topic as the requests gave it.
     asked: BTreeMap<String, Asked>,
+    /// Whether a request may have had a reply topic that we could not read.
+    hidden: bool,
 }
 
 /// The requests with one reply topic.
@@ -37,8 +41,8 @@ struct Asked {
 }
 
 impl Answers {
-    pub(super) fn new(external_prefix: String, grace: Option<Duration>) -> Self {
-        Self { external_prefix, grace, asked: BTreeMap::new() }
+    pub(super) fn new(external_prefix: String, from_start: bool, grace: Option<Duration>) -> Self {
+        Self { external_prefix, from_start, grace, asked: BTreeMap::new(), hidden: false }
     }
 
     /// A request passed the broker.
@@ -59,6 +63,7 @@ impl Answers {
     }
 
     fn entry(&mut self, channel: Channel, seen: &Seen<'_>) -> Option<&mut Asked> {
+        self.hidden |= seen.hides_reply_to();
         let asked = self.asked.entry(seen.reply_to()?.to_owned()).or_default();
         if !asked.channels.contains(&channel) {
             asked.channels.push(channel);
@@ -104,15 +109,19 @@ impl Answers {
     }
 
     /// A reply on a topic that no request gave.
-    pub(super) fn stray(&self, seen: &Seen<'_>) -> Diagnostic {
+    pub(super) fn stray(&self, seen: &Seen<'_>) -> Option<Diagnostic> {
+        if self.hidden {
+            return None;
+        }
         let topic = seen.wording.topic(&seen.publish.topic);
         let headline = format!("module sent on {topic}, which is no channel and no reply topic of any request");
-        let mut finding = seen.fail("monitor/stray-reply", headline).breaking("RR-1");
+        let severity = if self.from_start { Severity::Fail } else { Severity::Warning };
+        let mut finding = seen.finding(severity, "monitor/stray-reply", headline).breaking("RR-1");
         let mut open = self.asked.iter().filter(|(_, asked)| asked.replies == 0).map(|(topic, _)| topic);
         if let Some(topic) = open.next_back() {
             finding = finding.with_evidence(format!("a request waits for its reply on {}", seen.wording.topic(topic)));
         }
-        finding
+        Some(finding)
     }
 
     /// Judges requests without a reply, if the run wants that.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::codec::unusable_topic;
 
-use super::links::{Links, matches};
+use super::links::{Links, covers};
 use super::redelivery::Repeat;
 use super::seen::Seen;
 use super::wording::time;
@@ -68,10 +69,11 @@ impl Asking {
             return Vec::new();
         }
         let topic = seen.wording.topic(reply_to);
-        if reply_to.contains(['+', '#', '\0']) {
+        if let Some(why) = unusable_topic(reply_to) {
             let headline = format!("module sent a request with `replyTo` {topic}, on which nothing can be published");
             return vec![
                 seen.fail("monitor/reply-topic-unusable", headline)
+                    .with_evidence(why)
                     .with_evidence("releases up to 2026.02 end when they try")
                     .breaking("RR-13"),
             ];
@@ -126,8 +128,7 @@ impl Asking {
 
     /// The module subscribed: in time, or too late for a request made before.
     pub(super) fn subscribed(&mut self, filter: &str, at: Duration) -> Vec<Diagnostic> {
-        let filter = super::links::unshared(filter);
-        let meant = |request: &mut Unsubscribed| request.topics.iter().any(|topic| matches(filter, topic));
+        let meant = |request: &mut Unsubscribed| request.topics.iter().any(|topic| covers(filter, topic));
         let late = self.unsubscribed.extract_if(.., meant).filter_map(|request| {
             let after = at.saturating_sub(request.at);
             let evidence = format!("it subscribed {} later", time(after));

@@ -51,7 +51,8 @@ pub struct Context {
     pub under_test: Party,
     /// The release that is spoken.
     pub release: Release,
-    /// Whether the record begins before the module started, so that its very first message is seen.
+    /// Whether the record begins before the module started, so that its very first message is seen. Otherwise nothing
+    /// is held against the module that something from before the record may explain.
     pub from_start: bool,
     /// Whether the module's packets are relayed to a broker that is not ours. A subscription is then recorded when that
     /// broker acknowledges it, which may be after a request that was sent in one go with it.

@@ -48,12 +48,12 @@ impl Monitors {
         let Context { topics, under_test, release, from_start, heartbeat_interval, .. } = context;
         Self {
             wording: Arc::new(Wording::new(&topics)),
-            links: Links::default(),
+            links: Links::new(from_start, context.relayed),
             redelivery: Redelivery::default(),
             shape: Shape::new(topics.clone(), under_test, release),
             heartbeats: Heartbeats::new(from_start, heartbeat_interval),
             statuses: Statuses::new(from_start),
-            answers: Answers::new(topics.external_prefix.clone(), context.reply_grace),
+            answers: Answers::new(topics.external_prefix.clone(), from_start, context.reply_grace),
             asking: Asking::new(topics.external_prefix.clone(), context.relayed),
             presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
             told: BTreeMap::new(),
@@ -108,7 +108,7 @@ impl Monitors {
             }
         }
         let mut found = self.tell(found);
-        for (id, count) in std::mem::take(&mut self.told) {
+        for (id, count) in &self.told {
             if let Some(more @ 1..) = count.checked_sub(TOLD) {
                 let headline = format!("module did more of the same: `{id}` {more} times");
                 found.push(Diagnostic::new(Severity::Note, "monitor/repeated", headline));
@@ -160,6 +160,7 @@ impl Monitors {
         let seen = Seen::new(record, publish, &wording);
         match (direction, from_module) {
             (Direction::FromClient, true) => {
+                self.links.is_alive(&record.client);
                 let repeat = self.redelivery.judge(&record.client, publish);
                 match self.under_test {
                     Party::Client => self.sent_by_client(&seen, repeat),
@@ -225,7 +226,7 @@ impl Monitors {
         }
         match territory {
             Territory::Foreign => vec![self.shape.foreign(seen)],
-            Territory::Unknown if self.shape.is_own(topic) => vec![self.answers.stray(seen)],
+            Territory::Unknown if self.shape.is_own(topic) => Vec::from_iter(self.answers.stray(seen)),
             Territory::Unknown => vec![self.shape.unknown(seen)],
             Territory::Own(_) | Territory::Elsewhere => Vec::new(),
         }

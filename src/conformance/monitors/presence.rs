@@ -16,9 +16,6 @@ fn slack(timeout: Duration) -> Duration {
     Duration::from_millis(500) + timeout / 10
 }
 
-/// So many heartbeats must fail to come before a client may think that EVerest is gone, and stop its checks.
-const MISSED_HEARTBEATS: u32 = 3;
-
 /// The communication checks of the module under test.
 #[derive(Debug)]
 pub(super) struct Presence {
@@ -30,8 +27,8 @@ pub(super) struct Presence {
     /// Whether a `true` after `false` needs no remark: the harness asked for it, or it has been made.
     remarked: bool,
     last_heartbeat: Option<Duration>,
-    /// The longest time without a heartbeat since the last `true`.
-    silence: Duration,
+    /// What the harness's own heartbeats were late by, since the last `true`.
+    lag: Duration,
 }
 
 impl Presence {
@@ -43,7 +40,7 @@ impl Presence {
             ended: false,
             remarked: false,
             last_heartbeat: None,
-            silence: Duration::ZERO,
+            lag: Duration::ZERO,
         }
     }
 
@@ -67,12 +64,15 @@ impl Presence {
 
     /// A heartbeat of the harness.
     pub(super) fn heartbeat(&mut self, at: Duration) {
-        self.silence = self.silence.max(self.silent_for(at));
+        self.lag = self.lag_until(at);
         self.last_heartbeat = Some(at);
     }
 
-    fn silent_for(&self, at: Duration) -> Duration {
-        self.last_heartbeat.map_or(Duration::ZERO, |last| at.saturating_sub(last))
+    /// What heartbeats were late by: while a machine is paused nobody is on time, and while a scenario pauses them a
+    /// client may take EVerest for gone and stop its checks.
+    fn lag_until(&self, at: Duration) -> Duration {
+        let (Some(interval), Some(last)) = (self.heartbeat_interval, self.last_heartbeat) else { return self.lag };
+        self.lag + at.saturating_sub(last).saturating_sub(interval)
     }
 
     /// Judges a communication check that has the right shape.
@@ -90,45 +90,45 @@ impl Presence {
             let headline = "module sent `true` after `false`: EVerest has ended the checking for good".to_owned();
             return Some(seen.finding(Severity::Warning, "monitor/checks-stopped", headline).breaking("CC-9"));
         }
-        let silence = self.silence.max(self.silent_for(at));
+        let lag = self.lag_until(at);
+        self.lag = Duration::ZERO;
+        if self.last_heartbeat.is_some() {
+            // The lag so far is spent; a heartbeat still to come is late from here.
+            self.last_heartbeat = self.last_heartbeat.max(at.checked_sub(self.heartbeat_interval.unwrap_or_default()));
+        }
         let previous = self.last_true.replace(at);
-        self.silence = Duration::ZERO;
         let (timeout, gap) = (self.timeout?, at.saturating_sub(previous?));
         let headline = format!("module sent `true` {} after the one before", time(gap));
-        self.late(gap, timeout, silence).map(|severity| {
-            let finding = seen.finding(severity, "monitor/communication-check-late", headline);
-            Self::explained(finding, timeout, silence, severity)
-        })
+        let severity = severity(gap, timeout, lag)?;
+        let finding = seen.finding(severity, "monitor/communication-check-late", headline);
+        Some(explained(finding, timeout, lag))
     }
 
     /// Judges the silence at the end, while the module is still connected.
     pub(super) fn finish(&self, at: Duration) -> Option<Diagnostic> {
         let (timeout, last) = (self.timeout?, self.last_true?);
-        let gap = at.saturating_sub(last);
-        let silence = self.silence.max(self.silent_for(at));
+        let (gap, lag) = (at.saturating_sub(last), self.lag_until(at));
         let headline = format!("module sent no communication check in the last {}", time(gap));
-        self.late(gap, timeout, silence).map(|severity| {
-            let finding = Diagnostic::new(severity, "monitor/communication-check-late", headline);
-            Self::explained(finding, timeout, silence, severity)
-        })
+        let finding = Diagnostic::new(severity(gap, timeout, lag)?, "monitor/communication-check-late", headline);
+        Some(explained(finding, timeout, lag))
     }
+}
 
-    fn late(&self, gap: Duration, timeout: Duration, silence: Duration) -> Option<Severity> {
-        if gap <= timeout + slack(timeout) {
-            return None;
-        }
-        let everest_seemed_gone =
-            self.heartbeat_interval.is_some_and(|interval| silence > interval * MISSED_HEARTBEATS);
-        Some(if everest_seemed_gone { Severity::Warning } else { Severity::Fail })
+/// How grave a gap is, if it matters; one that the lag of the harness explains is no fault.
+fn severity(gap: Duration, timeout: Duration, lag: Duration) -> Option<Severity> {
+    let tolerated = timeout + slack(timeout);
+    match gap {
+        gap if gap > tolerated + lag => Some(Severity::Fail),
+        gap if gap > tolerated => Some(Severity::Warning),
+        _ => None,
     }
+}
 
-    fn explained(finding: Diagnostic, timeout: Duration, silence: Duration, severity: Severity) -> Diagnostic {
-        let allowed = format!("allowed {}, tolerated {}", time(timeout), time(timeout + slack(timeout)));
-        let finding = finding.with_evidence(allowed).breaking("CC-8");
-        if severity == Severity::Warning {
-            return finding
-                .with_evidence(format!("no heartbeat came for {}, EVerest may have seemed gone", time(silence)));
-        }
-        finding
+fn explained(finding: Diagnostic, timeout: Duration, lag: Duration) -> Diagnostic {
+    let tolerated = time(timeout + slack(timeout) + lag);
+    let mut finding = finding.with_evidence(format!("allowed {}, tolerated {tolerated}", time(timeout)));
+    if !lag.is_zero() {
+        finding = finding.with_evidence(format!("heartbeats to it were late by {}", time(lag)));
     }
+    finding.breaking("CC-8")
 }

@@ -36,6 +36,12 @@ impl<'a> Seen<'a> {
         self.json().ok()?.pointer("/headers/replyTo")?.as_str()
     }
 
+    /// Whether EVerest may find a reply topic where we find none: it skips a byte order mark, and reads what is nested
+    /// deeper than we do.
+    pub(super) fn hides_reply_to(&self) -> bool {
+        self.json().is_err() && self.publish.payload.windows(7).any(|bytes| bytes == b"replyTo")
+    }
+
     /// A finding against this message, with the message as evidence.
     pub(super) fn finding(&self, severity: Severity, id: &'static str, headline: String) -> Diagnostic {
         Diagnostic::new(severity, id, headline)

@@ -101,3 +101,23 @@ fn absence_is_judged_only_after_a_grace() {
     ask(Some(500), withdraw("r"), false).is_clean();
     ask(Some(500), json!({"headers": {"replyTo": "r"}}), true).is_clean();
 }
+
+#[test]
+fn a_reply_topic_that_only_everest_can_read_is_no_stray() {
+    let topic = format!("{BASE}/e2m/withdraw/1");
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    for request in [
+        format!("\u{feff}{}", withdraw(&topic)),
+        format!("{{\"headers\": {{\"replyTo\": \"{topic}\"}}, \"payload\": {{\"x\": {deep}}}}}"),
+    ] {
+        let mut wire = Wire::everest();
+        wire.sends("harness", &topics().topic(Channel::WithdrawAuthorization), request);
+        wire.sends("module", &topic, "\"Accepted\"").is_clean();
+    }
+}
+
+#[test]
+fn an_attached_module_may_answer_what_was_asked_before() {
+    let mut wire = Wire::with(Context { from_start: false, ..Context::new(topics(), Party::Everest) });
+    wire.sends("module", &format!("{BASE}/e2m/withdraw/2"), "\"Accepted\"").warns("monitor/stray-reply", "RR-1");
+}

@@ -123,3 +123,16 @@ fn a_reply_topic_that_is_a_filter_fails() {
     }
     Wire::client().module(Channel::WithdrawAuthorization, withdraw("")).is_clean();
 }
+
+#[test]
+fn a_broker_behind_a_relay_may_keep_an_older_session() {
+    let persistent = Event::Connected { protocol: 5, clean: false, keep_alive: 20, will: None };
+    let mut wire = Wire::with(Context { relayed: true, ..Context::new(topics(), Party::Client) });
+    wire.event("module", persistent).module(Channel::WithdrawAuthorization, withdraw("my/replies/1")).is_clean();
+}
+
+#[test]
+fn an_attached_module_may_have_subscribed_before() {
+    let mut wire = Wire::with(Context { from_start: false, ..Context::new(topics(), Party::Client) });
+    wire.module(Channel::WithdrawAuthorization, withdraw("my/replies/1")).is_clean();
+}

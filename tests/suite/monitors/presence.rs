@@ -95,13 +95,32 @@ fn everest_starting_again_begins_the_count_again() {
 }
 
 #[test]
-fn a_client_that_believes_everest_gone_is_only_warned() {
+fn a_client_that_may_believe_everest_gone_is_only_warned() {
+    let mut wire = checked(2);
+    wire.harness(Channel::Heartbeat, json!(0)).after(8000).harness(Channel::Heartbeat, json!(1));
+    wire.check_after(500).warns("monitor/communication-check-late", "CC-8");
     let mut wire = checked(2);
     wire.harness(Channel::Heartbeat, json!(0));
-    wire.check_after(9000).warns("monitor/communication-check-late", "CC-8");
+    wire.after(9000).warns("monitor/communication-check-late", "CC-8");
+}
+
+#[test]
+fn heartbeats_in_time_leave_no_excuse() {
     let mut wire = checked(2);
     for number in 0..9 {
         wire.after(1000).harness(Channel::Heartbeat, json!(number));
     }
     wire.check_after(0).fails("monitor/communication-check-late", "CC-8");
+}
+
+#[test]
+fn a_lag_excuses_one_gap_and_no_other() {
+    let mut wire = checked(2);
+    wire.harness(Channel::Heartbeat, json!(0)).after(5000).harness(Channel::Heartbeat, json!(1)).check_after(0);
+    for number in 2..6 {
+        wire.after(1000).harness(Channel::Heartbeat, json!(number));
+    }
+    wire.check_after(0);
+    let severities: Vec<_> = wire.found.iter().map(|finding| finding.severity).collect();
+    assert_eq!(severities, [Severity::Warning, Severity::Fail], "{:#?}", wire.found);
 }

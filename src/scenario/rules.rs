@@ -1,0 +1,71 @@
+//! Rules about single values: stations, topics, hexadecimal text.
+
+use super::pattern::escaped;
+use crate::station::config::StationConfig;
+
+/// The most EVSEs of a station.
+const MOST_EVSES: u8 = 64;
+/// The longest token (AsyncAPI, `IdToken.value`).
+const LONGEST_TOKEN: usize = 36;
+
+/// What makes no sense in a station: the id, the JSON pointer within it, and the headline.
+pub(super) fn faults_of_station(station: &StationConfig) -> Vec<(&'static str, String, String)> {
+    let mut faults = Vec::new();
+    if !(1..=MOST_EVSES).contains(&station.evses) {
+        let headline = format!("a station has 1 to {MOST_EVSES} EVSEs, not `{}`", station.evses);
+        faults.push(("scenario/bad-station", "/evses".to_owned(), headline));
+    }
+    for (name, token) in &station.tokens {
+        let characters = token.value.chars().count();
+        let headline = if characters > LONGEST_TOKEN {
+            format!("token `{name}` has {characters} characters, the most is {LONGEST_TOKEN}")
+        } else if !token.value.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+            format!("token `{name}` has characters other than printable ASCII")
+        } else {
+            continue;
+        };
+        faults.push(("scenario/bad-token", format!("/tokens/{}/value", escaped(name)), headline));
+    }
+    faults
+}
+
+/// The bytes of a hexadecimal text; blanks between bytes are allowed.
+///
+/// # Errors
+///
+/// Why it is none.
+pub fn from_hex(text: &str) -> Result<Vec<u8>, String> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    if let Some(wrong) = text.chars().find(|c| !c.is_ascii_hexdigit() && !c.is_ascii_whitespace()) {
+        return Err(format!("`{wrong}` is no hexadecimal digit"));
+    }
+    if digits.len() % 2 == 1 {
+        return Err(format!("{} hexadecimal digits make no whole bytes", digits.len()));
+    }
+    let value = |digit: u8| char::from(digit).to_digit(16).unwrap_or_default() as u8;
+    Ok(digits.chunks_exact(2).map(|pair| value(pair[0]) << 4 | value(pair[1])).collect())
+}
+
+/// What is wrong with a topic or a filter (MQTT 3.1.1, 4.7).
+pub(super) fn wrong_topic(topic: &str, is_filter: bool) -> Option<&'static str> {
+    if topic.is_empty() {
+        return Some("is empty");
+    }
+    if topic.len() > 65_535 {
+        return Some("has more than 65535 bytes");
+    }
+    if topic.contains('\0') {
+        return Some("has a NUL in it");
+    }
+    if !is_filter {
+        return topic.contains(['+', '#']).then_some("has a wildcard, which nobody can publish to");
+    }
+    let levels: Vec<&str> = topic.split('/').collect();
+    if levels.iter().any(|level| level.contains('+') && *level != "+") {
+        return Some("has a `+` that does not stand alone between slashes");
+    }
+    if levels.iter().enumerate().any(|(n, level)| level.contains('#') && (*level != "#" || n + 1 != levels.len())) {
+        return Some("has a `#` that does not stand alone at the end");
+    }
+    None
+}

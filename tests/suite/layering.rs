@@ -1,0 +1,391 @@
+//! The rules of the source tree, held by reading it: ranks, purity, size, and a test for every message.
+//!
+//! The table of ranks is the one in the documentation of `src/lib.rs`; there is no second one.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+
+/// No file of code is longer.
+const LINES: usize = 650;
+/// Modules up to this rank are pure.
+const PURE_UP_TO: u32 = 3;
+/// Except this one, whose business is sockets.
+const IMPURE: &str = "broker";
+/// And this one is pure though it stands higher.
+const PURE_TOO: &str = "report";
+/// What a pure module may not name: input and output, threads, clocks, randomness, maps without order.
+const FORBIDDEN_IN_PURE: [&str; 14] = [
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::env",
+    "std::thread",
+    "std::io",
+    "tokio",
+    "uuid",
+    "rumqttc",
+    "Instant",
+    "SystemTime",
+    "HashMap",
+    "HashSet",
+    "RandomState",
+];
+/// What no code may contain: loose ends, and waiting for time instead of a condition.
+const FORBIDDEN: [&str; 4] = ["todo!", "unimplemented!", "dbg!", "thread::sleep"];
+/// The subjects of diagnostics, the part of an id before its slash.
+const AREAS: [&str; 13] = [
+    "broker",
+    "config",
+    "expect",
+    "file",
+    "golden",
+    "harness",
+    "known-failure",
+    "module",
+    "monitor",
+    "release",
+    "run",
+    "scenario",
+    "usage",
+];
+
+type Ranks = BTreeMap<String, u32>;
+
+/// A file of `src/`, split into what is compiled into the product and what only tests it.
+struct File {
+    path: String,
+    /// The module at the top; empty for `lib.rs` and `main.rs`.
+    module: String,
+    /// How many `super` lead from here to the crate.
+    depth: usize,
+    code: String,
+    tests: String,
+    lines: usize,
+}
+
+impl File {
+    fn new(path: &str, text: &str) -> Self {
+        let inner = path.strip_prefix("src/").unwrap().strip_suffix(".rs").unwrap();
+        let mut names: Vec<&str> = inner.split('/').collect();
+        if names.last() == Some(&"mod") {
+            names.pop();
+        }
+        let is_root = names == ["lib"] || names == ["main"];
+        let (code, tests) = text.split_once("#[cfg(test)]\nmod ").unwrap_or((text, ""));
+        Self {
+            path: path.to_owned(),
+            module: if is_root { String::new() } else { names[0].to_owned() },
+            depth: names.len(),
+            code: without_comments(code),
+            tests: tests.to_owned(),
+            lines: text.lines().count(),
+        }
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir(directory) else { return found };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn source() -> Vec<File> {
+    let paths = files_below(&root().join("src")).into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
+    let name = |path: &Path| path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
+    let files: Vec<File> = paths.map(|path| File::new(&name(&path), &fs::read_to_string(&path).unwrap())).collect();
+    assert!(files.len() > 20, "the source is not where it should be");
+    files
+}
+
+/// The text without comments; strings stay.
+fn without_comments(text: &str) -> String {
+    let token =
+        Regex::new(r##"(?s)r#".*?"#|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'|'\\u\{[0-9a-fA-F]+\}'|//[^\n]*|/\*.*?\*/"##)
+            .unwrap();
+    let keep = |found: &regex::Captures<'_>| {
+        if found[0].starts_with('/') { String::new() } else { found[0].to_owned() }
+    };
+    token.replace_all(text, keep).into_owned()
+}
+
+/// The text without the content of its strings.
+fn without_strings(code: &str) -> String {
+    Regex::new(r##"(?s)r#".*?"#|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'"##).unwrap().replace_all(code, "\"\"").into_owned()
+}
+
+/// The table of `lib.rs`: rows such as ``//! | 1 | [`auth`], [`transcript`] |``.
+fn ranks(lib: &str) -> Ranks {
+    let row = Regex::new(r"(?m)^//! \| (\d+) \| (.*) \|$").unwrap();
+    let name = Regex::new(r"\[`(\w+)`\]").unwrap();
+    let mut ranks = Ranks::new();
+    for row in row.captures_iter(lib) {
+        for name in name.captures_iter(&row[2]) {
+            ranks.insert(name[1].to_owned(), row[1].parse().unwrap());
+        }
+    }
+    ranks
+}
+
+/// The paths that a `use` tree names: `a::{b, c::{d, e}}` are `a::b`, `a::c::d`, `a::c::e`.
+fn expanded(tree: &str) -> Vec<String> {
+    let tree = tree.trim();
+    let Some((before, group)) = tree.split_once('{') else {
+        return vec![tree.split(" as ").next().unwrap().trim().to_owned()];
+    };
+    let group = group.strip_suffix('}').unwrap_or(group);
+    let (mut depth, mut start, mut found) = (0, 0, Vec::new());
+    for (at, c) in group.char_indices().chain([(group.len(), ',')]) {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                let part = group[start..at].trim();
+                if !part.is_empty() {
+                    found.extend(expanded(part).into_iter().map(|path| format!("{}{path}", before.trim())));
+                }
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Every path in the code: those of `use`, and those written where they are used.
+fn paths(code: &str) -> Vec<String> {
+    let code = without_strings(code);
+    let uses = Regex::new(r"(?s)\buse\s+([^;]+);").unwrap();
+    let mut found: Vec<String> = uses
+        .captures_iter(&code)
+        .flat_map(|tree| expanded(&tree[1].split_whitespace().collect::<Vec<_>>().join(" ")))
+        .collect();
+    let rest = uses.replace_all(&code, "");
+    let inline = Regex::new(r"\b\w+(?:::\w+)*").unwrap();
+    found.extend(inline.find_iter(&rest).map(|path| path.as_str().to_owned()));
+    found
+}
+
+/// The modules at the top that a file names, by `crate::` or by climbing with `super::`.
+fn imports(file: &File, ranks: &Ranks) -> BTreeSet<String> {
+    let climb = "super::".repeat(file.depth);
+    let from_crate = |path: &String| {
+        let rest = path.strip_prefix("crate::").or_else(|| path.strip_prefix(&climb))?;
+        let name = rest.split("::").next()?;
+        (ranks.contains_key(name) && name != file.module).then(|| name.to_owned())
+    };
+    paths(&file.code).iter().filter_map(from_crate).collect()
+}
+
+fn rank_violations(files: &[File], ranks: &Ranks) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| !file.module.is_empty()) {
+        let Some(rank) = ranks.get(&file.module) else {
+            found.push(format!("{}: module `{}` has no rank in src/lib.rs", file.path, file.module));
+            continue;
+        };
+        for name in imports(file, ranks) {
+            if ranks[&name] >= *rank {
+                let higher = ranks[&name];
+                found.push(format!("{} (rank {rank}) imports `{name}` (rank {higher})", file.path));
+            }
+        }
+    }
+    found
+}
+
+fn purity_violations(files: &[File], ranks: &Ranks) -> Vec<String> {
+    let is_pure = |file: &&File| {
+        let low = ranks.get(&file.module).is_some_and(|rank| *rank <= PURE_UP_TO) && file.module != IMPURE;
+        low || file.module == PURE_TOO
+    };
+    let printing = Regex::new(r"\be?print(?:ln)?!|\brand\b|\bstd(?:out|err)\(\)").unwrap();
+    let mut found = Vec::new();
+    for file in files.iter().filter(is_pure) {
+        for path in paths(&file.code) {
+            let names = |word: &&&str| {
+                let word = **word;
+                path == word
+                    || path.starts_with(&format!("{word}::"))
+                    || path.ends_with(&format!("::{word}"))
+                    || path.contains(&format!("::{word}::"))
+            };
+            if let Some(word) = FORBIDDEN_IN_PURE.iter().find(names) {
+                found.push(format!("{}: `{path}`, but a pure module may not name `{word}`", file.path));
+            }
+        }
+        if let Some(word) = printing.find(&without_strings(&file.code)) {
+            found.push(format!("{}: `{}` in a pure module", file.path, word.as_str()));
+        }
+    }
+    found
+}
+
+/// Ids of diagnostics in a file, and those whose area nobody knows.
+fn diagnostic_ids(code: &str) -> (BTreeSet<String>, Vec<String>) {
+    let literal = Regex::new(r#""([a-z]+(?:-[a-z]+)*)/[a-z0-9]+(?:-[a-z0-9]+)*""#).unwrap();
+    let ids = literal.captures_iter(code).filter(|id| AREAS.contains(&&id[1]));
+    let new = Regex::new(r#"Diagnostic::new\(\s*[\w:]+,\s*"([^"/]*)([^"]*)""#).unwrap();
+    let unknown = new.captures_iter(code).filter(|id| !AREAS.contains(&&id[1]));
+    (
+        ids.map(|id| id[0].trim_matches('"').to_owned()).collect(),
+        unknown.map(|id| format!("{}{}", &id[1], &id[2])).collect(),
+    )
+}
+
+#[track_caller]
+fn none(violations: &[String]) {
+    assert!(violations.is_empty(), "\n  {}\n", violations.join("\n  "));
+}
+
+fn table() -> Ranks {
+    ranks(&fs::read_to_string(root().join("src/lib.rs")).unwrap())
+}
+
+#[test]
+fn every_module_has_a_rank_and_imports_lower_ones_only() {
+    let ranks = table();
+    assert!(ranks.len() >= 14 && ranks["diagnostic"] == 0 && ranks["cli"] > ranks["runner"], "{ranks:?}");
+    none(&rank_violations(&source(), &ranks));
+}
+
+#[test]
+fn pure_modules_are_pure() {
+    none(&purity_violations(&source(), &table()));
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let long = source().into_iter().filter(|file| file.lines > LINES);
+    none(&long.map(|file| format!("{} has {} lines, at most {LINES}", file.path, file.lines)).collect::<Vec<_>>());
+}
+
+#[test]
+fn there_are_no_loose_ends() {
+    let mut found = Vec::new();
+    for file in source() {
+        let code = without_strings(&file.code);
+        for word in FORBIDDEN {
+            let written = Regex::new(&format!(r"\b{}", regex::escape(word))).unwrap();
+            if written.is_match(&code) {
+                found.push(format!("{}: `{word}`", file.path));
+            }
+        }
+    }
+    none(&found);
+}
+
+#[test]
+fn every_diagnostic_is_provoked_by_a_test() {
+    let files = source();
+    let mut tested: String = files.iter().map(|file| file.tests.as_str()).collect();
+    for directory in ["tests", "fixtures", "ci"] {
+        for path in files_below(&root().join(directory)) {
+            if !path.ends_with("layering.rs") {
+                tested.push_str(&fs::read_to_string(&path).unwrap_or_default());
+            }
+        }
+    }
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    for file in &files {
+        let (ids, unknown) = diagnostic_ids(&file.code);
+        found.extend(unknown.into_iter().map(|id| format!("{}: `{id}` has an area that is not in AREAS", file.path)));
+        let untested = ids.iter().filter(|id| !mentions(&tested, id));
+        found.extend(untested.map(|id| format!("{}: no test and no fixture mentions `{id}`", file.path)));
+        seen.extend(ids);
+    }
+    assert!(seen.contains("monitor/second-reply") && seen.len() > 30, "{seen:?}");
+    none(&found);
+}
+
+/// Whether a text names an id, and not only a longer one.
+fn mentions(text: &str, id: &str) -> bool {
+    let after = |at: usize| text[at + id.len()..].chars().next();
+    text.match_indices(id).any(|(at, _)| !after(at).is_some_and(|c| c.is_ascii_alphanumeric() || c == '-'))
+}
+
+mod the_rules_bite {
+    use super::*;
+
+    const LIB: &str = "//! | 0 | [`protocol`] |\n//! | 1 | [`auth`], [`report`] |\n//! | 4 | [`cli`], [`sim`] |\n";
+
+    fn broken(path: &str, text: &str) -> (usize, usize) {
+        let files = [File::new(path, text)];
+        let ranks = ranks(LIB);
+        (rank_violations(&files, &ranks).len(), purity_violations(&files, &ranks).len())
+    }
+
+    #[test]
+    fn the_table_is_read() {
+        let expected = [("auth", 1), ("cli", 4), ("protocol", 0), ("report", 1), ("sim", 4)];
+        assert_eq!(ranks(LIB), expected.map(|(name, rank)| (name.to_owned(), rank)).into());
+    }
+
+    #[test]
+    fn on_ranks() {
+        for (path, text, count) in [
+            ("src/auth/mod.rs", "use crate::protocol::types::IdToken;", 0),
+            ("src/auth/mod.rs", "use crate::auth::timer;", 0),
+            ("src/auth/mod.rs", "use crate::report::json;", 1),
+            ("src/auth/mod.rs", "pub use crate::{cli, protocol::{a, b as c}, report};", 2),
+            ("src/auth/mod.rs", "fn f() { crate::cli::run() }", 1),
+            ("src/auth/mod.rs", "use super::cli::run;", 1),
+            ("src/auth/timer.rs", "use super::cli::run;", 0),
+            ("src/auth/timer.rs", "use super::super::{cli::run, protocol};", 1),
+            ("src/auth/mod.rs", "//! See [`crate::cli`].\n/* crate::cli */ const A: &str = \"crate::cli\";", 0),
+            ("src/auth/mod.rs", "const A: &str = \"// no comment\"; use crate::cli::run;", 1),
+            ("src/auth/mod.rs", "const A: char = '\"'; use crate::cli::run;", 1),
+            ("src/other.rs", "", 1),
+            ("src/lib.rs", "use crate::cli;", 0),
+        ] {
+            assert_eq!(broken(path, text).0, count, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn on_purity() {
+        for (path, text, count) in [
+            ("src/auth/mod.rs", "use std::time::Duration;", 0),
+            ("src/auth/mod.rs", "use std::time::{Duration, Instant};", 1),
+            ("src/auth/mod.rs", "use std::{collections::{BTreeMap, HashMap}, fs};", 2),
+            ("src/auth/mod.rs", "fn f() { std::env::var(\"A\"); }", 1),
+            ("src/auth/mod.rs", "fn f() { tokio::spawn(g()); println!(\"\"); }", 2),
+            ("src/auth/mod.rs", "struct Instantaneous; // Instant", 0),
+            ("src/auth/mod.rs", "fn f() {}\n#[cfg(test)]\nmod tests { use std::fs; }", 0),
+            ("src/report/html.rs", "use std::fs::write;", 1),
+            ("src/sim/mod.rs", "use std::fs::write;", 0),
+        ] {
+            assert_eq!(broken(path, text).1, count, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn on_ids() {
+        let code = r#"
+            Diagnostic::new(Severity::Fail, "monitor/a-b", x); seen.fail("monitor/c", y);
+            Diagnostic::new(severity, "strange/d", z); let topic = "e2m/heartbeat"; let mime = "application/json";
+        "#;
+        let (ids, unknown) = diagnostic_ids(code);
+        assert_eq!(ids, ["monitor/a-b", "monitor/c"].map(str::to_owned).into());
+        assert_eq!(unknown, ["strange/d"]);
+        assert!(mentions("x `monitor/a` y", "monitor/a") && !mentions("monitor/a-b", "monitor/a"));
+    }
+}

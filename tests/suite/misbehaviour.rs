@@ -1,0 +1,178 @@
+//! Modules with one fault each must earn their exact verdict and message ids, and leave nothing behind.
+//!
+//! The faults are those of `fixtures/modules/misbehaving.py`, the scenarios those of `fixtures/verdicts`.
+
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use serde_json::Value;
+
+use crate::clients;
+
+/// A fault and what it must earn.
+struct Case {
+    behaviour: &'static str,
+    /// The side, the name of the scenario, and more arguments for the module.
+    on: [&'static str; 3],
+    verdict: &'static str,
+    /// Ids of failures, in order, each once.
+    failures: &'static [&'static str],
+    /// Ids of warnings.
+    notes: &'static [&'static str],
+}
+
+const fn case(
+    behaviour: &'static str,
+    on: [&'static str; 3],
+    verdict: &'static str,
+    failures: &'static [&'static str],
+    notes: &'static [&'static str],
+) -> Case {
+    Case { behaviour, on, verdict, failures, notes }
+}
+
+const CLIENT: [&str; 3] = ["client", "client", ""];
+const EVEREST: [&str; 3] = ["everest", "everest", ""];
+const LATE: [&str; 3] = ["everest", "everest", "--seconds 1.4"];
+const REPLY: [&str; 3] = ["everest", "everest_reply", ""];
+const STATUS: [&str; 3] = ["everest", "everest_status", ""];
+
+#[rustfmt::skip]
+const CASES: &[Case] = &[
+    case("never-connect", CLIENT, "inconclusive", &["module/never-connected"], &[]),
+    case("never-connect", EVEREST, "inconclusive", &["module/never-connected"], &[]),
+    case("silent", CLIENT, "inconclusive", &["module/never-ready"], &[]),
+    case("silent", EVEREST, "inconclusive", &["module/never-ready"], &[]),
+    case("exit-at-once", CLIENT, "inconclusive", &["module/ended-early"], &[]),
+    case("exit-at-once", EVEREST, "inconclusive", &["module/ended-early"], &[]),
+    case("crash-when-connected", CLIENT, "fail", &["module/ended"], &[]),
+    case("crash-when-connected", EVEREST, "fail", &["module/ended"], &[]),
+    case("crash-in-middle", CLIENT, "fail", &["module/ended"], &[]),
+    case("crash-in-middle", EVEREST, "fail", &["module/ended"], &[]),
+    case("ignore-term", CLIENT, "pass", &[], &["module/ignored-term"]),
+    case("ignore-term", EVEREST, "pass", &[], &["module/ignored-term"]),
+    // One that stays in the group gets SIGTERM with its parent, and obeys.
+    case("leave-grandchild", CLIENT, "pass", &[], &[]),
+    case("leave-grandchild", EVEREST, "pass", &[], &[]),
+    case("leave-escaped-grandchild", CLIENT, "pass", &[], &["module/left-processes"]),
+    case("leave-escaped-grandchild", EVEREST, "pass", &[], &["module/left-processes"]),
+
+    case("retained-communication-check", CLIENT, "fail", &["monitor/retained"], &[]),
+    case("retained-request", CLIENT, "fail", &["monitor/retained"], &[]),
+    case("no-communication-check", CLIENT, "fail", &["expect/missing"], &[]),
+    case("communication-check-not-boolean", CLIENT, "fail", &["expect/missing", "monitor/schema-violation"], &[]),
+    case("slow-communication-check", ["client", "client_slow_check", "--seconds 2"], "fail",
+         &["monitor/communication-check-late"], &[]),
+    case("request-before-subscribe", CLIENT, "fail", &["monitor/reply-topic-not-subscribed"], &[]),
+    case("same-reply-topic", ["client", "client_twice", ""], "fail", &["monitor/reply-topic-reused"], &[]),
+    case("request-not-json", CLIENT, "fail", &["expect/payload-mismatch", "monitor/not-json"], &[]),
+    case("request-without-envelope", CLIENT, "fail", &["expect/payload-mismatch", "monitor/schema-violation"], &[]),
+    case("never-withdraws", CLIENT, "fail", &["expect/missing"], &[]),
+    case("withdraw-wrong-evse", CLIENT, "fail", &["expect/payload-mismatch"], &[]),
+    case("withdraw-wrong-type", CLIENT, "fail", &["expect/payload-mismatch", "monitor/schema-violation"], &[]),
+
+    case("reply-late", LATE, "fail", &["expect/late"], &[]),
+    case("reply-never", EVEREST, "fail", &["expect/missing"], &[]),
+    case("reply-twice", EVEREST, "fail", &["monitor/second-reply"], &[]),
+    case("reply-twice", REPLY, "fail", &["monitor/second-reply"], &[]),
+    case("reply-wrong-topic", EVEREST, "fail", &["expect/wrong-topic", "monitor/stray-reply"], &[]),
+    case("reply-wrong-type", EVEREST, "fail", &["expect/payload-mismatch", "monitor/schema-violation"], &[]),
+    case("reply-wrong-value", EVEREST, "fail", &["expect/payload-mismatch", "monitor/schema-violation"], &[]),
+    case("reply-not-json", EVEREST, "fail", &["expect/payload-mismatch", "monitor/not-json"], &[]),
+    case("reply-retained", EVEREST, "fail", &["monitor/retained"], &[]),
+    case("heartbeat-skips", EVEREST, "fail", &["monitor/heartbeat-sequence"], &[]),
+    case("heartbeat-string", EVEREST, "fail", &["expect/missing", "monitor/schema-violation"], &[]),
+    case("heartbeat-from-one", EVEREST, "fail", &["monitor/heartbeat-first"], &[]),
+    case("illegal-status-transition", STATUS, "fail", &["monitor/illegal-transition"], &[]),
+    case("status-retained", STATUS, "fail", &["monitor/retained"], &[]),
+];
+
+#[test]
+fn every_fault_earns_its_verdict_and_leaves_nothing_behind() {
+    let Some(python) = clients::python() else { return };
+    let next = Mutex::new(CASES.iter());
+    let wrong = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some(case) = next.lock().unwrap().next() else { return };
+                    if let Err(why) = play(case, python.to_str().unwrap()) {
+                        wrong.lock().unwrap().push(format!("{} on {}: {why}", case.behaviour, case.on[1]));
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn play(case: &Case, python: &str) -> Result<(), String> {
+    let [side, scenario, more] = case.on;
+    let mark = format!("case-{}-{side}-{scenario}-{}", case.behaviour, std::process::id());
+    let module = format!(
+        "{python} fixtures/modules/misbehaving.py --host {{host}} --port {{port}} --behaviour {} --side {side} {more}",
+        case.behaviour
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_khumbu"))
+        .args(["run", &format!("fixtures/verdicts/{scenario}.yaml"), "--module", &module])
+        .args(["--ready-within", "3s", "--stop-within", "1s", "--json", "-"])
+        .env("KHUMBU_TEST_CASE", &mark)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| error.to_string())?;
+    let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
+        format!("no report: {error}\n{}", String::from_utf8_lossy(&output.stderr))
+    })?;
+    let played = &report["scenarios"][0];
+    let told = || format!("{played:#}");
+    if played["verdict"] != case.verdict {
+        return Err(format!("verdict {}, not {}\n{}", played["verdict"], case.verdict, told()));
+    }
+    let exit = match case.verdict {
+        "pass" => 0,
+        "fail" => 1,
+        _ => 3,
+    };
+    if output.status.code() != Some(exit) {
+        return Err(format!("{}, not exit code {exit}", output.status));
+    }
+    let ids = |key: &str| {
+        let mut ids: Vec<String> = Vec::new();
+        for found in played[key].as_array().into_iter().flatten() {
+            let id = found["id"].as_str().unwrap_or_default().to_owned();
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids
+    };
+    if ids("failures") != case.failures {
+        return Err(format!("failures {:?}, not {:?}\n{}", ids("failures"), case.failures, told()));
+    }
+    let notes: Vec<_> = ids("notes").into_iter().filter(|id| id != "monitor/repeated").collect();
+    if notes != case.notes {
+        return Err(format!("notes {notes:?}, not {:?}\n{}", case.notes, told()));
+    }
+    match still_there(&mark) {
+        left if left.is_empty() => Ok(()),
+        left => Err(format!("left behind: {left:?}")),
+    }
+}
+
+/// Processes that still run with this mark in their environment.
+fn still_there(mark: &str) -> Vec<String> {
+    let entry = format!("KHUMBU_TEST_CASE={mark}");
+    std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|process| {
+            std::fs::read(process.path().join("environ"))
+                .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|found| found == entry.as_bytes()))
+        })
+        .map(|process| std::fs::read_to_string(process.path().join("comm")).unwrap_or_default())
+        .collect()
+}
