@@ -214,7 +214,7 @@ impl Console {
             }
         };
         let (answer, ignored) = oneshot::channel();
-        self.order(Order::Command(command, answer))?;
+        self.order(Order::Command(Box::new(command), answer))?;
         match ignored.await {
             Ok(None) => Ok(String::new()),
             Ok(Some(why)) => Err(format!("`{line}` came to nothing: {why}")),

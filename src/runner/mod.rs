@@ -6,6 +6,7 @@ mod drive;
 mod expectation;
 mod findings;
 mod lag;
+mod meet;
 mod module;
 mod observer;
 mod play;

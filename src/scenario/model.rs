@@ -32,7 +32,7 @@ pub struct Model {
     /// The time limit of the whole scenario, 60 s if absent.
     #[serde(default)]
     pub timeout: Option<Timespan>,
-    /// The default time limit of each expectation, 2 s if absent.
+    /// The default time limit of each expectation, 5 s if absent.
     #[serde(default)]
     pub within: Option<Timespan>,
     /// Whether the transcript is compared with a snapshot beside the file.

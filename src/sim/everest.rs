@@ -35,7 +35,7 @@ pub struct Everest {
 #[derive(Debug)]
 pub enum Order {
     /// Something happens at the station; answered with why it came to nothing, if it did.
-    Command(Command, oneshot::Sender<Option<String>>),
+    Command(Box<Command>, oneshot::Sender<Option<String>>),
     /// Publishes exactly this, as EVerest's side.
     Publish {
         /// Any topic without wildcards.
@@ -95,7 +95,7 @@ impl Everest {
                 biased;
                 order = orders.recv() => match order {
                     Some(Order::Command(command, answer)) => {
-                        let ignored = self.apply(&mut life, Input::Command(command)).await?;
+                        let ignored = self.apply(&mut life, Input::Command(*command)).await?;
                         let _ = answer.send(ignored);
                     }
                     Some(Order::Publish { topic, payload, qos, retain }) => {

@@ -74,9 +74,16 @@ pub fn compare(golden: Option<&Arc<Source>>, transcript: &str, scenario: &Arc<So
     }
     let (old, new) = (lines(&snapshot.body), lines(transcript));
     let same = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
-    let shown = old.iter().take(same + 1).filter(|line| line.starts_with(' ')).count().max(1);
-    let messages = old.iter().filter(|line| line.starts_with(' ')).count();
-    let what = if same >= old.len() { "after its end".to_owned() } else { format!("at message {shown} of {messages}") };
+    let is_subscription = |line: &&str| *line == "subscriptions" || line.starts_with("  q");
+    let is_message = |line: &&&str| line.starts_with("  ") && !is_subscription(line);
+    let what = if old.get(same).or(new.get(same)).is_some_and(is_subscription) {
+        "in its subscriptions".to_owned()
+    } else if same >= old.len() {
+        "after its end".to_owned()
+    } else {
+        let number = old.iter().take(same + 1).filter(is_message).count().max(1);
+        format!("at message {number} of {}", old.iter().filter(is_message).count())
+    };
     Err(Box::new(
         Diagnostic::new(Severity::Fail, "golden/mismatch", format!("transcript differs from its golden {what}"))
             .at(place(line_range(&golden.text, same)))
@@ -170,8 +177,11 @@ fn line_range(text: &str, n: usize) -> Range<usize> {
         counted += usize::from(!is_leading_blank);
         at += line.len();
     }
-    let length = text[at..].lines().next().map_or(0, |line| line.trim_end().len());
-    at..at + length
+    let line = text[at..].lines().next().unwrap_or_default().trim_end();
+    let indent = line.len() - line.trim_start().len();
+    // Direction and name say enough; the payload may be long.
+    let words = line[indent..].find(" q").unwrap_or(line.len() - indent);
+    at + indent..at + indent + line[indent..indent + words].trim_end().len()
 }
 
 fn golden_key(text: &str) -> Range<usize> {

@@ -249,6 +249,7 @@ fn every_failure_of_a_golden_has_its_message() {
         (Some(&golden), "first\n  e2m  x\n"),
         (Some(&golden), "first\n  e2m  x\n  m2e  y\n  m2e  z\n"),
         (Some(&golden), ""),
+        (Some(&golden), "first\n  e2m  x\n  m2e  y\nsubscriptions\n  q1 z\n"),
     ] {
         messages.push_str(&compare(golden, body, &scenario).unwrap_err().render(Style::Plain));
         messages.push('\n');

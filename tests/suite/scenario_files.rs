@@ -305,7 +305,7 @@ fn a_golden_that_cannot_be_written_is_said_so() {
     let directory = directory(&[("scenarios/a.snap.new", &pending("one\n")), ("scenarios/a.snap/x", b"")]);
     let accept = khumbu(directory.path(), &["review", "--accept"]);
     assert_eq!(accept.status.code(), Some(2));
-    assert!(stderr(&accept).starts_with("error[golden/not-written]: golden `scenarios/a.snap.new`"), "{accept:?}");
+    assert!(stderr(&accept).starts_with("error[golden/unwritable]: golden `scenarios/a.snap.new`"), "{accept:?}");
 }
 
 #[test]
