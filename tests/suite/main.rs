@@ -1,7 +1,6 @@
 //! Khumbu's tests, one binary. A folder of cases is a folder under `fixtures/`; a new file there is a new case.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
 mod broker;
 mod broker_abuse;
 mod broker_clients;
@@ -18,7 +17,6 @@ mod model_api;
 mod model_desk;
 mod model_oracle;
 mod model_recording;
-mod model_station;
 mod project;
 mod run_cli;
 mod run_end;
