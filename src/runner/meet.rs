@@ -17,6 +17,14 @@ use crate::protocol::topic;
 use crate::scenario::model::{Expect, ExpectNone, ExpectReply, ExpectStatus, Side, Step};
 use crate::scenario::pattern::Pattern;
 
+/// An expectation that is not met yet.
+struct Open {
+    expectation: Expectation,
+    /// Since the expectation was armed, or since its last status came: each has the whole time.
+    patience: Patience,
+    is_over: bool,
+}
+
 /// How long is waited for a message whose time is over, to tell late from never.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -104,6 +112,7 @@ impl Stage<'_> {
         let within = expectation.within;
         let mut patience = Patience::new(&self.lag);
         let mut next = 0;
+        let mut is_over = false;
         loop {
             while let Some(seen) = self.observer.messages.get(next) {
                 if !seen.is_claimed && seen.seq >= expectation.since {
@@ -125,12 +134,12 @@ impl Stage<'_> {
             if self.module.has_ended() {
                 return Err(findings::ended(self, expectation).into());
             }
-            match self.wait(patience.deadline(within)).await? {
-                Wake::Record | Wake::Ended => {}
-                Wake::Deadline if !patience.is_over(within, &self.lag).await => {}
-                Wake::Deadline if is_told => return Err(self.missing(expectation, &patience, next).await),
-                Wake::Deadline => return Err(findings::not_drivable(self, expectation).into()),
+            match (is_over, is_told) {
+                (false, _) => {}
+                (true, true) => return Err(self.missing(expectation, &patience, next).await),
+                (true, false) => return Err(findings::not_drivable(self, expectation).into()),
             }
+            is_over = self.waits_in_vain(&mut patience, within).await?;
         }
     }
 
@@ -138,42 +147,49 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When one is not met.
-    pub async fn meet(&mut self, mut open: Vec<Expectation>, memory: &mut Memory) -> Result<(), Stop> {
+    pub async fn meet(&mut self, expectations: Vec<Expectation>, memory: &mut Memory) -> Result<(), Stop> {
         let floor = memory.floor;
-        let mut patience = Patience::new(&self.lag);
+        let armed = |expectation| Open { expectation, patience: Patience::new(&self.lag), is_over: false };
+        let mut open: Vec<Open> = expectations.into_iter().map(armed).collect();
         let mut next = 0;
         loop {
             while next < self.observer.messages.len() && !open.is_empty() {
-                let met = self.offer(&mut open, next, floor, &patience)?;
+                let met = self.offer(&mut open, next, floor)?;
                 memory.floor = memory.floor.max(met);
                 next += 1;
             }
             // Each expectation has a deadline of its own; the earliest one that is open counts.
-            let Some(first) = (0..open.len()).min_by_key(|index| open[*index].within) else { return Ok(()) };
-            let within = open[first].within;
-            if self.module.has_ended() && open[first].by == Party::Module {
-                return Err(findings::ended(self, &open[first]).into());
+            let Some(first) = open.iter_mut().min_by_key(|open| open.patience.deadline(open.expectation.within)) else {
+                return Ok(());
+            };
+            if self.module.has_ended() && first.expectation.by == Party::Module {
+                return Err(findings::ended(self, &first.expectation).into());
             }
-            match self.wait(patience.deadline(within)).await? {
-                Wake::Record | Wake::Ended => continue,
-                Wake::Deadline if !patience.is_over(within, &self.lag).await => continue,
-                Wake::Deadline => self.observer.drain(),
+            if first.is_over {
+                return Err(self.missing(&first.expectation, &first.patience, next).await);
             }
-            if next < self.observer.messages.len() {
-                continue;
+            first.is_over = self.waits_in_vain(&mut first.patience, first.expectation.within).await?;
+        }
+    }
+
+    /// Waits for something new; `true` if the time is over, with everything taken that had come by then.
+    async fn waits_in_vain(&mut self, patience: &mut Patience, within: Duration) -> Result<bool, Stop> {
+        match self.wait(patience.deadline(within)).await? {
+            Wake::Record | Wake::Ended => Ok(false),
+            Wake::Deadline if !patience.is_over(within, &self.lag).await => Ok(false),
+            Wake::Deadline => {
+                self.observer.drain();
+                Ok(true)
             }
-            let expectation = open.swap_remove(first);
-            return Err(self.missing(&expectation, &patience, next).await);
         }
     }
 
     /// Offers one message to the open expectations; the number of the message if it completed one.
     fn offer(
         &mut self,
-        open: &mut Vec<Expectation>,
+        open: &mut Vec<Open>,
         index: usize,
         floor: Option<u64>,
-        patience: &Patience,
     ) -> Result<Option<u64>, Stop> {
         let seen = &self.observer.messages[index];
         if seen.is_claimed {
@@ -181,7 +197,7 @@ impl Stage<'_> {
         }
         let seq = seen.seq;
         let mut broken: Option<(usize, Mismatch)> = None;
-        for (at, expectation) in open.iter_mut().enumerate() {
+        for (at, Open { expectation, patience, is_over }) in open.iter_mut().enumerate() {
             if seq < expectation.since {
                 continue;
             }
@@ -195,11 +211,12 @@ impl Stage<'_> {
                 Offer::Broken(mismatch) => broken = broken.or(Some((at, mismatch))),
                 Offer::Step => {
                     self.observer.messages[index].is_claimed = true;
+                    (*patience, *is_over) = (Patience::new(&self.lag), false);
                     return Ok(None);
                 }
                 Offer::Met => {
                     self.observer.messages[index].is_claimed = true;
-                    let met = open.remove(at);
+                    let met = open.remove(at).expectation;
                     if is_early {
                         let seen = self.observer.messages[index].clone();
                         return Err(findings::out_of_order(self, &met, &seen).into());
@@ -211,7 +228,8 @@ impl Stage<'_> {
         match broken {
             Some((at, mismatch)) => {
                 let seen = self.observer.messages[index].clone();
-                Err(findings::mismatch(self, &open[at], &seen, &mismatch, patience).into())
+                let Open { expectation, patience, .. } = &open[at];
+                Err(findings::mismatch(self, expectation, &seen, &mismatch, patience).into())
             }
             None => Ok(None),
         }
@@ -224,6 +242,7 @@ impl Stage<'_> {
         let mut scratch = self.captures.clone();
         let mut next = from;
         let mut again = expectation.clone();
+        let mut is_over = false;
         loop {
             while let Some(seen) = self.observer.messages.get(next) {
                 if !seen.is_claimed
@@ -235,9 +254,11 @@ impl Stage<'_> {
                 }
                 next += 1;
             }
+            if is_over {
+                break;
+            }
             match self.wait(deadline).await {
-                Ok(Wake::Record) => {}
-                Ok(Wake::Deadline | Wake::Ended) => break,
+                Ok(wake) => is_over = wake != Wake::Record,
                 Err(stop) => return stop,
             }
         }
@@ -264,6 +285,7 @@ impl Stage<'_> {
         };
         let deadline = Instant::now() + none.r#for.0;
         let mut next = 0;
+        let mut is_over = false;
         loop {
             while let Some(seen) = self.observer.messages.get(next) {
                 if is_it(seen) {
@@ -272,8 +294,14 @@ impl Stage<'_> {
                 }
                 next += 1;
             }
+            if is_over {
+                return Ok(());
+            }
             match self.wait(deadline).await? {
-                Wake::Deadline => return Ok(()),
+                Wake::Deadline => {
+                    self.observer.drain();
+                    is_over = true;
+                }
                 Wake::Record => {}
                 Wake::Ended => {
                     return Err(findings::ended_while(self, &pointer, "while silence was demanded of it").into());

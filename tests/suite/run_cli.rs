@@ -63,7 +63,7 @@ fn junit_report_stands_alone_on_stdout_and_json_goes_to_a_file() {
 fn reports_that_cannot_be_written_are_refused_before_anything_is_started() {
     let project = Project::with(&[("p.yaml", PASS)]);
     let run = |arguments: &[&str]| project.run(&[&["run", "p.yaml", "--module", TELLTALE], arguments].concat());
-    run(&["--json", "-", "--junit", "-"]).exits(2).says("usage/two-reports-on-stdout");
+    run(&["--json", "-", "--junit", "-"]).exits(2).says("usage/same-report");
     run(&["--json", "same", "--junit", "same"]).exits(2).says("usage/same-report");
     run(&["--json", "no/such/directory.json"]).exits(2).says("usage/unwritable-report");
     run(&["--junit", "."]).exits(2).says("usage/unwritable-report");
@@ -168,7 +168,7 @@ fn module_commands_that_make_no_sense_are_refused() {
     project.play(&["p.yaml", "--module", "./p.yaml"]).exits(3).fails_with(&["module/not-started"]);
     // The side may be named, but not the wrong one.
     project.run(&["run", "p.yaml", "--module", "builtin:client"]).exits(0);
-    project.run(&["run", "p.yaml", "--module", "builtin:everest"]).exits(2).says("usage/bad-value");
+    project.run(&["run", "p.yaml", "--module", "builtin:everest"]).exits(2).says("usage/wrong-side").says("--side client");
     project.run(&["run", "p.yaml", "--module", "builtin:toaster"]).exits(2).says("usage/bad-value");
 }
 

@@ -31,7 +31,7 @@ steps:
       - expect_status: {token: ALICE, status: Withdrawn}
       - expect_status: {token: BOB, status: Withdrawn}
   - get_status: {}
-  - expect_reply: {status: Withdrawn}
+  - expect_reply: {payload: {status: Withdrawn}}
 "#;
 
 /// The same from the other side.
@@ -51,7 +51,7 @@ steps:
       - expect_reply: Accepted
       - expect_status: {token: ALICE, status: Withdrawn}
   - get_status: {}
-  - expect_reply: {status: Withdrawn}
+  - expect_reply: {payload: {status: Withdrawn}}
 "#;
 
 fn in_ci(project: &Project, arguments: &[&str]) -> Ran {

@@ -118,8 +118,19 @@ steps:
       qos: 1
   - expect: {message: reply, payload: $capture:answer}
   - publish: {topic: "echo/{module_id}", payload: {answer: $captured:answer}, retain: true}
-  - expect: {topic: echo/+, payload: {answer: AuthorizationNotFound}, retain: true}
-  - expect: {topic: echo/#, payload: {answer: $captured:answer}, within: 100ms}
+  - expect: {topic: echo/+, within: 100ms}
+"#;
+
+const PATIENT: &str = r#"
+description: Each status of a sequence has the whole time.
+under_test: everest
+station:
+  auth: {connection_timeout: 1}
+  tokens:
+    ALICE: {value: "04A2F3B1", type: ISO14443, verdict_after: 700ms}
+steps:
+  - present_token: ALICE
+  - expect_status: {token: ALICE, sequence: [Processing, Accepted, TimedOut], within: 1300ms}
 "#;
 
 const BEATS: &str = r#"
@@ -169,8 +180,10 @@ const CASES: &[Case] = &[
     case("loops", LOOPS, 0, &[], &[]),
     case("client_returns", CLIENT_RETURNS, 0, &[], &[]),
     case("everest_returns", EVEREST_RETURNS, 0, &[], &[]),
-    case("bytes", &BYTES, 1, &["expect/missing"], &["bytes.yaml:19"]),
+    // What khumbu publishes itself meets no expectation.
+    case("bytes", BYTES, 1, &["expect/missing"], &["bytes.yaml:16", r#"echo/auth_api q0 retain {"answer":"AuthorizationNotFound"}"#]),
     case("beats", BEATS, 0, &[], &[]),
+    case("patient", PATIENT, 0, &[], &[]),
 
     case("run_exit", client!("  - run: {command: \"sh -c 'echo so; exit 3'\"}\n"), 1, &["run/exit-code"],
          &["run_exit.yaml:5", "exited with code 3, expected code 0", "command wrote: so"]),
@@ -190,8 +203,9 @@ const CASES: &[Case] = &[
          &["scenario/contradicted"], &["replied `AuthorizationNotFound`, expected `Accepted`"]),
     case("ignored_stimulus", client!("  - unplug: {evse: 1}\n"), 3, &["scenario/ignored-stimulus"],
          &["`unplug` came to nothing"]),
-    case("timeout", concat!("timeout: 200ms\n", client!("  - expect: {message: heartbeat, payload: 7, within: 9s}\n")), 3,
-         &["scenario/timeout"], &["not over within 200ms", "timeout.yaml:1"]),
+    case("timeout", concat!("timeout: 400ms\n", client!("  - repeat:\n      times: 100\n      steps:\n        - \
+          expect_none: {message: reply, for: 100ms}\n")), 3,
+         &["scenario/timeout"], &["not over within 400ms", "timeout.yaml:1"]),
     case("unpublishable", client!("  - publish: {topic: \"a/{module_id}/\\0\", text: x}\n"), 2, &[], &["scenario/"]),
 
     case("out_of_order", everest!("  - withdraw: {as: one}\n  - withdraw: {as: two}\n  - expect_reply: {to: two, \
