@@ -436,13 +436,14 @@ impl Core {
     fn say_goodbye(&mut self, seat: Seat, reason_code: codec::DisconnectReasonCode, why: &str) {
         let Core { sessions, recorder, flushes, now, .. } = self;
         let Some(session) = seated(sessions, seat) else { return };
-        if session.link.as_ref().is_none_or(|link| link.version == Version::V4) {
-            return;
-        }
+        let Some(link) = session.link.as_ref().filter(|link| link.version == Version::V5) else { return };
+        let why: String = why.chars().take(200).collect();
+        // Left out where the client does not want packets of that size (MQTT-3.14.2-3).
+        let reason_string = (why.len() + 16 <= link.max_packet).then_some(why);
         // The codec writes a wrong length where a reason stands without properties.
         let properties = codec::DisconnectProperties {
             session_expiry_interval: None,
-            reason_string: Some(why.chars().take(200).collect()),
+            reason_string,
             user_properties: Vec::new(),
             server_reference: None,
         };
