@@ -55,7 +55,7 @@ fn measure(port: u16, rounds: usize) {
         println!("rtt_qos{qos}_p99_us {:.1}", micros(times[times.len() * 99 / 100]));
     }
     println!("one_to_one_per_s {:.0}", fan_out(port, 1, 20_000));
-    println!("one_to_100_per_s {:.0}", fan_out(port, 100, 1_000));
+    println!("one_to_100_per_s {:.0}", fan_out(port, 100, 2_000));
 }
 
 fn micros(time: Duration) -> f64 {

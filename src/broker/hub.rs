@@ -30,13 +30,14 @@ pub(super) const TOPIC_ALIASES: u16 = 64;
 /// Numbers the entries of the record and hands them on.
 pub(super) struct Recorder {
     sink: Box<dyn Fn(Record) + Send + Sync>,
-    started: Instant,
     seq: u64,
+    /// Since the start; of the packet that is being handled.
+    at: Duration,
 }
 
 impl Recorder {
     pub(super) fn record(&mut self, client: &Arc<str>, event: Event) {
-        let record = Record { seq: self.seq, at: self.started.elapsed(), client: client.clone(), event };
+        let record = Record { seq: self.seq, at: self.at, client: client.clone(), event };
         self.seq += 1;
         (self.sink)(record);
     }
@@ -77,6 +78,7 @@ pub(super) enum Next {
 pub(super) struct Core {
     pub(super) config: Config,
     pub(super) recorder: Recorder,
+    started: Instant,
     pub(super) sessions: Vec<Option<Session>>,
     /// Slots of `sessions` that may be used again.
     free: Vec<usize>,
@@ -100,7 +102,8 @@ impl Hub {
         let now = Instant::now();
         let core = Core {
             config: config.clone(),
-            recorder: Recorder { sink, started: now, seq: 0 },
+            recorder: Recorder { sink, seq: 0, at: Duration::ZERO },
+            started: now,
             sessions: Vec::new(),
             free: Vec::new(),
             clients: HashMap::new(),
@@ -123,7 +126,7 @@ impl Hub {
         let (result, flushes, due) = {
             // A panic under the lock is a bug of ours; the other connections go on all the same.
             let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-            core.now = Instant::now();
+            core.tell_time();
             let result = step(&mut core);
             (result, std::mem::take(&mut core.flushes), std::mem::take(&mut core.has_deadlines))
         };
@@ -175,6 +178,7 @@ impl Hub {
     pub(super) fn handle(&self, seat: Seat, packets: impl Iterator<Item = Packet>) -> Result<Next, Fault> {
         self.with(|core| {
             for packet in packets {
+                core.tell_time();
                 if core.session(seat).is_none() || core.handle(seat, packet)? == Next::Ended {
                     return Ok(Next::Ended);
                 }
@@ -262,6 +266,12 @@ pub(super) fn seated(sessions: &mut [Option<Session>], seat: Seat) -> Option<&mu
 }
 
 impl Core {
+    /// Sets the time for everything that one packet causes.
+    fn tell_time(&mut self) {
+        self.now = Instant::now();
+        self.recorder.at = self.now - self.started;
+    }
+
     fn session(&mut self, seat: Seat) -> Option<&mut Session> {
         seated(&mut self.sessions, seat)
     }
@@ -436,13 +446,14 @@ impl Core {
     fn say_goodbye(&mut self, seat: Seat, reason_code: codec::DisconnectReasonCode, why: &str) {
         let Core { sessions, recorder, flushes, now, .. } = self;
         let Some(session) = seated(sessions, seat) else { return };
-        if session.link.as_ref().is_none_or(|link| link.version == Version::V4) {
-            return;
-        }
+        let Some(link) = session.link.as_ref().filter(|link| link.version == Version::V5) else { return };
+        let why: String = why.chars().take(200).collect();
+        // Left out where the client does not want packets of that size (MQTT-3.14.2-3).
+        let reason_string = (why.len() + 16 <= link.max_packet).then_some(why);
         // The codec writes a wrong length where a reason stands without properties.
         let properties = codec::DisconnectProperties {
             session_expiry_interval: None,
-            reason_string: Some(why.chars().take(200).collect()),
+            reason_string,
             user_properties: Vec::new(),
             server_reference: None,
         };
