@@ -180,7 +180,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
             true => goldens::read(Path::new(&scenario.source.path)),
             false => Ok(None),
         };
-        match golden {
+        match golden.and_then(|golden| if arguments.update { Ok(golden) } else { goldens::check(golden) }) {
             Ok(golden) => pieces.push(Piece { scenario, golden }),
             Err(found) => errors.extend(found),
         }
@@ -248,7 +248,7 @@ fn check_sides(selected: &[Scenario], arguments: &Arguments, config: &Config) ->
     let Some(other) = selected.iter().find(|scenario| scenario.model.under_test != side) else { return Ok(()) };
     let headline = format!("`{command}` stands on the other side than `{}` tests", other.source.path);
     let diagnostic = Diagnostic::new(Severity::Error, "usage/wrong-side", headline);
-    Err(Box::new(diagnostic.at(other.place("/under_test")).with_help(format!("--side {}", &command["builtin:".len()..]))))
+    Err(Box::new(diagnostic.at(other.place("/under_test")).with_help("--module builtin   (each scenario then gets its own side)")))
 }
 
 fn select(scenarios: Vec<Scenario>, arguments: &Arguments) -> Vec<Scenario> {
