@@ -168,7 +168,7 @@ fn module_commands_that_make_no_sense_are_refused() {
     project.play(&["p.yaml", "--module", "./p.yaml"]).exits(3).fails_with(&["module/not-started"]);
     // The side may be named, but not the wrong one.
     project.run(&["run", "p.yaml", "--module", "builtin:client"]).exits(0);
-    project.run(&["run", "p.yaml", "--module", "builtin:everest"]).exits(2).says("usage/wrong-side").says("--side client");
+    project.run(&["run", "p.yaml", "--module", "builtin:everest"]).exits(2).says("usage/wrong-side").says("p.yaml:3");
     project.run(&["run", "p.yaml", "--module", "builtin:toaster"]).exits(2).says("usage/bad-value");
 }
 
@@ -208,7 +208,7 @@ Forgetful(arguments('').parse_args()).run()
     let Some(python) = crate::clients::python() else { return };
     let ran = project.run(&["run", "w.yaml", "--module", &format!("{} forgetful.py", python.display())]).exits(1);
     let all = format!("{}{}", ran.stdout, ran.stderr);
-    for part in ["fail[expect/payload-mismatch]", "w.yaml:8", "withdraw", "expected", "id_token", "output of the module", "| asked for 2"] {
+    for part in ["fail[expect/payload-mismatch]", "w.yaml:8", "withdraw", "without `id_token`", "output of the module", "| asked for 2"] {
         assert!(all.contains(part), "no `{part}` in\n{all}");
     }
 }

@@ -98,7 +98,8 @@ fn payloads_of_any_size_and_kind() {
         let Some(ran) = play(PASS, &module, &[]) else { return };
         assert!(matches!(ran.status.code(), Some(0 | 1)), "{in_words}: {}\n{}", ran.status, ran.stderr);
         assert!(!ran.stderr.contains('\x1b'), "{in_words}: {}", ran.stderr);
-        if in_words != "more than the broker takes" {
+        // What is nested too deep for our reader is not judged; what the broker refuses was not sent.
+        if !matches!(in_words, "more than the broker takes" | "deep") {
             assert_eq!(ran.status.code(), Some(1), "{in_words}");
         }
     }
@@ -127,7 +128,7 @@ fn nobody_is_taken_for_khumbu() {
         let named = format!(
             "import sys\nfrom consumer import Consumer, arguments\nimport paho.mqtt.client as mqtt\nclass Named(Consumer):\n    \
              def __init__(self, args):\n        super().__init__(args)\n        self.client._client_id = b'{id}'\n    \
-             def on_ready(self):\n        super().on_ready()\n        self.publish(self.base + '/m2e/communication_check', 'maybe')\n\
+             def on_ready(self):\n        super().on_ready()\n        self.publish(self.base + '/m2e/communication_check', '\"maybe\"')\n\
              Named(arguments('').parse_args()).run()\n"
         );
         let Some(ran) = play(PASS, &named, &["--ready-within", "20s"]) else { return };

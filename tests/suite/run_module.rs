@@ -214,7 +214,7 @@ fn errors_in_khumbu_yaml_point_at_the_line_and_nothing_is_started() {
         ("known_failures:\n  - {scenario: p.yaml}\n", 2, "reason"),
         ("jobs: -1\n", 1, ""),
         ("jobs: 0\n", 1, ""),
-        ("a: [\n", 2, ""),
+        ("a: [\n", 1, "unclosed"),
     ] {
         project.write("khumbu.yaml", text);
         let ran = project.run(&["run", "p.yaml", "--module", "touch started"]);

@@ -125,7 +125,8 @@ const PATIENT: &str = r#"
 description: Each status of a sequence has the whole time.
 under_test: everest
 station:
-  auth: {connection_timeout: 1}
+  evses: 2
+  auth: {selection_algorithm: PlugEvents, connection_timeout: 1}
   tokens:
     ALICE: {value: "04A2F3B1", type: ISO14443, verdict_after: 700ms}
 steps:

@@ -110,7 +110,7 @@ fn bad_stations_and_flags_are_refused() {
         ("long.yaml", &format!("tokens:\n  A: {{value: \"{}\", type: Central}}\n", "x".repeat(100))),
         ("broken.yaml", "evses: [\n"),
     ]);
-    for (file, line) in [("unknown.yaml", 2), ("many.yaml", 1), ("none.yaml", 1), ("long.yaml", 2), ("broken.yaml", 2)] {
+    for (file, line) in [("unknown.yaml", 2), ("many.yaml", 1), ("none.yaml", 1), ("long.yaml", 2), ("broken.yaml", 1)] {
         project.run(&["sim", "--station", file]).exits(2).says(&format!("{file}:{line}"));
     }
     project.run(&["sim", "--station", "missing.yaml"]).exits(2).says("file/not-found");
