@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::project::{Project, Ran, Running, fixture, python_module};
 use crate::clients;
+use crate::project::{Project, Ran, Running, fixture, python_module};
 
 /// Much that may happen in any order, and a token with more letters than ASCII has.
 const TALK: &str = r#"
@@ -72,7 +72,10 @@ fn a_golden_is_written_reviewed_compared_and_updated() {
     assert!(!project.path("s/talk.snap.new").exists());
     project.play(&["s"]).exits(0);
     // What the scenario demands stays met, but something else is said.
-    project.write("s/talk.yaml", &TALK.replace("verdict_after: 5ms", "verdict_after: 5ms, parent_id_token: {value: GROUP, type: Central}"));
+    project.write(
+        "s/talk.yaml",
+        &TALK.replace("verdict_after: 5ms", "verdict_after: 5ms, parent_id_token: {value: GROUP, type: Central}"),
+    );
     let ran = project.play(&["s"]).exits(1).fails_with(&["golden/mismatch"]);
     assert!(ran.stderr.contains("GROUP") && ran.stderr.contains("talk.snap:"), "{}", ran.stderr);
     assert_eq!(project.read("s/talk.snap"), pending, "a run never changes a golden");
@@ -169,20 +172,26 @@ fn a_changed_module_differs_from_the_golden() {
     let Some(python) = clients::python() else { return };
     let project = Project::with(&[
         ("talk.yaml", CLIENT),
-        ("chatty.py", "
+        (
+            "chatty.py",
+            "
 from consumer import Consumer, arguments
 class Chatty(Consumer):
     def request(self, operation, payload):
         super().request(operation, payload | {'evse_id': 1} if operation.startswith('withdraw') else payload)
 Chatty(arguments('').parse_args()).run()
-"),
-        ("louder.py", "
+",
+        ),
+        (
+            "louder.py",
+            "
 from consumer import Consumer, arguments
 class Louder(Consumer):
     def publish(self, topic, payload, qos=1, retain=False):
         return super().publish(topic, payload, qos=2)
 Louder(arguments('').parse_args()).run()
-"),
+",
+        ),
     ]);
     let module = |name: &str| format!("{} {name}", python.display());
     project.play(&["talk.yaml", "--update", "--module", &module(&fixture("modules/consumer.py"))]).exits(0);

@@ -154,7 +154,9 @@ fn giving_orders_and_answers_out_of_turn_gains_nothing() {
     let ran = play(WITHDRAW, &both, &[]).unwrap().exits(1);
     assert!(ran.failures().contains(&"monitor/wrong-direction".to_owned()), "{:?}", ran.failures());
     // An EVerest that makes requests.
-    let asking = everest("self.publish(self.base + '/m2e/withdraw_authorization', json.dumps({'headers': {'replyTo': 'x'}, 'payload': {}}))\nself.reply(reply_to, json.dumps('AuthorizationNotFound'))");
+    let asking = everest(
+        "self.publish(self.base + '/m2e/withdraw_authorization', json.dumps({'headers': {'replyTo': 'x'}, 'payload': {}}))\nself.reply(reply_to, json.dumps('AuthorizationNotFound'))",
+    );
     let ran = play(REPLY, &asking, &[]).unwrap().exits(1);
     assert!(ran.failures().contains(&"monitor/wrong-direction".to_owned()), "{:?}", ran.failures());
 }
@@ -163,12 +165,27 @@ fn giving_orders_and_answers_out_of_turn_gains_nothing() {
 fn answers_that_only_look_right() {
     for (wrong, ids) in [
         // Before it is asked, on a topic it cannot know.
-        ("self.publish(reply_to + 'x', '\"AuthorizationNotFound\"')", &["expect/wrong-topic", "monitor/stray-reply"][..]),
-        ("self.publish(reply_to, '\"AuthorizationNotFound\" ')\nself.publish(reply_to, '\"Accepted\"')", &["monitor/second-reply"]),
-        ("self.publish(reply_to, '\"authorizationnotfound\"')", &["expect/payload-mismatch", "monitor/schema-violation"]),
+        (
+            "self.publish(reply_to + 'x', '\"AuthorizationNotFound\"')",
+            &["expect/wrong-topic", "monitor/stray-reply"][..],
+        ),
+        (
+            "self.publish(reply_to, '\"AuthorizationNotFound\" ')\nself.publish(reply_to, '\"Accepted\"')",
+            &["monitor/second-reply"],
+        ),
+        (
+            "self.publish(reply_to, '\"authorizationnotfound\"')",
+            &["expect/payload-mismatch", "monitor/schema-violation"],
+        ),
         ("self.publish(reply_to, 'AuthorizationNotFound')", &["expect/payload-mismatch", "monitor/not-json"]),
-        ("self.publish(reply_to, '{\"payload\": \"AuthorizationNotFound\"}')", &["expect/payload-mismatch", "monitor/schema-violation"]),
-        ("self.publish(reply_to, b'\\xef\\xbb\\xbf\"AuthorizationNotFound\"')", &["expect/payload-mismatch", "monitor/not-json"]),
+        (
+            "self.publish(reply_to, '{\"payload\": \"AuthorizationNotFound\"}')",
+            &["expect/payload-mismatch", "monitor/schema-violation"],
+        ),
+        (
+            "self.publish(reply_to, b'\\xef\\xbb\\xbf\"AuthorizationNotFound\"')",
+            &["expect/payload-mismatch", "monitor/not-json"],
+        ),
         ("self.publish(reply_to, '\"AuthorizationNotFound\"', retain=True)", &["monitor/retained"]),
         ("os._exit(0)", &["module/ended"]),
         ("self.publish(reply_to, '\"AuthorizationNotFound\"').wait_for_publish(5)\nos._exit(1)", &["module/ended"]),

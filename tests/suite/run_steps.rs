@@ -279,13 +279,16 @@ fn modules_of_other_hands_do_the_same() {
 fn a_request_that_wants_no_reply_gets_none() {
     let project = Project::with(&[
         ("w.yaml", crate::project::WITHDRAW),
-        ("shy.py", "
+        (
+            "shy.py",
+            "
 from consumer import Consumer, arguments
 class Shy(Consumer):
     def request(self, operation, payload):
         self.send_request(operation, {'headers': {}, 'payload': payload})
 Shy(arguments('').parse_args()).run()
-"),
+",
+        ),
     ]);
     let Some(python) = crate::clients::python() else { return };
     let ran = project.play(&["w.yaml", "--module", &format!("{} shy.py", python.display())]);
