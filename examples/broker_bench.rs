@@ -27,9 +27,9 @@ fn main() {
     }
 }
 
-/// As `khumbu` itself runs it: the default runtime, and a record that somebody reads.
+/// A single-threaded runtime, and a record that somebody reads.
 fn serve() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (sender, mut records) = tokio::sync::mpsc::unbounded_channel();
         let broker = Broker::start(Config::default(), move |record| drop(sender.send(record))).await.unwrap();
