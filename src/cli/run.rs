@@ -180,7 +180,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
             true => goldens::read(Path::new(&scenario.source.path)),
             false => Ok(None),
         };
-        match golden {
+        match golden.and_then(|golden| if arguments.update { Ok(golden) } else { goldens::check(golden) }) {
             Ok(golden) => pieces.push(Piece { scenario, golden }),
             Err(found) => errors.extend(found),
         }
@@ -230,7 +230,11 @@ fn settings(arguments: &Arguments, config: &Config) -> Result<Settings, Box<Diag
         bindings: config.module.bindings.iter().map(|(d, binding)| (d.name().to_owned(), binding.clone())).collect(),
         cannot: config.module.cannot.iter().map(|drive| drive.name().to_owned()).collect(),
         is_updating_goldens: arguments.update,
-        jobs: arguments.jobs.map(usize::from).or(config.jobs.map(|jobs| usize::from(jobs.get()))).unwrap_or(processors * 2),
+        jobs: arguments
+            .jobs
+            .map(usize::from)
+            .or(config.jobs.map(|jobs| usize::from(jobs.get())))
+            .unwrap_or(processors * 2),
     })
 }
 
@@ -248,7 +252,11 @@ fn check_sides(selected: &[Scenario], arguments: &Arguments, config: &Config) ->
     let Some(other) = selected.iter().find(|scenario| scenario.model.under_test != side) else { return Ok(()) };
     let headline = format!("`{command}` stands on the other side than `{}` tests", other.source.path);
     let diagnostic = Diagnostic::new(Severity::Error, "usage/wrong-side", headline);
-    Err(Box::new(diagnostic.at(other.place("/under_test")).with_help(format!("--side {}", &command["builtin:".len()..]))))
+    Err(Box::new(
+        diagnostic
+            .at(other.place("/under_test"))
+            .with_help("--module builtin   (each scenario then gets its own side)"),
+    ))
 }
 
 fn select(scenarios: Vec<Scenario>, arguments: &Arguments) -> Vec<Scenario> {

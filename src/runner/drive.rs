@@ -51,8 +51,7 @@ impl Stage<'_> {
     async fn is_on_control_topic(&mut self) -> Result<bool, Stop> {
         let control = self.settings.topics.control_topic();
         let was_there = self.observer.records.iter().any(|record| {
-            !is_own(&record.client)
-                && matches!(&record.event, Event::Subscribed { filter, .. } if *filter == control)
+            !is_own(&record.client) && matches!(&record.event, Event::Subscribed { filter, .. } if *filter == control)
         });
         // A module that was cut off needs time to come back.
         let within = if was_there { WITHIN } else { FIRST_VISIT };

@@ -33,8 +33,11 @@ pub fn mismatch(
         What::Status { .. } => "published a status with",
         What::Message { .. } => "sent",
     };
-    let headline =
-        format!("{who} {what} {}, expected {}", actual(mismatch.actual.as_ref()), cut(&mismatch.expected, 120));
+    let came = match (&mismatch.actual, mismatch.pointer.rsplit_once('/')) {
+        (None, Some((_, key))) if !mismatch.is_whole => format!("without `{key}`"),
+        (actual_value, _) => actual(actual_value.as_ref()),
+    };
+    let headline = format!("{who} {what} {came}, expected {}", cut(&mismatch.expected, 120));
     Diagnostic::new(severity, id, headline)
         .at(place(stage.scenario, &mismatch.pointer, &format!("actual {}", actual(mismatch.actual.as_ref()))))
         .with_evidence(format!(

@@ -185,12 +185,7 @@ impl Stage<'_> {
     }
 
     /// Offers one message to the open expectations; the number of the message if it completed one.
-    fn offer(
-        &mut self,
-        open: &mut Vec<Open>,
-        index: usize,
-        floor: Option<u64>,
-    ) -> Result<Option<u64>, Stop> {
+    fn offer(&mut self, open: &mut Vec<Open>, index: usize, floor: Option<u64>) -> Result<Option<u64>, Stop> {
         let seen = &self.observer.messages[index];
         if seen.is_claimed {
             return Ok(None);

@@ -97,9 +97,13 @@ async fn perform(
         Ok(played) => played,
         Err(diagnostic) => {
             observer.drain();
-            findings.push(observer.connections.refused.iter().fold(diagnostic, |diagnostic, why| {
-                diagnostic.with_evidence(format!("refused: {why}"))
-            }));
+            findings.push(
+                observer
+                    .connections
+                    .refused
+                    .iter()
+                    .fold(diagnostic, |diagnostic, why| diagnostic.with_evidence(format!("refused: {why}"))),
+            );
             return Some(observer.release());
         }
     };

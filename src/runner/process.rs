@@ -32,6 +32,8 @@ const STRAGGLERS: Duration = Duration::from_millis(200);
 /// How long a killed process may take to be gone.
 const UNINTERRUPTIBLE: Duration = Duration::from_secs(2);
 
+/// How often in a row nothing must be found where something was.
+const LOOKS: u32 = 5;
 /// How often a hurried exit looks for what is left.
 const HURRIED_ROUNDS: usize = 20;
 
@@ -231,12 +233,15 @@ impl Process {
             left = leftovers(self.group.id, &self.mark);
         }
         let told = left.iter().map(|found| format!("{} {}", found.pid, found.name)).collect();
-        // Until nothing is left: a process may breed while its siblings are killed.
+        // Until nothing is left: a process may breed while its siblings are killed, and one that forks all the time may
+        // slip through a look or two.
         let deadline = tokio::time::Instant::now() + UNINTERRUPTIBLE;
-        while !left.is_empty() && tokio::time::Instant::now() < deadline {
+        let mut looks = if left.is_empty() { 0 } else { LOOKS };
+        while looks > 0 && tokio::time::Instant::now() < deadline {
             left.iter().for_each(Living::kill);
             tokio::task::yield_now().await;
             left = leftovers(self.group.id, &self.mark);
+            looks = if left.is_empty() { looks - 1 } else { LOOKS };
         }
         told
     }

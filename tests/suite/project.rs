@@ -248,7 +248,14 @@ impl Ran {
     /// It ended with this code.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {
-        assert_eq!(self.status.code(), Some(code), "{}\n-- stdout\n{}\n-- stderr\n{}", self.status, self.stdout, self.stderr);
+        assert_eq!(
+            self.status.code(),
+            Some(code),
+            "{}\n-- stdout\n{}\n-- stderr\n{}",
+            self.status,
+            self.stdout,
+            self.stderr
+        );
         self
     }
 

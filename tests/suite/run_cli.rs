@@ -29,10 +29,7 @@ fn json_report_has_the_promised_keys_and_stands_alone_on_stdout() {
     let ran = project.run(&["run", "p.yaml", "f.yaml", "e.yaml", "--json", "-", "--junit", "junit.xml"]).exits(3);
     let report = ran.report();
     assert_eq!(report["schema_version"], 1);
-    assert_eq!(
-        report["summary"],
-        json!({"pass": 1, "fail": 1, "inconclusive": 0, "error": 1, "not_applicable": 0})
-    );
+    assert_eq!(report["summary"], json!({"pass": 1, "fail": 1, "inconclusive": 0, "error": 1, "not_applicable": 0}));
     let scenarios = report["scenarios"].as_array().unwrap();
     let all: Vec<_> = scenarios.iter().map(|s| (s["path"].as_str().unwrap(), s["verdict"].as_str().unwrap())).collect();
     assert_eq!(all, [("p.yaml", "pass"), ("f.yaml", "fail"), ("e.yaml", "error")]);
@@ -168,13 +165,14 @@ fn module_commands_that_make_no_sense_are_refused() {
     project.play(&["p.yaml", "--module", "./p.yaml"]).exits(3).fails_with(&["module/not-started"]);
     // The side may be named, but not the wrong one.
     project.run(&["run", "p.yaml", "--module", "builtin:client"]).exits(0);
-    project.run(&["run", "p.yaml", "--module", "builtin:everest"]).exits(2).says("usage/wrong-side").says("--side client");
+    project.run(&["run", "p.yaml", "--module", "builtin:everest"]).exits(2).says("usage/wrong-side").says("p.yaml:3");
     project.run(&["run", "p.yaml", "--module", "builtin:toaster"]).exits(2).says("usage/bad-value");
 }
 
 #[test]
 fn one_broken_scenario_keeps_all_from_being_played() {
-    let project = Project::with(&[("scenarios/a.yaml", PASS), ("scenarios/b.yaml", &PASS.replace("expect:", "expct:"))]);
+    let project =
+        Project::with(&[("scenarios/a.yaml", PASS), ("scenarios/b.yaml", &PASS.replace("expect:", "expct:"))]);
     let ran = project.run(&["run", "--module", TELLTALE]).exits(2);
     ran.says("scenario/unknown-step").says("scenarios/b.yaml:5");
     // Also one that would not have been chosen.
@@ -195,20 +193,35 @@ fn an_address_that_is_taken_is_told() {
 
 #[test]
 fn a_failed_expectation_shows_where_what_instead_and_what_the_module_wrote() {
-    let project = Project::with(&[("w.yaml", &crate::project::WITHDRAW.replace("evse_id: 1", "evse_id: 2, token: ALICE")
-        .replace("steps:", "station:\n  evses: 2\n  tokens:\n    ALICE: {value: \"04A2F3B1\", type: ISO14443}\nsteps:"))]);
-    project.write("forgetful.py", "\
+    let project = Project::with(&[(
+        "w.yaml",
+        &crate::project::WITHDRAW.replace("evse_id: 1", "evse_id: 2, token: ALICE").replace(
+            "steps:",
+            "station:\n  evses: 2\n  tokens:\n    ALICE: {value: \"04A2F3B1\", type: ISO14443}\nsteps:",
+        ),
+    )]);
+    project.write(
+        "forgetful.py",
+        "\
 from consumer import Consumer, arguments
 class Forgetful(Consumer):
     def on_command(self, name, value):
         print('asked for', value['evse_id'], flush=True)
         super().on_command(name, {'evse_id': value['evse_id']})
 Forgetful(arguments('').parse_args()).run()
-");
+",
+    );
     let Some(python) = crate::clients::python() else { return };
     let ran = project.run(&["run", "w.yaml", "--module", &format!("{} forgetful.py", python.display())]).exits(1);
     let all = format!("{}{}", ran.stdout, ran.stderr);
-    for part in ["fail[expect/payload-mismatch]", "w.yaml:8", "withdraw", "expected", "id_token", "output of the module", "| asked for 2"] {
+    for part in [
+        "fail[expect/payload-mismatch]",
+        "w.yaml:8",
+        "withdraw",
+        "without `id_token`",
+        "output of the module",
+        "| asked for 2",
+    ] {
         assert!(all.contains(part), "no `{part}` in\n{all}");
     }
 }

@@ -89,30 +89,39 @@ fn an_interrupt_reaches_every_kind_of_wait() {
     let Some(python) = clients::python() else { return };
     let project = Project::with(&[
         ("wait.yaml", LONG),
-        ("none.yaml", "\
+        (
+            "none.yaml",
+            "\
 description: Silence.
 under_test: client
 steps:
   - run: {command: touch ready}
   - expect_none: {message: withdraw_authorization, for: 10m}
 timeout: 11m
-"),
-        ("run.yaml", "\
+",
+        ),
+        (
+            "run.yaml",
+            "\
 description: A long command.
 under_test: client
 steps:
   - run: {command: \"sh -c 'touch ready; sleep 600'\", within: 10m}
 timeout: 11m
-"),
+",
+        ),
         // The module never reads its standard input, and the pipe is full in the end.
-        ("stdin.yaml", "\
+        (
+            "stdin.yaml",
+            "\
 description: A module is told on standard input and does not listen.
 under_test: client
 steps:
   - run: {command: touch ready}
   - withdraw: {evse_id: 1, within: 10m}
 timeout: 11m
-"),
+",
+        ),
         ("khumbu.yaml", &format!("module:\n  bindings:\n    withdraw: {{stdin: \"{}\"}}\n", "x".repeat(100_000))),
     ]);
     let consumer = format!("{} {}", python.display(), crate::project::fixture("modules/consumer.py"));
@@ -140,7 +149,8 @@ fn a_signal_before_the_first_scenario_or_after_the_last_is_no_accident() {
         let running = project.start(&["run", "p.yaml"]);
         std::thread::sleep(Duration::from_millis(delay * 3));
         // It may be over.
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(running.child.id().try_into().unwrap()), Signal::SIGTERM);
+        let _ =
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(running.child.id().try_into().unwrap()), Signal::SIGTERM);
         let ran = running.finish();
         assert!(matches!(ran.status.code(), Some(0 | 3) | None), "{}\n{}", ran.status, ran.stderr);
         project.assert_nothing_left();
@@ -151,7 +161,9 @@ fn a_signal_before_the_first_scenario_or_after_the_last_is_no_accident() {
 fn a_module_that_breeds_is_rooted_out() {
     let Some(python) = clients::python() else { return };
     let project = Project::with(&[("p.yaml", PASS)]);
-    project.write("breed.py", "
+    project.write(
+        "breed.py",
+        "
 import os, signal, subprocess, sys
 for _ in range(25):
     subprocess.Popen(['sleep', '600'])
@@ -167,7 +179,8 @@ while True:
 '''])
 from consumer import Consumer, arguments
 Consumer(arguments('').parse_args()).run()
-");
+",
+    );
     let ran = project.play(&["p.yaml", "--module", &format!("{} breed.py", python.display())]).exits(0);
     assert_eq!(ran.notes(), ["module/left-processes"]);
     project.assert_nothing_left();

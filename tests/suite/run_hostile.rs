@@ -98,7 +98,8 @@ fn payloads_of_any_size_and_kind() {
         let Some(ran) = play(PASS, &module, &[]) else { return };
         assert!(matches!(ran.status.code(), Some(0 | 1)), "{in_words}: {}\n{}", ran.status, ran.stderr);
         assert!(!ran.stderr.contains('\x1b'), "{in_words}: {}", ran.stderr);
-        if in_words != "more than the broker takes" {
+        // What is nested too deep for our reader is not judged; what the broker refuses was not sent.
+        if !matches!(in_words, "more than the broker takes" | "deep") {
             assert_eq!(ran.status.code(), Some(1), "{in_words}");
         }
     }
@@ -127,7 +128,7 @@ fn nobody_is_taken_for_khumbu() {
         let named = format!(
             "import sys\nfrom consumer import Consumer, arguments\nimport paho.mqtt.client as mqtt\nclass Named(Consumer):\n    \
              def __init__(self, args):\n        super().__init__(args)\n        self.client._client_id = b'{id}'\n    \
-             def on_ready(self):\n        super().on_ready()\n        self.publish(self.base + '/m2e/communication_check', 'maybe')\n\
+             def on_ready(self):\n        super().on_ready()\n        self.publish(self.base + '/m2e/communication_check', '\"maybe\"')\n\
              Named(arguments('').parse_args()).run()\n"
         );
         let Some(ran) = play(PASS, &named, &["--ready-within", "20s"]) else { return };
@@ -153,7 +154,9 @@ fn giving_orders_and_answers_out_of_turn_gains_nothing() {
     let ran = play(WITHDRAW, &both, &[]).unwrap().exits(1);
     assert!(ran.failures().contains(&"monitor/wrong-direction".to_owned()), "{:?}", ran.failures());
     // An EVerest that makes requests.
-    let asking = everest("self.publish(self.base + '/m2e/withdraw_authorization', json.dumps({'headers': {'replyTo': 'x'}, 'payload': {}}))\nself.reply(reply_to, json.dumps('AuthorizationNotFound'))");
+    let asking = everest(
+        "self.publish(self.base + '/m2e/withdraw_authorization', json.dumps({'headers': {'replyTo': 'x'}, 'payload': {}}))\nself.reply(reply_to, json.dumps('AuthorizationNotFound'))",
+    );
     let ran = play(REPLY, &asking, &[]).unwrap().exits(1);
     assert!(ran.failures().contains(&"monitor/wrong-direction".to_owned()), "{:?}", ran.failures());
 }
@@ -162,12 +165,27 @@ fn giving_orders_and_answers_out_of_turn_gains_nothing() {
 fn answers_that_only_look_right() {
     for (wrong, ids) in [
         // Before it is asked, on a topic it cannot know.
-        ("self.publish(reply_to + 'x', '\"AuthorizationNotFound\"')", &["expect/wrong-topic", "monitor/stray-reply"][..]),
-        ("self.publish(reply_to, '\"AuthorizationNotFound\" ')\nself.publish(reply_to, '\"Accepted\"')", &["monitor/second-reply"]),
-        ("self.publish(reply_to, '\"authorizationnotfound\"')", &["expect/payload-mismatch", "monitor/schema-violation"]),
+        (
+            "self.publish(reply_to + 'x', '\"AuthorizationNotFound\"')",
+            &["expect/wrong-topic", "monitor/stray-reply"][..],
+        ),
+        (
+            "self.publish(reply_to, '\"AuthorizationNotFound\" ')\nself.publish(reply_to, '\"Accepted\"')",
+            &["monitor/second-reply"],
+        ),
+        (
+            "self.publish(reply_to, '\"authorizationnotfound\"')",
+            &["expect/payload-mismatch", "monitor/schema-violation"],
+        ),
         ("self.publish(reply_to, 'AuthorizationNotFound')", &["expect/payload-mismatch", "monitor/not-json"]),
-        ("self.publish(reply_to, '{\"payload\": \"AuthorizationNotFound\"}')", &["expect/payload-mismatch", "monitor/schema-violation"]),
-        ("self.publish(reply_to, b'\\xef\\xbb\\xbf\"AuthorizationNotFound\"')", &["expect/payload-mismatch", "monitor/not-json"]),
+        (
+            "self.publish(reply_to, '{\"payload\": \"AuthorizationNotFound\"}')",
+            &["expect/payload-mismatch", "monitor/schema-violation"],
+        ),
+        (
+            "self.publish(reply_to, b'\\xef\\xbb\\xbf\"AuthorizationNotFound\"')",
+            &["expect/payload-mismatch", "monitor/not-json"],
+        ),
         ("self.publish(reply_to, '\"AuthorizationNotFound\"', retain=True)", &["monitor/retained"]),
         ("os._exit(0)", &["module/ended"]),
         ("self.publish(reply_to, '\"AuthorizationNotFound\"').wait_for_publish(5)\nos._exit(1)", &["module/ended"]),

@@ -31,7 +31,12 @@ fn mosquitto(project: &Project) -> Option<(Companion, u16)> {
     let config = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n");
     project.write("mosquitto.conf", &config);
     let mut broker = Command::new(program);
-    broker.arg("-c").arg(project.path("mosquitto.conf")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    broker
+        .arg("-c")
+        .arg(project.path("mosquitto.conf"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let broker = Companion(broker.spawn().unwrap());
     wait_for("mosquitto", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
     Some((broker, port))
@@ -46,9 +51,18 @@ fn output(report: &Value) -> Vec<String> {
 #[test]
 fn placeholders_are_filled_in_and_names_exported() {
     let project = Project::with(&[("p.yaml", PASS)]);
-    let module = "sh -c 'echo \"arguments $*\"; env' sh {host} {port} {module_id} {api_version} {external_prefix} x{port}x";
+    let module =
+        "sh -c 'echo \"arguments $*\"; env' sh {host} {port} {module_id} {api_version} {external_prefix} x{port}x";
     let ran = project.play(&[
-        "p.yaml", "--module", module, "--module-id", "door", "--api-version", "1.0", "--external-prefix", "plant7/",
+        "p.yaml",
+        "--module",
+        module,
+        "--module-id",
+        "door",
+        "--api-version",
+        "1.0",
+        "--external-prefix",
+        "plant7/",
     ]);
     let output = output(&ran.exits(3).fails_with(&["module/ended-early"]).report());
     let has = |wanted: &str| assert!(output.iter().any(|line| line == wanted), "no `{wanted}` in {output:#?}");
@@ -109,7 +123,9 @@ fn khumbu_yaml_binds_commands_in_three_ways() {
     let Some(python) = clients::python() else { return };
     let python = python.display().to_string();
     let project = Project::with(&[("bound.py", BOUND)]);
-    project.write("scenarios/all.yaml", "\
+    project.write(
+        "scenarios/all.yaml",
+        "\
 description: Three commands, bound in three ways.
 under_test: client
 station:
@@ -121,12 +137,19 @@ steps:
   - get_status: {}
   - expect_reply: $any
   - communication_check: true
-");
-    project.write("poke.sh", "\
+",
+    );
+    project.write(
+        "poke.sh",
+        "\
 echo \"$2\" > poked
 exec mosquitto_pub -h 127.0.0.1 -p \"$1\" -t everest_api/1/auth_consumer/auth_api/m2e/communication_check -m \"$3\"
-");
-    project.write("khumbu.yaml", &format!("\
+",
+    );
+    project.write(
+        "khumbu.yaml",
+        &format!(
+            "\
 module:
   command: {python} bound.py
   ready_within: 20s
@@ -134,7 +157,9 @@ module:
     withdraw: {{stdin: \"withdraw {{arguments}}\"}}
     get_status: {{publish: {{topic: \"doorbell/{{module_id}}\", payload: {{do: \"{{command}}\"}}}}}}
     communication_check: {{run: \"sh poke.sh {{port}} '{{command}}' {{arguments}}\"}}
-"));
+"
+        ),
+    );
     if clients::mosquitto("mosquitto_pub").is_none() {
         return;
     }
@@ -157,20 +182,25 @@ fn bindings_that_fail_are_errors() {
         ("run: no-such-program", "No such file"),
         ("run: \"half 'quoted\"", "missing closing quote"),
     ] {
-        project.write("khumbu.yaml", &format!("module:\n  command: {module}\n  bindings:\n    withdraw: {{{binding}}}\n"));
+        project
+            .write("khumbu.yaml", &format!("module:\n  command: {module}\n  bindings:\n    withdraw: {{{binding}}}\n"));
         project.play(&["w.yaml"]).exits(3).fails_with(&["module/binding-failed"]).says(why);
     }
     // One that closed its standard input.
-    project.write("deaf.py", "\
+    project.write(
+        "deaf.py",
+        "\
 import os
 os.close(0)
 from consumer import Consumer, arguments
 Consumer(arguments('').parse_args()).run()
-");
+",
+    );
     let python = clients::python().unwrap();
-    project.write("khumbu.yaml", &format!(
-        "module:\n  command: {} deaf.py\n  bindings:\n    withdraw: {{stdin: now}}\n", python.display()
-    ));
+    project.write(
+        "khumbu.yaml",
+        &format!("module:\n  command: {} deaf.py\n  bindings:\n    withdraw: {{stdin: now}}\n", python.display()),
+    );
     project.play(&["w.yaml"]).exits(3).fails_with(&["module/binding-failed"]);
 }
 
@@ -214,7 +244,7 @@ fn errors_in_khumbu_yaml_point_at_the_line_and_nothing_is_started() {
         ("known_failures:\n  - {scenario: p.yaml}\n", 2, "reason"),
         ("jobs: -1\n", 1, ""),
         ("jobs: 0\n", 1, ""),
-        ("a: [\n", 2, ""),
+        ("a: [\n", 1, "unclosed"),
     ] {
         project.write("khumbu.yaml", text);
         let ran = project.run(&["run", "p.yaml", "--module", "touch started"]);
@@ -274,16 +304,21 @@ fn a_module_that_acts_by_itself_needs_no_telling() {
 fn an_everest_that_cannot_be_told_is_not_judged() {
     let Some(python) = clients::python() else { return };
     let project = Project::with(&[
-        ("own.py", "
+        (
+            "own.py",
+            "
 from everest import Everest, arguments
 class Own(Everest):
     def __init__(self, args, station):
         super().__init__(args, station)
         self.control = 'nothing/here'
 Own(arguments('').parse_args(), {}).run()
-"),
+",
+        ),
         ("r.yaml", REPLY),
-        ("s.yaml", "\
+        (
+            "s.yaml",
+            "\
 description: A token is presented.
 under_test: everest
 station:
@@ -291,7 +326,8 @@ station:
     ALICE: {value: \"04A2F3B1\", type: ISO14443}
 steps:
   - present_token: ALICE
-"),
+",
+        ),
     ]);
     let module = format!("{} own.py", python.display());
     project.play(&["s.yaml", "--module", &module]).exits(3).fails_with(&["module/not-drivable"]);
@@ -302,12 +338,15 @@ steps:
 fn an_attached_module_plays_one_scenario_after_the_other() {
     let project = Project::with(&[("s/a.yaml", WITHDRAW), ("s/b.yaml", PASS), ("s/c.yaml", WITHDRAW)]);
     project.write("e/a.yaml", REPLY);
-    project.write("e/b.yaml", "\
+    project.write(
+        "e/b.yaml",
+        "\
 description: EVerest is started again.
 under_test: everest
 steps:
   - restart_everest
-");
+",
+    );
     for (module, paths, code) in [("consumer.py", "s", 0), ("everest.py", "e", 3)] {
         let Some(command) = python_module(module) else { return };
         let (program, script) = command.split_once(' ').unwrap();
@@ -367,7 +406,10 @@ fn a_broker_that_is_not_there_is_told() {
     // One that accepts connections and says nothing.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("mqtt://{}", mute.local_addr().unwrap());
-    project.play(&["p.yaml", "--broker", &url, "--module", "touch started"]).exits(3).fails_with(&["harness/no-broker"]);
+    project
+        .play(&["p.yaml", "--broker", &url, "--module", "touch started"])
+        .exits(3)
+        .fails_with(&["harness/no-broker"]);
 }
 
 #[test]

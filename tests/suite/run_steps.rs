@@ -125,7 +125,8 @@ const PATIENT: &str = r#"
 description: Each status of a sequence has the whole time.
 under_test: everest
 station:
-  auth: {connection_timeout: 1}
+  evses: 2
+  auth: {selection_algorithm: PlugEvents, connection_timeout: 1}
   tokens:
     ALICE: {value: "04A2F3B1", type: ISO14443, verdict_after: 700ms}
 steps:
@@ -278,13 +279,16 @@ fn modules_of_other_hands_do_the_same() {
 fn a_request_that_wants_no_reply_gets_none() {
     let project = Project::with(&[
         ("w.yaml", crate::project::WITHDRAW),
-        ("shy.py", "
+        (
+            "shy.py",
+            "
 from consumer import Consumer, arguments
 class Shy(Consumer):
     def request(self, operation, payload):
         self.send_request(operation, {'headers': {}, 'payload': payload})
 Shy(arguments('').parse_args()).run()
-"),
+",
+        ),
     ]);
     let Some(python) = crate::clients::python() else { return };
     let ran = project.play(&["w.yaml", "--module", &format!("{} shy.py", python.display())]);

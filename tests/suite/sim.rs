@@ -110,7 +110,8 @@ fn bad_stations_and_flags_are_refused() {
         ("long.yaml", &format!("tokens:\n  A: {{value: \"{}\", type: Central}}\n", "x".repeat(100))),
         ("broken.yaml", "evses: [\n"),
     ]);
-    for (file, line) in [("unknown.yaml", 2), ("many.yaml", 1), ("none.yaml", 1), ("long.yaml", 2), ("broken.yaml", 2)] {
+    for (file, line) in [("unknown.yaml", 2), ("many.yaml", 1), ("none.yaml", 1), ("long.yaml", 2), ("broken.yaml", 1)]
+    {
         project.run(&["sim", "--station", file]).exits(2).says(&format!("{file}:{line}"));
     }
     project.run(&["sim", "--station", "missing.yaml"]).exits(2).says("file/not-found");
@@ -177,11 +178,8 @@ fn a_client_gets_heartbeats_and_the_status_of_a_token() {
     let project = Project::new();
     let mut sim = Sim::start(&project, &[]);
     let url = sim.out();
-    let mut listener = std::process::Command::new(python)
-        .args(["-c", LISTENER, &url])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut listener =
+        std::process::Command::new(python).args(["-c", LISTENER, &url]).stdout(Stdio::piped()).spawn().unwrap();
     let heard = lines(listener.stdout.take().unwrap());
     let hear = |what: &str| wait_for(what, || heard.recv_timeout(DEADLINE).ok().filter(|line| line.starts_with(what)));
     hear("ready");
