@@ -23,6 +23,7 @@ use crate::scenario::model::{Evse, Heartbeats, Publish, Run, Step, Withdraw};
 use crate::scenario::pattern::{self, Pattern};
 use crate::sim::client::fresh_reply_topic;
 use crate::sim::everest::Order;
+use crate::sim::link::LinkError;
 use crate::station::config::TokenConfig;
 
 /// The default time limit of an expectation.
@@ -279,6 +280,9 @@ impl Stage<'_> {
         };
         let wire = topics.reply_topic_on_wire(&reply_to);
         let (qos, retain) = (publish.qos, publish.retain);
+        if topic::check_name(&topic).is_err() {
+            return Err(findings::cannot_publish(self.scenario, at, &LinkError::Topic { topic }).into());
+        }
         match &self.played {
             Played::Client(client) => {
                 let link = client.link();
@@ -289,10 +293,6 @@ impl Stage<'_> {
                 published.await.map_err(|error| findings::cannot_publish(self.scenario, at, &error))?;
             }
             Played::Everest { .. } => {
-                if topic::check_name(&topic).is_err() {
-                    let error = crate::sim::link::LinkError::Topic { topic };
-                    return Err(findings::cannot_publish(self.scenario, at, &error).into());
-                }
                 self.order(Order::Publish { topic, payload: payload.into(), qos, retain })?;
             }
         }
