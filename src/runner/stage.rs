@@ -288,7 +288,7 @@ impl Stage<'_> {
         self.drain_after_end().await;
         let (side, station) = (self.scenario.model.under_test, &self.scenario.model.station);
         self.module = Module::start(self.settings, side, self.broker.address(), station)
-            .map_err(|error| broken(&format!("the module cannot be started again: {error}")))?;
+            .map_err(|error| super::findings::not_started(self.scenario, self.settings, &error))?;
         self.wait_ready().await
     }
 
