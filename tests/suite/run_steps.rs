@@ -295,3 +295,16 @@ Shy(arguments('').parse_args()).run()
     assert!(ran.failures().contains(&"expect/no-reply-topic".to_owned()), "{}", ran.stderr);
     assert_ne!(ran.status.code(), Some(0));
 }
+
+#[test]
+fn a_topic_that_grows_too_long_is_told() {
+    let project = Project::new();
+    for side in ["client", "everest"] {
+        let text = format!(
+            "description: A topic.\nunder_test: {side}\nsteps:\n  - publish: {{topic: \"{{module_id}}/{{module_id}}\", text: x}}\n"
+        );
+        project.write("t.yaml", &text);
+        let ran = project.play(&["t.yaml", "--module-id", &"x".repeat(40_000)]).exits(3);
+        ran.fails_with(&["scenario/unpublishable"]).says("t.yaml:4");
+    }
+}
