@@ -279,6 +279,9 @@ impl Stage<'_> {
         };
         let wire = topics.reply_topic_on_wire(&reply_to);
         let (qos, retain) = (publish.qos, publish.retain);
+        if let Err(why) = topic::check_name(&topic) {
+            return Err(findings::cannot_publish(self.scenario, at, &why).into());
+        }
         match &self.played {
             Played::Client(client) => {
                 let link = client.link();
@@ -286,13 +289,9 @@ impl Stage<'_> {
                     link.subscribe(std::slice::from_ref(&wire), 2).await?;
                     link.publish(&topic, payload, qos, retain).await
                 };
-                published.await.map_err(|error| findings::cannot_publish(self.scenario, at, &error))?;
+                published.await.map_err(|error| broken(&error.to_string()))?;
             }
             Played::Everest { .. } => {
-                if topic::check_name(&topic).is_err() {
-                    let error = crate::sim::link::LinkError::Topic { topic };
-                    return Err(findings::cannot_publish(self.scenario, at, &error).into());
-                }
                 self.order(Order::Publish { topic, payload: payload.into(), qos, retain })?;
             }
         }
