@@ -149,6 +149,16 @@ fn undrivable(stage: &Stage<'_>, pointer: &str, headline: String) -> Diagnostic 
         .with_help("add `bindings:` to khumbu.yaml, or name the command under `cannot:` there to skip such scenarios")
 }
 
+/// The module sends faster than anybody can judge.
+pub fn flooded(stage: &Stage<'_>, limit: usize) -> Diagnostic {
+    let headline = format!("{} sends faster than it can be judged", culprit(stage));
+    let last = stage.observer.messages.last().map(|seen| format!("last judged: {}", stage.line(seen)));
+    Diagnostic::new(Severity::Inconclusive, "module/flood", headline)
+        .at(place(stage.scenario, "/under_test", ""))
+        .with_evidence(format!("more than {limit} packets wait, {} messages were judged", stage.observer.messages.len()))
+        .with_lines(last.into_iter().collect())
+}
+
 /// A binding could not be carried out.
 pub fn binding_failed(stage: &Stage<'_>, pointer: &str, command: &str, why: &str) -> Diagnostic {
     Diagnostic::new(Severity::Error, "module/binding-failed", format!("the binding for `{command}` failed: {why}"))

@@ -167,6 +167,11 @@ impl Observer {
         }
     }
 
+    /// How many records wait to be taken.
+    pub fn waiting(&self) -> usize {
+        self.incoming.len()
+    }
+
     /// Takes all records that are there; not those that come meanwhile, of which there may be no end.
     pub fn drain(&mut self) {
         for _ in 0..self.incoming.len() {

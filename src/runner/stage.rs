@@ -87,6 +87,8 @@ pub enum Wake {
 
 /// How long past its deadline a wait goes on taking what comes in; it may never stop coming.
 const CROWDED: Duration = Duration::from_millis(100);
+/// More packets than this may not wait to be judged.
+const SWAMPED: usize = 100_000;
 /// How long bytes of a module that has ended may take through the sockets.
 const LAST_BYTES: Duration = Duration::from_millis(500);
 
@@ -97,6 +99,9 @@ impl Stage<'_> {
     /// When the user interrupts, or when the side that khumbu plays has broken down.
     pub async fn wait(&mut self, deadline: Instant) -> Result<Wake, Stop> {
         let has_ended = self.module.has_ended();
+        if self.observer.waiting() > SWAMPED {
+            return Err(super::findings::flooded(self, SWAMPED).into());
+        }
         let is_crowded = Instant::now() >= deadline + CROWDED;
         tokio::select! {
             biased;
