@@ -155,7 +155,10 @@ pub fn flooded(stage: &Stage<'_>, limit: usize) -> Diagnostic {
     let last = stage.observer.messages.last().map(|seen| format!("last judged: {}", stage.line(seen)));
     Diagnostic::new(Severity::Inconclusive, "module/flood", headline)
         .at(place(stage.scenario, "/under_test", ""))
-        .with_evidence(format!("more than {limit} packets wait, {} messages were judged", stage.observer.messages.len()))
+        .with_evidence(format!(
+            "more than {limit} packets wait, {} messages were judged",
+            stage.observer.messages.len()
+        ))
         .with_lines(last.into_iter().collect())
 }
 
