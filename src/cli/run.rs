@@ -306,7 +306,7 @@ impl Prepared {
         } else {
             print::out
         };
-        let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
                 print::err(&format!("error[harness/broken]: no runtime: {error}\n"));

@@ -73,7 +73,7 @@ help                      this
 pub fn run(arguments: Arguments) -> Exit {
     match prepare(&arguments) {
         Ok((station, topics)) => {
-            let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => {
                     print::err(&format!("error[harness/broken]: no runtime: {error}\n"));

@@ -10,7 +10,6 @@ use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::protocol::channel::Channel;
 use crate::scenario::Scenario;
 use crate::scenario::model::Side;
-use crate::sim::link::LinkError;
 
 /// Messages shown as evidence.
 const SHOWN: usize = 6;
@@ -194,8 +193,8 @@ pub fn no_reply_asked_for(scenario: &Scenario, pointer: &str) -> Diagnostic {
 }
 
 /// What a step wants published cannot be published.
-pub fn cannot_publish(scenario: &Scenario, at: &str, error: &LinkError) -> Diagnostic {
-    Diagnostic::new(Severity::Error, "scenario/unpublishable", error.to_string()).at(place(
+pub fn cannot_publish(scenario: &Scenario, at: &str, why: &str) -> Diagnostic {
+    Diagnostic::new(Severity::Error, "scenario/unpublishable", why).at(place(
         scenario,
         &format!("{at}/publish/topic"),
         "",

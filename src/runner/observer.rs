@@ -219,7 +219,7 @@ impl Observer {
         if let Some(channel) = self.topics.channel(topic) {
             return Kind::Channel(channel);
         }
-        if topic == self.topics.control_topic() {
+        if topic == self.topics.control_topic() || topic == self.topics.mark_topic() {
             return Kind::Control;
         }
         // The latest request wins where a client uses a topic twice; the monitors speak of that.

@@ -397,18 +397,35 @@ pub fn panicked(scenario: &Scenario, why: String) -> Arc<ScenarioResult> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use super::*;
+    use crate::scenario;
+
+    const TEXT: &str = "description: x\nunder_test: client\nsteps:\n  - note: nothing\n";
 
     #[test]
-    fn a_panic_of_ours_is_an_error_and_no_verdict_on_the_module() {
-        let text = "description: x\nrequirements: [CC-8]\nunder_test: client\nsteps:\n  - note: x\n";
-        let scenario = crate::scenario::parse("x.yaml", text, &[]).unwrap();
+    fn a_panic_of_ours_is_an_error_of_ours() {
+        let scenario = scenario::parse("x.yaml", TEXT, &[]).unwrap();
         let result = panicked(&scenario, "index out of bounds".to_owned());
         assert_eq!(result.verdict, Verdict::Error);
-        assert_eq!(result.path, "x.yaml");
-        let told: Vec<_> = result.findings.iter().map(|found| (found.id, found.headline.as_str())).collect();
-        assert_eq!(told, [("harness/panic", "khumbu itself panicked: index out of bounds")]);
+        assert_eq!(result.findings[0].id, "harness/panic");
+        assert!(result.findings[0].headline.contains("index out of bounds"));
+    }
+
+    #[test]
+    fn the_worst_finding_gives_the_verdict_and_notes_come_last() {
+        let mut result = ScenarioResult::default();
+        let found = |severity, id| Diagnostic::new(severity, id, "x");
+        let findings = vec![
+            found(Severity::Warning, "module/ended-by-itself"),
+            found(Severity::Fail, "expect/missing"),
+            broken("no socket"),
+            found(Severity::Inconclusive, "run/interrupted"),
+        ];
+        judge(&mut result, findings);
+        assert_eq!(result.verdict, Verdict::Error);
+        let ids: Vec<_> = result.findings.iter().map(|found| found.id).collect();
+        assert_eq!(ids, ["expect/missing", "harness/broken", "run/interrupted", "module/ended-by-itself"]);
     }
 }

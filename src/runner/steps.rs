@@ -23,7 +23,6 @@ use crate::scenario::model::{Evse, Heartbeats, Publish, Run, Step, Withdraw};
 use crate::scenario::pattern::{self, Pattern};
 use crate::sim::client::fresh_reply_topic;
 use crate::sim::everest::Order;
-use crate::sim::link::LinkError;
 use crate::station::config::TokenConfig;
 
 /// The default time limit of an expectation.
@@ -156,7 +155,7 @@ impl Stage<'_> {
                 let (answer, ignored) = tokio::sync::oneshot::channel();
                 self.order(Order::Command(Box::new(command), answer))?;
                 match ignored.await {
-                    Ok(None) => Ok(()),
+                    Ok(None) => self.reach_record().await,
                     Ok(Some(why)) => Err(findings::ignored(self.scenario, at, &name, &why).into()),
                     Err(_) => Err(broken("the simulated EVerest has ended").into()),
                 }
@@ -280,8 +279,8 @@ impl Stage<'_> {
         };
         let wire = topics.reply_topic_on_wire(&reply_to);
         let (qos, retain) = (publish.qos, publish.retain);
-        if topic::check_name(&topic).is_err() {
-            return Err(findings::cannot_publish(self.scenario, at, &LinkError::Topic { topic }).into());
+        if let Err(why) = topic::check_name(&topic) {
+            return Err(findings::cannot_publish(self.scenario, at, &why).into());
         }
         match &self.played {
             Played::Client(client) => {
@@ -290,7 +289,7 @@ impl Stage<'_> {
                     link.subscribe(std::slice::from_ref(&wire), 2).await?;
                     link.publish(&topic, payload, qos, retain).await
                 };
-                published.await.map_err(|error| findings::cannot_publish(self.scenario, at, &error))?;
+                published.await.map_err(|error| broken(&error.to_string()))?;
             }
             Played::Everest { .. } => {
                 self.order(Order::Publish { topic, payload: payload.into(), qos, retain })?;

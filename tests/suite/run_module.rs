@@ -469,35 +469,3 @@ steps:
     project.play(&["r.yaml", "--module", "./once"]).exits(3).fails_with(&["module/not-started"]);
     project.assert_nothing_left();
 }
-
-#[test]
-fn a_module_that_ends_in_peace_before_its_time_is_noted() {
-    let Some(python) = clients::python() else { return };
-    let project = Project::with(&[
-        (
-            "brief.py",
-            "
-import os
-open('pid', 'w').write(str(os.getpid()))
-from consumer import Consumer, arguments
-class Brief(Consumer):
-    def on_ready(self):
-        super().on_ready()
-        self.after(0.2, self.stop)
-Brief(arguments('').parse_args()).run()
-",
-        ),
-        (
-            "b.yaml",
-            "\
-description: A client comes and goes.
-under_test: client
-steps:
-  - expect: {message: communication_check, payload: true}
-  - run: {command: \"sh -c 'while kill -0 $(cat pid) 2>&-; do sleep 0.01; done'\"}
-",
-        ),
-    ]);
-    let ran = project.play(&["b.yaml", "--module", &format!("{} brief.py", python.display())]).exits(0);
-    assert_eq!(ran.notes(), ["module/ended-by-itself"], "{}", ran.stderr);
-}

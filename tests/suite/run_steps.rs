@@ -297,14 +297,44 @@ Shy(arguments('').parse_args()).run()
 }
 
 #[test]
-fn a_topic_that_grows_too_long_is_told() {
-    let project = Project::new();
+fn a_topic_that_is_too_long_once_filled_in_is_refused() {
     for side in ["client", "everest"] {
-        let text = format!(
-            "description: A topic.\nunder_test: {side}\nsteps:\n  - publish: {{topic: \"{{module_id}}/{{module_id}}\", text: x}}\n"
-        );
-        project.write("t.yaml", &text);
-        let ran = project.play(&["t.yaml", "--module-id", &"x".repeat(40_000)]).exits(3);
-        ran.fails_with(&["scenario/unpublishable"]).says("t.yaml:4");
+        let topic = format!("{{m2e}}/{}", "x".repeat(65_520));
+        let scenario =
+            format!("description: x\nunder_test: {side}\nsteps:\n  - publish: {{topic: \"{topic}\", text: \"\"}}\n");
+        let ran = Project::with(&[("long.yaml", &scenario)]).play(&["long.yaml"]);
+        assert_eq!(ran.status.code(), Some(3), "{side}\n{}", ran.stderr);
+        assert_eq!(ran.failures(), ["scenario/unpublishable"], "{side}\n{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_module_that_leaves_by_itself_is_told() {
+    const LEAVES: &str = "\
+description: A client that leaves once it has been seen.
+under_test: client
+steps:
+  - expect: {message: communication_check, payload: true}
+  - publish: {topic: leave, text: now}
+  - run: {command: sh -c 'tail --pid=$(cat pid) -f /dev/null'}
+";
+    const LEAVER: &str = "
+import os, sys
+from consumer import Consumer, arguments
+open('pid', 'w').write(str(os.getpid()))
+class Leaver(Consumer):
+    def topics(self):
+        return [*super().topics(), ('leave', 1)]
+    def on_message(self, topic, payload):
+        os._exit(int(sys.argv[1])) if topic == 'leave' else super().on_message(topic, payload)
+Leaver(arguments('').parse_args([])).run()
+";
+    let Some(python) = crate::clients::python() else { return };
+    let project = Project::with(&[("leaves.yaml", LEAVES), ("leaver.py", LEAVER)]);
+    for (code, exit, failures) in [(0, 0, &[][..]), (5, 1, &["module/ended"])] {
+        let ran = project.play(&["leaves.yaml", "--module", &format!("{} leaver.py {code}", python.display())]);
+        assert_eq!(ran.status.code(), Some(exit), "{}", ran.stderr);
+        assert_eq!(ran.failures(), failures, "{}", ran.stderr);
+        assert_eq!(ran.stderr.contains("module/ended-by-itself"), code == 0, "{}", ran.stderr);
     }
 }
