@@ -119,6 +119,8 @@ const READY_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 /// Time for a module's end.
 const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// Threads that play: one module that floods must not hold up what judges the others.
+const WORKERS: usize = 2;
 /// More scenarios than this scroll their verdicts off the screen.
 const SCREEN: usize = 20;
 
@@ -306,7 +308,7 @@ impl Prepared {
         } else {
             print::out
         };
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
                 print::err(&format!("error[harness/broken]: no runtime: {error}\n"));
