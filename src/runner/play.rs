@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::lag::Lag;
 use super::module::{Module, command_name};
-use super::observer::{Connections, Observer, own_client};
+use super::observer::{Connections, Observer, is_own, own_client};
 use super::process::Ending;
 use super::settings::{ModuleSource, Settings};
 use super::stage::{Played, Stage, Stop, broken, shown};
@@ -25,7 +25,7 @@ use crate::scenario::pattern::Captures;
 use crate::sim::client::{Client, check_period};
 use crate::sim::everest::{Everest, Order};
 use crate::sim::link::LinkError;
-use crate::transcript::record::Record;
+use crate::transcript::record::{Direction, Event, Record};
 use crate::transcript::{golden, snapshot};
 use crate::verdict::{ScenarioResult, Verdict};
 
@@ -154,7 +154,7 @@ async fn perform(
     }
     notes_on_ending(&ending, settings, findings);
     if settings.upstream.is_some() || settings.module == ModuleSource::Attached {
-        forget_retained(&played, &observer).await;
+        forget_retained(&played, &mut observer).await;
     }
     end_played(played).await;
     observer.drain();
@@ -237,7 +237,7 @@ fn no_link(settings: &Settings, error: &LinkError) -> Diagnostic {
 }
 
 /// On a broker that goes on, nothing may be left for the next scenario.
-async fn forget_retained(played: &Played, observer: &Observer) {
+async fn forget_retained(played: &Played, observer: &mut Observer) {
     let mut topics = BTreeSet::new();
     for seen in observer.messages.iter().filter(|seen| seen.publish.retain) {
         match seen.publish.payload.is_empty() {
@@ -245,6 +245,7 @@ async fn forget_retained(played: &Played, observer: &Observer) {
             false => topics.insert(seen.publish.topic.clone()),
         };
     }
+    let (from, wanted) = (observer.records.len(), topics.len());
     for topic in topics {
         // Whoever has no connection any more can leave nothing better either.
         match played {
@@ -253,6 +254,18 @@ async fn forget_retained(played: &Played, observer: &Observer) {
                 let (topic, payload) = (topic.to_string(), bytes::Bytes::new());
                 drop(orders.send(Order::Publish { topic, payload, qos: 1, retain: true }));
             }
+        }
+    }
+    // The way to another broker may be cut off before it is through; an acknowledgement says that it is.
+    let is_acknowledgement = |record: &&Record| {
+        is_own(&record.client)
+            && matches!(record.event, Event::Packet { direction: Direction::ToClient, kind: "PUBACK", .. })
+    };
+    let deadline = Instant::now() + FAREWELL;
+    while observer.records[from..].iter().filter(is_acknowledgement).count() < wanted {
+        tokio::select! {
+            is_open = observer.next() => if !is_open { break },
+            () = tokio::time::sleep_until(deadline) => break,
         }
     }
 }
