@@ -140,7 +140,8 @@ fn fan_out(port: u16, subscribers: usize, messages: usize) -> f64 {
         publisher.stream.write_all(&batch[..count * size]).unwrap();
         sent += count;
         // No further ahead than a broker with small queues can bear: nothing may be lost.
-        while (sent * subscribers * size) as u64 > received.load(Ordering::Relaxed) + (500 * subscribers * size) as u64 {
+        while (sent * subscribers * size) as u64 > received.load(Ordering::Relaxed) + (500 * subscribers * size) as u64
+        {
             if began.elapsed() > Duration::from_secs(60) {
                 panic!("the broker lost messages: {} bytes received", received.load(Ordering::Relaxed));
             }

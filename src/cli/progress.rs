@@ -2,8 +2,8 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::run::{Events, is_watched};
 use super::print;
+use super::run::{Events, is_watched};
 use crate::report;
 use crate::verdict::{RunEvent, Verdict};
 

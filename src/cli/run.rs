@@ -331,9 +331,9 @@ fn write_report(report: Report, results: &[Arc<ScenarioResult>], duration: std::
             print::out(&text);
             Ok(())
         }
-        Output::File(mut file, path) => {
-            file.write_all(text.as_bytes()).map_err(|error| std::io::Error::other(format!("{}: {error}", path.display())))
-        }
+        Output::File(mut file, path) => file
+            .write_all(text.as_bytes())
+            .map_err(|error| std::io::Error::other(format!("{}: {error}", path.display()))),
     }
 }
 

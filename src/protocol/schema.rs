@@ -1,6 +1,7 @@
 //! What the specification allows in each message: JSON Schemas, and the check of a payload against them.
 //!
-//! Source: AsyncAPI `auth_consumer_API.yaml` and `display_message_API.yaml` (`MessageContent`) at [`Release::Main`].
+//! Source: AsyncAPI `auth_consumer_API.yaml` and `display_message_API.yaml` (`MessageContent`). The releases before
+//! [`Release::Main`] differ where [`super::deviations`] says so.
 //! Unknown extra fields are valid everywhere (`additionalProperties: true`); unknown enum values are not. How EVerest
 //! *decodes* what violates a schema is another question, see [`super::codec`].
 //!
@@ -77,6 +78,7 @@ pub struct Violation {
 /// The schemas of one release.
 #[derive(Debug, Default)]
 pub struct Schemas {
+    release: Release,
     withdraw: OnceLock<Validator>,
     withdraw_reply: OnceLock<Validator>,
     status: OnceLock<Validator>,
@@ -88,20 +90,20 @@ pub struct Schemas {
 impl Schemas {
     /// The schemas of a release; nothing is compiled yet.
     pub fn new(release: Release) -> Self {
-        match release {
-            Release::Main => Self::default(),
-        }
+        Self { release, ..Self::default() }
     }
 
     /// Every violation, in the order of the schema; empty for a valid payload.
     pub fn check(&self, message: Message, payload: &Value) -> Vec<Violation> {
         let validator = match message {
             Message::GetReply if EMPTY_LATCH.contains(payload) => return Vec::new(),
-            Message::On(Channel::TokenValidationStatus) | Message::GetReply => compiled(&self.status, status),
-            Message::On(Channel::WithdrawAuthorization) => compiled(&self.withdraw, withdraw),
+            Message::On(Channel::TokenValidationStatus) | Message::GetReply => {
+                compiled(&self.status, || status(self.release))
+            }
+            Message::On(Channel::WithdrawAuthorization) => compiled(&self.withdraw, || withdraw(self.release)),
             Message::WithdrawReply => compiled(&self.withdraw_reply, withdraw_reply),
             Message::On(Channel::GetTokenValidationStatus) => compiled(&self.get, get),
-            Message::On(Channel::Heartbeat) => compiled(&self.heartbeat, heartbeat),
+            Message::On(Channel::Heartbeat) => compiled(&self.heartbeat, || heartbeat(self.release)),
             Message::On(Channel::CommunicationCheck) => compiled(&self.communication_check, communication_check),
         };
         if validator.is_valid(payload) {
@@ -112,7 +114,7 @@ impl Schemas {
 }
 
 /// The validator of a cell, compiled on first use.
-fn compiled(cell: &OnceLock<Validator>, schema: fn() -> Value) -> &Validator {
+fn compiled(cell: &OnceLock<Validator>, schema: impl FnOnce() -> Value) -> &Validator {
     cell.get_or_init(|| {
         jsonschema::options().with_draft(Draft::Draft7).build(&schema()).expect("the schemas of this file are valid")
     })
@@ -127,10 +129,11 @@ fn violation(error: &ValidationError<'_>) -> Violation {
     Violation { pointer: error.instance_path().to_string(), message }
 }
 
-fn withdraw() -> Value {
+fn withdraw(release: Release) -> Value {
+    let required: &[&str] = if release >= Release::V2026_02 { &["payload"] } else { &[] };
     json!({
         "type": "object",
-        "required": ["payload"],
+        "required": required,
         "properties": {
             "headers": {"type": "object", "properties": {"replyTo": {"type": "string"}}},
             "payload": {
@@ -160,26 +163,27 @@ fn get() -> Value {
     })
 }
 
-fn heartbeat() -> Value {
-    json!({"type": "integer"})
+fn heartbeat(release: Release) -> Value {
+    // The specification of 2025.10 has no payload here.
+    json!({"type": if release == Release::V2025_10 { "object" } else { "integer" }})
 }
 
 fn communication_check() -> Value {
     json!({"type": "boolean"})
 }
 
-fn status() -> Value {
+fn status(release: Release) -> Value {
+    // Earlier ones were published before their specification listed them; this one did not exist.
+    let mut statuses = vec!["Processing", "Accepted", "Rejected", "TimedOut", "UsedToStart", "UsedToStop", "Withdrawn"];
+    if release >= Release::Main {
+        statuses.push("UsedToReauthorize");
+    }
     json!({
         "type": "object",
         "required": ["token", "status"],
         "properties": {
             "token": {"$ref": "#/definitions/ProvidedIdToken"},
-            "status": {
-                "enum": [
-                    "Processing", "Accepted", "Rejected", "TimedOut",
-                    "UsedToStart", "UsedToStop", "Withdrawn", "UsedToReauthorize",
-                ],
-            },
+            "status": {"enum": statuses},
             "messages": {"type": "array", "items": message_content()},
         },
         "definitions": {

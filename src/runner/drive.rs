@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::findings;
 use super::module::{command_name, environment, fill};
-use super::observer::{Observer, OWN_CLIENT};
+use super::observer::{OWN_CLIENT, Observer};
 use super::process::run_to_end;
 use super::settings::{Binding, BoundPublish};
 use super::stage::{Played, Stage, Stop, broken, is_true};

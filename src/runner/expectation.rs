@@ -232,8 +232,7 @@ impl Mismatch {
 
 /// Who has to send a message of this kind, for a module under test on `side`.
 pub fn sender(kind: MessageKind, side: Side) -> Party {
-    let from_everest =
-        matches!(kind, MessageKind::TokenValidationStatus | MessageKind::Heartbeat | MessageKind::Reply);
+    let from_everest = matches!(kind, MessageKind::TokenValidationStatus | MessageKind::Heartbeat | MessageKind::Reply);
     if from_everest == (side == Side::Everest) { Party::Module } else { Party::Harness }
 }
 
@@ -263,7 +262,12 @@ pub fn matches(pattern: &Pattern, seen: &Seen, captures: &mut Captures) -> Resul
 
 fn matches_value(pattern: &Pattern, value: Option<&Value>, captures: &mut Captures) -> Result<(), Mismatch> {
     let Some(value) = value else {
-        return Err(Mismatch { pointer: String::new(), expected: "a JSON value".to_owned(), actual: None, is_whole: false });
+        return Err(Mismatch {
+            pointer: String::new(),
+            expected: "a JSON value".to_owned(),
+            actual: None,
+            is_whole: false,
+        });
     };
     pattern.matches(value, captures).map_err(|mismatch| Mismatch {
         pointer: mismatch.pointer,

@@ -58,12 +58,8 @@ pub fn out_of_order(stage: &Stage<'_>, expectation: &Expectation, seen: &Seen) -
 /// The message came, but after its time.
 pub fn late(stage: &Stage<'_>, expectation: &Expectation, seen: &Seen, waited: Duration) -> Diagnostic {
     let (severity, who) = blame(stage, expectation, Severity::Fail);
-    let headline = format!(
-        "{who} sent the {} after {}, allowed {}",
-        noun(expectation),
-        shown(waited),
-        shown(expectation.within)
-    );
+    let headline =
+        format!("{who} sent the {} after {}, allowed {}", noun(expectation), shown(waited), shown(expectation.within));
     Diagnostic::new(severity, "expect/late", headline)
         .at(place(stage.scenario, &expectation.pointer, ""))
         .with_evidence(stage.line(seen))
@@ -71,11 +67,10 @@ pub fn late(stage: &Stage<'_>, expectation: &Expectation, seen: &Seen, waited: D
 
 /// The message did not come.
 pub fn missing(stage: &Stage<'_>, expectation: &Expectation, waited: Duration) -> Diagnostic {
-    let astray = stage
-        .observer
-        .messages
-        .iter()
-        .find(|seen| seen.seq >= expectation.since && !seen.is_claimed && expectation.is_met_on_another_topic(seen));
+    let astray =
+        stage.observer.messages.iter().find(|seen| {
+            seen.seq >= expectation.since && !seen.is_claimed && expectation.is_met_on_another_topic(seen)
+        });
     if let (Some(seen), Party::Module) = (astray, expectation.by) {
         let mut diagnostic = Diagnostic::new(
             Severity::Fail,
@@ -103,11 +98,8 @@ pub fn missing(stage: &Stage<'_>, expectation: &Expectation, waited: Duration) -
 
 /// The module ended while something was expected of it.
 pub fn ended(stage: &Stage<'_>, expectation: &Expectation) -> Diagnostic {
-    let mut diagnostic = ended_while(
-        stage,
-        &expectation.pointer,
-        &format!("while a {} was expected", expectation.in_words()),
-    );
+    let mut diagnostic =
+        ended_while(stage, &expectation.pointer, &format!("while a {} was expected", expectation.in_words()));
     diagnostic.evidence.extend(meanwhile(stage, expectation.since));
     diagnostic
 }
@@ -170,8 +162,11 @@ pub fn no_reply_asked_for(scenario: &Scenario, pointer: &str) -> Diagnostic {
 
 /// What a step wants published cannot be published.
 pub fn cannot_publish(scenario: &Scenario, at: &str, error: &LinkError) -> Diagnostic {
-    Diagnostic::new(Severity::Error, "scenario/unpublishable", error.to_string())
-        .at(place(scenario, &format!("{at}/publish/topic"), ""))
+    Diagnostic::new(Severity::Error, "scenario/unpublishable", error.to_string()).at(place(
+        scenario,
+        &format!("{at}/publish/topic"),
+        "",
+    ))
 }
 
 /// The simulated station has no use for a stimulus: the scenario asks for something that cannot happen.
@@ -183,8 +178,11 @@ pub fn ignored(scenario: &Scenario, at: &str, command: &str, why: &str) -> Diagn
 
 /// A command of the user could not be started.
 pub fn run_not_started(scenario: &Scenario, pointer: &str, command: &str, why: &str) -> Diagnostic {
-    Diagnostic::new(Severity::Error, "run/not-started", format!("cannot start `{command}`: {why}"))
-        .at(place(scenario, &format!("{pointer}/command"), ""))
+    Diagnostic::new(Severity::Error, "run/not-started", format!("cannot start `{command}`: {why}")).at(place(
+        scenario,
+        &format!("{pointer}/command"),
+        "",
+    ))
 }
 
 /// The module under test in a headline.

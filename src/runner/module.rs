@@ -30,11 +30,19 @@ pub struct Module {
 
 #[derive(Debug)]
 enum Body {
-    Client { stop: Option<oneshot::Sender<()>>, task: JoinHandle<()> },
-    Everest { orders: Option<mpsc::UnboundedSender<Order>>, task: JoinHandle<()> },
+    Client {
+        stop: Option<oneshot::Sender<()>>,
+        task: JoinHandle<()>,
+    },
+    Everest {
+        orders: Option<mpsc::UnboundedSender<Order>>,
+        task: JoinHandle<()>,
+    },
     Process(Box<Process>),
     /// Its end cannot be seen, so that nobody ever says so.
-    Attached { _never: watch::Sender<Option<String>> },
+    Attached {
+        _never: watch::Sender<Option<String>>,
+    },
 }
 
 impl Drop for Body {
@@ -179,11 +187,7 @@ pub fn fill(word: &str, settings: &Settings, broker: SocketAddr) -> String {
 }
 
 /// What a module finds in its environment: the names that EVerest people use, and ours.
-pub fn environment(
-    settings: &Settings,
-    broker: SocketAddr,
-    station: &StationConfig,
-) -> BTreeMap<&'static str, String> {
+pub fn environment(settings: &Settings, broker: SocketAddr, station: &StationConfig) -> BTreeMap<&'static str, String> {
     let (host, port) = (broker.ip().to_string(), broker.port().to_string());
     BTreeMap::from([
         ("MQTT_SERVER_ADDRESS", host.clone()),

@@ -181,14 +181,7 @@ impl Observer {
             let reply_topic = self.topics.reply_topic_on_wire(reply_to);
             self.requests.push(Request { seq: record.seq, reply_topic });
         }
-        self.messages.push(Seen {
-            seq: record.seq,
-            from,
-            kind,
-            publish: publish.clone(),
-            json,
-            is_claimed: false,
-        });
+        self.messages.push(Seen { seq: record.seq, from, kind, publish: publish.clone(), json, is_claimed: false });
     }
 
     fn kind(&self, topic: &str) -> Kind {

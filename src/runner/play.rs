@@ -70,7 +70,8 @@ pub async fn play(
     }
     let started = Instant::now();
     let (House { broker, records, connections }, mut findings) = (house, Vec::new());
-    let observer = Observer::new(records, settings.topics.clone(), Monitors::new(context(scenario, settings)), connections);
+    let observer =
+        Observer::new(records, settings.topics.clone(), Monitors::new(context(scenario, settings)), connections);
     let released = perform(scenario, settings, &broker, observer, interrupt, &mut findings, &mut result, golden).await;
     result.duration = started.elapsed();
     judge(&mut result, findings);
@@ -269,7 +270,10 @@ fn notes_on_ending(ending: &Ending, settings: &Settings, findings: &mut Vec<Diag
             Diagnostic::new(
                 Severity::Warning,
                 "module/ignored-term",
-                format!("module `{module}` was still there {} after SIGTERM, and was killed", shown(settings.stop_within)),
+                format!(
+                    "module `{module}` was still there {} after SIGTERM, and was killed",
+                    shown(settings.stop_within)
+                ),
             )
             .with_help("end the module on SIGTERM, or allow it more with `--stop-within`"),
         );
@@ -300,7 +304,8 @@ fn compare_golden(
         if !settings.is_updating_goldens {
             findings.push(*difference);
         }
-        result.pending_golden = Some(snapshot::pending(&scenario.source.path, &scenario.model.description, &transcript));
+        result.pending_golden =
+            Some(snapshot::pending(&scenario.source.path, &scenario.model.description, &transcript));
     }
 }
 

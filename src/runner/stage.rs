@@ -16,13 +16,13 @@ use super::observer::{Observer, Party, Seen};
 use super::settings::{ModuleSource, Settings};
 use crate::broker::Broker;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::Channel;
 use crate::scenario::Scenario;
 use crate::scenario::model::{Ready, Side};
 use crate::scenario::pattern::Captures;
 use crate::sim::client::Client;
 use crate::sim::everest::Order;
 use crate::sim::link::LinkError;
-use crate::protocol::channel::Channel;
 
 /// The stage.
 pub struct Stage<'s> {
@@ -138,7 +138,9 @@ impl Stage<'_> {
             if self.module.has_ended() {
                 return Ok(None);
             }
-            if self.wait(patience.deadline(within)).await? == Wake::Deadline && patience.is_over(within, &self.lag).await {
+            if self.wait(patience.deadline(within)).await? == Wake::Deadline
+                && patience.is_over(within, &self.lag).await
+            {
                 self.observer.drain();
                 return Ok(condition(&self.observer).then_some(()));
             }
@@ -161,16 +163,15 @@ impl Stage<'_> {
                     .into_iter()
                     .filter(|channel| channel.is_from_everest())
                     .any(|channel| observer.connections.is_subscribed(&topics.topic(channel))),
-                Side::Everest => {
-                    observer.connections.is_subscribed(&topics.topic(Channel::WithdrawAuthorization))
-                }
+                Side::Everest => observer.connections.is_subscribed(&topics.topic(Channel::WithdrawAuthorization)),
             },
             Ready::CommunicationCheck => observer.messages.iter().any(|seen| {
                 seen.from == Party::Module && seen.kind == super::observer::Kind::Channel(Channel::CommunicationCheck)
             }),
-            Ready::Topic(filter) => observer.messages.iter().any(|seen| {
-                seen.from == Party::Module && crate::protocol::topic::matches(filter, &seen.publish.topic)
-            }),
+            Ready::Topic(filter) => observer
+                .messages
+                .iter()
+                .any(|seen| seen.from == Party::Module && crate::protocol::topic::matches(filter, &seen.publish.topic)),
         };
         if self.wait_until(self.settings.ready_within, condition).await?.is_some() {
             return Ok(());
@@ -199,7 +200,9 @@ impl Stage<'_> {
                 "module/never-connected",
                 format!("module `{module}` had no connection accepted within {within}"),
             )
-            .with_help("pass `{host}` and `{port}` to the module, or let it read MQTT_SERVER_ADDRESS and MQTT_SERVER_PORT"),
+            .with_help(
+                "pass `{host}` and `{port}` to the module, or let it read MQTT_SERVER_ADDRESS and MQTT_SERVER_PORT",
+            ),
             (None, true) => Diagnostic::new(
                 Severity::Inconclusive,
                 "module/never-ready",

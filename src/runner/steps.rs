@@ -116,7 +116,8 @@ impl Stage<'_> {
             Step::GetStatus(request) => {
                 let (name, within) = (request.r#as.as_deref(), request.within.map(|span| span.0));
                 let channel = Channel::GetTokenValidationStatus;
-                self.request(channel, None, Command::GetStatus {}, name, within, &format!("{at}/get_status"), memory).await
+                self.request(channel, None, Command::GetStatus {}, name, within, &format!("{at}/get_status"), memory)
+                    .await
             }
             Step::CommunicationCheck(on) => self.communication_check(*on, at, memory).await,
             Step::Publish(publish) => self.publish(publish, at, memory).await,
@@ -333,13 +334,8 @@ impl Stage<'_> {
                     (None, Some(filter)) => self.publisher_of(filter),
                     (None, None) => Party::Module,
                 };
-                let what = What::Message {
-                    kind: *message,
-                    filter,
-                    payload: optional(payload)?,
-                    qos: *qos,
-                    retain: *retain,
-                };
+                let what =
+                    What::Message { kind: *message, filter, payload: optional(payload)?, qos: *qos, retain: *retain };
                 let within = within.map_or_else(|| self.within(), |span| span.0);
                 Expectation { pointer: format!("{at}/expect"), within, since: memory.mark, by, what }
             }
@@ -371,11 +367,12 @@ impl Stage<'_> {
                     Some(name) => memory.named.get(name),
                     None => memory.last_request.as_ref(),
                 };
-                let topic = lane.cloned().filter(|topic| !topic.is_empty()).ok_or_else(|| {
-                    findings::no_reply_asked_for(self.scenario, &pointer)
-                })?;
-                let is_long = self.scenario.place(&format!("{pointer}/payload")).range
-                    != self.scenario.place(&pointer).range;
+                let topic = lane
+                    .cloned()
+                    .filter(|topic| !topic.is_empty())
+                    .ok_or_else(|| findings::no_reply_asked_for(self.scenario, &pointer))?;
+                let is_long =
+                    self.scenario.place(&format!("{pointer}/payload")).range != self.scenario.place(&pointer).range;
                 let place = if is_long { format!("{pointer}/payload") } else { pointer.clone() };
                 let what = What::Reply { topic, payload: compile(payload)?, at: place };
                 let within = within.map_or_else(|| self.within(), |span| span.0);

@@ -176,8 +176,7 @@ async fn open_module(
     period: Duration,
     control: &str,
 ) -> Result<Opened, LinkError> {
-    let (mut client, messages) =
-        Client::open(address, id, topics.clone(), period, &[control.to_owned()]).await?;
+    let (mut client, messages) = Client::open(address, id, topics.clone(), period, &[control.to_owned()]).await?;
     client.communication_check(true).await?;
     Ok((client, messages))
 }

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::protocol::control::{Command, Validation};
+use crate::protocol::deviations::{Behaviour, Deviation, Deviations};
+use crate::protocol::release::Release;
 use crate::protocol::types::{
     AuthorizationStatus, AuthorizationType, IdToken, IdTokenType, MessageContent, ProvidedIdToken,
 };
@@ -27,6 +29,19 @@ pub struct StationConfig {
     pub auth_consumer: ApiConfig,
     /// Tokens by name; the names are for steps and messages.
     pub tokens: BTreeMap<String, TokenConfig>,
+    /// The release of EVerest.
+    pub release: Release,
+    /// What is followed where specification and running EVerest differ.
+    pub behaviour: Behaviour,
+    /// Single deviations by id, switched on or off; `khumbu sim --list-deviations` lists them.
+    pub deviations: BTreeMap<Deviation, bool>,
+}
+
+impl StationConfig {
+    /// The deviations in force.
+    pub fn in_force(&self) -> Deviations {
+        Deviations::new(self.release, self.behaviour, &self.deviations)
+    }
 }
 
 /// Configuration of an API module (`modules/API/EVerestAPI/auth_consumer_API/manifest.yaml`).
@@ -126,7 +141,15 @@ fn accepted() -> AuthorizationStatus {
 
 impl Default for StationConfig {
     fn default() -> Self {
-        Self { evses: 1, auth: AuthConfig::default(), auth_consumer: ApiConfig::default(), tokens: BTreeMap::new() }
+        Self {
+            evses: 1,
+            auth: AuthConfig::default(),
+            auth_consumer: ApiConfig::default(),
+            tokens: BTreeMap::new(),
+            release: Release::default(),
+            behaviour: Behaviour::default(),
+            deviations: BTreeMap::new(),
+        }
     }
 }
 

@@ -123,9 +123,8 @@ fn play(case: &Case, python: &str) -> Result<(), String> {
         .stdin(Stdio::null())
         .output()
         .map_err(|error| error.to_string())?;
-    let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
-        format!("no report: {error}\n{}", String::from_utf8_lossy(&output.stderr))
-    })?;
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("no report: {error}\n{}", String::from_utf8_lossy(&output.stderr)))?;
     let played = &report["scenarios"][0];
     let told = || format!("{played:#}");
     if played["verdict"] != case.verdict {

@@ -61,7 +61,7 @@ fn config() -> impl Strategy<Value = StationConfig> {
             cfg_heartbeat_interval_ms: api.1,
             latch_variable_values: api.2,
         };
-        StationConfig { evses, auth, auth_consumer, tokens: BTreeMap::new() }
+        StationConfig { evses, auth, auth_consumer, ..StationConfig::default() }
     })
 }
 

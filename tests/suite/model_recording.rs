@@ -216,7 +216,7 @@ fn does_what_everest_did() {
             ..AuthConfig::default()
         },
         auth_consumer: ApiConfig::default(),
-        tokens: BTreeMap::new(),
+        ..StationConfig::default()
     };
     let mut player =
         Player { station: Station::new(&config), base: Duration::ZERO, now: Duration::ZERO, seen: Lanes::new() };
