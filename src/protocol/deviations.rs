@@ -156,7 +156,7 @@ deviations! {
         ALWAYS, ALWAYS, "auth_consumer_API.yaml, additionalProperties; seen on the wire"
     }
     EvseIdCast "evse-id-cast" {
-        "ids are integers; anything else is invalid and not executed, and no integer changes",
+        "evse_id, connectors and the like are integers; anything else is not executed, and no integer changes",
         "any number or boolean is cast to 32 bits: 1.9 and true are 1, 4294967297 is 1",
         ALWAYS, NEVER, "auth/json_codec.cpp on nlohmann/json, get_arithmetic_value"
     }
@@ -165,10 +165,10 @@ deviations! {
         "the length is not looked at",
         ALWAYS, NEVER, "auth_consumer_API.yaml, IdToken.value; auth/json_codec.cpp"
     }
-    AdditionalInfoOfAnyKind "additional-info-of-any-kind" {
-        "additional_info is an array",
-        "null counts as an empty array, and an object as the array of its values",
-        ALWAYS, NEVER, "auth/json_codec.cpp, from_json(IdToken)"
+    ArraysOfAnyKind "arrays-of-any-kind" {
+        "additional_info, connectors and the like are arrays",
+        "null counts as an empty array, an object as the array of its values, and anything else as its own array",
+        ALWAYS, NEVER, "auth/json_codec.cpp, loops over nlohmann/json"
     }
     HeadersOfAnyKind "headers-of-any-kind" {
         "headers is an object; otherwise the request is not executed",

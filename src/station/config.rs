@@ -110,6 +110,7 @@ impl TokenConfig {
         ProvidedIdToken {
             authorization_type: self.authorization_type,
             certificate: None,
+            certificate_hash_data: None,
             connectors: self.connectors.clone(),
             id_token: self.id_token(),
             parent_id_token: None,

@@ -18,7 +18,8 @@ use crate::auth::{self, AuthManager, SessionEvent};
 use crate::protocol::channel::Channel;
 use crate::protocol::codec::{self, Decoded};
 use crate::protocol::control::{Command, Validation};
-use crate::protocol::types::{ProvidedIdToken, TokenValidationStatusMessage};
+use crate::protocol::deviations::{Deviation, Deviations};
+use crate::protocol::types::{MessageContent, ProvidedIdToken, TokenValidationStatusMessage};
 
 /// A charging station with EVerest in it.
 #[derive(Debug, Clone)]
@@ -31,6 +32,7 @@ pub struct Station {
     pub(super) heartbeat: Heartbeat,
     pub(super) communication: CommunicationCheck,
     pub(super) ready: bool,
+    pub(super) deviations: Deviations,
     /// The latest time seen; time does not run backwards.
     now: Duration,
 }
@@ -49,13 +51,14 @@ impl Station {
     /// A station before [`Input::Ready`], with no EV plugged in.
     pub fn new(config: &StationConfig) -> Self {
         Self {
-            auth: AuthManager::new(&config.auth, config.evses),
+            auth: AuthManager::with_deviations(&config.auth, config.evses, config.in_force()),
             evses: vec![Evse::default(); usize::from(config.evses)],
             validators: Validators::default(),
             api: Api::new(config.auth_consumer.latch_variable_values),
             heartbeat: Heartbeat::new(config.auth_consumer.cfg_heartbeat_interval_ms),
             communication: CommunicationCheck::new(config.auth_consumer.cfg_communication_check_to_s),
             ready: false,
+            deviations: config.in_force(),
             now: Duration::ZERO,
         }
     }
@@ -163,7 +166,7 @@ impl Station {
         while let Some((channel, payload)) = self.api.next_message() {
             match channel {
                 Channel::WithdrawAuthorization => self.withdraw(&payload, out),
-                Channel::GetTokenValidationStatus => match codec::decode_get(&payload) {
+                Channel::GetTokenValidationStatus => match codec::decode_get(&payload, self.deviations) {
                     Decoded::Execute { reply_to, .. } => reply(reply_to, self.api.latch_reply(), out),
                     Decoded::NotExecuted { why } => out.push(ignored(why)),
                 },
@@ -174,7 +177,7 @@ impl Station {
     }
 
     fn withdraw(&mut self, payload: &[u8], out: &mut Vec<Effect>) {
-        match codec::decode_withdraw(payload) {
+        match codec::decode_withdraw(payload, self.deviations) {
             Decoded::Execute { request, reply_to } => {
                 let id = self.api.begin_withdraw(self.now, reply_to);
                 self.tell_auth(auth::Input::Withdraw { id, request }, None, out);
@@ -184,7 +187,7 @@ impl Station {
     }
 
     fn check_communication(&mut self, payload: &[u8], out: &mut Vec<Effect>) {
-        let good = match codec::decode_communication_check(payload) {
+        let good = match codec::decode_communication_check(payload, self.deviations) {
             Ok(good) => good,
             Err(why) => return out.push(ignored(why)),
         };
@@ -215,12 +218,22 @@ impl Station {
         }
     }
 
-    fn present(&mut self, token: ProvidedIdToken, validation: Validation, out: &mut Vec<Effect>) {
+    fn present(&mut self, mut token: ProvidedIdToken, validation: Validation, out: &mut Vec<Effect>) {
+        token.certificate_hash_data.take_if(|_| self.deviations.is_on(Deviation::CertificateHashDataDropped));
         if self.ready {
             self.tell_auth(auth::Input::Token(token), Some(validation), out);
         } else {
             out.push(ignored("EVerest is not ready: the token is discarded"));
         }
+    }
+
+    /// The tariff messages as a status carries them.
+    fn told(&self, messages: Vec<MessageContent>) -> Option<Vec<MessageContent>> {
+        if self.deviations.is_on(Deviation::NoMessages) {
+            return None;
+        }
+        Some(messages)
+            .filter(|messages| self.deviations.is_on(Deviation::MessagesAlwaysPresent) || !messages.is_empty())
     }
 
     /// Something happens at an EVSE; the EVSE reports it.
@@ -257,9 +270,13 @@ impl Station {
             for effect in self.auth.apply(self.now, input) {
                 match effect {
                     auth::Effect::Status { token, status, messages } => {
-                        // `messages` is present even if empty.
-                        let message = TokenValidationStatusMessage { messages: Some(messages), status, token };
-                        let message = Arc::new(message);
+                        if !self.deviations.is_on(Deviation::UnlistedStatuses)
+                            && !self.deviations.release().lists(status)
+                        {
+                            continue;
+                        }
+                        let messages = self.told(messages);
+                        let message = Arc::new(TokenValidationStatusMessage { messages, status, token });
                         self.api.latch(&message);
                         out.push(publish(Channel::TokenValidationStatus, Payload::Status(message)));
                     }

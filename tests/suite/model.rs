@@ -78,6 +78,7 @@ fn provided() -> impl Strategy<Value = ProvidedIdToken> {
         |(id_token, authorization_type, connectors, parent_id_token, prevalidated)| ProvidedIdToken {
             authorization_type,
             certificate: None,
+            certificate_hash_data: None,
             connectors,
             id_token,
             parent_id_token,

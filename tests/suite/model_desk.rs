@@ -64,6 +64,7 @@ pub(crate) fn token(value: &str) -> ProvidedIdToken {
     ProvidedIdToken {
         authorization_type: AuthorizationType::RFID,
         certificate: None,
+        certificate_hash_data: None,
         connectors: None,
         id_token: IdToken { additional_info: None, r#type: IdTokenType::ISO14443, value: value.to_owned() },
         parent_id_token: None,
