@@ -192,6 +192,26 @@ pub enum SessionEvent {
 }
 
 impl SessionEvent {
+    /// Every event.
+    pub const ALL: [SessionEvent; 16] = [
+        SessionEvent::SessionStartedByPlugIn,
+        SessionEvent::SessionStartedByAuthorization,
+        SessionEvent::AuthRequired,
+        SessionEvent::Authorized,
+        SessionEvent::Deauthorized,
+        SessionEvent::PluginTimeout,
+        SessionEvent::PrepareCharging,
+        SessionEvent::TransactionStarted,
+        SessionEvent::StoppingCharging,
+        SessionEvent::ChargingFinished,
+        SessionEvent::TransactionFinished,
+        SessionEvent::SessionFinished,
+        SessionEvent::Disabled,
+        SessionEvent::Enabled,
+        SessionEvent::Faulted,
+        SessionEvent::FaultCleared,
+    ];
+
     /// EVerest's spelling; both kinds of `SessionStarted` share theirs, and the two errors have names of ours.
     pub fn name(self) -> &'static str {
         match self {

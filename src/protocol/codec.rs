@@ -33,6 +33,26 @@ pub enum Decoded<T> {
     },
 }
 
+/// EVerest's own request to a token validator, on `e2m/validate_token`.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Question<'a> {
+    headers: QuestionHeaders<'a>,
+    payload: &'a ProvidedIdToken,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+struct QuestionHeaders<'a> {
+    #[serde(rename = "replyTo")]
+    reply_to: &'a str,
+}
+
+impl<'a> Question<'a> {
+    /// A question about a token, to be answered on a topic.
+    pub fn new(reply_to: &'a str, token: &'a ProvidedIdToken) -> Self {
+        Self { headers: QuestionHeaders { reply_to }, payload: token }
+    }
+}
+
 /// Decodes a message on `m2e/withdraw_authorization`.
 pub fn decode_withdraw(bytes: &[u8], d: Deviations) -> Decoded<WithdrawAuthorizationRequest> {
     decoded(decode_envelope(bytes, d).and_then(|envelope| {

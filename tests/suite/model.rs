@@ -60,6 +60,7 @@ fn config() -> impl Strategy<Value = StationConfig> {
             cfg_communication_check_to_s: api.0,
             cfg_heartbeat_interval_ms: api.1,
             latch_variable_values: api.2,
+            ..ApiConfig::default()
         };
         StationConfig { evses, auth, auth_consumer, ..StationConfig::default() }
     })
@@ -355,6 +356,7 @@ proptest! {
             cfg_communication_check_to_s: timeout,
             cfg_heartbeat_interval_ms: 0,
             latch_variable_values: true,
+            ..ApiConfig::default()
         };
         let config = StationConfig { auth_consumer, ..StationConfig::default() };
         let steps: Vec<Step> = messages
@@ -367,7 +369,7 @@ proptest! {
             .log
             .into_iter()
             .filter_map(|(at, effect)| match effect {
-                Effect::Fault { fault, raised } => Some((at, raised, fault.sub_type())),
+                Effect::Fault { fault, raised, .. } => Some((at, raised, fault.sub_type())),
                 _ => None,
             })
             .collect();

@@ -21,6 +21,8 @@ pub(crate) struct Desk {
     pub(crate) now: Duration,
     pub(crate) trace: Vec<String>,
     pub(crate) ignored: Vec<String>,
+    /// How many beacons there were; they would be in the way among the others.
+    pub(crate) beacons: usize,
 }
 
 /// Two EVSEs, neither heartbeats nor communication check: both would be in the way.
@@ -32,6 +34,7 @@ pub(crate) fn quiet() -> StationConfig {
             cfg_communication_check_to_s: 0,
             cfg_heartbeat_interval_ms: 0,
             latch_variable_values: true,
+            ..ApiConfig::default()
         },
         ..StationConfig::default()
     }
@@ -85,7 +88,7 @@ pub(crate) fn accepted_after(after_ms: u64) -> Validation {
 
 impl Desk {
     pub(crate) fn new(config: &StationConfig) -> Self {
-        Self { station: Station::new(config), now: Duration::ZERO, trace: Vec::new(), ignored: Vec::new() }
+        Self { station: Station::new(config), now: Duration::ZERO, trace: Vec::new(), ignored: Vec::new(), beacons: 0 }
     }
 
     /// A station that is ready, with nothing noted yet.
@@ -108,8 +111,19 @@ impl Desk {
                 Effect::Publish { to: Address::Channel(channel), payload } => {
                     format!("{} {}", channel.name(), json!(payload))
                 }
+                Effect::Publish { to: Address::ChannelOf(api, channel), payload } => {
+                    format!("{} {} {}", api.name(), channel.name(), json!(payload))
+                }
+                Effect::Publish { to: Address::ReadyBeacon, payload } => {
+                    assert_eq!(json!(payload), json!({}));
+                    self.beacons += 1;
+                    continue;
+                }
+                Effect::Ask { request, token } => format!("ask {} {}", request.0, token.id_token.value),
+                Effect::Asked { request } => format!("asked {}", request.0),
+                Effect::Exit { .. } => "exit".to_owned(),
                 Effect::Publish { to: Address::Reply(topic), payload } => format!("{topic}: {}", json!(payload)),
-                Effect::Fault { fault, raised } => {
+                Effect::Fault { fault, raised, .. } => {
                     format!("{} {}", if raised { "raised" } else { "cleared" }, fault.sub_type())
                 }
                 Effect::EvseCall { call: EvseCall::StopTransaction { reason, .. }, evse } => {
