@@ -52,25 +52,33 @@ pub(super) async fn serve(hub: Arc<Hub>, half: OwnedReadHalf, pipe: Arc<Pipe>, p
     let mut reader = Reader { half, buffer: BytesMut::new(), size: LEAST_READ };
     match first_frame(&hub, &mut reader, &pipe).await {
         Err(why) => hub.refuse(peer, why),
-        Ok(frame) if hub.config.upstream.is_some() => relay::serve(&hub, reader, frame, &pipe, peer, number).await,
         Ok(frame) => {
-            let accepted = read_connect(frame).and_then(|connect| {
-                let (version, keep_alive) = (connect.version, connect.keep_alive);
-                let seat = hub.connect(number, &pipe, connect)?;
-                Ok(Client { seat, version, keep_alive, aliases: HashMap::new() })
-            });
-            match accepted {
-                Ok(client) => client.serve(&hub, &mut reader, &pipe).await,
-                Err(refusal) => {
-                    pipe.push(|out| out.extend_from_slice(&refusal.answer));
-                    pipe.flush();
-                    hub.refuse(peer, refusal.why);
-                }
+            if hub.config.upstream.is_some() {
+                relay::serve(&hub, &mut reader, frame, &pipe, peer, number).await;
+            } else {
+                welcome(&hub, &mut reader, frame, &pipe, peer, number).await;
             }
             farewell(reader, &pipe).await;
         }
     }
     hub.forget(number);
+}
+
+/// Answers a CONNECT, and serves the client if it is accepted.
+async fn welcome(hub: &Hub, reader: &mut Reader, frame: Frame, pipe: &Arc<Pipe>, peer: SocketAddr, number: u64) {
+    let accepted = read_connect(frame).and_then(|connect| {
+        let (version, keep_alive) = (connect.version, connect.keep_alive);
+        let seat = hub.connect(number, pipe, connect)?;
+        Ok(Client { seat, version, keep_alive, aliases: HashMap::new() })
+    });
+    match accepted {
+        Ok(client) => client.serve(hub, reader, pipe).await,
+        Err(refusal) => {
+            pipe.push(|out| out.extend_from_slice(&refusal.answer));
+            pipe.flush();
+            hub.refuse(peer, refusal.why);
+        }
+    }
 }
 
 /// The first whole packet.
@@ -172,13 +180,8 @@ impl Client {
                 return End::Fault(fault);
             }
             let mut unsent = pipe.flush();
-            while pipe.has_backlog() && !unsent {
-                hub.pump(self.seat);
+            while !unsent && pipe.has_backlog() && hub.pump(self.seat) {
                 unsent = pipe.flush();
-                if pipe.has_backlog() && !unsent {
-                    // The window is full: the client's acknowledgement goes on with it.
-                    break;
-                }
             }
             if pipe.is_closing() {
                 return End::Known;

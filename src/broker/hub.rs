@@ -14,13 +14,12 @@ use tokio::sync::Notify;
 
 use super::Config;
 use super::frame::{Fault, Kind};
-use super::packet::{Connect, Packet, Publish, Refusal, Version, write};
+use super::packet::{Connect, Packet, Refusal, Version, write};
 use super::pipe::Pipe;
 use super::retained::Retained;
-use super::session::{Delivery, Forms, Link, Message, Out, PendingWill, QueueLimits, Session};
-use super::tree::{Route, Subscription, Tree};
-use crate::protocol::topic;
-use crate::transcript::record::{self, Direction, Event, Record};
+use super::session::{Link, Message, Out, PendingWill, QueueLimits, Session};
+use super::tree::{Route, Tree};
+use crate::transcript::record::{Direction, Event, Record};
 
 /// Pipes that have something to write.
 pub(super) type Flushes = Vec<Arc<Pipe>>;
@@ -31,13 +30,14 @@ pub(super) const TOPIC_ALIASES: u16 = 64;
 /// Numbers the entries of the record and hands them on.
 pub(super) struct Recorder {
     sink: Box<dyn Fn(Record) + Send + Sync>,
-    started: Instant,
     seq: u64,
+    /// Since the start; of the packet that is being handled.
+    at: Duration,
 }
 
 impl Recorder {
     pub(super) fn record(&mut self, client: &Arc<str>, event: Event) {
-        let record = Record { seq: self.seq, at: self.started.elapsed(), client: client.clone(), event };
+        let record = Record { seq: self.seq, at: self.at, client: client.clone(), event };
         self.seq += 1;
         (self.sink)(record);
     }
@@ -53,7 +53,7 @@ pub(super) struct Hub {
 /// Where a connected client's session stands.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seat {
-    slot: usize,
+    pub(super) slot: usize,
     number: u64,
 }
 
@@ -74,24 +74,26 @@ pub(super) enum Next {
     Ended,
 }
 
-struct Core {
-    config: Config,
-    recorder: Recorder,
-    sessions: Vec<Option<Session>>,
+/// All state of a broker.
+pub(super) struct Core {
+    pub(super) config: Config,
+    pub(super) recorder: Recorder,
+    started: Instant,
+    pub(super) sessions: Vec<Option<Session>>,
     /// Slots of `sessions` that may be used again.
     free: Vec<usize>,
     clients: HashMap<Arc<str>, usize>,
-    tree: Tree,
-    retained: Retained,
+    pub(super) tree: Tree,
+    pub(super) retained: Retained,
     /// Every open connection by number.
     links: HashMap<u64, Arc<Pipe>>,
     /// The clients whose packets go to an upstream broker.
     relayed: HashMap<u64, Arc<str>>,
     last_link: u64,
     last_id: u64,
-    routes: Vec<Route>,
-    flushes: Flushes,
-    now: Instant,
+    pub(super) routes: Vec<Route>,
+    pub(super) flushes: Flushes,
+    pub(super) now: Instant,
     has_deadlines: bool,
 }
 
@@ -100,7 +102,8 @@ impl Hub {
         let now = Instant::now();
         let core = Core {
             config: config.clone(),
-            recorder: Recorder { sink, started: now, seq: 0 },
+            recorder: Recorder { sink, seq: 0, at: Duration::ZERO },
+            started: now,
             sessions: Vec::new(),
             free: Vec::new(),
             clients: HashMap::new(),
@@ -123,12 +126,12 @@ impl Hub {
         let (result, flushes, due) = {
             // A panic under the lock is a bug of ours; the other connections go on all the same.
             let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-            core.now = Instant::now();
+            core.tell_time();
             let result = step(&mut core);
             (result, std::mem::take(&mut core.flushes), std::mem::take(&mut core.has_deadlines))
         };
         for pipe in flushes {
-            pipe.flush();
+            pipe.flush_for_owner();
         }
         if due {
             self.due.notify_one();
@@ -175,6 +178,7 @@ impl Hub {
     pub(super) fn handle(&self, seat: Seat, packets: impl Iterator<Item = Packet>) -> Result<Next, Fault> {
         self.with(|core| {
             for packet in packets {
+                core.tell_time();
                 if core.session(seat).is_none() || core.handle(seat, packet)? == Next::Ended {
                     return Ok(Next::Ended);
                 }
@@ -183,14 +187,12 @@ impl Hub {
         })
     }
 
-    /// Sends what waits in the client's queue.
-    pub(super) fn pump(&self, seat: Seat) {
+    /// Sends what waits in the client's queue; `true` if it sent something.
+    pub(super) fn pump(&self, seat: Seat) -> bool {
         self.with(|core| {
             let Core { sessions, recorder, flushes, now, .. } = core;
-            if let Some(session) = seated(sessions, seat) {
-                session.pump(&mut Out { recorder, flushes, now: *now });
-            }
-        });
+            seated(sessions, seat).is_some_and(|session| session.pump(&mut Out { recorder, flushes, now: *now }))
+        })
     }
 
     /// Ends a client that broke the rules.
@@ -257,12 +259,19 @@ impl Hub {
     }
 }
 
-fn seated(sessions: &mut [Option<Session>], seat: Seat) -> Option<&mut Session> {
+/// The session of a client that is still connected.
+pub(super) fn seated(sessions: &mut [Option<Session>], seat: Seat) -> Option<&mut Session> {
     let session = sessions.get_mut(seat.slot)?.as_mut()?;
     session.link.as_ref().is_some_and(|link| link.number == seat.number).then_some(session)
 }
 
 impl Core {
+    /// Sets the time for everything that one packet causes.
+    fn tell_time(&mut self) {
+        self.now = Instant::now();
+        self.recorder.at = self.now - self.started;
+    }
+
     fn session(&mut self, seat: Seat) -> Option<&mut Session> {
         seated(&mut self.sessions, seat)
     }
@@ -437,13 +446,14 @@ impl Core {
     fn say_goodbye(&mut self, seat: Seat, reason_code: codec::DisconnectReasonCode, why: &str) {
         let Core { sessions, recorder, flushes, now, .. } = self;
         let Some(session) = seated(sessions, seat) else { return };
-        if session.link.as_ref().is_none_or(|link| link.version == Version::V4) {
-            return;
-        }
+        let Some(link) = session.link.as_ref().filter(|link| link.version == Version::V5) else { return };
+        let why: String = why.chars().take(200).collect();
+        // Left out where the client does not want packets of that size (MQTT-3.14.2-3).
+        let reason_string = (why.len() + 16 <= link.max_packet).then_some(why);
         // The codec writes a wrong length where a reason stands without properties.
         let properties = codec::DisconnectProperties {
             session_expiry_interval: None,
-            reason_string: Some(why.chars().take(200).collect()),
+            reason_string,
             user_properties: Vec::new(),
             server_reference: None,
         };
@@ -543,153 +553,5 @@ impl Core {
             }
         }
         Ok(Next::Continue)
-    }
-
-    fn publish(&mut self, seat: Seat, publish: Publish) -> Result<(), Fault> {
-        let Publish { topic, payload, qos, retain, dup, pkid, properties, .. } = publish;
-        let Core { sessions, recorder, now, .. } = self;
-        let Some(session) = seated(sessions, seat) else { return Ok(()) };
-        let seen = record::Publish { topic: topic.clone(), payload: payload.clone(), qos, retain, dup, pkid };
-        let event = Event::Publish { direction: Direction::FromClient, publish: seen };
-        recorder.record(&session.client, event);
-        let is_new = qos < 2 || session.received.insert(pkid);
-        if is_new {
-            let mut properties = properties;
-            let expiry = properties.as_mut().and_then(|properties| properties.message_expiry_interval.take());
-            let message = Arc::new(Message {
-                from: session.client.clone(),
-                topic,
-                payload,
-                qos,
-                retain,
-                properties,
-                expires: expiry.map(|seconds| *now + Duration::from_secs(seconds.into())),
-            });
-            if retain && !self.retained.set(&message, self.config.retained_bytes) {
-                let limit = self.config.retained_bytes;
-                let why = format!("PUBLISH: retained messages would take more than {limit} bytes");
-                return Err(Fault { reason: codec::DisconnectReasonCode::QuotaExceeded, why });
-            }
-            self.route(&message);
-        }
-        let Core { sessions, recorder, flushes, now, .. } = self;
-        let Some(session) = seated(sessions, seat) else { return Ok(()) };
-        let mut out = Out { recorder, flushes, now: *now };
-        match qos {
-            1 => session.send_acknowledgement(Kind::PubAck, pkid, true, &mut out),
-            2 => session.send_acknowledgement(Kind::PubRec, pkid, true, &mut out),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Hands a message to everybody who subscribed to it: one copy a client, with the highest QoS of its subscriptions,
-    /// and one for each share.
-    fn route(&mut self, message: &Arc<Message>) {
-        let mut routes = std::mem::take(&mut self.routes);
-        let sessions = &self.sessions;
-        let is_online = |slot: usize| sessions[slot].as_ref().is_some_and(|session| session.link.is_some());
-        self.tree.collect(&message.topic, is_online, &mut routes);
-        if routes.len() > 1 {
-            routes.sort_by_key(|route| (route.session, route.shared));
-        }
-        let Core { sessions, recorder, flushes, now, .. } = self;
-        let mut out = Out { recorder, flushes, now: *now };
-        let mut forms = Forms::default();
-        let mut left = &routes[..];
-        while let Some(first) = left.first() {
-            let alike = match first.shared {
-                true => 1,
-                false => left.iter().take_while(|r| r.session == first.session && !r.shared).count(),
-            };
-            let (same, others) = left.split_at(alike);
-            left = others;
-            let Some(session) = sessions.get_mut(first.session).and_then(Option::as_mut) else { continue };
-            let mut granted = None;
-            let mut retain = false;
-            let mut ids = Vec::new();
-            for Route { subscription, .. } in same {
-                if subscription.no_local && message.from == session.client {
-                    continue;
-                }
-                granted = granted.max(Some(subscription.qos));
-                retain |= subscription.retain_as_published && message.retain;
-                ids.extend(subscription.id);
-            }
-            let Some(granted) = granted else { continue };
-            let delivery = Delivery { message: message.clone(), qos: message.qos.min(granted), retain, ids };
-            session.deliver(delivery, &mut forms, &mut out);
-        }
-        routes.clear();
-        self.routes = routes;
-    }
-
-    fn subscribe(&mut self, seat: Seat, pkid: u16, id: Option<usize>, filters: Vec<codec::Filter>) {
-        let Core { sessions, tree, retained, recorder, flushes, now, .. } = self;
-        let Some(session) = seated(sessions, seat) else { return };
-        let Some(version) = session.link.as_ref().map(|link| link.version) else { return };
-        let mut out = Out { recorder, flushes, now: *now };
-        let mut return_codes = Vec::with_capacity(filters.len());
-        let mut wanted = Vec::new();
-        for filter in &filters {
-            let subscription = Subscription {
-                qos: filter.qos as u8,
-                no_local: filter.nolocal,
-                retain_as_published: filter.preserve_retain,
-                id,
-            };
-            tree.insert(&filter.path, seat.slot, subscription);
-            let is_new = session.subscriptions.insert(filter.path.clone(), subscription).is_none();
-            let wants_retained = match filter.retain_forward_rule {
-                codec::RetainForwardRule::OnEverySubscribe => true,
-                codec::RetainForwardRule::OnNewSubscribe => is_new,
-                codec::RetainForwardRule::Never => false,
-            };
-            if wants_retained && topic::shared(&filter.path).is_none() {
-                wanted.push((filter.path.as_str(), subscription));
-            }
-            return_codes.push(match version {
-                Version::V4 => codec::SubscribeReasonCode::Success(filter.qos),
-                Version::V5 if filter.qos == codec::QoS::AtMostOnce => codec::SubscribeReasonCode::QoS0,
-                Version::V5 if filter.qos == codec::QoS::AtLeastOnce => codec::SubscribeReasonCode::QoS1,
-                Version::V5 => codec::SubscribeReasonCode::QoS2,
-            });
-        }
-        let suback = codec::Packet::SubAck(codec::SubAck { pkid, return_codes }, None);
-        session.send_packet(Kind::SubAck, pkid, suback, &mut out);
-        for filter in &filters {
-            let event = Event::Subscribed { filter: filter.path.clone(), qos: filter.qos as u8 };
-            out.recorder.record(&session.client, event);
-        }
-        for (filter, subscription) in wanted {
-            for message in retained.matching(filter, *now) {
-                if subscription.no_local && message.from == session.client {
-                    continue;
-                }
-                let qos = message.qos.min(subscription.qos);
-                let ids = subscription.id.into_iter().collect();
-                session.deliver_retained(Delivery { message, qos, retain: true, ids });
-            }
-        }
-        session.pump(&mut out);
-    }
-
-    fn unsubscribe(&mut self, seat: Seat, pkid: u16, filters: &[String]) {
-        let Core { sessions, tree, recorder, flushes, now, .. } = self;
-        let Some(session) = seated(sessions, seat) else { return };
-        let mut out = Out { recorder, flushes, now: *now };
-        let mut reasons = Vec::with_capacity(filters.len());
-        for filter in filters {
-            tree.remove(filter, seat.slot);
-            reasons.push(match session.subscriptions.remove(filter) {
-                Some(_) => codec::UnsubAckReason::Success,
-                None => codec::UnsubAckReason::NoSubscriptionExisted,
-            });
-        }
-        let unsuback = codec::Packet::UnsubAck(codec::UnsubAck { pkid, reasons }, None);
-        session.send_packet(Kind::UnsubAck, pkid, unsuback, &mut out);
-        for filter in filters {
-            out.recorder.record(&session.client, Event::Unsubscribed { filter: filter.clone() });
-        }
     }
 }

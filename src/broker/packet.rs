@@ -133,7 +133,7 @@ pub(super) fn read_connect(mut frame: Frame) -> Result<Connect, Refusal> {
                 authentication_method: properties.and_then(|p| p.authentication_method),
             })
         }
-        Ok(_) => Err(Fault::malformed("CONNECT: the codec read something else").into()),
+        Ok(_) => Err(Fault::malformed("the codec: it read something else than CONNECT").into()),
         Err(fault) => Err(fault.into()),
     }
 }
@@ -352,7 +352,7 @@ fn read_subscribe(version: Version, frame: Frame) -> Result<Packet, Fault> {
             let id = properties.and_then(|properties| properties.id);
             Ok(Packet::Subscribe { pkid: subscribe.pkid, id, filters: subscribe.filters })
         }
-        _ => Err(Fault::malformed("SUBSCRIBE: the codec read something else")),
+        _ => Err(Fault::malformed("the codec: it read something else than SUBSCRIBE")),
     }
 }
 
@@ -373,7 +373,7 @@ fn read_unsubscribe(version: Version, frame: Frame) -> Result<Packet, Fault> {
         codec::Packet::Unsubscribe(unsubscribe, _) => {
             Ok(Packet::Unsubscribe { pkid: unsubscribe.pkid, filters: unsubscribe.filters })
         }
-        _ => Err(Fault::malformed("UNSUBSCRIBE: the codec read something else")),
+        _ => Err(Fault::malformed("the codec: it read something else than UNSUBSCRIBE")),
     }
 }
 
@@ -400,8 +400,8 @@ fn read(version: Version, mut bytes: BytesMut) -> Result<codec::Packet, Fault> {
     }));
     match outcome {
         Ok(Ok(packet)) => Ok(packet),
-        Ok(Err(error)) => Err(Fault::malformed(error.to_string())),
-        Err(_) => Err(Fault::malformed("the codec panicked")),
+        Ok(Err(error)) => Err(Fault::malformed(format!("the codec: {error}"))),
+        Err(_) => Err(Fault::malformed("the codec: it panicked")),
     }
 }
 
@@ -456,5 +456,54 @@ pub(super) struct FirstByte {
 impl FirstByte {
     fn to_byte(self) -> u8 {
         0x30 | u8::from(self.dup) << 3 | self.qos << 1 | u8::from(self.retain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::frame;
+    use super::*;
+
+    /// Bodies that get past the first checks more often than noise does.
+    fn body() -> impl Strategy<Value = Vec<u8>> {
+        let name = prop_oneof![Just(b"\0\x04MQTT\x04".to_vec()), Just(b"\0\x04MQTT\x05".to_vec()), Just(Vec::new())];
+        let byte = prop_oneof![3 => 0..8_u8, 2 => prop::sample::select(&[0x0b_u8, 0x11, 0x21, 0x23, 0x26, b'a'][..]), 1 => any::<u8>()];
+        (name, prop::collection::vec(byte, 0..40)).prop_map(|(name, rest)| [name, rest].concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn the_codec_never_has_to_refuse(first in any::<u8>(), body in body()) {
+            let mut bytes = BytesMut::from(&[first, body.len() as u8][..]);
+            bytes.extend_from_slice(&body);
+            let Ok(Some(frame)) = frame::next(&mut bytes, 1024) else { return Ok(()) };
+            let refused = match frame.kind {
+                Kind::Connect => read_connect(frame).err().map(|refusal| refusal.why),
+                _ => {
+                    let copy = Frame { kind: frame.kind, bytes: frame.bytes.clone(), head: frame.head };
+                    let four = read_packet(Version::V4, frame).err();
+                    let five = read_packet(Version::V5, copy).err();
+                    Some(format!("{four:?} {five:?}"))
+                }
+            };
+            let refused = refused.unwrap_or_default();
+            prop_assert!(!refused.contains("the codec"), "{}", refused);
+        }
+    }
+
+    #[test]
+    fn a_publish_is_encoded_with_its_identifier_where_it_is_said_to_be() {
+        for (size, version) in [(0, Version::V4), (200, Version::V4), (20_000, Version::V5)] {
+            let first = FirstByte { qos: 1, retain: true, dup: true };
+            let form = write_publish(version, "a/b", &Bytes::from(vec![b'x'; size]), first, None);
+            assert_eq!(form.bytes[0], 0x3b);
+            assert_eq!(form.bytes[form.pkid_at - 3..form.pkid_at + 2], *b"a/b\0\x01");
+            let frame = frame::next(&mut BytesMut::from(&form.bytes[..]), usize::MAX);
+            assert!(matches!(frame, Ok(Some(frame)) if frame.bytes.len() == form.bytes.len()));
+        }
     }
 }

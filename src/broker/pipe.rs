@@ -85,8 +85,7 @@ impl Pipe {
         self.state().out.len() >= STUCK
     }
 
-    /// Writes as much as the socket takes; `true` if something is left. The task of the connection is then told to wait
-    /// for the socket.
+    /// Writes as much as the socket takes, for the task of the connection; `true` if something is left.
     pub(super) fn flush(&self) -> bool {
         let mut state = self.state();
         state.promised = false;
@@ -94,10 +93,7 @@ impl Pipe {
             match self.half.try_write(&state.out) {
                 Ok(0) => break,
                 Ok(written) => state.out.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.attention.notify_one();
-                    return true;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
                 Err(_) => {
                     // The reading half finds out why.
                     state.broken = true;
@@ -111,6 +107,14 @@ impl Pipe {
             state.out.clear();
         }
         false
+    }
+
+    /// As [`Pipe::flush`], for every other task; tells the task of the connection if it has to go on: to wait for the
+    /// socket, or to fetch what waits in the session.
+    pub(super) fn flush_for_owner(&self) {
+        if self.flush() || self.has_backlog() {
+            self.attention.notify_one();
+        }
     }
 
     /// Waits until the socket takes more.

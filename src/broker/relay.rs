@@ -28,7 +28,7 @@ const LIMIT: usize = 268_435_460;
 const READ: usize = 16 * 1024;
 
 /// Serves a connection whose first packet is there.
-pub(super) async fn serve(hub: &Hub, reader: Reader, first: Frame, pipe: &Pipe, peer: SocketAddr, number: u64) {
+pub(super) async fn serve(hub: &Hub, reader: &mut Reader, first: Frame, pipe: &Pipe, peer: SocketAddr, number: u64) {
     let Some(upstream) = &hub.config.upstream else { return };
     let limit = hub.config.connect_timeout;
     let connecting = timeout(limit, TcpStream::connect((upstream.host.as_str(), upstream.port)));
@@ -61,7 +61,7 @@ async fn closing(pipe: &Pipe) {
 }
 
 /// From the client to the upstream broker, until the end; says why it ended.
-async fn up(tap: &Mutex<Tap<'_>>, mut reader: Reader, mut to: OwnedWriteHalf, first: BytesMut) -> String {
+async fn up(tap: &Mutex<Tap<'_>>, reader: &mut Reader, mut to: OwnedWriteHalf, first: BytesMut) -> String {
     let sent: io::Result<()> = async {
         to.write_all(&first).await?;
         loop {

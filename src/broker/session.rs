@@ -205,8 +205,9 @@ impl Session {
         self.link.as_ref().is_some_and(|link| (qos == 0 || self.flights.len() < link.window) && link.pipe.has_room())
     }
 
-    /// Sends what is queued as far as the socket and the client's window allow.
-    pub(super) fn pump(&mut self, out: &mut Out<'_>) {
+    /// Sends what is queued as far as the socket and the client's window allow; `true` if anything was taken.
+    pub(super) fn pump(&mut self, out: &mut Out<'_>) -> bool {
+        let before = self.queue.len();
         while let Some(qos) = self.queue.front().map(|next| next.qos)
             && self.can_send(qos)
             && let Some(delivery) = self.queue.pop_front()
@@ -215,6 +216,7 @@ impl Session {
             self.send(delivery, None, out);
         }
         self.mark_backlog();
+        self.queue.len() < before
     }
 
     fn send(&mut self, delivery: Delivery, forms: Option<&mut Forms>, out: &mut Out<'_>) {

@@ -1,6 +1,7 @@
 //! `khumbu.yaml`: the defaults of a project. Flags win.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -36,7 +37,7 @@ pub struct Config {
     /// EVerest's external MQTT prefix.
     pub external_prefix: Option<String>,
     /// How many scenarios are played at once.
-    pub jobs: Option<usize>,
+    pub jobs: Option<NonZeroU8>,
     /// An existing broker.
     pub broker: Option<String>,
     /// Scenarios that are known to fail.

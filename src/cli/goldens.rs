@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::files;
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::scenario::Scenario;
-use crate::transcript::snapshot;
+use crate::transcript::snapshot::{self, Snapshot};
 
 /// The largest golden, in bytes.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -31,6 +31,21 @@ pub fn pending_of(scenario: &Path) -> PathBuf {
 /// Why it cannot be read.
 pub fn read(scenario: &Path) -> Result<Option<Arc<Source>>, Vec<Diagnostic>> {
     read_file(&path_of(scenario))
+}
+
+/// Refuses a golden that is none.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn check(golden: Option<Arc<Source>>) -> Result<Option<Arc<Source>>, Vec<Diagnostic>> {
+    match golden.as_deref().map(|source| Snapshot::parse(&source.text).map_err(|why| (source, why))) {
+        Some(Err((source, why))) => {
+            let headline = format!("golden `{}` cannot be read: {why}", source.path);
+            Err(vec![Diagnostic::new(Severity::Error, "golden/unreadable", headline).with_help("khumbu run --update")])
+        }
+        _ => Ok(golden),
+    }
 }
 
 /// Reads a golden file; `None` if there is none.

@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Exit {
             Ok(()) => print::out(&format!("{word} {name}\n")),
             Err(error) => {
                 let headline = format!("golden `{name}` cannot be {word}");
-                let diagnostic = Diagnostic::new(Severity::Error, "golden/not-written", headline);
+                let diagnostic = Diagnostic::new(Severity::Error, "golden/unwritable", headline);
                 print::diagnostics(&[diagnostic.with_evidence(error.to_string())]);
                 failed = true;
             }

@@ -162,7 +162,6 @@ enum Output {
 fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let config = Config::load(arguments.config.as_deref())?;
     let settings = settings(&arguments, &config).map_err(|diagnostic| vec![*diagnostic])?;
-    let reports = open_reports(&arguments).map_err(|diagnostic| vec![*diagnostic])?;
     let paths = if arguments.paths.is_empty() { &config.scenarios } else { &arguments.paths };
     let known: Vec<_> = requirements::ids().collect();
     let scenarios = files::load(paths, &known)?;
@@ -173,6 +172,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
             .with_help("widen --keyword, --side or --shard");
         return Err(vec![nothing]);
     }
+    check_sides(&selected, &arguments, &config).map_err(|diagnostic| vec![*diagnostic])?;
     let mut pieces = Vec::with_capacity(selected.len());
     let mut errors = Vec::new();
     for scenario in selected {
@@ -180,7 +180,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
             true => goldens::read(Path::new(&scenario.source.path)),
             false => Ok(None),
         };
-        match golden {
+        match golden.and_then(|golden| if arguments.update { Ok(golden) } else { goldens::check(golden) }) {
             Ok(golden) => pieces.push(Piece { scenario, golden }),
             Err(found) => errors.extend(found),
         }
@@ -188,6 +188,8 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     if !errors.is_empty() {
         return Err(errors);
     }
+    // Last, so that a run that does not begin leaves old reports as they are.
+    let reports = open_reports(&arguments).map_err(|diagnostic| vec![*diagnostic])?;
     Ok(Prepared { pieces, settings, config, reports, orphans })
 }
 
@@ -197,8 +199,9 @@ fn settings(arguments: &Arguments, config: &Config) -> Result<Settings, Box<Diag
     let module = match command {
         _ if arguments.attach => ModuleSource::Attached,
         None => ModuleSource::Builtin,
-        Some(name) if name == "builtin" || name == "builtin:client" || name == "builtin:everest" => {
-            ModuleSource::Builtin
+        Some(name) if name == "builtin" || built_in_side(name).is_some() => ModuleSource::Builtin,
+        Some(name) if name.starts_with("builtin:") => {
+            return Err(usage(format!("there is no module `{name}`, only `builtin:client` and `builtin:everest`")));
         }
         Some(command) => match shell_words::split(command) {
             Ok(words) if !words.is_empty() => ModuleSource::Command(words),
@@ -227,8 +230,33 @@ fn settings(arguments: &Arguments, config: &Config) -> Result<Settings, Box<Diag
         bindings: config.module.bindings.iter().map(|(d, binding)| (d.name().to_owned(), binding.clone())).collect(),
         cannot: config.module.cannot.iter().map(|drive| drive.name().to_owned()).collect(),
         is_updating_goldens: arguments.update,
-        jobs: arguments.jobs.map(usize::from).or(config.jobs).unwrap_or(processors * 2),
+        jobs: arguments
+            .jobs
+            .map(usize::from)
+            .or(config.jobs.map(|jobs| usize::from(jobs.get())))
+            .unwrap_or(processors * 2),
     })
+}
+
+/// The side of a built-in module that was named with its side.
+fn built_in_side(command: &str) -> Option<Side> {
+    command.strip_prefix("builtin:").and_then(|name| side(name).ok())
+}
+
+/// A module that was named with its side cannot stand on the other one.
+fn check_sides(selected: &[Scenario], arguments: &Arguments, config: &Config) -> Result<(), Box<Diagnostic>> {
+    let command = arguments.module.as_ref().or(config.module.command.as_ref()).filter(|_| !arguments.attach);
+    let Some((command, side)) = command.and_then(|command| Some((command, built_in_side(command)?))) else {
+        return Ok(());
+    };
+    let Some(other) = selected.iter().find(|scenario| scenario.model.under_test != side) else { return Ok(()) };
+    let headline = format!("`{command}` stands on the other side than `{}` tests", other.source.path);
+    let diagnostic = Diagnostic::new(Severity::Error, "usage/wrong-side", headline);
+    Err(Box::new(
+        diagnostic
+            .at(other.place("/under_test"))
+            .with_help("--module builtin   (each scenario then gets its own side)"),
+    ))
 }
 
 fn select(scenarios: Vec<Scenario>, arguments: &Arguments) -> Vec<Scenario> {
@@ -247,6 +275,13 @@ fn select(scenarios: Vec<Scenario>, arguments: &Arguments) -> Vec<Scenario> {
 fn open_reports(arguments: &Arguments) -> Result<Vec<Report>, Box<Diagnostic>> {
     let wanted = [(Form::Json, &arguments.json), (Form::JUnit, &arguments.junit)];
     let mut reports = Vec::new();
+    if let (Some(json), Some(junit)) = (&arguments.json, &arguments.junit)
+        && json == junit
+    {
+        let to = if json == Path::new("-") { "standard output" } else { "the same file" };
+        let headline = format!("two reports cannot go to {to}");
+        return Err(Box::new(Diagnostic::new(Severity::Error, "usage/same-report", headline)));
+    }
     for (form, path) in wanted.into_iter().filter_map(|(form, path)| Some((form, path.as_ref()?))) {
         let output = if path == Path::new("-") {
             Output::Stdout
@@ -258,10 +293,6 @@ fn open_reports(arguments: &Arguments) -> Result<Vec<Report>, Box<Diagnostic>> {
             Output::File(file, path.clone())
         };
         reports.push(Report { form, output });
-    }
-    if reports.iter().filter(|report| matches!(report.output, Output::Stdout)).count() > 1 {
-        let headline = "only one report can go to standard output";
-        return Err(Box::new(Diagnostic::new(Severity::Error, "usage/two-reports-on-stdout", headline)));
     }
     Ok(reports)
 }
@@ -275,7 +306,7 @@ impl Prepared {
         } else {
             print::out
         };
-        let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
                 print::err(&format!("error[harness/broken]: no runtime: {error}\n"));
@@ -327,10 +358,7 @@ fn write_report(report: Report, results: &[Arc<ScenarioResult>], duration: std::
         Form::JUnit => report::junit(results, duration),
     };
     match report.output {
-        Output::Stdout => {
-            print::out(&text);
-            Ok(())
-        }
+        Output::Stdout => print::report(&text),
         Output::File(mut file, path) => file
             .write_all(text.as_bytes())
             .map_err(|error| std::io::Error::other(format!("{}: {error}", path.display()))),

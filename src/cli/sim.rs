@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::config::Config;
 use super::{Exit, files, print, signals};
 use crate::broker::{self, Broker};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::protocol::channel::Topics;
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::deviations::TABLE;
@@ -85,7 +85,7 @@ pub fn run(arguments: Arguments) -> Exit {
     }
     match prepare(&arguments) {
         Ok((station, topics)) => {
-            let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => {
                     print::err(&format!("error[harness/broken]: no runtime: {error}\n"));
@@ -116,7 +116,7 @@ fn prepare(arguments: &Arguments) -> Result<(StationConfig, Topics), Vec<Diagnos
         None => scenario::parse_as("station.yaml", STATION)?,
         Some(path) => {
             let text = files::read_text(path, LARGEST)?;
-            scenario::parse_as(&path.display().to_string(), &text)?
+            scenario::parse_station(&path.display().to_string(), &text)?
         }
     };
     station.release = arguments.release.unwrap_or(station.release);
@@ -157,7 +157,9 @@ async fn simulate(arguments: Arguments, station: StationConfig, topics: Topics) 
     };
     let mut interrupt = signals::interrupt();
     let config = broker::Config { listen, ..broker::Config::default() };
-    let broker = Broker::start(config, record).await.map_err(|error| broken(error.to_string()))?;
+    let broker = Broker::start(config, record)
+        .await
+        .map_err(|error| Box::new(broken(error.to_string()).with_evidence(error.source.to_string())))?;
     let tokens = station.tokens.clone();
     let address = broker.address();
     let client_id = "everest".to_owned();
@@ -176,7 +178,8 @@ async fn simulate(arguments: Arguments, station: StationConfig, topics: Topics) 
         None => print::out(&format!("{url}\n")),
     }
     let mut console = Console { orders, tokens };
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    // Not by text lines: what is no UTF-8 is a bad command, not the end.
+    let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
     let mut is_open = true;
     loop {
         tokio::select! {
@@ -189,10 +192,10 @@ async fn simulate(arguments: Arguments, station: StationConfig, topics: Topics) 
                 };
                 return Err(broken(why));
             }
-            line = lines.next_line(), if is_open => match line {
-                Ok(Some(line)) => match console.follow(&line).await {
+            line = lines.next_segment(), if is_open => match line {
+                Ok(Some(line)) => match console.follow(&String::from_utf8_lossy(&line)).await {
                     Ok(answer) => print::out(&answer),
-                    Err(why) => print::err(&format!("error[sim/command]: {why}\n")),
+                    Err(why) => print::err(&format!("error[sim/command]: {}\n", printable(&why))),
                 },
                 // The end of standard input is no wish to stop.
                 Ok(None) | Err(_) => is_open = false,

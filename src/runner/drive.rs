@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::findings;
 use super::module::{command_name, environment, fill};
-use super::observer::{OWN_CLIENT, Observer};
+use super::observer::{Observer, is_own};
 use super::process::run_to_end;
 use super::settings::{Binding, BoundPublish};
 use super::stage::{Played, Stage, Stop, broken, is_true};
@@ -18,6 +19,8 @@ use crate::transcript::record::Event;
 
 /// How long a binding's command may take.
 const RUN_WITHIN: Duration = Duration::from_secs(10);
+/// How long a module may take to read a line from its standard input, once the pipe is full.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 /// How long a module that was never seen on the control topic may take to come there.
 const FIRST_VISIT: Duration = Duration::from_millis(500);
 
@@ -48,8 +51,7 @@ impl Stage<'_> {
     async fn is_on_control_topic(&mut self) -> Result<bool, Stop> {
         let control = self.settings.topics.control_topic();
         let was_there = self.observer.records.iter().any(|record| {
-            !record.client.starts_with(OWN_CLIENT)
-                && matches!(&record.event, Event::Subscribed { filter, .. } if *filter == control)
+            !is_own(&record.client) && matches!(&record.event, Event::Subscribed { filter, .. } if *filter == control)
         });
         // A module that was cut off needs time to come back.
         let within = if was_there { WITHIN } else { FIRST_VISIT };
@@ -81,8 +83,16 @@ impl Stage<'_> {
         match binding {
             Binding::Stdin(line) => {
                 let line = filled(line);
-                let written = self.module.write_line(&line).await;
-                written.map_err(|error| findings::binding_failed(self, at, name, &error.to_string()).into())
+                let written = tokio::select! {
+                    written = timeout(READ_WITHIN, self.module.write_line(&line)) => written,
+                    () = is_true(&mut self.interrupt) => return Err(Stop::Interrupted),
+                };
+                let why = match written {
+                    Ok(Ok(())) => return Ok(()),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => format!("it did not read its standard input within {}", super::stage::shown(READ_WITHIN)),
+                };
+                Err(findings::binding_failed(self, at, name, &why).into())
             }
             Binding::Publish(BoundPublish { topic, payload }) => {
                 let topic = topic.replace("{module_id}", &self.settings.topics.module_id);

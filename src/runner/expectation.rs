@@ -111,6 +111,10 @@ impl Expectation {
     /// Holds a message against the expectation. The message was not claimed yet, and is not older than `since`.
     pub fn offer(&mut self, seen: &Seen, captures: &mut Captures) -> Offer {
         let pointer = &self.pointer;
+        // What the other party sends is judged elsewhere; it meets nothing.
+        if seen.from != self.by {
+            return Offer::Foreign;
+        }
         match &mut self.what {
             What::Message { kind, filter, payload, qos, retain } => {
                 let is_it = kind.is_none_or(|kind| is_of_kind(seen, kind))
@@ -169,7 +173,7 @@ impl Expectation {
                 }
             }
             What::Request { channel, payload, at } => {
-                if seen.kind != Kind::Channel(*channel) || seen.from != self.by {
+                if seen.kind != Kind::Channel(*channel) {
                     return Offer::Foreign;
                 }
                 match matches(payload, seen, captures) {
@@ -192,7 +196,8 @@ impl Expectation {
         match &self.what {
             What::Message { .. } => false,
             What::Status { value, remaining, .. } => {
-                seen.kind == Kind::Other
+                seen.from == self.by
+                    && seen.kind == Kind::Other
                     && status_token(seen) == Some(value)
                     && remaining.front().is_some_and(|status| {
                         seen.json.as_ref().and_then(|json| json.get("status")) == Some(&json!(status))

@@ -9,7 +9,6 @@ use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::protocol::channel::Channel;
 use crate::scenario::Scenario;
 use crate::scenario::model::Side;
-use crate::sim::link::LinkError;
 
 /// Messages shown as evidence.
 const SHOWN: usize = 6;
@@ -33,8 +32,11 @@ pub fn mismatch(
         What::Status { .. } => "published a status with",
         What::Message { .. } => "sent",
     };
-    let headline =
-        format!("{who} {what} {}, expected {}", actual(mismatch.actual.as_ref()), cut(&mismatch.expected, 120));
+    let came = match (&mismatch.actual, mismatch.pointer.rsplit_once('/')) {
+        (None, Some((_, key))) if !mismatch.is_whole => format!("without `{key}`"),
+        (actual_value, _) => actual(actual_value.as_ref()),
+    };
+    let headline = format!("{who} {what} {came}, expected {}", cut(&mismatch.expected, 120));
     Diagnostic::new(severity, id, headline)
         .at(place(stage.scenario, &mismatch.pointer, &format!("actual {}", actual(mismatch.actual.as_ref()))))
         .with_evidence(format!(
@@ -161,8 +163,8 @@ pub fn no_reply_asked_for(scenario: &Scenario, pointer: &str) -> Diagnostic {
 }
 
 /// What a step wants published cannot be published.
-pub fn cannot_publish(scenario: &Scenario, at: &str, error: &LinkError) -> Diagnostic {
-    Diagnostic::new(Severity::Error, "scenario/unpublishable", error.to_string()).at(place(
+pub fn cannot_publish(scenario: &Scenario, at: &str, why: &str) -> Diagnostic {
+    Diagnostic::new(Severity::Error, "scenario/unpublishable", why).at(place(
         scenario,
         &format!("{at}/publish/topic"),
         "",

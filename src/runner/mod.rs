@@ -6,6 +6,7 @@ mod drive;
 mod expectation;
 mod findings;
 mod lag;
+mod meet;
 mod module;
 mod observer;
 mod play;
@@ -132,6 +133,7 @@ async fn open_house(settings: &Settings) -> Result<play::House, StartError> {
 
 fn no_broker(piece: &Piece, error: &StartError) -> ScenarioResult {
     let diagnostic = Diagnostic::new(Severity::Error, "harness/no-broker", error.to_string())
+        .with_evidence(error.source.to_string())
         .with_help("choose another address with `--listen`, or leave it away for a free port");
     ScenarioResult {
         path: piece.scenario.source.path.clone(),

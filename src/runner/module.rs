@@ -89,7 +89,7 @@ impl Module {
         let topics = settings.topics.clone();
         let say = move |outcome: Result<(), LinkError>| {
             if let Err(error) = outcome {
-                sender.send_replace(Some(error.to_string()));
+                sender.send_replace(Some(format!("ended, because {error},")));
             }
         };
         let body = match side {

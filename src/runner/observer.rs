@@ -4,10 +4,12 @@
 //! The record of the front door is the only source; nothing is inferred from what khumbu's own clients receive.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use crate::conformance::monitors::Monitors;
 use crate::diagnostic::Diagnostic;
@@ -15,8 +17,22 @@ use crate::protocol::channel::{Channel, Topics};
 use crate::protocol::topic;
 use crate::transcript::record::{Direction, Event, Publish, Record};
 
-/// Client ids of khumbu's own begin like this.
-pub const OWN_CLIENT: &str = "khumbu-";
+/// Client ids of khumbu's own begin like this; no module can know it, and so none can pass for khumbu.
+static OWN: LazyLock<String> = LazyLock::new(|| format!("khumbu-{}-", Uuid::new_v4().simple()));
+
+/// MQTT 3.1.1; a session that is not clean outlives the connection, with its subscriptions.
+const MQTT_3_1_1: u8 = 4;
+
+/// A new client id for khumbu's own use.
+pub fn own_client() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    format!("{}{}", *OWN, NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Whether a client is khumbu itself.
+pub fn is_own(client: &str) -> bool {
+    client.starts_with(OWN.as_str())
+}
 
 /// A party of the conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +87,10 @@ pub struct Request {
 pub struct Connections {
     /// Filters by client id, of clients that are connected.
     pub subscriptions: BTreeMap<Arc<str>, BTreeSet<String>>,
+    /// How many connections a client has: two for a moment where one takes over from the other.
+    links: BTreeMap<Arc<str>, u32>,
+    /// Filters of clients that are away and will find them again.
+    asleep: BTreeMap<Arc<str>, BTreeSet<String>>,
     /// How many TCP connections were accepted, other than khumbu's own.
     pub accepted: u64,
     /// Why connections were refused, the last ones.
@@ -147,9 +167,10 @@ impl Observer {
         }
     }
 
-    /// Takes all records that are there.
+    /// Takes all records that are there; not those that come meanwhile, of which there may be no end.
     pub fn drain(&mut self) {
-        while let Ok(record) = self.incoming.try_recv() {
+        for _ in 0..self.incoming.len() {
+            let Ok(record) = self.incoming.try_recv() else { return };
             self.take(record);
         }
     }
@@ -160,9 +181,14 @@ impl Observer {
     }
 
     fn take(&mut self, record: Record) {
-        let from = if record.client.starts_with(OWN_CLIENT) { Party::Harness } else { Party::Module };
-        if from == Party::Module {
-            self.connections.note(&record);
+        let from = if is_own(&record.client) { Party::Harness } else { Party::Module };
+        match (from, &record.event) {
+            (Party::Module, _) => self.connections.note(&record),
+            // Whose connection it is shows only now.
+            (Party::Harness, Event::Connected { .. }) => {
+                self.connections.accepted = self.connections.accepted.saturating_sub(1);
+            }
+            (Party::Harness, _) => {}
         }
         if let Event::Publish { direction: Direction::FromClient, publish } = &record.event {
             self.note_message(&record, from, publish);
@@ -207,8 +233,11 @@ impl Connections {
                 self.refused.truncate(4);
                 self.refused.insert(0, why.clone());
             }
-            Event::Connected { .. } => {
-                self.subscriptions.insert(record.client.clone(), BTreeSet::new());
+            Event::Connected { protocol, clean, .. } => {
+                *self.links.entry(record.client.clone()).or_default() += 1;
+                let left = self.asleep.remove(&record.client);
+                let kept = left.filter(|_| *protocol == MQTT_3_1_1 && !clean).unwrap_or_default();
+                self.subscriptions.insert(record.client.clone(), kept);
             }
             Event::Subscribed { filter, .. } => {
                 if let Some(filters) = self.subscriptions.get_mut(&record.client) {
@@ -221,7 +250,16 @@ impl Connections {
                 }
             }
             Event::Disconnected { .. } => {
-                self.subscriptions.remove(&record.client);
+                if let Some(links) = self.links.get_mut(&record.client) {
+                    *links -= 1;
+                    if *links > 0 {
+                        return;
+                    }
+                    self.links.remove(&record.client);
+                }
+                if let Some(filters) = self.subscriptions.remove(&record.client) {
+                    self.asleep.insert(record.client.clone(), filters);
+                }
             }
             Event::Publish { .. } | Event::Packet { .. } | Event::Overflow { .. } => {}
         }

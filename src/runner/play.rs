@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
-use uuid::Uuid;
 
 use super::lag::Lag;
 use super::module::{Module, command_name};
-use super::observer::{Connections, OWN_CLIENT, Observer};
+use super::observer::{Connections, Observer, own_client};
 use super::process::Ending;
 use super::settings::{ModuleSource, Settings};
 use super::stage::{Played, Stage, Stop, broken, shown};
@@ -24,6 +23,7 @@ use crate::scenario::model::{Side, Step};
 use crate::scenario::pattern::Captures;
 use crate::sim::client::{Client, check_period};
 use crate::sim::everest::Everest;
+use crate::sim::link::LinkError;
 use crate::transcript::record::Record;
 use crate::transcript::{golden, snapshot};
 use crate::verdict::{ScenarioResult, Verdict};
@@ -87,7 +87,7 @@ async fn perform(
     scenario: &Scenario,
     settings: &Settings,
     broker: &Broker,
-    observer: Observer,
+    mut observer: Observer,
     interrupt: watch::Receiver<bool>,
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
@@ -96,7 +96,14 @@ async fn perform(
     let played = match begin_played(scenario, settings, broker).await {
         Ok(played) => played,
         Err(diagnostic) => {
-            findings.push(diagnostic);
+            observer.drain();
+            findings.push(
+                observer
+                    .connections
+                    .refused
+                    .iter()
+                    .fold(diagnostic, |diagnostic, why| diagnostic.with_evidence(format!("refused: {why}"))),
+            );
             return Some(observer.release());
         }
     };
@@ -193,7 +200,7 @@ async fn farewell(stage: &mut Stage<'_>, is_complete: bool) -> Ending {
 }
 
 async fn begin_played(scenario: &Scenario, settings: &Settings, broker: &Broker) -> Result<Played, Diagnostic> {
-    let client_id = format!("{OWN_CLIENT}{}", Uuid::new_v4().simple());
+    let client_id = own_client();
     let (topics, station) = (settings.topics.clone(), scenario.model.station.clone());
     match scenario.model.under_test {
         Side::Client => {
@@ -203,7 +210,7 @@ async fn begin_played(scenario: &Scenario, settings: &Settings, broker: &Broker)
             let task = tokio::spawn(everest.run(received, ready));
             match is_ready.await {
                 Ok(Ok(())) => Ok(Played::Everest { orders, task }),
-                Ok(Err(error)) => Err(broken(&error.to_string())),
+                Ok(Err(error)) => Err(no_link(settings, &error)),
                 Err(_) => Err(broken("the simulated EVerest has ended")),
             }
         }
@@ -212,10 +219,17 @@ async fn begin_played(scenario: &Scenario, settings: &Settings, broker: &Broker)
             match Client::open(broker.address(), &client_id, topics, period, &[]).await {
                 // What comes in is read from the record.
                 Ok((client, _)) => Ok(Played::Client(client)),
-                Err(error) => Err(broken(&error.to_string())),
+                Err(error) => Err(no_link(settings, &error)),
             }
         }
     }
+}
+
+/// Khumbu's own side has no connection: its own broker is a fault of khumbu, another's is not.
+fn no_link(settings: &Settings, error: &LinkError) -> Diagnostic {
+    let Some(upstream) = &settings.upstream else { return broken(&error.to_string()) };
+    Diagnostic::new(Severity::Error, "harness/no-broker", format!("broker `{upstream}` cannot be used: {error}"))
+        .with_help("start it, or leave `--broker` away to use khumbu's own")
 }
 
 async fn end_played(played: Played) {
@@ -238,6 +252,7 @@ fn context(scenario: &Scenario, settings: &Settings) -> Context {
     let positive = |value: i32| u64::try_from(value).ok().filter(|value| *value > 0);
     Context {
         from_start: settings.module != ModuleSource::Attached,
+        relayed: settings.upstream.is_some(),
         communication_check_timeout: positive(api.cfg_communication_check_to_s).map(Duration::from_secs),
         heartbeat_interval: positive(api.cfg_heartbeat_interval_ms).map(Duration::from_millis),
         ..Context::new(settings.topics.clone(), under_test)
@@ -363,4 +378,39 @@ pub fn panicked(scenario: &Scenario, why: String) -> Arc<ScenarioResult> {
         .with_help("this is a fault of khumbu; please report it with the scenario");
     judge(&mut result, vec![diagnostic]);
     Arc::new(result)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+    use crate::scenario;
+
+    const TEXT: &str = "description: x\nunder_test: client\nsteps:\n  - note: nothing\n";
+
+    #[test]
+    fn a_panic_of_ours_is_an_error_of_ours() {
+        let scenario = scenario::parse("x.yaml", TEXT, &[]).unwrap();
+        let result = panicked(&scenario, "index out of bounds".to_owned());
+        assert_eq!(result.verdict, Verdict::Error);
+        assert_eq!(result.findings[0].id, "harness/panic");
+        assert!(result.findings[0].headline.contains("index out of bounds"));
+    }
+
+    #[test]
+    fn the_worst_finding_gives_the_verdict_and_notes_come_last() {
+        let mut result = ScenarioResult::default();
+        let found = |severity, id| Diagnostic::new(severity, id, "x");
+        let findings = vec![
+            found(Severity::Warning, "module/ended-by-itself"),
+            found(Severity::Fail, "expect/missing"),
+            broken("no socket"),
+            found(Severity::Inconclusive, "run/interrupted"),
+        ];
+        judge(&mut result, findings);
+        assert_eq!(result.verdict, Verdict::Error);
+        let ids: Vec<_> = result.findings.iter().map(|found| found.id).collect();
+        assert_eq!(ids, ["expect/missing", "harness/broken", "run/interrupted", "module/ended-by-itself"]);
+    }
 }

@@ -3,14 +3,14 @@
 //! Nobody waits for the end of its output: a child that outlives the module may hold the pipes open for ever. Whatever
 //! the module leaves behind is found by its process group and by a mark in its environment, and killed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgrp};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::watch;
@@ -32,14 +32,27 @@ const STRAGGLERS: Duration = Duration::from_millis(200);
 /// How long a killed process may take to be gone.
 const UNINTERRUPTIBLE: Duration = Duration::from_secs(2);
 
-/// Process groups that live now, so that a hurried exit can end them.
-static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+/// How often in a row nothing must be found where something was.
+const LOOKS: u32 = 5;
+/// How often a hurried exit looks for what is left.
+const HURRIED_ROUNDS: usize = 20;
 
-/// Kills every process group that a run has started and not yet ended.
+/// Process groups that live now, with the marks of their processes, so that a hurried exit can end them.
+static GROUPS: Mutex<BTreeMap<i32, String>> = Mutex::new(BTreeMap::new());
+
+/// Kills everything that a run has started and not yet ended.
 pub fn kill_all_groups() {
-    for group in GROUPS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    let groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for group in groups.keys() {
         // Gone already is as good.
         let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
+    }
+    for _ in 0..HURRIED_ROUNDS {
+        let left: Vec<_> = groups.iter().flat_map(|(group, mark)| leftovers(*group, mark)).collect();
+        if left.is_empty() {
+            return;
+        }
+        left.iter().for_each(Living::kill);
     }
 }
 
@@ -141,7 +154,7 @@ impl Process {
             .spawn()?;
         // A child that was just started has an id; without one it is gone and so is its group.
         let id = child.id().and_then(|id| i32::try_from(id).ok()).ok_or_else(|| io::Error::other("it has no id"))?;
-        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).insert(id, mark.clone());
         let group = Group { id, is_ended: false };
         let output = Output::default();
         let readers = [
@@ -214,26 +227,31 @@ impl Process {
     /// Ends what the module left behind. A child of its group that got SIGTERM with it may still be on its way out.
     async fn end_leftovers(&self) -> Vec<String> {
         let deadline = tokio::time::Instant::now() + STRAGGLERS;
-        let mut left = self.leftovers();
+        let mut left = leftovers(self.group.id, &self.mark);
         while !left.is_empty() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(STRAGGLERS / 20).await;
-            left = self.leftovers();
+            left = leftovers(self.group.id, &self.mark);
         }
-        for (pid, _) in &left {
-            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        let told = left.iter().map(|found| format!("{} {}", found.pid, found.name)).collect();
+        // Until nothing is left: a process may breed while its siblings are killed, and one that forks all the time may
+        // slip through a look or two.
+        let deadline = tokio::time::Instant::now() + UNINTERRUPTIBLE;
+        let mut looks = if left.is_empty() { 0 } else { LOOKS };
+        while looks > 0 && tokio::time::Instant::now() < deadline {
+            left.iter().for_each(Living::kill);
+            tokio::task::yield_now().await;
+            left = leftovers(self.group.id, &self.mark);
+            looks = if left.is_empty() { looks - 1 } else { LOOKS };
         }
-        left.into_iter().map(|(pid, name)| format!("{pid} {name}")).collect()
+        told
     }
+}
 
-    fn leftovers(&self) -> Vec<(i32, String)> {
-        let mark = format!("{MARK}={}", self.mark);
-        living_processes()
-            .into_iter()
-            .filter(|found| found.pid != self.group.id)
-            .filter(|found| found.group == self.group.id || found.environment_has(&mark))
-            .map(|found| (found.pid, found.name))
-            .collect()
-    }
+/// What still lives of a module's group, or bears its mark.
+fn leftovers(group: i32, mark: &str) -> Vec<Living> {
+    let mark = format!("{MARK}={mark}");
+    let is_left = |found: &Living| found.pid != group && (found.group == group || found.environment_has(&mark));
+    living_processes().into_iter().filter(is_left).collect()
 }
 
 impl Drop for Process {
@@ -252,6 +270,15 @@ struct Living {
 }
 
 impl Living {
+    /// Kills it with its group: one that forks all the time is another by now, of the same group.
+    fn kill(&self) {
+        // Gone already is as good.
+        let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+        if self.group > 1 && Pid::from_raw(self.group) != getpgrp() {
+            let _ = killpg(Pid::from_raw(self.group), Signal::SIGKILL);
+        }
+    }
+
     fn environment_has(&self, entry: &str) -> bool {
         // Not readable means not ours.
         std::fs::read(format!("/proc/{}/environ", self.pid))

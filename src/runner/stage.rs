@@ -85,6 +85,8 @@ pub enum Wake {
     Deadline,
 }
 
+/// How long past its deadline a wait goes on taking what comes in; it may never stop coming.
+const CROWDED: Duration = Duration::from_millis(100);
 /// How long bytes of a module that has ended may take through the sockets.
 const LAST_BYTES: Duration = Duration::from_millis(500);
 
@@ -95,9 +97,14 @@ impl Stage<'_> {
     /// When the user interrupts, or when the side that khumbu plays has broken down.
     pub async fn wait(&mut self, deadline: Instant) -> Result<Wake, Stop> {
         let has_ended = self.module.has_ended();
+        let is_crowded = Instant::now() >= deadline + CROWDED;
         tokio::select! {
             biased;
             () = is_true(&mut self.interrupt) => Err(Stop::Interrupted),
+            () = std::future::ready(()), if is_crowded => {
+                self.observer.drain();
+                Ok(Wake::Deadline)
+            }
             is_open = self.observer.next() => match is_open {
                 true => Ok(Wake::Record),
                 false => Err(broken("the broker has stopped").into()),
@@ -186,7 +193,7 @@ impl Stage<'_> {
         let ended = self.module.ended.borrow().clone();
         let connected_once = self.observer.records.iter().any(|record| {
             matches!(record.event, crate::transcript::record::Event::Connected { .. })
-                && !record.client.starts_with(super::observer::OWN_CLIENT)
+                && !super::observer::is_own(&record.client)
         });
         let mut diagnostic = match (&ended, connected_once) {
             (Some(how), _) => Diagnostic::new(

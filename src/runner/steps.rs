@@ -3,26 +3,23 @@
 //! A stimulus sets a mark before it acts; expectations count what came after the mark. Expectations that follow each
 //! other must be met in that order, unless `any_order` says otherwise.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
-use super::expectation::{Expectation, Offer, What, is_of_kind, matches, sender};
+use super::expectation::{Expectation, What};
 use super::findings;
 use super::module::{command_name, environment, fill, in_words};
-use super::observer::{Kind, Party, Seen};
+use super::observer::Party;
 use super::process::run_to_end;
-use super::stage::{Patience, Played, Stage, Stop, Wake, broken, is_true, shown};
+use super::stage::{Played, Stage, Stop, broken, is_true, shown};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Channel;
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::types::WithdrawAuthorizationRequest;
 use crate::protocol::{codec, topic};
-use crate::scenario::model::{
-    Evse, Expect, ExpectNone, ExpectReply, ExpectStatus, Heartbeats, Publish, Run, Side, Step, Withdraw,
-};
+use crate::scenario::model::{Evse, Heartbeats, Publish, Run, Step, Withdraw};
 use crate::scenario::pattern::{self, Pattern};
 use crate::sim::client::fresh_reply_topic;
 use crate::sim::everest::Order;
@@ -37,17 +34,17 @@ const RUN_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Memory {
     /// The mark of the last stimulus.
-    mark: u64,
+    pub mark: u64,
     /// The last message that met an expectation since the mark.
-    floor: Option<u64>,
+    pub floor: Option<u64>,
     /// When each token was last presented, by its value.
-    presented: BTreeMap<String, u64>,
+    pub presented: BTreeMap<String, u64>,
     /// Tokens as validators see them now.
     tokens: BTreeMap<String, TokenConfig>,
     /// Reply topics on the wire by the name of the request.
-    named: BTreeMap<String, String>,
+    pub named: BTreeMap<String, String>,
     /// Reply topic of the last request.
-    last_request: Option<String>,
+    pub last_request: Option<String>,
 }
 
 impl Memory {
@@ -282,6 +279,9 @@ impl Stage<'_> {
         };
         let wire = topics.reply_topic_on_wire(&reply_to);
         let (qos, retain) = (publish.qos, publish.retain);
+        if let Err(why) = topic::check_name(&topic) {
+            return Err(findings::cannot_publish(self.scenario, at, &why).into());
+        }
         match &self.played {
             Played::Client(client) => {
                 let link = client.link();
@@ -289,13 +289,9 @@ impl Stage<'_> {
                     link.subscribe(std::slice::from_ref(&wire), 2).await?;
                     link.publish(&topic, payload, qos, retain).await
                 };
-                published.await.map_err(|error| findings::cannot_publish(self.scenario, at, &error))?;
+                published.await.map_err(|error| broken(&error.to_string()))?;
             }
             Played::Everest { .. } => {
-                if topic::check_name(&topic).is_err() {
-                    let error = crate::sim::link::LinkError::Topic { topic };
-                    return Err(findings::cannot_publish(self.scenario, at, &error).into());
-                }
                 self.order(Order::Publish { topic, payload: payload.into(), qos, retain })?;
             }
         }
@@ -309,7 +305,7 @@ impl Stage<'_> {
     }
 
     /// A text with the placeholders of topics filled in.
-    fn filled(&self, text: &str) -> String {
+    pub fn filled(&self, text: &str) -> String {
         let base = self.settings.topics.base();
         text.replace("{e2m}", &format!("{base}/e2m"))
             .replace("{m2e}", &format!("{base}/m2e"))
@@ -317,255 +313,8 @@ impl Stage<'_> {
     }
 
     /// The default time limit.
-    fn within(&self) -> Duration {
+    pub fn within(&self) -> Duration {
         self.scenario.model.within.map_or(WITHIN, |span| span.0)
-    }
-
-    fn expectation(&self, step: &Step, at: &str, memory: &Memory) -> Result<Expectation, Stop> {
-        let compile = |value: &Value| Pattern::compile(value).map_err(|error| Stop::from(broken(&error.message)));
-        let optional = |value: &Option<Value>| value.as_ref().map(compile).transpose();
-        let side = self.scenario.model.under_test;
-        let everest = if side == Side::Everest { Party::Module } else { Party::Harness };
-        Ok(match step {
-            Step::Expect(Expect { message, topic, payload, qos, retain, within }) => {
-                let filter = topic.as_ref().map(|topic| self.filled(topic));
-                let by = match (message, &filter) {
-                    (Some(kind), _) => sender(*kind, side),
-                    (None, Some(filter)) => self.publisher_of(filter),
-                    (None, None) => Party::Module,
-                };
-                let what =
-                    What::Message { kind: *message, filter, payload: optional(payload)?, qos: *qos, retain: *retain };
-                let within = within.map_or_else(|| self.within(), |span| span.0);
-                Expectation { pointer: format!("{at}/expect"), within, since: memory.mark, by, what }
-            }
-            Step::ExpectStatus(ExpectStatus { token: name, status, sequence, connectors, payload, within }) => {
-                let pointer = format!("{at}/expect_status");
-                let value = token(memory, name)?.value.clone();
-                let (remaining, place) = match (sequence, status) {
-                    (Some(sequence), _) => {
-                        (sequence.iter().copied().collect(), (format!("{pointer}/sequence"), Some(0)))
-                    }
-                    (None, Some(status)) => (VecDeque::from([*status]), (format!("{pointer}/status"), None)),
-                    (None, None) => (VecDeque::new(), (pointer.clone(), None)),
-                };
-                let since = memory.presented.get(&value).map_or(memory.mark, |seq| memory.mark.min(*seq));
-                let what = What::Status {
-                    name: name.clone(),
-                    value,
-                    remaining,
-                    at: place,
-                    connectors: optional(connectors)?,
-                    payload: optional(payload)?,
-                };
-                let within = within.map_or_else(|| self.within(), |span| span.0);
-                Expectation { pointer, within, since, by: everest, what }
-            }
-            Step::ExpectReply(ExpectReply { payload, to, within }) => {
-                let pointer = format!("{at}/expect_reply");
-                let lane = match to {
-                    Some(name) => memory.named.get(name),
-                    None => memory.last_request.as_ref(),
-                };
-                let topic = lane
-                    .cloned()
-                    .filter(|topic| !topic.is_empty())
-                    .ok_or_else(|| findings::no_reply_asked_for(self.scenario, &pointer))?;
-                let is_long =
-                    self.scenario.place(&format!("{pointer}/payload")).range != self.scenario.place(&pointer).range;
-                let place = if is_long { format!("{pointer}/payload") } else { pointer.clone() };
-                let what = What::Reply { topic, payload: compile(payload)?, at: place };
-                let within = within.map_or_else(|| self.within(), |span| span.0);
-                Expectation { pointer, within, since: 0, by: everest, what }
-            }
-            _ => return Err(broken("a step that is no expectation stands where one is expected").into()),
-        })
-    }
-
-    /// Who should publish on topics of this filter.
-    fn publisher_of(&self, filter: &str) -> Party {
-        let base = self.settings.topics.base();
-        let side = self.scenario.model.under_test;
-        match filter.strip_prefix(&base) {
-            Some(rest) if rest.starts_with("/e2m") == (side == Side::Client) => Party::Harness,
-            _ => Party::Module,
-        }
-    }
-
-    /// Meets a single expectation that may not be reachable by telling the module; returns the message's number.
-    async fn meet_request(&mut self, expectation: &mut Expectation, is_told: bool) -> Result<u64, Stop> {
-        let within = expectation.within;
-        let mut patience = Patience::new(&self.lag);
-        let mut next = 0;
-        loop {
-            while let Some(seen) = self.observer.messages.get(next) {
-                if !seen.is_claimed && seen.seq >= expectation.since {
-                    match expectation.offer(seen, &mut self.captures) {
-                        Offer::Met | Offer::Step => {
-                            let seq = seen.seq;
-                            self.observer.messages[next].is_claimed = true;
-                            return Ok(seq);
-                        }
-                        Offer::Broken(mismatch) => {
-                            let seen = seen.clone();
-                            return Err(findings::mismatch(self, expectation, &seen, &mismatch, &patience).into());
-                        }
-                        Offer::Foreign => {}
-                    }
-                }
-                next += 1;
-            }
-            if self.module.has_ended() {
-                return Err(findings::ended(self, expectation).into());
-            }
-            match self.wait(patience.deadline(within)).await? {
-                Wake::Record | Wake::Ended => {}
-                Wake::Deadline if !patience.is_over(within, &self.lag).await => {}
-                Wake::Deadline if is_told => return Err(self.missing(expectation, &patience, next).await),
-                Wake::Deadline => return Err(findings::not_drivable(self, expectation).into()),
-            }
-        }
-    }
-
-    /// Meets all of these, in any order among themselves.
-    async fn meet(&mut self, mut open: Vec<Expectation>, memory: &mut Memory) -> Result<(), Stop> {
-        let floor = memory.floor;
-        let mut patience = Patience::new(&self.lag);
-        let mut next = 0;
-        loop {
-            while next < self.observer.messages.len() && !open.is_empty() {
-                let met = self.offer(&mut open, next, floor, &patience)?;
-                memory.floor = memory.floor.max(met);
-                next += 1;
-            }
-            // Each expectation has a deadline of its own; the earliest one that is open counts.
-            let Some(first) = (0..open.len()).min_by_key(|index| open[*index].within) else { return Ok(()) };
-            let within = open[first].within;
-            if self.module.has_ended() && open[first].by == Party::Module {
-                return Err(findings::ended(self, &open[first]).into());
-            }
-            match self.wait(patience.deadline(within)).await? {
-                Wake::Record | Wake::Ended => continue,
-                Wake::Deadline if !patience.is_over(within, &self.lag).await => continue,
-                Wake::Deadline => self.observer.drain(),
-            }
-            if next < self.observer.messages.len() {
-                continue;
-            }
-            let expectation = open.swap_remove(first);
-            return Err(self.missing(&expectation, &patience, next).await);
-        }
-    }
-
-    /// Offers one message to the open expectations; the number of the message if it completed one.
-    fn offer(
-        &mut self,
-        open: &mut Vec<Expectation>,
-        index: usize,
-        floor: Option<u64>,
-        patience: &Patience,
-    ) -> Result<Option<u64>, Stop> {
-        let seen = &self.observer.messages[index];
-        if seen.is_claimed {
-            return Ok(None);
-        }
-        let seq = seen.seq;
-        let mut broken: Option<(usize, super::expectation::Mismatch)> = None;
-        for (at, expectation) in open.iter_mut().enumerate() {
-            if seq < expectation.since {
-                continue;
-            }
-            let is_early = floor.is_some_and(|floor| seq <= floor);
-            // An expectation off the lanes looks for a message in the right order; one on a lane has no choice.
-            if is_early && matches!(expectation.what, What::Message { .. }) {
-                continue;
-            }
-            match expectation.offer(seen, &mut self.captures) {
-                Offer::Foreign => {}
-                Offer::Broken(mismatch) => broken = broken.or(Some((at, mismatch))),
-                Offer::Step => {
-                    self.observer.messages[index].is_claimed = true;
-                    return Ok(None);
-                }
-                Offer::Met => {
-                    self.observer.messages[index].is_claimed = true;
-                    let met = open.remove(at);
-                    if is_early {
-                        let seen = self.observer.messages[index].clone();
-                        return Err(findings::out_of_order(self, &met, &seen).into());
-                    }
-                    return Ok(Some(seq));
-                }
-            }
-        }
-        match broken {
-            Some((at, mismatch)) => {
-                let seen = self.observer.messages[index].clone();
-                Err(findings::mismatch(self, &open[at], &seen, &mismatch, patience).into())
-            }
-            None => Ok(None),
-        }
-    }
-
-    /// The expected message did not come in time. Waits a little more, to tell late from never.
-    async fn missing(&mut self, expectation: &Expectation, patience: &Patience, from: usize) -> Stop {
-        let waited = patience.waited();
-        let deadline = Instant::now() + expectation.within.min(LATE);
-        let mut scratch = self.captures.clone();
-        let mut next = from;
-        let mut again = expectation.clone();
-        loop {
-            while let Some(seen) = self.observer.messages.get(next) {
-                if !seen.is_claimed
-                    && seen.seq >= again.since
-                    && matches!(again.offer(seen, &mut scratch), Offer::Met | Offer::Step)
-                {
-                    let seen = seen.clone();
-                    return findings::late(self, expectation, &seen, patience.waited()).into();
-                }
-                next += 1;
-            }
-            match self.wait(deadline).await {
-                Ok(Wake::Record) => {}
-                Ok(Wake::Deadline | Wake::Ended) => break,
-                Err(stop) => return stop,
-            }
-        }
-        findings::missing(self, expectation, waited).into()
-    }
-
-    async fn expect_none(&mut self, none: &ExpectNone, at: &str, memory: &Memory) -> Result<(), Stop> {
-        let pointer = format!("{at}/expect_none");
-        let filter = none.topic.as_ref().map(|topic| self.filled(topic));
-        let payload = none.payload.as_ref().map(Pattern::compile).transpose();
-        let payload = payload.map_err(|error| broken(&error.message))?;
-        let mut scratch = self.captures.clone();
-        let mut is_it = |seen: &Seen| {
-            !seen.is_claimed
-                && seen.seq >= memory.mark
-                && seen.kind != Kind::Control
-                && none.message.is_none_or(|kind| is_of_kind(seen, kind))
-                && filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic))
-                && payload.as_ref().is_none_or(|pattern| matches(pattern, seen, &mut scratch).is_ok())
-        };
-        let deadline = Instant::now() + none.r#for.0;
-        let mut next = 0;
-        loop {
-            while let Some(seen) = self.observer.messages.get(next) {
-                if is_it(seen) {
-                    let seen = seen.clone();
-                    return Err(findings::unexpected(self, &pointer, &seen).into());
-                }
-                next += 1;
-            }
-            match self.wait(deadline).await? {
-                Wake::Deadline => return Ok(()),
-                Wake::Record => {}
-                Wake::Ended => {
-                    return Err(findings::ended_while(self, &pointer, "while silence was demanded of it").into());
-                }
-            }
-        }
     }
 
     async fn run_command(&mut self, run: &Run, at: &str, memory: &mut Memory) -> Result<(), Stop> {
@@ -632,14 +381,14 @@ impl Stage<'_> {
     }
 }
 
-/// How long is waited for a message whose time is over, to tell late from never.
-const LATE: Duration = Duration::from_secs(1);
-
-fn token<'m>(memory: &'m Memory, name: &str) -> Result<&'m TokenConfig, Stop> {
+/// A token of the station as validators see it now.
+///
+/// # Errors
+/// When there is none of that name; the checker has looked at all names before.
+pub fn token<'m>(memory: &'m Memory, name: &str) -> Result<&'m TokenConfig, Stop> {
     memory.tokens.get(name).ok_or_else(|| unknown_token(name))
 }
 
-/// The checker has looked at all names; this is for whoever builds a scenario without it.
 fn unknown_token(name: &str) -> Stop {
     broken(&format!("the station has no token `{name}`")).into()
 }

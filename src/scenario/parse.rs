@@ -29,7 +29,7 @@ pub struct Scenario {
     root: Node,
 }
 
-/// Reads a scenario file and checks it, see [`super::check`].
+/// Reads a scenario file and checks its sense, too.
 ///
 /// `path` is for messages only. `known_requirements` are the ids that a scenario may name; empty means any.
 ///

@@ -126,7 +126,7 @@ pub fn check_period(cfg_communication_check_to_s: i32) -> Duration {
 /// cut off. Ends when `stop` does, after saying that it leaves on purpose.
 ///
 /// # Errors
-/// When the first connection fails.
+/// When it cannot connect.
 pub async fn run_module(
     address: SocketAddr,
     topics: Topics,
@@ -159,16 +159,19 @@ pub async fn run_module(
                 let _ = client.link().unsubscribe(&message.topic).await;
             }
             Some(_) => {}
-            None => match open_module(address, &id, &topics, period, &control).await {
-                Ok(again) => opened = again,
-                Err(_) => return Ok(()),
-            },
+            None => opened = open_module(address, &id, &topics, period, &control).await?,
         }
     }
 }
 
 type Opened = (Client, mpsc::UnboundedReceiver<Message>);
 
+/// How often the built-in client tries to connect before it gives up.
+const ATTEMPTS: u32 = 6;
+/// How much longer it waits after each attempt.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Opens the module's connection; again, if it is cut off in the middle, as client libraries do.
 async fn open_module(
     address: SocketAddr,
     id: &str,
@@ -176,9 +179,20 @@ async fn open_module(
     period: Duration,
     control: &str,
 ) -> Result<Opened, LinkError> {
-    let (mut client, messages) = Client::open(address, id, topics.clone(), period, &[control.to_owned()]).await?;
-    client.communication_check(true).await?;
-    Ok((client, messages))
+    let more = [control.to_owned()];
+    let mut attempt = 0;
+    loop {
+        let opened = async {
+            let (mut client, messages) = Client::open(address, id, topics.clone(), period, &more).await?;
+            client.communication_check(true).await?;
+            Ok((client, messages))
+        };
+        attempt += 1;
+        match opened.await {
+            Err(_) if attempt < ATTEMPTS => tokio::time::sleep(PAUSE * attempt).await,
+            opened => return opened,
+        }
+    }
 }
 
 async fn obey(client: &mut Client, topics: &Topics, command: Command) -> Result<(), LinkError> {

@@ -59,7 +59,8 @@ pub enum Event {
         /// The filter.
         filter: String,
     },
-    /// Any other packet: acknowledgements and pings.
+    /// Any other packet after CONNACK: acknowledgements and pings, and also SUBSCRIBE, UNSUBSCRIBE and DISCONNECT, whose
+    /// effects have entries of their own.
     Packet {
         /// Who sent it.
         direction: Direction,
@@ -68,7 +69,8 @@ pub enum Event {
         /// The packet identifier; 0 for packets without one.
         pkid: u16,
     },
-    /// A message could not be delivered because the client's queue was full.
+    /// A message could not be delivered: the client's queue was full, or the packet larger than the client wants. Also
+    /// a will that could not be retained for lack of memory.
     Overflow {
         /// The topic of the lost message.
         topic: String,

@@ -1,11 +1,9 @@
-//! The broker on the wire: versions, QoS, retained messages, filters, refusals, life and death of a broker.
+//! The broker on the wire: versions, QoS, retained messages, filters, refusals.
 
-use std::time::{Duration, Instant};
-
-use khumbu::broker::{Broker, Config, Credentials, StartError, Upstream};
+use khumbu::broker::{Config, Credentials};
 use khumbu::transcript::record::{Direction, Event};
 
-use crate::broker_wire::{Bench, PATIENCE, Wire, connect4, connect5, packet, publish4, publish5, publishes, text};
+use crate::broker_wire::{Bench, Wire, connect4, connect5, packet, publish4, publish5, publishes, text};
 
 #[tokio::test]
 async fn speaks_both_versions_on_one_port() {
@@ -485,124 +483,4 @@ async fn shares_subscriptions_among_a_group() {
         alone.expect(&publish4(0, "t", 0, number.to_string())).await;
     }
     bench.stop().await;
-}
-
-#[tokio::test]
-async fn goes_down_and_comes_back_within_100_ms() {
-    let mut bench = Bench::start().await;
-    let address = bench.address();
-    let mut clean = Wire::v4(address, "clean").await;
-    let mut lasting = Wire::connected(address, &connect4("lasting", 0, 0)).await;
-    lasting.subscribe4("t", 1).await;
-    let mut waiting = Wire::open(address).await;
-    bench.wait("the third", |record| matches!(record.event, Event::Subscribed { .. })).await;
-
-    let began = Instant::now();
-    bench.broker.suspend().await;
-    assert_eq!(clean.next().await, None);
-    assert_eq!(lasting.next().await, None);
-    assert_eq!(waiting.next().await, None);
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "the port is closed");
-    bench.broker.resume().await.unwrap();
-    let mut again = Wire::open(address).await;
-    again.send(&connect4("lasting", 0, 0)).await;
-    again.expect(&[0x20, 2, 1, 0]).await;
-    let took = began.elapsed();
-    assert!(took < Duration::from_millis(100), "{took:?}");
-
-    clean = Wire::v4(address, "clean").await;
-    clean.send(&publish4(0, "t", 0, "x")).await;
-    again.expect(&publish4(0, "t", 0, "x")).await;
-    let records = bench.stop().await;
-    let ends: Vec<_> = records
-        .iter()
-        .filter_map(|record| match &record.event {
-            Event::Disconnected { cause, .. } => Some(format!("{} {cause}", record.client)),
-            Event::Refused { why } => Some(why.clone()),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(ends.iter().filter(|end| end.ends_with("broker down")).count(), 2, "{ends:?}");
-    assert_eq!(ends.iter().filter(|end| end.ends_with("broker stopped")).count(), 2, "{ends:?}");
-}
-
-#[tokio::test]
-async fn another_broker_takes_the_port_at_once() {
-    let first = Bench::start().await;
-    let address = first.address();
-    let mut client = Wire::v4(address, "client").await;
-    let taken = Broker::start(Config { listen: address, ..Config::default() }, drop).await;
-    assert!(matches!(taken, Err(StartError { address: at, .. }) if at == address));
-    let began = Instant::now();
-    first.stop().await;
-    let second = Bench::with(Config { listen: address, ..Config::default() }).await;
-    let took = began.elapsed();
-    assert!(took < Duration::from_millis(100), "{took:?}");
-    assert_eq!(client.next().await, None);
-    drop(Wire::v4(address, "client").await);
-    second.stop().await;
-}
-
-#[tokio::test]
-async fn dropping_a_broker_closes_everything() {
-    let bench = Bench::start().await;
-    let address = bench.address();
-    let mut client = Wire::v4(address, "client").await;
-    drop(bench);
-    assert_eq!(client.next().await, None);
-}
-
-#[tokio::test]
-async fn many_brokers_live_in_one_process() {
-    let began = Instant::now();
-    let mut benches = Vec::new();
-    for _ in 0..32 {
-        benches.push(Bench::start().await);
-    }
-    let mut ports: Vec<_> = benches.iter().map(|bench| bench.address().port()).collect();
-    ports.sort_unstable();
-    ports.dedup();
-    assert_eq!(ports.len(), 32);
-    assert!(!ports.contains(&0));
-    for bench in &benches {
-        let mut client = Wire::v4(bench.address(), "same").await;
-        client.subscribe4("t", 0).await;
-        client.send(&publish4(0, "t", 0, "x")).await;
-        client.expect(&publish4(0, "t", 0, "x")).await;
-    }
-    for bench in benches {
-        bench.stop().await;
-    }
-    assert!(began.elapsed() < PATIENCE);
-}
-
-#[test]
-fn urls_of_brokers() {
-    for (url, host, port) in [
-        ("mqtt://localhost:1884", "localhost", 1884),
-        ("mqtt://10.0.0.1", "10.0.0.1", 1883),
-        ("mqtt://[::1]:1885/", "::1", 1885),
-        ("mqtt://[fe80::1]", "fe80::1", 1883),
-    ] {
-        assert_eq!(url.parse(), Ok(Upstream { host: host.to_owned(), port }));
-    }
-    assert_eq!("mqtt://[::1]:9".parse::<Upstream>().map(|url| url.to_string()), Ok("mqtt://[::1]:9".to_owned()));
-    let help = "; write it like `mqtt://localhost:1883`";
-    for (url, why) in [
-        ("localhost:1883", "has no scheme"),
-        ("http://localhost", "has the scheme `http`, not `mqtt`"),
-        ("mqtts://localhost", "wants TLS or WebSocket, which are not spoken here"),
-        ("mqtt://", "has no host"),
-        ("mqtt://:1883", "has no host"),
-        ("mqtt://h:0", "has no port between 1 and 65535"),
-        ("mqtt://h:70000", "has no port between 1 and 65535"),
-        ("mqtt://h:", "has no port between 1 and 65535"),
-        ("mqtt://u:p@h", "has a user name; the module under test sends its own through"),
-        ("mqtt://h/x", "has a path"),
-        ("mqtt://::1", "has an IPv6 address without brackets"),
-        ("mqtt://[::1", "has no `]`"),
-        ("mqtt://[::1]x", "has something else than a port after `]`"),
-    ] {
-        assert_eq!(url.parse::<Upstream>(), Err(format!("broker `{url}` {why}{help}")));
-    }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use khumbu::broker::{Broker, Config};
 use khumbu::transcript::record::{Direction, Event, Publish, Record};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -103,14 +104,14 @@ pub fn publishes(records: &[Record], wanted: Direction) -> Vec<(Arc<str>, Publis
 /// A TCP connection that speaks bytes.
 pub struct Wire {
     pub stream: TcpStream,
-    buffer: Vec<u8>,
+    buffer: BytesMut,
 }
 
 impl Wire {
     pub async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::new() }
+        Self { stream, buffer: BytesMut::new() }
     }
 
     /// Connects with MQTT 3.1.1 and a clean session.
@@ -189,7 +190,7 @@ impl Wire {
         if self.buffer.len() < at + length {
             return None;
         }
-        Some(self.buffer.drain(..at + length).collect())
+        Some(self.buffer.split_to(at + length).to_vec())
     }
 
     /// Subscribes to one filter, and takes the SUBACK.

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use regex::Regex;
 
@@ -53,6 +54,15 @@ const AREAS: [&str; 13] = [
     "scenario",
     "usage",
 ];
+
+/// Strings and characters, the only places where a comment does not begin a comment.
+const TEXT: &str = r##"r#".*?"#|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'|'\\u\{[0-9a-fA-F]+\}'"##;
+
+static TEXTS: LazyLock<Regex> = LazyLock::new(|| Regex::new(&format!("(?s){TEXT}")).unwrap());
+static TEXTS_AND_COMMENTS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(&format!(r"(?s){TEXT}|//[^\n]*|/\*.*?\*/")).unwrap());
+static USES: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?s)\buse\s+([^;]+);").unwrap());
+static PATHS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b\w+(?:::\w+)*").unwrap());
 
 type Ranks = BTreeMap<String, u32>;
 
@@ -117,18 +127,15 @@ fn source() -> Vec<File> {
 
 /// The text without comments; strings stay.
 fn without_comments(text: &str) -> String {
-    let token =
-        Regex::new(r##"(?s)r#".*?"#|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'|'\\u\{[0-9a-fA-F]+\}'|//[^\n]*|/\*.*?\*/"##)
-            .unwrap();
     let keep = |found: &regex::Captures<'_>| {
         if found[0].starts_with('/') { String::new() } else { found[0].to_owned() }
     };
-    token.replace_all(text, keep).into_owned()
+    TEXTS_AND_COMMENTS.replace_all(text, keep).into_owned()
 }
 
 /// The text without the content of its strings.
 fn without_strings(code: &str) -> String {
-    Regex::new(r##"(?s)r#".*?"#|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'"##).unwrap().replace_all(code, "\"\"").into_owned()
+    TEXTS.replace_all(code, "\"\"").into_owned()
 }
 
 /// The table of `lib.rs`: rows such as ``//! | 1 | [`auth`], [`transcript`] |``.
@@ -172,14 +179,12 @@ fn expanded(tree: &str) -> Vec<String> {
 /// Every path in the code: those of `use`, and those written where they are used.
 fn paths(code: &str) -> Vec<String> {
     let code = without_strings(code);
-    let uses = Regex::new(r"(?s)\buse\s+([^;]+);").unwrap();
-    let mut found: Vec<String> = uses
+    let mut found: Vec<String> = USES
         .captures_iter(&code)
         .flat_map(|tree| expanded(&tree[1].split_whitespace().collect::<Vec<_>>().join(" ")))
         .collect();
-    let rest = uses.replace_all(&code, "");
-    let inline = Regex::new(r"\b\w+(?:::\w+)*").unwrap();
-    found.extend(inline.find_iter(&rest).map(|path| path.as_str().to_owned()));
+    let rest = USES.replace_all(&code, "");
+    found.extend(PATHS.find_iter(&rest).map(|path| path.as_str().to_owned()));
     found
 }
 

@@ -1,10 +1,11 @@
 //! Khumbu's tests, one binary. A folder of cases is a folder under `fixtures/`; a new file there is a new case.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it skipped")]
 mod broker;
 mod broker_abuse;
 mod broker_clients;
+mod broker_life;
 mod broker_relay;
 mod broker_sessions;
 mod broker_wire;
@@ -21,6 +22,14 @@ mod model_recording;
 mod model_sessions;
 mod monitors;
 mod patterns;
+mod project;
 mod reports;
+mod run_cli;
+mod run_end;
+mod run_goldens;
+mod run_hostile;
+mod run_module;
+mod run_steps;
 mod scenario_files;
 mod schemas;
+mod sim;

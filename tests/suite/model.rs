@@ -38,9 +38,9 @@ pub(crate) enum Act {
 }
 
 /// An act, and how long after the one before it.
-type Step = (Duration, Act);
+pub(crate) type Step = (Duration, Act);
 
-fn config() -> impl Strategy<Value = StationConfig> {
+pub(crate) fn config() -> impl Strategy<Value = StationConfig> {
     let algorithm =
         select(vec![SelectionAlgorithm::FindFirst, SelectionAlgorithm::PlugEvents, SelectionAlgorithm::PlugEventsLIFO]);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
@@ -140,7 +140,7 @@ fn charge() -> impl Strategy<Value = Vec<Act>> {
     })
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let delay = prop_oneof![3 => Just(0), 4 => 0..1500_u64, 1 => 0..8000_u64].prop_map(Duration::from_millis);
     let acts = prop_oneof![12 => act().prop_map(|act| vec![act]), 1 => charge()];
     vec((delay, acts), 1..40).prop_map(|groups| {
@@ -155,8 +155,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// What came of a sequence.
-struct Played {
-    log: Vec<(Duration, Effect)>,
+pub(crate) struct Played {
+    pub(crate) log: Vec<(Duration, Effect)>,
     station: Station,
     /// Reply topics of well-formed requests.
     requests: Vec<String>,
@@ -209,11 +209,11 @@ fn play(config: &StationConfig, steps: &[Step], mut look: impl FnMut(&Act, &Stat
     Played { log, station, requests }
 }
 
-fn played(config: &StationConfig, steps: &[Step]) -> Played {
+pub(crate) fn played(config: &StationConfig, steps: &[Step]) -> Played {
     play(config, steps, |_, _, _, _| {})
 }
 
-fn cases(cases: u32) -> ProptestConfig {
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
     // A find becomes a test of its own; files of seeds would rot.
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }

@@ -8,6 +8,7 @@ mod heartbeats;
 mod presence;
 mod recordings;
 mod shape;
+mod simulator;
 mod statuses;
 
 use std::sync::Arc;

@@ -1,0 +1,167 @@
+//! What happens to publications and subscriptions.
+//!
+//! Runs under the hub's lock; touches no socket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttd::protocol as codec;
+
+use super::frame::{Fault, Kind};
+use super::hub::{Core, Seat, seated};
+use super::packet::{Publish, Version};
+use super::session::{Delivery, Forms, Message, Out};
+use super::tree::{Route, Subscription};
+use crate::protocol::topic;
+use crate::transcript::record::{self, Direction, Event};
+
+impl Core {
+    /// Takes a PUBLISH in: records it, keeps it if it is to be retained, routes it, acknowledges it.
+    pub(super) fn publish(&mut self, seat: Seat, publish: Publish) -> Result<(), Fault> {
+        let Publish { topic, payload, qos, retain, dup, pkid, properties, .. } = publish;
+        let Core { sessions, recorder, now, .. } = self;
+        let Some(session) = seated(sessions, seat) else { return Ok(()) };
+        let seen = record::Publish { topic: topic.clone(), payload: payload.clone(), qos, retain, dup, pkid };
+        let event = Event::Publish { direction: Direction::FromClient, publish: seen };
+        recorder.record(&session.client, event);
+        let is_new = qos < 2 || session.received.insert(pkid);
+        if is_new {
+            let mut properties = properties;
+            let expiry = properties.as_mut().and_then(|properties| properties.message_expiry_interval.take());
+            let message = Arc::new(Message {
+                from: session.client.clone(),
+                topic,
+                payload,
+                qos,
+                retain,
+                properties,
+                expires: expiry.map(|seconds| *now + Duration::from_secs(seconds.into())),
+            });
+            if retain && !self.retained.set(&message, self.config.retained_bytes) {
+                let limit = self.config.retained_bytes;
+                let why = format!("PUBLISH: retained messages would take more than {limit} bytes");
+                return Err(Fault { reason: codec::DisconnectReasonCode::QuotaExceeded, why });
+            }
+            self.route(&message);
+        }
+        let Core { sessions, recorder, flushes, now, .. } = self;
+        let Some(session) = seated(sessions, seat) else { return Ok(()) };
+        let mut out = Out { recorder, flushes, now: *now };
+        match qos {
+            1 => session.send_acknowledgement(Kind::PubAck, pkid, true, &mut out),
+            2 => session.send_acknowledgement(Kind::PubRec, pkid, true, &mut out),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Hands a message to everybody who subscribed to it: one copy a client, with the highest QoS of its subscriptions,
+    /// and one for each share.
+    pub(super) fn route(&mut self, message: &Arc<Message>) {
+        let mut routes = std::mem::take(&mut self.routes);
+        let sessions = &self.sessions;
+        let is_online = |slot: usize| sessions[slot].as_ref().is_some_and(|session| session.link.is_some());
+        self.tree.collect(&message.topic, is_online, &mut routes);
+        if routes.len() > 1 {
+            routes.sort_by_key(|route| (route.session, route.shared));
+        }
+        let Core { sessions, recorder, flushes, now, .. } = self;
+        let mut out = Out { recorder, flushes, now: *now };
+        let mut forms = Forms::default();
+        let mut left = &routes[..];
+        while let Some(first) = left.first() {
+            let alike = match first.shared {
+                true => 1,
+                false => left.iter().take_while(|r| r.session == first.session && !r.shared).count(),
+            };
+            let (same, others) = left.split_at(alike);
+            left = others;
+            let Some(session) = sessions.get_mut(first.session).and_then(Option::as_mut) else { continue };
+            let mut granted = None;
+            let mut retain = false;
+            let mut ids = Vec::new();
+            for Route { subscription, .. } in same {
+                if subscription.no_local && message.from == session.client {
+                    continue;
+                }
+                granted = granted.max(Some(subscription.qos));
+                retain |= subscription.retain_as_published && message.retain;
+                ids.extend(subscription.id);
+            }
+            let Some(granted) = granted else { continue };
+            let delivery = Delivery { message: message.clone(), qos: message.qos.min(granted), retain, ids };
+            session.deliver(delivery, &mut forms, &mut out);
+        }
+        routes.clear();
+        self.routes = routes;
+    }
+
+    pub(super) fn subscribe(&mut self, seat: Seat, pkid: u16, id: Option<usize>, filters: Vec<codec::Filter>) {
+        let Core { sessions, tree, retained, recorder, flushes, now, .. } = self;
+        let Some(session) = seated(sessions, seat) else { return };
+        let Some(version) = session.link.as_ref().map(|link| link.version) else { return };
+        let mut out = Out { recorder, flushes, now: *now };
+        let mut return_codes = Vec::with_capacity(filters.len());
+        let mut wanted = Vec::new();
+        for filter in &filters {
+            let subscription = Subscription {
+                qos: filter.qos as u8,
+                no_local: filter.nolocal,
+                retain_as_published: filter.preserve_retain,
+                id,
+            };
+            tree.insert(&filter.path, seat.slot, subscription);
+            let is_new = session.subscriptions.insert(filter.path.clone(), subscription).is_none();
+            let wants_retained = match filter.retain_forward_rule {
+                codec::RetainForwardRule::OnEverySubscribe => true,
+                codec::RetainForwardRule::OnNewSubscribe => is_new,
+                codec::RetainForwardRule::Never => false,
+            };
+            if wants_retained && topic::shared(&filter.path).is_none() {
+                wanted.push((filter.path.as_str(), subscription));
+            }
+            return_codes.push(match version {
+                Version::V4 => codec::SubscribeReasonCode::Success(filter.qos),
+                Version::V5 if filter.qos == codec::QoS::AtMostOnce => codec::SubscribeReasonCode::QoS0,
+                Version::V5 if filter.qos == codec::QoS::AtLeastOnce => codec::SubscribeReasonCode::QoS1,
+                Version::V5 => codec::SubscribeReasonCode::QoS2,
+            });
+        }
+        let suback = codec::Packet::SubAck(codec::SubAck { pkid, return_codes }, None);
+        session.send_packet(Kind::SubAck, pkid, suback, &mut out);
+        for filter in &filters {
+            let event = Event::Subscribed { filter: filter.path.clone(), qos: filter.qos as u8 };
+            out.recorder.record(&session.client, event);
+        }
+        for (filter, subscription) in wanted {
+            for message in retained.matching(filter, *now) {
+                if subscription.no_local && message.from == session.client {
+                    continue;
+                }
+                let qos = message.qos.min(subscription.qos);
+                let ids = subscription.id.into_iter().collect();
+                session.deliver_retained(Delivery { message, qos, retain: true, ids });
+            }
+        }
+        session.pump(&mut out);
+    }
+
+    pub(super) fn unsubscribe(&mut self, seat: Seat, pkid: u16, filters: &[String]) {
+        let Core { sessions, tree, recorder, flushes, now, .. } = self;
+        let Some(session) = seated(sessions, seat) else { return };
+        let mut out = Out { recorder, flushes, now: *now };
+        let mut reasons = Vec::with_capacity(filters.len());
+        for filter in filters {
+            tree.remove(filter, seat.slot);
+            reasons.push(match session.subscriptions.remove(filter) {
+                Some(_) => codec::UnsubAckReason::Success,
+                None => codec::UnsubAckReason::NoSubscriptionExisted,
+            });
+        }
+        let unsuback = codec::Packet::UnsubAck(codec::UnsubAck { pkid, reasons }, None);
+        session.send_packet(Kind::UnsubAck, pkid, unsuback, &mut out);
+        for filter in filters {
+            out.recorder.record(&session.client, Event::Unsubscribed { filter: filter.clone() });
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Holds the expectations of a scenario against the record: met, broken, out of order, late, or missing.
+//!
+//! Only messages that no earlier expectation has claimed count. Nothing here acts on the wire.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::expectation::{Expectation, Mismatch, Offer, What, is_of_kind, matches, sender};
+use super::findings;
+use super::observer::{Kind, Party, Seen};
+use super::stage::{Patience, Stage, Stop, Wake, broken};
+use super::steps::{Memory, token};
+use crate::protocol::topic;
+use crate::scenario::model::{Expect, ExpectNone, ExpectReply, ExpectStatus, Side, Step};
+use crate::scenario::pattern::Pattern;
+
+/// An expectation that is not met yet.
+struct Open {
+    expectation: Expectation,
+    /// Since the expectation was armed, or since its last status came: each has the whole time.
+    patience: Patience,
+    is_over: bool,
+}
+
+/// How long is waited for a message whose time is over, to tell late from never.
+const LATE: Duration = Duration::from_secs(1);
+
+impl Stage<'_> {
+    /// Makes a step's expectation ready.
+    ///
+    /// # Errors
+    /// When it can never be met.
+    pub fn expectation(&self, step: &Step, at: &str, memory: &Memory) -> Result<Expectation, Stop> {
+        let compile = |value: &Value| Pattern::compile(value).map_err(|error| Stop::from(broken(&error.message)));
+        let optional = |value: &Option<Value>| value.as_ref().map(compile).transpose();
+        let side = self.scenario.model.under_test;
+        let everest = if side == Side::Everest { Party::Module } else { Party::Harness };
+        Ok(match step {
+            Step::Expect(Expect { message, topic, payload, qos, retain, within }) => {
+                let filter = topic.as_ref().map(|topic| self.filled(topic));
+                let by = match (message, &filter) {
+                    (Some(kind), _) => sender(*kind, side),
+                    (None, Some(filter)) => self.publisher_of(filter),
+                    (None, None) => Party::Module,
+                };
+                let what =
+                    What::Message { kind: *message, filter, payload: optional(payload)?, qos: *qos, retain: *retain };
+                let within = within.map_or_else(|| self.within(), |span| span.0);
+                Expectation { pointer: format!("{at}/expect"), within, since: memory.mark, by, what }
+            }
+            Step::ExpectStatus(ExpectStatus { token: name, status, sequence, connectors, payload, within }) => {
+                let pointer = format!("{at}/expect_status");
+                let value = token(memory, name)?.value.clone();
+                let (remaining, place) = match (sequence, status) {
+                    (Some(sequence), _) => {
+                        (sequence.iter().copied().collect(), (format!("{pointer}/sequence"), Some(0)))
+                    }
+                    (None, Some(status)) => (VecDeque::from([*status]), (format!("{pointer}/status"), None)),
+                    (None, None) => (VecDeque::new(), (pointer.clone(), None)),
+                };
+                let since = memory.presented.get(&value).map_or(memory.mark, |seq| memory.mark.min(*seq));
+                let what = What::Status {
+                    name: name.clone(),
+                    value,
+                    remaining,
+                    at: place,
+                    connectors: optional(connectors)?,
+                    payload: optional(payload)?,
+                };
+                let within = within.map_or_else(|| self.within(), |span| span.0);
+                Expectation { pointer, within, since, by: everest, what }
+            }
+            Step::ExpectReply(ExpectReply { payload, to, within }) => {
+                let pointer = format!("{at}/expect_reply");
+                let lane = match to {
+                    Some(name) => memory.named.get(name),
+                    None => memory.last_request.as_ref(),
+                };
+                let topic = lane
+                    .cloned()
+                    .filter(|topic| !topic.is_empty())
+                    .ok_or_else(|| findings::no_reply_asked_for(self.scenario, &pointer))?;
+                let is_long =
+                    self.scenario.place(&format!("{pointer}/payload")).range != self.scenario.place(&pointer).range;
+                let place = if is_long { format!("{pointer}/payload") } else { pointer.clone() };
+                let what = What::Reply { topic, payload: compile(payload)?, at: place };
+                let within = within.map_or_else(|| self.within(), |span| span.0);
+                Expectation { pointer, within, since: 0, by: everest, what }
+            }
+            _ => return Err(broken("a step that is no expectation stands where one is expected").into()),
+        })
+    }
+
+    /// Who should publish on topics of this filter.
+    fn publisher_of(&self, filter: &str) -> Party {
+        let base = self.settings.topics.base();
+        let side = self.scenario.model.under_test;
+        match filter.strip_prefix(&base) {
+            Some(rest) if rest.starts_with("/e2m") == (side == Side::Client) => Party::Harness,
+            _ => Party::Module,
+        }
+    }
+
+    /// Meets a single expectation that may not be reachable by telling the module; returns the message's number.
+    ///
+    /// # Errors
+    /// When it is not met.
+    pub async fn meet_request(&mut self, expectation: &mut Expectation, is_told: bool) -> Result<u64, Stop> {
+        let within = expectation.within;
+        let mut patience = Patience::new(&self.lag);
+        let mut next = 0;
+        let mut is_over = false;
+        loop {
+            while let Some(seen) = self.observer.messages.get(next) {
+                if !seen.is_claimed && seen.seq >= expectation.since {
+                    match expectation.offer(seen, &mut self.captures) {
+                        Offer::Met | Offer::Step => {
+                            let seq = seen.seq;
+                            self.observer.messages[next].is_claimed = true;
+                            return Ok(seq);
+                        }
+                        Offer::Broken(mismatch) => {
+                            let seen = seen.clone();
+                            return Err(findings::mismatch(self, expectation, &seen, &mismatch, &patience).into());
+                        }
+                        Offer::Foreign => {}
+                    }
+                }
+                next += 1;
+            }
+            if self.module.has_ended() {
+                return Err(findings::ended(self, expectation).into());
+            }
+            match (is_over, is_told) {
+                (false, _) => {}
+                (true, true) => return Err(self.missing(expectation, &patience, next).await),
+                (true, false) => return Err(findings::not_drivable(self, expectation).into()),
+            }
+            is_over = self.waits_in_vain(&mut patience, within).await?;
+        }
+    }
+
+    /// Meets all of these, in any order among themselves.
+    ///
+    /// # Errors
+    /// When one is not met.
+    pub async fn meet(&mut self, expectations: Vec<Expectation>, memory: &mut Memory) -> Result<(), Stop> {
+        let floor = memory.floor;
+        let armed = |expectation| Open { expectation, patience: Patience::new(&self.lag), is_over: false };
+        let mut open: Vec<Open> = expectations.into_iter().map(armed).collect();
+        let mut next = 0;
+        loop {
+            while next < self.observer.messages.len() && !open.is_empty() {
+                let met = self.offer(&mut open, next, floor)?;
+                memory.floor = memory.floor.max(met);
+                next += 1;
+            }
+            // Each expectation has a deadline of its own; the earliest one that is open counts.
+            let Some(first) = open.iter_mut().min_by_key(|open| open.patience.deadline(open.expectation.within)) else {
+                return Ok(());
+            };
+            if self.module.has_ended() && first.expectation.by == Party::Module {
+                return Err(findings::ended(self, &first.expectation).into());
+            }
+            if first.is_over {
+                return Err(self.missing(&first.expectation, &first.patience, next).await);
+            }
+            first.is_over = self.waits_in_vain(&mut first.patience, first.expectation.within).await?;
+        }
+    }
+
+    /// Waits for something new; `true` if the time is over, with everything taken that had come by then.
+    async fn waits_in_vain(&mut self, patience: &mut Patience, within: Duration) -> Result<bool, Stop> {
+        match self.wait(patience.deadline(within)).await? {
+            Wake::Record | Wake::Ended => Ok(false),
+            Wake::Deadline if !patience.is_over(within, &self.lag).await => Ok(false),
+            Wake::Deadline => {
+                self.observer.drain();
+                Ok(true)
+            }
+        }
+    }
+
+    /// Offers one message to the open expectations; the number of the message if it completed one.
+    fn offer(&mut self, open: &mut Vec<Open>, index: usize, floor: Option<u64>) -> Result<Option<u64>, Stop> {
+        let seen = &self.observer.messages[index];
+        if seen.is_claimed {
+            return Ok(None);
+        }
+        let seq = seen.seq;
+        let mut broken: Option<(usize, Mismatch)> = None;
+        for (at, Open { expectation, patience, is_over }) in open.iter_mut().enumerate() {
+            if seq < expectation.since {
+                continue;
+            }
+            let is_early = floor.is_some_and(|floor| seq <= floor);
+            // An expectation off the lanes looks for a message in the right order; one on a lane has no choice.
+            if is_early && matches!(expectation.what, What::Message { .. }) {
+                continue;
+            }
+            match expectation.offer(seen, &mut self.captures) {
+                Offer::Foreign => {}
+                Offer::Broken(mismatch) => broken = broken.or(Some((at, mismatch))),
+                Offer::Step => {
+                    self.observer.messages[index].is_claimed = true;
+                    (*patience, *is_over) = (Patience::new(&self.lag), false);
+                    return Ok(None);
+                }
+                Offer::Met => {
+                    self.observer.messages[index].is_claimed = true;
+                    let met = open.remove(at).expectation;
+                    if is_early {
+                        let seen = self.observer.messages[index].clone();
+                        return Err(findings::out_of_order(self, &met, &seen).into());
+                    }
+                    return Ok(Some(seq));
+                }
+            }
+        }
+        match broken {
+            Some((at, mismatch)) => {
+                let seen = self.observer.messages[index].clone();
+                let Open { expectation, patience, .. } = &open[at];
+                Err(findings::mismatch(self, expectation, &seen, &mismatch, patience).into())
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The expected message did not come in time. Waits a little more, to tell late from never.
+    async fn missing(&mut self, expectation: &Expectation, patience: &Patience, from: usize) -> Stop {
+        let waited = patience.waited();
+        let deadline = Instant::now() + expectation.within.min(LATE);
+        let mut scratch = self.captures.clone();
+        let mut next = from;
+        let mut again = expectation.clone();
+        let mut is_over = false;
+        loop {
+            while let Some(seen) = self.observer.messages.get(next) {
+                if !seen.is_claimed
+                    && seen.seq >= again.since
+                    && matches!(again.offer(seen, &mut scratch), Offer::Met | Offer::Step)
+                {
+                    let seen = seen.clone();
+                    return findings::late(self, expectation, &seen, patience.waited()).into();
+                }
+                next += 1;
+            }
+            if is_over {
+                break;
+            }
+            match self.wait(deadline).await {
+                Ok(wake) => is_over = wake != Wake::Record,
+                Err(stop) => return stop,
+            }
+        }
+        findings::missing(self, expectation, waited).into()
+    }
+
+    /// Demands silence.
+    ///
+    /// # Errors
+    /// When a forbidden message came.
+    pub async fn expect_none(&mut self, none: &ExpectNone, at: &str, memory: &Memory) -> Result<(), Stop> {
+        let pointer = format!("{at}/expect_none");
+        let filter = none.topic.as_ref().map(|topic| self.filled(topic));
+        let payload = none.payload.as_ref().map(Pattern::compile).transpose();
+        let payload = payload.map_err(|error| broken(&error.message))?;
+        let mut scratch = self.captures.clone();
+        let mut is_it = |seen: &Seen| {
+            !seen.is_claimed
+                && seen.seq >= memory.mark
+                && seen.kind != Kind::Control
+                && none.message.is_none_or(|kind| is_of_kind(seen, kind))
+                && filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic))
+                && payload.as_ref().is_none_or(|pattern| matches(pattern, seen, &mut scratch).is_ok())
+        };
+        let deadline = Instant::now() + none.r#for.0;
+        let mut next = 0;
+        let mut is_over = false;
+        loop {
+            while let Some(seen) = self.observer.messages.get(next) {
+                if is_it(seen) {
+                    let seen = seen.clone();
+                    return Err(findings::unexpected(self, &pointer, &seen).into());
+                }
+                next += 1;
+            }
+            if is_over {
+                return Ok(());
+            }
+            match self.wait(deadline).await? {
+                Wake::Deadline => {
+                    self.observer.drain();
+                    is_over = true;
+                }
+                Wake::Record => {}
+                Wake::Ended => {
+                    return Err(findings::ended_while(self, &pointer, "while silence was demanded of it").into());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Steps and message ids: each case is a scenario, what it is played against, and what must come of it.
+
+use crate::project::{Project, python_module};
+
+/// One run.
+struct Case {
+    name: &'static str,
+    scenario: &'static str,
+    exit: i32,
+    failures: &'static [&'static str],
+    /// What must be said.
+    says: &'static [&'static str],
+}
+
+const fn case(
+    name: &'static str,
+    scenario: &'static str,
+    exit: i32,
+    failures: &'static [&'static str],
+    says: &'static [&'static str],
+) -> Case {
+    Case { name, scenario, exit, failures, says }
+}
+
+const RUNS: &str = r#"
+description: Commands of the user.
+under_test: client
+steps:
+  - run: {command: "true"}
+  - run: {command: "sh -c 'exit 7'", exit: 7}
+  - run: {command: "cat", stdin: "  a\nb\n", stdout: "a\nb"}
+  - run: {command: "echo {host} {module_id} {api_version}", stdout: "127.0.0.1 auth_api 1"}
+  - run: {command: "echo {port}", stdout: "$/[0-9]{2,5}/"}
+  - run: {command: "sh -c 'echo $MQTT_SERVER_PORT'", stdout: "$/[0-9]{2,5}/"}
+  - run: {command: "sh -c 'echo no >&2'", stdout: ""}
+  - run: {command: "sh -c 'exec 0<&-; sleep 0.05'", stdin: "nobody reads this"}
+  - run: {command: "sh -c 'sleep 60 & echo done'", stdout: "done"}
+"#;
+
+const LOOPS: &str = r#"
+description: Repetition, remarks and orders.
+under_test: everest
+station:
+  evses: 2
+  tokens:
+    ALICE: {value: "04A2F3B1", type: ISO14443, connectors: [1]}
+steps:
+  - note: Twice times twice.
+  - repeat:
+      times: 2
+      steps:
+        - repeat:
+            times: 2
+            steps:
+              - withdraw: {as: one}
+              - withdraw: {evse_id: 2, as: two}
+              - any_order:
+                  - expect_reply: {to: two, payload: AuthorizationNotFound}
+                  - expect_reply: {to: one, payload: AuthorizationNotFound}
+        - present_token: ALICE
+        - expect_status: {token: ALICE, sequence: [Processing, Accepted, UsedToStart], connectors: [1]}
+        - withdraw: {token: ALICE}
+        - any_order:
+            - expect_reply: Accepted
+            - expect_status: {token: ALICE, status: Withdrawn}
+  - expect_none: {message: token_validation_status, payload: {status: Rejected}, for: 50ms}
+"#;
+
+const CLIENT_RETURNS: &str = r#"
+description: A client that is cut off comes back, twice, and works.
+under_test: client
+station:
+  tokens:
+    ALICE: {value: "04A2F3B1", type: ISO14443}
+steps:
+  - repeat:
+      times: 2
+      steps:
+        - disconnect
+        - expect: {message: communication_check, payload: true}
+        - withdraw: {evse_id: 1}
+        - expect_reply: AuthorizationNotFound
+  - restart_everest
+  - expect: {message: heartbeat, payload: 0}
+  - withdraw: {evse_id: 1}
+  - expect_reply: AuthorizationNotFound
+"#;
+
+const EVEREST_RETURNS: &str = r#"
+description: EVerest is started again and remembers nothing.
+under_test: everest
+station:
+  tokens:
+    ALICE: {value: "04A2F3B1", type: ISO14443, connectors: [1]}
+steps:
+  - present_token: ALICE
+  - expect_status: {token: ALICE, sequence: [Processing, Accepted, UsedToStart]}
+  - restart_everest
+  - expect: {message: heartbeat, payload: 0}
+  - get_status: {}
+  - expect_reply: true
+  - withdraw: {token: ALICE}
+  - expect_reply: AuthorizationNotFound
+"#;
+
+const BYTES: &str = r#"
+description: Exactly these bytes.
+under_test: everest
+steps:
+  - publish: {topic: "{m2e}/withdraw_authorization", hex: "7b 22 c3 28 22"}
+  - publish: {topic: "{m2e}/withdraw_authorization", text: "{\"headers\":"}
+  - publish: {topic: "{m2e}/withdraw_authorization", text: "{\"headers\": {\"replyTo\": \"{reply}\"}, \"payload\": {}}", qos: 2}
+  - expect_reply: AuthorizationNotFound
+  - publish:
+      topic: "{m2e}/withdraw_authorization"
+      payload: {headers: {replyTo: "{reply}"}, payload: {evse_id: 1}}
+      as: named
+      qos: 1
+  - expect: {message: reply, payload: $capture:answer}
+  - publish: {topic: "echo/{module_id}", payload: {answer: $captured:answer}, retain: true}
+  - expect: {topic: echo/+, within: 100ms}
+"#;
+
+const PATIENT: &str = r#"
+description: Each status of a sequence has the whole time.
+under_test: everest
+station:
+  evses: 2
+  auth: {selection_algorithm: PlugEvents, connection_timeout: 1}
+  tokens:
+    ALICE: {value: "04A2F3B1", type: ISO14443, verdict_after: 700ms}
+steps:
+  - present_token: ALICE
+  - expect_status: {token: ALICE, sequence: [Processing, Accepted, TimedOut], within: 1300ms}
+"#;
+
+const BEATS: &str = r#"
+description: Heartbeats as one likes.
+under_test: everest
+station:
+  auth_consumer: {cfg_heartbeat_interval_ms: 20}
+steps:
+  - expect: {message: heartbeat, payload: 0}
+  - heartbeats: {next: 9007199254740992}
+  - expect: {message: heartbeat, payload: 9007199254740992}
+  - expect: {message: heartbeat, payload: 9007199254740993}
+  - heartbeats: {next: 18446744073709551615}
+  - expect: {message: heartbeat, payload: 18446744073709551615}
+  - expect: {message: heartbeat, payload: 0}
+  - heartbeats: pause
+  - expect_none: {message: heartbeat, payload: 50, for: 100ms}
+  - heartbeats: resume
+  - expect: {message: heartbeat}
+  - heartbeats: {every: 10ms}
+  - repeat:
+      times: 5
+      steps:
+        - expect: {message: heartbeat}
+"#;
+
+macro_rules! client {
+    ($steps:literal) => {
+        concat!("description: A case.\nunder_test: client\nwithin: 300ms\nsteps:\n", $steps)
+    };
+}
+
+macro_rules! everest {
+    ($steps:literal) => {
+        concat!(
+            "description: A case.\nunder_test: everest\nwithin: 300ms\nstation:\n",
+            "  tokens:\n    ALICE: {value: \"04A2F3B1\", type: ISO14443, connectors: [1]}\nsteps:\n",
+            $steps
+        )
+    };
+}
+
+/// Against the built-in modules.
+#[rustfmt::skip]
+const CASES: &[Case] = &[
+    case("runs", RUNS, 0, &[], &[]),
+    case("loops", LOOPS, 0, &[], &[]),
+    case("client_returns", CLIENT_RETURNS, 0, &[], &[]),
+    case("everest_returns", EVEREST_RETURNS, 0, &[], &[]),
+    // What khumbu publishes itself meets no expectation.
+    case("bytes", BYTES, 1, &["expect/missing"], &["bytes.yaml:16", r#"echo/auth_api q0 retain {"answer":"AuthorizationNotFound"}"#]),
+    case("beats", BEATS, 0, &[], &[]),
+    case("patient", PATIENT, 0, &[], &[]),
+
+    case("run_exit", client!("  - run: {command: \"sh -c 'echo so; exit 3'\"}\n"), 1, &["run/exit-code"],
+         &["run_exit.yaml:5", "exited with code 3, expected code 0", "command wrote: so"]),
+    case("run_signal", client!("  - run: {command: \"sh -c 'kill -9 $$'\"}\n"), 1, &["run/exit-code"], &["SIGKILL"]),
+    case("run_output", client!("  - run: {command: echo no, stdout: \"yes\"}\n"), 1, &["run/output"],
+         &["expected: `\"yes\"`", "printed: `no`"]),
+    case("run_timeout", client!("  - run: {command: sleep 60, within: 100ms}\n"), 1, &["run/timeout"], &["100ms"]),
+    case("run_not_started", client!("  - run: {command: no-such-program}\n"), 3, &["run/not-started"],
+         &["run_not_started.yaml:5"]),
+    case("run_not_split", client!("  - run: {command: \"echo 'half\"}\n"), 2, &[], &["scenario/"]),
+
+    case("contradicted_status", client!("  - expect: {message: token_validation_status}\n"), 3,
+         &["scenario/contradicted"], &["the simulated EVerest sent no token_validation_status"]),
+    case("contradicted_none", client!("  - expect_none: {message: heartbeat, for: 3s}\n"), 3,
+         &["scenario/contradicted"], &["heartbeat where none may come"]),
+    case("contradicted_reply", client!("  - withdraw: {evse_id: 1}\n  - expect_reply: Accepted\n"), 3,
+         &["scenario/contradicted"], &["replied `AuthorizationNotFound`, expected `Accepted`"]),
+    case("ignored_stimulus", client!("  - unplug: {evse: 1}\n"), 3, &["scenario/ignored-stimulus"],
+         &["`unplug` came to nothing"]),
+    case("timeout", concat!("timeout: 400ms\n", client!("  - repeat:\n      times: 100\n      steps:\n        - \
+          expect_none: {message: reply, for: 100ms}\n")), 3,
+         &["scenario/timeout"], &["not over within 400ms", "timeout.yaml:1"]),
+    case("unpublishable", client!("  - publish: {topic: \"a/{module_id}/\\0\", text: x}\n"), 2, &[], &["scenario/"]),
+
+    case("out_of_order", everest!("  - withdraw: {as: one}\n  - withdraw: {as: two}\n  - expect_reply: {to: two, \
+          payload: $any}\n  - expect_reply: {to: one, payload: $any}\n"), 1, &["expect/out-of-order"], &["any_order"]),
+    case("unexpected", everest!("  - withdraw: {}\n  - expect_none: {message: reply, for: 2s}\n"), 1,
+         &["expect/unexpected"], &["reply where none may come"]),
+    case("missing", everest!("  - withdraw: {}\n  - expect_status: {token: ALICE, status: Withdrawn}\n"), 1,
+         &["expect/missing"], &["sent no status `Withdrawn` for token `ALICE` within 300ms"]),
+    case("mismatch", everest!("  - withdraw: {}\n  - expect_reply: Accepted\n"), 1, &["expect/payload-mismatch"],
+         &["replied `AuthorizationNotFound`, expected `Accepted`"]),
+    case("mismatch_in_sequence", everest!("  - present_token: ALICE\n  - expect_status: {token: ALICE, sequence: \
+          [Processing, Rejected]}\n"), 1, &["expect/payload-mismatch"], &["published status `Accepted`, expected `Rejected`"]),
+    case("mismatch_connectors", everest!("  - present_token: ALICE\n  - expect_status: {token: ALICE, sequence: \
+          [Processing, Accepted], connectors: [2]}\n"), 1, &["expect/payload-mismatch"], &["published a status with"]),
+];
+
+#[test]
+fn every_step_and_message_does_as_it_says() {
+    let project = Project::new();
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let halves = CASES.chunks(CASES.len().div_ceil(3)).map(|cases| {
+            let project = &project;
+            scope.spawn(move || cases.iter().filter_map(|case| play(project, case).err()).collect::<Vec<_>>())
+        });
+        let threads: Vec<_> = halves.collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    project.assert_nothing_left();
+}
+
+fn play(project: &Project, case: &Case) -> Result<(), String> {
+    let file = format!("{}.yaml", case.name);
+    project.write(&file, case.scenario);
+    let ran = project.play(&[&file]);
+    let fault = |what: &str| Err(format!("-- {}: {what}\n{}\n{}", case.name, ran.stdout, ran.stderr));
+    if ran.status.code() != Some(case.exit) {
+        return fault(&format!("{}, not {}", ran.status, case.exit));
+    }
+    if case.exit != 2 && ran.failures() != case.failures {
+        return fault(&format!("{:?}, not {:?}", ran.failures(), case.failures));
+    }
+    match case.says.iter().find(|part| !ran.stderr.contains(**part)) {
+        Some(part) => fault(&format!("does not say `{part}`")),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn modules_of_other_hands_do_the_same() {
+    let project = Project::with(&[
+        ("client.yaml", CLIENT_RETURNS),
+        ("everest.yaml", EVEREST_RETURNS),
+        ("loops.yaml", LOOPS),
+        ("beats.yaml", BEATS),
+    ]);
+    for (scenario, module) in [
+        ("client.yaml", "consumer.py"),
+        ("everest.yaml", "everest.py"),
+        ("loops.yaml", "everest.py"),
+        ("beats.yaml", "everest.py"),
+    ] {
+        let Some(module) = python_module(module) else { return };
+        let ran = project.play(&[scenario, "--module", &module]);
+        assert_eq!(ran.status.code(), Some(0), "{scenario}\n{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_request_that_wants_no_reply_gets_none() {
+    let project = Project::with(&[
+        ("w.yaml", crate::project::WITHDRAW),
+        (
+            "shy.py",
+            "
+from consumer import Consumer, arguments
+class Shy(Consumer):
+    def request(self, operation, payload):
+        self.send_request(operation, {'headers': {}, 'payload': payload})
+Shy(arguments('').parse_args()).run()
+",
+        ),
+    ]);
+    let Some(python) = crate::clients::python() else { return };
+    let ran = project.play(&["w.yaml", "--module", &format!("{} shy.py", python.display())]);
+    assert!(ran.failures().contains(&"expect/no-reply-topic".to_owned()), "{}", ran.stderr);
+    assert_ne!(ran.status.code(), Some(0));
+}
+
+#[test]
+fn a_topic_that_is_too_long_once_filled_in_is_refused() {
+    for side in ["client", "everest"] {
+        let topic = format!("{{m2e}}/{}", "x".repeat(65_520));
+        let scenario =
+            format!("description: x\nunder_test: {side}\nsteps:\n  - publish: {{topic: \"{topic}\", text: \"\"}}\n");
+        let ran = Project::with(&[("long.yaml", &scenario)]).play(&["long.yaml"]);
+        assert_eq!(ran.status.code(), Some(3), "{side}\n{}", ran.stderr);
+        assert_eq!(ran.failures(), ["scenario/unpublishable"], "{side}\n{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_module_that_leaves_by_itself_is_told() {
+    const LEAVES: &str = "\
+description: A client that leaves once it has been seen.
+under_test: client
+steps:
+  - expect: {message: communication_check, payload: true}
+  - publish: {topic: leave, text: now}
+  - run: {command: sh -c 'tail --pid=$(cat pid) -f /dev/null'}
+";
+    const LEAVER: &str = "
+import os, sys
+from consumer import Consumer, arguments
+open('pid', 'w').write(str(os.getpid()))
+class Leaver(Consumer):
+    def topics(self):
+        return [*super().topics(), ('leave', 1)]
+    def on_message(self, topic, payload):
+        os._exit(int(sys.argv[1])) if topic == 'leave' else super().on_message(topic, payload)
+Leaver(arguments('').parse_args([])).run()
+";
+    let Some(python) = crate::clients::python() else { return };
+    let project = Project::with(&[("leaves.yaml", LEAVES), ("leaver.py", LEAVER)]);
+    for (code, exit, failures) in [(0, 0, &[][..]), (5, 1, &["module/ended"])] {
+        let ran = project.play(&["leaves.yaml", "--module", &format!("{} leaver.py {code}", python.display())]);
+        assert_eq!(ran.status.code(), Some(exit), "{}", ran.stderr);
+        assert_eq!(ran.failures(), failures, "{}", ran.stderr);
+        assert_eq!(ran.stderr.contains("module/ended-by-itself"), code == 0, "{}", ran.stderr);
+    }
+}
