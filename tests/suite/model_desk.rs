@@ -23,6 +23,8 @@ pub(crate) struct Desk {
     pub(crate) ignored: Vec<String>,
     /// How many beacons there were; they would be in the way among the others.
     pub(crate) beacons: usize,
+    /// Every status so far, as JSON.
+    pub(crate) statuses: Vec<Value>,
 }
 
 /// Two EVSEs, neither heartbeats nor communication check: both would be in the way.
@@ -88,7 +90,14 @@ pub(crate) fn accepted_after(after_ms: u64) -> Validation {
 
 impl Desk {
     pub(crate) fn new(config: &StationConfig) -> Self {
-        Self { station: Station::new(config), now: Duration::ZERO, trace: Vec::new(), ignored: Vec::new(), beacons: 0 }
+        Self {
+            station: Station::new(config),
+            now: Duration::ZERO,
+            trace: Vec::new(),
+            ignored: Vec::new(),
+            beacons: 0,
+            statuses: Vec::new(),
+        }
     }
 
     /// A station that is ready, with nothing noted yet.
@@ -106,7 +115,10 @@ impl Desk {
                     let status = serde_json::to_value(payload).unwrap();
                     let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
                     let evses = status.pointer("/token/connectors").map(|evses| format!(" {evses}"));
-                    format!("{} {}{}", text("/token/id_token/value"), text("/status"), evses.unwrap_or_default())
+                    let line =
+                        format!("{} {}{}", text("/token/id_token/value"), text("/status"), evses.unwrap_or_default());
+                    self.statuses.push(status);
+                    line
                 }
                 Effect::Publish { to: Address::Channel(channel), payload } => {
                     format!("{} {}", channel.name(), json!(payload))
@@ -143,6 +155,12 @@ impl Desk {
     pub(crate) fn seen(&mut self) -> Vec<String> {
         self.ignored.clear();
         std::mem::take(&mut self.trace)
+    }
+
+    /// The same without what happens at the EVSEs.
+    pub(crate) fn seen_publications(&mut self) -> Vec<String> {
+        let is_of_evse = |line: &String| line.starts_with(|first: char| first.is_ascii_digit());
+        self.seen().into_iter().filter(|line| !is_of_evse(line)).collect()
     }
 
     /// The one reason for which the last inputs came to nothing.
