@@ -256,4 +256,9 @@ impl Topics {
     pub fn control_topic(&self) -> String {
         format!("khumbu/{}/do", self.module_id)
     }
+
+    /// Where the harness publishes to itself: once such a message is in the record, so is all it sent before.
+    pub fn mark_topic(&self) -> String {
+        format!("khumbu/{}/mark", self.module_id)
+    }
 }

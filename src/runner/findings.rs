@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::expectation::{Expectation, Mismatch, What};
 use super::observer::{Kind, Party, Seen};
-use super::stage::{Patience, Stage, actual, cut, shown};
+use super::settings::{ModuleSource, Settings};
+use super::stage::{Patience, Stage, actual, broken, cut, shown};
 use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::protocol::channel::Channel;
 use crate::scenario::Scenario;
@@ -107,8 +108,13 @@ pub fn ended(stage: &Stage<'_>, expectation: &Expectation) -> Diagnostic {
 }
 
 /// The module ended in the middle of the scenario.
+///
+/// A module of ours does not end by itself: there the broker, or khumbu, is at fault.
 pub fn ended_while(stage: &Stage<'_>, pointer: &str, when: &str) -> Diagnostic {
     let how = stage.module.ended.borrow().clone().unwrap_or_else(|| "ended".to_owned());
+    if stage.settings.module == ModuleSource::Builtin {
+        return broken(&format!("the built-in module {how} {when}")).at(place(stage.scenario, pointer, ""));
+    }
     Diagnostic::new(Severity::Fail, "module/ended", format!("{} {how} {when}", culprit(stage)))
         .at(place(stage.scenario, pointer, ""))
         .with_evidence(format!("ran: {}", stage.module.description))
@@ -147,6 +153,30 @@ fn undrivable(stage: &Stage<'_>, pointer: &str, headline: String) -> Diagnostic 
         .with_evidence(format!("it does not subscribe to `{}`", stage.settings.topics.control_topic()))
         .with_evidence("khumbu.yaml has no binding for it")
         .with_help("add `bindings:` to khumbu.yaml, or name the command under `cannot:` there to skip such scenarios")
+}
+
+/// The module cannot be started, or not again.
+pub fn not_started(scenario: &Scenario, settings: &Settings, error: &std::io::Error) -> Diagnostic {
+    let program = match &settings.module {
+        ModuleSource::Command(words) => words.first().cloned().unwrap_or_default(),
+        ModuleSource::Builtin | ModuleSource::Attached => String::new(),
+    };
+    Diagnostic::new(Severity::Error, "module/not-started", format!("module `{program}` cannot be started: {error}"))
+        .at(scenario.place("/under_test"))
+        .with_help("give the program's path as you would in a shell, for example `--module 'python3 my_module.py'`")
+}
+
+/// The module sends faster than anybody can judge.
+pub fn flooded(stage: &Stage<'_>, limit: usize) -> Diagnostic {
+    let headline = format!("{} sends faster than it can be judged", culprit(stage));
+    let last = stage.observer.messages.last().map(|seen| format!("last judged: {}", stage.line(seen)));
+    Diagnostic::new(Severity::Inconclusive, "module/flood", headline)
+        .at(place(stage.scenario, "/under_test", ""))
+        .with_evidence(format!(
+            "more than {limit} packets wait, {} messages were judged",
+            stage.observer.messages.len()
+        ))
+        .with_lines(last.into_iter().collect())
 }
 
 /// A binding could not be carried out.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 /// Time between two looks.
 const TICK: Duration = Duration::from_millis(20);
 /// Below this a late wake-up is no hold-up.
-const TOLERATED: Duration = Duration::from_millis(5);
+const TOLERATED: Duration = Duration::from_millis(20);
 
 /// A meter; clones read the same one.
 #[derive(Debug, Clone)]

@@ -26,7 +26,7 @@ struct Open {
 }
 
 /// How long is waited for a message whose time is over, to tell late from never.
-const LATE: Duration = Duration::from_secs(1);
+const LATE: Duration = Duration::from_secs(3);
 
 impl Stage<'_> {
     /// Makes a step's expectation ready.
@@ -233,7 +233,7 @@ impl Stage<'_> {
     /// The expected message did not come in time. Waits a little more, to tell late from never.
     async fn missing(&mut self, expectation: &Expectation, patience: &Patience, from: usize) -> Stop {
         let waited = patience.waited();
-        let deadline = Instant::now() + expectation.within.min(LATE);
+        let deadline = Instant::now() + LATE;
         let mut scratch = self.captures.clone();
         let mut next = from;
         let mut again = expectation.clone();

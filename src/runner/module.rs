@@ -22,6 +22,7 @@ use crate::station::config::StationConfig;
 #[derive(Debug)]
 pub struct Module {
     body: Body,
+    is_over: bool,
     /// Becomes `Some` when the module has ended by itself; the text says how.
     pub ended: watch::Receiver<Option<String>>,
     /// What was run, in words.
@@ -63,7 +64,12 @@ impl Module {
         match &settings.module {
             ModuleSource::Attached => {
                 let (never, ended) = watch::channel(None);
-                Ok(Self { body: Body::Attached { _never: never }, ended, description: "attached module".to_owned() })
+                Ok(Self {
+                    body: Body::Attached { _never: never },
+                    is_over: false,
+                    ended,
+                    description: "attached module".to_owned(),
+                })
             }
             ModuleSource::Builtin => Ok(Self::start_builtin(settings, side, broker, station)),
             ModuleSource::Command(words) => {
@@ -79,7 +85,7 @@ impl Module {
                         sender.send_replace(status.map(in_words));
                     }
                 });
-                Ok(Self { body: Body::Process(Box::new(process)), ended, description })
+                Ok(Self { body: Body::Process(Box::new(process)), is_over: false, ended, description })
             }
         }
     }
@@ -112,7 +118,7 @@ impl Module {
             Side::Client => "builtin:client",
             Side::Everest => "builtin:everest",
         };
-        Self { body, ended, description: name.to_owned() }
+        Self { body, is_over: false, ended, description: name.to_owned() }
     }
 
     /// Whether it has ended.
@@ -150,7 +156,12 @@ impl Module {
     }
 
     /// Ends it, and everything it started.
+    ///
+    /// Once is enough: another time does nothing.
     pub async fn end(&mut self, settings: &Settings) -> Ending {
+        if std::mem::replace(&mut self.is_over, true) {
+            return Ending::default();
+        }
         self.terminate();
         match &mut self.body {
             Body::Process(process) => process.end(settings.stop_within).await,

@@ -167,6 +167,11 @@ impl Observer {
         }
     }
 
+    /// How many records wait to be taken.
+    pub fn waiting(&self) -> usize {
+        self.incoming.len()
+    }
+
     /// Takes all records that are there; not those that come meanwhile, of which there may be no end.
     pub fn drain(&mut self) {
         for _ in 0..self.incoming.len() {
@@ -214,7 +219,7 @@ impl Observer {
         if let Some(channel) = self.topics.channel(topic) {
             return Kind::Channel(channel);
         }
-        if topic == self.topics.control_topic() {
+        if topic == self.topics.control_topic() || topic == self.topics.mark_topic() {
             return Kind::Control;
         }
         // The latest request wins where a client uses a topic twice; the monitors speak of that.

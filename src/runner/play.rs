@@ -1,5 +1,6 @@
 //! Plays one scenario from the start of its broker to the end of its module, and judges it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::scenario::Scenario;
 use crate::scenario::model::{Side, Step};
 use crate::scenario::pattern::Captures;
 use crate::sim::client::{Client, check_period};
-use crate::sim::everest::Everest;
+use crate::sim::everest::{Everest, Order};
 use crate::sim::link::LinkError;
 use crate::transcript::record::Record;
 use crate::transcript::{golden, snapshot};
@@ -112,7 +113,7 @@ async fn perform(
         Ok(module) => module,
         Err(error) => {
             end_played(played).await;
-            findings.push(not_started(scenario, settings, &error));
+            findings.push(super::findings::not_started(scenario, settings, &error));
             return Some(observer.release());
         }
     };
@@ -152,6 +153,9 @@ async fn perform(
         findings.push(ended_by_itself(&ending, settings, &how));
     }
     notes_on_ending(&ending, settings, findings);
+    if settings.upstream.is_some() || settings.module == ModuleSource::Attached {
+        forget_retained(&played, &observer).await;
+    }
     end_played(played).await;
     observer.drain();
     findings.append(&mut observer.findings);
@@ -232,6 +236,27 @@ fn no_link(settings: &Settings, error: &LinkError) -> Diagnostic {
         .with_help("start it, or leave `--broker` away to use khumbu's own")
 }
 
+/// On a broker that goes on, nothing may be left for the next scenario.
+async fn forget_retained(played: &Played, observer: &Observer) {
+    let mut topics = BTreeSet::new();
+    for seen in observer.messages.iter().filter(|seen| seen.publish.retain) {
+        match seen.publish.payload.is_empty() {
+            true => topics.remove(&seen.publish.topic),
+            false => topics.insert(seen.publish.topic.clone()),
+        };
+    }
+    for topic in topics {
+        // Whoever has no connection any more can leave nothing better either.
+        match played {
+            Played::Client(client) => drop(client.link().publish(&topic, "", 1, true).await),
+            Played::Everest { orders, .. } => {
+                let (topic, payload) = (topic.to_string(), bytes::Bytes::new());
+                drop(orders.send(Order::Publish { topic, payload, qos: 1, retain: true }));
+            }
+        }
+    }
+}
+
 async fn end_played(played: Played) {
     match played {
         Played::Client(client) => client.close().await,
@@ -257,16 +282,6 @@ fn context(scenario: &Scenario, settings: &Settings) -> Context {
         heartbeat_interval: positive(api.cfg_heartbeat_interval_ms).map(Duration::from_millis),
         ..Context::new(settings.topics.clone(), under_test)
     }
-}
-
-fn not_started(scenario: &Scenario, settings: &Settings, error: &std::io::Error) -> Diagnostic {
-    let program = match &settings.module {
-        ModuleSource::Command(words) => words.first().cloned().unwrap_or_default(),
-        ModuleSource::Builtin | ModuleSource::Attached => String::new(),
-    };
-    Diagnostic::new(Severity::Error, "module/not-started", format!("module `{program}` cannot be started: {error}"))
-        .at(scenario.place("/under_test"))
-        .with_help("give the program's path as you would in a shell, for example `--module 'python3 my_module.py'`")
 }
 
 /// The module ended before it was told to, although nothing more was expected of it.

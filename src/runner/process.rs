@@ -368,3 +368,28 @@ pub async fn run_to_end(
     process.end(Duration::ZERO).await;
     Ok(Finished { status, output })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_ours_leaves_no_process() {
+        let command = ["sh", "-c", "trap '' TERM; sleep 600 & wait"].map(str::to_owned);
+        let process = Process::start(&command, &BTreeMap::new(), false).unwrap();
+        let group = process.id();
+        let panicked = tokio::spawn(async move {
+            let _held = process;
+            panic!("on purpose");
+        });
+        assert!(panicked.await.is_err());
+        let gone = timeout(Duration::from_secs(10), async {
+            while living_processes().iter().any(|living| living.group == group) {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(gone.await.is_ok(), "the group {group} outlived the panic");
+    }
+}

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -87,6 +88,10 @@ pub enum Wake {
 
 /// How long past its deadline a wait goes on taking what comes in; it may never stop coming.
 const CROWDED: Duration = Duration::from_millis(100);
+/// More packets than this may not wait to be judged.
+const SWAMPED: usize = 100_000;
+/// How long a message of khumbu's own may take to the broker.
+const OWN_MESSAGE: Duration = Duration::from_secs(10);
 /// How long bytes of a module that has ended may take through the sockets.
 const LAST_BYTES: Duration = Duration::from_millis(500);
 
@@ -97,6 +102,9 @@ impl Stage<'_> {
     /// When the user interrupts, or when the side that khumbu plays has broken down.
     pub async fn wait(&mut self, deadline: Instant) -> Result<Wake, Stop> {
         let has_ended = self.module.has_ended();
+        if self.observer.waiting() > SWAMPED {
+            return Err(super::findings::flooded(self, SWAMPED).into());
+        }
         let is_crowded = Instant::now() >= deadline + CROWDED;
         tokio::select! {
             biased;
@@ -283,8 +291,32 @@ impl Stage<'_> {
         self.drain_after_end().await;
         let (side, station) = (self.scenario.model.under_test, &self.scenario.model.station);
         self.module = Module::start(self.settings, side, self.broker.address(), station)
-            .map_err(|error| broken(&format!("the module cannot be started again: {error}")))?;
+            .map_err(|error| super::findings::not_started(self.scenario, self.settings, &error))?;
         self.wait_ready().await
+    }
+
+    /// Waits until everything that the simulated EVerest has sent by now is in the record, so that a mark that is set
+    /// later stands behind it.
+    ///
+    /// # Errors
+    /// As [`Stage::wait`].
+    pub async fn reach_record(&mut self) -> Result<(), Stop> {
+        let topic = self.settings.topics.mark_topic();
+        let from = self.observer.messages.len();
+        self.order(Order::Publish { topic: topic.clone(), payload: Bytes::new(), qos: 0, retain: false })?;
+        let arrived = move |observer: &Observer| {
+            let new = observer.messages.iter().skip(from);
+            new.into_iter().any(|seen| seen.from == Party::Harness && *seen.publish.topic == topic)
+        };
+        let mut patience = Patience::new(&self.lag);
+        while !arrived(&self.observer) {
+            if self.wait(patience.deadline(OWN_MESSAGE)).await? == Wake::Deadline
+                && patience.is_over(OWN_MESSAGE, &self.lag).await
+            {
+                return Err(broken("the simulated EVerest does not reach the broker").into());
+            }
+        }
+        Ok(())
     }
 
     /// Sends an order to the simulated EVerest.

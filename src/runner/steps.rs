@@ -155,7 +155,7 @@ impl Stage<'_> {
                 let (answer, ignored) = tokio::sync::oneshot::channel();
                 self.order(Order::Command(Box::new(command), answer))?;
                 match ignored.await {
-                    Ok(None) => Ok(()),
+                    Ok(None) => self.reach_record().await,
                     Ok(Some(why)) => Err(findings::ignored(self.scenario, at, &name, &why).into()),
                     Err(_) => Err(broken("the simulated EVerest has ended").into()),
                 }

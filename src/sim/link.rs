@@ -12,8 +12,9 @@ use rumqttc::NetworkOptions;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 /// Why a link could not be opened or used.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub enum LinkError {
         filter: String,
     },
     /// The topic cannot be published on.
-    #[error("`{topic}` is no topic that can be published on")]
+    #[error("`{}` is no topic that can be published on", topic.chars().take(100).collect::<String>())]
     Topic {
         /// The topic.
         topic: String,
@@ -68,6 +69,8 @@ struct Shared {
     subscribing: tokio::sync::Mutex<()>,
     waiting: Arc<Mutex<VecDeque<oneshot::Sender<bool>>>>,
     poll: AbortHandle,
+    /// Closed when polling has ended.
+    polling: watch::Receiver<()>,
 }
 
 impl Drop for Shared {
@@ -78,6 +81,8 @@ impl Drop for Shared {
 
 /// Time for the TCP connection and for CONNACK, each.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Time for what is still to be said at the end.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 /// Requests that may wait for the socket.
 const QUEUE: usize = 256;
 /// As EVerest has it (`mosquitto_cpp.cpp`).
@@ -119,8 +124,14 @@ impl Link {
         }
         let (messages, incoming) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(VecDeque::new()));
-        let poll = tokio::spawn(poll(events, messages, waiting.clone())).abort_handle();
-        let shared = Shared { client, subscribing: tokio::sync::Mutex::new(()), waiting, poll };
+        let (ended, polling) = watch::channel(());
+        let polled = poll(events, messages, waiting.clone());
+        let poll = tokio::spawn(async move {
+            polled.await;
+            drop(ended);
+        })
+        .abort_handle();
+        let shared = Shared { client, subscribing: tokio::sync::Mutex::new(()), waiting, poll, polling };
         Ok((Self { shared: Arc::new(shared) }, incoming))
     }
 
@@ -173,8 +184,15 @@ impl Link {
 
     /// Says goodbye; everything published before is sent first.
     pub async fn close(self) {
-        // An error means that there is nobody left to say goodbye to.
-        let _ = self.shared.client.disconnect().await;
+        let mut polling = self.shared.polling.clone();
+        let goodbye = async {
+            // An error means that there is nobody left to say goodbye to.
+            if self.shared.client.disconnect().await.is_ok() {
+                // Nothing is ever sent there; it closes when all is said.
+                let _ = polling.changed().await;
+            }
+        };
+        let _ = timeout(GOODBYE_WITHIN, goodbye).await;
     }
 }
 

@@ -254,7 +254,8 @@ fn subscriptions(records: &[Record], naming: &mut Naming<'_>) -> BTreeSet<String
                 let channel = topics.channel(&publish.topic);
                 // These two come when their time comes, before or after the end.
                 let is_background = matches!(channel, Some(Channel::Heartbeat | Channel::CommunicationCheck));
-                if !is_background && *publish.topic != topics.control_topic() {
+                let is_ours = *publish.topic == topics.control_topic() || *publish.topic == topics.mark_topic();
+                if !is_background && !is_ours {
                     speakers.insert(&record.client);
                 }
             }

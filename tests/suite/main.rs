@@ -1,6 +1,5 @@
 //! Khumbu's tests, one binary. A folder of cases is a folder under `fixtures/`; a new file there is a new case.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it skipped")]
 mod broker;
 mod broker_abuse;

@@ -262,3 +262,50 @@ time.sleep(600)
     let Some(ran) = play(NEVER, half, &["--ready-within", "1s"]) else { return };
     ran.exits(3).fails_with(&["module/never-ready"]);
 }
+
+#[test]
+fn who_sends_faster_than_anybody_can_judge_is_stopped() {
+    let torrent = "\
+import os, socket
+s = socket.create_connection((os.environ['MQTT_SERVER_ADDRESS'], int(os.environ['MQTT_SERVER_PORT'])))
+s.sendall(bytes.fromhex('100d00044d5154540402003c000161'))
+s.recv(4)
+while True:
+    s.sendall(bytes.fromhex('300900056e6f6973657878') * 5000)
+";
+    let scenario = NEVER.replace("within: 1s", "within: 50s");
+    let Some(ran) = play(&scenario, torrent, &["--ready", "connected"]) else { return };
+    ran.exits(3).fails_with(&["module/flood"]);
+}
+
+#[test]
+fn a_session_that_lasts_keeps_its_subscriptions() {
+    let lasting = "\
+import os, threading, time
+import paho.mqtt.client as mqtt
+base = 'everest_api/1/auth_consumer/auth_api/'
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id='lasting', clean_session=False)
+client.reconnect_delay_set(1, 1)
+def connected(c, _u, flags, _r, _p):
+    if not flags.session_present:
+        c.subscribe([('khumbu/auth_api/do', 1), (base + 'e2m/heartbeat', 1)])
+def told(c, _u, message):
+    if message.topic.startswith('khumbu'):
+        c.publish(base + 'm2e/withdraw_authorization', '{\"payload\": {\"evse_id\": 1}}', qos=1)
+client.on_connect, client.on_message = connected, told
+client.connect(os.environ['MQTT_SERVER_ADDRESS'], int(os.environ['MQTT_SERVER_PORT']))
+client.loop_forever()
+";
+    let scenario = "\
+description: A client that is cut off is told again, and needs no new subscription.
+under_test: client
+station:
+  auth_consumer: {cfg_communication_check_to_s: 0}
+steps:
+  - disconnect
+  - withdraw: {evse_id: 1}
+";
+    let Some(ran) = play(scenario, lasting, &[]) else { return };
+    let failures = ran.failures();
+    assert!(failures.iter().all(|id| id == "monitor/schema-violation"), "{failures:?}\n{}", ran.stderr);
+}

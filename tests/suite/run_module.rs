@@ -420,3 +420,52 @@ fn scenarios_run_where_fixture_modules_pass() {
     command.env("CI", "true");
     Running::start(command).finish().exits(0);
 }
+
+#[test]
+fn what_was_retained_on_another_broker_is_gone_with_its_scenario() {
+    let project = Project::new();
+    let Some((_broker, port)) = mosquitto(&project) else { return };
+    if clients::mosquitto("mosquitto_sub").is_none() {
+        return;
+    }
+    let nothing = "  - run: {command: \"mosquitto_sub -h {host} -p {port} -t left/# -W 1\", exit: 27, stdout: \"\"}\n";
+    for side in ["client", "everest"] {
+        let head = format!("description: One after the other.\nunder_test: {side}\nsteps:\n");
+        project.write(&format!("s/{side}_1.yaml"), &format!(
+            "{head}  - publish: {{topic: left/khumbu, text: x, retain: true}}\n  - run: {{command: \"mosquitto_pub -h {{host}} -p \
+             {{port}} -t left/module -m x -r\"}}\n  - run: {{command: \"mosquitto_sub -h {{host}} -p {{port}} -t left/# -C 2 -W 9\"}}\n"
+        ));
+        project.write(&format!("s/{side}_2.yaml"), &format!("{head}{nothing}"));
+    }
+    project.play(&["s", "--broker", &format!("mqtt://127.0.0.1:{port}")]).exits(0);
+}
+
+#[test]
+fn a_broker_that_dies_in_the_middle_is_nobody_elses_fault() {
+    let project = Project::new();
+    let Some((broker, port)) = mosquitto(&project) else { return };
+    let text = WITHDRAW.replace("steps:\n", &format!("steps:\n  - run: {{command: kill {}}}\n", broker.0.id()));
+    project.write("w.yaml", &text);
+    let ran = project.play(&["w.yaml", "--broker", &format!("mqtt://127.0.0.1:{port}")]);
+    assert_eq!(ran.status.code(), Some(3), "{}", ran.stderr);
+    assert!(ran.failures().contains(&"harness/broken".to_owned()), "{}", ran.stderr);
+}
+
+#[test]
+fn a_module_that_cannot_be_started_again_is_told() {
+    let Some(python) = clients::python() else { return };
+    let project = Project::with(&[(
+        "r.yaml",
+        "\
+description: EVerest is started again.
+under_test: everest
+steps:
+  - restart_everest
+",
+    )]);
+    let script = format!("#!/bin/sh\nrm -f once\nexec {} {}\n", python.display(), fixture("modules/everest.py"));
+    project.write("once", &script);
+    std::fs::set_permissions(project.path("once"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    project.play(&["r.yaml", "--module", "./once"]).exits(3).fails_with(&["module/not-started"]);
+    project.assert_nothing_left();
+}
