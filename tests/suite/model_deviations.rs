@@ -101,7 +101,6 @@ fn bare_token(value: &str) -> Value {
     json!({"id_token": {"value": value, "type": "ISO14443"}, "authorization_type": "RFID"})
 }
 
-
 /// A withdraw request that is executed, or not.
 fn is_executed(deviation: Deviation, text: &str) -> [bool; 2] {
     pair(&quiet(), deviation).map(|mut desk| {
