@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::iter;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct Station {
     pub(super) modules: Vec<ApiModule>,
     pub(super) ready: bool,
     pub(super) ended: bool,
+    /// What the broker holds for when EVerest subscribes.
+    retained: Vec<Input>,
     pub(super) deviations: Deviations,
     /// The latest time seen; time does not run backwards.
     pub(super) now: Duration,
@@ -69,6 +72,7 @@ impl Station {
             modules: ApiModule::all(config, deviations),
             ready: false,
             ended: false,
+            retained: Vec::new(),
             deviations,
             now: Duration::ZERO,
         }
@@ -100,8 +104,12 @@ impl Station {
             Input::ReceivedAt { api, channel, payload } => self.receive(api, channel, payload, out),
             Input::Queried { entry_point, payload } => self.discover(&entry_point, &payload, out),
             Input::ValidatorReply { request, payload } => self.validator_replied(request, &payload, out),
-            Input::Retained(input) if self.deviations.is_on(Deviation::RetainedExecuted) => self.take(*input, out),
-            Input::Retained(_) => out.push(ignored("a retained message")),
+            Input::Retained(_) if !self.deviations.is_on(Deviation::RetainedExecuted) => {
+                out.push(ignored("a retained message"));
+            }
+            // The broker hands it over once somebody subscribes.
+            Input::Retained(input) if !self.ready && comes_with_ready(&input) => self.retained.push(*input),
+            Input::Retained(input) => self.take(*input, out),
             Input::Session { evse, event } => self.session_reported(evse, event, out),
             Input::Command(command) => self.obey(command, out),
             Input::SetVerdict { value, validation } => self.validators.set_verdict(self.now, value, validation),
@@ -178,7 +186,7 @@ impl Station {
     }
 
     fn start(&mut self, out: &mut Vec<Effect>) {
-        if std::mem::replace(&mut self.ready, true) {
+        if mem::replace(&mut self.ready, true) {
             out.push(ignored("the station is ready already"));
             return;
         }
@@ -195,6 +203,9 @@ impl Station {
             let beacons = if self.deviations.is_on(Deviation::BeaconPerModule) { self.modules.len() } else { 1 };
             let beacon = Effect::Publish { to: Address::ReadyBeacon, payload: Payload::Empty {} };
             out.extend(iter::repeat_n(beacon, beacons));
+        }
+        for input in mem::take(&mut self.retained) {
+            self.take(input, out);
         }
     }
 
@@ -351,6 +362,16 @@ fn evse_mut(evses: &mut [Evse], id: i32) -> Option<&mut Evse> {
 
 fn publish(channel: Channel, payload: Payload) -> Effect {
     Effect::Publish { to: Address::Channel(channel), payload }
+}
+
+/// Whether EVerest hears this once it is ready, and not before.
+fn comes_with_ready(input: &Input) -> bool {
+    match input {
+        Input::Received { channel, .. } | Input::ReceivedAt { channel, .. } => {
+            *channel != Channel::GetTokenValidationStatus
+        }
+        _ => false,
+    }
 }
 
 /// Whether a command is about an EVSE, its EV or its session.

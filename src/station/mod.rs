@@ -80,7 +80,8 @@ pub enum Input {
         /// The bytes as they came.
         payload: Bytes,
     },
-    /// One of the above, which a client had left at the broker as a retained message.
+    /// One of the above, which a client had left at the broker as a retained message. It may come before
+    /// [`Input::Ready`], and reaches EVerest when that subscribes.
     Retained(Box<Input>),
     /// An EVSE that is moved by somebody else reports; see [`Station::session_event`].
     Session {

@@ -159,7 +159,7 @@ pub(crate) struct Played {
     pub(crate) log: Vec<(Duration, Effect)>,
     station: Station,
     /// Reply topics of well-formed requests.
-    requests: Vec<String>,
+    pub(crate) requests: Vec<String>,
 }
 
 /// Plays a sequence, firing every deadline at its time, and shows `look` each act with the state before it, the reply

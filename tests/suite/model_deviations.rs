@@ -613,6 +613,14 @@ fn retained_executed() {
         desk.feed(Input::Retained(Box::new(request)));
     };
     differs(Deviation::RetainedExecuted, &quiet(), act, &["r: \"AuthorizationNotFound\""], &[]);
+    // Left there before EVerest starts, it is executed when EVerest starts.
+    for (is_on, expected) in [(true, &["r: \"AuthorizationNotFound\""][..]), (false, &[])] {
+        let mut desk = Desk::new(&switched(quiet(), Deviation::RetainedExecuted, is_on));
+        act(&mut desk);
+        assert_eq!(desk.seen(), NOTHING);
+        desk.feed(Input::Ready);
+        assert_eq!(desk.seen(), expected);
+    }
 }
 
 #[test]

@@ -4,14 +4,17 @@
 use bytes::Bytes;
 use khumbu::protocol::channel::{Channel, EntryPoint};
 use khumbu::protocol::control::Command;
-use khumbu::protocol::deviations::{Behaviour, Deviation};
+use khumbu::protocol::deviations::{Behaviour, Deviation, TABLE};
 use khumbu::protocol::release::Release;
 use khumbu::protocol::schema::{Message, Schemas};
 use khumbu::protocol::types::AuthorizationStatus;
 use khumbu::station::config::{AuthConfig, StationConfig, ValidatorConfig};
-use khumbu::station::{Input, RequestId};
+use khumbu::station::{Address, Effect, Input, RequestId};
+use proptest::prelude::*;
+use proptest::sample::select;
 use serde_json::{Value, json};
 
+use super::model::{cases, config, played, steps};
 use super::model_desk::{Desk, accepted_after, millis, plug_events, quiet, secs, token, with_heartbeat};
 
 /// What a release does.
@@ -251,5 +254,37 @@ fn a_station_file_names_release_behaviour_and_single_deviations() {
     ] {
         let errors = khumbu::scenario::parse_as::<StationConfig>("station.yaml", text).unwrap_err();
         assert!(format!("{errors:?}").contains(word), "{text} {errors:?}");
+    }
+}
+
+fn in_any_release() -> impl Strategy<Value = StationConfig> {
+    let deviations =
+        prop::collection::btree_map((0..TABLE.len()).prop_map(|index| TABLE[index].deviation), any::<bool>(), 0..6);
+    let behaviour = select(vec![Behaviour::AsRunning, Behaviour::AsSpecified]);
+    (config(), select(Release::ALL.to_vec()), behaviour, deviations)
+        .prop_map(|(config, release, behaviour, deviations)| StationConfig { release, behaviour, deviations, ..config })
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    /// No release and no mixture of deviations panics, has a mind of its own, or answers a request twice.
+    #[test]
+    fn every_release_is_deterministic_and_answers_once(config in in_any_release(), steps in steps()) {
+        let first = played(&config, &steps);
+        prop_assert_eq!(&first.log, &played(&config, &steps).log);
+        let mut replies: Vec<_> = first
+            .log
+            .iter()
+            .filter_map(|(_, effect)| match effect {
+                Effect::Publish { to: Address::Reply(topic), .. } => Some(topic),
+                _ => None,
+            })
+            .collect();
+        prop_assert!(replies.iter().all(|topic| first.requests.contains(*topic)));
+        let count = replies.len();
+        replies.sort();
+        replies.dedup();
+        prop_assert_eq!(replies.len(), count);
     }
 }
