@@ -168,11 +168,12 @@ import os, signal, subprocess, sys
 for _ in range(25):
     subprocess.Popen(['sleep', '600'])
     subprocess.Popen(['sleep', '600'], start_new_session=True)
-# One that is always a new one.
+# One that is always a new one; it gives up in the end, should the test be ended before it is.
 subprocess.Popen([sys.executable, '-c', '''
 import os, time
 os.setsid()
-while True:
+end = time.monotonic() + 30
+while time.monotonic() < end:
     if os.fork():
         os._exit(0)
     time.sleep(0.002)
