@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::manager::{AuthManager, status};
 use super::selection::Selection;
 use super::{AttemptId, Effect, EvseCall, StopTransactionReason};
+use crate::protocol::deviations::Deviation;
 use crate::protocol::types::{
     AuthorizationStatus, AuthorizationType, IdToken, ProvidedIdToken, TokenValidationStatus, ValidationResult,
 };
@@ -25,8 +26,8 @@ pub(super) enum Stage {
     Validating { referenced: Vec<i32> },
     /// A plug-in at one of several candidates.
     WaitingForPlugIn(Waiting),
-    /// Nothing, ever: a defect of EVerest. The token was accepted, its group holds a granted EVSE without transaction,
-    /// and `handle_token` reports "already in process", so that it is neither given a status nor forgotten.
+    /// Nothing, ever: [`Deviation::StuckToken`]. The token was accepted, its group holds a granted EVSE without
+    /// transaction, and `handle_token` reports "already in process", so that it is neither given a status nor forgotten.
     Stuck,
 }
 
@@ -62,7 +63,7 @@ impl AuthManager {
             && let Some(evse) = self.used_at(&referenced, &token.id_token.value)
         {
             let parent = self.evse(evse).and_then(|evse| evse.identifier.as_ref()?.parent.clone());
-            let terminal = if self.config.stop_transaction_on_reswipe {
+            let terminal = if self.stops_on_reswipe() {
                 out.push(stop(evse, StopTransactionReason::Local, Some(&token)));
                 TokenValidationStatus::UsedToStop
             } else {
@@ -84,12 +85,8 @@ impl AuthManager {
 
         let id = self.new_attempt_id();
         if token.prevalidated == Some(true) {
-            let result = ValidationResult {
-                authorization_status: AuthorizationStatus::Accepted,
-                evse_ids: None,
-                parent_id_token: token.parent_id_token.clone(),
-                tariff_messages: Vec::new(),
-            };
+            let parent_id_token = token.parent_id_token.clone();
+            let result = ValidationResult { parent_id_token, ..ValidationResult::new(AuthorizationStatus::Accepted) };
             let attempt = Attempt { id, token, stage: Stage::Stuck };
             self.decide(now, attempt, referenced, vec![result], out);
         } else {
@@ -135,13 +132,17 @@ impl AuthManager {
                 }
                 let Some(evse) = self.used_at(&referenced, &parent.value) else { continue };
                 if !self.evse(evse).is_some_and(|evse| evse.transaction_active) {
+                    if !self.deviations.is_on(Deviation::StuckToken) {
+                        out.push(status(attempt.token, TokenValidationStatus::Rejected));
+                        return;
+                    }
                     attempt.stage = Stage::Stuck;
                     self.keep_in_process(attempt);
                     return;
                 }
                 let mut token = attempt.token;
                 token.connectors = Some(vec![evse]);
-                let terminal = if self.config.stop_transaction_on_reswipe {
+                let terminal = if self.stops_on_reswipe() {
                     out.push(stop(evse, StopTransactionReason::Local, Some(&token)));
                     TokenValidationStatus::UsedToStop
                 } else {
@@ -203,15 +204,15 @@ impl AuthManager {
                 status: TokenValidationStatus::Accepted,
                 messages: result.tariff_messages.clone(),
             });
-            match self.select(&candidates, &attempt.token.id_token) {
+            match self.select(&candidates, &attempt.token) {
                 Selection::Evse(id) => {
                     if self.grant(now, &mut attempt.token, id, &mut candidates, result.clone(), out) {
-                        out.push(status(attempt.token, TokenValidationStatus::UsedToStart));
+                        self.tell_granted(attempt.token, out);
                         return;
                     }
                 }
                 Selection::Withdrawn => {
-                    out.push(status(attempt.token, TokenValidationStatus::Withdrawn));
+                    self.tell_withdrawn(attempt.token, candidates, out);
                     return;
                 }
                 Selection::None => {
@@ -276,12 +277,28 @@ impl AuthManager {
         granted
     }
 
+    /// An EVSE was granted to a token; see [`Deviation::UsedToStartBeforeSession`] for when that is told.
+    fn tell_granted(&self, token: ProvidedIdToken, out: &mut Vec<Effect>) {
+        if self.deviations.is_on(Deviation::UsedToStartBeforeSession) {
+            out.push(status(token, TokenValidationStatus::UsedToStart));
+        }
+    }
+
+    /// A token was withdrawn before it had an EVSE.
+    fn tell_withdrawn(&mut self, mut token: ProvidedIdToken, candidates: Vec<i32>, out: &mut Vec<Effect>) {
+        self.withdrawn_in_process += 1;
+        if token.connectors.is_none() && !self.deviations.is_on(Deviation::WithdrawnWithoutConnectors) {
+            token.connectors = Some(candidates);
+        }
+        out.push(status(token, TokenValidationStatus::Withdrawn));
+    }
+
     /// Lets every waiting token look again, in the order in which they came.
     pub(super) fn wake_waiting(&mut self, now: Duration, out: &mut Vec<Effect>) {
         let mut position = 0;
         while let Some(attempt) = self.in_process.get(position) {
             let selection = match &attempt.stage {
-                Stage::WaitingForPlugIn(waiting) => self.select(&waiting.candidates, &attempt.token.id_token),
+                Stage::WaitingForPlugIn(waiting) => self.select(&waiting.candidates, &attempt.token),
                 Stage::Validating { .. } | Stage::Stuck => Selection::Wait,
             };
             if matches!(selection, Selection::Wait) {
@@ -311,12 +328,12 @@ impl AuthManager {
             Selection::Evse(id) => {
                 let result = results[accepted].clone();
                 if self.grant(now, &mut attempt.token, id, &mut candidates, result, out) {
-                    out.push(status(attempt.token, TokenValidationStatus::UsedToStart));
+                    self.tell_granted(attempt.token, out);
                 } else {
                     self.authorize(now, attempt, candidates, results, accepted + 1, out);
                 }
             }
-            Selection::Withdrawn => out.push(status(attempt.token, TokenValidationStatus::Withdrawn)),
+            Selection::Withdrawn => self.tell_withdrawn(attempt.token, candidates, out),
             Selection::None | Selection::Wait => out.push(status(attempt.token, TokenValidationStatus::TimedOut)),
         }
     }
@@ -363,6 +380,10 @@ impl AuthManager {
 
     fn any_parent(&self, evses: &[i32]) -> bool {
         evses.iter().filter_map(|id| self.evse(*id)?.identifier.as_ref()).any(|identifier| identifier.parent.is_some())
+    }
+
+    fn stops_on_reswipe(&self) -> bool {
+        self.config.stop_transaction_on_reswipe || self.deviations.is_on(Deviation::NoReauthorization)
     }
 
     fn is_master_pass(&self, parent: Option<&IdToken>) -> bool {

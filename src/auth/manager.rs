@@ -8,6 +8,7 @@ use super::config::AuthConfig;
 use super::evse::{ConnectorEvent, Evse, Identifier, Timer, TimerKind};
 use super::withdraw::PendingWithdraw;
 use super::{AttemptId, Effect, EvseCall, Input, SessionEvent};
+use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::types::{
     AuthorizationStatus, IdToken, MessageContent, ProvidedIdToken, TokenValidationStatus, ValidationResult,
     WithdrawAuthorizationRequest,
@@ -19,7 +20,7 @@ pub struct AuthManager {
     pub(super) config: AuthConfig,
     /// Where `set_connection_timeout` leaves its value.
     pub(super) connection_timeout: Duration,
-    /// Set by command only: the Auth module does not read `master_pass_group_id` from its configuration.
+    /// Set by command, and by the configuration unless [`Deviation::ConfiguredMasterPassIgnored`].
     pub(super) master_pass_group: Option<String>,
     /// EVSE `n` stands at index `n - 1`.
     pub(super) evses: Vec<Evse>,
@@ -32,6 +33,9 @@ pub struct AuthManager {
     pub(super) withdraws: VecDeque<PendingWithdraw>,
     /// The latest withdraw request that named a known EVSE or none; see `standing_withdraw_matches`.
     pub(super) standing_withdraw: Option<WithdrawAuthorizationRequest>,
+    /// How many tokens in process were withdrawn so far.
+    pub(super) withdrawn_in_process: u64,
+    pub(super) deviations: Deviations,
 }
 
 /// What can be seen of an EVSE from outside.
@@ -48,18 +52,28 @@ pub struct EvseView<'a> {
 }
 
 impl AuthManager {
-    /// An auth manager that is ready and knows `evses` EVSEs with ids from 1, all of them free.
+    /// An auth manager that is ready and knows `evses` EVSEs with ids from 1, all of them free; as the head of EVerest
+    /// runs.
     pub fn new(config: &AuthConfig, evses: u8) -> Self {
+        Self::with_deviations(config, evses, Deviations::default())
+    }
+
+    /// The same as another release runs, or as specified.
+    pub fn with_deviations(config: &AuthConfig, evses: u8, deviations: Deviations) -> Self {
+        let configured = config.master_pass_group_id.clone();
+        let master_pass_is_read = !deviations.is_on(Deviation::ConfiguredMasterPassIgnored) && !configured.is_empty();
         Self {
             connection_timeout: config.connection_timeout.0,
             config: config.clone(),
-            master_pass_group: None,
+            master_pass_group: Some(configured).filter(|_| master_pass_is_read),
             evses: (0..evses).map(|_| Evse::new()).collect(),
             plug_ins: Vec::new(),
             in_process: Vec::new(),
             next_attempt: 0,
             withdraws: VecDeque::new(),
             standing_withdraw: None,
+            withdrawn_in_process: 0,
+            deviations,
         }
     }
 
@@ -151,6 +165,7 @@ impl AuthManager {
         let times_plug_ins = self.evses.len() > 1 && self.config.plug_in_timeout_enabled;
         let timeout = self.connection_timeout;
         let faults_count = !self.config.ignore_connector_faults;
+        let tells_grants = self.deviations.is_on(Deviation::UsedToStartBeforeSession);
         let Some(evse) = self.evse_mut(id) else {
             out.push(Effect::Ignored { why: "a session event of an unknown EVSE" });
             return;
@@ -165,7 +180,11 @@ impl AuthManager {
             }
             SessionEvent::TransactionStarted => {
                 evse.transaction_active = true;
-                evse.timer = None;
+                if let Some(Timer { kind: TimerKind::Authorization(token), .. }) = evse.timer.take()
+                    && !tells_grants
+                {
+                    out.push(status(*token, TokenValidationStatus::UsedToStart));
+                }
                 evse.submit(ConnectorEvent::TransactionStarted);
             }
             SessionEvent::TransactionFinished => {
@@ -199,18 +218,20 @@ impl AuthManager {
         }
     }
 
-    /// AuthHandler `handle_token_validation_result_update`: says `Accepted` whatever the update says.
+    /// AuthHandler `handle_token_validation_result_update`, see [`Deviation::UpdateSaysAccepted`].
     fn update_result(&mut self, id: i32, result: ValidationResult, out: &mut Vec<Effect>) {
         let Some(identifier) = self.evse_mut(id).and_then(|evse| evse.identifier.as_mut()) else {
             out.push(Effect::Ignored { why: "a validation update for an EVSE without a token" });
             return;
         };
         identifier.parent = result.parent_id_token;
-        out.push(Effect::Status {
-            token: identifier.to_provided(id),
-            status: TokenValidationStatus::Accepted,
-            messages: result.tariff_messages,
-        });
+        let token = identifier.to_provided(id);
+        let is_accepted = result.authorization_status == AuthorizationStatus::Accepted;
+        if !is_accepted && !self.deviations.is_on(Deviation::UpdateSaysAccepted) {
+            out.push(Effect::Ignored { why: "a validation update that does not accept" });
+            return;
+        }
+        out.push(Effect::Status { token, status: TokenValidationStatus::Accepted, messages: result.tariff_messages });
     }
 
     /// AuthHandler `notify_evse`. An id that is no EVSE's ends EVerest's Auth there; here nobody is notified.
@@ -249,6 +270,7 @@ impl Identifier {
         ProvidedIdToken {
             authorization_type: self.authorization_type,
             certificate: None,
+            certificate_hash_data: None,
             connectors: Some(vec![evse]),
             id_token: self.token.clone(),
             parent_id_token: self.parent.clone(),

@@ -4,10 +4,8 @@
 //! nor JSON, asks no validator and moves no EVSE itself: those are effects, and their outcomes come back as inputs.
 //! Main type: [`AuthManager`].
 //!
-//! Behaviour follows `modules/EVSE/Auth/lib/AuthHandler.cpp` ("AuthHandler" below) as it runs, its defects included.
-//! Each defect lives in one named place, so that it can be switched: `standing_withdraw_matches` (a withdraw request
-//! stays in force after it was answered) and `Stage::Stuck` (a token whose group holds a granted EVSE never ends).
-//! Reservations are not modelled.
+//! Behaviour follows `modules/EVSE/Auth/lib/AuthHandler.cpp` ("AuthHandler" below) as it runs, its defects included;
+//! those are entries of [`crate::protocol::deviations`] and can be switched off. Reservations are not modelled.
 
 use std::time::Duration;
 
@@ -194,6 +192,26 @@ pub enum SessionEvent {
 }
 
 impl SessionEvent {
+    /// Every event.
+    pub const ALL: [SessionEvent; 16] = [
+        SessionEvent::SessionStartedByPlugIn,
+        SessionEvent::SessionStartedByAuthorization,
+        SessionEvent::AuthRequired,
+        SessionEvent::Authorized,
+        SessionEvent::Deauthorized,
+        SessionEvent::PluginTimeout,
+        SessionEvent::PrepareCharging,
+        SessionEvent::TransactionStarted,
+        SessionEvent::StoppingCharging,
+        SessionEvent::ChargingFinished,
+        SessionEvent::TransactionFinished,
+        SessionEvent::SessionFinished,
+        SessionEvent::Disabled,
+        SessionEvent::Enabled,
+        SessionEvent::Faulted,
+        SessionEvent::FaultCleared,
+    ];
+
     /// EVerest's spelling; both kinds of `SessionStarted` share theirs, and the two errors have names of ours.
     pub fn name(self) -> &'static str {
         match self {

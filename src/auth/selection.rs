@@ -2,7 +2,7 @@
 
 use super::config::SelectionAlgorithm;
 use super::manager::AuthManager;
-use crate::protocol::types::{IdToken, ProvidedIdToken};
+use crate::protocol::types::ProvidedIdToken;
 
 /// The outcome of looking for an EVSE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl AuthManager {
     }
 
     /// Selects an EVSE for an accepted token. A single candidate is taken by every algorithm, withdrawn or not.
-    pub(super) fn select(&self, candidates: &[i32], token: &IdToken) -> Selection {
+    pub(super) fn select(&self, candidates: &[i32], token: &ProvidedIdToken) -> Selection {
         if let [only] = candidates {
             return Selection::Evse(*only);
         }
@@ -56,7 +56,7 @@ impl AuthManager {
         }
     }
 
-    fn await_plug_in(&self, plugged: Option<i32>, candidates: &[i32], token: &IdToken) -> Selection {
+    fn await_plug_in(&self, plugged: Option<i32>, candidates: &[i32], token: &ProvidedIdToken) -> Selection {
         if self.standing_withdraw_matches(candidates, token) {
             return Selection::Withdrawn;
         }

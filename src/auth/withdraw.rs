@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::manager::{AuthManager, status};
 use super::{Effect, EvseCall, StopTransactionReason, WithdrawId};
+use crate::protocol::deviations::Deviation;
 use crate::protocol::types::{
-    IdToken, TokenValidationStatus, WithdrawAuthorizationRequest, WithdrawAuthorizationResult,
+    IdToken, ProvidedIdToken, TokenValidationStatus, WithdrawAuthorizationRequest, WithdrawAuthorizationResult,
 };
 
 /// A request that was not answered yet.
@@ -14,71 +15,106 @@ use crate::protocol::types::{
 pub(super) struct PendingWithdraw {
     id: WithdrawId,
     request: WithdrawAuthorizationRequest,
-    /// Set once it is this request's turn: whether a token in process matched then.
-    matched_in_process: Option<bool>,
+    begun: Option<Begun>,
+}
+
+/// How things stood when it was a request's turn.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    /// Whether a token in process matched.
+    matched: bool,
+    /// How many tokens in process had been withdrawn.
+    withdrawn: u64,
 }
 
 impl PendingWithdraw {
     pub(super) fn new(id: WithdrawId, request: WithdrawAuthorizationRequest) -> Self {
-        Self { id, request, matched_in_process: None }
+        Self { id, request, begun: None }
     }
 }
 
 impl AuthManager {
-    /// Answers requests until one has to wait or none is left.
+    /// Answers requests until one has to wait or none is left; see [`Deviation::WithdrawBlocksMessages`].
     pub(super) fn work_on_withdraws(&mut self, now: Duration, out: &mut Vec<Effect>) {
-        while let Some(mut pending) = self.withdraws.pop_front() {
-            if pending.request.evse_id.is_some_and(|id| self.evse(id).is_none()) {
-                out.push(Effect::WithdrawResult { id: pending.id, result: WithdrawAuthorizationResult::EvseNotFound });
+        let mut position = 0;
+        while let Some(pending) = self.withdraws.get(position) {
+            let PendingWithdraw { id, begun, .. } = *pending;
+            if pending.request.evse_id.is_some_and(|evse| self.evse(evse).is_none()) {
+                self.withdraws.remove(position);
+                out.push(Effect::WithdrawResult { id, result: WithdrawAuthorizationResult::EvseNotFound });
                 continue;
             }
-            let matched = match pending.matched_in_process {
-                Some(matched) => matched,
-                None => {
-                    self.standing_withdraw = Some(pending.request.clone());
-                    let matched = self.matches_in_process(&pending.request);
-                    if matched {
-                        self.wake_waiting(now, out);
-                    }
-                    matched
-                }
+            let matches = self.matches_in_process(&pending.request);
+            let begun = match begun {
+                Some(begun) => begun,
+                None => self.begin_withdraw(now, position, matches, out),
             };
-            if self.matches_in_process(&pending.request) {
-                pending.matched_in_process = Some(matched);
-                self.withdraws.push_front(pending);
-                return;
+            let Some(pending) = self.withdraws.get(position) else { return };
+            if matches && self.matches_in_process(&pending.request) {
+                if self.deviations.is_on(Deviation::WithdrawBlocksMessages) {
+                    return;
+                }
+                position += 1;
+                continue;
             }
-            let result = self.withdraw_granted(&pending.request, matched, out);
-            out.push(Effect::WithdrawResult { id: pending.id, result });
+            let Some(pending) = self.withdraws.remove(position) else { return };
+            let found = if self.deviations.is_on(Deviation::WithdrawAcceptsRejected) {
+                begun.matched
+            } else {
+                self.withdrawn_in_process > begun.withdrawn
+            };
+            let result = self.withdraw_granted(&pending.request, found, out);
+            out.push(Effect::WithdrawResult { id, result });
         }
+    }
+
+    /// It is a request's turn: it is in force from now on, and tokens without an EVSE look at it.
+    fn begin_withdraw(&mut self, now: Duration, position: usize, matched: bool, out: &mut Vec<Effect>) -> Begun {
+        let begun = Begun { matched, withdrawn: self.withdrawn_in_process };
+        if let Some(pending) = self.withdraws.get_mut(position) {
+            pending.begun = Some(begun);
+            if self.deviations.is_on(Deviation::StickyWithdraw) {
+                self.standing_withdraw = Some(pending.request.clone());
+            }
+        }
+        if matched {
+            self.wake_waiting(now, out);
+        }
+        begun
     }
 
     /// Whether a token in process keeps a request waiting: it needs only be able to use the EVSE that is named.
     fn matches_in_process(&self, request: &WithdrawAuthorizationRequest) -> bool {
         self.in_process.iter().any(|attempt| {
             token_matches(request, &attempt.token.id_token)
-                && request.evse_id.is_none_or(|id| self.references(&attempt.token, id))
+                && request
+                    .evse_id
+                    .is_none_or(|id| self.references(&attempt.token, id) && self.concerns(&attempt.token, id))
         })
     }
 
-    /// Whether an accepted token without an EVSE is withdrawn by the latest request.
-    ///
-    /// A defect of EVerest: the request is never forgotten, so that it also ends tokens that come long after it was
-    /// answered, until another request takes its place.
-    pub(super) fn standing_withdraw_matches(&self, candidates: &[i32], token: &IdToken) -> bool {
-        self.standing_withdraw.as_ref().is_some_and(|request| {
-            token_matches(request, token) && request.evse_id.is_none_or(|id| candidates.contains(&id))
+    /// Whether an accepted token without an EVSE is withdrawn: by a request at work, or by the latest one, see
+    /// [`Deviation::StickyWithdraw`].
+    pub(super) fn standing_withdraw_matches(&self, candidates: &[i32], token: &ProvidedIdToken) -> bool {
+        let at_work = self.withdraws.iter().filter(|pending| pending.begun.is_some()).map(|pending| &pending.request);
+        self.standing_withdraw.iter().chain(at_work).any(|request| {
+            token_matches(request, &token.id_token)
+                && request.evse_id.is_none_or(|id| candidates.contains(&id) && self.concerns(token, id))
         })
+    }
+
+    /// Whether a request for an EVSE is about a token that has none yet, see [`Deviation::WithdrawByReference`].
+    fn concerns(&self, token: &ProvidedIdToken, evse: i32) -> bool {
+        self.deviations.is_on(Deviation::WithdrawByReference) || token.connectors.as_deref() == Some(&[evse])
     }
 
     /// Takes back what was granted, in ascending order of EVSEs. The identifier stays until the EVSE reports.
     fn withdraw_granted(
         &mut self,
         request: &WithdrawAuthorizationRequest,
-        matched_in_process: bool,
+        mut found: bool,
         out: &mut Vec<Effect>,
     ) -> WithdrawAuthorizationResult {
-        let mut found = matched_in_process;
         for (id, evse) in (1..).zip(&self.evses) {
             let Some(identifier) = &evse.identifier else { continue };
             if request.evse_id.is_some_and(|wanted| wanted != id) || !token_matches(request, &identifier.token) {
@@ -90,6 +126,9 @@ impl AuthManager {
                 out.push(Effect::Call { evse: id, call: EvseCall::StopTransaction { reason, id_tag: None } });
             } else {
                 out.push(Effect::Call { evse: id, call: EvseCall::WithdrawAuthorization });
+                if self.deviations.is_on(Deviation::NoWithdrawnForGranted) {
+                    continue;
+                }
                 out.push(status(identifier.to_provided(id), TokenValidationStatus::Withdrawn));
             }
         }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::files;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::channel::Topics;
+use crate::protocol::channel::{ApiType, Topics};
 use crate::report::KnownFailure;
 use crate::runner::Binding;
 use crate::scenario;
@@ -144,6 +144,7 @@ impl Config {
             flag.clone().or_else(|| own.clone()).unwrap_or_else(|| otherwise.to_owned())
         };
         let topics = Topics {
+            api: ApiType::AuthConsumer,
             external_prefix: pick(external_prefix, &self.external_prefix, ""),
             api_version: pick(api_version, &self.api_version, "1"),
             module_id: pick(module_id, &self.module_id, MODULE_ID),

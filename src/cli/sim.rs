@@ -13,6 +13,8 @@ use crate::broker::{self, Broker};
 use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::protocol::channel::Topics;
 use crate::protocol::control::{Command, HeartbeatControl};
+use crate::protocol::deviations::TABLE;
+use crate::protocol::release::Release;
 use crate::protocol::types::AuthorizationStatus;
 use crate::scenario;
 use crate::sim::everest::{Everest, Order};
@@ -32,6 +34,12 @@ pub struct Arguments {
     /// `-` prints one JSON object with the key `mqtt` instead of the first line
     #[arg(long, value_name = "-", value_parser = ["-"])]
     json: Option<String>,
+    /// Release of EVerest, over what the station says [default: main]
+    #[arg(long, value_name = "2025.10|2025.12|2026.02|main")]
+    release: Option<Release>,
+    /// Print where running EVerest differs from its specification, and end
+    #[arg(long)]
+    list_deviations: bool,
     /// Print every message that passes, on standard error
     #[arg(long)]
     trace: bool,
@@ -71,6 +79,10 @@ help                      this
 
 /// Simulates.
 pub fn run(arguments: Arguments) -> Exit {
+    if arguments.list_deviations {
+        print::out(&list_deviations());
+        return Exit::Pass;
+    }
     match prepare(&arguments) {
         Ok((station, topics)) => {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -100,15 +112,38 @@ pub fn run(arguments: Arguments) -> Exit {
 
 fn prepare(arguments: &Arguments) -> Result<(StationConfig, Topics), Vec<Diagnostic>> {
     let config = Config::load(arguments.config.as_deref())?;
-    let station = match &arguments.station {
+    let mut station: StationConfig = match &arguments.station {
         None => scenario::parse_as("station.yaml", STATION)?,
         Some(path) => {
             let text = files::read_text(path, LARGEST)?;
             scenario::parse_station(&path.display().to_string(), &text)?
         }
     };
+    station.release = arguments.release.unwrap_or(station.release);
     let topics = config.topics(&arguments.module_id, &arguments.api_version, &arguments.external_prefix);
     Ok((station, topics.map_err(|error| vec![*error])?))
+}
+
+/// The table as text; the words stand under each other so that they can be searched for.
+fn list_deviations() -> String {
+    let mut text = String::new();
+    for entry in &TABLE {
+        let releases: Vec<_> = entry.releases.iter().map(|release| release.name()).collect();
+        let releases = if releases.is_empty() { "on request".to_owned() } else { releases.join(", ") };
+        for (name, value) in [
+            ("", entry.id),
+            ("  runs       ", entry.runs),
+            ("  specified  ", entry.specified),
+            ("  releases   ", &releases),
+            ("  source     ", entry.source),
+        ] {
+            text.push_str(name);
+            text.push_str(value);
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    text
 }
 
 async fn simulate(arguments: Arguments, station: StationConfig, topics: Topics) -> Result<(), Box<Diagnostic>> {

@@ -1,8 +1,61 @@
-//! Channels of the API and their topics.
+//! APIs, their channels and the topics of these.
 //!
-//! Source: AsyncAPI `auth_consumer_API.yaml` (addresses), EVerest `everest_api_types/utilities/Topics.cpp` (pathname).
+//! Source: AsyncAPI `auth_consumer_API.yaml`, `auth_token_provider_API.yaml`, `auth_token_validator_API.yaml` and
+//! `entrypoint_API.yaml` (addresses), EVerest `everest_api_types/utilities/Topics.cpp` (pathname).
 
-/// A place where messages of one kind pass.
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The kind of an API module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiType {
+    /// Follows tokens and withdraws authorizations.
+    #[default]
+    AuthConsumer,
+    /// Hands tokens in.
+    AuthTokenProvider,
+    /// Says what tokens are worth.
+    AuthTokenValidator,
+}
+
+impl ApiType {
+    /// Every kind.
+    pub const ALL: [ApiType; 3] = [ApiType::AuthConsumer, ApiType::AuthTokenProvider, ApiType::AuthTokenValidator];
+
+    /// Its level in topics, and its name in discovery.
+    pub fn name(self) -> &'static str {
+        match self {
+            ApiType::AuthConsumer => "auth_consumer",
+            ApiType::AuthTokenProvider => "auth_token_provider",
+            ApiType::AuthTokenValidator => "auth_token_validator",
+        }
+    }
+
+    /// Its channels, in the order of its specification.
+    pub fn channels(self) -> &'static [Channel] {
+        match self {
+            ApiType::AuthConsumer => &Channel::ALL,
+            ApiType::AuthTokenProvider => &[Channel::ProvidedToken, Channel::Heartbeat, Channel::CommunicationCheck],
+            ApiType::AuthTokenValidator => &[
+                Channel::ValidateToken,
+                Channel::ValidateResultUpdate,
+                Channel::Heartbeat,
+                Channel::CommunicationCheck,
+            ],
+        }
+    }
+
+    /// The channels it had in earlier releases and has no longer.
+    pub fn former_channels(self) -> &'static [Channel] {
+        match self {
+            ApiType::AuthConsumer => &[Channel::SetConnectionTimeout, Channel::SetMasterPassGroupId],
+            ApiType::AuthTokenProvider | ApiType::AuthTokenValidator => &[],
+        }
+    }
+}
+
+/// A place where messages of one kind pass. Each API has its own; heartbeat and communication check are in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Channel {
     /// `e2m/token_validation_status`, EVerest to client.
@@ -15,10 +68,20 @@ pub enum Channel {
     GetTokenValidationStatus,
     /// `m2e/communication_check`, client to EVerest.
     CommunicationCheck,
+    /// `m2e/set_connection_timeout`, client to EVerest, until 2025-11-20.
+    SetConnectionTimeout,
+    /// `m2e/set_master_pass_group_id`, client to EVerest, until 2025-11-20.
+    SetMasterPassGroupId,
+    /// `m2e/provided_token`, token provider to EVerest.
+    ProvidedToken,
+    /// `e2m/validate_token`, a request of EVerest to a token validator.
+    ValidateToken,
+    /// `m2e/validate_result_update`, token validator to EVerest.
+    ValidateResultUpdate,
 }
 
 impl Channel {
-    /// All channels, in the order of the specification.
+    /// All channels of `auth_consumer`, in the order of the specification; see [`ApiType::channels`].
     pub const ALL: [Channel; 5] = [
         Channel::WithdrawAuthorization,
         Channel::TokenValidationStatus,
@@ -35,6 +98,11 @@ impl Channel {
             Channel::WithdrawAuthorization => "m2e/withdraw_authorization",
             Channel::GetTokenValidationStatus => "m2e/token_validation_status/get",
             Channel::CommunicationCheck => "m2e/communication_check",
+            Channel::SetConnectionTimeout => "m2e/set_connection_timeout",
+            Channel::SetMasterPassGroupId => "m2e/set_master_pass_group_id",
+            Channel::ProvidedToken => "m2e/provided_token",
+            Channel::ValidateToken => "e2m/validate_token",
+            Channel::ValidateResultUpdate => "m2e/validate_result_update",
         }
     }
 
@@ -46,23 +114,70 @@ impl Channel {
             Channel::WithdrawAuthorization => "withdraw_authorization",
             Channel::GetTokenValidationStatus => "get_token_validation_status",
             Channel::CommunicationCheck => "communication_check",
+            Channel::SetConnectionTimeout => "set_connection_timeout",
+            Channel::SetMasterPassGroupId => "set_master_pass_group_id",
+            Channel::ProvidedToken => "provided_token",
+            Channel::ValidateToken => "validate_token",
+            Channel::ValidateResultUpdate => "validate_result_update",
         }
     }
 
     /// Whether EVerest publishes here; otherwise the client does.
     pub fn is_from_everest(self) -> bool {
-        matches!(self, Channel::TokenValidationStatus | Channel::Heartbeat)
+        matches!(self, Channel::TokenValidationStatus | Channel::Heartbeat | Channel::ValidateToken)
     }
 
     /// Whether a message here asks for a reply on its `headers.replyTo`.
     pub fn is_request(self) -> bool {
-        matches!(self, Channel::WithdrawAuthorization | Channel::GetTokenValidationStatus)
+        matches!(self, Channel::WithdrawAuthorization | Channel::GetTokenValidationStatus | Channel::ValidateToken)
+    }
+}
+
+/// A request of a client to whatever API modules there are; no module id stands in its topic.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryPoint {
+    /// `everest_api/discover`: every API module answers.
+    Discover,
+    /// `everest_api/query-modules/{type}`: those of one type answer; the type may be anything.
+    QueryModules(String),
+}
+
+impl EntryPoint {
+    /// The topic of a request, behind EVerest's external prefix.
+    pub fn topic(&self, external_prefix: &str) -> String {
+        match self {
+            EntryPoint::Discover => format!("{external_prefix}everest_api/discover"),
+            EntryPoint::QueryModules(api) => format!("{external_prefix}everest_api/query-modules/{api}"),
+        }
+    }
+
+    /// The request that a topic stands for.
+    pub fn from_topic(external_prefix: &str, topic: &str) -> Option<Self> {
+        match topic.strip_prefix(external_prefix)?.strip_prefix("everest_api/")? {
+            "discover" => Some(EntryPoint::Discover),
+            rest => rest.strip_prefix("query-modules/").map(|api| EntryPoint::QueryModules(api.to_owned())),
+        }
+    }
+
+    /// Whether modules of this type answer.
+    pub fn concerns(&self, api: ApiType) -> bool {
+        match self {
+            EntryPoint::Discover => true,
+            EntryPoint::QueryModules(name) => name == api.name(),
+        }
+    }
+
+    /// The topic of the beacon that says that EVerest's API is there.
+    pub fn beacon_topic(external_prefix: &str) -> String {
+        format!("{external_prefix}everest_api/ready_beacon")
     }
 }
 
 /// The topics of one API module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topics {
+    /// What it serves.
+    pub api: ApiType,
     /// EVerest's external MQTT prefix, put before every topic as it is; default empty.
     pub external_prefix: String,
     /// `1`, or `1.0` as releases before 2025-10-28 had it.
@@ -74,7 +189,18 @@ pub struct Topics {
 impl Topics {
     /// The pathname of the API module, without a slash at the end.
     pub fn base(&self) -> String {
-        format!("{}everest_api/{}/auth_consumer/{}", self.external_prefix, self.api_version, self.module_id)
+        format!("{}{}", self.external_prefix, self.bare_base())
+    }
+
+    /// The same without EVerest's external prefix, as it stands in replies' addresses.
+    fn bare_base(&self) -> String {
+        format!("everest_api/{}/{}/{}", self.api_version, self.api.name(), self.module_id)
+    }
+
+    /// The topics of a sister module at the same EVerest.
+    #[must_use]
+    pub fn of(&self, api: ApiType, module_id: &str) -> Self {
+        Self { api, module_id: module_id.to_owned(), ..self.clone() }
     }
 
     /// The topic of a channel.
@@ -84,21 +210,40 @@ impl Topics {
 
     /// The channel that a topic belongs to; `None` for replies and everything foreign.
     pub fn channel(&self, topic: &str) -> Option<Channel> {
-        let address = topic
+        let address = self.address_of(topic)?;
+        self.api.channels().iter().copied().find(|channel| channel.address() == address)
+    }
+
+    /// The channel of an earlier release that a topic belonged to.
+    pub fn former_channel(&self, topic: &str) -> Option<Channel> {
+        let address = self.address_of(topic)?;
+        self.api.former_channels().iter().copied().find(|channel| channel.address() == address)
+    }
+
+    /// What follows the pathname.
+    fn address_of<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        topic
             .strip_prefix(self.external_prefix.as_str())?
             .strip_prefix("everest_api/")?
             .strip_prefix(self.api_version.as_str())?
-            .strip_prefix("/auth_consumer/")?
+            .strip_prefix('/')?
+            .strip_prefix(self.api.name())?
+            .strip_prefix('/')?
             .strip_prefix(self.module_id.as_str())?
-            .strip_prefix('/')?;
-        Channel::ALL.into_iter().find(|channel| channel.address() == address)
+            .strip_prefix('/')
     }
 
     /// Where a client that khumbu plays wants its replies; `id` must be unique.
     ///
     /// The specification's examples use this shape; any topic is allowed.
     pub fn reply_topic(&self, operation: &str, id: &str) -> String {
-        format!("everest_api/{}/auth_consumer/{}/e2m/{operation}/{id}", self.api_version, self.module_id)
+        format!("{}/e2m/{operation}/{id}", self.bare_base())
+    }
+
+    /// Where EVerest wants the reply to a request of its own, as it writes it into the request: without its external
+    /// prefix (`Topics.cpp`, `reply_to_everest`). `id` must be unique.
+    pub fn reply_topic_to_everest(&self, id: &str) -> String {
+        format!("{}/m2e/reply/{id}", self.bare_base())
     }
 
     /// The topic on which a reply for `reply_to` passes: EVerest puts its external prefix before that too

@@ -1,16 +1,20 @@
 //! Payloads to types and back, exactly as EVerest does it.
 //!
 //! Decoding is as lenient as EVerest's (`ApiHelper.cpp`, `generic/json_codec.cpp`, `auth/json_codec.cpp`, on
-//! nlohmann/json): what the specification calls invalid is often executed. Each leniency that a stricter mode would
-//! switch off is a function of its own: `withdraw_payload`, `cast_evse_id`, `iterate`. Nothing here panics on any bytes.
+//! nlohmann/json): what the specification calls invalid is often executed. Each leniency is an entry of
+//! [`super::deviations`] and can be switched off. Nothing here panics on any bytes.
 //!
 //! One difference is left: documents nested deeper than 127 levels are refused here and accepted there.
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::types::{CustomIdToken, IdToken, IdTokenType, WithdrawAuthorizationRequest};
+use super::deviations::{Deviation, Deviations};
+use super::types::{ProvidedIdToken, ValidationResult, ValidationResultUpdate, WithdrawAuthorizationRequest};
+use values::kind;
+
+mod values;
 
 /// What EVerest makes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,21 +33,44 @@ pub enum Decoded<T> {
     },
 }
 
-/// Decodes a message on `m2e/withdraw_authorization`.
-pub fn decode_withdraw(bytes: &[u8]) -> Decoded<WithdrawAuthorizationRequest> {
-    fn decode(bytes: &[u8]) -> Result<(WithdrawAuthorizationRequest, Option<String>), String> {
-        let (reply_to, payload) = decode_envelope(bytes)?;
-        let payload = payload.ok_or("the request has no `payload`")?;
-        Ok((withdraw_payload(payload)?, reply_to))
-    }
-    decode(bytes)
-        .map_or_else(|why| Decoded::NotExecuted { why }, |(request, reply_to)| Decoded::Execute { request, reply_to })
+/// EVerest's own request to a token validator, on `e2m/validate_token`.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Question<'a> {
+    headers: QuestionHeaders<'a>,
+    payload: &'a ProvidedIdToken,
 }
 
-/// Decodes a message on `m2e/token_validation_status/get`; its payload, if any, is not looked at.
-pub fn decode_get(bytes: &[u8]) -> Decoded<()> {
-    decode_envelope(bytes)
-        .map_or_else(|why| Decoded::NotExecuted { why }, |(reply_to, _)| Decoded::Execute { request: (), reply_to })
+#[derive(Debug, Clone, Copy, Serialize)]
+struct QuestionHeaders<'a> {
+    #[serde(rename = "replyTo")]
+    reply_to: &'a str,
+}
+
+impl<'a> Question<'a> {
+    /// A question about a token, to be answered on a topic.
+    pub fn new(reply_to: &'a str, token: &'a ProvidedIdToken) -> Self {
+        Self { headers: QuestionHeaders { reply_to }, payload: token }
+    }
+}
+
+/// Decodes a message on `m2e/withdraw_authorization`.
+pub fn decode_withdraw(bytes: &[u8], d: Deviations) -> Decoded<WithdrawAuthorizationRequest> {
+    decoded(decode_envelope(bytes, d).and_then(|envelope| {
+        let request = match envelope.payload {
+            Some(payload) => values::withdraw_request(payload, d)?,
+            None if envelope.is_object && !d.is_on(Deviation::MissingPayloadDropped) => {
+                WithdrawAuthorizationRequest::default()
+            }
+            None => return Err("the request has no `payload`".to_owned()),
+        };
+        Ok((request, envelope.reply_to))
+    }))
+}
+
+/// Decodes a message on `m2e/token_validation_status/get`, `discover` or `query-modules`; its payload, if any, is not
+/// looked at.
+pub fn decode_get(bytes: &[u8], d: Deviations) -> Decoded<()> {
+    decoded(decode_envelope(bytes, d).map(|envelope| ((), envelope.reply_to)))
 }
 
 /// Decodes a message on `m2e/communication_check`: a bare boolean, blanks around it allowed.
@@ -51,10 +78,73 @@ pub fn decode_get(bytes: &[u8]) -> Decoded<()> {
 /// # Errors
 ///
 /// Says why the message does not count.
-pub fn decode_communication_check(bytes: &[u8]) -> Result<bool, String> {
-    match parse(bytes)? {
+pub fn decode_communication_check(bytes: &[u8], d: Deviations) -> Result<bool, String> {
+    match parse(bytes, d)? {
         Value::Bool(value) => Ok(value),
         other => Err(format!("{} is no boolean", kind(&other))),
+    }
+}
+
+/// Decodes a message on `m2e/provided_token`: a bare token.
+///
+/// # Errors
+///
+/// Says why it is not presented.
+pub fn decode_provided_token(bytes: &[u8], d: Deviations) -> Result<ProvidedIdToken, String> {
+    values::provided_token(parse(bytes, d)?, d)
+}
+
+/// Decodes the reply to `e2m/validate_token`: a bare result.
+///
+/// # Errors
+///
+/// Says why it does not count.
+pub fn decode_validation_reply(bytes: &[u8], d: Deviations) -> Result<ValidationResult, String> {
+    values::validation_result(parse(bytes, d)?, d)
+}
+
+/// Decodes a message on `m2e/validate_result_update`.
+///
+/// # Errors
+///
+/// Says why it has no effect.
+pub fn decode_result_update(bytes: &[u8], d: Deviations) -> Result<ValidationResultUpdate, String> {
+    values::result_update(parse(bytes, d)?, d)
+}
+
+/// Decodes a message on `m2e/set_connection_timeout`: bare seconds.
+///
+/// # Errors
+///
+/// Says why it has no effect.
+pub fn decode_connection_timeout(bytes: &[u8], d: Deviations) -> Result<i32, String> {
+    let value = parse(bytes, d)?;
+    if d.is_on(Deviation::SetterLimitsIgnored) {
+        return values::integer(&value, "the timeout", d.with(Deviation::EvseIdCast, true));
+    }
+    values::strict_integer(&value)
+        .filter(|seconds| (10..=300).contains(seconds))
+        .ok_or_else(|| "the timeout is no integer from 10 to 300".to_owned())
+}
+
+/// Decodes a message on `m2e/set_master_pass_group_id`: a bare string.
+///
+/// # Errors
+///
+/// Says why it has no effect.
+pub fn decode_master_pass_group(bytes: &[u8], d: Deviations) -> Result<String, String> {
+    match parse(bytes, d)? {
+        Value::String(group) if d.is_on(Deviation::SetterLimitsIgnored) => Ok(group),
+        Value::String(group) if group.chars().count() <= values::LONGEST_TOKEN => Ok(group),
+        Value::String(_) => Err(format!("the group is longer than {} characters", values::LONGEST_TOKEN)),
+        other => Err(format!("{} is no string", kind(&other))),
+    }
+}
+
+fn decoded<T>(outcome: Result<(T, Option<String>), String>) -> Decoded<T> {
+    match outcome {
+        Ok((request, reply_to)) => Decoded::Execute { request, reply_to },
+        Err(why) => Decoded::NotExecuted { why },
     }
 }
 
@@ -70,6 +160,12 @@ pub fn encode<T: Serialize>(value: &T) -> Bytes {
         Ok(()) => Bytes::from(text),
         Err(_) => Bytes::new(),
     }
+}
+
+/// The same in one line without blanks, as EVerest makes its own requests (`AsyncApiRequestReply.hpp`, `create`).
+pub fn encode_compact<T: Serialize>(value: &T) -> Bytes {
+    // As above.
+    serde_json::to_vec(value).map(Bytes::from).unwrap_or_default()
 }
 
 /// Why EVerest drops a message to this topic (`ValidatingMqttProxy.cpp`); `None` if it is published.
@@ -89,114 +185,44 @@ pub fn unusable_topic(topic: &str) -> Option<&'static str> {
 
 /// A JSON document as nlohmann/json reads it: a byte order mark is skipped, and a NUL outside a string ends the text
 /// (its `lexer.hpp`). Inside a string a bare NUL is an error either way, so the cut need not know where it is.
-fn parse(bytes: &[u8]) -> Result<Value, String> {
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+fn parse(bytes: &[u8], d: Deviations) -> Result<Value, String> {
+    let mut bytes = bytes;
+    if d.is_on(Deviation::LenientJson) {
+        bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+        bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    }
     // Numbers beyond the range of a double and lone surrogates are errors to both parsers; of equal keys the last wins.
     serde_json::from_slice(bytes).map_err(|error| format!("not JSON: {error}"))
 }
 
-/// `headers.replyTo` and `payload` of an envelope (`generic/json_codec.cpp`, `RequestReply`).
-///
-/// Whatever is no object has neither; the same goes for `headers`.
-fn decode_envelope(bytes: &[u8]) -> Result<(Option<String>, Option<Value>), String> {
-    let Value::Object(mut envelope) = parse(bytes)? else { return Ok((None, None)) };
+/// What a request consists of.
+struct Envelope {
+    reply_to: Option<String>,
+    payload: Option<Value>,
+    /// Whatever else is JSON has neither headers nor payload.
+    is_object: bool,
+}
+
+/// `headers.replyTo` and `payload` of a request (`generic/json_codec.cpp`, `RequestReply`).
+fn decode_envelope(bytes: &[u8], d: Deviations) -> Result<Envelope, String> {
+    let mut envelope = match parse(bytes, d)? {
+        Value::Object(envelope) => envelope,
+        _ => return Ok(Envelope { reply_to: None, payload: None, is_object: false }),
+    };
     let reply_to = match envelope.remove("headers") {
+        None => None,
         Some(Value::Object(mut headers)) => match headers.remove("replyTo") {
             None => None,
             Some(Value::String(topic)) => Some(topic),
             Some(other) => return Err(format!("`headers.replyTo` is {}, not a string", kind(&other))),
         },
-        _ => None,
+        Some(_) if d.is_on(Deviation::HeadersOfAnyKind) => None,
+        Some(other) => return Err(format!("`headers` is {}, not an object", kind(&other))),
     };
-    Ok((reply_to, envelope.remove("payload")))
-}
-
-/// A withdraw request; a payload of any kind but an object names nothing, which means everything.
-fn withdraw_payload(payload: Value) -> Result<WithdrawAuthorizationRequest, String> {
-    let Value::Object(mut payload) = payload else { return Ok(WithdrawAuthorizationRequest::default()) };
-    let evse_id = payload.remove("evse_id").map(|value| cast_evse_id(&value)).transpose()?;
-    let id_token = payload.remove("id_token").map(id_token).transpose()?;
-    Ok(WithdrawAuthorizationRequest { evse_id, id_token })
-}
-
-/// Casts a number or boolean to 32 bits as C++ does: integers modulo 2^32, fractions cut off.
-///
-/// A number beyond the range of both is undefined behaviour there; x86 makes it the smallest integer.
-fn cast_evse_id(value: &Value) -> Result<i32, String> {
-    match value {
-        Value::Bool(value) => Ok(i32::from(*value)),
-        Value::Number(number) => Ok(match (number.as_u64(), number.as_i64(), number.as_f64()) {
-            (Some(value), _, _) => value as i32,
-            (None, Some(value), _) => value as i32,
-            (None, None, Some(value)) if value > -2_147_483_649.0 && value < 2_147_483_648.0 => value as i32,
-            _ => i32::MIN,
-        }),
-        other => Err(format!("`evse_id` is {}, not a number", kind(other))),
+    if reply_to.is_none() && d.is_on(Deviation::ReplyAddressRequired) {
+        return Err("the request has no `headers.replyTo`".to_owned());
     }
-}
-
-fn id_token(value: Value) -> Result<IdToken, String> {
-    let Value::Object(mut token) = value else { return Err(format!("`id_token` is {}", kind(&value))) };
-    let value = text(&mut token, "value", "id_token")?;
-    let r#type = text(&mut token, "type", "id_token")?;
-    let r#type = id_token_type(&r#type).ok_or_else(|| format!("`{}` is no type of id token", r#type))?;
-    let additional_info = match token.remove("additional_info") {
-        None => None,
-        Some(info) => Some(iterate(info).map(custom_id_token).collect::<Result<Vec<_>, _>>()?),
-    };
-    Ok(IdToken { additional_info, r#type, value })
-}
-
-fn custom_id_token(value: Value) -> Result<CustomIdToken, String> {
-    let Value::Object(mut token) = value else { return Err(format!("an `additional_info` is {}", kind(&value))) };
-    let value = text(&mut token, "value", "additional_info")?;
-    let r#type = text(&mut token, "type", "additional_info")?;
-    Ok(CustomIdToken { r#type, value })
-}
-
-/// The items of any value, as a loop over nlohmann/json has them: an object gives its values, `null` nothing, and a
-/// scalar itself.
-fn iterate(value: Value) -> Box<dyn Iterator<Item = Value>> {
-    match value {
-        Value::Array(items) => Box::new(items.into_iter()),
-        Value::Object(items) => Box::new(items.into_iter().map(|(_, item)| item)),
-        Value::Null => Box::new(std::iter::empty()),
-        scalar => Box::new(std::iter::once(scalar)),
-    }
-}
-
-fn text(object: &mut Map<String, Value>, key: &str, of: &str) -> Result<String, String> {
-    match object.remove(key) {
-        Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(format!("`{of}.{key}` is {}, not a string", kind(&other))),
-        None => Err(format!("`{of}` has no `{key}`")),
-    }
-}
-
-fn id_token_type(name: &str) -> Option<IdTokenType> {
-    Some(match name {
-        "Central" => IdTokenType::Central,
-        "eMAID" => IdTokenType::EMaid,
-        "MacAddress" => IdTokenType::MacAddress,
-        "ISO14443" => IdTokenType::ISO14443,
-        "ISO15693" => IdTokenType::ISO15693,
-        "KeyCode" => IdTokenType::KeyCode,
-        "Local" => IdTokenType::Local,
-        "NoAuthorization" => IdTokenType::NoAuthorization,
-        _ => return None,
-    })
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
+    Ok(Envelope { reply_to, payload: envelope.remove("payload"), is_object: true })
 }
 
 #[cfg(test)]

@@ -3,11 +3,24 @@
 
 use serde_json::json;
 
-use super::*;
+use super::{Decoded, Deviations, Value, WithdrawAuthorizationRequest, encode, unusable_topic};
 use crate::protocol::types::{
-    AuthorizationType, MessageContent, ProvidedIdToken, TokenValidationStatus, TokenValidationStatusMessage,
-    WithdrawAuthorizationResult,
+    AuthorizationType, CustomIdToken, IdToken, IdTokenType, MessageContent, ProvidedIdToken, TokenValidationStatus,
+    TokenValidationStatusMessage, WithdrawAuthorizationResult,
 };
+
+/// The decoders as EVerest's head runs them.
+fn decode_withdraw(bytes: &[u8]) -> Decoded<WithdrawAuthorizationRequest> {
+    super::decode_withdraw(bytes, Deviations::default())
+}
+
+fn decode_get(bytes: &[u8]) -> Decoded<()> {
+    super::decode_get(bytes, Deviations::default())
+}
+
+fn decode_communication_check(bytes: &[u8]) -> Result<bool, String> {
+    super::decode_communication_check(bytes, Deviations::default())
+}
 
 fn withdrawn(text: impl AsRef<[u8]>) -> Option<(WithdrawAuthorizationRequest, Option<String>)> {
     match decode_withdraw(text.as_ref()) {
@@ -275,6 +288,7 @@ fn text_is_indented_by_four_blanks_with_sorted_keys() {
         token: ProvidedIdToken {
             authorization_type: AuthorizationType::RFID,
             certificate: None,
+            certificate_hash_data: None,
             connectors: Some(vec![1]),
             id_token: IdToken { additional_info: None, r#type: IdTokenType::ISO14443, value: "Ü\"\n/\u{7f}".into() },
             parent_id_token: None,
@@ -311,6 +325,7 @@ fn every_type_has_its_keys_sorted() {
         token: ProvidedIdToken {
             authorization_type: AuthorizationType::OCPP,
             certificate: Some("PEM".into()),
+            certificate_hash_data: None,
             connectors: Some(Vec::new()),
             id_token: IdToken {
                 additional_info: Some(vec![CustomIdToken { r#type: "t".into(), value: "v".into() }]),

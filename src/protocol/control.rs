@@ -32,10 +32,10 @@ pub struct Validation {
 impl From<Validation> for ValidationResult {
     fn from(validation: Validation) -> Self {
         Self {
-            authorization_status: validation.authorization_status,
             evse_ids: validation.evse_ids,
             parent_id_token: validation.parent_id_token,
             tariff_messages: validation.tariff_messages,
+            ..Self::new(validation.authorization_status)
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod channel;
 pub mod codec;
 pub mod control;
+pub mod deviations;
 pub mod release;
 pub mod schema;
 pub mod topic;

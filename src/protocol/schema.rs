@@ -1,18 +1,22 @@
 //! What the specification allows in each message: JSON Schemas, and the check of a payload against them.
 //!
-//! Source: AsyncAPI `auth_consumer_API.yaml` and `display_message_API.yaml` (`MessageContent`) at [`Release::Main`].
+//! Source: AsyncAPI `auth_consumer_API.yaml`, `auth_token_provider_API.yaml`, `auth_token_validator_API.yaml`,
+//! `entrypoint_API.yaml` and `display_message_API.yaml` (`MessageContent`). The releases before
+//! [`Release::Main`] differ where [`super::deviations`] says so.
 //! Unknown extra fields are valid everywhere (`additionalProperties: true`); unknown enum values are not. How EVerest
 //! *decodes* what violates a schema is another question, see [`super::codec`].
 //!
-//! Pure. A schema is compiled on its first use: most runs need two of six.
+//! Pure. A schema is compiled on its first use: most runs need two or three.
 
 use std::sync::OnceLock;
 
 use jsonschema::{Draft, ValidationError, Validator};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::channel::Channel;
 use super::release::Release;
+
+mod documents;
 
 /// The latched get answers `null` before the first status; running EVerest sends `true` instead, because the text
 /// "null" takes the boolean overload of its publish function. Both are accepted: a module that stands in for EVerest
@@ -28,11 +32,15 @@ pub enum Message {
     WithdrawReply,
     /// The reply to a request for the latched status.
     GetReply,
+    /// The reply of a token validator.
+    ValidateReply,
+    /// The reply to `discover` and `query-modules`.
+    DiscoverReply,
 }
 
 impl Message {
-    /// Every kind.
-    pub const ALL: [Message; 7] = [
+    /// Every kind that there is at [`Release::Main`].
+    pub const ALL: [Message; 12] = [
         Message::On(Channel::WithdrawAuthorization),
         Message::On(Channel::TokenValidationStatus),
         Message::On(Channel::GetTokenValidationStatus),
@@ -40,6 +48,11 @@ impl Message {
         Message::On(Channel::CommunicationCheck),
         Message::WithdrawReply,
         Message::GetReply,
+        Message::On(Channel::ProvidedToken),
+        Message::On(Channel::ValidateToken),
+        Message::On(Channel::ValidateResultUpdate),
+        Message::ValidateReply,
+        Message::DiscoverReply,
     ];
 
     /// The reply to a request on this channel; `None` for channels that carry no requests.
@@ -47,7 +60,14 @@ impl Message {
         match channel {
             Channel::WithdrawAuthorization => Some(Message::WithdrawReply),
             Channel::GetTokenValidationStatus => Some(Message::GetReply),
-            Channel::TokenValidationStatus | Channel::Heartbeat | Channel::CommunicationCheck => None,
+            Channel::ValidateToken => Some(Message::ValidateReply),
+            Channel::TokenValidationStatus
+            | Channel::Heartbeat
+            | Channel::CommunicationCheck
+            | Channel::SetConnectionTimeout
+            | Channel::SetMasterPassGroupId
+            | Channel::ProvidedToken
+            | Channel::ValidateResultUpdate => None,
         }
     }
 
@@ -61,6 +81,13 @@ impl Message {
             Message::On(Channel::CommunicationCheck) => "communication check",
             Message::WithdrawReply => "withdraw reply",
             Message::GetReply => "reply with the latched status",
+            Message::On(Channel::SetConnectionTimeout) => "command to set the connection timeout",
+            Message::On(Channel::SetMasterPassGroupId) => "command to set the master pass group",
+            Message::On(Channel::ProvidedToken) => "provided token",
+            Message::On(Channel::ValidateToken) => "request to validate a token",
+            Message::On(Channel::ValidateResultUpdate) => "update of a validation result",
+            Message::ValidateReply => "validation result",
+            Message::DiscoverReply => "reply to discovery",
         }
     }
 }
@@ -77,32 +104,55 @@ pub struct Violation {
 /// The schemas of one release.
 #[derive(Debug, Default)]
 pub struct Schemas {
+    release: Release,
     withdraw: OnceLock<Validator>,
     withdraw_reply: OnceLock<Validator>,
     status: OnceLock<Validator>,
     get: OnceLock<Validator>,
     heartbeat: OnceLock<Validator>,
     communication_check: OnceLock<Validator>,
+    provided_token: OnceLock<Validator>,
+    validate_token: OnceLock<Validator>,
+    validate_reply: OnceLock<Validator>,
+    result_update: OnceLock<Validator>,
+    discovery: OnceLock<Validator>,
+    connection_timeout: OnceLock<Validator>,
+    master_pass_group: OnceLock<Validator>,
 }
 
 impl Schemas {
     /// The schemas of a release; nothing is compiled yet.
     pub fn new(release: Release) -> Self {
-        match release {
-            Release::Main => Self::default(),
-        }
+        Self { release, ..Self::default() }
     }
 
     /// Every violation, in the order of the schema; empty for a valid payload.
     pub fn check(&self, message: Message, payload: &Value) -> Vec<Violation> {
         let validator = match message {
             Message::GetReply if EMPTY_LATCH.contains(payload) => return Vec::new(),
-            Message::On(Channel::TokenValidationStatus) | Message::GetReply => compiled(&self.status, status),
-            Message::On(Channel::WithdrawAuthorization) => compiled(&self.withdraw, withdraw),
-            Message::WithdrawReply => compiled(&self.withdraw_reply, withdraw_reply),
-            Message::On(Channel::GetTokenValidationStatus) => compiled(&self.get, get),
-            Message::On(Channel::Heartbeat) => compiled(&self.heartbeat, heartbeat),
-            Message::On(Channel::CommunicationCheck) => compiled(&self.communication_check, communication_check),
+            Message::On(Channel::TokenValidationStatus) | Message::GetReply => {
+                compiled(&self.status, || documents::status(self.release))
+            }
+            Message::On(Channel::WithdrawAuthorization) => {
+                compiled(&self.withdraw, || documents::withdraw(self.release))
+            }
+            Message::WithdrawReply => compiled(&self.withdraw_reply, documents::withdraw_reply),
+            Message::On(Channel::GetTokenValidationStatus) => compiled(&self.get, documents::get),
+            Message::On(Channel::Heartbeat) => compiled(&self.heartbeat, || documents::heartbeat(self.release)),
+            Message::On(Channel::CommunicationCheck) => {
+                compiled(&self.communication_check, documents::communication_check)
+            }
+            Message::On(Channel::ProvidedToken) => compiled(&self.provided_token, documents::provided_token),
+            Message::On(Channel::ValidateToken) => compiled(&self.validate_token, documents::validate_token),
+            Message::On(Channel::ValidateResultUpdate) => compiled(&self.result_update, documents::result_update),
+            Message::On(Channel::SetConnectionTimeout) => {
+                compiled(&self.connection_timeout, documents::connection_timeout)
+            }
+            Message::On(Channel::SetMasterPassGroupId) => {
+                compiled(&self.master_pass_group, documents::master_pass_group)
+            }
+            Message::ValidateReply => compiled(&self.validate_reply, documents::validate_reply),
+            Message::DiscoverReply => compiled(&self.discovery, documents::discovery),
         };
         if validator.is_valid(payload) {
             return Vec::new();
@@ -112,7 +162,7 @@ impl Schemas {
 }
 
 /// The validator of a cell, compiled on first use.
-fn compiled(cell: &OnceLock<Validator>, schema: fn() -> Value) -> &Validator {
+fn compiled(cell: &OnceLock<Validator>, schema: impl FnOnce() -> Value) -> &Validator {
     cell.get_or_init(|| {
         jsonschema::options().with_draft(Draft::Draft7).build(&schema()).expect("the schemas of this file are valid")
     })
@@ -125,139 +175,4 @@ fn violation(error: &ValidationError<'_>) -> Violation {
     let full = error.to_string();
     let message = if full.len() > LONGEST_MESSAGE { error.masked_with("the value").to_string() } else { full };
     Violation { pointer: error.instance_path().to_string(), message }
-}
-
-fn withdraw() -> Value {
-    json!({
-        "type": "object",
-        "required": ["payload"],
-        "properties": {
-            "headers": {"type": "object", "properties": {"replyTo": {"type": "string"}}},
-            "payload": {
-                "type": "object",
-                "properties": {"evse_id": {"type": "integer"}, "id_token": {"$ref": "#/definitions/IdToken"}},
-            },
-        },
-        "definitions": {"IdToken": id_token(), "CustomIdToken": custom_id_token()},
-    })
-}
-
-fn withdraw_reply() -> Value {
-    json!({"enum": ["Accepted", "AuthorizationNotFound", "EvseNotFound", "Rejected"]})
-}
-
-fn get() -> Value {
-    json!({
-        "type": "object",
-        "required": ["headers"],
-        "properties": {
-            "headers": {
-                "type": "object",
-                "required": ["replyTo"],
-                "properties": {"replyTo": {"type": "string"}},
-            },
-        },
-    })
-}
-
-fn heartbeat() -> Value {
-    json!({"type": "integer"})
-}
-
-fn communication_check() -> Value {
-    json!({"type": "boolean"})
-}
-
-fn status() -> Value {
-    json!({
-        "type": "object",
-        "required": ["token", "status"],
-        "properties": {
-            "token": {"$ref": "#/definitions/ProvidedIdToken"},
-            "status": {
-                "enum": [
-                    "Processing", "Accepted", "Rejected", "TimedOut",
-                    "UsedToStart", "UsedToStop", "Withdrawn", "UsedToReauthorize",
-                ],
-            },
-            "messages": {"type": "array", "items": message_content()},
-        },
-        "definitions": {
-            "IdToken": id_token(),
-            "CustomIdToken": custom_id_token(),
-            "ProvidedIdToken": provided_id_token(),
-        },
-    })
-}
-
-fn id_token() -> Value {
-    json!({
-        "type": "object",
-        "required": ["value", "type"],
-        "properties": {
-            "value": {"type": "string", "maxLength": 36},
-            "type": {
-                "enum": [
-                    "Central", "eMAID", "MacAddress", "ISO14443", "ISO15693", "KeyCode", "Local", "NoAuthorization",
-                ],
-            },
-            "additional_info": {"type": "array", "items": {"$ref": "#/definitions/CustomIdToken"}},
-        },
-    })
-}
-
-fn custom_id_token() -> Value {
-    json!({
-        "type": "object",
-        "required": ["value", "type"],
-        "properties": {
-            "value": {"type": "string", "maxLength": 36},
-            "type": {"type": "string", "maxLength": 50},
-        },
-    })
-}
-
-fn provided_id_token() -> Value {
-    json!({
-        "type": "object",
-        "required": ["id_token", "authorization_type"],
-        "properties": {
-            "request_id": {"type": "integer"},
-            "id_token": {"$ref": "#/definitions/IdToken"},
-            "parent_id_token": {"$ref": "#/definitions/IdToken"},
-            "authorization_type": {"enum": ["OCPP", "RFID", "Autocharge", "PlugAndCharge", "BankCard"]},
-            "connectors": {"type": "array", "items": {"type": "integer", "minimum": 1}},
-            "prevalidated": {"type": "boolean"},
-            "certificate": {"type": "string", "maxLength": 5500},
-            "iso15118CertificateHashData": {
-                "type": "array", "minItems": 1, "maxItems": 4, "items": certificate_hash_data(),
-            },
-        },
-    })
-}
-
-fn certificate_hash_data() -> Value {
-    json!({
-        "type": "object",
-        "required": ["hashAlgorithm", "issuerNameHash", "issuerKeyHash", "serialNumber", "responderURL"],
-        "properties": {
-            "hashAlgorithm": {"enum": ["SHA256", "SHA384", "SHA512"]},
-            "issuerNameHash": {"type": "string", "maxLength": 128},
-            "issuerKeyHash": {"type": "string", "maxLength": 128},
-            "serialNumber": {"type": "string", "maxLength": 40},
-            "responderURL": {"type": "string", "maxLength": 512},
-        },
-    })
-}
-
-fn message_content() -> Value {
-    json!({
-        "type": "object",
-        "required": ["content"],
-        "properties": {
-            "content": {"type": "string"},
-            "format": {"enum": ["ASCII", "HTML", "URI", "UTF8", "QRCODE"]},
-            "language": {"type": "string"},
-        },
-    })
 }

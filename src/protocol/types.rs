@@ -50,6 +50,44 @@ pub enum AuthorizationStatus {
     Timeout,
 }
 
+/// What is known of the certificate of a contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum CertificateStatus {
+    Accepted,
+    SignatureError,
+    CertificateExpired,
+    CertificateRevoked,
+    NoCertificateAvailable,
+    CertChainError,
+    ContractCancelled,
+}
+
+/// A way in which energy may flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs, non_camel_case_types, clippy::upper_case_acronyms)]
+pub enum EnergyTransferMode {
+    AC_single_phase_core,
+    AC_two_phase,
+    AC_three_phase_core,
+    DC_core,
+    DC_extended,
+    DC_combo_core,
+    DC_unique,
+    DC,
+    AC_BPT,
+    AC_BPT_DER,
+    AC_DER,
+    AC_DER_IEC,
+    AC_DER_SAE,
+    DC_BPT,
+    DC_ACDP,
+    DC_ACDP_BPT,
+    WPT,
+    MCS,
+    MCS_BPT,
+}
+
 /// Where a token stands between presentation and use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
@@ -102,6 +140,32 @@ impl IdToken {
     }
 }
 
+/// What identifies a certificate of a contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateHashData {
+    /// The algorithm of the hashes.
+    pub hash_algorithm: HashAlgorithm,
+    /// Up to 128 characters.
+    pub issuer_key_hash: String,
+    /// Up to 128 characters.
+    pub issuer_name_hash: String,
+    /// Up to 512 characters.
+    #[serde(rename = "responderURL")]
+    pub responder_url: String,
+    /// Up to 40 characters.
+    pub serial_number: String,
+}
+
+/// An algorithm of hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum HashAlgorithm {
+    SHA256,
+    SHA384,
+    SHA512,
+}
+
 /// A token as a provider hands it in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProvidedIdToken {
@@ -115,6 +179,9 @@ pub struct ProvidedIdToken {
     pub connectors: Option<Vec<i32>>,
     /// The token.
     pub id_token: IdToken,
+    /// The certificates of a contract; EVerest drops them.
+    #[serde(default, rename = "iso15118CertificateHashData", skip_serializing_if = "Option::is_none")]
+    pub certificate_hash_data: Option<Vec<CertificateHashData>>,
     /// The group the token belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id_token: Option<IdToken>,
@@ -164,19 +231,56 @@ pub struct TokenValidationStatusMessage {
 
 /// What a validator says of a token.
 ///
-/// Source: `auth_token_validator_API.yaml`; what bears on neither selection nor statuses is left out.
+/// Source: `auth_token_validator_API.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValidationResult {
+    /// How energy may flow; without effect on authorization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_energy_transfer_modes: Option<Vec<EnergyTransferMode>>,
     /// The result.
     pub authorization_status: AuthorizationStatus,
+    /// What is known of the certificate; without effect on authorization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_status: Option<CertificateStatus>,
     /// The EVSEs the token may be used at; absent means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evse_ids: Option<Vec<i32>>,
+    /// RFC 3339; passed on and not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry_time: Option<String>,
     /// The group the validator knows the token to belong to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id_token: Option<IdToken>,
+    /// The reservation that is used; reservations are not modelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reservation_id: Option<i32>,
     /// What a display should show with `Accepted`.
     pub tariff_messages: Vec<MessageContent>,
+}
+
+impl ValidationResult {
+    /// A result that says nothing else.
+    pub fn new(authorization_status: AuthorizationStatus) -> Self {
+        Self {
+            allowed_energy_transfer_modes: None,
+            authorization_status,
+            certificate_status: None,
+            evse_ids: None,
+            expiry_time: None,
+            parent_id_token: None,
+            reservation_id: None,
+            tariff_messages: Vec::new(),
+        }
+    }
+}
+
+/// A validator's change of mind about the token in use at an EVSE (`m2e/validate_result_update`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidationResultUpdate {
+    /// The EVSE (the name is EVerest's).
+    pub connector_id: i32,
+    /// What it says now.
+    pub validation_result: ValidationResult,
 }
 
 /// What a withdraw request names; nothing named means everything.

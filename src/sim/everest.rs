@@ -2,19 +2,23 @@
 //!
 //! The station decides everything; this module brings it messages, commands and the time, and carries out its effects.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::net::SocketAddr;
+use std::slice;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
 
 use super::link::{Link, LinkError, Message};
-use crate::protocol::channel::{Channel, Topics};
+use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::codec;
 use crate::protocol::control::Command;
+use crate::protocol::deviations::Deviation;
 use crate::station::config::StationConfig;
-use crate::station::{Address, Effect, Input, Station};
+use crate::station::{Address, Effect, Input, RequestId, Station};
 
 /// What is simulated, and where.
 #[derive(Debug, Clone)]
@@ -59,12 +63,16 @@ struct Life {
     messages: mpsc::UnboundedReceiver<Message>,
     station: Station,
     born: Instant,
+    /// The topics on which replies of a token validator are awaited.
+    asked: BTreeMap<String, RequestId>,
+    /// EVerest has ended: the connection is closed, and only a restart helps.
+    has_ended: bool,
 }
 
-/// QoS of EVerest's subscriptions (framework, `create_external_handler`).
-const SUBSCRIBE_QOS: u8 = 0;
 /// QoS of EVerest's publishes since bb5d4182f.
 const PUBLISH_QOS: u8 = 2;
+/// Where the tutorial has the latched getter.
+const GETTER_OF_TUTORIAL: &str = "e2m/token_validation_status/get";
 
 impl Everest {
     /// Connects, becomes ready, and runs until the orders end or the broker is lost; a lost broker ends EVerest.
@@ -98,6 +106,7 @@ impl Everest {
                         let ignored = self.apply(&mut life, Input::Command(*command)).await?;
                         let _ = answer.send(ignored);
                     }
+                    Some(Order::Publish { .. }) if life.has_ended => {}
                     Some(Order::Publish { topic, payload, qos, retain }) => {
                         life.link.publish(&topic, payload, qos, retain).await?;
                     }
@@ -117,12 +126,15 @@ impl Everest {
                         return Ok(());
                     }
                 },
-                message = life.messages.recv() => {
-                    let message = message.ok_or(LinkError::Lost)?;
-                    if let Some(input) = self.input(message) {
-                        self.apply(&mut life, input).await?;
+                message = life.messages.recv(), if !life.has_ended => match message {
+                    Some(message) => {
+                        if let Some(input) = self.input(&life, message) {
+                            self.apply(&mut life, input).await?;
+                        }
                     }
-                }
+                    None if self.is_on(Deviation::BrokerLossEndsEverest) => return Err(LinkError::Lost),
+                    None => life = self.begin().await?,
+                },
                 () = until(deadline) => {
                     self.apply(&mut life, Input::Deadline).await?;
                 }
@@ -132,44 +144,146 @@ impl Everest {
 
     async fn begin(&self) -> Result<Life, LinkError> {
         let (link, messages) = Link::open(self.address, &self.client_id).await?;
-        let mut filters = Vec::new();
-        if self.is_driven {
-            filters.push(self.topics.control_topic());
+        let mut config = self.station.clone();
+        match (self.topics.api, &mut config.auth_token_provider, &mut config.auth_token_validator) {
+            (ApiType::AuthConsumer, ..) => config.auth_consumer.module_id.clone_from(&self.topics.module_id),
+            (ApiType::AuthTokenProvider, provider, _) => {
+                provider.get_or_insert_default().module_id.clone_from(&self.topics.module_id);
+            }
+            (ApiType::AuthTokenValidator, _, validator) => {
+                validator.get_or_insert_default().module_id.clone_from(&self.topics.module_id);
+            }
         }
-        let latched = self.station.auth_consumer.latch_variable_values;
-        filters.extend(
-            Channel::ALL
-                .into_iter()
-                .filter(|channel| !channel.is_from_everest())
-                .filter(|channel| latched || *channel != Channel::GetTokenValidationStatus)
-                .map(|channel| self.topics.topic(channel)),
-        );
-        link.subscribe(&filters, SUBSCRIBE_QOS).await?;
-        let mut life = Life { link, messages, station: Station::new(&self.station), born: Instant::now() };
-        self.apply(&mut life, Input::Ready).await?;
+        let (station, born) = (Station::new(&config), Instant::now());
+        let mut life = Life { link, messages, station, born, asked: BTreeMap::new(), has_ended: false };
+        let (early, late) = self.filters();
+        let qos = if self.is_on(Deviation::SubscribeQos0) { 0 } else { 2 };
+        if self.is_on(Deviation::LateSubscriptions) {
+            if !early.is_empty() {
+                life.link.subscribe(&early, qos).await?;
+            }
+            self.apply(&mut life, Input::Ready).await?;
+            life.link.subscribe(&late, qos).await?;
+        } else {
+            life.link.subscribe(&[early, late].concat(), qos).await?;
+            self.apply(&mut life, Input::Ready).await?;
+        }
         Ok(life)
     }
 
-    fn input(&self, message: Message) -> Option<Input> {
-        match self.topics.channel(&message.topic) {
-            Some(channel) => Some(Input::Received { channel, payload: message.payload }),
-            None if self.is_driven => serde_json::from_slice(&message.payload).ok().map(Input::Command),
-            None => None,
+    fn is_on(&self, deviation: Deviation) -> bool {
+        self.station.in_force().is_on(deviation)
+    }
+
+    /// The topics of each API module that the station has.
+    fn modules(&self) -> Vec<Topics> {
+        let station = &self.station;
+        let ids = [
+            (ApiType::AuthConsumer, Some(&station.auth_consumer.module_id)),
+            (ApiType::AuthTokenProvider, station.auth_token_provider.as_ref().map(|config| &config.module_id)),
+            (ApiType::AuthTokenValidator, station.auth_token_validator.as_ref().map(|config| &config.module_id)),
+        ];
+        let ids = ids.into_iter().filter_map(|(api, id)| match api == self.topics.api {
+            true => Some(self.topics.clone()),
+            false => id.map(|id| self.topics.of(api, id)),
+        });
+        ids.collect()
+    }
+
+    /// What EVerest's modules subscribe to before they are ready, and what with it.
+    fn filters(&self) -> (Vec<String>, Vec<String>) {
+        let latched = self.station.auth_consumer.latch_variable_values && !self.is_on(Deviation::NoLatchedGet);
+        let prefix = &self.topics.external_prefix;
+        let (mut early, mut late) = (Vec::new(), Vec::new());
+        if self.is_driven {
+            early.push(self.topics.control_topic());
         }
+        if !self.is_on(Deviation::NoEntryPoint) {
+            early.push(EntryPoint::Discover.topic(prefix));
+        }
+        for topics in self.modules() {
+            if !self.is_on(Deviation::NoEntryPoint) {
+                early.push(EntryPoint::QueryModules(topics.api.name().to_owned()).topic(prefix));
+            }
+            for channel in topics.api.channels().iter().filter(|channel| !channel.is_from_everest()) {
+                match channel {
+                    Channel::GetTokenValidationStatus if !latched => {}
+                    Channel::GetTokenValidationStatus => {
+                        early.push(topics.topic(*channel));
+                        if !self.is_on(Deviation::GetterBelowM2e) {
+                            early.push(format!("{}/{GETTER_OF_TUTORIAL}", topics.base()));
+                        }
+                    }
+                    _ => late.push(topics.topic(*channel)),
+                }
+            }
+            if self.is_on(Deviation::SetterCommands) {
+                late.extend(topics.api.former_channels().iter().map(|channel| topics.topic(*channel)));
+            }
+        }
+        (early, late)
+    }
+
+    fn input(&self, life: &Life, message: Message) -> Option<Input> {
+        let Message { topic, payload, retain } = message;
+        if self.is_driven && topic == self.topics.control_topic() {
+            return serde_json::from_slice(&payload).ok().map(Input::Command);
+        }
+        let input = if let Some(&request) = life.asked.get(&topic) {
+            Input::ValidatorReply { request, payload }
+        } else if let Some(entry_point) = EntryPoint::from_topic(&self.topics.external_prefix, &topic) {
+            Input::Queried { entry_point, payload }
+        } else {
+            let (api, channel) = self.modules().into_iter().find_map(|module| {
+                let channel = module.channel(&topic).or_else(|| module.former_channel(&topic));
+                let getter = || topic.strip_suffix(GETTER_OF_TUTORIAL)?.strip_prefix(&module.base());
+                Some((module.api, channel.or_else(|| getter().map(|_| Channel::GetTokenValidationStatus))?))
+            })?;
+            Input::ReceivedAt { api, channel, payload }
+        };
+        Some(if retain { Input::Retained(Box::new(input)) } else { input })
     }
 
     /// Brings the station an input and carries out its effects; says why the input came to nothing, if it did.
     async fn apply(&self, life: &mut Life, input: Input) -> Result<Option<String>, LinkError> {
         let now: Duration = life.born.elapsed();
         let mut ignored = None;
+        let qos = if self.is_on(Deviation::PublishQos0) { 0 } else { PUBLISH_QOS };
         for effect in life.station.apply(now, input) {
             match effect {
                 Effect::Publish { to, payload } => {
                     let topic = match to {
-                        Address::Channel(channel) => self.topics.topic(channel),
+                        Address::Channel(channel) => self.topic(ApiType::AuthConsumer, channel),
+                        Address::ChannelOf(api, channel) => self.topic(api, channel),
+                        Address::ReadyBeacon => EntryPoint::beacon_topic(&self.topics.external_prefix),
                         Address::Reply(reply_to) => self.topics.reply_topic_on_wire(&reply_to),
                     };
-                    life.link.publish(&topic, codec::encode(&payload), PUBLISH_QOS, false).await?;
+                    life.link.publish(&topic, codec::encode(&payload), qos, false).await?;
+                }
+                Effect::Ask { request, token } => {
+                    let Some(validator) = self.modules().into_iter().find(|it| it.api == ApiType::AuthTokenValidator)
+                    else {
+                        continue;
+                    };
+                    let bare = validator.reply_topic_to_everest(&Uuid::new_v4().to_string());
+                    let topic = validator.reply_topic_on_wire(&bare);
+                    life.link.subscribe(slice::from_ref(&topic), 0).await?;
+                    let reply_to = if self.is_on(Deviation::ReplyToWithoutPrefix) { &bare } else { &topic };
+                    let question = codec::encode_compact(&codec::Question::new(reply_to, &token));
+                    life.link.publish(&validator.topic(Channel::ValidateToken), question, qos, false).await?;
+                    life.asked.insert(topic, request);
+                }
+                Effect::Asked { request } => {
+                    let topic = life.asked.iter().find(|(_, asked)| **asked == request).map(|(topic, _)| topic.clone());
+                    if let Some(topic) = topic {
+                        life.asked.remove(&topic);
+                        life.link.unsubscribe(&topic).await?;
+                    }
+                }
+                Effect::Exit { why } => {
+                    life.link.clone().close().await;
+                    life.has_ended = true;
+                    return Ok(Some(format!("EVerest has ended: {why}")));
                 }
                 Effect::Ignored { why } => ignored = Some(why.into_owned()),
                 // No topic of the API shows these.
@@ -177,6 +291,11 @@ impl Everest {
             }
         }
         Ok(ignored)
+    }
+
+    fn topic(&self, api: ApiType, channel: Channel) -> String {
+        let module = self.modules().into_iter().find(|module| module.api == api);
+        module.unwrap_or_else(|| self.topics.clone()).topic(channel)
     }
 }
 

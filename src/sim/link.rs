@@ -51,6 +51,8 @@ pub struct Message {
     pub topic: String,
     /// Its payload.
     pub payload: Bytes,
+    /// Whether the broker had kept it for whoever subscribes.
+    pub retain: bool,
 }
 
 /// The open connection; cloning shares it. It closes when the last clone is closed or dropped.
@@ -206,7 +208,7 @@ async fn poll(
             Event::Incoming(Packet::Publish(publish)) => {
                 let Ok(topic) = String::from_utf8(publish.topic.to_vec()) else { continue };
                 // Nobody listening is no reason to stop: acknowledgements must go on.
-                let _ = messages.send(Message { topic, payload: publish.payload });
+                let _ = messages.send(Message { topic, payload: publish.payload, retain: publish.retain });
             }
             Event::Incoming(Packet::SubAck(suback)) => {
                 let granted = suback.return_codes.iter().all(|code| matches!(code, SubscribeReasonCode::Success(_)));

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::Payload;
 use crate::auth::WithdrawId;
 use crate::protocol::channel::Channel;
+use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::types::TokenValidationStatusMessage;
 
 /// How long the framework waits for the result of a command; afterwards nobody replies.
@@ -19,15 +20,29 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Clone)]
 pub(super) struct Api {
-    queue: VecDeque<(Channel, Bytes)>,
-    busy: Option<Busy>,
+    queue: VecDeque<(Request, Bytes)>,
+    /// Withdraw requests that Auth is at, in the order in which they came; one at most while they keep the thread.
+    busy: Vec<Busy>,
+    /// See [`Deviation::WithdrawBlocksMessages`].
+    blocks: bool,
+    /// See [`Deviation::EmptyLatchTrue`].
+    empty: Option<bool>,
     next_withdraw: u64,
     /// Whether the last status is kept.
     latching: bool,
     latched: Option<Arc<TokenValidationStatusMessage>>,
 }
 
-/// The withdraw request that Auth is at.
+/// What a message asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Request {
+    /// What its channel is for.
+    On(Channel),
+    /// That the module says what it is.
+    Discover,
+}
+
+/// A withdraw request that Auth is at.
 #[derive(Debug, Clone)]
 struct Busy {
     id: WithdrawId,
@@ -36,40 +51,50 @@ struct Busy {
 }
 
 impl Api {
-    pub(super) fn new(latching: bool) -> Self {
-        Self { queue: VecDeque::new(), busy: None, next_withdraw: 0, latching, latched: None }
+    pub(super) fn new(latching: bool, deviations: Deviations) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            busy: Vec::new(),
+            blocks: deviations.is_on(Deviation::WithdrawBlocksMessages),
+            empty: deviations.is_on(Deviation::EmptyLatchTrue).then_some(true),
+            next_withdraw: 0,
+            latching: latching && !deviations.is_on(Deviation::NoLatchedGet),
+            latched: None,
+        }
     }
 
-    pub(super) fn push(&mut self, channel: Channel, payload: Bytes) {
-        self.queue.push_back((channel, payload));
+    pub(super) fn push(&mut self, request: Request, payload: Bytes) {
+        self.queue.push_back((request, payload));
     }
 
     /// The next message, unless the last one still keeps the thread.
-    pub(super) fn next_message(&mut self) -> Option<(Channel, Bytes)> {
-        if self.busy.is_some() { None } else { self.queue.pop_front() }
+    pub(super) fn next_message(&mut self) -> Option<(Request, Bytes)> {
+        if self.blocks && !self.busy.is_empty() { None } else { self.queue.pop_front() }
     }
 
     /// Keeps the thread until Auth has a result.
     pub(super) fn begin_withdraw(&mut self, now: Duration, reply_to: Option<String>) -> WithdrawId {
         let id = WithdrawId(self.next_withdraw);
         self.next_withdraw += 1;
-        self.busy = Some(Busy { id, reply_to, until: now.saturating_add(COMMAND_TIMEOUT) });
+        self.busy.push(Busy { id, reply_to, until: now.saturating_add(COMMAND_TIMEOUT) });
         id
     }
 
     /// Where the result of a request goes; `None` if it was given up.
     pub(super) fn end_withdraw(&mut self, id: WithdrawId) -> Option<Option<String>> {
-        let busy = self.busy.take_if(|busy| busy.id == id)?;
-        Some(busy.reply_to)
+        let position = self.busy.iter().position(|busy| busy.id == id)?;
+        Some(self.busy.remove(position).reply_to)
     }
 
-    /// When the request at work is given up.
+    /// When the oldest request at work is given up.
     pub(super) fn at(&self) -> Option<Duration> {
-        self.busy.as_ref().map(|busy| busy.until)
+        self.busy.first().map(|busy| busy.until)
     }
 
     pub(super) fn give_up(&mut self) {
-        self.busy = None;
+        if !self.busy.is_empty() {
+            self.busy.remove(0);
+        }
     }
 
     /// Messages that wait, the one at work not counted.
@@ -92,14 +117,6 @@ impl Api {
     }
 
     pub(super) fn latch_reply(&self) -> Payload {
-        self.latched.clone().map_or_else(empty_latch, Payload::Status)
+        self.latched.clone().map_or(Payload::EmptyLatch(self.empty), Payload::Status)
     }
-}
-
-/// The reply to a get before the first status.
-///
-/// The specification has `null` (LV-1); in running EVerest the text meant for it takes the overload of `publish` for
-/// booleans, and `true` is sent.
-fn empty_latch() -> Payload {
-    Payload::EmptyLatch(Some(true))
 }

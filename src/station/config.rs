@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::protocol::control::{Command, Validation};
+use crate::protocol::deviations::{Behaviour, Deviation, Deviations};
+use crate::protocol::release::Release;
 use crate::protocol::types::{
     AuthorizationStatus, AuthorizationType, IdToken, IdTokenType, MessageContent, ProvidedIdToken,
 };
@@ -25,20 +27,78 @@ pub struct StationConfig {
     pub auth: AuthConfig,
     /// Configuration of EVerest's auth_consumer_API module.
     pub auth_consumer: ApiConfig,
+    /// Configuration of EVerest's auth_token_provider_API module; absent means that there is none.
+    pub auth_token_provider: Option<ProviderConfig>,
+    /// Configuration of EVerest's auth_token_validator_API module; absent means that verdicts come with the tokens.
+    pub auth_token_validator: Option<ValidatorConfig>,
+    /// Who moves the EVSEs.
+    pub evse_manager: EvseManager,
     /// Tokens by name; the names are for steps and messages.
     pub tokens: BTreeMap<String, TokenConfig>,
+    /// The release of EVerest.
+    pub release: Release,
+    /// What is followed where specification and running EVerest differ.
+    pub behaviour: Behaviour,
+    /// Single deviations by id, switched on or off; `khumbu sim --list-deviations` lists them.
+    pub deviations: BTreeMap<Deviation, bool>,
+}
+
+impl StationConfig {
+    /// The deviations in force.
+    pub fn in_force(&self) -> Deviations {
+        Deviations::new(self.release, self.behaviour, &self.deviations)
+    }
 }
 
 /// Configuration of an API module (`modules/API/EVerestAPI/auth_consumer_API/manifest.yaml`).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiConfig {
+    /// The id of the module, as topics and discovery have it; what is said elsewhere about topics wins.
+    pub module_id: String,
     /// Seconds without a communication check until a fault is raised; 0 or less switches the check off.
     pub cfg_communication_check_to_s: i32,
     /// Milliseconds between heartbeats; 0 or less switches them off.
     pub cfg_heartbeat_interval_ms: i32,
     /// Whether the last status can be asked for.
     pub latch_variable_values: bool,
+}
+
+/// Configuration of an API module (`modules/API/EVerestAPI/auth_token_provider_API/manifest.yaml`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProviderConfig {
+    /// The id of the module, as topics and discovery have it.
+    pub module_id: String,
+    /// Seconds without a communication check until a fault is raised; 0 or less switches the check off.
+    pub cfg_communication_check_to_s: i32,
+    /// Milliseconds between heartbeats; 0 or less switches them off.
+    pub cfg_heartbeat_interval_ms: i32,
+}
+
+/// Configuration of an API module (`modules/API/EVerestAPI/auth_token_validator_API/manifest.yaml`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ValidatorConfig {
+    /// The id of the module, as topics and discovery have it.
+    pub module_id: String,
+    /// Seconds without a communication check until a fault is raised; 0 or less switches the check off.
+    pub cfg_communication_check_to_s: i32,
+    /// Milliseconds between heartbeats; 0 or less switches them off.
+    pub cfg_heartbeat_interval_ms: i32,
+    /// Seconds that a validator has for its reply; 0 or less means 999999.
+    pub cfg_request_reply_to_s: i32,
+}
+
+/// Who moves the EVSEs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EvseManager {
+    /// The station itself, on command.
+    #[default]
+    Simulated,
+    /// Somebody outside, who reports what happens as session events.
+    External,
 }
 
 /// A token and what validators say of it.
@@ -95,6 +155,7 @@ impl TokenConfig {
         ProvidedIdToken {
             authorization_type: self.authorization_type,
             certificate: None,
+            certificate_hash_data: None,
             connectors: self.connectors.clone(),
             id_token: self.id_token(),
             parent_id_token: None,
@@ -126,12 +187,49 @@ fn accepted() -> AuthorizationStatus {
 
 impl Default for StationConfig {
     fn default() -> Self {
-        Self { evses: 1, auth: AuthConfig::default(), auth_consumer: ApiConfig::default(), tokens: BTreeMap::new() }
+        Self {
+            evses: 1,
+            auth: AuthConfig::default(),
+            auth_consumer: ApiConfig::default(),
+            auth_token_provider: None,
+            auth_token_validator: None,
+            evse_manager: EvseManager::default(),
+            tokens: BTreeMap::new(),
+            release: Release::default(),
+            behaviour: Behaviour::default(),
+            deviations: BTreeMap::new(),
+        }
     }
 }
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        Self { cfg_communication_check_to_s: 5, cfg_heartbeat_interval_ms: 1000, latch_variable_values: true }
+        Self {
+            module_id: "auth_api".to_owned(),
+            cfg_communication_check_to_s: 5,
+            cfg_heartbeat_interval_ms: 1000,
+            latch_variable_values: true,
+        }
+    }
+}
+
+impl Default for ProviderConfig {
+    fn default() -> Self {
+        Self {
+            module_id: "token_provider_api".to_owned(),
+            cfg_communication_check_to_s: 5,
+            cfg_heartbeat_interval_ms: 1000,
+        }
+    }
+}
+
+impl Default for ValidatorConfig {
+    fn default() -> Self {
+        Self {
+            module_id: "token_validator_api".to_owned(),
+            cfg_communication_check_to_s: 5,
+            cfg_heartbeat_interval_ms: 1000,
+            cfg_request_reply_to_s: 550,
+        }
     }
 }

@@ -109,6 +109,34 @@ impl Evse {
         }
     }
 
+    /// Takes note of what an EVSE reports that somebody else moves.
+    pub(super) fn note(&mut self, event: SessionEvent) {
+        match event {
+            SessionEvent::SessionStartedByPlugIn => {
+                self.plugged_in = true;
+                self.session = true;
+            }
+            SessionEvent::SessionStartedByAuthorization => self.session = true,
+            SessionEvent::Authorized => self.authorized = true,
+            SessionEvent::Deauthorized => self.authorized = false,
+            SessionEvent::TransactionStarted => self.transaction = true,
+            SessionEvent::TransactionFinished => {
+                self.transaction = false;
+                self.authorized = false;
+            }
+            SessionEvent::SessionFinished => *self = Evse { faulted: self.faulted, ..Evse::default() },
+            SessionEvent::Faulted => self.faulted = true,
+            SessionEvent::FaultCleared => self.faulted = false,
+            SessionEvent::AuthRequired
+            | SessionEvent::PluginTimeout
+            | SessionEvent::PrepareCharging
+            | SessionEvent::StoppingCharging
+            | SessionEvent::ChargingFinished
+            | SessionEvent::Disabled
+            | SessionEvent::Enabled => {}
+        }
+    }
+
     /// `Charger::deauthorize_internal`: an unused authorization ends the session even if an EV is plugged in; without
     /// authorization the plug-in has timed out.
     fn deauthorize(&mut self) -> Events {

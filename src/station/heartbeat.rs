@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::protocol::control::HeartbeatControl;
+use crate::protocol::deviations::{Deviation, Deviations};
 
 #[derive(Debug, Clone)]
 pub(super) struct Heartbeat {
@@ -13,12 +14,15 @@ pub(super) struct Heartbeat {
     at: Option<Duration>,
     started: bool,
     paused: bool,
+    /// The greatest number.
+    last: u64,
 }
 
 impl Heartbeat {
-    pub(super) fn new(interval_ms: i32) -> Self {
+    pub(super) fn new(interval_ms: i32, deviations: Deviations) -> Self {
+        let last = if deviations.is_on(Deviation::NarrowHeartbeat) { u64::from(u32::MAX) } else { u64::MAX };
         let interval = u64::try_from(interval_ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis);
-        Self { interval, next: 0, at: None, started: false, paused: false }
+        Self { interval, next: 0, at: None, started: false, paused: false, last }
     }
 
     /// The first one comes at once.
@@ -36,10 +40,10 @@ impl Heartbeat {
         self.next
     }
 
-    /// Takes the number of the one that is due and counts on, from 2^64 - 1 to 0. A late one is not made up for.
+    /// Takes the number of the one that is due and counts on, from the greatest to 0. A late one is not made up for.
     pub(super) fn beat(&mut self, now: Duration) -> u64 {
         let number = self.next;
-        self.next = number.wrapping_add(1);
+        self.next = if number >= self.last { 0 } else { number + 1 };
         self.at = self.interval.map(|interval| now.saturating_add(interval));
         number
     }
@@ -65,7 +69,7 @@ impl Heartbeat {
                 self.interval = Some(interval);
                 self.at = Some(now.saturating_add(interval)).filter(|_| self.started && !self.paused);
             }
-            HeartbeatControl::Next(number) => self.next = number,
+            HeartbeatControl::Next(number) => self.next = number.min(self.last),
         }
         Ok(())
     }

@@ -2,23 +2,23 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::iter;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::api::Api;
-use super::communication::CommunicationCheck;
-use super::config::StationConfig;
+use super::config::{EvseManager, StationConfig};
 use super::evse::Evse;
-use super::heartbeat::Heartbeat;
+use super::inquiry::Inquiry;
+use super::module::ApiModule;
 use super::validators::Validators;
 use super::{Address, Effect, Input, Payload};
 use crate::auth::{self, AuthManager, SessionEvent};
-use crate::protocol::channel::Channel;
-use crate::protocol::codec::{self, Decoded};
+use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::{Command, Validation};
-use crate::protocol::types::{ProvidedIdToken, TokenValidationStatusMessage};
+use crate::protocol::deviations::{Deviation, Deviations};
+use crate::protocol::types::{MessageContent, ProvidedIdToken, TokenValidationStatus, TokenValidationStatusMessage};
 
 /// A charging station with EVerest in it.
 #[derive(Debug, Clone)]
@@ -26,21 +26,33 @@ pub struct Station {
     pub(super) auth: AuthManager,
     /// EVSE `n` stands at index `n - 1`.
     pub(super) evses: Vec<Evse>,
-    validators: Validators,
+    /// Who moves them.
+    evse_manager: EvseManager,
+    pub(super) validators: Validators,
+    /// The token validator behind an API module, if there is one; it stands above the above.
+    pub(super) inquiry: Option<Inquiry>,
+    /// Requests to `auth_consumer`.
     pub(super) api: Api,
-    pub(super) heartbeat: Heartbeat,
-    pub(super) communication: CommunicationCheck,
+    /// `auth_consumer` first.
+    pub(super) modules: Vec<ApiModule>,
     pub(super) ready: bool,
+    pub(super) ended: bool,
+    /// What the broker holds for when EVerest subscribes.
+    retained: Vec<Input>,
+    pub(super) deviations: Deviations,
     /// The latest time seen; time does not run backwards.
-    now: Duration,
+    pub(super) now: Duration,
 }
 
 /// Which part a deadline belongs to; the first one goes first among equal times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
-    Heartbeat,
-    Communication,
+    /// Of the module at this index.
+    Heartbeat(usize),
+    /// Of the module at this index.
+    Communication(usize),
     Validators,
+    Inquiry,
     Auth,
     Api,
 }
@@ -48,14 +60,20 @@ enum Part {
 impl Station {
     /// A station before [`Input::Ready`], with no EV plugged in.
     pub fn new(config: &StationConfig) -> Self {
+        let deviations = config.in_force();
+        let inquiry = config.auth_token_validator.as_ref();
         Self {
-            auth: AuthManager::new(&config.auth, config.evses),
+            auth: AuthManager::with_deviations(&config.auth, config.evses, deviations),
             evses: vec![Evse::default(); usize::from(config.evses)],
-            validators: Validators::default(),
-            api: Api::new(config.auth_consumer.latch_variable_values),
-            heartbeat: Heartbeat::new(config.auth_consumer.cfg_heartbeat_interval_ms),
-            communication: CommunicationCheck::new(config.auth_consumer.cfg_communication_check_to_s),
+            evse_manager: config.evse_manager,
+            validators: Validators::new(&config.tokens),
+            inquiry: inquiry.map(|config| Inquiry::new(config, deviations)),
+            api: Api::new(config.auth_consumer.latch_variable_values, deviations),
+            modules: ApiModule::all(config, deviations),
             ready: false,
+            ended: false,
+            retained: Vec::new(),
+            deviations,
             now: Duration::ZERO,
         }
     }
@@ -68,19 +86,53 @@ impl Station {
         let now = self.now.max(now);
         let mut out = Vec::new();
         self.run_out(now, &mut out);
-        match input {
-            Input::Ready => self.start(&mut out),
-            Input::Deadline => {}
-            Input::Received { channel, payload } => self.receive(channel, payload, &mut out),
-            Input::Command(command) => self.obey(command, &mut out),
-            Input::SetVerdict { value, validation } => self.validators.set_verdict(self.now, value, validation),
-            Input::ResultUpdate { evse, result } => {
-                self.tell_auth(auth::Input::ResultUpdate { evse, result }, None, &mut out);
-            }
+        if self.ended {
+            out.push(ignored("EVerest has ended"));
+            return out;
         }
+        self.take(input, &mut out);
         self.work_on_messages(&mut out);
         self.run_out(now, &mut out);
         out
+    }
+
+    fn take(&mut self, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::Ready => self.start(out),
+            Input::Deadline => {}
+            Input::Received { channel, payload } => self.receive(ApiType::AuthConsumer, channel, payload, out),
+            Input::ReceivedAt { api, channel, payload } => self.receive(api, channel, payload, out),
+            Input::Queried { entry_point, payload } => self.discover(&entry_point, &payload, out),
+            Input::ValidatorReply { request, payload } => self.validator_replied(request, &payload, out),
+            Input::Retained(_) if !self.deviations.is_on(Deviation::RetainedExecuted) => {
+                out.push(ignored("a retained message"));
+            }
+            // The broker hands it over once somebody subscribes.
+            Input::Retained(input) if !self.ready && comes_with_ready(&input) => self.retained.push(*input),
+            Input::Retained(input) => self.take(*input, out),
+            Input::Session { evse, event } => self.session_reported(evse, event, out),
+            Input::Command(command) => self.obey(command, out),
+            Input::SetVerdict { value, validation } => self.validators.set_verdict(self.now, value, validation),
+            Input::ResultUpdate { evse, result } => {
+                self.tell_auth(auth::Input::ResultUpdate { evse, result }, None, out);
+            }
+        }
+    }
+
+    /// What a report of an EVSE means that has this name, such as those of `evse_manager`'s `session_event`; `None` for
+    /// names that mean nothing to Auth.
+    ///
+    /// A session that starts at an EVSE that a token was granted to starts because of that token.
+    pub fn session_event(&self, evse: i32, name: &str) -> Option<SessionEvent> {
+        if name == SessionEvent::SessionStartedByPlugIn.name() {
+            let is_granted = self.auth.evse_view(evse).is_some_and(|view| view.identifier.is_some());
+            return Some(if is_granted {
+                SessionEvent::SessionStartedByAuthorization
+            } else {
+                SessionEvent::SessionStartedByPlugIn
+            });
+        }
+        SessionEvent::ALL.into_iter().find(|event| event.name() == name)
     }
 
     /// When [`Input::Deadline`] is due; `None` if nothing waits for time to pass.
@@ -89,16 +141,19 @@ impl Station {
     }
 
     fn next_part(&self) -> Option<(Duration, Part)> {
-        [
-            (self.heartbeat.at(), Part::Heartbeat),
-            (self.communication.at(), Part::Communication),
+        if self.ended {
+            return None;
+        }
+        let modules = self.modules.iter().enumerate().flat_map(|(index, module)| {
+            [(module.heartbeat.at(), Part::Heartbeat(index)), (module.communication.at(), Part::Communication(index))]
+        });
+        let others = [
             (self.validators.at(), Part::Validators),
+            (self.inquiry.as_ref().and_then(Inquiry::at), Part::Inquiry),
             (self.auth.next_deadline(), Part::Auth),
             (self.api.at(), Part::Api),
-        ]
-        .into_iter()
-        .filter_map(|(at, part)| Some((at?, part)))
-        .min()
+        ];
+        modules.chain(others).filter_map(|(at, part)| Some((at?, part))).min()
     }
 
     /// Does what is due by `until`, each at its own time, so that a driver that is late changes nothing.
@@ -106,19 +161,19 @@ impl Station {
         while let Some((at, part)) = self.next_part().filter(|(at, _)| *at <= until) {
             self.now = self.now.max(at);
             match part {
-                Part::Heartbeat => {
-                    // Heartbeats alone are not made up for.
-                    let number = self.heartbeat.beat(until);
-                    out.push(publish(Channel::Heartbeat, Payload::Heartbeat(number)));
-                }
-                Part::Communication => {
-                    out.push(Effect::Fault { fault: self.communication.run_out(), raised: true });
+                // Heartbeats alone are not made up for.
+                Part::Heartbeat(index) => self.beat(index, until, out),
+                Part::Communication(index) => {
+                    let module = &mut self.modules[index];
+                    let fault = module.communication.run_out();
+                    out.push(Effect::Fault { api: module.api, fault, raised: true });
                 }
                 Part::Validators => {
                     if let Some((attempt, result)) = self.validators.answer() {
                         self.tell_auth(auth::Input::Validated { attempt, results: vec![result] }, None, out);
                     }
                 }
+                Part::Inquiry => self.validator_ran_out(out),
                 Part::Auth => self.tell_auth(auth::Input::Deadline, None, out),
                 Part::Api => {
                     self.api.give_up();
@@ -131,72 +186,46 @@ impl Station {
     }
 
     fn start(&mut self, out: &mut Vec<Effect>) {
-        if std::mem::replace(&mut self.ready, true) {
+        if mem::replace(&mut self.ready, true) {
             out.push(ignored("the station is ready already"));
             return;
         }
-        self.heartbeat.start(self.now);
+        for module in &mut self.modules {
+            module.heartbeat.start(self.now);
+        }
         self.run_out(self.now, out);
-        if let Some(fault) = self.communication.start() {
-            out.push(Effect::Fault { fault, raised: true });
+        for module in &mut self.modules {
+            if let Some(fault) = module.communication.start() {
+                out.push(Effect::Fault { api: module.api, fault, raised: true });
+            }
+        }
+        if !self.deviations.is_on(Deviation::NoEntryPoint) {
+            let beacons = if self.deviations.is_on(Deviation::BeaconPerModule) { self.modules.len() } else { 1 };
+            let beacon = Effect::Publish { to: Address::ReadyBeacon, payload: Payload::Empty {} };
+            out.extend(iter::repeat_n(beacon, beacons));
+        }
+        for input in mem::take(&mut self.retained) {
+            self.take(input, out);
         }
     }
 
-    fn receive(&mut self, channel: Channel, payload: Bytes, out: &mut Vec<Effect>) {
-        match channel {
-            Channel::TokenValidationStatus | Channel::Heartbeat => {
-                out.push(ignored("EVerest publishes on this channel and does not listen"));
-            }
-            // The getter is subscribed before EVerest is ready, the others with it.
-            Channel::GetTokenValidationStatus if !self.api.is_latching() => {
-                out.push(ignored("latch_variable_values is off: nobody listens"));
-            }
-            Channel::WithdrawAuthorization | Channel::CommunicationCheck if !self.ready => {
-                out.push(ignored("EVerest is not ready: nobody listens yet"));
-            }
-            _ => self.api.push(channel, payload),
-        }
-    }
-
-    /// Handles messages of clients until one has to wait.
-    fn work_on_messages(&mut self, out: &mut Vec<Effect>) {
-        while let Some((channel, payload)) = self.api.next_message() {
-            match channel {
-                Channel::WithdrawAuthorization => self.withdraw(&payload, out),
-                Channel::GetTokenValidationStatus => match codec::decode_get(&payload) {
-                    Decoded::Execute { reply_to, .. } => reply(reply_to, self.api.latch_reply(), out),
-                    Decoded::NotExecuted { why } => out.push(ignored(why)),
-                },
-                Channel::CommunicationCheck => self.check_communication(&payload, out),
-                Channel::TokenValidationStatus | Channel::Heartbeat => {}
-            }
-        }
-    }
-
-    fn withdraw(&mut self, payload: &[u8], out: &mut Vec<Effect>) {
-        match codec::decode_withdraw(payload) {
-            Decoded::Execute { request, reply_to } => {
-                let id = self.api.begin_withdraw(self.now, reply_to);
-                self.tell_auth(auth::Input::Withdraw { id, request }, None, out);
-            }
-            Decoded::NotExecuted { why } => out.push(ignored(why)),
-        }
-    }
-
-    fn check_communication(&mut self, payload: &[u8], out: &mut Vec<Effect>) {
-        let good = match codec::decode_communication_check(payload) {
-            Ok(good) => good,
-            Err(why) => return out.push(ignored(why)),
+    fn beat(&mut self, index: usize, now: Duration, out: &mut Vec<Effect>) {
+        let module = &mut self.modules[index];
+        let number = module.heartbeat.beat(now);
+        let is_empty = self.deviations.is_on(Deviation::EmptyHeartbeat);
+        let payload = if is_empty { Payload::Empty {} } else { Payload::Heartbeat(number) };
+        let to = match module.api {
+            ApiType::AuthConsumer => Address::Channel(Channel::Heartbeat),
+            api => Address::ChannelOf(api, Channel::Heartbeat),
         };
-        match self.communication.message(self.now, good) {
-            Ok(Some(fault)) => out.push(Effect::Fault { fault, raised: false }),
-            Ok(None) => {}
-            Err(why) => out.push(ignored(why)),
-        }
+        out.push(Effect::Publish { to, payload });
     }
 
     fn obey(&mut self, command: Command, out: &mut Vec<Effect>) {
         match command {
+            _ if self.evse_manager == EvseManager::External && moves_evse(&command) => {
+                out.push(ignored("the EVSEs are moved by somebody else, who reports it"));
+            }
             Command::PlugIn { evse } => self.at_evse(evse, Evse::plug_in, out),
             Command::Unplug { evse } => self.at_evse(evse, Evse::unplug, out),
             Command::StartTransaction { evse } => self.at_evse(evse, Evse::start_transaction, out),
@@ -205,8 +234,11 @@ impl Station {
             Command::ClearFault { evse } => self.at_evse(evse, Evse::clear_fault, out),
             Command::PresentToken { token, validation } => self.present(token, validation, out),
             Command::Heartbeats(control) => {
-                if let Err(why) = self.heartbeat.control(self.now, control) {
-                    out.push(ignored(why));
+                // Modules without heartbeats are no reason to complain as long as one has them.
+                let outcomes: Vec<_> =
+                    self.modules.iter_mut().map(|module| module.heartbeat.control(self.now, control)).collect();
+                if let (Some(Err(why)), true) = (outcomes.first(), outcomes.iter().all(Result::is_err)) {
+                    out.push(ignored(*why));
                 }
             }
             Command::Withdraw(_) | Command::GetStatus {} | Command::CommunicationCheck(_) => {
@@ -215,12 +247,22 @@ impl Station {
         }
     }
 
-    fn present(&mut self, token: ProvidedIdToken, validation: Validation, out: &mut Vec<Effect>) {
+    pub(super) fn present(&mut self, mut token: ProvidedIdToken, validation: Validation, out: &mut Vec<Effect>) {
+        token.certificate_hash_data.take_if(|_| self.deviations.is_on(Deviation::CertificateHashDataDropped));
         if self.ready {
             self.tell_auth(auth::Input::Token(token), Some(validation), out);
         } else {
             out.push(ignored("EVerest is not ready: the token is discarded"));
         }
+    }
+
+    /// The tariff messages as a status carries them.
+    fn told(&self, messages: Vec<MessageContent>) -> Option<Vec<MessageContent>> {
+        if self.deviations.is_on(Deviation::NoMessages) {
+            return None;
+        }
+        Some(messages)
+            .filter(|messages| self.deviations.is_on(Deviation::MessagesAlwaysPresent) || !messages.is_empty())
     }
 
     /// Something happens at an EVSE; the EVSE reports it.
@@ -246,30 +288,56 @@ impl Station {
         }
     }
 
+    /// An EVSE that somebody else moves reports.
+    fn session_reported(&mut self, id: i32, event: SessionEvent, out: &mut Vec<Effect>) {
+        if self.evse_manager != EvseManager::External {
+            return out.push(ignored("the EVSEs are moved by the station itself"));
+        }
+        let Some(evse) = evse_mut(&mut self.evses, id) else {
+            return out.push(ignored(format!("there is no EVSE {id}")));
+        };
+        evse.note(event);
+        self.tell_auth(auth::Input::Session { evse: id, event }, None, out);
+    }
+
     /// Hands an input to Auth and carries out what it does. What EVSEs report meanwhile reaches Auth afterwards, as it
     /// does in EVerest, where Auth holds its lock until it is done.
     ///
     /// `validation` is what the validators say if they are asked about the token of this input.
-    fn tell_auth(&mut self, input: auth::Input, mut validation: Option<Validation>, out: &mut Vec<Effect>) {
+    pub(super) fn tell_auth(&mut self, input: auth::Input, mut validation: Option<Validation>, out: &mut Vec<Effect>) {
         let mut reports = VecDeque::new();
         let mut next = Some(input);
         while let Some(input) = next {
-            for effect in self.auth.apply(self.now, input) {
+            let mut effects = self.auth.apply(self.now, input);
+            if self.deviations.is_on(Deviation::ReplyBeforeWithdrawn) {
+                effects = with_replies_first(effects);
+            }
+            for effect in effects {
                 match effect {
                     auth::Effect::Status { token, status, messages } => {
-                        // `messages` is present even if empty.
-                        let message = TokenValidationStatusMessage { messages: Some(messages), status, token };
-                        let message = Arc::new(message);
+                        if !self.deviations.is_on(Deviation::UnlistedStatuses)
+                            && !self.deviations.release().lists(status)
+                        {
+                            continue;
+                        }
+                        let messages = self.told(messages);
+                        let message = Arc::new(TokenValidationStatusMessage { messages, status, token });
                         self.api.latch(&message);
                         out.push(publish(Channel::TokenValidationStatus, Payload::Status(message)));
                     }
                     auth::Effect::Validate { attempt, token } => {
-                        if let Some(carried) = validation.take() {
+                        if let Some(inquiry) = &mut self.inquiry {
+                            inquiry.ask(attempt, token);
+                            self.ask_validator(out);
+                        } else if let Some(carried) = validation.take() {
                             self.validators.ask(self.now, attempt, token.id_token.value, carried);
                         }
                     }
                     auth::Effect::Call { evse: id, call } => {
-                        let events = evse_mut(&mut self.evses, id).map(|evse| evse.obey(&call)).unwrap_or_default();
+                        let events = match evse_mut(&mut self.evses, id) {
+                            Some(evse) if self.evse_manager == EvseManager::Simulated => evse.obey(&call),
+                            _ => Default::default(),
+                        };
                         out.push(Effect::EvseCall { evse: id, call });
                         for &event in events {
                             out.push(Effect::SessionEvent { evse: id, event });
@@ -277,7 +345,7 @@ impl Station {
                         }
                     }
                     auth::Effect::WithdrawResult { id, result } => match self.api.end_withdraw(id) {
-                        Some(reply_to) => reply(reply_to, Payload::WithdrawResult(result), out),
+                        Some(reply_to) => self.reply(reply_to, Payload::WithdrawResult(result), out),
                         None => out.push(ignored("the result of a withdraw request that was given up")),
                     },
                     auth::Effect::Ignored { why } => out.push(ignored(why)),
@@ -296,14 +364,42 @@ fn publish(channel: Channel, payload: Payload) -> Effect {
     Effect::Publish { to: Address::Channel(channel), payload }
 }
 
-fn reply(reply_to: Option<String>, payload: Payload, out: &mut Vec<Effect>) {
-    let Some(topic) = reply_to else { return out.push(ignored("executed without reply: no `headers.replyTo`")) };
-    out.push(match codec::unusable_topic(&topic) {
-        Some(why) => ignored(format!("executed without reply: {why}")),
-        None => Effect::Publish { to: Address::Reply(topic), payload },
-    });
+/// Whether EVerest hears this once it is ready, and not before.
+fn comes_with_ready(input: &Input) -> bool {
+    match input {
+        Input::Received { channel, .. } | Input::ReceivedAt { channel, .. } => {
+            *channel != Channel::GetTokenValidationStatus
+        }
+        _ => false,
+    }
 }
 
-fn ignored(why: impl Into<Cow<'static, str>>) -> Effect {
+/// Whether a command is about an EVSE, its EV or its session.
+fn moves_evse(command: &Command) -> bool {
+    match command {
+        Command::PlugIn { .. }
+        | Command::Unplug { .. }
+        | Command::StartTransaction { .. }
+        | Command::StopTransaction { .. }
+        | Command::InjectFault { .. }
+        | Command::ClearFault { .. } => true,
+        Command::PresentToken { .. }
+        | Command::Heartbeats(_)
+        | Command::Withdraw(_)
+        | Command::GetStatus {}
+        | Command::CommunicationCheck(_) => false,
+    }
+}
+
+/// The `Withdrawn` statuses that a reply announces come after it.
+fn with_replies_first(effects: Vec<auth::Effect>) -> Vec<auth::Effect> {
+    let is_withdrawn =
+        |effect: &auth::Effect| matches!(effect, auth::Effect::Status { status: TokenValidationStatus::Withdrawn, .. });
+    let (withdrawn, mut effects): (Vec<_>, Vec<_>) = effects.into_iter().partition(is_withdrawn);
+    effects.extend(withdrawn);
+    effects
+}
+
+pub(super) fn ignored(why: impl Into<Cow<'static, str>>) -> Effect {
     Effect::Ignored { why: why.into() }
 }

@@ -1,16 +1,17 @@
-//! The charging station around the auth manager: EVSEs and their sessions, what validators say, and the API module
-//! `auth_consumer_API` with its heartbeat, communication check, latch and its requests, one after the other.
+//! The charging station around the auth manager: EVSEs and their sessions, what validators say, and the API modules
+//! `auth_consumer_API`, `auth_token_provider_API` and `auth_token_validator_API` with heartbeats, communication checks,
+//! latch, discovery, and requests one after the other.
 //!
 //! Pure: no clock, no I/O, no randomness. Time is an argument, counted from any start; topics are made outside. Main
 //! type: [`Station`]. A driver feeds it every [`Input`] in order and sends [`Input::Deadline`] when
 //! [`Station::next_deadline`] has come.
 //!
-//! Behaviour follows EVerest as it runs (`modules/API/EVerestAPI/auth_consumer_API`, `ApiHelper.cpp`,
-//! `CommCheckHandler.hpp`). What differs from the specification has one named place: `empty_latch` here, the
-//! leniencies in [`crate::protocol::codec`], the defects in [`crate::auth`].
+//! Behaviour follows EVerest as it runs (`modules/API/EVerestAPI`, `ApiHelper.cpp`, `CommCheckHandler.hpp`). What
+//! differs from the specification, and from release to release, is an entry of [`crate::protocol::deviations`].
 //!
 //! A transaction begins only when it is commanded, unlike with EVerest's EvseManager, where a plugged-in EV and an
-//! authorization suffice: so the state between the two can be held and tested.
+//! authorization suffice: so the state between the two can be held and tested. With `evse_manager: external` somebody
+//! else moves the EVSEs, and reports with [`Input::Session`].
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,9 +20,11 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::auth::{EvseCall, SessionEvent};
-use crate::protocol::channel::Channel;
+use crate::protocol::channel::{ApiType, Channel, EntryPoint};
 use crate::protocol::control::{Command, Validation};
-use crate::protocol::types::{TokenValidationStatusMessage, ValidationResult, WithdrawAuthorizationResult};
+use crate::protocol::types::{
+    ProvidedIdToken, TokenValidationStatusMessage, ValidationResult, WithdrawAuthorizationResult,
+};
 
 pub mod config;
 
@@ -29,11 +32,15 @@ mod api;
 mod communication;
 mod evse;
 mod heartbeat;
+mod inquiry;
 mod machine;
+mod messages;
+mod module;
 mod status;
 mod validators;
 
 pub use machine::Station;
+pub use module::{ApiParameter, CommunicationMonitoring, Discovery};
 pub use status::{EvseStatus, StationStatus};
 
 /// What happens to a station.
@@ -43,12 +50,45 @@ pub enum Input {
     Ready,
     /// The time of [`Station::next_deadline`] has come.
     Deadline,
-    /// A client published on one of the channels that EVerest subscribes to.
+    /// A client published on one of the channels of `auth_consumer` that EVerest subscribes to.
     Received {
         /// Where.
         channel: Channel,
         /// The bytes as they came.
         payload: Bytes,
+    },
+    /// The same at any API module.
+    ReceivedAt {
+        /// Whose channel.
+        api: ApiType,
+        /// Where.
+        channel: Channel,
+        /// The bytes as they came.
+        payload: Bytes,
+    },
+    /// A client asks which API modules there are.
+    Queried {
+        /// Which it means.
+        entry_point: EntryPoint,
+        /// The bytes as they came.
+        payload: Bytes,
+    },
+    /// A message on the reply topic of [`Effect::Ask`].
+    ValidatorReply {
+        /// Of which request.
+        request: RequestId,
+        /// The bytes as they came.
+        payload: Bytes,
+    },
+    /// One of the above, which a client had left at the broker as a retained message. It may come before
+    /// [`Input::Ready`], and reaches EVerest when that subscribes.
+    Retained(Box<Input>),
+    /// An EVSE that is moved by somebody else reports; see [`Station::session_event`].
+    Session {
+        /// The EVSE.
+        evse: i32,
+        /// What.
+        event: SessionEvent,
     },
     /// Somebody acts at the station, or its harness on it.
     Command(Command),
@@ -79,8 +119,28 @@ pub enum Effect {
         /// What; [`crate::protocol::codec::encode`] makes the text.
         payload: Payload,
     },
-    /// The API module raises or clears its communication fault, which no topic of the API shows.
+    /// A token validator is asked: the channel [`Channel::ValidateToken`] gets a request whose `headers.replyTo` is a
+    /// topic of its own, subscribed before.
+    Ask {
+        /// Comes back with the reply.
+        request: RequestId,
+        /// About what.
+        token: Box<ProvidedIdToken>,
+    },
+    /// Nobody waits for the reply to a request any more: its topic is unsubscribed.
+    Asked {
+        /// Which.
+        request: RequestId,
+    },
+    /// EVerest ends; it does nothing from now on.
+    Exit {
+        /// Why, in words.
+        why: &'static str,
+    },
+    /// An API module raises or clears its communication fault, which no topic of the API shows.
     Fault {
+        /// Of which module.
+        api: ApiType,
         /// Which.
         fault: CommunicationFault,
         /// Raised, or cleared.
@@ -107,11 +167,19 @@ pub enum Effect {
     },
 }
 
+/// Names a request to a token validator; counts up, never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
 /// Where a station publishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// A channel of its own.
+    /// A channel of `auth_consumer`.
     Channel(Channel),
+    /// A channel of another API module.
+    ChannelOf(ApiType, Channel),
+    /// `ready_beacon` of the entry point.
+    ReadyBeacon,
     /// The topic that a request named, as it stands there.
     Reply(String),
 }
@@ -124,6 +192,10 @@ pub enum Payload {
     Status(Arc<TokenValidationStatusMessage>),
     /// The number of a heartbeat.
     Heartbeat(u64),
+    /// `{}`: a beacon, or a heartbeat of early releases.
+    Empty {},
+    /// What an API module says of itself.
+    Discovery(Box<Discovery>),
     /// The reply to a withdraw request.
     WithdrawResult(WithdrawAuthorizationResult),
     /// The reply to a get before the first status; `None` is `null`.

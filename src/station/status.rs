@@ -10,6 +10,8 @@ use crate::protocol::types::{IdToken, ProvidedIdToken, TokenValidationStatusMess
 pub struct StationStatus {
     /// Whether [`super::Input::Ready`] came.
     pub ready: bool,
+    /// Whether it has ended, see [`super::Effect::Exit`].
+    pub ended: bool,
     /// By id.
     pub evses: Vec<EvseStatus>,
     /// Tokens between `Processing` and their terminal status, as they were provided.
@@ -68,11 +70,12 @@ impl Station {
         });
         StationStatus {
             ready: self.ready,
+            ended: self.ended,
             evses: evses.collect(),
             tokens_in_process: self.auth.tokens_in_process().cloned().collect(),
             latched: self.api.latched().cloned(),
-            next_heartbeat: self.heartbeat.next(),
-            communication_check: self.communication.describe(),
+            next_heartbeat: self.modules.first().map_or(0, |module| module.heartbeat.next()),
+            communication_check: self.modules.first().map_or("off", |module| module.communication.describe()),
             waiting_messages: self.api.waiting(),
         }
     }

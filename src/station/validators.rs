@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::config::TokenConfig;
 use crate::auth::AttemptId;
 use crate::protocol::control::Validation;
-use crate::protocol::types::ValidationResult;
+use crate::protocol::types::{AuthorizationStatus, ValidationResult};
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Validators {
     /// Verdicts by token value that stand above what presentations carry.
     verdicts: BTreeMap<String, Validation>,
+    /// Verdicts by token value for tokens that come without.
+    known: BTreeMap<String, Validation>,
     /// In the order in which they were asked.
     open: Vec<Question>,
 }
@@ -24,6 +27,22 @@ struct Question {
 }
 
 impl Validators {
+    pub(super) fn new(tokens: &BTreeMap<String, TokenConfig>) -> Self {
+        let known = tokens.values().map(|token| (token.value.clone(), token.to_validation())).collect();
+        Self { verdicts: BTreeMap::new(), known, open: Vec::new() }
+    }
+
+    /// What is said of a token that came without a verdict: what the station knows, or that it is unknown.
+    pub(super) fn verdict(&self, value: &str) -> Validation {
+        self.known.get(value).cloned().unwrap_or(Validation {
+            after_ms: 0,
+            authorization_status: AuthorizationStatus::Unknown,
+            evse_ids: None,
+            parent_id_token: None,
+            tariff_messages: Vec::new(),
+        })
+    }
+
     pub(super) fn ask(&mut self, now: Duration, attempt: AttemptId, value: String, carried: Validation) {
         let validation = self.verdicts.get(&value).cloned().unwrap_or(carried);
         let at = now.saturating_add(Duration::from_millis(validation.after_ms));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use khumbu::diagnostic::{Source, Style};
-use khumbu::protocol::channel::Topics;
+use khumbu::protocol::channel::{ApiType, Topics};
 use khumbu::transcript::golden::{Names, transcript};
 use khumbu::transcript::record::{Direction, Event, Publish, Record};
 use khumbu::transcript::snapshot::{Snapshot, compare, difference, pending};
@@ -16,7 +16,12 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 fn topics() -> Topics {
-    Topics { external_prefix: String::new(), api_version: "1".to_owned(), module_id: "api_1".to_owned() }
+    Topics {
+        api: ApiType::AuthConsumer,
+        external_prefix: String::new(),
+        api_version: "1".to_owned(),
+        module_id: "api_1".to_owned(),
+    }
 }
 
 /// A message: the client, the topic below the pathname (or a whole one), QoS, retain and payload.
@@ -190,8 +195,12 @@ fn shows_every_difference_that_matters() {
 
 #[test]
 fn topics_of_replies_have_names_with_and_without_external_prefix() {
-    let topics =
-        Topics { external_prefix: "pre/".to_owned(), api_version: "1".to_owned(), module_id: "api_1".to_owned() };
+    let topics = Topics {
+        api: ApiType::AuthConsumer,
+        external_prefix: "pre/".to_owned(),
+        api_version: "1".to_owned(),
+        module_id: "api_1".to_owned(),
+    };
     let mut request = request("1", "{}");
     request.topic = format!("pre/{}", request.topic);
     for prefix in ["", "pre/"] {

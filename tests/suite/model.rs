@@ -60,8 +60,9 @@ pub(crate) fn config() -> impl Strategy<Value = StationConfig> {
             cfg_communication_check_to_s: api.0,
             cfg_heartbeat_interval_ms: api.1,
             latch_variable_values: api.2,
+            ..ApiConfig::default()
         };
-        StationConfig { evses, auth, auth_consumer, tokens: BTreeMap::new() }
+        StationConfig { evses, auth, auth_consumer, ..StationConfig::default() }
     })
 }
 
@@ -78,6 +79,7 @@ fn provided() -> impl Strategy<Value = ProvidedIdToken> {
         |(id_token, authorization_type, connectors, parent_id_token, prevalidated)| ProvidedIdToken {
             authorization_type,
             certificate: None,
+            certificate_hash_data: None,
             connectors,
             id_token,
             parent_id_token,
@@ -157,7 +159,7 @@ pub(crate) struct Played {
     pub(crate) log: Vec<(Duration, Effect)>,
     station: Station,
     /// Reply topics of well-formed requests.
-    requests: Vec<String>,
+    pub(crate) requests: Vec<String>,
 }
 
 /// Plays a sequence, firing every deadline at its time, and shows `look` each act with the state before it, the reply
@@ -354,6 +356,7 @@ proptest! {
             cfg_communication_check_to_s: timeout,
             cfg_heartbeat_interval_ms: 0,
             latch_variable_values: true,
+            ..ApiConfig::default()
         };
         let config = StationConfig { auth_consumer, ..StationConfig::default() };
         let steps: Vec<Step> = messages
@@ -366,7 +369,7 @@ proptest! {
             .log
             .into_iter()
             .filter_map(|(at, effect)| match effect {
-                Effect::Fault { fault, raised } => Some((at, raised, fault.sub_type())),
+                Effect::Fault { fault, raised, .. } => Some((at, raised, fault.sub_type())),
                 _ => None,
             })
             .collect();

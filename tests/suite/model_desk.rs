@@ -21,6 +21,10 @@ pub(crate) struct Desk {
     pub(crate) now: Duration,
     pub(crate) trace: Vec<String>,
     pub(crate) ignored: Vec<String>,
+    /// How many beacons there were; they would be in the way among the others.
+    pub(crate) beacons: usize,
+    /// Every status so far, as JSON.
+    pub(crate) statuses: Vec<Value>,
 }
 
 /// Two EVSEs, neither heartbeats nor communication check: both would be in the way.
@@ -32,6 +36,7 @@ pub(crate) fn quiet() -> StationConfig {
             cfg_communication_check_to_s: 0,
             cfg_heartbeat_interval_ms: 0,
             latch_variable_values: true,
+            ..ApiConfig::default()
         },
         ..StationConfig::default()
     }
@@ -64,6 +69,7 @@ pub(crate) fn token(value: &str) -> ProvidedIdToken {
     ProvidedIdToken {
         authorization_type: AuthorizationType::RFID,
         certificate: None,
+        certificate_hash_data: None,
         connectors: None,
         id_token: IdToken { additional_info: None, r#type: IdTokenType::ISO14443, value: value.to_owned() },
         parent_id_token: None,
@@ -84,7 +90,14 @@ pub(crate) fn accepted_after(after_ms: u64) -> Validation {
 
 impl Desk {
     pub(crate) fn new(config: &StationConfig) -> Self {
-        Self { station: Station::new(config), now: Duration::ZERO, trace: Vec::new(), ignored: Vec::new() }
+        Self {
+            station: Station::new(config),
+            now: Duration::ZERO,
+            trace: Vec::new(),
+            ignored: Vec::new(),
+            beacons: 0,
+            statuses: Vec::new(),
+        }
     }
 
     /// A station that is ready, with nothing noted yet.
@@ -102,13 +115,27 @@ impl Desk {
                     let status = serde_json::to_value(payload).unwrap();
                     let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
                     let evses = status.pointer("/token/connectors").map(|evses| format!(" {evses}"));
-                    format!("{} {}{}", text("/token/id_token/value"), text("/status"), evses.unwrap_or_default())
+                    let line =
+                        format!("{} {}{}", text("/token/id_token/value"), text("/status"), evses.unwrap_or_default());
+                    self.statuses.push(status);
+                    line
                 }
                 Effect::Publish { to: Address::Channel(channel), payload } => {
                     format!("{} {}", channel.name(), json!(payload))
                 }
+                Effect::Publish { to: Address::ChannelOf(api, channel), payload } => {
+                    format!("{} {} {}", api.name(), channel.name(), json!(payload))
+                }
+                Effect::Publish { to: Address::ReadyBeacon, payload } => {
+                    assert_eq!(json!(payload), json!({}));
+                    self.beacons += 1;
+                    continue;
+                }
+                Effect::Ask { request, token } => format!("ask {} {}", request.0, token.id_token.value),
+                Effect::Asked { request } => format!("asked {}", request.0),
+                Effect::Exit { .. } => "exit".to_owned(),
                 Effect::Publish { to: Address::Reply(topic), payload } => format!("{topic}: {}", json!(payload)),
-                Effect::Fault { fault, raised } => {
+                Effect::Fault { fault, raised, .. } => {
                     format!("{} {}", if raised { "raised" } else { "cleared" }, fault.sub_type())
                 }
                 Effect::EvseCall { call: EvseCall::StopTransaction { reason, .. }, evse } => {
@@ -128,6 +155,12 @@ impl Desk {
     pub(crate) fn seen(&mut self) -> Vec<String> {
         self.ignored.clear();
         std::mem::take(&mut self.trace)
+    }
+
+    /// The same without what happens at the EVSEs.
+    pub(crate) fn seen_publications(&mut self) -> Vec<String> {
+        let is_of_evse = |line: &String| line.starts_with(|first: char| first.is_ascii_digit());
+        self.seen().into_iter().filter(|line| !is_of_evse(line)).collect()
     }
 
     /// The one reason for which the last inputs came to nothing.

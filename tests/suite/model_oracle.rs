@@ -56,7 +56,12 @@ impl Monitor {
                 }
                 Ok(())
             }
-            Effect::Publish { .. } | Effect::Fault { .. } | Effect::Ignored { .. } => Ok(()),
+            Effect::Publish { .. }
+            | Effect::Ask { .. }
+            | Effect::Asked { .. }
+            | Effect::Exit { .. }
+            | Effect::Fault { .. }
+            | Effect::Ignored { .. } => Ok(()),
         }
     }
 

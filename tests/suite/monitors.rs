@@ -18,14 +18,19 @@ use bytes::Bytes;
 use khumbu::conformance::Party;
 use khumbu::conformance::monitors::{Context, Monitors};
 use khumbu::diagnostic::{Diagnostic, Severity};
-use khumbu::protocol::channel::{Channel, Topics};
+use khumbu::protocol::channel::{ApiType, Channel, Topics};
 use khumbu::transcript::record::{Direction, Event, Publish, Record};
 use serde_json::{Value, json};
 
 const BASE: &str = "everest_api/1/auth_consumer/api";
 
 fn topics() -> Topics {
-    Topics { external_prefix: String::new(), api_version: "1".into(), module_id: "api".into() }
+    Topics {
+        api: ApiType::AuthConsumer,
+        external_prefix: String::new(),
+        api_version: "1".into(),
+        module_id: "api".into(),
+    }
 }
 
 /// A wire on which a module and the harness talk.

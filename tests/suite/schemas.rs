@@ -20,6 +20,9 @@ const STATUS: Message = Message::On(Channel::TokenValidationStatus);
 const GET: Message = Message::On(Channel::GetTokenValidationStatus);
 const HEARTBEAT: Message = Message::On(Channel::Heartbeat);
 const CHECK: Message = Message::On(Channel::CommunicationCheck);
+const PROVIDED: Message = Message::On(Channel::ProvidedToken);
+const QUESTION: Message = Message::On(Channel::ValidateToken);
+const UPDATE: Message = Message::On(Channel::ValidateResultUpdate);
 
 fn full_token() -> Value {
     let id_token = json!({
@@ -57,8 +60,27 @@ fn full(message: Message) -> Value {
         HEARTBEAT => json!(42),
         CHECK => json!(true),
         Message::WithdrawReply => json!("Accepted"),
+        PROVIDED => full_token(),
+        QUESTION => json!({"headers": {"replyTo": "r"}, "payload": full_token()}),
+        UPDATE => json!({"connector_id": 1, "validation_result": full_result()}),
+        Message::ValidateReply => full_result(),
+        Message::DiscoverReply => {
+            let monitoring = json!({
+                "heartbeat_period_ms": 1000, "communication_check_period_s": 5, "request_reply_timeout_s": 20
+            });
+            let api = json!({"type": "t", "module_id": "m", "version": 1, "communication_monitoring": monitoring});
+            json!({"apis": [api]})
+        }
         _ => full_status(),
     }
+}
+
+fn full_result() -> Value {
+    json!({
+        "authorization_status": "Accepted", "certificate_status": "Accepted", "expiry_time": "2027-01-01T00:00:00Z",
+        "tariff_messages": [{"content": "c", "format": "UTF8", "language": "en"}], "evse_ids": [1],
+        "parent_id_token": full_token()["id_token"], "reservation_id": 1, "allowed_energy_transfer_modes": ["DC"]
+    })
 }
 
 #[test]
@@ -167,8 +189,8 @@ fn localize(value: &mut Value) {
         Value::Object(map) => map.values_mut().for_each(localize),
         Value::Array(items) => items.iter_mut().for_each(localize),
         Value::String(text) => {
-            if let Some(local) = text.strip_prefix("display_message_API.yaml") {
-                *text = local.to_owned();
+            if let Some((_, local)) = text.split_once("_API.yaml#") {
+                *text = format!("#{local}");
             }
         }
         _ => {}
@@ -186,6 +208,15 @@ fn specified() -> Option<Vec<(Message, [Validator; 2])>> {
     for name in ["MessageContent", "MessageFormat"] {
         components["schemas"][name] = display["components"]["schemas"][name].take();
     }
+    let sisters = ["auth_token_provider_API.yaml", "auth_token_validator_API.yaml", "entrypoint_API.yaml"];
+    for name in sisters {
+        let sister = load(name);
+        for kind in ["messages", "schemas"] {
+            for (name, value) in sister["components"][kind].as_object().unwrap() {
+                components[kind][name] = value.clone();
+            }
+        }
+    }
     localize(&mut components);
     let name = |message| match message {
         WITHDRAW => "send_request_withdraw_authorization",
@@ -194,12 +225,18 @@ fn specified() -> Option<Vec<(Message, [Validator; 2])>> {
         HEARTBEAT => "receive_heartbeat",
         CHECK => "send_communication_check",
         Message::WithdrawReply => "receive_reply_withdraw_authorization",
+        PROVIDED => "send_provided_token",
+        QUESTION => "receive_request_validate_token",
+        UPDATE => "send_validate_result_update",
+        Message::ValidateReply => "send_reply_validate_token",
+        Message::DiscoverReply => "receive_reply_discover",
         _ => "receive_reply_get_token_validation_status",
     };
     let validators = Message::ALL.map(|message| {
         let payload = format!("#/components/messages/{}/payload", name(message));
         let schema = json!({"components": components, "allOf": [{"$ref": payload}]});
-        let build = |draft| jsonschema::options().with_draft(draft).build(&schema).unwrap();
+        let build =
+            |draft| jsonschema::options().with_draft(draft).should_validate_formats(false).build(&schema).unwrap();
         (message, [build(Draft::Draft7), build(Draft::Draft202012)])
     });
     Some(validators.into_iter().collect())

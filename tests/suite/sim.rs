@@ -194,3 +194,22 @@ fn a_client_gets_heartbeats_and_the_status_of_a_token() {
     listener.kill().unwrap();
     listener.wait().unwrap();
 }
+
+#[test]
+fn deviations_are_listed_and_releases_known() {
+    let project = Project::new();
+    let listed = project.command(&["sim", "--list-deviations"]).output().unwrap();
+    let text = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(listed.status.code(), Some(0));
+    for entry in &khumbu::protocol::deviations::TABLE {
+        assert!(text.contains(&format!("{}\n  runs       {}\n", entry.id, entry.runs)), "{}", entry.id);
+    }
+    assert!(text.contains("  releases   2025.10, 2025.12, 2026.02, main\n"));
+    assert!(text.contains("  releases   on request\n"));
+    let sim = Sim::start(&project, &["--release", "2025.10"]);
+    assert!(sim.out().starts_with("mqtt://"));
+    assert_eq!(sim.end(Signal::SIGTERM), Some(0));
+    let refused = project.command(&["sim", "--release", "2024.1"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("`2024.1` is no release; there are 2025.10"));
+}

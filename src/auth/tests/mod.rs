@@ -39,6 +39,7 @@ fn rfid(value: &str) -> ProvidedIdToken {
     ProvidedIdToken {
         authorization_type: AuthorizationType::RFID,
         certificate: None,
+        certificate_hash_data: None,
         connectors: None,
         id_token: id_token(value),
         parent_id_token: None,
@@ -52,12 +53,7 @@ fn rfid_for(value: &str, evses: &[i32]) -> ProvidedIdToken {
 }
 
 fn result(status: AuthorizationStatus) -> ValidationResult {
-    ValidationResult {
-        authorization_status: status,
-        evse_ids: None,
-        parent_id_token: None,
-        tariff_messages: Vec::new(),
-    }
+    ValidationResult::new(status)
 }
 
 fn accepted() -> ValidationResult {

@@ -204,7 +204,17 @@ fn requirement(message: Message) -> &'static str {
         Message::On(Channel::TokenValidationStatus) => "TV-1",
         Message::On(Channel::Heartbeat) => "HB-1",
         Message::On(Channel::CommunicationCheck) => "CC-8",
-        Message::On(Channel::WithdrawAuthorization | Channel::GetTokenValidationStatus) => "SC-1",
+        Message::On(
+            Channel::WithdrawAuthorization
+            | Channel::GetTokenValidationStatus
+            | Channel::SetConnectionTimeout
+            | Channel::SetMasterPassGroupId
+            | Channel::ProvidedToken
+            | Channel::ValidateToken
+            | Channel::ValidateResultUpdate,
+        )
+        | Message::ValidateReply => "SC-1",
+        Message::DiscoverReply => "DI-1",
         Message::WithdrawReply => "RR-1",
         Message::GetReply => "LV-2",
     }

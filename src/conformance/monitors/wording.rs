@@ -76,9 +76,15 @@ pub(super) fn time(span: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::channel::ApiType;
 
     fn wording(prefix: &str) -> Wording {
-        Wording::new(&Topics { external_prefix: prefix.into(), api_version: "1".into(), module_id: "api".into() })
+        Wording::new(&Topics {
+            api: ApiType::AuthConsumer,
+            external_prefix: prefix.into(),
+            api_version: "1".into(),
+            module_id: "api".into(),
+        })
     }
 
     #[test]

@@ -11,7 +11,12 @@ const RECORDINGS: &str = "../shared/recordings";
 
 /// Plays a recording as EVerest's side under test; gives back what was found, and how many messages EVerest sent.
 fn play(file: &str) -> (Vec<Diagnostic>, usize) {
-    let topics = Topics { external_prefix: String::new(), api_version: "1".into(), module_id: "auth_api".into() };
+    let topics = Topics {
+        api: ApiType::AuthConsumer,
+        external_prefix: String::new(),
+        api_version: "1".into(),
+        module_id: "auth_api".into(),
+    };
     let mut wire = Wire::with(Context::new(topics, Party::Everest));
     // Every recording begins without a token in process; heartbeats may have gone on from the one before.
     if !file.ends_with("00_startup.jsonl") || file.starts_with("2025.12.0") {

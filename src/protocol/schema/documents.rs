@@ -1,0 +1,253 @@
+//! The JSON Schemas themselves, each as its AsyncAPI file has it.
+
+use serde_json::{Value, json};
+
+use crate::protocol::release::Release;
+
+pub(super) fn withdraw(release: Release) -> Value {
+    let required: &[&str] = if release >= Release::V2026_02 { &["payload"] } else { &[] };
+    json!({
+        "type": "object",
+        "required": required,
+        "properties": {
+            "headers": {"type": "object", "properties": {"replyTo": {"type": "string"}}},
+            "payload": {
+                "type": "object",
+                "properties": {"evse_id": {"type": "integer"}, "id_token": {"$ref": "#/definitions/IdToken"}},
+            },
+        },
+        "definitions": {"IdToken": id_token(), "CustomIdToken": custom_id_token()},
+    })
+}
+
+pub(super) fn withdraw_reply() -> Value {
+    json!({"enum": ["Accepted", "AuthorizationNotFound", "EvseNotFound", "Rejected"]})
+}
+
+pub(super) fn get() -> Value {
+    json!({
+        "type": "object",
+        "required": ["headers"],
+        "properties": {
+            "headers": {
+                "type": "object",
+                "required": ["replyTo"],
+                "properties": {"replyTo": {"type": "string"}},
+            },
+        },
+    })
+}
+
+pub(super) fn heartbeat(release: Release) -> Value {
+    // The specification of 2025.10 has no payload here.
+    json!({"type": if release == Release::V2025_10 { "object" } else { "integer" }})
+}
+
+pub(super) fn communication_check() -> Value {
+    json!({"type": "boolean"})
+}
+
+pub(super) fn status(release: Release) -> Value {
+    // Earlier ones were published before their specification listed them; this one did not exist.
+    let mut statuses = vec!["Processing", "Accepted", "Rejected", "TimedOut", "UsedToStart", "UsedToStop", "Withdrawn"];
+    if release >= Release::Main {
+        statuses.push("UsedToReauthorize");
+    }
+    json!({
+        "type": "object",
+        "required": ["token", "status"],
+        "properties": {
+            "token": {"$ref": "#/definitions/ProvidedIdToken"},
+            "status": {"enum": statuses},
+            "messages": {"type": "array", "items": message_content()},
+        },
+        "definitions": {
+            "IdToken": id_token(),
+            "CustomIdToken": custom_id_token(),
+            "ProvidedIdToken": provided_id_token(),
+        },
+    })
+}
+
+fn id_token() -> Value {
+    json!({
+        "type": "object",
+        "required": ["value", "type"],
+        "properties": {
+            "value": {"type": "string", "maxLength": 36},
+            "type": {
+                "enum": [
+                    "Central", "eMAID", "MacAddress", "ISO14443", "ISO15693", "KeyCode", "Local", "NoAuthorization",
+                ],
+            },
+            "additional_info": {"type": "array", "items": {"$ref": "#/definitions/CustomIdToken"}},
+        },
+    })
+}
+
+fn custom_id_token() -> Value {
+    json!({
+        "type": "object",
+        "required": ["value", "type"],
+        "properties": {
+            "value": {"type": "string", "maxLength": 36},
+            "type": {"type": "string", "maxLength": 50},
+        },
+    })
+}
+
+fn provided_id_token() -> Value {
+    json!({
+        "type": "object",
+        "required": ["id_token", "authorization_type"],
+        "properties": {
+            "request_id": {"type": "integer"},
+            "id_token": {"$ref": "#/definitions/IdToken"},
+            "parent_id_token": {"$ref": "#/definitions/IdToken"},
+            "authorization_type": {"enum": ["OCPP", "RFID", "Autocharge", "PlugAndCharge", "BankCard"]},
+            "connectors": {"type": "array", "items": {"type": "integer", "minimum": 1}},
+            "prevalidated": {"type": "boolean"},
+            "certificate": {"type": "string", "maxLength": 5500},
+            "iso15118CertificateHashData": {
+                "type": "array", "minItems": 1, "maxItems": 4, "items": certificate_hash_data(),
+            },
+        },
+    })
+}
+
+fn certificate_hash_data() -> Value {
+    json!({
+        "type": "object",
+        "required": ["hashAlgorithm", "issuerNameHash", "issuerKeyHash", "serialNumber", "responderURL"],
+        "properties": {
+            "hashAlgorithm": {"enum": ["SHA256", "SHA384", "SHA512"]},
+            "issuerNameHash": {"type": "string", "maxLength": 128},
+            "issuerKeyHash": {"type": "string", "maxLength": 128},
+            "serialNumber": {"type": "string", "maxLength": 40},
+            "responderURL": {"type": "string", "maxLength": 512},
+        },
+    })
+}
+
+fn message_content() -> Value {
+    json!({
+        "type": "object",
+        "required": ["content"],
+        "properties": {
+            "content": {"type": "string"},
+            "format": {"enum": ["ASCII", "HTML", "URI", "UTF8", "QRCODE"]},
+            "language": {"type": "string"},
+        },
+    })
+}
+
+/// `auth_token_provider_API.yaml`.
+pub(super) fn provided_token() -> Value {
+    with_definitions(json!({"allOf": [{"$ref": "#/definitions/ProvidedIdToken"}]}))
+}
+
+/// `auth_token_validator_API.yaml`.
+pub(super) fn validate_token() -> Value {
+    with_definitions(json!({
+        "type": "object",
+        "required": ["payload"],
+        "properties": {
+            "headers": {"type": "object", "properties": {"replyTo": {"type": "string"}}},
+            "payload": {"$ref": "#/definitions/ProvidedIdToken"},
+        },
+    }))
+}
+
+/// `auth_token_validator_API.yaml`.
+pub(super) fn validate_reply() -> Value {
+    with_definitions(validation_result())
+}
+
+/// `auth_token_validator_API.yaml`.
+pub(super) fn result_update() -> Value {
+    with_definitions(json!({
+        "type": "object",
+        "required": ["validation_result", "connector_id"],
+        "properties": {"validation_result": validation_result(), "connector_id": {"type": "integer"}},
+    }))
+}
+
+/// `entrypoint_API.yaml`.
+pub(super) fn discovery() -> Value {
+    let monitoring = json!({
+        "type": "object",
+        "properties": {
+            "heartbeat_period_ms": {"type": "integer"},
+            "communication_check_period_s": {"type": "integer"},
+            "request_reply_timeout_s": {"type": "integer"},
+        },
+    });
+    let api = json!({
+        "type": "object",
+        "required": ["type", "module_id", "version"],
+        "properties": {
+            "type": {"type": "string"},
+            "module_id": {"type": "string"},
+            "version": {"type": "integer"},
+            "communication_monitoring": monitoring,
+        },
+    });
+    json!({"type": "object", "required": ["apis"], "properties": {"apis": {"type": "array", "items": api}}})
+}
+
+/// `auth_consumer_API.yaml` of 2025.10.0.
+pub(super) fn connection_timeout() -> Value {
+    json!({"type": "integer", "minimum": 10, "maximum": 300})
+}
+
+/// `auth_consumer_API.yaml` of 2025.10.0.
+pub(super) fn master_pass_group() -> Value {
+    json!({"type": "string", "maxLength": 36})
+}
+
+fn validation_result() -> Value {
+    json!({
+        "type": "object",
+        "required": ["authorization_status", "tariff_messages"],
+        "properties": {
+            "authorization_status": {
+                "enum": [
+                    "Accepted", "Blocked", "ConcurrentTx", "Expired", "Invalid", "NoCredit", "NotAllowedTypeEVSE",
+                    "NotAtThisLocation", "NotAtThisTime", "Unknown", "PinRequired", "Timeout",
+                ],
+            },
+            "certificate_status": {
+                "enum": [
+                    "Accepted", "SignatureError", "CertificateExpired", "CertificateRevoked",
+                    "NoCertificateAvailable", "CertChainError", "ContractCancelled",
+                ],
+            },
+            "tariff_messages": {"type": "array", "items": message_content()},
+            "expiry_time": {"type": "string"},
+            "parent_id_token": {"$ref": "#/definitions/IdToken"},
+            "evse_ids": {"type": "array", "items": {"type": "integer", "minimum": 1}},
+            "reservation_id": {"type": "integer"},
+            "allowed_energy_transfer_modes": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "enum": [
+                        "AC_single_phase_core", "AC_two_phase", "AC_three_phase_core", "DC_core", "DC_extended",
+                        "DC_combo_core", "DC_unique", "DC", "AC_BPT", "AC_BPT_DER", "AC_DER", "AC_DER_IEC",
+                        "AC_DER_SAE", "DC_BPT", "DC_ACDP", "DC_ACDP_BPT", "WPT", "MCS", "MCS_BPT",
+                    ],
+                },
+            },
+        },
+    })
+}
+
+/// A schema with the types that it may refer to.
+fn with_definitions(mut schema: Value) -> Value {
+    schema["definitions"] = json!({
+        "IdToken": id_token(),
+        "CustomIdToken": custom_id_token(),
+        "ProvidedIdToken": provided_id_token(),
+    });
+    schema
+}
