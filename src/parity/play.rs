@@ -15,7 +15,7 @@ use crate::protocol::control::{Command, HeartbeatControl};
 use crate::station::{Address, Effect, Input, RequestId, Station};
 
 /// So many heartbeats before the recording are played; earlier ones are only counted.
-const WARM_UP: i64 = 60;
+const WARM_UP: i64 = 10_000;
 /// How long EVerest has run where no heartbeat tells.
 const UNKNOWN_MS: i64 = 1000;
 
@@ -70,8 +70,8 @@ impl Beginning {
         let unnumbered = if is_starting { 0 } else { first.at_ms() / interval + 1 };
         let number_of = |beat: &Message| {
             let since = (beat.at_ms() - first.at_ms() + interval / 2).div_euclid(interval);
-            // A recording that says more would be of EVerest running for thousands of years.
-            beat.payload.as_i64().filter(|number| (0..1 << 40).contains(number)).unwrap_or(unnumbered + since)
+            // More would be decades, and no product of it and an interval may overflow.
+            beat.payload.as_i64().filter(|number| (0..1 << 31).contains(number)).unwrap_or(unnumbered + since)
         };
         let mut starts: Vec<i64> = beats.iter().map(|beat| beat.at_ms() - interval * number_of(beat)).collect();
         starts.sort_unstable();
@@ -145,7 +145,7 @@ impl Player<'_> {
                 let Some(event) = self.station.session_event(evse, name) else { return };
                 Input::Session { evse, event }
             }
-            Stimulus::Command(command) => Input::Command(command),
+            Stimulus::Command(evse, what) => Input::Command(what.to_command(evse)),
         };
         // The broker keeps it for an EVerest that is not there yet.
         let is_kept = is_bus && message.retain && self.ready.is_some();

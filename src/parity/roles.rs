@@ -11,7 +11,6 @@ use super::recording::{Message, Recording};
 use super::station_file::{AtEvse, Meaning, StationFile};
 use crate::auth::EvseCall;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
-use crate::protocol::control::Command;
 use crate::station::{Address, CommunicationFault};
 
 /// Calls of Auth that an EVSE's log may name.
@@ -31,7 +30,7 @@ pub(super) enum Stimulus<'a> {
     /// An EVSE reported.
     Session(i32, &'a str),
     /// Something was done at an EVSE.
-    Command(Command),
+    Command(i32, AtEvse),
 }
 
 /// Tells what messages are.
@@ -102,10 +101,7 @@ impl<'a> Roles<'a> {
                 let name = event.name.as_ref().map_or(&message.payload, |member| &message.payload[member.as_str()]);
                 name.as_str().map(|name| Stimulus::Session(evse, name))
             }
-            Meaning::Command(commands) => {
-                let command = *commands.get(message.payload.as_str()?)?;
-                Some(Stimulus::Command(to_command(command, evse)))
-            }
+            Meaning::Command(commands) => Some(Stimulus::Command(evse, *commands.get(message.payload.as_str()?)?)),
             Meaning::EvseCall(_) => None,
         }
     }
@@ -238,15 +234,4 @@ fn content(message: &Message) -> Value {
 /// EVerest's internal bus shows the faults of a module here.
 fn fault_topic(module: &Topics) -> String {
     format!("everest/modules/{}/impl/main/error/generic/CommunicationFault", module.module_id)
-}
-
-fn to_command(command: AtEvse, evse: i32) -> Command {
-    match command {
-        AtEvse::PlugIn => Command::PlugIn { evse },
-        AtEvse::Unplug => Command::Unplug { evse },
-        AtEvse::StartTransaction => Command::StartTransaction { evse },
-        AtEvse::StopTransaction => Command::StopTransaction { evse },
-        AtEvse::InjectFault => Command::InjectFault { evse },
-        AtEvse::ClearFault => Command::ClearFault { evse },
-    }
 }

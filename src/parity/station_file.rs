@@ -10,6 +10,7 @@ use serde::de::value::{MapAccessDeserializer, StringDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use crate::protocol::control::Command;
 use crate::station::config::StationConfig;
 
 /// A station and the recording around it.
@@ -107,6 +108,20 @@ pub enum AtEvse {
     InjectFault,
     /// And usable again.
     ClearFault,
+}
+
+impl AtEvse {
+    /// The station's command for it.
+    pub fn to_command(self, evse: i32) -> Command {
+        match self {
+            AtEvse::PlugIn => Command::PlugIn { evse },
+            AtEvse::Unplug => Command::Unplug { evse },
+            AtEvse::StartTransaction => Command::StartTransaction { evse },
+            AtEvse::StopTransaction => Command::StopTransaction { evse },
+            AtEvse::InjectFault => Command::InjectFault { evse },
+            AtEvse::ClearFault => Command::ClearFault { evse },
+        }
+    }
 }
 
 impl Binding {
