@@ -9,7 +9,7 @@
 //! | 0 | [`diagnostic`], [`protocol`], [`timespan`] |
 //! | 1 | [`auth`], [`transcript`] |
 //! | 2 | [`station`], [`verdict`] |
-//! | 3 | [`scenario`], [`conformance`], [`broker`] |
+//! | 3 | [`scenario`], [`conformance`], [`parity`], [`broker`] |
 //! | 4 | [`report`], [`sim`] |
 //! | 5 | [`runner`] |
 //! | 6 | [`cli`] |
@@ -19,6 +19,7 @@ pub mod broker;
 pub mod cli;
 pub mod conformance;
 pub mod diagnostic;
+pub mod parity;
 pub mod protocol;
 pub mod report;
 pub mod runner;

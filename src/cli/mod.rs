@@ -5,6 +5,7 @@ pub mod check;
 pub mod config;
 pub mod files;
 pub mod goldens;
+pub mod parity;
 pub mod print;
 mod progress;
 pub mod review;
@@ -55,6 +56,7 @@ enum Command {
     Check(check::Arguments),
     Schema(schema::Arguments),
     Review(review::Arguments),
+    Parity(parity::Arguments),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -77,6 +79,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(arguments) => check::run(&arguments, &requirements::ids().collect::<Vec<_>>()),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Review(arguments) => review::run(&arguments),
+        Command::Parity(arguments) => parity::run(&arguments),
     };
     exit.into()
 }

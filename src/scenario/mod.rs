@@ -17,7 +17,7 @@ mod scalar;
 mod schema;
 mod suggest;
 
-pub use parse::{LARGEST, Scenario, parse, parse_as, parse_station};
+pub use parse::{LARGEST, Scenario, parse, parse_around_station, parse_as, parse_station};
 pub use rules::from_hex;
 pub use schema::{schema, step_names};
 pub use suggest::suggestion;

@@ -63,13 +63,25 @@ pub fn parse_as<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, Vec<Di
 ///
 /// `config/invalid`, for everything that is wrong.
 pub fn parse_station(path: &str, text: &str) -> Result<StationConfig, Vec<Diagnostic>> {
+    parse_around_station(path, text)
+}
+
+/// Reads a file that holds a station at its top, and more.
+///
+/// # Errors
+///
+/// As [`parse_station`].
+pub fn parse_around_station<T: DeserializeOwned + AsRef<StationConfig>>(
+    path: &str,
+    text: &str,
+) -> Result<T, Vec<Diagnostic>> {
     let source = to_source(path, text);
-    let (station, root) = read_as(&source)?;
-    let faults: Vec<Fault> = rules::faults_of_station(&station)
+    let (whole, root) = read_as::<T>(&source)?;
+    let faults: Vec<Fault> = rules::faults_of_station(whole.as_ref())
         .into_iter()
         .map(|(id, pointer, headline)| Fault::new(id, headline, walk(&root, &pointer).0.range.clone()))
         .collect();
-    if faults.is_empty() { Ok(station) } else { Err(as_config(into_diagnostics(faults, &source))) }
+    if faults.is_empty() { Ok(whole) } else { Err(as_config(into_diagnostics(faults, &source))) }
 }
 
 fn read_as<T: DeserializeOwned>(source: &Arc<Source>) -> Result<(T, Node), Vec<Diagnostic>> {

@@ -43,6 +43,12 @@ pub struct StationConfig {
     pub deviations: BTreeMap<Deviation, bool>,
 }
 
+impl AsRef<StationConfig> for StationConfig {
+    fn as_ref(&self) -> &StationConfig {
+        self
+    }
+}
+
 impl StationConfig {
     /// The deviations in force.
     pub fn in_force(&self) -> Deviations {

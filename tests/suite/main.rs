@@ -23,6 +23,7 @@ mod model_releases;
 mod model_sessions;
 mod model_sisters;
 mod monitors;
+mod parity;
 mod patterns;
 mod project;
 mod reports;

@@ -1,0 +1,156 @@
+//! `khumbu parity`: recordings of genuine EVerest beside the simulated station.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{Exit, files, print};
+use crate::diagnostic::{Diagnostic, Severity, printable};
+use crate::parity::{self, Difference, Outcome, Recording, Report, StationFile};
+use crate::scenario;
+use crate::timespan::Timespan;
+
+/// Plays what was done in recordings to the simulated station, and compares what comes out with what was recorded.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Recordings: JSON Lines with `t_ms`, `topic`, `payload`, `qos` and `retain`
+    #[arg(value_name = "RECORDING", required = true)]
+    recordings: Vec<PathBuf>,
+    /// The station, as under `station:` of a scenario, with `bindings` and `start`
+    #[arg(long, value_name = "FILE")]
+    station: PathBuf,
+    /// How far apart in time the same outcome may lie [default: 300ms]
+    #[arg(long, value_name = "TIME")]
+    tolerance: Option<Timespan>,
+    /// Write the result as JSON; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// More than hours of a busy EVerest need.
+const LARGEST_RECORDING: usize = 64 * 1024 * 1024;
+/// More than any station needs.
+const LARGEST_STATION: usize = 256 * 1024;
+
+/// Compares.
+pub fn run(arguments: &Arguments) -> Exit {
+    let (recordings, station, report) = match prepare(arguments) {
+        Ok(prepared) => prepared,
+        Err(diagnostics) => {
+            print::diagnostics(&diagnostics);
+            return Exit::Usage;
+        }
+    };
+    let tolerance = arguments.tolerance.map_or(parity::TOLERANCE, |tolerance| tolerance.0);
+    let mut results = Vec::new();
+    for (path, recording) in arguments.recordings.iter().zip(&recordings) {
+        results.push((path.display().to_string(), parity::compare(recording, &station, tolerance)));
+    }
+    let text = to_text(&results);
+    let is_json_alone = matches!(report, Some(None));
+    if is_json_alone {
+        print::err(&text)
+    } else {
+        print::out(&text)
+    }
+    let written = match report {
+        None => Ok(()),
+        Some(None) => print::report(&to_json(&results)),
+        Some(Some(mut file)) => file.write_all(to_json(&results).as_bytes()),
+    };
+    if let Err(error) = written {
+        print::err(&format!("error[run/report-lost]: a report could not be written: {error}\n"));
+        return Exit::Error;
+    }
+    if results.iter().all(|(_, report)| report.differences.is_empty()) { Exit::Pass } else { Exit::Fail }
+}
+
+/// The recordings, the station, and where the report goes: a file, or standard output.
+type Prepared = (Vec<Recording>, StationFile, Option<Option<File>>);
+
+fn prepare(arguments: &Arguments) -> Result<Prepared, Vec<Diagnostic>> {
+    let text = files::read_text(&arguments.station, LARGEST_STATION)?;
+    let station = scenario::parse_around_station(&arguments.station.display().to_string(), &text)?;
+    let (mut recordings, mut errors) = (Vec::new(), Vec::new());
+    for path in &arguments.recordings {
+        let read = files::read_text(path, LARGEST_RECORDING)
+            .and_then(|text| Recording::parse(&path.display().to_string(), &text));
+        match read {
+            Ok(recording) => recordings.push(recording),
+            Err(found) => errors.extend(found),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let report = match arguments.json.as_deref() {
+        None => None,
+        Some(path) if path == Path::new("-") => Some(None),
+        Some(path) => Some(Some(File::create(path).map_err(|error| {
+            let headline = format!("report `{}` cannot be written: {error}", path.display());
+            vec![Diagnostic::new(Severity::Error, "usage/unwritable-report", headline)]
+        })?)),
+    };
+    Ok((recordings, station, report))
+}
+
+fn to_text(results: &[(String, Report)]) -> String {
+    let mut text = String::new();
+    for (path, report) in results {
+        let path = printable(path);
+        for difference in &report.differences {
+            text.push_str(&difference_to_text(&path, difference));
+        }
+        if results.len() > 1 {
+            text.push_str(&format!("{path}: {} of {} outcomes reproduced\n", report.reproduced, report.outcomes));
+        }
+    }
+    let (outcomes, reproduced) = sums(results);
+    text.push_str(&format!("{reproduced} of {outcomes} outcomes reproduced\n"));
+    text
+}
+
+fn difference_to_text(path: &str, difference: &Difference) -> String {
+    let line = difference.recorded.as_ref().and_then(|outcome| outcome.line);
+    let place = line.map_or_else(|| path.to_owned(), |line| format!("{path}:{line}"));
+    let side = |outcome: &Option<Outcome>| match outcome {
+        None => "nothing".to_owned(),
+        Some(outcome) => format!("{:>8} ms  {}", outcome.t_ms, printable(&outcome.payload.to_string())),
+    };
+    format!(
+        "{place}: {}\n  on         {}\n  recorded   {}\n  simulated  {}\n\n",
+        difference.kind.words(),
+        printable(&difference.lane),
+        side(&difference.recorded),
+        side(&difference.simulated),
+    )
+}
+
+fn to_json(results: &[(String, Report)]) -> String {
+    let (outcomes, reproduced) = sums(results);
+    let mut differences = Vec::new();
+    for (path, report) in results {
+        for difference in &report.differences {
+            let mut value = json!(difference);
+            value["recording"] = json!(path);
+            differences.push(value);
+        }
+    }
+    let recording = |(path, report): &(String, Report)| json!({"recording": path, "outcomes": report.outcomes, "reproduced": report.reproduced});
+    let recordings: Vec<_> = results.iter().map(recording).collect();
+    let report = json!({
+        "outcomes": outcomes,
+        "reproduced": reproduced,
+        "differences": differences,
+        "recordings": recordings,
+    });
+    format!("{report:#}\n")
+}
+
+fn sums(results: &[(String, Report)]) -> (usize, usize) {
+    results.iter().fold((0, 0), |(outcomes, reproduced), (_, report)| {
+        (outcomes + report.outcomes, reproduced + report.reproduced)
+    })
+}

@@ -1,0 +1,45 @@
+//! A recording of genuine EVerest beside a simulated station: what was done to EVerest is done to the station, in
+//! virtual time, and what comes out is compared with what was recorded.
+//!
+//! Pure: text comes in, a [`Report`] goes out. `README.md` has the format of recordings and of the station file.
+
+mod compare;
+mod play;
+pub mod recording;
+mod roles;
+pub mod station_file;
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub use compare::{Difference, Kind, Report};
+pub use recording::Recording;
+pub use station_file::StationFile;
+
+/// How far apart in time the same outcome may lie unless the user says otherwise: EVerest's threads, and its 43 ms of
+/// Nagle at every reply, against none of both.
+pub const TOLERANCE: Duration = Duration::from_millis(300);
+
+/// What EVerest did, or the station: one message, one fault raised or cleared, one call to an EVSE.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Outcome {
+    /// Outcomes of one lane have an order among themselves.
+    #[serde(skip)]
+    pub lane: String,
+    /// The line of the recording, from 1; none for the simulated one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// Milliseconds since the start of the recording.
+    pub t_ms: i64,
+    /// The content.
+    pub payload: Value,
+}
+
+/// Plays the stimuli of a recording to the station of a file, and compares the outcomes.
+pub fn compare(recording: &Recording, file: &StationFile, tolerance: Duration) -> Report {
+    let tolerance_ms = i64::try_from(tolerance.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+    let roles = roles::Roles::new(recording, file);
+    let simulated = play::play(recording, file, &roles, tolerance_ms);
+    compare::compare(&roles.outcomes(recording), simulated, recording.end_ms(), tolerance_ms)
+}

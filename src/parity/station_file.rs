@@ -1,0 +1,247 @@
+//! The station file: a station, and how a recording of EVerest is to be read beside it.
+//!
+//! The keys of a station stand at the top, as in a scenario; those of [`StationFile`] beside them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, StringDeserializer};
+use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+use crate::protocol::control::Command;
+use crate::station::config::StationConfig;
+
+/// A station and the recording around it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StationFile {
+    /// The station.
+    pub station: StationConfig,
+    /// How topics that are not EVerest's API are to be understood; the first binding that fits counts.
+    pub bindings: Vec<Binding>,
+    /// How EVerest was when the recording began.
+    pub start: Start,
+    /// Version in the topics.
+    pub api_version: String,
+    /// EVerest's external MQTT prefix.
+    pub external_prefix: String,
+}
+
+/// How EVerest was when the recording began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Start {
+    /// Whether it ran. The number of the first heartbeat says for how long, in releases that number them.
+    pub everest: Everest,
+    /// The last communication check before; absent means that there was none.
+    pub communication_check: Option<bool>,
+}
+
+/// Whether EVerest ran when the recording began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Everest {
+    /// It ran.
+    #[default]
+    Running,
+    /// It starts in the recording.
+    Starting,
+}
+
+/// What messages on a foreign topic mean.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binding {
+    /// The topic, with `{evse}` in the place of the number of the EVSE.
+    pub topic: String,
+    /// Members that the payload must have, with these values.
+    #[serde(default)]
+    pub when: BTreeMap<String, Value>,
+    /// What the message is.
+    pub is: Meaning,
+}
+
+/// What a message on a foreign topic is.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Meaning {
+    /// A stimulus: something is done at the EVSE. The payload is a text, which is looked up here.
+    Command(BTreeMap<String, AtEvse>),
+    /// A stimulus: the EVSE reports a session event, named as `evse_manager` names it.
+    SessionEvent(Event),
+    /// An outcome: Auth calls the EVSE.
+    EvseCall(Call),
+}
+
+/// Where a message has the name of a session event.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Event {
+    /// The member; absent means that the payload as a whole is the name.
+    pub name: Option<String>,
+}
+
+/// Where a message has what Auth asked of an EVSE; one with another name is none.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// The member with `authorize_response`, `withdraw_authorization` or `stop_transaction`.
+    pub name: String,
+    /// The member with the arguments, as JSON or as a text that is JSON.
+    pub arguments: String,
+}
+
+/// Something done at an EVSE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AtEvse {
+    /// An EV is plugged in.
+    PlugIn,
+    /// It is unplugged.
+    Unplug,
+    /// Energy flows.
+    StartTransaction,
+    /// The transaction ends.
+    StopTransaction,
+    /// The EVSE becomes unusable.
+    InjectFault,
+    /// And usable again.
+    ClearFault,
+}
+
+impl AtEvse {
+    /// The station's command for it.
+    pub fn to_command(self, evse: i32) -> Command {
+        match self {
+            AtEvse::PlugIn => Command::PlugIn { evse },
+            AtEvse::Unplug => Command::Unplug { evse },
+            AtEvse::StartTransaction => Command::StartTransaction { evse },
+            AtEvse::StopTransaction => Command::StopTransaction { evse },
+            AtEvse::InjectFault => Command::InjectFault { evse },
+            AtEvse::ClearFault => Command::ClearFault { evse },
+        }
+    }
+}
+
+impl Binding {
+    /// The EVSE that a topic is about; `None` if the topic is another one.
+    pub fn evse_of(&self, topic: &str) -> Option<i32> {
+        let (before, after) = self.topic.split_once(EVSE)?;
+        topic.strip_prefix(before)?.strip_suffix(after)?.parse().ok()
+    }
+
+    /// The topic about an EVSE.
+    pub fn topic_of(&self, evse: i32) -> String {
+        self.topic.replacen(EVSE, &evse.to_string(), 1)
+    }
+}
+
+/// Stands for the number of an EVSE.
+const EVSE: &str = "{evse}";
+
+impl AsRef<StationConfig> for StationFile {
+    fn as_ref(&self) -> &StationConfig {
+        &self.station
+    }
+}
+
+impl<'de> Deserialize<'de> for StationFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FileVisitor)
+    }
+}
+
+struct FileVisitor;
+
+impl<'de> Visitor<'de> for FileVisitor {
+    type Value = StationFile;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mapping")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<StationFile, M::Error> {
+        let mut own = Own::default();
+        // serde's `flatten` would lose the places of errors.
+        let station = StationConfig::deserialize(MapAccessDeserializer::new(Rest { map, own: &mut own }))?;
+        if let Some(binding) = own.bindings.iter().find(|binding| !binding.topic.contains(EVSE)) {
+            return Err(M::Error::custom(format!("binding `{}` does not say where `{EVSE}` stands", binding.topic)));
+        }
+        Ok(StationFile {
+            station,
+            bindings: own.bindings,
+            start: own.start,
+            api_version: own.api_version.unwrap_or_else(|| "1".to_owned()),
+            external_prefix: own.external_prefix.unwrap_or_default(),
+        })
+    }
+}
+
+/// The keys that are not the station's.
+#[derive(Default)]
+struct Own {
+    bindings: Vec<Binding>,
+    start: Start,
+    api_version: Option<String>,
+    external_prefix: Option<String>,
+}
+
+impl Own {
+    const KEYS: [&str; 4] = ["bindings", "start", "api_version", "external_prefix"];
+}
+
+/// The keys of the station; the others are put aside.
+struct Rest<'a, M> {
+    map: M,
+    own: &'a mut Own,
+}
+
+impl<'de, M: MapAccess<'de>> MapAccess<'de> for Rest<'_, M> {
+    type Error = M::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, mut seed: S) -> Result<Option<S::Value>, M::Error> {
+        loop {
+            let own = match self.map.next_key_seed(Unless(seed))? {
+                None => return Ok(None),
+                Some(Key::Station(value)) => return Ok(Some(value)),
+                Some(Key::Own(key, given_back)) => {
+                    seed = given_back;
+                    key
+                }
+            };
+            match own.as_str() {
+                "bindings" => self.own.bindings = self.map.next_value()?,
+                "start" => self.own.start = self.map.next_value()?,
+                "api_version" => self.own.api_version = Some(self.map.next_value()?),
+                _ => self.own.external_prefix = Some(self.map.next_value()?),
+            }
+        }
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, M::Error> {
+        self.map.next_value_seed(seed)
+    }
+}
+
+/// Takes a key unless it is one of [`Own::KEYS`].
+struct Unless<S>(S);
+
+/// What came of it.
+enum Key<V, S> {
+    Station(V),
+    Own(String, S),
+}
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Unless<S> {
+    type Value = Key<S::Value, S>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let key = String::deserialize(deserializer)?;
+        if Own::KEYS.contains(&key.as_str()) {
+            return Ok(Key::Own(key, self.0));
+        }
+        let key: StringDeserializer<D::Error> = key.into_deserializer();
+        self.0.deserialize(key).map(Key::Station)
+    }
+}
