@@ -1,8 +1,7 @@
 //! Measures an MQTT broker from outside: round trips, one to one, one to a hundred. `ci/bench` starts it.
 //!
-//! `broker_bench serve` runs our broker until its standard input ends, and prints its port.
-//! `broker_bench measure PORT ROUNDS` measures whatever broker listens on that port of the loopback interface, and
-//! prints one line a figure. The client is the same for every broker: plain sockets, no-delay, nothing shared with the
+//! `broker_bench PORT ROUNDS` measures whatever broker listens on that port of the loopback interface, and prints one
+//! line a figure. The client is the same for every broker: plain sockets, no-delay, nothing shared with the
 //! broker but the machine.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that cannot be made has nothing to say")]
@@ -14,37 +13,14 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use khumbu::broker::{Broker, Config};
-
 const PAYLOAD: usize = 200;
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve"] => serve(),
-        ["measure", port, rounds] => measure(port.parse().unwrap(), rounds.parse().unwrap()),
-        _ => panic!("usage: broker_bench serve | measure PORT ROUNDS"),
+        [port, rounds] => measure(port.parse().unwrap(), rounds.parse().unwrap()),
+        _ => panic!("usage: broker_bench PORT ROUNDS"),
     }
-}
-
-/// A single-threaded runtime, and a record that somebody reads.
-fn serve() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let (sender, mut records) = tokio::sync::mpsc::unbounded_channel();
-        let broker = Broker::start(Config::default(), move |record| drop(sender.send(record))).await.unwrap();
-        println!("{}", broker.address().port());
-        io::stdout().flush().unwrap();
-        let reader = tokio::spawn(async move {
-            let mut batch = Vec::new();
-            while records.recv_many(&mut batch, 4096).await > 0 {
-                batch.clear();
-            }
-        });
-        tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();
-        broker.stop().await;
-        reader.await.unwrap();
-    });
 }
 
 fn measure(port: u16, rounds: usize) {
