@@ -37,6 +37,7 @@ struct Counts {
 struct Scenario<'a> {
     path: &'a str,
     description: &'a str,
+    release: &'static str,
     verdict: &'static str,
     duration_ms: u64,
     requirements: &'a [String],
@@ -79,6 +80,7 @@ fn scenario(result: &ScenarioResult) -> Scenario<'_> {
     Scenario {
         path: &result.path,
         description: &result.description,
+        release: result.release.name(),
         verdict: result.verdict.word(),
         duration_ms: millis(result.duration),
         requirements: &result.requirements,

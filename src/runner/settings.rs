@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::broker::Upstream;
 use crate::protocol::channel::Topics;
+use crate::protocol::release::Release;
 use crate::scenario::Scenario;
 use crate::scenario::model::Ready;
 use crate::station::config::StationConfig;
@@ -55,9 +56,10 @@ pub struct Scene<'s> {
 }
 
 impl<'s> Scene<'s> {
-    /// The scene of a scenario.
-    pub fn new(scenario: &'s Scenario, settings: &'s Settings) -> Self {
-        Self { scenario, settings, topics: settings.topics.clone(), station: scenario.model.station.clone() }
+    /// The scene of a scenario under a release.
+    pub fn new(scenario: &'s Scenario, settings: &'s Settings, release: Release) -> Self {
+        let station = StationConfig { release, ..scenario.model.station.clone() };
+        Self { scenario, settings, topics: settings.topics.clone(), station }
     }
 }
 

@@ -104,6 +104,7 @@ impl Fault {
                 "AuthorizationStatus" => ("scenario/unknown-value", "verdict", "verdicts"),
                 "IdTokenType" => ("scenario/unknown-value", "token type", "token types"),
                 "AuthorizationType" => ("scenario/unknown-value", "authorization type", "authorization types"),
+                "Release" => ("scenario/unknown-value", "release", "releases"),
                 "SelectionAlgorithm" => ("scenario/unknown-value", "selection algorithm", "selection algorithms"),
                 _ => ("scenario/unknown-value", "value", "values"),
             };

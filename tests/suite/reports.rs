@@ -143,11 +143,11 @@ mod on_a_terminal {
     fn a_run_reads_like_this() {
         let mut text = String::new();
         for result in results() {
-            text.push_str(&terminal::line(&result, Style::Plain));
+            text.push_str(&terminal::line(&result, false, Style::Plain));
             text.push('\n');
         }
         for result in results() {
-            text.push_str(&terminal::findings(&result, Style::Plain));
+            text.push_str(&terminal::findings(&result, false, Style::Plain));
         }
         text.push_str(&terminal::unsuccessful(&results(), Style::Plain));
         text.push_str(&terminal::summary(&results(), TOOK, Style::Plain));
@@ -166,11 +166,11 @@ mod on_a_terminal {
             plain + rest
         };
         for result in results() {
-            let coloured = terminal::line(&result, Style::Coloured);
+            let coloured = terminal::line(&result, false, Style::Coloured);
             assert!(coloured.contains('\u{1b}'));
-            assert_eq!(strip(coloured), terminal::line(&result, Style::Plain));
-            let coloured = terminal::findings(&result, Style::Coloured);
-            assert_eq!(strip(coloured), terminal::findings(&result, Style::Plain));
+            assert_eq!(strip(coloured), terminal::line(&result, false, Style::Plain));
+            let coloured = terminal::findings(&result, false, Style::Coloured);
+            assert_eq!(strip(coloured), terminal::findings(&result, false, Style::Plain));
         }
         let coloured = terminal::summary(&results(), TOOK, Style::Coloured);
         assert_eq!(strip(coloured), terminal::summary(&results(), TOOK, Style::Plain));
@@ -183,15 +183,15 @@ mod on_a_terminal {
             findings: vec![mismatch()],
             ..result("a\u{1b}[2J.yaml", Verdict::Fail, 1)
         };
-        let text = terminal::line(&hostile, Style::Plain) + &terminal::findings(&hostile, Style::Plain);
+        let text = terminal::line(&hostile, false, Style::Plain) + &terminal::findings(&hostile, false, Style::Plain);
         assert!(text.contains("title") && !text.contains(['\u{1b}', '\u{7}']), "{text:?}");
     }
 
     #[test]
     fn a_scenario_without_findings_takes_one_line() {
         let quiet = ScenarioResult { output: vec!["chatter".into()], ..result("a.yaml", Verdict::Pass, 59_949) };
-        assert_eq!(terminal::line(&quiet, Style::Plain), "pass          a.yaml  59.9s");
-        assert_eq!(terminal::findings(&quiet, Style::Plain), "");
+        assert_eq!(terminal::line(&quiet, false, Style::Plain), "pass          a.yaml  59.9s");
+        assert_eq!(terminal::findings(&quiet, false, Style::Plain), "");
     }
 }
 
@@ -219,7 +219,7 @@ mod outcome {
     }
 
     fn known(scenario: &str) -> Vec<KnownFailure> {
-        vec![KnownFailure { scenario: scenario.into(), reason: "issue 17".into() }]
+        vec![KnownFailure { scenario: scenario.into(), releases: None, reason: "issue 17".into() }]
     }
 
     #[test]
