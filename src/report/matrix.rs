@@ -78,7 +78,8 @@ fn table(rows: &[(&&str, &Row<'_>)], releases: &BTreeSet<Release>) -> String {
         if last.replace(directory) != Some(directory) {
             text.push_str(&format!("{}\n", printable(directory)));
         }
-        let cells: String = releases.iter().map(|release| format!("{:<CELL$}", cell(row, *release, &mut reasons))).collect();
+        let cells: String =
+            releases.iter().map(|release| format!("{:<CELL$}", cell(row, *release, &mut reasons))).collect();
         let name = shortened(&printable(name), width - 2 * INDENT);
         text.push_str(&format!("{:INDENT$}{name:<rest$}{}\n", "", cells.trim_end(), rest = width - INDENT));
     }

@@ -283,7 +283,7 @@ fn context(scene: &Scene<'_>) -> Context {
     };
     let positive = |value: i32| u64::try_from(value).ok().filter(|value| *value > 0);
     Context {
-        release: station.release,
+        in_force: station.in_force(),
         from_start: settings.module != ModuleSource::Attached,
         relayed: settings.upstream.is_some(),
         communication_check_timeout: positive(api.cfg_communication_check_to_s).map(Duration::from_secs),

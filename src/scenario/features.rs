@@ -41,7 +41,7 @@ impl Feature {
     }
 
     /// Why a station has it not.
-    fn lack(self, station: &StationConfig) -> Option<&'static str> {
+    fn lack(self, station: &StationConfig) -> Option<String> {
         let in_force = station.in_force();
         let deviation = match self {
             Feature::LatchedGet => Deviation::NoLatchedGet,
@@ -50,10 +50,10 @@ impl Feature {
             Feature::Messages => Deviation::NoMessages,
             Feature::Status(status) => {
                 let is_published = in_force.release().lists(status) || in_force.is_on(Deviation::UnlistedStatuses);
-                return (!is_published).then_some("its specification does not list it");
+                return (!is_published).then(|| "its specification does not list it".to_owned());
             }
         };
-        in_force.is_on(deviation).then_some(deviation.entry().runs)
+        in_force.is_on(deviation).then(|| format!("{}: {}", deviation.id(), deviation.entry().runs))
     }
 }
 
@@ -67,8 +67,9 @@ pub fn lacking(scenario: &Scenario, station: &StationConfig) -> Option<Diagnosti
     Requests::default().search(&scenario.model.steps, "/steps", station, &mut needed);
     needed.into_iter().find_map(|(pointer, feature)| {
         let why = feature.lack(station)?;
-        let headline = format!("the release has no {}: {why}", feature.name());
-        Some(Diagnostic::new(Severity::Note, "release/no-feature", headline).at(scenario.place(&pointer)))
+        let headline = format!("the release has no {}", feature.name());
+        let diagnostic = Diagnostic::new(Severity::Note, "release/no-feature", headline);
+        Some(diagnostic.at(scenario.place(&pointer)).with_evidence(why))
     })
 }
 
@@ -80,13 +81,7 @@ struct Requests<'s> {
 }
 
 impl<'s> Requests<'s> {
-    fn search(
-        &mut self,
-        steps: &'s [Step],
-        base: &str,
-        station: &StationConfig,
-        needed: &mut Vec<(String, Feature)>,
-    ) {
+    fn search(&mut self, steps: &'s [Step], base: &str, station: &StationConfig, needed: &mut Vec<(String, Feature)>) {
         for (at, step) in played(steps, base, station.release) {
             match step {
                 Step::Repeat(repeat) => self.search(&repeat.steps, &format!("{at}/repeat/steps"), station, needed),
