@@ -37,16 +37,13 @@ pub fn matrix(results: &[Arc<ScenarioResult>]) -> String {
         releases.iter().all(|release| row.get(release).is_some_and(|result| result.verdict == Verdict::Pass))
     };
     let shown: Vec<_> = rows.iter().filter(|(_, row)| rows.len() <= ROWS || !passes(row)).collect();
-    let mut text = totals(results, &releases);
-    if !shown.is_empty() {
-        text.push_str(&table(&shown, &releases));
-    }
-    match rows.len() - shown.len() {
-        0 => {}
-        1 => text.push_str("\n1 more scenario passes under every release\n"),
-        more => writeln!(text, "\n{more} more scenarios pass under every release").expect("a text takes everything"),
-    }
-    text
+    let (table, reasons) = table(&shown, &releases);
+    let more = match rows.len() - shown.len() {
+        0 => String::new(),
+        1 => "\n1 more scenario passes under every release\n".to_owned(),
+        more => format!("\n{more} more scenarios pass under every release\n"),
+    };
+    totals(results, &releases) + &table + &more + &reasons
 }
 
 fn totals(results: &[Arc<ScenarioResult>], releases: &BTreeSet<Release>) -> String {
@@ -65,11 +62,15 @@ fn totals(results: &[Arc<ScenarioResult>], releases: &BTreeSet<Release>) -> Stri
     text
 }
 
-fn table(rows: &[(&&str, &Row<'_>)], releases: &BTreeSet<Release>) -> String {
+/// The rows, and the reasons to which their cells refer.
+fn table(rows: &[(&&str, &Row<'_>)], releases: &BTreeSet<Release>) -> (String, String) {
+    if rows.is_empty() {
+        return Default::default();
+    }
     let most = WIDTH - INDENT - releases.len() * CELL;
     let names = rows.iter().map(|(path, _)| split(path));
     let width = names.map(|(directory, name)| (name.chars().count() + INDENT).max(directory.chars().count()));
-    let width = width.max().unwrap_or_default().min(most) + INDENT;
+    let width = width.max().unwrap_or_default().clamp("scenario".len(), most) + INDENT;
     let columns: String = releases.iter().map(|release| format!("{:<CELL$}", release.name())).collect();
     let mut text = format!("\n{:<width$}{}\n", "scenario", columns.trim_end());
     let (mut last, mut reasons) = (None, Vec::new());
@@ -83,11 +84,11 @@ fn table(rows: &[(&&str, &Row<'_>)], releases: &BTreeSet<Release>) -> String {
         let name = shortened(&printable(name), width - 2 * INDENT);
         text.push_str(&format!("{:INDENT$}{name:<rest$}{}\n", "", cells.trim_end(), rest = width - INDENT));
     }
-    for (number, reason) in reasons.iter().enumerate() {
+    let reasons = reasons.iter().enumerate().map(|(number, reason)| {
         let lead = if number == 0 { "\n" } else { "" };
-        text.push_str(&format!("{lead}n/a {}: {}\n", number + 1, printable(reason)));
-    }
-    text
+        format!("{lead}n/a {}: {}\n", number + 1, printable(reason))
+    });
+    (text, reasons.collect())
 }
 
 /// A verdict in a word, with the number of the reason where it is not applicable.

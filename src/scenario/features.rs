@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::model::{MessageKind, Publish, Step};
+use super::model::{MessageKind, Step};
 use super::{Scenario, played};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::deviations::Deviation;
@@ -86,9 +86,15 @@ impl<'s> Requests<'s> {
             match step {
                 Step::Repeat(repeat) => self.search(&repeat.steps, &format!("{at}/repeat/steps"), station, needed),
                 Step::AnyOrder(steps) => self.search(steps, &format!("{at}/any_order"), station, needed),
-                Step::Withdraw(withdraw) => self.made(withdraw.r#as.as_deref(), None),
-                Step::Publish(publish) if asks(publish) => {
-                    self.made(publish.r#as.as_deref(), of_topic(&publish.topic));
+                Step::Withdraw(withdraw) => {
+                    self.last = None;
+                    self.named.extend(withdraw.r#as.as_deref().map(|name| (name, None)));
+                }
+                Step::Publish(publish) => {
+                    let feature = of_topic(&publish.topic);
+                    // A message elsewhere does not become the last request.
+                    self.last = if publish.topic.contains("{m2e}") { feature } else { self.last };
+                    self.named.extend(publish.r#as.as_deref().map(|name| (name, feature)));
                 }
                 Step::ExpectReply(reply) => {
                     let feature = match &reply.to {
@@ -100,11 +106,6 @@ impl<'s> Requests<'s> {
                 step => needed.extend(of_step(step).into_iter().map(|feature| (at.clone(), feature))),
             }
         }
-    }
-
-    fn made(&mut self, name: Option<&'s str>, feature: Option<Feature>) {
-        self.last = feature;
-        self.named.extend(name.map(|name| (name, feature)));
     }
 }
 
@@ -148,9 +149,4 @@ fn of_topic(topic: &str) -> Option<Feature> {
     } else {
         None
     }
-}
-
-fn asks(publish: &Publish) -> bool {
-    let texts = [publish.text.clone(), publish.payload.as_ref().map(Value::to_string)];
-    texts.iter().flatten().any(|text| text.contains("{reply}"))
 }
