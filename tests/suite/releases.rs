@@ -294,7 +294,7 @@ fn what_a_release_lacks_as_a_whole_is_found() {
         ("  deviations: {no-latched-get: false}\n", "  - get_status: {}\n  - expect_reply: $any\n", [false; 4]),
         ("  deviations: {no-latched-get: true}\n", "  - get_status: {}\n  - expect_reply: $any\n", [true; 4]),
         (
-            "  behaviour: as_specified\n",
+            "  deviations: {unlisted-statuses: false}\n",
             "  - expect_status: {token: ALICE, sequence: [Processing, Accepted, UsedToStart]}\n",
             [true, true, false, false],
         ),
