@@ -160,7 +160,9 @@ impl Form {
     /// The forms that take turns: those in which a value of this kind may look different.
     fn turns(value: &Value) -> &'static [Form] {
         match value {
-            Value::Object(_) => &[Form::Escaped, Form::Reordered, Form::ExtraFields, Form::Compact, Form::Spaced],
+            Value::Object(fields) if !fields.is_empty() => {
+                &[Form::Escaped, Form::Reordered, Form::ExtraFields, Form::Compact, Form::Spaced]
+            }
             _ => &[Form::Escaped, Form::Spaced],
         }
     }

@@ -66,7 +66,7 @@ struct Life {
     messages: mpsc::UnboundedReceiver<Message>,
     station: Station,
     born: Instant,
-    /// Writes what is sent by the clock.
+    /// Writes heartbeats and the beacon, which come when it is time for them.
     heartbeats: Encoder,
     /// Writes everything else.
     encoder: Encoder,
@@ -262,9 +262,9 @@ impl Everest {
             match effect {
                 Effect::Publish { to, payload } => {
                     let encoder = match to {
-                        Address::Channel(Channel::Heartbeat) | Address::ChannelOf(_, Channel::Heartbeat) => {
-                            &life.heartbeats
-                        }
+                        Address::Channel(Channel::Heartbeat)
+                        | Address::ChannelOf(_, Channel::Heartbeat)
+                        | Address::ReadyBeacon => &life.heartbeats,
                         _ => &life.encoder,
                     };
                     let payload = encoder.encode(&payload);
