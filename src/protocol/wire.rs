@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use schemars::JsonSchema;
+use serde::Deserialize;
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde::{Deserialize, Serialize as DeriveSerialize};
 use serde_json::{Value, json};
 
 use super::codec;
 
 /// How the messages of one side are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, DeriveSerialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Wire {
     /// As EVerest writes them.

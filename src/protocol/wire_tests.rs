@@ -144,8 +144,7 @@ fn messages_take_turns() {
 fn every_name_leads_back() {
     for wire in Wire::ALL {
         assert_eq!(wire.name().parse(), Ok(wire));
-        assert_eq!(serde_json::to_value(wire).unwrap(), wire.to_string());
-        assert_eq!(serde_json::from_value::<Wire>(wire.name().into()).unwrap(), wire);
+        assert_eq!(serde_json::from_value::<Wire>(wire.to_string().into()).unwrap(), wire);
     }
     assert_eq!("Compact".parse::<Wire>().unwrap_err().to_string(), "`Compact` is no wire form");
 }

@@ -273,8 +273,10 @@ impl Stage<'_> {
     /// How a message of khumbu's own is written, where EVerest would not write it like this.
     fn form_of(&self, seen: &Seen) -> Option<Form> {
         let is_ours = seen.from == Party::Harness && matches!(seen.kind, Kind::Channel(_) | Kind::Reply(_));
-        let form = Form::recognised(&seen.publish.payload).filter(|_| is_ours && self.scene.wire != Wire::Everest)?;
-        (form != Form::Everest).then_some(form)
+        if self.scene.wire == Wire::Everest || !is_ours {
+            return None;
+        }
+        Form::recognised(&seen.publish.payload).filter(|form| *form != Form::Everest)
     }
 
     /// How the last message of each kind of khumbu's own is written; nothing, if all are as EVerest's.

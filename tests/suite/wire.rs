@@ -4,10 +4,12 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
+use std::time::Duration;
 
-use khumbu::protocol::channel::{ApiType, Topics};
+use khumbu::protocol::channel::{ApiType, Channel, Topics};
 use khumbu::protocol::codec;
 use khumbu::protocol::wire::{Form, Wire};
+use khumbu::sim::client::Client;
 use khumbu::sim::everest::{Everest, Order};
 use khumbu::sim::link::{Link, LinkError};
 use khumbu::station::config::{ApiConfig, ProviderConfig, StationConfig, TokenConfig, ValidatorConfig};
@@ -36,13 +38,7 @@ struct Stand {
 impl Stand {
     async fn with(station: StationConfig, wire: Wire) -> Self {
         let bench = Bench::start().await;
-        let topics = Topics {
-            api: ApiType::AuthConsumer,
-            external_prefix: String::new(),
-            api_version: "1".to_owned(),
-            module_id: "auth_api".to_owned(),
-        };
-        let (address, client_id) = (bench.address(), EVEREST.to_owned());
+        let (address, client_id, topics) = (bench.address(), EVEREST.to_owned(), topics());
         let everest = Everest { address, client_id, topics, station, is_driven: false, wire };
         let (orders, received) = mpsc::unbounded_channel();
         let (ready, is_ready) = oneshot::channel();
@@ -89,6 +85,15 @@ fn station() -> StationConfig {
             cfg_request_reply_to_s: 20,
         }),
         ..StationConfig::default()
+    }
+}
+
+fn topics() -> Topics {
+    Topics {
+        api: ApiType::AuthConsumer,
+        external_prefix: String::new(),
+        api_version: "1".to_owned(),
+        module_id: "auth_api".to_owned(),
     }
 }
 
@@ -217,6 +222,47 @@ async fn every_kind_of_message_of_everests_side_takes_the_form() {
 }
 
 #[tokio::test]
+async fn every_kind_of_message_of_the_clients_side_takes_the_form() {
+    for (wire, check, is_marked) in [
+        (Wire::Everest, "true", false),
+        (Wire::Escaped, "true", true),
+        (Wire::Spaced, " true\n", true),
+        (Wire::Reordered, "true", true),
+    ] {
+        let mut bench = Bench::start().await;
+        let period = Duration::from_millis(5);
+        let opened = Client::open(bench.address(), "client", topics(), period, &[]).await.unwrap();
+        let mut client = opened.0.writing(wire);
+        client.communication_check(true).await.unwrap();
+        // The second comes by the clock.
+        for payload in [check.to_owned(), check.to_owned(), check.replace("true", "false")] {
+            if payload.contains("false") {
+                client.communication_check(false).await.unwrap();
+            }
+            let is_it = |record: &Record| {
+                matches!(&record.event, Event::Publish { publish, .. } if publish.topic.ends_with("communication_check")
+                    && text(&publish.payload) == payload)
+            };
+            bench.wait(&payload, is_it).await;
+        }
+        for (channel, payload) in [
+            (Channel::WithdrawAuthorization, Some(json!({"evse_id": 1, "id_token": {"value": "A", "type": "Local"}}))),
+            (Channel::GetTokenValidationStatus, None),
+        ] {
+            client.request(channel, payload.clone(), "reply/here").await.unwrap();
+            let is_it = |record: &Record| {
+                matches!(&record.event, Event::Publish { publish, .. }
+                if publish.topic.ends_with(channel.address()))
+            };
+            let Event::Publish { publish, .. } = bench.wait("a request", is_it).await.event else { unreachable!() };
+            let expected =
+                if is_marked && !(wire == Wire::Reordered && payload.is_none()) { wire.name() } else { "everest" };
+            assert_eq!(Form::recognised(&publish.payload).map(Form::name), Some(expected));
+        }
+    }
+}
+
+#[tokio::test]
 async fn heartbeats_do_not_decide_what_a_status_looks_like() {
     let alice: TokenConfig = serde_json::from_value(json!({"value": "04A2F3B1", "type": "ISO14443"})).unwrap();
     for interval in [0, 1] {
@@ -279,6 +325,21 @@ fn a_scenario_wins_over_the_flag_and_the_flag_over_the_file() {
     project.run(&["run", "f.yaml"]).exits(2).says("khumbu.yaml:1").says("unknown wire form `tight`");
 }
 
+/// Its golden has fields that nobody knows.
+const OWN_FORM: &str = "\
+description: A token, and a status that somebody else might have sent.
+under_test: client
+golden: true
+wire: extra_fields
+station:
+  tokens:
+    ALICE: {value: \"04A2F3B1\", type: ISO14443}
+steps:
+  - publish: {topic: \"{e2m}/token_validation_status\", payload: {status: Accepted}}
+  - present_token: ALICE
+  - expect_status: {token: ALICE, sequence: [Processing, Accepted, UsedToStart]}
+";
+
 #[test]
 fn goldens_hold_in_every_form_with_the_same_fields() {
     let golden = WITHDRAW.replace("under_test", "golden: true\nunder_test");
@@ -300,12 +361,15 @@ fn goldens_hold_in_every_form_with_the_same_fields() {
     }
     project.write("w.snap", &accepted);
     project.play(&["w.yaml", "--wire", "spaced"]).exits(0);
-    // A scenario's own form is part of its golden.
-    let own = golden.replace("steps:", "wire: extra_fields\nsteps:");
-    let told = "  - publish: {topic: \"{e2m}/token_validation_status\", payload: {status: Accepted}}\n";
-    let project = Project::with(&[("w.yaml", &format!("{own}{told}"))]);
-    project.play(&["w.yaml"]).exits(1).fails_with(&["golden/missing"]);
-    assert!(!project.read("w.snap.new").contains("_khumbu"), "it is sent as it is written");
+    // A scenario's own form is part of its golden; what it publishes is sent as it is written.
+    project.write("own.yaml", OWN_FORM);
+    project.play(&["own.yaml"]).exits(1).fails_with(&["golden/missing"]);
+    let pending = project.read("own.snap.new");
+    assert_eq!(pending.matches("\"_khumbu\"").count(), 9, "three statuses of three objects each\n{pending}");
+    project.run(&["review", ".", "--accept"]).exits(0);
+    for arguments in [&["own.yaml"][..], &["own.yaml", "--wire", "compact"]] {
+        assert_eq!(project.play(arguments).exits(0).notes(), [""; 0]);
+    }
 }
 
 #[test]
