@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use khumbu::protocol::channel::{ApiType, Channel, Topics};
@@ -283,23 +282,16 @@ async fn heartbeats_do_not_decide_what_a_status_looks_like() {
 
 #[test]
 fn every_scenario_passes_in_every_form() {
-    let next = Mutex::new(Wire::ALL.into_iter());
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let Some(wire) = next.lock().unwrap().next() else { return };
-                    let ran = Command::new(env!("CARGO_BIN_EXE_khumbu"))
-                        .args(["run", "--wire", wire.name()])
-                        .env("CI", "true")
-                        .current_dir(env!("CARGO_MANIFEST_DIR"))
-                        .output()
-                        .unwrap();
-                    assert_eq!(ran.status.code(), Some(0), "{wire}\n{}", text(&ran.stdout));
-                }
-            });
-        }
-    });
+    // The default form is what all other tests play with.
+    for wire in Wire::ALL.into_iter().filter(|wire| *wire != Wire::Everest) {
+        let ran = Command::new(env!("CARGO_BIN_EXE_khumbu"))
+            .args(["run", "--wire", wire.name()])
+            .env("CI", "true")
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert_eq!(ran.status.code(), Some(0), "{wire}\n{}", text(&ran.stdout));
+    }
 }
 
 #[test]
