@@ -46,7 +46,7 @@ pub enum Form {
     Compact,
     /// As EVerest, with the keys of every object in reverse order.
     Reordered,
-    /// As EVerest, with the field [`EXTRA`] in every object that has any.
+    /// As EVerest, with a field that nobody knows in every object that has any.
     ExtraFields,
     /// Compact, with every character of texts and keys as `\uXXXX`, but slashes as `\/`.
     Escaped,
@@ -56,8 +56,8 @@ pub enum Form {
 
 /// The field that nobody knows. It sorts before all others and holds what a reader of text may take for the real ones.
 ///
-/// Objects without fields stay so: `{}` as the payload of a withdraw request means everything, and one with only
-/// unknown fields is a mistake that the specification does not allow for.
+/// Objects without fields stay so: `{}` as the payload of a withdraw request means everything, one with none but unknown
+/// fields may be a misspelt request ([`super::deviations::Deviation::WithdrawAllByTypo`]).
 const EXTRA: &str = "_khumbu";
 
 /// Blanks as JSON has them (RFC 8259, section 2).

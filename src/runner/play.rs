@@ -158,7 +158,7 @@ async fn perform(
     end_played(played).await;
     observer.drain();
     findings.append(&mut observer.findings);
-    for found in findings.iter_mut().filter(|found| found.severity == Severity::Fail) {
+    for found in findings.iter_mut().filter(|it| matches!(it.severity, Severity::Fail | Severity::Inconclusive)) {
         found.evidence.extend(written.clone());
     }
     if scenario.model.golden && is_complete && findings.iter().all(|found| Verdict::of(found) == Verdict::Pass) {

@@ -308,6 +308,9 @@ fn a_scenario_wins_over_the_flag_and_the_flag_over_the_file() {
     assert_eq!(of(&["own.yaml"]), spaced);
     assert_eq!(of(&["own.yaml", "--wire", "escaped"]), spaced);
     assert_eq!(of(&["f.yaml", "--wire", "spaced"]), spaced);
+    // A module may have ended because of what it got before it was ready.
+    let ended = project.play(&["own.yaml", "--module", "false"]).exits(3).fails_with(&["module/ended-early"]);
+    ended.says("wire form `spaced`; written last: heartbeat as `spaced`");
     // Nothing is said of what looks as always.
     assert_eq!(of(&["f.yaml", "--wire", "everest"]), [""; 0]);
     let refused = project.run(&["run", "f.yaml", "--wire", "reorderd"]).exits(2);
