@@ -56,8 +56,6 @@ pub struct ScenarioResult {
     pub description: String,
     /// The release of EVerest that was played.
     pub release: Release,
-    /// Whether that is the release which the scenario plays if nobody chooses; its golden belongs to that one.
-    pub is_own_release: bool,
     /// The worst of all findings.
     pub verdict: Verdict,
     /// From the start of the broker to the end of the module.

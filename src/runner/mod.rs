@@ -49,7 +49,6 @@ impl Piece {
             description: self.scenario.model.description.clone(),
             requirements: self.scenario.model.requirements.clone(),
             release: self.release,
-            is_own_release: self.release == self.scenario.release(),
             ..ScenarioResult::default()
         }
     }

@@ -133,6 +133,7 @@ async fn perform(
             "the run was interrupted in the middle of the scenario",
         )),
     }
+    let written = stage.written_last();
     let by_itself = stage.module.ended.borrow().clone();
     let ending = farewell(&mut stage, is_complete).await;
     let Stage { mut observer, played, module, .. } = stage;
@@ -147,12 +148,11 @@ async fn perform(
     end_played(played).await;
     observer.drain();
     findings.append(&mut observer.findings);
+    for found in findings.iter_mut().filter(|it| matches!(it.severity, Severity::Fail | Severity::Inconclusive)) {
+        found.evidence.extend(written.clone());
+    }
     if scenario.model.golden && is_complete && findings.iter().all(|found| Verdict::of(found) == Verdict::Pass) {
-        if result.is_own_release {
-            compare_golden(scene, &observer.records[..played_records], golden, findings, result);
-        } else {
-            findings.push(golden_of_another_release(scene));
-        }
+        compare_golden(scene, &observer.records[..played_records], golden, findings, result);
     }
     Some(observer.release())
 }
@@ -201,7 +201,8 @@ async fn begin_played(scene: &Scene<'_>, broker: &Broker) -> Result<Played, Diag
     let (topics, station) = (scene.topics.clone(), scene.station.clone());
     match scenario.model.under_test {
         Side::Client => {
-            let everest = Everest { address: broker.address(), client_id, topics, station, is_driven: false };
+            let (address, wire) = (broker.address(), scene.wire);
+            let everest = Everest { address, client_id, topics, station, is_driven: false, wire };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));
@@ -215,7 +216,7 @@ async fn begin_played(scene: &Scene<'_>, broker: &Broker) -> Result<Played, Diag
             let period = check_period(station.auth_consumer.cfg_communication_check_to_s);
             match Client::open(broker.address(), &client_id, topics, period, &[]).await {
                 // What comes in is read from the record.
-                Ok((client, _)) => Ok(Played::Client(client)),
+                Ok((client, _)) => Ok(Played::Client(client.writing(scene.wire))),
                 Err(error) => Err(no_link(settings, &error)),
             }
         }
@@ -275,7 +276,7 @@ async fn end_played(played: Played) {
 }
 
 fn context(scene: &Scene<'_>) -> Context {
-    let Scene { scenario, settings, topics, station } = scene;
+    let Scene { scenario, settings, topics, station, .. } = scene;
     let api = &station.auth_consumer;
     let under_test = match scenario.model.under_test {
         Side::Client => Party::Client,
@@ -335,7 +336,17 @@ fn compare_golden(
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
 ) {
-    let Scene { scenario, settings, topics, .. } = scene;
+    let Scene { scenario, settings, topics, wire, .. } = scene;
+    let own = scenario.release();
+    if own != scene.station.release {
+        let headline = format!("the golden was not compared: it belongs to release `{own}`");
+        return findings.push(Diagnostic::new(Severity::Note, "golden/not-compared", headline));
+    }
+    // Where the scenario itself asks for more fields, its golden has them.
+    if wire.adds_fields() && scenario.model.wire.is_none() {
+        let headline = format!("the golden was not compared: the wire form `{wire}` has more fields");
+        return findings.push(Diagnostic::new(Severity::Note, "golden/not-compared", headline));
+    }
     let names = golden::Names { topics, clients: &[] };
     let transcript = golden::transcript(records, &names);
     if let Err(difference) = snapshot::compare(accepted, &transcript, &scenario.source) {
@@ -345,11 +356,6 @@ fn compare_golden(
         result.pending_golden =
             Some(snapshot::pending(&scenario.source.path, &scenario.model.description, &transcript));
     }
-}
-
-fn golden_of_another_release(scene: &Scene<'_>) -> Diagnostic {
-    let headline = format!("golden belongs to release `{}`, and is not compared", scene.scenario.release());
-    Diagnostic::new(Severity::Note, "golden/other-release", headline)
 }
 
 /// Why a scenario is not played: its own word, the release, or the module.
