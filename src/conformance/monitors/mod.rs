@@ -2,7 +2,8 @@
 //!
 //! [`Monitors`] is fed every record of the broker and gives back what the module under test did wrong. Only what the
 //! module sent itself can count against it. A wrong accusation is worse than a missed one: where a restart, a
-//! redelivery, a lost connection or a slow machine explains what was seen, nothing is said.
+//! redelivery, a lost connection or a slow machine explains what was seen, nothing is said. What is right follows from the
+//! release and its deviations in force, [`Context::in_force`].
 //!
 //! | id | requirement | |
 //! | --- | --- | --- |
@@ -20,7 +21,7 @@
 //! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect |
 //! | `monitor/illegal-transition` | TV-2, TV-4 | status after status |
 //! | `monitor/connectors` | TV-6, TV-7 | EVSEs named in a status |
-//! | `monitor/messages` | TV-14 | texts for a display without `Accepted` |
+//! | `monitor/messages` | TV-14 | texts for a display without `Accepted`; warning: `messages` unlike the release |
 //! | `monitor/repeated` | | note: how often more |
 
 mod answers;
