@@ -38,7 +38,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "module", requires = "listen")]
     attach: bool,
     /// The release of EVerest to play, over what scenarios say; `all` plays each scenario under each release
-    #[arg(long, value_name = "NAME|all", hide_possible_values = true)]
+    #[arg(long, value_name = "2025.10|2025.12|2026.02|main|all", hide_possible_values = true)]
     release: Option<ReleaseChoice>,
     /// Only scenarios that test this side
     #[arg(long, value_name = "client|everest", value_parser = side)]

@@ -2,6 +2,7 @@
 //!
 //! Stable: `schema_version` 1 has `summary` and `scenarios` with `path`, `verdict`, `duration_ms`, `requirements` and
 //! `failures`, each failure with `id`, `message`, `line` and `requirement`. Readers must ignore keys they do not know.
+//! A scenario that was played under several releases is there once for each, told apart by `release`.
 
 use std::sync::Arc;
 use std::time::Duration;

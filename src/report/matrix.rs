@@ -77,7 +77,7 @@ fn table(rows: &[(&&str, &Row<'_>)], releases: &BTreeSet<Release>) -> (String, S
     for (path, row) in rows {
         let (directory, name) = split(path);
         if last.replace(directory) != Some(directory) {
-            text.push_str(&format!("{}\n", printable(directory)));
+            text.push_str(&format!("{}\n", shortened(&printable(directory), WIDTH)));
         }
         let cells: String =
             releases.iter().map(|release| format!("{:<CELL$}", cell(row, *release, &mut reasons))).collect();

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use khumbu::diagnostic::{Diagnostic, Place, Severity, Source, Style};
-use khumbu::report::{KnownFailure, Summary, excuse, exit_code, json, junit, terminal};
+use khumbu::protocol::release::Release;
+use khumbu::report::{KnownFailure, Summary, excuse, exit_code, json, junit, matrix, terminal};
 use khumbu::verdict::{ScenarioResult, Verdict};
 use serde_json::Value;
 
@@ -256,5 +257,45 @@ mod outcome {
         }
         let judged = excuse(&results(), &known("b.yaml"));
         assert_eq!(judged[1].verdict, Fail, "another path is another scenario");
+    }
+}
+
+mod as_matrix {
+    use super::*;
+
+    fn under(release: Release, path: &str, verdict: Verdict) -> Arc<ScenarioResult> {
+        Arc::new(ScenarioResult { release, ..result(path, verdict, 1) })
+    }
+
+    #[test]
+    fn one_release_has_none() {
+        assert_eq!(matrix(&results()), "");
+        // Not even if scenarios name releases of their own.
+        let mixed = [under(Release::Main, "a.yaml", Verdict::Pass), under(Release::V2025_10, "b.yaml", Verdict::Pass)];
+        assert_eq!(matrix(&mixed), "");
+        assert_eq!(matrix(&[]), "");
+    }
+
+    #[test]
+    fn every_verdict_has_a_word_and_what_was_not_played_a_dash() {
+        let played = [
+            under(Release::V2025_12, "a.yaml", Verdict::Inconclusive),
+            under(Release::Main, "a.yaml", Verdict::Error),
+            under(Release::V2025_12, "b.yaml", Verdict::Fail),
+            under(Release::V2025_12, "c.yaml", Verdict::NotApplicable),
+            under(Release::Main, "c.yaml", Verdict::Pass),
+        ];
+        insta::assert_snapshot!(matrix(&played), @r"
+
+        release     passed  failed  inconclusive   error  not applicable
+        2025.12          0       1             1       0               1
+        main             1       0             0       1               0
+
+        scenario  2025.12  main
+        .
+          a       inconcl. error
+          b       fail     -
+          c       n/a      pass
+        ");
     }
 }
