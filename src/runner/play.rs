@@ -12,15 +12,17 @@ use super::module::{Module, command_name};
 use super::observer::{Connections, Observer, is_own, own_client};
 use super::process::Ending;
 use super::settings::{ModuleSource, Scene, Settings};
+use super::sisters::Sisters;
 use super::stage::{Played, Stage, Stop, broken, shown};
 use super::steps::Memory;
 use crate::broker::Broker;
 use crate::conformance::Party;
-use crate::conformance::monitors::{Context, Monitors};
+use crate::conformance::monitors::{ApiModule, Context, Monitors};
 use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::scenario::Scenario;
-use crate::scenario::model::{Side, Step};
+use crate::scenario::model::{Model, Side, Step};
 use crate::scenario::pattern::Captures;
 use crate::sim::client::{Client, check_period};
 use crate::sim::everest::{Everest, Order};
@@ -72,7 +74,8 @@ pub async fn play(
     let started = Instant::now();
     let (House { broker, records, connections }, mut findings) = (house, Vec::new());
     let scene = Scene::new(scenario, settings);
-    let observer = Observer::new(records, scene.topics.clone(), Monitors::new(context(&scene)), connections);
+    let (topics, sisters) = (scene.topics.clone(), scene.sisters.clone());
+    let observer = Observer::new(records, topics, sisters, Monitors::new(context(&scene)), connections);
     let released = perform(&scene, &broker, observer, interrupt, &mut findings, &mut result, golden).await;
     result.duration = started.elapsed();
     judge(&mut result, findings);
@@ -93,8 +96,8 @@ async fn perform(
     golden: Option<&Arc<Source>>,
 ) -> Option<Released> {
     let Scene { scenario, settings, .. } = *scene;
-    let played = match begin_played(scene, broker).await {
-        Ok(played) => played,
+    let (played, sisters) = match begin_played(scene, broker).await {
+        Ok(begun) => begun,
         Err(diagnostic) => {
             observer.drain();
             findings.push(
@@ -110,14 +113,15 @@ async fn perform(
     let module = match Module::start(scene, broker.address()) {
         Ok(module) => module,
         Err(error) => {
-            end_played(played).await;
+            end_played(played, sisters).await;
             findings.push(super::findings::not_started(scenario, settings, &error));
             return Some(observer.release());
         }
     };
     let lag = Lag::start();
     let captures = Captures::new();
-    let mut stage = Stage { scenario, settings, scene, broker, observer, played, module, captures, interrupt, lag };
+    let mut stage =
+        Stage { scenario, settings, scene, broker, observer, played, sisters, module, captures, interrupt, lag };
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
     let outcome = match timeout(limit, act(&mut stage)).await {
         Ok(outcome) => outcome,
@@ -145,7 +149,7 @@ async fn perform(
     }
     let by_itself = stage.module.ended.borrow().clone();
     let ending = farewell(&mut stage, is_complete).await;
-    let Stage { mut observer, played, module, .. } = stage;
+    let Stage { mut observer, played, sisters, module, .. } = stage;
     result.output = module.output().map(|output| output.tail(200)).unwrap_or_default();
     if let (true, Some(how)) = (is_complete, by_itself) {
         findings.push(ended_by_itself(&ending, scene, &how));
@@ -154,7 +158,7 @@ async fn perform(
     if settings.upstream.is_some() || settings.module == ModuleSource::Attached {
         forget_retained(&played, &mut observer).await;
     }
-    end_played(played).await;
+    end_played(played, sisters).await;
     observer.drain();
     findings.append(&mut observer.findings);
     if scenario.model.golden && is_complete && findings.iter().all(|found| Verdict::of(found) == Verdict::Pass) {
@@ -171,6 +175,7 @@ async fn act(stage: &mut Stage<'_>) -> Result<(), Stop> {
     {
         client.communication_check(true).await.map_err(|error| broken(&error.to_string()))?;
     }
+    stage.sisters.begin_checks(stage.scene)?;
     let mut memory = Memory::new(&stage.scene.station.tokens);
     let scenario = stage.scenario;
     stage.play(&scenario.model.steps, "/steps", &mut memory).await
@@ -201,7 +206,14 @@ async fn farewell(stage: &mut Stage<'_>, is_complete: bool) -> Ending {
     ending
 }
 
-async fn begin_played(scene: &Scene<'_>, broker: &Broker) -> Result<Played, Diagnostic> {
+async fn begin_played(scene: &Scene<'_>, broker: &Broker) -> Result<(Played, Sisters), Diagnostic> {
+    let settings = scene.settings;
+    // The simulated EVerest may ask its validator from the start.
+    let sisters = Sisters::open(scene, broker).await.map_err(|error| no_link(settings, &error))?;
+    begin_side(scene, broker).await.map(|played| (played, sisters))
+}
+
+async fn begin_side(scene: &Scene<'_>, broker: &Broker) -> Result<Played, Diagnostic> {
     let Scene { scenario, settings, .. } = *scene;
     let client_id = own_client();
     let (topics, station) = (scene.topics.clone(), scene.station.clone());
@@ -269,7 +281,8 @@ async fn forget_retained(played: &Played, observer: &mut Observer) {
     }
 }
 
-async fn end_played(played: Played) {
+async fn end_played(played: Played, sisters: Sisters) {
+    sisters.close().await;
     match played {
         Played::Client(client) => client.close().await,
         Played::Everest { orders, task } => {
@@ -281,20 +294,32 @@ async fn end_played(played: Played) {
 }
 
 fn context(scene: &Scene<'_>) -> Context {
-    let Scene { scenario, settings, topics, station } = scene;
-    let api = &station.auth_consumer;
+    let Scene { scenario, settings, topics, station, sisters } = scene;
     let under_test = match scenario.model.under_test {
         Side::Client => Party::Client,
         Side::Everest => Party::Everest,
     };
     let positive = |value: i32| u64::try_from(value).ok().filter(|value| *value > 0);
+    let module = |topics: &Topics| {
+        let cadence = station.cadence(topics.api);
+        let check = cadence.and_then(|cadence| positive(cadence.check_within_s));
+        let heartbeat = cadence.and_then(|cadence| positive(cadence.heartbeat_ms));
+        ApiModule {
+            topics: topics.clone(),
+            communication_check_timeout: check.map(Duration::from_secs),
+            heartbeat_interval: heartbeat.map(Duration::from_millis),
+        }
+    };
+    let ApiModule { topics, communication_check_timeout, heartbeat_interval } = module(topics);
+    let everests = sisters.iter().filter(|_| under_test == Party::Everest);
     Context {
         release: station.release,
         from_start: settings.module != ModuleSource::Attached,
         relayed: settings.upstream.is_some(),
-        communication_check_timeout: positive(api.cfg_communication_check_to_s).map(Duration::from_secs),
-        heartbeat_interval: positive(api.cfg_heartbeat_interval_ms).map(Duration::from_millis),
-        ..Context::new(topics.clone(), under_test)
+        communication_check_timeout,
+        heartbeat_interval,
+        sisters: everests.map(module).collect(),
+        ..Context::new(topics, under_test)
     }
 }
 
@@ -341,8 +366,8 @@ fn compare_golden(
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
 ) {
-    let Scene { scenario, settings, topics, .. } = scene;
-    let names = golden::Names { topics, clients: &[] };
+    let Scene { scenario, settings, topics, sisters, .. } = scene;
+    let names = golden::Names { topics, sisters, clients: &[] };
     let transcript = golden::transcript(records, &names);
     if let Err(difference) = snapshot::compare(accepted, &transcript, &scenario.source) {
         if !settings.is_updating_goldens {
@@ -355,20 +380,23 @@ fn compare_golden(
 
 /// The first command that the scenario needs the module to follow and that it cannot.
 fn what_it_cannot(scenario: &Scenario, settings: &Settings) -> Option<String> {
-    fn search(steps: &[Step], side: Side, settings: &Settings) -> Option<String> {
+    fn search(steps: &[Step], model: &Model, settings: &Settings) -> Option<String> {
         steps.iter().find_map(|step| match step {
-            Step::Repeat(repeat) => search(&repeat.steps, side, settings),
-            step => needed(step, side).filter(|name| settings.cannot.contains(name)),
+            Step::Repeat(repeat) => search(&repeat.steps, model, settings),
+            step => needed(step, model).filter(|name| settings.cannot.contains(name)),
         })
     }
     if settings.cannot.is_empty() {
         return None;
     }
-    search(&scenario.model.steps, scenario.model.under_test, settings)
+    search(&scenario.model.steps, &scenario.model, settings)
 }
 
 /// The name of the command that a step needs the module under test to follow.
-fn needed(step: &Step, side: Side) -> Option<String> {
+fn needed(step: &Step, model: &Model) -> Option<String> {
+    let side = model.under_test;
+    let is_client_of = |api| side == Side::Client && model.api == api;
+    let has_provider = model.station.auth_token_provider.is_some();
     let (command, by) = match step {
         Step::PlugIn(_) => (Command::PlugIn { evse: 1 }, Side::Everest),
         Step::Unplug(_) => (Command::Unplug { evse: 1 }, Side::Everest),
@@ -377,7 +405,14 @@ fn needed(step: &Step, side: Side) -> Option<String> {
         Step::InjectFault(_) => (Command::InjectFault { evse: 1 }, Side::Everest),
         Step::ClearFault(_) => (Command::ClearFault { evse: 1 }, Side::Everest),
         Step::Heartbeats(_) => (Command::Heartbeats(HeartbeatControl::Pause), Side::Everest),
-        Step::PresentToken(_) => return (side == Side::Everest).then(|| "present_token".to_owned()),
+        Step::PresentToken(_) => {
+            let is_needed = side == Side::Everest && !has_provider || is_client_of(ApiType::AuthTokenProvider);
+            return is_needed.then(|| "present_token".to_owned());
+        }
+        Step::SetVerdict(_) => return is_client_of(ApiType::AuthTokenValidator).then(|| "set_verdict".to_owned()),
+        Step::UpdateVerdict(_) => {
+            return is_client_of(ApiType::AuthTokenValidator).then(|| "update_verdict".to_owned());
+        }
         Step::Withdraw(_) => return (side == Side::Client).then(|| "withdraw".to_owned()),
         Step::GetStatus(_) => (Command::GetStatus {}, Side::Client),
         Step::CommunicationCheck(on) => (Command::CommunicationCheck(*on), Side::Client),

@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::broker::Upstream;
-use crate::protocol::channel::Topics;
+use crate::parity::station_file::StationFile;
+use crate::protocol::channel::{ApiType, Topics};
 use crate::scenario::Scenario;
-use crate::scenario::model::Ready;
+use crate::scenario::model::{Ready, Side};
 use crate::station::config::StationConfig;
 
 /// Settings of a run.
@@ -33,6 +34,8 @@ pub struct Settings {
     pub stop_within: Duration,
     /// How the module is told what to do, by the name of the command.
     pub bindings: BTreeMap<String, Binding>,
+    /// What is known of an EVerest under test: its other API modules, and how its EVSEs are moved.
+    pub station: Option<StationFile>,
     /// Commands that the module cannot follow; scenarios that need them are not applicable.
     pub cannot: BTreeSet<String>,
     /// Whether a transcript that differs from its golden is to become the golden, and no failure.
@@ -52,12 +55,37 @@ pub struct Scene<'s> {
     pub topics: Topics,
     /// The station that khumbu plays, or that the module under test is asked to be.
     pub station: StationConfig,
+    /// The topics of the station's other API modules.
+    pub sisters: Vec<Topics>,
 }
 
 impl<'s> Scene<'s> {
     /// The scene of a scenario.
     pub fn new(scenario: &'s Scenario, settings: &'s Settings) -> Self {
-        Self { scenario, settings, topics: settings.topics.clone(), station: scenario.model.station.clone() }
+        let model = &scenario.model;
+        let topics = Topics { api: model.api, ..settings.topics.clone() };
+        let mut station = model.station.clone();
+        if let (Side::Everest, Some(file)) = (model.under_test, &settings.station) {
+            let known = file.station.clone();
+            station.auth_token_provider = known.auth_token_provider.or(station.auth_token_provider);
+            station.auth_token_validator = known.auth_token_validator.or(station.auth_token_validator);
+        }
+        station.add_module(topics.api, &topics.module_id);
+        let others = ApiType::ALL.into_iter().filter(|api| *api != topics.api);
+        let sisters = others.filter_map(|api| Some(topics.of(api, station.cadence(api)?.module_id))).collect();
+        Self { scenario, settings, topics, station, sisters }
+    }
+
+    /// The API modules besides the one under test whose client khumbu is.
+    pub fn played_sisters(&self) -> impl Iterator<Item = &Topics> {
+        let side = self.scenario.model.under_test;
+        let is_played = move |api| side == Side::Everest || api == ApiType::AuthTokenValidator;
+        self.sisters.iter().filter(move |topics| is_played(topics.api))
+    }
+
+    /// Whether the module under test is the client of this API.
+    pub fn is_client_of(&self, api: ApiType) -> bool {
+        self.scenario.model.under_test == Side::Client && self.topics.api == api
     }
 }
 

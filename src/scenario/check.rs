@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::model::{ExpectNone, ExpectReply, ExpectStatus, MessageKind, Publish, Ready, Repeat, Step};
+use super::model::{ExpectNone, ExpectReply, ExpectStatus, MessageKind, Publish, Ready, Repeat, Side, Step};
 use super::pattern::{Pattern, PatternErrorKind, escaped};
 use super::rules::{from_hex, wrong_topic};
-use super::{Scenario, placeholder, rules, suggestion};
+use super::{Scenario, api, placeholder, rules, suggestion};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::ApiType;
 use crate::timespan::Timespan;
 
 /// The most steps of a scenario, repeats played out.
@@ -60,6 +61,8 @@ fn expanded(steps: &[Step]) -> u64 {
 #[derive(Default)]
 struct Made {
     any: bool,
+    /// Whether a token was presented, which makes EVerest ask a token validator.
+    presented: bool,
     names: BTreeSet<String>,
 }
 
@@ -128,6 +131,12 @@ impl Checker<'_> {
                 label(diagnostic, near);
             }
         }
+        if model.under_test == Side::Everest && model.api != ApiType::AuthConsumer {
+            let (name, diagnostic) =
+                (model.api.name(), "EVerest's side serves every API of its station, `api` is for clients");
+            self.report_key("scenario/api-side", "/api", diagnostic).help =
+                Some(format!("leave `api` out, and give the station the module: `station: {{{name}: {{}}}}`"));
+        }
         for (id, pointer, headline) in rules::faults_of_station(&model.station) {
             self.report(id, &format!("/station{pointer}"), headline);
         }
@@ -149,6 +158,10 @@ impl Checker<'_> {
     }
 
     fn check_step(&mut self, step: &Step, at: &str, repeats: usize) {
+        if let Some(name) = api::foreign_step(step, &self.scenario.model) {
+            let headline = format!("`{name}` is no part of the API {}", self.scenario.model.api.name());
+            self.report_key("scenario/foreign-step", &format!("{at}/{name}"), headline);
+        }
         match step {
             Step::PlugIn(evse) => self.check_evse(evse.evse, &format!("{at}/plug_in/evse")),
             Step::Unplug(evse) => self.check_evse(evse.evse, &format!("{at}/unplug/evse")),
@@ -156,8 +169,12 @@ impl Checker<'_> {
             Step::StopTransaction(evse) => self.check_evse(evse.evse, &format!("{at}/stop_transaction/evse")),
             Step::InjectFault(evse) => self.check_evse(evse.evse, &format!("{at}/inject_fault/evse")),
             Step::ClearFault(evse) => self.check_evse(evse.evse, &format!("{at}/clear_fault/evse")),
-            Step::PresentToken(token) => self.check_token(token, &format!("{at}/present_token")),
+            Step::PresentToken(token) => {
+                self.check_token(token, &format!("{at}/present_token"));
+                self.made.presented = true;
+            }
             Step::SetVerdict(set) => self.check_token(&set.token, &format!("{at}/set_verdict/token")),
+            Step::UpdateVerdict(update) => self.check_evse(update.evse, &format!("{at}/update_verdict/evse")),
             Step::Heartbeats(super::model::Heartbeats::Every(every)) => {
                 if every.0 < Duration::from_millis(1) {
                     let headline = format!("heartbeats every `{every}`: the least is 1ms");
@@ -360,7 +377,7 @@ impl Checker<'_> {
         match step {
             Step::Expect(expect) => {
                 let at = format!("{at}/expect");
-                self.check_what(expect.message, expect.topic.as_deref(), &at);
+                self.check_what(expect.message, expect.api, expect.topic.as_deref(), &at);
                 self.check_qos(expect.qos, &format!("{at}/qos"));
                 self.check_wait(expect.within, &format!("{at}/within"));
                 // A request that the module under test makes on its own may be answered as well.
@@ -409,9 +426,11 @@ impl Checker<'_> {
     }
 
     fn check_expect_reply(&mut self, expect: &ExpectReply, at: &str) -> Vec<String> {
+        let model = &self.scenario.model;
+        let is_asked = model.under_test == Side::Client && model.api == ApiType::AuthTokenValidator;
         if let Some(to) = &expect.to {
             let pointer = format!("{at}/to");
-            if !self.made.names.contains(to) {
+            if !self.made.names.contains(to) && !(is_asked && model.station.tokens.contains_key(to)) {
                 let later = self.names.get(to).map(|pointer| self.scenario.line(pointer));
                 let near = suggestion(to, self.made.names.iter().map(String::as_str)).map(str::to_owned);
                 let diagnostic =
@@ -422,16 +441,20 @@ impl Checker<'_> {
                     None => diagnostic.help = Some(format!("name the request: `withdraw: {{as: {to}}}`")),
                 }
             }
-        } else if !self.made.any {
+        } else if !self.made.any && !(is_asked && self.made.presented) {
             self.report_key("scenario/no-request", at, "expect_reply stands before any request").help =
-                Some("`withdraw`, `get_status` and a `publish` with `{reply}` make requests".to_owned());
+                Some(if is_asked {
+                    "`present_token` makes EVerest ask the validator".to_owned()
+                } else {
+                    "`withdraw`, `get_status` and a `publish` with `{reply}` make requests".to_owned()
+                });
         }
         self.check_wait(expect.within, &format!("{at}/within"));
         self.check_pattern(&expect.payload, &format!("{at}/payload"))
     }
 
     fn check_expect_none(&mut self, expect: &ExpectNone, at: &str) -> Vec<String> {
-        self.check_what(expect.message, expect.topic.as_deref(), at);
+        self.check_what(expect.message, expect.api, expect.topic.as_deref(), at);
         self.check_wait(Some(expect.r#for), &format!("{at}/for"));
         for name in self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload")) {
             let headline = format!("`$capture:{name}` in expect_none: what must not come cannot be remembered");
@@ -440,8 +463,20 @@ impl Checker<'_> {
         Vec::new()
     }
 
-    fn check_what(&mut self, message: Option<MessageKind>, topic: Option<&str>, at: &str) {
+    fn check_what(&mut self, message: Option<MessageKind>, named: Option<ApiType>, topic: Option<&str>, at: &str) {
         let step = at.rsplit('/').next().unwrap_or_default().to_owned();
+        let model = &self.scenario.model;
+        if named.is_some() && !message.is_some_and(api::is_in_every_api) {
+            let headline = "`api` tells heartbeats and communication checks apart, other messages need none";
+            self.report_key("scenario/expect-what", &format!("{at}/api"), headline);
+        } else if let Some(wanted) = message.map(|kind| api::api_of(kind, named, model.api))
+            && !api::is_spoken(wanted, model)
+        {
+            let (key, name) = (if named.is_some() { "api" } else { "message" }, wanted.name());
+            let headline = format!("the station has no module with the API {name}");
+            self.report("scenario/no-api-module", &format!("{at}/{key}"), headline).help =
+                Some(format!("give it one: `station: {{{name}: {{}}}}`"));
+        }
         match (message, topic) {
             (Some(_), None) | (None, Some(_)) => {}
             (None, None) => {

@@ -8,7 +8,7 @@ pub const IN_FILTERS: [&str; 3] = ["e2m", "m2e", "module_id"];
 /// What `publish` knows in a topic; in `payload` and `text` only `{reply}` means something.
 pub const IN_TOPICS: [&str; 4] = ["e2m", "m2e", "module_id", "reply"];
 /// What a command knows.
-pub const IN_COMMANDS: [&str; 5] = ["host", "port", "module_id", "api_version", "external_prefix"];
+pub const IN_COMMANDS: [&str; 6] = ["host", "port", "api", "module_id", "api_version", "external_prefix"];
 
 /// Fills in what `value` knows by name; everything else stays as it is.
 pub fn fill(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
