@@ -315,9 +315,18 @@ impl Stage<'_> {
     /// A text with the placeholders of topics filled in.
     pub fn filled(&self, text: &str) -> String {
         let base = self.scene.topics.base();
-        text.replace("{e2m}", &format!("{base}/e2m"))
+        let text = text
+            .replace("{e2m}", &format!("{base}/e2m"))
             .replace("{m2e}", &format!("{base}/m2e"))
-            .replace("{module_id}", &self.scene.topics.module_id)
+            .replace("{module_id}", &self.scene.topics.module_id);
+        std::iter::once(&self.scene.topics).chain(&self.scene.sisters).fold(text, |text, topics| {
+            let name = match topics.api {
+                ApiType::AuthConsumer => "{consumer}",
+                ApiType::AuthTokenProvider => "{provider}",
+                ApiType::AuthTokenValidator => "{validator}",
+            };
+            text.replace(name, &topics.base())
+        })
     }
 
     /// The default time limit.

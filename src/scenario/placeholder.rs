@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-/// What `expect`, `expect_none` and `ready` know in a topic: the branches of the API below the module's pathname, and
-/// the module's id.
-pub const IN_FILTERS: [&str; 3] = ["e2m", "m2e", "module_id"];
+/// What `expect`, `expect_none` and `ready` know in a topic: the branches of the API below the module's pathname, the
+/// module's id, and the pathnames of the station's API modules.
+pub const IN_FILTERS: [&str; 6] = ["e2m", "m2e", "module_id", "consumer", "provider", "validator"];
 /// What `publish` knows in a topic; in `payload` and `text` only `{reply}` means something.
-pub const IN_TOPICS: [&str; 4] = ["e2m", "m2e", "module_id", "reply"];
+pub const IN_TOPICS: [&str; 7] = ["e2m", "m2e", "module_id", "consumer", "provider", "validator", "reply"];
 /// What a command knows.
 pub const IN_COMMANDS: [&str; 6] = ["host", "port", "api", "module_id", "api_version", "external_prefix"];
 

@@ -12,7 +12,6 @@ use uuid::Uuid;
 use super::link::{Link, LinkError, Message};
 use crate::protocol::channel::{Channel, Topics};
 use crate::protocol::codec;
-use crate::protocol::control::Command;
 
 /// A client of an API module.
 #[derive(Debug)]
