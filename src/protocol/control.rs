@@ -42,10 +42,6 @@ impl From<Validation> for ValidationResult {
 }
 
 /// One thing to do.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "commands are few and short-lived; a box would burden every author of one"
-)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {

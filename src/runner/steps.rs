@@ -15,12 +15,13 @@ use super::observer::Party;
 use super::process::run_to_end;
 use super::stage::{Played, Stage, Stop, broken, is_true, shown};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::channel::{ApiType, Channel, Topics};
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::types::WithdrawAuthorizationRequest;
 use crate::protocol::{codec, topic};
 use crate::scenario::model::{Evse, Heartbeats, Publish, Run, Step, Withdraw};
 use crate::scenario::pattern::{self, Pattern};
+use crate::scenario::placeholder;
 use crate::sim::client::fresh_reply_topic;
 use crate::sim::everest::Order;
 use crate::station::config::TokenConfig;
@@ -314,18 +315,15 @@ impl Stage<'_> {
 
     /// A text with the placeholders of topics filled in.
     pub fn filled(&self, text: &str) -> String {
-        let base = self.scene.topics.base();
-        let text = text
-            .replace("{e2m}", &format!("{base}/e2m"))
-            .replace("{m2e}", &format!("{base}/m2e"))
-            .replace("{module_id}", &self.scene.topics.module_id);
-        std::iter::once(&self.scene.topics).chain(&self.scene.sisters).fold(text, |text, topics| {
-            let name = match topics.api {
-                ApiType::AuthConsumer => "{consumer}",
-                ApiType::AuthTokenProvider => "{provider}",
-                ApiType::AuthTokenValidator => "{validator}",
-            };
-            text.replace(name, &topics.base())
+        let topics = &self.scene.topics;
+        placeholder::fill(text, |name| match name {
+            "e2m" | "m2e" => Some(format!("{}/{name}", topics.base())),
+            "module_id" => Some(topics.module_id.clone()),
+            _ => {
+                let wanted = placeholder::api(name)?;
+                let mut all = std::iter::once(topics).chain(&self.scene.sisters);
+                all.find(|topics| topics.api == wanted).map(Topics::base)
+            }
         })
     }
 

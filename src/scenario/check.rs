@@ -430,7 +430,8 @@ impl Checker<'_> {
         let is_asked = model.under_test == Side::Client && model.api == ApiType::AuthTokenValidator;
         if let Some(to) = &expect.to {
             let pointer = format!("{at}/to");
-            if !self.made.names.contains(to) && !(is_asked && model.station.tokens.contains_key(to)) {
+            let is_known = self.made.names.contains(to) || is_asked && model.station.tokens.contains_key(to);
+            if !is_known {
                 let later = self.names.get(to).map(|pointer| self.scenario.line(pointer));
                 let near = suggestion(to, self.made.names.iter().map(String::as_str)).map(str::to_owned);
                 let diagnostic =
@@ -438,10 +439,13 @@ impl Checker<'_> {
                 label(diagnostic, near.as_deref());
                 match later {
                     Some(line) => diagnostic.evidence.push(format!("it is made later, in line {line}")),
+                    None if is_asked => {
+                        diagnostic.help = Some("`to` is a token of the station, or the name of a `publish`".to_owned());
+                    }
                     None => diagnostic.help = Some(format!("name the request: `withdraw: {{as: {to}}}`")),
                 }
             }
-        } else if !self.made.any && !(is_asked && self.made.presented) {
+        } else if !(self.made.any || is_asked && self.made.presented) {
             self.report_key("scenario/no-request", at, "expect_reply stands before any request").help =
                 Some(if is_asked {
                     "`present_token` makes EVerest ask the validator".to_owned()
@@ -463,6 +467,12 @@ impl Checker<'_> {
         Vec::new()
     }
 
+    fn report_no_module(&mut self, api: ApiType, pointer: &str) {
+        let headline = format!("the station has no module with the API {}", api.name());
+        self.report("scenario/no-api-module", pointer, headline).help =
+            Some(format!("give it one: `station: {{{}: {{}}}}`", api.name()));
+    }
+
     fn check_what(&mut self, message: Option<MessageKind>, named: Option<ApiType>, topic: Option<&str>, at: &str) {
         let step = at.rsplit('/').next().unwrap_or_default().to_owned();
         let model = &self.scenario.model;
@@ -472,10 +482,8 @@ impl Checker<'_> {
         } else if let Some(wanted) = message.map(|kind| api::api_of(kind, named, model.api))
             && !api::is_spoken(wanted, model)
         {
-            let (key, name) = (if named.is_some() { "api" } else { "message" }, wanted.name());
-            let headline = format!("the station has no module with the API {name}");
-            self.report("scenario/no-api-module", &format!("{at}/{key}"), headline).help =
-                Some(format!("give it one: `station: {{{name}: {{}}}}`"));
+            let key = if named.is_some() { "api" } else { "message" };
+            self.report_no_module(wanted, &format!("{at}/{key}"));
         }
         match (message, topic) {
             (Some(_), None) | (None, Some(_)) => {}
@@ -506,6 +514,10 @@ impl Checker<'_> {
                 let diagnostic = self.report("scenario/unknown-placeholder", pointer, headline);
                 label(diagnostic, near.map(|near| format!("{{{near}}}")).as_deref());
                 diagnostic.evidence.push(format!("placeholders: {{{}}}", known.join("}, {")));
+            } else if let Some(wanted) = placeholder::api(name)
+                && !api::is_spoken(wanted, &self.scenario.model)
+            {
+                self.report_no_module(wanted, pointer);
             }
         }
         if let Some(why) = wrong_topic(topic, is_filter) {

@@ -9,6 +9,7 @@ mod presence;
 mod recordings;
 mod shape;
 mod simulator;
+mod sisters;
 mod statuses;
 
 use std::sync::Arc;
