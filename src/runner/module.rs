@@ -13,6 +13,7 @@ use super::process::{Ending, Output, Process};
 use super::settings::{ModuleSource, Scene, Settings};
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::control::Command;
+use crate::protocol::wire::Wire;
 use crate::scenario::model::Side;
 use crate::sim::client::check_period;
 use crate::sim::everest::{Everest, Order};
@@ -112,13 +113,15 @@ impl Module {
                     topics,
                     period: check_period(seconds),
                     verdicts: verdicts(station),
+                    wire: Wire::Everest,
                 };
                 let task = tokio::spawn(async move { say(run_module(part, stopped).await) });
                 Body::Client { stop: Some(stop), task }
             }
             Side::Everest => {
                 let client_id = format!("everest-{}", uuid::Uuid::new_v4().simple());
-                let everest = Everest { address: broker, client_id, topics, station: station.clone(), is_driven: true };
+                let (station, wire) = (station.clone(), Wire::Everest);
+                let everest = Everest { address: broker, client_id, topics, station, is_driven: true, wire };
                 let (orders, received) = mpsc::unbounded_channel();
                 let (ready, _) = oneshot::channel();
                 let task = tokio::spawn(async move { say(everest.run(received, ready).await) });

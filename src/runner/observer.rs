@@ -15,6 +15,7 @@ use crate::conformance::monitors::Monitors;
 use crate::diagnostic::Diagnostic;
 use crate::protocol::channel::{ApiType, Channel, Topics};
 use crate::protocol::topic;
+use crate::protocol::wire;
 use crate::transcript::record::{Direction, Event, Publish, Record};
 
 /// Client ids of khumbu's own begin like this; no module can know it, and so none can pass for khumbu.
@@ -69,7 +70,7 @@ pub struct Seen {
     pub api: ApiType,
     /// The packet.
     pub publish: Publish,
-    /// The payload, where it is JSON.
+    /// The payload, where it is JSON; khumbu's own without the fields that only its wire form has added.
     pub json: Option<Value>,
     /// Whether an expectation has claimed it.
     pub is_claimed: bool,
@@ -212,7 +213,10 @@ impl Observer {
     }
 
     fn note_message(&mut self, record: &Record, from: Party, publish: &Publish) {
-        let json: Option<Value> = serde_json::from_slice(&publish.payload).ok();
+        let mut json: Option<Value> = serde_json::from_slice(&publish.payload).ok();
+        if let (Party::Harness, Some(json)) = (from, &mut json) {
+            wire::remove_extra_fields(json);
+        }
         let (api, kind) = match self.channel(&publish.topic) {
             Some((api, channel)) => (api, Kind::Channel(channel)),
             None => (self.topics.api, self.kind(&publish.topic)),

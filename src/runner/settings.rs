@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::broker::Upstream;
 use crate::parity::station_file::StationFile;
 use crate::protocol::channel::{ApiType, Topics};
+use crate::protocol::wire::Wire;
 use crate::scenario::Scenario;
 use crate::scenario::model::{Ready, Side};
 use crate::station::config::StationConfig;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub station: Option<StationFile>,
     /// Commands that the module cannot follow; scenarios that need them are not applicable.
     pub cannot: BTreeSet<String>,
+    /// How khumbu's own messages are written, where the scenario does not say.
+    pub wire: Wire,
     /// Whether a transcript that differs from its golden is to become the golden, and no failure.
     pub is_updating_goldens: bool,
     /// How many scenarios are played at once.
@@ -57,6 +60,8 @@ pub struct Scene<'s> {
     pub station: StationConfig,
     /// The topics of the station's other API modules.
     pub sisters: Vec<Topics>,
+    /// How the side that khumbu plays writes its messages.
+    pub wire: Wire,
 }
 
 impl<'s> Scene<'s> {
@@ -73,7 +78,9 @@ impl<'s> Scene<'s> {
         station.add_module(topics.api, &topics.module_id);
         let others = ApiType::ALL.into_iter().filter(|api| *api != topics.api);
         let sisters = others.filter_map(|api| Some(topics.of(api, station.cadence(api)?.module_id))).collect();
-        Self { scenario, settings, topics, station, sisters }
+        // A scenario that names a wire form is about that form.
+        let wire = model.wire.unwrap_or(settings.wire);
+        Self { scenario, settings, topics, station, sisters, wire }
     }
 
     /// The API modules besides the one under test whose client khumbu is.

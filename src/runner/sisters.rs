@@ -55,6 +55,7 @@ impl Sisters {
                 topics: topics.clone(),
                 period: check_period(seconds),
                 verdicts: verdicts(&scene.station),
+                wire: scene.wire,
             };
             let (commands, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();

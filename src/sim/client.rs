@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::link::{Link, LinkError, Message};
 use crate::protocol::channel::{Channel, Topics};
-use crate::protocol::codec;
+use crate::protocol::wire::{Encoder, Wire};
 
 /// A client of an API module.
 #[derive(Debug)]
@@ -19,6 +19,10 @@ pub struct Client {
     link: Link,
     topics: Topics,
     period: Duration,
+    /// Writes the communication checks, which go by the clock.
+    check_encoder: Encoder,
+    /// Writes the requests.
+    encoder: Encoder,
     checks: Option<JoinHandle<()>>,
 }
 
@@ -41,7 +45,19 @@ impl Client {
         let heard = topics.api.channels().iter().filter(|channel| channel.is_from_everest());
         filters.extend(heard.map(|channel| topics.topic(*channel)));
         link.subscribe(&filters, 2).await?;
-        Ok((Self { link, topics, period, checks: None }, messages))
+        let (check_encoder, encoder) = (Encoder::default(), Encoder::default());
+        Ok((Self { link, topics, period, check_encoder, encoder, checks: None }, messages))
+    }
+
+    /// The same client, writing its messages in this form.
+    pub fn writing(mut self, wire: Wire) -> Self {
+        (self.check_encoder, self.encoder) = (Encoder::new(wire), Encoder::new(wire));
+        self
+    }
+
+    /// What writes its messages, other than communication checks.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     /// The connection.
@@ -60,7 +76,7 @@ impl Client {
         if let Some(payload) = payload {
             envelope["payload"] = payload;
         }
-        self.link.publish(&self.topics.topic(channel), codec::encode(&envelope), 0, false).await
+        self.link.publish(&self.topics.topic(channel), self.encoder.encode(&envelope), 0, false).await
     }
 
     /// `true`: a check now, and one every period; `false`: one `false`, and no more (CC-8, CC-9).
@@ -73,16 +89,16 @@ impl Client {
         }
         let topic = self.topics.topic(Channel::CommunicationCheck);
         if !on {
-            return self.link.publish(&topic, "false", 0, false).await;
+            return self.link.publish(&topic, self.check_encoder.encode(&false), 0, false).await;
         }
-        self.link.publish(&topic, "true", 0, false).await?;
-        let (link, period) = (self.link.clone(), self.period);
+        self.link.publish(&topic, self.check_encoder.encode(&true), 0, false).await?;
+        let (link, encoder, period) = (self.link.clone(), self.check_encoder.clone(), self.period);
         self.checks = Some(tokio::spawn(async move {
             let mut ticks = tokio::time::interval(period);
             ticks.tick().await;
             loop {
                 ticks.tick().await;
-                if link.publish(&topic, "true", 0, false).await.is_err() {
+                if link.publish(&topic, encoder.encode(&true), 0, false).await.is_err() {
                     return;
                 }
             }

@@ -12,8 +12,8 @@ use super::client::{Client, fresh_reply_topic};
 use super::link::{LinkError, Message};
 use super::validator::Validator;
 use crate::protocol::channel::{ApiType, Channel, Topics};
-use crate::protocol::codec;
 use crate::protocol::control::Command;
+use crate::protocol::wire::Wire;
 
 pub use super::validator::Verdicts;
 
@@ -30,6 +30,8 @@ pub struct Part {
     pub period: Duration,
     /// What it says of tokens, if it is a token validator.
     pub verdicts: Verdicts,
+    /// How its messages are written.
+    pub wire: Wire,
 }
 
 /// A client and what it knows.
@@ -134,7 +136,10 @@ impl Player {
     /// What EVerest says.
     async fn take(&mut self, message: Message) -> Result<(), LinkError> {
         match self.part.topics.channel(&message.topic) {
-            Some(Channel::ValidateToken) => self.validator.answer(&message.payload, self.client.link()).await,
+            Some(Channel::ValidateToken) => {
+                let (link, encoder) = (self.client.link(), self.client.encoder());
+                self.validator.answer(&message.payload, link, encoder).await
+            }
             Some(_) => Ok(()),
             // A reply: its topic has done its work.
             None => self.client.link().unsubscribe(&message.topic).await,
@@ -156,7 +161,7 @@ impl Player {
             }
             (ApiType::AuthTokenProvider, Command::PresentToken { token, .. }) => {
                 let topic = topics.topic(Channel::ProvidedToken);
-                client.link().publish(&topic, codec::encode(&token), 1, false).await
+                client.link().publish(&topic, client.encoder().encode(&token), 1, false).await
             }
             (ApiType::AuthTokenValidator, Command::SetVerdict { token, validation }) => {
                 self.validator.learn(token.id_token.value, validation);
@@ -164,7 +169,7 @@ impl Player {
             }
             (ApiType::AuthTokenValidator, Command::UpdateVerdict(update)) => {
                 let topic = topics.topic(Channel::ValidateResultUpdate);
-                client.link().publish(&topic, codec::encode(&update), 1, false).await
+                client.link().publish(&topic, client.encoder().encode(&update), 1, false).await
             }
             _ => Ok(()),
         }
@@ -181,7 +186,7 @@ async fn connect(part: &Part, more: &[String], attempts: u32) -> Result<Connecte
         attempt += 1;
         match Client::open(*address, client_id, topics.clone(), *period, more).await {
             Err(_) if attempt < attempts => tokio::time::sleep(PAUSE * attempt).await,
-            opened => return opened,
+            opened => return opened.map(|(client, messages)| (client.writing(part.wire), messages)),
         }
     }
 }

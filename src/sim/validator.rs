@@ -9,9 +9,9 @@ use tokio::time::sleep;
 
 use super::link::{Link, LinkError};
 use crate::protocol::channel::Topics;
-use crate::protocol::codec;
 use crate::protocol::control::Validation;
 use crate::protocol::types::{AuthorizationStatus, ValidationResult};
+use crate::protocol::wire::Encoder;
 
 /// Verdicts by the value of the token; any other token is unknown.
 pub type Verdicts = BTreeMap<String, Validation>;
@@ -36,7 +36,7 @@ impl Validator {
     }
 
     /// Answers a question, now or later; one that cannot be read, or wants no answer, gets none.
-    pub(super) async fn answer(&mut self, question: &[u8], link: &Link) -> Result<(), LinkError> {
+    pub(super) async fn answer(&mut self, question: &[u8], link: &Link, encoder: &Encoder) -> Result<(), LinkError> {
         while self.waiting.try_join_next().is_some() {}
         let Ok(question) = serde_json::from_slice::<Value>(question) else { return Ok(()) };
         let text = |pointer| question.pointer(pointer).and_then(Value::as_str);
@@ -46,7 +46,7 @@ impl Validator {
         let known = self.verdicts.get(value).cloned();
         let after = Duration::from_millis(known.as_ref().map_or(0, |validation| validation.after_ms));
         let result = known.map_or_else(|| ValidationResult::new(AuthorizationStatus::Unknown), ValidationResult::from);
-        let (topic, text) = (self.topics.reply_topic_of_question(reply_to), codec::encode(&result));
+        let (topic, text) = (self.topics.reply_topic_of_question(reply_to), encoder.encode(&result));
         if after.is_zero() {
             return link.publish(&topic, text, 1, false).await;
         }
