@@ -63,6 +63,8 @@ pub struct Module {
     pub stop_within: Option<Timespan>,
     /// Commands that it cannot follow.
     pub cannot: BTreeSet<Drive>,
+    /// API modules that an EVerest does not have.
+    pub lacks: BTreeSet<ApiType>,
     /// The station file of an EVerest: its other API modules, and how its EVSEs are moved.
     pub station: Option<PathBuf>,
     /// How it is told what to do.

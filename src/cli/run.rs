@@ -236,6 +236,7 @@ fn settings(arguments: &Arguments, config: &Config) -> Result<Settings, Box<Diag
         stop_within: span(arguments.stop_within, config.module.stop_within, STOP_WITHIN),
         bindings: config.module.bindings.iter().map(|(d, binding)| (d.name().to_owned(), binding.clone())).collect(),
         station: None,
+        lacks: config.module.lacks.clone(),
         cannot: config.module.cannot.iter().map(|drive| drive.name().to_owned()).collect(),
         wire: arguments.wire.or(config.wire).unwrap_or_default(),
         is_updating_goldens: arguments.update,

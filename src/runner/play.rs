@@ -62,13 +62,15 @@ pub async fn play(
         requirements: scenario.model.requirements.clone(),
         ..ScenarioResult::default()
     };
-    if let Some(command) = what_it_cannot(scenario, settings) {
+    let unable = what_it_lacks(scenario, settings)
+        .map(|api| ("module/lacks", format!("the module was declared to have no `{}`", api.name())))
+        .or_else(|| {
+            let command = what_it_cannot(scenario, settings)?;
+            Some(("module/cannot", format!("the module was declared not to follow `{command}`")))
+        });
+    if let Some((id, headline)) = unable {
         result.verdict = Verdict::NotApplicable;
-        result.findings.push(Diagnostic::new(
-            Severity::Note,
-            "module/cannot",
-            format!("the module was declared not to follow `{command}`"),
-        ));
+        result.findings.push(Diagnostic::new(Severity::Note, id, headline));
         return (result, Some(house));
     }
     let started = Instant::now();
@@ -388,12 +390,19 @@ fn compare_golden(
     }
 }
 
+/// The first API module that the scenario needs EVerest to have and that it has not.
+fn what_it_lacks(scenario: &Scenario, settings: &Settings) -> Option<ApiType> {
+    let model = &scenario.model;
+    let mut lacks = settings.lacks.iter().copied().filter(|_| model.under_test == Side::Everest);
+    lacks.find(|api| model.station.cadence(*api).is_some())
+}
+
 /// The first command that the scenario needs the module to follow and that it cannot.
 fn what_it_cannot(scenario: &Scenario, settings: &Settings) -> Option<String> {
     fn search(steps: &[Step], model: &Model, settings: &Settings) -> Option<String> {
         steps.iter().find_map(|step| match step {
             Step::Repeat(repeat) => search(&repeat.steps, model, settings),
-            step => needed(step, model).filter(|name| settings.cannot.contains(name)),
+            step => needed(step, model, settings).filter(|name| settings.cannot.contains(name)),
         })
     }
     if settings.cannot.is_empty() {
@@ -403,10 +412,12 @@ fn what_it_cannot(scenario: &Scenario, settings: &Settings) -> Option<String> {
 }
 
 /// The name of the command that a step needs the module under test to follow.
-fn needed(step: &Step, model: &Model) -> Option<String> {
+fn needed(step: &Step, model: &Model, settings: &Settings) -> Option<String> {
     let side = model.under_test;
     let is_client_of = |api| side == Side::Client && model.api == api;
-    let has_provider = model.station.auth_token_provider.is_some();
+    let known = settings.station.as_ref().map(|file| &file.station);
+    let mut stations = std::iter::once(&model.station).chain(known);
+    let has_provider = stations.any(|station| station.auth_token_provider.is_some());
     let (command, by) = match step {
         Step::PlugIn(_) => (Command::PlugIn { evse: 1 }, Side::Everest),
         Step::Unplug(_) => (Command::Unplug { evse: 1 }, Side::Everest),

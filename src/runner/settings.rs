@@ -39,6 +39,8 @@ pub struct Settings {
     pub station: Option<StationFile>,
     /// Commands that the module cannot follow; scenarios that need them are not applicable.
     pub cannot: BTreeSet<String>,
+    /// API modules that an EVerest under test does not have; scenarios that need them are not applicable.
+    pub lacks: BTreeSet<ApiType>,
     /// How khumbu's own messages are written, where the scenario does not say.
     pub wire: Wire,
     /// Whether a transcript that differs from its golden is to become the golden, and no failure.

@@ -289,4 +289,9 @@ fn an_everest_without_the_apis_of_the_scenario_is_not_judged() {
         .exits(3)
         .fails_with(&["module/never-ready"])
         .says("ready means: subscribed to withdraw_authorization and provided_token and validate_result_update");
+    for (lacks, exit) in [("auth_token_validator", 0), ("auth_token_provider", 0), ("auth_consumer", 0)] {
+        project.write("khumbu.yaml", &format!("module: {{command: 'false', lacks: [{lacks}]}}\n"));
+        let report = project.play(&["e.yaml"]).exits(exit).report();
+        assert_eq!(report["scenarios"][0]["notes"][0]["id"], "module/lacks", "{report:#}");
+    }
 }
