@@ -32,6 +32,7 @@ pub fn mismatch(
         What::Request { channel, .. } if !channel.is_request() => "sent",
         What::Request { .. } => "requested",
         What::Status { .. } if mismatch.is_whole => "published status",
+        What::Status { .. } if mismatch.actual.is_none() => "published a status",
         What::Status { .. } => "published a status with",
         What::Message { .. } => "sent",
     };

@@ -45,6 +45,8 @@ struct Asked {
     last_reply_at: Option<Duration>,
     /// When EVerest gave up waiting for the reply of a validator.
     given_up_at: Option<Duration>,
+    /// The harness cut the module off meanwhile, and with it the way of the question or of the reply.
+    excused: bool,
 }
 
 impl Answers {
@@ -94,6 +96,11 @@ impl Answers {
         if let Some(asked) = self.asked.get_mut(topic) {
             asked.given_up_at = asked.given_up_at.or(Some(at));
         }
+    }
+
+    /// The module is cut off: what it was asked and has not answered it may never answer.
+    pub(super) fn cut_off(&mut self) {
+        self.asked.values_mut().filter(|asked| asked.replies == 0).for_each(|asked| asked.excused = true);
     }
 
     /// Whether a validator forgot EVerest's external prefix on the way to the topic that a question gave.
@@ -184,7 +191,8 @@ impl Answers {
 
     fn in_vain(&self, wording: &Wording) -> Vec<Diagnostic> {
         let missing = self.asked.iter().filter_map(|(topic, asked)| {
-            let given_up_at = asked.given_up_at.filter(|_| asked.replies == 0 && asked.deliveries > 0)?;
+            let given_up_at =
+                asked.given_up_at.filter(|_| asked.replies == 0 && asked.deliveries > 0 && !asked.excused)?;
             let waited = time(given_up_at.saturating_sub(asked.last_at));
             let headline = format!("module sent no reply to a question about a token within {waited}");
             Some(
@@ -200,7 +208,7 @@ impl Answers {
 impl Asked {
     /// A first reply that came when EVerest did not wait for it any more.
     fn late(&self, seen: &Seen<'_>) -> Option<Diagnostic> {
-        let given_up_at = self.given_up_at.filter(|_| self.replies == 1)?;
+        let given_up_at = self.given_up_at.filter(|_| self.replies == 1 && !self.excused)?;
         let late_by = seen.record.at.saturating_sub(given_up_at);
         let headline = format!("module sent its reply {} after EVerest had stopped waiting for it", time(late_by));
         let severity = if late_by > SLACK { Severity::Fail } else { Severity::Warning };

@@ -84,6 +84,7 @@ impl Panel {
 
     pub(super) fn module_cut_off(&mut self) {
         self.presence.begin_anew();
+        self.answers.cut_off();
         self.statuses.lost();
     }
 

@@ -156,6 +156,25 @@ fn no_answer_fails_once_everest_has_given_up() {
 }
 
 #[test]
+fn a_validator_that_the_harness_cut_off_owes_no_answer() {
+    for late in [false, true] {
+        let (mut wire, _, _, topic) = asked("");
+        wire.monitors.module_cut_off();
+        wire.disconnect("module", false).connect("module");
+        unsubscribed(wire.after(1000), &topic);
+        if late {
+            wire.after(2000).sends("module", &topic, RESULT);
+        }
+        wire.is_clean();
+    }
+    // One that leaves by itself does.
+    let (mut wire, _, _, topic) = asked("");
+    wire.disconnect("module", false).connect("module");
+    unsubscribed(wire.after(1000), &topic);
+    wire.fails("monitor/missing-reply", "VA-3");
+}
+
+#[test]
 fn answers_of_another_shape_fail() {
     for payload in [
         json!({"authorization_status": "Accepted"}),
