@@ -171,7 +171,8 @@ enum Output {
 
 fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let config = Config::load(arguments.config.as_deref())?;
-    let settings = settings(&arguments, &config).map_err(|diagnostic| vec![*diagnostic])?;
+    let mut settings = settings(&arguments, &config).map_err(|diagnostic| vec![*diagnostic])?;
+    settings.station = config.station()?;
     let paths = if arguments.paths.is_empty() { &config.scenarios } else { &arguments.paths };
     let known: Vec<_> = requirements::ids().collect();
     let scenarios = files::load(paths, &known)?;
@@ -243,6 +244,8 @@ fn settings(arguments: &Arguments, config: &Config) -> Result<Settings, Box<Diag
         ready_within: span(arguments.ready_within, config.module.ready_within, READY_WITHIN),
         stop_within: span(arguments.stop_within, config.module.stop_within, STOP_WITHIN),
         bindings: config.module.bindings.iter().map(|(d, binding)| (d.name().to_owned(), binding.clone())).collect(),
+        station: None,
+        lacks: config.module.lacks.clone(),
         cannot: config.module.cannot.iter().map(|drive| drive.name().to_owned()).collect(),
         wire: arguments.wire.or(config.wire).unwrap_or_default(),
         is_updating_goldens: arguments.update,

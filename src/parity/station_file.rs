@@ -131,9 +131,30 @@ impl Binding {
         topic.strip_prefix(before)?.strip_suffix(after)?.parse().ok()
     }
 
+    /// The message by which a command is given, its topic and its payload; `None` if this binding has no word for it.
+    pub fn message_of(&self, command: &Command) -> Option<(String, String)> {
+        let Meaning::Command(words) = &self.is else { return None };
+        let evse = evse_of_command(command)?;
+        let (word, _) = words.iter().find(|(_, meaning)| meaning.to_command(evse) == *command)?;
+        Some((self.topic_of(evse), word.clone()))
+    }
+
     /// The topic about an EVSE.
     pub fn topic_of(&self, evse: i32) -> String {
         self.topic.replacen(EVSE, &evse.to_string(), 1)
+    }
+}
+
+/// The EVSE that a command moves.
+fn evse_of_command(command: &Command) -> Option<i32> {
+    match command {
+        Command::PlugIn { evse }
+        | Command::Unplug { evse }
+        | Command::StartTransaction { evse }
+        | Command::StopTransaction { evse }
+        | Command::InjectFault { evse }
+        | Command::ClearFault { evse } => Some(*evse),
+        _ => None,
     }
 }
 

@@ -12,8 +12,10 @@ mod observer;
 mod play;
 mod process;
 mod settings;
+mod sisters;
 mod stage;
 mod steps;
+mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

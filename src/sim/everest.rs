@@ -152,15 +152,7 @@ impl Everest {
     async fn begin(&self) -> Result<Life, LinkError> {
         let (link, messages) = Link::open(self.address, &self.client_id).await?;
         let mut config = self.station.clone();
-        match (self.topics.api, &mut config.auth_token_provider, &mut config.auth_token_validator) {
-            (ApiType::AuthConsumer, ..) => config.auth_consumer.module_id.clone_from(&self.topics.module_id),
-            (ApiType::AuthTokenProvider, provider, _) => {
-                provider.get_or_insert_default().module_id.clone_from(&self.topics.module_id);
-            }
-            (ApiType::AuthTokenValidator, _, validator) => {
-                validator.get_or_insert_default().module_id.clone_from(&self.topics.module_id);
-            }
-        }
+        config.add_module(self.topics.api, &self.topics.module_id);
         let (station, born) = (Station::new(&config), Instant::now());
         let (heartbeats, encoder) = (Encoder::new(self.wire), Encoder::new(self.wire));
         let asked = BTreeMap::new();
@@ -187,16 +179,11 @@ impl Everest {
     /// The topics of each API module that the station has.
     fn modules(&self) -> Vec<Topics> {
         let station = &self.station;
-        let ids = [
-            (ApiType::AuthConsumer, Some(&station.auth_consumer.module_id)),
-            (ApiType::AuthTokenProvider, station.auth_token_provider.as_ref().map(|config| &config.module_id)),
-            (ApiType::AuthTokenValidator, station.auth_token_validator.as_ref().map(|config| &config.module_id)),
-        ];
-        let ids = ids.into_iter().filter_map(|(api, id)| match api == self.topics.api {
+        let topics = ApiType::ALL.into_iter().filter_map(|api| match api == self.topics.api {
             true => Some(self.topics.clone()),
-            false => id.map(|id| self.topics.of(api, id)),
+            false => Some(self.topics.of(api, station.cadence(api)?.module_id)),
         });
-        ids.collect()
+        topics.collect()
     }
 
     /// What EVerest's modules subscribe to before they are ready, and what with it.

@@ -233,6 +233,13 @@ impl Station {
             Command::InjectFault { evse } => self.at_evse(evse, Evse::inject_fault, out),
             Command::ClearFault { evse } => self.at_evse(evse, Evse::clear_fault, out),
             Command::PresentToken { token, validation } => self.present(token, validation, out),
+            Command::SetVerdict { token, validation } => {
+                self.validators.set_verdict(self.now, token.id_token.value, validation);
+            }
+            Command::UpdateVerdict(update) => {
+                let (evse, result) = (update.connector_id, update.validation_result);
+                self.tell_auth(auth::Input::ResultUpdate { evse, result }, None, out);
+            }
             Command::Heartbeats(control) => {
                 // Modules without heartbeats are no reason to complain as long as one has them.
                 let outcomes: Vec<_> =
@@ -384,6 +391,8 @@ fn moves_evse(command: &Command) -> bool {
         | Command::InjectFault { .. }
         | Command::ClearFault { .. } => true,
         Command::PresentToken { .. }
+        | Command::SetVerdict { .. }
+        | Command::UpdateVerdict(_)
         | Command::Heartbeats(_)
         | Command::Withdraw(_)
         | Command::GetStatus {}
