@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::{Exit, files, print};
 use crate::diagnostic::{Diagnostic, Severity, printable};
-use crate::parity::{self, Difference, Outcome, Recording, Report, StationFile};
+use crate::parity::{self, Difference, Outcome, Report, StationFile};
+use crate::recording::Recording;
 use crate::scenario;
 use crate::timespan::Timespan;
 

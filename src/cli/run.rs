@@ -10,6 +10,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::config::Config;
+use super::recorder::{self, RecordingFile};
 use super::{Exit, files, goldens, print, progress, signals};
 use crate::broker::Upstream;
 use crate::conformance::requirements;
@@ -78,6 +79,10 @@ pub struct Arguments {
     /// Write a JSON report; `-` is standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Record what passes the broker: a file if one scenario is played; a directory, which ends in `/` or exists, for one
+    /// file a scenario
+    #[arg(long, value_name = "PATH")]
+    record: Option<PathBuf>,
     /// Accept every transcript that differs from its golden
     #[arg(long)]
     update: bool,
@@ -141,6 +146,7 @@ struct Prepared {
     settings: Settings,
     config: Config,
     reports: Vec<Report>,
+    recordings: Vec<Arc<RecordingFile>>,
     /// Whole directories were played, so that a golden without a scenario can be told.
     orphans: Vec<Diagnostic>,
 }
@@ -183,16 +189,22 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
             false => Ok(None),
         };
         match golden.and_then(|golden| if arguments.update { Ok(golden) } else { goldens::check(golden) }) {
-            Ok(golden) => pieces.push(Piece { scenario, golden }),
+            Ok(golden) => pieces.push(Piece { scenario, golden, recorder: None }),
             Err(found) => errors.extend(found),
         }
     }
     if !errors.is_empty() {
         return Err(errors);
     }
+    let paths = match &arguments.record {
+        Some(path) => recorder::paths(path, &pieces).map_err(|diagnostic| vec![*diagnostic])?,
+        None => Vec::new(),
+    };
     // Last, so that a run that does not begin leaves old reports as they are.
     let reports = open_reports(&arguments).map_err(|diagnostic| vec![*diagnostic])?;
-    Ok(Prepared { pieces, settings, config, reports, orphans })
+    let recordings =
+        recorder::open(paths, &mut pieces, &settings.topics).map_err(|diagnostic| vec![*diagnostic])?;
+    Ok(Prepared { pieces, settings, config, reports, recordings, orphans })
 }
 
 fn settings(arguments: &Arguments, config: &Config) -> Result<Settings, Box<Diagnostic>> {
@@ -339,6 +351,12 @@ impl Prepared {
         }
         say(&report::terminal::summary(&results, duration, style));
         exit = exit.max(finish_goldens(&results, is_update, &self.orphans));
+        for recording in self.recordings {
+            if let Err(error) = recording.finish() {
+                print::err(&format!("error[run/recording-lost]: a recording could not be written: {error}\n"));
+                exit = Exit::Error as u8;
+            }
+        }
         for report in self.reports {
             if let Err(error) = write_report(report, &results, duration) {
                 print::err(&format!("error[run/report-lost]: a report could not be written: {error}\n"));

@@ -5,7 +5,6 @@
 
 mod compare;
 mod play;
-pub mod recording;
 mod roles;
 pub mod station_file;
 
@@ -13,8 +12,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::recording::Recording;
 pub use compare::{Difference, Kind, Report};
-pub use recording::Recording;
 pub use station_file::StationFile;
 
 /// How far apart in time the same outcome may lie unless the user says otherwise: EVerest's threads, and its 43 ms of

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::recording::{Message, Recording};
 use super::roles::{Roles, Stimulus};
 use super::station_file::{Everest, StationFile};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::{Command, HeartbeatControl};
+use crate::recording::{Message, Recording};
 use crate::station::{Address, Effect, Input, RequestId, Station};
 
 /// So many heartbeats before the recording are played; earlier ones are only counted.
@@ -146,6 +146,7 @@ impl Player<'_> {
                 Input::Session { evse, event }
             }
             Stimulus::Command(evse, what) => Input::Command(what.to_command(evse)),
+            Stimulus::Told(command) => Input::Command(*command),
         };
         // The broker keeps it for an EVerest that is not there yet.
         let is_kept = is_bus && message.retain && self.ready.is_some();

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::recording::{Message, Recording};
 use super::station_file::{AtEvse, Meaning, StationFile};
 use crate::auth::EvseCall;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
+use crate::protocol::control;
+use crate::recording::{Message, Recording};
 use crate::station::{Address, CommunicationFault};
 
 /// Calls of Auth that an EVSE's log may name.
@@ -31,6 +32,8 @@ pub(super) enum Stimulus<'a> {
     Session(i32, &'a str),
     /// Something was done at an EVSE.
     Command(i32, AtEvse),
+    /// Khumbu told the module on EVerest's side to do something.
+    Told(Box<control::Command>),
 }
 
 /// Tells what messages are.
@@ -94,6 +97,10 @@ impl<'a> Roles<'a> {
         }
         if let Some(entry_point) = self.entry_point(topic) {
             return Some(Stimulus::Queried(entry_point));
+        }
+        if topic == self.modules[0].control_topic() {
+            let command = serde_json::from_value(message.json()?.clone()).ok()?;
+            return Some(Stimulus::Told(Box::new(command)));
         }
         let (evse, meaning) = self.meaning(message)?;
         match meaning {
@@ -228,7 +235,11 @@ impl<'a> Roles<'a> {
 }
 
 fn content(message: &Message) -> Value {
-    if message.raw { json!({"no JSON": message.payload}) } else { message.payload.clone() }
+    match (message.json(), &message.hex) {
+        (Some(payload), _) => payload.clone(),
+        (None, Some(bytes)) => json!({"no text": bytes.as_ref()}),
+        (None, None) => json!({"no JSON": message.payload}),
+    }
 }
 
 /// EVerest's internal bus shows the faults of a module here.

@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use crate::broker::{self, Broker, StartError};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::scenario::Scenario;
+use crate::transcript::record::Record;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
 pub use process::kill_all_groups;
@@ -36,7 +37,12 @@ pub struct Piece {
     pub scenario: Scenario,
     /// The file of its accepted golden, if there is one.
     pub golden: Option<Arc<Source>>,
+    /// Is shown everything that the front door of the broker sees of this scenario, as it happens.
+    pub recorder: Option<Recorder>,
 }
+
+/// Takes records; must be quick.
+pub type Recorder = Arc<dyn Fn(&Record) + Send + Sync>;
 
 /// Plays all pieces, and returns their results in the order of the pieces; those that had not begun when the user
 /// interrupted have none.
@@ -119,7 +125,7 @@ async fn perform(
             Err(error) => return (no_broker(piece, &error), None),
         },
     };
-    play::play(&piece.scenario, settings, house, piece.golden.as_ref(), interrupt).await
+    play::play(piece, settings, house, interrupt).await
 }
 
 async fn open_house(settings: &Settings) -> Result<play::House, StartError> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
+use super::Piece;
 use super::lag::Lag;
 use super::module::{Module, command_name};
 use super::observer::{Connections, Observer, is_own, own_client};
@@ -45,15 +46,13 @@ pub struct House {
 }
 
 /// Plays a scenario. Never fails: whatever goes wrong is a finding of the result.
-///
-/// `golden` is the file of the accepted golden, if there is one.
 pub async fn play(
-    scenario: &Scenario,
+    piece: &Piece,
     settings: &Settings,
     house: House,
-    golden: Option<&Arc<Source>>,
     interrupt: watch::Receiver<bool>,
 ) -> (ScenarioResult, Option<House>) {
+    let (scenario, golden) = (&piece.scenario, piece.golden.as_ref());
     let mut result = ScenarioResult {
         path: scenario.source.path.clone(),
         description: scenario.model.description.clone(),
@@ -71,8 +70,9 @@ pub async fn play(
     }
     let started = Instant::now();
     let (House { broker, records, connections }, mut findings) = (house, Vec::new());
-    let observer =
+    let mut observer =
         Observer::new(records, settings.topics.clone(), Monitors::new(context(scenario, settings)), connections);
+    observer.recorder.clone_from(&piece.recorder);
     let released = perform(scenario, settings, &broker, observer, interrupt, &mut findings, &mut result, golden).await;
     result.duration = started.elapsed();
     judge(&mut result, findings);
@@ -154,6 +154,9 @@ async fn perform(
     }
     notes_on_ending(&ending, settings, findings);
     if settings.upstream.is_some() || settings.module == ModuleSource::Attached {
+        // What follows is no part of the scenario.
+        observer.drain();
+        observer.recorder = None;
         forget_retained(&played, &mut observer).await;
     }
     end_played(played).await;
