@@ -8,6 +8,7 @@ pub mod goldens;
 pub mod parity;
 pub mod print;
 mod progress;
+pub mod record;
 mod recorder;
 pub mod review;
 pub mod run;
@@ -58,6 +59,7 @@ enum Command {
     Schema(schema::Arguments),
     Review(review::Arguments),
     Parity(parity::Arguments),
+    Record(record::Arguments),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -81,6 +83,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Review(arguments) => review::run(&arguments),
         Command::Parity(arguments) => parity::run(&arguments),
+        Command::Record(arguments) => record::run(&arguments),
     };
     exit.into()
 }

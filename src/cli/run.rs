@@ -202,8 +202,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     };
     // Last, so that a run that does not begin leaves old reports as they are.
     let reports = open_reports(&arguments).map_err(|diagnostic| vec![*diagnostic])?;
-    let recordings =
-        recorder::open(paths, &mut pieces, &settings.topics).map_err(|diagnostic| vec![*diagnostic])?;
+    let recordings = recorder::open(paths, &mut pieces, &settings.topics).map_err(|diagnostic| vec![*diagnostic])?;
     Ok(Prepared { pieces, settings, config, reports, recordings, orphans })
 }
 
@@ -244,6 +243,7 @@ fn settings(arguments: &Arguments, config: &Config) -> Result<Settings, Box<Diag
         bindings: config.module.bindings.iter().map(|(d, binding)| (d.name().to_owned(), binding.clone())).collect(),
         cannot: config.module.cannot.iter().map(|drive| drive.name().to_owned()).collect(),
         is_updating_goldens: arguments.update,
+        inside: None,
         jobs: arguments
             .jobs
             .map(usize::from)

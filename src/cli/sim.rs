@@ -11,6 +11,7 @@ use super::config::Config;
 use super::{Exit, files, print, signals};
 use crate::broker::{self, Broker};
 use crate::diagnostic::{Diagnostic, Severity, printable};
+use crate::parity::StationFile;
 use crate::protocol::channel::Topics;
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::deviations::TABLE;
@@ -18,7 +19,7 @@ use crate::protocol::release::Release;
 use crate::protocol::types::AuthorizationStatus;
 use crate::scenario;
 use crate::sim::everest::{Everest, Order};
-use crate::station::config::{StationConfig, TokenConfig};
+use crate::station::config::TokenConfig;
 use crate::timespan::Timespan;
 use crate::transcript::record::{Direction, Event, Record};
 
@@ -28,7 +29,7 @@ pub struct Arguments {
     /// Where the broker listens [default: 127.0.0.1:0, a free port]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// The station, as under `station:` of a scenario [default: two EVSEs and the tokens ALICE and BOB]
+    /// The station, as under `station:` of a scenario, also with the `bindings` of recordings [default: two EVSEs and the tokens ALICE and BOB]
     #[arg(long, value_name = "FILE")]
     station: Option<PathBuf>,
     /// `-` prints one JSON object with the key `mqtt` instead of the first line
@@ -84,7 +85,7 @@ pub fn run(arguments: Arguments) -> Exit {
         return Exit::Pass;
     }
     match prepare(&arguments) {
-        Ok((station, topics)) => {
+        Ok((file, topics)) => {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => {
@@ -92,7 +93,7 @@ pub fn run(arguments: Arguments) -> Exit {
                     return Exit::Error;
                 }
             };
-            let exit = match runtime.block_on(simulate(arguments, station, topics)) {
+            let exit = match runtime.block_on(simulate(arguments, file, topics)) {
                 Ok(()) => Exit::Pass,
                 Err(diagnostic) => {
                     print::diagnostics(&[*diagnostic]);
@@ -110,18 +111,22 @@ pub fn run(arguments: Arguments) -> Exit {
     }
 }
 
-fn prepare(arguments: &Arguments) -> Result<(StationConfig, Topics), Vec<Diagnostic>> {
+fn prepare(arguments: &Arguments) -> Result<(StationFile, Topics), Vec<Diagnostic>> {
     let config = Config::load(arguments.config.as_deref())?;
-    let mut station: StationConfig = match &arguments.station {
+    let mut file: StationFile = match &arguments.station {
         None => scenario::parse_as("station.yaml", STATION)?,
         Some(path) => {
             let text = files::read_text(path, LARGEST)?;
-            scenario::parse_station(&path.display().to_string(), &text)?
+            scenario::parse_around_station(&path.display().to_string(), &text)?
         }
     };
-    station.release = arguments.release.unwrap_or(station.release);
-    let topics = config.topics(&arguments.module_id, &arguments.api_version, &arguments.external_prefix);
-    Ok((station, topics.map_err(|error| vec![*error])?))
+    file.station.release = arguments.release.unwrap_or(file.station.release);
+    // What the file says by default is no wish.
+    let said = |value: &String, default: &str| (value != default).then(|| value.clone());
+    let api_version = arguments.api_version.clone().or_else(|| said(&file.api_version, "1"));
+    let external_prefix = arguments.external_prefix.clone().or_else(|| said(&file.external_prefix, ""));
+    let topics = config.topics(&arguments.module_id, &api_version, &external_prefix);
+    Ok((file, topics.map_err(|error| vec![*error])?))
 }
 
 /// The table as text; the words stand under each other so that they can be searched for.
@@ -146,7 +151,7 @@ fn list_deviations() -> String {
     text
 }
 
-async fn simulate(arguments: Arguments, station: StationConfig, topics: Topics) -> Result<(), Box<Diagnostic>> {
+async fn simulate(arguments: Arguments, file: StationFile, topics: Topics) -> Result<(), Box<Diagnostic>> {
     let broken = |why: String| Box::new(Diagnostic::new(Severity::Error, "harness/no-broker", why));
     let listen = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
     let is_traced = arguments.trace;
@@ -160,10 +165,12 @@ async fn simulate(arguments: Arguments, station: StationConfig, topics: Topics) 
     let broker = Broker::start(config, record)
         .await
         .map_err(|error| Box::new(broken(error.to_string()).with_evidence(error.source.to_string())))?;
+    let StationFile { station, bindings, .. } = file;
     let tokens = station.tokens.clone();
+    let inside = (!bindings.is_empty()).then_some(bindings);
     let address = broker.address();
     let client_id = "everest".to_owned();
-    let everest = Everest { address, client_id, topics, station, is_driven: true };
+    let everest = Everest { address, client_id, topics, station, is_driven: true, inside };
     let (orders, received) = mpsc::unbounded_channel();
     let (ready, is_ready) = oneshot::channel();
     let mut simulation = tokio::spawn(everest.run(received, ready));

@@ -82,6 +82,13 @@ pub struct Event {
     pub name: Option<String>,
 }
 
+impl Event {
+    /// The name in a payload.
+    pub fn name_in<'p>(&self, payload: &'p Value) -> Option<&'p str> {
+        self.name.as_ref().map_or(payload, |member| &payload[member.as_str()]).as_str()
+    }
+}
+
 /// Where a message has what Auth asked of an EVSE; one with another name is none.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +136,11 @@ impl Binding {
     pub fn evse_of(&self, topic: &str) -> Option<i32> {
         let (before, after) = self.topic.split_once(EVSE)?;
         topic.strip_prefix(before)?.strip_suffix(after)?.parse().ok()
+    }
+
+    /// Whether a level of a topic has the place of the number.
+    pub(super) fn names_evse(level: &str) -> bool {
+        level.contains(EVSE)
     }
 
     /// The topic about an EVSE.

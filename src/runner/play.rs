@@ -211,7 +211,7 @@ async fn begin_played(scenario: &Scenario, settings: &Settings, broker: &Broker)
     let (topics, station) = (settings.topics.clone(), scenario.model.station.clone());
     match scenario.model.under_test {
         Side::Client => {
-            let everest = Everest { address: broker.address(), client_id, topics, station, is_driven: false };
+            let everest = Everest { address: broker.address(), client_id, topics, station, is_driven: false, inside: None };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));

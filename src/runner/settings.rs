@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::broker::Upstream;
+use crate::parity::station_file;
 use crate::protocol::channel::Topics;
 use crate::scenario::model::Ready;
 
@@ -35,6 +36,8 @@ pub struct Settings {
     pub cannot: BTreeSet<String>,
     /// Whether a transcript that differs from its golden is to become the golden, and no failure.
     pub is_updating_goldens: bool,
+    /// What the built-in EVerest lets be seen and done inside; see [`crate::sim::everest::Everest::inside`].
+    pub inside: Option<Vec<station_file::Binding>>,
     /// How many scenarios are played at once.
     pub jobs: usize,
 }

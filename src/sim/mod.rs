@@ -7,3 +7,4 @@
 pub mod client;
 pub mod everest;
 pub mod link;
+pub mod tap;

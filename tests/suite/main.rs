@@ -26,6 +26,7 @@ mod monitors;
 mod parity;
 mod patterns;
 mod project;
+mod recordings;
 mod reports;
 mod run_cli;
 mod run_end;
