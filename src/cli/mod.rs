@@ -10,6 +10,7 @@ pub mod print;
 mod progress;
 pub mod record;
 mod recorder;
+pub mod replay;
 pub mod review;
 pub mod run;
 pub mod schema;
@@ -60,6 +61,7 @@ enum Command {
     Review(review::Arguments),
     Parity(parity::Arguments),
     Record(record::Arguments),
+    Replay(Box<replay::Arguments>),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -84,6 +86,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Review(arguments) => review::run(&arguments),
         Command::Parity(arguments) => parity::run(&arguments),
         Command::Record(arguments) => record::run(&arguments),
+        Command::Replay(arguments) => replay::run(*arguments),
     };
     exit.into()
 }

@@ -24,7 +24,7 @@ use crate::timespan::Timespan;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
 /// Plays scenarios against a module under test.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Arguments {
     /// Scenario files, or directories with such files [default: scenarios]
     #[arg(value_name = "PATH")]
@@ -32,10 +32,10 @@ pub struct Arguments {
     /// Command line of the module under test; {host}, {port}, {module_id}, {api_version} and {external_prefix} are
     /// filled in [default: the built-in module of that side]
     #[arg(long, value_name = "CMD")]
-    module: Option<String>,
+    pub(super) module: Option<String>,
     /// The module runs already and connects to --listen by itself
     #[arg(long, conflicts_with = "module", requires = "listen")]
-    attach: bool,
+    pub(super) attach: bool,
     /// Only scenarios that test this side
     #[arg(long, value_name = "client|everest", value_parser = side)]
     side: Option<Side>,
@@ -50,29 +50,29 @@ pub struct Arguments {
     jobs: Option<u16>,
     /// Use this broker instead of our own: mqtt://host:port
     #[arg(long, value_name = "URL")]
-    broker: Option<Upstream>,
+    pub(super) broker: Option<Upstream>,
     /// Where our broker listens [default: 127.0.0.1:0, a free port]
     #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    pub(super) listen: Option<SocketAddr>,
     /// Id of the API module in EVerest's configuration [default: auth_api]
     #[arg(long, value_name = "ID")]
-    module_id: Option<String>,
+    pub(super) module_id: Option<String>,
     /// Version in the topics [default: 1]
     #[arg(long, value_name = "1|1.0")]
-    api_version: Option<String>,
+    pub(super) api_version: Option<String>,
     /// EVerest's external MQTT prefix [default: none]
     #[arg(long, value_name = "PREFIX")]
-    external_prefix: Option<String>,
+    pub(super) external_prefix: Option<String>,
     /// What the wire must show before the first step: connected, subscribed, communication_check, or topic:FILTER
     /// [default: subscribed]
     #[arg(long, value_name = "WHAT", value_parser = ready)]
-    ready: Option<Ready>,
+    pub(super) ready: Option<Ready>,
     /// How long the module may take to be ready [default: 10s]
     #[arg(long, value_name = "TIME")]
-    ready_within: Option<Timespan>,
+    pub(super) ready_within: Option<Timespan>,
     /// How long the module may take to end after SIGTERM [default: 2s]
     #[arg(long, value_name = "TIME")]
-    stop_within: Option<Timespan>,
+    pub(super) stop_within: Option<Timespan>,
     /// Write a JUnit report; `-` is standard output
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -91,7 +91,7 @@ pub struct Arguments {
     config: Option<PathBuf>,
 }
 
-fn side(text: &str) -> Result<Side, String> {
+pub(super) fn side(text: &str) -> Result<Side, String> {
     match text {
         "client" => Ok(Side::Client),
         "everest" => Ok(Side::Everest),
@@ -107,7 +107,7 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
-fn ready(text: &str) -> Result<Ready, String> {
+pub(super) fn ready(text: &str) -> Result<Ready, String> {
     match text {
         "connected" => Ok(Ready::Connected),
         "subscribed" => Ok(Ready::Subscribed),
@@ -125,7 +125,7 @@ const READY_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Threads that play: one module that floods must not hold up what judges the others.
-const WORKERS: usize = 2;
+pub(super) const WORKERS: usize = 2;
 /// More scenarios than this scroll their verdicts off the screen.
 const SCREEN: usize = 20;
 
@@ -189,7 +189,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
             false => Ok(None),
         };
         match golden.and_then(|golden| if arguments.update { Ok(golden) } else { goldens::check(golden) }) {
-            Ok(golden) => pieces.push(Piece { scenario, golden, recorder: None }),
+            Ok(golden) => pieces.push(Piece { scenario, golden, recorder: None, replay: None }),
             Err(found) => errors.extend(found),
         }
     }
@@ -206,7 +206,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     Ok(Prepared { pieces, settings, config, reports, recordings, orphans })
 }
 
-fn settings(arguments: &Arguments, config: &Config) -> Result<Settings, Box<Diagnostic>> {
+pub(super) fn settings(arguments: &Arguments, config: &Config) -> Result<Settings, Box<Diagnostic>> {
     let usage = |headline: String| Box::new(Diagnostic::new(Severity::Error, "usage/bad-value", headline));
     let command = arguments.module.as_ref().or(config.module.command.as_ref());
     let module = match command {
@@ -258,7 +258,7 @@ fn built_in_side(command: &str) -> Option<Side> {
 }
 
 /// A module that was named with its side cannot stand on the other one.
-fn check_sides(selected: &[Scenario], arguments: &Arguments, config: &Config) -> Result<(), Box<Diagnostic>> {
+pub(super) fn check_sides(selected: &[Scenario], arguments: &Arguments, config: &Config) -> Result<(), Box<Diagnostic>> {
     let command = arguments.module.as_ref().or(config.module.command.as_ref()).filter(|_| !arguments.attach);
     let Some((command, side)) = command.and_then(|command| Some((command, built_in_side(command)?))) else {
         return Ok(());

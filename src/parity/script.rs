@@ -239,6 +239,11 @@ impl Witness<'_> {
         &self.recorded
     }
 
+    /// Whether an outcome can only be seen inside EVerest.
+    pub fn is_inside(&self, outcome: &Outcome) -> bool {
+        self.roles.is_inside(&outcome.lane)
+    }
+
     /// Whether outcomes of a lane are heartbeats.
     pub fn is_heartbeat(&self, outcome: &Outcome) -> bool {
         self.roles.heartbeat_topics().any(|topic| topic == outcome.lane)

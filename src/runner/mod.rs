@@ -2,6 +2,7 @@
 //!
 //! What happens is told as a stream of [`RunEvent`]s; nothing is printed here, and no file is read or written.
 
+mod clock;
 mod drive;
 mod expectation;
 mod findings;
@@ -11,6 +12,7 @@ mod module;
 mod observer;
 mod play;
 mod process;
+mod replay;
 mod settings;
 mod stage;
 mod steps;
@@ -28,17 +30,21 @@ use crate::scenario::Scenario;
 use crate::transcript::record::Record;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
+pub use clock::Speed;
 pub use process::kill_all_groups;
+pub use replay::{Missing, Replay, Replayed, Requests};
 pub use settings::{Binding, BoundPublish, ModuleSource, Settings};
 
 /// A scenario with its accepted golden.
 pub struct Piece {
-    /// The scenario.
+    /// The scenario. For a replay it has no steps that matter.
     pub scenario: Scenario,
     /// The file of its accepted golden, if there is one.
     pub golden: Option<Arc<Source>>,
     /// Is shown everything that the front door of the broker sees of this scenario, as it happens.
     pub recorder: Option<Recorder>,
+    /// The recording that is played instead of the scenario's steps.
+    pub replay: Option<Arc<Replay>>,
 }
 
 /// Takes records; must be quick.

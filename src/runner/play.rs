@@ -12,6 +12,7 @@ use super::lag::Lag;
 use super::module::{Module, command_name};
 use super::observer::{Connections, Observer, is_own, own_client};
 use super::process::Ending;
+use super::replay::Replay;
 use super::settings::{ModuleSource, Settings};
 use super::stage::{Played, Stage, Stop, broken, shown};
 use super::steps::Memory;
@@ -52,7 +53,7 @@ pub async fn play(
     house: House,
     interrupt: watch::Receiver<bool>,
 ) -> (ScenarioResult, Option<House>) {
-    let (scenario, golden) = (&piece.scenario, piece.golden.as_ref());
+    let scenario = &piece.scenario;
     let mut result = ScenarioResult {
         path: scenario.source.path.clone(),
         description: scenario.model.description.clone(),
@@ -73,7 +74,7 @@ pub async fn play(
     let mut observer =
         Observer::new(records, settings.topics.clone(), Monitors::new(context(scenario, settings)), connections);
     observer.recorder.clone_from(&piece.recorder);
-    let released = perform(scenario, settings, &broker, observer, interrupt, &mut findings, &mut result, golden).await;
+    let released = perform(piece, settings, &broker, observer, interrupt, &mut findings, &mut result).await;
     result.duration = started.elapsed();
     judge(&mut result, findings);
     let house = released.map(|(records, connections)| House { broker, records, connections });
@@ -83,18 +84,17 @@ pub async fn play(
 type Released = (mpsc::UnboundedReceiver<Record>, Connections);
 
 /// The performance itself. What it leaves is the observer's part of the house, unless it broke down.
-#[expect(clippy::too_many_arguments, reason = "the parts of one performance, each used once")]
 async fn perform(
-    scenario: &Scenario,
+    piece: &Piece,
     settings: &Settings,
     broker: &Broker,
     mut observer: Observer,
     interrupt: watch::Receiver<bool>,
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
-    golden: Option<&Arc<Source>>,
 ) -> Option<Released> {
-    let played = match begin_played(scenario, settings, broker).await {
+    let (scenario, golden) = (&piece.scenario, piece.golden.as_ref());
+    let played = match begin_played(piece, settings, broker).await {
         Ok(played) => played,
         Err(diagnostic) => {
             observer.drain();
@@ -121,7 +121,7 @@ async fn perform(
     let captures = Captures::new();
     let mut stage = Stage { scenario, settings, broker, observer, played, module, captures, interrupt, lag };
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
-    let outcome = match timeout(limit, act(&mut stage)).await {
+    let outcome = match timeout(limit, act(&mut stage, piece.replay.as_deref())).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Stop::from(
             Diagnostic::new(
@@ -169,7 +169,10 @@ async fn perform(
 }
 
 /// From the start of the module to the last step.
-async fn act(stage: &mut Stage<'_>) -> Result<(), Stop> {
+async fn act(stage: &mut Stage<'_>, replay: Option<&Replay>) -> Result<(), Stop> {
+    if let Some(replay) = replay {
+        return super::replay::replay(stage, replay).await;
+    }
     stage.wait_ready().await?;
     if let Played::Client(client) = &mut stage.played
         && stage.scenario.model.station.auth_consumer.cfg_communication_check_to_s > 0
@@ -206,11 +209,13 @@ async fn farewell(stage: &mut Stage<'_>, is_complete: bool) -> Ending {
     ending
 }
 
-async fn begin_played(scenario: &Scenario, settings: &Settings, broker: &Broker) -> Result<Played, Diagnostic> {
+async fn begin_played(piece: &Piece, settings: &Settings, broker: &Broker) -> Result<Played, Diagnostic> {
+    let scenario = &piece.scenario;
     let client_id = own_client();
     let (topics, station) = (settings.topics.clone(), scenario.model.station.clone());
     match scenario.model.under_test {
-        Side::Client => {
+        // A recording says all by itself, whichever side it plays; what plays it needs no more than a connection.
+        Side::Client if piece.replay.is_none() => {
             let everest = Everest { address: broker.address(), client_id, topics, station, is_driven: false, inside: None };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
@@ -221,7 +226,7 @@ async fn begin_played(scenario: &Scenario, settings: &Settings, broker: &Broker)
                 Err(_) => Err(broken("the simulated EVerest has ended")),
             }
         }
-        Side::Everest => {
+        Side::Client | Side::Everest => {
             let period = check_period(station.auth_consumer.cfg_communication_check_to_s);
             match Client::open(broker.address(), &client_id, topics, period, &[]).await {
                 // What comes in is read from the record.

@@ -1,0 +1,515 @@
+//! Plays one side of a recording to the module under test, in real time.
+//!
+//! What the module does is read from the record, as for scenarios. Replies are not played at the recorded time, but when
+//! the module has asked; nothing is demanded of a module that it cannot be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::clock::{Clock, Speed};
+use super::findings;
+use super::module::command_name;
+use super::observer::{Kind, Party, Seen};
+use super::settings::ModuleSource;
+use super::stage::{Played, Stage, Stop, Wake, broken};
+use super::steps::WITHIN;
+use crate::parity::station_file::Everest;
+use crate::parity::{Act, Allowance, Outcome, Part, Renaming, Report, Script, Witness};
+use crate::protocol::channel::Channel;
+use crate::protocol::codec;
+use crate::protocol::control::Command;
+use crate::recording::Message;
+use crate::scenario::model::Side;
+
+/// A recording that is to be played.
+#[derive(Debug)]
+pub struct Replay {
+    /// What is played.
+    pub script: Script,
+    /// How fast.
+    pub speed: Speed,
+    /// How far apart in time the same outcome may lie.
+    pub tolerance: Duration,
+    /// What came of it, once it was played to its end.
+    pub replayed: Mutex<Option<Replayed>>,
+}
+
+/// What came of a replay.
+#[derive(Debug, Clone)]
+pub enum Replayed {
+    /// EVerest's side was played to a client.
+    ToClient(Requests),
+    /// EVerest's surroundings were played to an EVerest.
+    ToEverest {
+        /// Its answers beside the recorded ones.
+        report: Report,
+        /// How many recorded outcomes were not looked for, because this module does not show them.
+        hidden: usize,
+    },
+}
+
+/// The requests of a client beside the recorded ones.
+#[derive(Debug, Clone, Default)]
+pub struct Requests {
+    /// How many there are in the recording.
+    pub recorded: usize,
+    /// How many of them the client made.
+    pub made: usize,
+    /// Those of the recording that it did not make.
+    pub missing: Vec<Missing>,
+    /// Those that it made and that the recording does not have: topic and content.
+    pub others: Vec<(String, Value)>,
+}
+
+/// A request that a client did not make.
+#[derive(Debug, Clone)]
+pub struct Missing {
+    /// The line of the recording.
+    pub line: usize,
+    /// The topic.
+    pub topic: String,
+    /// What was asked.
+    pub content: Value,
+    /// Whether the client was told to ask it.
+    pub is_told: bool,
+}
+
+/// How much later than recorded the last thing may come that is awaited.
+const AT_LAST: Duration = WITHIN;
+/// How long EVerest's state from before the recording may take to settle, beyond its own limits.
+const SETTLES: Duration = Duration::from_millis(500);
+
+/// Plays a recording.
+///
+/// # Errors
+/// When the module ends, cannot be told what the recording needs, or the user interrupts.
+pub async fn replay(stage: &mut Stage<'_>, replay: &Replay) -> Result<(), Stop> {
+    stage.wait_ready().await?;
+    let side = stage.scenario.model.under_test;
+    let part = match side {
+        Side::Client => replay.script.everest(),
+        Side::Everest => replay.script.surroundings(),
+    };
+    let renaming = Renaming::new(&replay.script.file, &stage.settings.topics);
+    let mut player = Player {
+        side,
+        witness: replay.script.witness(),
+        requests: vec![State::default(); part.requests.len()],
+        part,
+        renaming,
+        clock: Clock::start(Instant::now(), 0, replay.speed),
+        replay,
+        epoch: Instant::now(),
+        next: 0,
+        answers: Vec::new(),
+        cannot: BTreeSet::new(),
+        live: Vec::new(),
+        others: Vec::new(),
+        stage,
+    };
+    player.begin().await?;
+    for index in 0..player.part.cues.len() {
+        let at_ms = player.part.cues[index].at_ms;
+        player.wait(at_ms).await?;
+        player.act(index).await?;
+    }
+    player.end().await
+}
+
+/// How far a recorded request has come.
+#[derive(Debug, Clone, Default)]
+struct State {
+    is_told: bool,
+    is_made: bool,
+}
+
+/// A reply that is on its way.
+struct Answer {
+    due: Instant,
+    topic: String,
+    message: Message,
+}
+
+struct Player<'a, 's> {
+    stage: &'a mut Stage<'s>,
+    replay: &'a Replay,
+    side: Side,
+    part: Part,
+    requests: Vec<State>,
+    witness: Witness<'a>,
+    renaming: Renaming,
+    clock: Clock,
+    /// When the broker's clock began.
+    epoch: Instant,
+    /// The first message of the record that was not looked at.
+    next: usize,
+    answers: Vec<Answer>,
+    /// Commands that the module cannot be told.
+    cannot: BTreeSet<String>,
+    /// What an EVerest under test did, when, with the names of the recording.
+    live: Vec<(Instant, Message)>,
+    others: Vec<(String, Value)>,
+}
+
+impl Player<'_, '_> {
+    /// Brings the module where EVerest was at the beginning of the recording, and starts the clock.
+    async fn begin(&mut self) -> Result<(), Stop> {
+        self.look().await?;
+        if self.side == Side::Client {
+            self.clock = Clock::start(Instant::now(), 0, self.replay.speed);
+            return Ok(());
+        }
+        let start = self.replay.script.file.start;
+        let consumer = &self.replay.script.file.station.auth_consumer;
+        let check = u64::try_from(consumer.cfg_communication_check_to_s).unwrap_or(0);
+        if start.everest == Everest::Running {
+            match start.communication_check {
+                Some(check) => {
+                    let topic = self.stage.settings.topics.topic(Channel::CommunicationCheck);
+                    self.publish(&topic, check.to_string().into(), 0, false).await?;
+                    self.pass(Instant::now() + SETTLES).await?;
+                }
+                // The fault that no check ever came was raised before.
+                None if check > 0 => self.pass(Instant::now() + Duration::from_secs(check) + SETTLES).await?,
+                None => {}
+            }
+        }
+        let interval = u64::try_from(consumer.cfg_heartbeat_interval_ms).unwrap_or(0);
+        if interval > 0 && self.has_beats() {
+            // Then the live heartbeats can be laid upon the recorded ones.
+            let deadline = Instant::now() + Duration::from_millis(interval) + AT_LAST;
+            while self.first(true).is_none() && Instant::now() < deadline {
+                self.step(deadline).await?;
+            }
+        }
+        let now = Instant::now();
+        self.clock = match (start.everest, self.replay.speed) {
+            (Everest::Starting, speed) => {
+                let recorded = self.witness.recorded();
+                let beat = recorded.iter().find(|outcome| self.witness.is_heartbeat(outcome)).map(|beat| beat.t_ms);
+                match (self.first(true).zip(beat), self.first(false).zip(recorded.first())) {
+                    (Some((at, t_ms)), _) => Clock::start(at, t_ms, speed),
+                    (None, Some((at, first))) => Clock::start(at, first.t_ms, speed),
+                    (None, None) => Clock::start(now, 0, speed),
+                }
+            }
+            (Everest::Running, Speed::Times(factor)) if factor == 1.0 => {
+                let interval = Duration::from_millis(interval);
+                match self.first(true).zip(self.phase(interval)) {
+                    // The next heartbeat but one at the latest has the place of a recorded one.
+                    Some((at, phase)) => {
+                        let mut at = at;
+                        while at < now + phase {
+                            at += interval;
+                        }
+                        Clock::start(at - phase, 0, self.replay.speed)
+                    }
+                    None => Clock::start(now, 0, self.replay.speed),
+                }
+            }
+            (Everest::Running, speed) => Clock::start(now, 0, speed),
+        };
+        Ok(())
+    }
+
+    /// Whether there are heartbeats in the recording.
+    fn has_beats(&self) -> bool {
+        self.witness.recorded().iter().any(|outcome| self.witness.is_heartbeat(outcome))
+    }
+
+    /// When the first live heartbeat came, or the first outcome of all.
+    fn first(&self, is_beat: bool) -> Option<Instant> {
+        self.live.iter().find_map(|(at, message)| {
+            let outcome = self.witness.outcome(message, 0)?;
+            (!is_beat || self.witness.is_heartbeat(&outcome)).then_some(*at)
+        })
+    }
+
+    /// Where in the interval the recorded heartbeats lie; most of them tell.
+    fn phase(&self, interval: Duration) -> Option<Duration> {
+        let interval = i64::try_from(interval.as_millis()).ok().filter(|interval| *interval > 0)?;
+        let beats = self.witness.recorded().iter().filter(|outcome| self.witness.is_heartbeat(outcome));
+        let times: Vec<i64> = beats.map(|beat| beat.t_ms).collect();
+        let first = *times.first()?;
+        let mut offsets: Vec<i64> =
+            times.iter().map(|t_ms| (t_ms - first + interval / 2).rem_euclid(interval) - interval / 2).collect();
+        offsets.sort_unstable();
+        let phase = (first + offsets[offsets.len() / 2]).rem_euclid(interval);
+        u64::try_from(phase).ok().map(Duration::from_millis)
+    }
+
+    /// Lets time pass, and answers meanwhile.
+    async fn pass(&mut self, until: Instant) -> Result<(), Stop> {
+        while Instant::now() < until {
+            self.step(until).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until it is time for what was recorded at `at_ms`.
+    async fn wait(&mut self, at_ms: i64) -> Result<(), Stop> {
+        loop {
+            let due = self.clock.due(at_ms);
+            if Instant::now() >= due {
+                return self.answer().await;
+            }
+            if self.replay.speed == Speed::Max && self.answers.is_empty() && self.is_settled(at_ms) {
+                self.clock.skip_to(Instant::now(), at_ms);
+                return Ok(());
+            }
+            self.step(due).await?;
+        }
+    }
+
+    /// Waits for one thing to happen, at most until `until`.
+    async fn step(&mut self, until: Instant) -> Result<(), Stop> {
+        let next = self.answers.iter().map(|answer| answer.due).min().map_or(until, |due| due.min(until));
+        match self.stage.wait(next).await? {
+            Wake::Record => self.look().await?,
+            Wake::Deadline => {}
+            Wake::Ended => return Err(findings::ended_while(self.stage, "", "in the middle of the recording").into()),
+        }
+        self.answer().await
+    }
+
+    /// Whether everything has come that was recorded before `at_ms`.
+    fn is_settled(&self, at_ms: i64) -> bool {
+        match self.side {
+            Side::Client => self.requests.iter().all(|request| request.is_made || !request.is_told),
+            Side::Everest => {
+                let mut missing: BTreeMap<&str, i64> = BTreeMap::new();
+                let recorded = self.witness.recorded().iter();
+                for outcome in recorded.filter(|it| it.t_ms < at_ms && !self.witness.is_heartbeat(it)) {
+                    *missing.entry(outcome.lane.as_str()).or_default() += 1;
+                }
+                for (_, message) in &self.live {
+                    if let Some(outcome) = self.witness.outcome(message, 0)
+                        && let Some(missing) = missing.get_mut(outcome.lane.as_str())
+                    {
+                        *missing -= 1;
+                    }
+                }
+                missing.values().all(|missing| *missing <= 0)
+            }
+        }
+    }
+
+    async fn act(&mut self, index: usize) -> Result<(), Stop> {
+        match self.part.cues[index].act.clone() {
+            Act::Publish(message) => self.say(&message).await,
+            Act::Report(message) if self.stage.settings.module == ModuleSource::Builtin => self.say(&message).await,
+            Act::Report(_) => Ok(()),
+            Act::Tell(command, otherwise) => match (self.tell(&command).await?, otherwise) {
+                (true, _) => Ok(()),
+                (false, Some(message)) => self.say(&message).await,
+                // A client goes on as it wants; an EVerest without its EVs cannot be judged.
+                (false, None) if self.side == Side::Client => Ok(()),
+                (false, None) => Err(findings::cannot_be_told(self.stage, "", &command_name(&command)).into()),
+            },
+            Act::Demand(request, command) => {
+                if !self.requests[request].is_made {
+                    self.requests[request].is_told = self.tell(&command).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn tell(&mut self, command: &Command) -> Result<bool, Stop> {
+        let name = command_name(command);
+        if self.cannot.contains(&name) {
+            return Ok(false);
+        }
+        let is_told = self.stage.tell(command, "").await?;
+        if !is_told {
+            self.cannot.insert(name);
+        }
+        Ok(is_told)
+    }
+
+    /// Publishes a recorded message with the names of now; what asks for a reply has its topic subscribed before.
+    async fn say(&mut self, message: &Message) -> Result<(), Stop> {
+        let fresh = || Uuid::new_v4().to_string();
+        let topic = self.renaming.topic_to_live(&message.topic, fresh);
+        let payload = self.payload(message);
+        if let Some(reply_to) = message.reply_to() {
+            let bare = self.renaming.to_live(reply_to, fresh);
+            let live = self.stage.settings.topics.reply_topic_on_wire(&bare);
+            let recorded = format!("{}{reply_to}", self.replay.script.file.external_prefix);
+            if let Played::Client(client) = &self.stage.played
+                && crate::protocol::topic::check_name(&live).is_ok()
+            {
+                let subscribed = client.link().subscribe(std::slice::from_ref(&live), 2).await;
+                subscribed.map_err(|error| broken(&error.to_string()))?;
+            }
+            self.renaming.pair_replies(live, recorded);
+        }
+        self.publish(&topic, payload, message.qos, message.retain).await
+    }
+
+    /// The payload of a recorded message with the names of now, in the form in which its publisher writes it.
+    fn payload(&mut self, message: &Message) -> Bytes {
+        let bytes = match (message.json(), self.side) {
+            // Questions are compact at EVerest, too.
+            (Some(_), Side::Client) if self.witness.is_question(message) => message.bytes(),
+            (Some(payload), Side::Client) => codec::encode(payload),
+            _ => message.bytes(),
+        };
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => self.renaming.to_live(text, || Uuid::new_v4().to_string()).into(),
+            Err(_) => bytes,
+        }
+    }
+
+    async fn publish(&self, topic: &str, payload: Bytes, qos: u8, retain: bool) -> Result<(), Stop> {
+        let Played::Client(client) = &self.stage.played else { return Ok(()) };
+        // What cannot be published now was not published then.
+        if crate::protocol::topic::check_name(topic).is_err() {
+            return Ok(());
+        }
+        client.link().publish(topic, payload, qos, retain).await.map_err(|error| broken(&error.to_string()).into())
+    }
+
+    /// Looks at what is new in the record.
+    async fn look(&mut self) -> Result<(), Stop> {
+        if let Some(last) = self.stage.observer.records.last() {
+            // The one that was read soonest tells best.
+            self.epoch = self.epoch.min(Instant::now().checked_sub(last.at).unwrap_or(self.epoch));
+        }
+        while let Some(seen) = self.stage.observer.messages.get(self.next) {
+            self.next += 1;
+            if seen.from != Party::Module || seen.kind == Kind::Control {
+                continue;
+            }
+            let seen = seen.clone();
+            self.take(&seen);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, seen: &Seen) {
+        let records = &self.stage.observer.records;
+        let index = records.first().and_then(|first| usize::try_from(seen.seq - first.seq).ok());
+        let at = index.and_then(|index| records.get(index)).map_or(Duration::ZERO, |record| record.at);
+        let at = self.epoch + at;
+        let topic = self.renaming.topic_to_recorded(&seen.publish.topic);
+        let payload = match std::str::from_utf8(&seen.publish.payload) {
+            Ok(text) => self.renaming.to_recorded(text).into(),
+            Err(_) => seen.publish.payload.clone(),
+        };
+        let message = Message::new(Duration::ZERO, &topic, &payload, seen.publish.qos, seen.publish.retain);
+        let is_asking = match self.side {
+            Side::Client => self.witness.is_request(&message),
+            Side::Everest => self.witness.is_question(&message),
+        };
+        if is_asking {
+            self.take_request(seen, &message, at);
+        }
+        if self.side == Side::Everest {
+            self.live.push((at, message));
+        }
+    }
+
+    /// Finds the recorded request that a live one is, and has it answered as that was.
+    fn take_request(&mut self, seen: &Seen, message: &Message, at: Instant) {
+        let content = self.witness.content(message);
+        let found = self.part.requests.iter().zip(&self.requests).position(|(recorded, state)| {
+            !state.is_made
+                && recorded.topic == message.topic
+                && recorded.content.as_ref().is_none_or(|recorded| *recorded == content)
+        });
+        let Some(found) = found else {
+            self.others.push((message.topic.clone(), content));
+            return;
+        };
+        self.requests[found].is_made = true;
+        let reply_to = seen.json.as_ref().and_then(|json| json.pointer("/headers/replyTo")?.as_str());
+        let Some(reply_to) = reply_to else { return };
+        let topics = &self.stage.settings.topics;
+        let topic = match reply_to.starts_with(&topics.external_prefix) {
+            // EVerest says its own topics with the prefix, or without.
+            true if self.side == Side::Everest => reply_to.to_owned(),
+            _ => topics.reply_topic_on_wire(reply_to),
+        };
+        for (delay_ms, reply) in &self.part.requests[found].replies {
+            let due = at + self.clock.span(*delay_ms);
+            self.answers.push(Answer { due, topic: topic.clone(), message: reply.clone() });
+        }
+    }
+
+    /// Sends the replies that are due.
+    async fn answer(&mut self) -> Result<(), Stop> {
+        while let Some(next) = self.answers.iter().position(|answer| answer.due <= Instant::now()) {
+            let Answer { topic, message, .. } = self.answers.remove(next);
+            let payload = self.payload(&message);
+            self.publish(&topic, payload, message.qos, message.retain).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what is still to come, and judges.
+    async fn end(&mut self) -> Result<(), Stop> {
+        let end_ms = self.replay.script.recording.end_ms();
+        self.wait(end_ms).await?;
+        let deadline = Instant::now() + if self.side == Side::Client { AT_LAST } else { self.replay.tolerance };
+        let is_over = |player: &Self| player.answers.is_empty() && player.side == Side::Client && player.is_settled(end_ms);
+        while !is_over(self) && Instant::now() < deadline {
+            self.step(deadline).await?;
+        }
+        let replayed = match self.side {
+            Side::Client => Replayed::ToClient(self.requests_made()),
+            Side::Everest => self.compared(),
+        };
+        self.judge(&replayed);
+        *self.replay.replayed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(replayed);
+        Ok(())
+    }
+
+    fn requests_made(&mut self) -> Requests {
+        let recorded = self.part.requests.iter().zip(&self.requests);
+        let missing = recorded.filter(|(_, state)| !state.is_made).map(|(request, state)| Missing {
+            line: request.line,
+            topic: request.topic.clone(),
+            content: request.content.clone().unwrap_or_default(),
+            is_told: state.is_told,
+        });
+        Requests {
+            recorded: self.requests.len(),
+            made: self.requests.iter().filter(|state| state.is_made).count(),
+            missing: missing.collect(),
+            others: std::mem::take(&mut self.others),
+        }
+    }
+
+    fn compared(&mut self) -> Replayed {
+        let start = self.replay.script.file.start.everest;
+        // A harness that was held up is no fault of the module.
+        let tolerance = self.clock.recorded_span(self.replay.tolerance + self.stage.lag.total());
+        let live = self.live.iter().filter_map(|(at, message)| self.witness.outcome(message, self.clock.recorded(*at)));
+        let live: Vec<Outcome> = live.filter(|it| start == Everest::Starting || it.t_ms >= -tolerance).collect();
+        let is_builtin = self.stage.settings.module == ModuleSource::Builtin;
+        let allowance = Allowance {
+            near_ms: (self.replay.speed != Speed::Max).then_some(tolerance),
+            edge_ms: tolerance,
+            heartbeats: self.replay.speed == Speed::Times(1.0),
+            renumbers: start == Everest::Running,
+            inside: is_builtin || live.iter().any(|outcome| self.witness.is_inside(outcome)),
+        };
+        let (report, hidden) = self.witness.compare(live, allowance);
+        Replayed::ToEverest { report, hidden }
+    }
+
+    fn judge(&mut self, replayed: &Replayed) {
+        let found = match replayed {
+            Replayed::ToClient(requests) => findings::of_requests(self.stage, requests),
+            Replayed::ToEverest { report, .. } => findings::of_outcomes(self.stage, report).into_iter().collect(),
+        };
+        self.stage.observer.findings.extend(found);
+    }
+}
