@@ -69,6 +69,15 @@ impl<'a> Roles<'a> {
         self.modules.iter().map(|module| module.topic(Channel::Heartbeat))
     }
 
+    /// The API that a topic belongs to.
+    pub(super) fn api_of(&self, topic: &str) -> Option<ApiType> {
+        if self.validator_replies.contains(topic) {
+            return Some(ApiType::AuthTokenValidator);
+        }
+        let is_of = |module: &&Topics| topic.strip_prefix(&module.base()).is_some_and(|rest| rest.starts_with('/'));
+        self.modules.iter().find(is_of).map(|module| module.api)
+    }
+
     /// Where token validators are asked.
     pub(super) fn question_topic(&self) -> String {
         self.topic(Address::ChannelOf(ApiType::AuthTokenValidator, Channel::ValidateToken))

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::roles::{Roles, Stimulus};
 use super::station_file::{Meaning, StationFile};
 use super::{Outcome, Report, compare};
-use crate::protocol::channel::Channel;
+use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::Command;
 use crate::recording::{Message, Recording};
 
@@ -59,6 +59,8 @@ pub struct Request {
     pub line: usize,
     /// Where.
     pub topic: String,
+    /// Of which API that is; none for the entry point.
+    pub api: Option<ApiType>,
     /// What, without its envelope; none matches anything.
     pub content: Option<Value>,
     /// What was answered, each so many milliseconds after the request.
@@ -121,7 +123,9 @@ impl Script {
                     let (request, since) = *open.entry(message.topic.clone()).or_insert_with(|| {
                         // The question was not recorded: it must have been the oldest one.
                         let topic = roles.question_topic();
-                        part.requests.push(Request { line: message.line, topic, content: None, replies: Vec::new() });
+                        let api = Some(ApiType::AuthTokenValidator);
+                        let (line, replies) = (message.line, Vec::new());
+                        part.requests.push(Request { line, topic, api, content: None, replies });
                         (part.requests.len() - 1, at_ms)
                     });
                     part.requests[request].replies.push((at_ms - since, message.clone()));
@@ -157,8 +161,8 @@ fn is_of_surroundings(roles: &Roles<'_>, message: &Message) -> bool {
 
 /// What the module asked, with nothing answered yet.
 fn request(roles: &Roles<'_>, message: &Message) -> Request {
-    let content = Some(content(roles, message));
-    Request { line: message.line, topic: message.topic.clone(), content, replies: Vec::new() }
+    let (topic, content) = (message.topic.clone(), Some(content(roles, message)));
+    Request { line: message.line, api: roles.api_of(&topic), topic, content, replies: Vec::new() }
 }
 
 /// What a message says behind its envelope. A get and the questions of the entry point say nothing (`codec`).
@@ -227,6 +231,11 @@ impl Witness<'_> {
             Some(Stimulus::Queried(_) | Stimulus::ValidatorReply) => true,
             _ => false,
         }
+    }
+
+    /// The API that a topic, or a filter that names a module, belongs to.
+    pub fn api_of(&self, topic: &str) -> Option<ApiType> {
+        self.roles.api_of(topic)
     }
 
     /// Whether a message is a question to a token validator.

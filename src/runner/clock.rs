@@ -41,9 +41,9 @@ impl Clock {
         self.set.push((now, t_ms));
     }
 
-    /// When it will be `t_ms`; not before the clock was last set.
+    /// When it will be `t_ms` at the latest, whatever is skipped until then. Not before the clock was first set.
     pub fn due(&self, t_ms: i64) -> Instant {
-        let (at, from_ms) = self.set[self.set.len() - 1];
+        let (at, from_ms) = self.set[0];
         at + self.span(t_ms - from_ms)
     }
 
@@ -58,11 +58,12 @@ impl Clock {
         (span.as_secs_f64() * 1000.0 * self.speed.factor()) as i64
     }
 
-    /// What time of the recording it was.
+    /// What time of the recording it was. Where nothing is waited for, time stands still between what is done.
     pub fn recorded(&self, at: Instant) -> i64 {
         let before = self.set.iter().rev().find(|(set, _)| *set <= at).unwrap_or(&self.set[0]);
         let (set, t_ms) = *before;
         match at.checked_duration_since(set) {
+            Some(_) if self.speed == Speed::Max => t_ms,
             Some(after) => t_ms + self.recorded_span(after),
             None => t_ms - self.recorded_span(set.duration_since(at)),
         }
@@ -85,6 +86,7 @@ mod tests {
         let skipped = now + Duration::from_millis(10);
         clock.skip_to(skipped, 5000);
         assert_eq!((clock.recorded(now), clock.recorded(skipped)), (0, 5000));
-        assert_eq!(clock.due(6000), skipped + Duration::from_secs(1));
+        assert_eq!(clock.recorded(skipped + Duration::from_secs(9)), 5000);
+        assert_eq!(clock.due(6000), now + Duration::from_secs(6));
     }
 }

@@ -15,17 +15,18 @@ use uuid::Uuid;
 use super::clock::{Clock, Speed};
 use super::findings;
 use super::module::command_name;
-use super::observer::{Kind, Party, Seen};
+use super::observer::{Kind, Party, Seen, is_own};
 use super::settings::ModuleSource;
 use super::stage::{Played, Stage, Stop, Wake, broken};
 use super::steps::WITHIN;
 use crate::parity::station_file::Everest;
 use crate::parity::{Act, Allowance, Outcome, Part, Renaming, Report, Script, Witness};
-use crate::protocol::channel::Channel;
+use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::codec;
 use crate::protocol::control::Command;
 use crate::recording::Message;
 use crate::scenario::model::Side;
+use crate::transcript::record::Event;
 
 /// A recording that is to be played.
 #[derive(Debug)]
@@ -285,7 +286,9 @@ impl Player<'_, '_> {
             Side::Everest => {
                 let mut missing: BTreeMap<&str, i64> = BTreeMap::new();
                 let recorded = self.witness.recorded().iter();
-                for outcome in recorded.filter(|it| it.t_ms < at_ms && !self.witness.is_heartbeat(it)) {
+                let is_builtin = self.stage.settings.module == ModuleSource::Builtin;
+                let is_seen = |it: &Outcome| is_builtin || !self.witness.is_inside(it);
+                for outcome in recorded.filter(|it| it.t_ms < at_ms && !self.witness.is_heartbeat(it) && is_seen(it)) {
                     *missing.entry(outcome.lane.as_str()).or_default() += 1;
                 }
                 for (_, message) in &self.live {
@@ -472,19 +475,37 @@ impl Player<'_, '_> {
     }
 
     fn requests_made(&mut self) -> Requests {
-        let recorded = self.part.requests.iter().zip(&self.requests);
-        let missing = recorded.filter(|(_, state)| !state.is_made).map(|(request, state)| Missing {
-            line: request.line,
-            topic: request.topic.clone(),
-            content: request.content.clone().unwrap_or_default(),
-            is_told: state.is_told,
-        });
-        Requests {
-            recorded: self.requests.len(),
-            made: self.requests.iter().filter(|state| state.is_made).count(),
-            missing: missing.collect(),
-            others: std::mem::take(&mut self.others),
+        let spoken = self.spoken();
+        let mut requests = Requests { others: std::mem::take(&mut self.others), ..Requests::default() };
+        for (request, state) in self.part.requests.iter().zip(&self.requests) {
+            // What another client said is not asked of this one.
+            if !state.is_made && !state.is_told && request.api.is_some_and(|api| !spoken.contains(&api)) {
+                continue;
+            }
+            requests.recorded += 1;
+            if state.is_made {
+                requests.made += 1;
+                continue;
+            }
+            requests.missing.push(Missing {
+                line: request.line,
+                topic: request.topic.clone(),
+                content: request.content.clone().unwrap_or_default(),
+                is_told: state.is_told,
+            });
         }
+        requests
+    }
+
+    /// The APIs that the client speaks: it has subscribed to something of theirs, or published there.
+    fn spoken(&self) -> BTreeSet<ApiType> {
+        let filters = self.stage.observer.records.iter().filter_map(|record| match &record.event {
+            Event::Subscribed { filter, .. } if !is_own(&record.client) => Some(filter.as_str()),
+            _ => None,
+        });
+        let messages = self.stage.observer.messages.iter().filter(|seen| seen.from == Party::Module);
+        let said = filters.chain(messages.map(|seen| &*seen.publish.topic));
+        said.filter_map(|topic| self.witness.api_of(&self.renaming.topic_to_recorded(topic))).collect()
     }
 
     fn compared(&mut self) -> Replayed {
