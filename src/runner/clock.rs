@@ -36,6 +36,11 @@ impl Clock {
         Self { speed, set: vec![(at, t_ms)] }
     }
 
+    /// Whether it went at `at` already.
+    pub fn has_begun(&self, at: Instant) -> bool {
+        at >= self.set[0].0
+    }
+
     /// Goes forward to `t_ms` at once.
     pub fn skip_to(&mut self, now: Instant, t_ms: i64) {
         self.set.push((now, t_ms));

@@ -13,7 +13,7 @@ use super::module::{Module, command_name};
 use super::observer::{Connections, Observer, is_own, own_client};
 use super::process::Ending;
 use super::replay::Replay;
-use super::settings::{ModuleSource, Settings};
+use super::settings::{ModuleSource, Scene, Settings};
 use super::stage::{Played, Stage, Stop, broken, shown};
 use super::steps::Memory;
 use crate::broker::Broker;
@@ -71,10 +71,10 @@ pub async fn play(
     }
     let started = Instant::now();
     let (House { broker, records, connections }, mut findings) = (house, Vec::new());
-    let mut observer =
-        Observer::new(records, settings.topics.clone(), Monitors::new(context(scenario, settings)), connections);
+    let scene = Scene::new(scenario, settings);
+    let mut observer = Observer::new(records, scene.topics.clone(), Monitors::new(context(&scene)), connections);
     observer.recorder.clone_from(&piece.recorder);
-    let released = perform(piece, settings, &broker, observer, interrupt, &mut findings, &mut result).await;
+    let released = perform(&scene, piece, &broker, observer, interrupt, &mut findings, &mut result).await;
     result.duration = started.elapsed();
     judge(&mut result, findings);
     let house = released.map(|(records, connections)| House { broker, records, connections });
@@ -85,16 +85,16 @@ type Released = (mpsc::UnboundedReceiver<Record>, Connections);
 
 /// The performance itself. What it leaves is the observer's part of the house, unless it broke down.
 async fn perform(
+    scene: &Scene<'_>,
     piece: &Piece,
-    settings: &Settings,
     broker: &Broker,
     mut observer: Observer,
     interrupt: watch::Receiver<bool>,
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
 ) -> Option<Released> {
-    let (scenario, golden) = (&piece.scenario, piece.golden.as_ref());
-    let played = match begin_played(piece, settings, broker).await {
+    let Scene { scenario, settings, .. } = *scene;
+    let played = match begin_played(scene, piece, broker).await {
         Ok(played) => played,
         Err(diagnostic) => {
             observer.drain();
@@ -108,8 +108,7 @@ async fn perform(
             return Some(observer.release());
         }
     };
-    let side = scenario.model.under_test;
-    let module = match Module::start(settings, side, broker.address(), &scenario.model.station) {
+    let module = match Module::start(scene, broker.address()) {
         Ok(module) => module,
         Err(error) => {
             end_played(played).await;
@@ -119,7 +118,7 @@ async fn perform(
     };
     let lag = Lag::start();
     let captures = Captures::new();
-    let mut stage = Stage { scenario, settings, broker, observer, played, module, captures, interrupt, lag };
+    let mut stage = Stage { scenario, settings, scene, broker, observer, played, module, captures, interrupt, lag };
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
     let outcome = match timeout(limit, act(&mut stage, piece.replay.as_deref())).await {
         Ok(outcome) => outcome,
@@ -150,9 +149,9 @@ async fn perform(
     let Stage { mut observer, played, module, .. } = stage;
     result.output = module.output().map(|output| output.tail(200)).unwrap_or_default();
     if let (true, Some(how)) = (is_complete, by_itself) {
-        findings.push(ended_by_itself(&ending, settings, &how));
+        findings.push(ended_by_itself(&ending, scene, &how));
     }
-    notes_on_ending(&ending, settings, findings);
+    notes_on_ending(&ending, scene, findings);
     if settings.upstream.is_some() || settings.module == ModuleSource::Attached {
         // What follows is no part of the scenario.
         observer.drain();
@@ -163,7 +162,7 @@ async fn perform(
     observer.drain();
     findings.append(&mut observer.findings);
     if scenario.model.golden && is_complete && findings.iter().all(|found| Verdict::of(found) == Verdict::Pass) {
-        compare_golden(scenario, settings, &observer.records[..played_records], golden, findings, result);
+        compare_golden(scene, &observer.records[..played_records], piece.golden.as_ref(), findings, result);
     }
     Some(observer.release())
 }
@@ -175,11 +174,11 @@ async fn act(stage: &mut Stage<'_>, replay: Option<&Replay>) -> Result<(), Stop>
     }
     stage.wait_ready().await?;
     if let Played::Client(client) = &mut stage.played
-        && stage.scenario.model.station.auth_consumer.cfg_communication_check_to_s > 0
+        && stage.scene.station.auth_consumer.cfg_communication_check_to_s > 0
     {
         client.communication_check(true).await.map_err(|error| broken(&error.to_string()))?;
     }
-    let mut memory = Memory::new(&stage.scenario.model.station.tokens);
+    let mut memory = Memory::new(&stage.scene.station.tokens);
     let scenario = stage.scenario;
     stage.play(&scenario.model.steps, "/steps", &mut memory).await
 }
@@ -209,10 +208,10 @@ async fn farewell(stage: &mut Stage<'_>, is_complete: bool) -> Ending {
     ending
 }
 
-async fn begin_played(piece: &Piece, settings: &Settings, broker: &Broker) -> Result<Played, Diagnostic> {
-    let scenario = &piece.scenario;
+async fn begin_played(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<Played, Diagnostic> {
+    let Scene { scenario, settings, .. } = *scene;
     let client_id = own_client();
-    let (topics, station) = (settings.topics.clone(), scenario.model.station.clone());
+    let (topics, station) = (scene.topics.clone(), scene.station.clone());
     match scenario.model.under_test {
         // A recording says all by itself, whichever side it plays; what plays it needs no more than a connection.
         Side::Client if piece.replay.is_none() => {
@@ -289,34 +288,35 @@ async fn end_played(played: Played) {
     }
 }
 
-fn context(scenario: &Scenario, settings: &Settings) -> Context {
-    let api = &scenario.model.station.auth_consumer;
+fn context(scene: &Scene<'_>) -> Context {
+    let Scene { scenario, settings, topics, station } = scene;
+    let api = &station.auth_consumer;
     let under_test = match scenario.model.under_test {
         Side::Client => Party::Client,
         Side::Everest => Party::Everest,
     };
     let positive = |value: i32| u64::try_from(value).ok().filter(|value| *value > 0);
     Context {
-        release: scenario.model.station.release,
+        release: station.release,
         from_start: settings.module != ModuleSource::Attached,
         relayed: settings.upstream.is_some(),
         communication_check_timeout: positive(api.cfg_communication_check_to_s).map(Duration::from_secs),
         heartbeat_interval: positive(api.cfg_heartbeat_interval_ms).map(Duration::from_millis),
-        ..Context::new(settings.topics.clone(), under_test)
+        ..Context::new(topics.clone(), under_test)
     }
 }
 
 /// The module ended before it was told to, although nothing more was expected of it.
-fn ended_by_itself(ending: &Ending, settings: &Settings, how: &str) -> Diagnostic {
-    let headline = format!("module `{}` {how} before the end of the scenario", settings.topics.module_id);
+fn ended_by_itself(ending: &Ending, scene: &Scene<'_>, how: &str) -> Diagnostic {
+    let headline = format!("module `{}` {how} before the end of the scenario", scene.topics.module_id);
     match ending.status {
         Some(status) if !status.success() => Diagnostic::new(Severity::Fail, "module/ended", headline),
         _ => Diagnostic::new(Severity::Warning, "module/ended-by-itself", headline),
     }
 }
 
-fn notes_on_ending(ending: &Ending, settings: &Settings, findings: &mut Vec<Diagnostic>) {
-    let module = &settings.topics.module_id;
+fn notes_on_ending(ending: &Ending, scene: &Scene<'_>, findings: &mut Vec<Diagnostic>) {
+    let (module, settings) = (&scene.topics.module_id, scene.settings);
     if ending.ignored_term {
         findings.push(
             Diagnostic::new(
@@ -343,14 +343,14 @@ fn notes_on_ending(ending: &Ending, settings: &Settings, findings: &mut Vec<Diag
 }
 
 fn compare_golden(
-    scenario: &Scenario,
-    settings: &Settings,
+    scene: &Scene<'_>,
     records: &[Record],
     accepted: Option<&Arc<Source>>,
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
 ) {
-    let names = golden::Names { topics: &settings.topics, clients: &[] };
+    let Scene { scenario, settings, topics, .. } = scene;
+    let names = golden::Names { topics, clients: &[] };
     let transcript = golden::transcript(records, &names);
     if let Err(difference) = snapshot::compare(accepted, &transcript, &scenario.source) {
         if !settings.is_updating_goldens {

@@ -97,7 +97,7 @@ pub async fn replay(stage: &mut Stage<'_>, replay: &Replay) -> Result<(), Stop> 
         Side::Client => replay.script.everest(),
         Side::Everest => replay.script.surroundings(),
     };
-    let renaming = Renaming::new(&replay.script.file, &stage.settings.topics);
+    let renaming = Renaming::new(&replay.script.file, &stage.scene.topics);
     let mut player = Player {
         side,
         witness: replay.script.witness(),
@@ -107,6 +107,7 @@ pub async fn replay(stage: &mut Stage<'_>, replay: &Replay) -> Result<(), Stop> 
         clock: Clock::start(Instant::now(), 0, replay.speed),
         replay,
         epoch: Instant::now(),
+        cue: 0,
         next: 0,
         answers: Vec::new(),
         cannot: BTreeSet::new(),
@@ -115,10 +116,10 @@ pub async fn replay(stage: &mut Stage<'_>, replay: &Replay) -> Result<(), Stop> 
         stage,
     };
     player.begin().await?;
-    for index in 0..player.part.cues.len() {
-        let at_ms = player.part.cues[index].at_ms;
-        player.wait(at_ms).await?;
-        player.act(index).await?;
+    while let Some(cue) = player.part.cues.get(player.cue).cloned() {
+        player.wait(cue.at_ms).await?;
+        player.cue += 1;
+        player.act(cue.act).await?;
     }
     player.end().await
 }
@@ -148,6 +149,8 @@ struct Player<'a, 's> {
     clock: Clock,
     /// When the broker's clock began.
     epoch: Instant,
+    /// The first cue that was not played.
+    cue: usize,
     /// The first message of the record that was not looked at.
     next: usize,
     answers: Vec<Answer>,
@@ -172,7 +175,7 @@ impl Player<'_, '_> {
         if start.everest == Everest::Running {
             match start.communication_check {
                 Some(check) => {
-                    let topic = self.stage.settings.topics.topic(Channel::CommunicationCheck);
+                    let topic = self.stage.scene.topics.topic(Channel::CommunicationCheck);
                     self.publish(&topic, check.to_string().into(), 0, false).await?;
                     self.pass(Instant::now() + SETTLES).await?;
                 }
@@ -260,7 +263,7 @@ impl Player<'_, '_> {
             if Instant::now() >= due {
                 return self.answer().await;
             }
-            if self.replay.speed == Speed::Max && self.answers.is_empty() && self.is_settled(at_ms) {
+            if self.replay.speed == Speed::Max && self.is_settled(at_ms) {
                 self.clock.skip_to(Instant::now(), at_ms);
                 return Ok(());
             }
@@ -270,7 +273,8 @@ impl Player<'_, '_> {
 
     /// Waits for one thing to happen, at most until `until`.
     async fn step(&mut self, until: Instant) -> Result<(), Stop> {
-        let next = self.answers.iter().map(|answer| answer.due).min().map_or(until, |due| due.min(until));
+        let dues = self.answers.iter().filter(|answer| self.may_answer(answer)).map(|answer| answer.due);
+        let next = dues.min().map_or(until, |due| due.min(until));
         match self.stage.wait(next).await? {
             Wake::Record => self.look().await?,
             Wake::Deadline => {}
@@ -281,6 +285,9 @@ impl Player<'_, '_> {
 
     /// Whether everything has come that was recorded before `at_ms`.
     fn is_settled(&self, at_ms: i64) -> bool {
+        if self.answers.iter().any(|answer| answer.message.at_ms() < at_ms) {
+            return false;
+        }
         match self.side {
             Side::Client => self.requests.iter().all(|request| request.is_made || !request.is_told),
             Side::Everest => {
@@ -291,7 +298,7 @@ impl Player<'_, '_> {
                 for outcome in recorded.filter(|it| it.t_ms < at_ms && !self.witness.is_heartbeat(it) && is_seen(it)) {
                     *missing.entry(outcome.lane.as_str()).or_default() += 1;
                 }
-                for (_, message) in &self.live {
+                for (_, message) in self.live.iter().filter(|(at, _)| self.clock.has_begun(*at)) {
                     if let Some(outcome) = self.witness.outcome(message, 0)
                         && let Some(missing) = missing.get_mut(outcome.lane.as_str())
                     {
@@ -303,8 +310,8 @@ impl Player<'_, '_> {
         }
     }
 
-    async fn act(&mut self, index: usize) -> Result<(), Stop> {
-        match self.part.cues[index].act.clone() {
+    async fn act(&mut self, act: Act) -> Result<(), Stop> {
+        match act {
             Act::Publish(message) => self.say(&message).await,
             Act::Report(message) if self.stage.settings.module == ModuleSource::Builtin => self.say(&message).await,
             Act::Report(_) => Ok(()),
@@ -343,7 +350,7 @@ impl Player<'_, '_> {
         let payload = self.payload(message);
         if let Some(reply_to) = message.reply_to() {
             let bare = self.renaming.to_live(reply_to, fresh);
-            let live = self.stage.settings.topics.reply_topic_on_wire(&bare);
+            let live = self.stage.scene.topics.reply_topic_on_wire(&bare);
             let recorded = format!("{}{reply_to}", self.replay.script.file.external_prefix);
             if let Played::Client(client) = &self.stage.played
                 && crate::protocol::topic::check_name(&live).is_ok()
@@ -434,7 +441,7 @@ impl Player<'_, '_> {
         self.requests[found].is_made = true;
         let reply_to = seen.json.as_ref().and_then(|json| json.pointer("/headers/replyTo")?.as_str());
         let Some(reply_to) = reply_to else { return };
-        let topics = &self.stage.settings.topics;
+        let topics = &self.stage.scene.topics;
         let topic = match reply_to.starts_with(&topics.external_prefix) {
             // EVerest says its own topics with the prefix, or without.
             true if self.side == Side::Everest => reply_to.to_owned(),
@@ -446,9 +453,16 @@ impl Player<'_, '_> {
         }
     }
 
+    /// Whether everything was played that was recorded before a reply; at full speed its time may come earlier.
+    fn may_answer(&self, answer: &Answer) -> bool {
+        let next = self.part.cues.get(self.cue);
+        self.replay.speed != Speed::Max || next.is_none_or(|cue| answer.message.at_ms() <= cue.at_ms)
+    }
+
     /// Sends the replies that are due.
     async fn answer(&mut self) -> Result<(), Stop> {
-        while let Some(next) = self.answers.iter().position(|answer| answer.due <= Instant::now()) {
+        let is_next = |player: &Self, answer: &Answer| answer.due <= Instant::now() && player.may_answer(answer);
+        while let Some(next) = self.answers.iter().position(|answer| is_next(self, answer)) {
             let Answer { topic, message, .. } = self.answers.remove(next);
             let payload = self.payload(&message);
             self.publish(&topic, payload, message.qos, message.retain).await?;

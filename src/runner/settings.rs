@@ -11,14 +11,16 @@ use serde_json::Value;
 use crate::broker::Upstream;
 use crate::parity::station_file;
 use crate::protocol::channel::Topics;
+use crate::scenario::Scenario;
 use crate::scenario::model::Ready;
+use crate::station::config::StationConfig;
 
 /// Settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The module under test.
     pub module: ModuleSource,
-    /// The topics of the API module.
+    /// The topics of the API module, where the scenario asks for no other API.
     pub topics: Topics,
     /// Where the broker listens.
     pub listen: SocketAddr,
@@ -40,6 +42,26 @@ pub struct Settings {
     pub inside: Option<Vec<station_file::Binding>>,
     /// How many scenarios are played at once.
     pub jobs: usize,
+}
+
+/// What one scenario is played with: what the run settles and what the scenario asks for, brought together.
+#[derive(Debug, Clone)]
+pub struct Scene<'s> {
+    /// The scenario.
+    pub scenario: &'s Scenario,
+    /// The settings of the run.
+    pub settings: &'s Settings,
+    /// The topics of the API module that the module under test uses or is.
+    pub topics: Topics,
+    /// The station that khumbu plays, or that the module under test is asked to be.
+    pub station: StationConfig,
+}
+
+impl<'s> Scene<'s> {
+    /// The scene of a scenario.
+    pub fn new(scenario: &'s Scenario, settings: &'s Settings) -> Self {
+        Self { scenario, settings, topics: settings.topics.clone(), station: scenario.model.station.clone() }
+    }
 }
 
 /// Where the module under test comes from.

@@ -14,7 +14,7 @@ use super::expectation::plain;
 use super::lag::Lag;
 use super::module::Module;
 use super::observer::{Observer, Party, Seen};
-use super::settings::{ModuleSource, Settings};
+use super::settings::{ModuleSource, Scene, Settings};
 use crate::broker::Broker;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Channel;
@@ -31,6 +31,8 @@ pub struct Stage<'s> {
     pub scenario: &'s Scenario,
     /// The settings of the run.
     pub settings: &'s Settings,
+    /// The topics and the station.
+    pub scene: &'s Scene<'s>,
     /// The broker of this scenario.
     pub broker: &'s Broker,
     /// What is known of the wire.
@@ -169,7 +171,7 @@ impl Stage<'_> {
     pub async fn wait_ready(&mut self) -> Result<(), Stop> {
         let ready = self.scenario.model.ready.clone().or_else(|| self.settings.ready.clone());
         let ready = ready.unwrap_or(Ready::Subscribed);
-        let topics = self.settings.topics.clone();
+        let topics = self.scene.topics.clone();
         let side = self.scenario.model.under_test;
         let condition = |observer: &Observer| match &ready {
             Ready::Connected => observer.connections.is_connected(),
@@ -195,7 +197,7 @@ impl Stage<'_> {
     }
 
     fn not_ready(&self, ready: &Ready) -> Diagnostic {
-        let module = &self.settings.topics.module_id;
+        let module = &self.scene.topics.module_id;
         let within = shown(self.settings.ready_within);
         let connections = &self.observer.connections;
         let ended = self.module.ended.borrow().clone();
@@ -245,7 +247,7 @@ impl Stage<'_> {
 
     /// A topic with the base of the API module elided.
     pub fn elided(&self, topic: &str) -> String {
-        elide(&self.settings.topics.base(), topic)
+        elide(&self.scene.topics.base(), topic)
     }
 
     /// A message in one line.
@@ -289,8 +291,7 @@ impl Stage<'_> {
         }
         self.module.end(self.settings).await;
         self.drain_after_end().await;
-        let (side, station) = (self.scenario.model.under_test, &self.scenario.model.station);
-        self.module = Module::start(self.settings, side, self.broker.address(), station)
+        self.module = Module::start(self.scene, self.broker.address())
             .map_err(|error| super::findings::not_started(self.scenario, self.settings, &error))?;
         self.wait_ready().await
     }
@@ -301,7 +302,7 @@ impl Stage<'_> {
     /// # Errors
     /// As [`Stage::wait`].
     pub async fn reach_record(&mut self) -> Result<(), Stop> {
-        let topic = self.settings.topics.mark_topic();
+        let topic = self.scene.topics.mark_topic();
         let from = self.observer.messages.len();
         self.order(Order::Publish { topic: topic.clone(), payload: Bytes::new(), qos: 0, retain: false })?;
         let arrived = move |observer: &Observer| {
