@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,7 +73,7 @@ pub struct RecordingFile {
 
 struct State {
     writer: Writer,
-    file: BufWriter<File>,
+    file: File,
     /// The first thing that went wrong; nothing is written after it.
     failed: Option<io::Error>,
 }
@@ -84,9 +84,10 @@ impl RecordingFile {
         let created = parent.map_or(Ok(()), |parent| fs::create_dir_all(parent)).and_then(|()| File::create(&path));
         let file = created.map_err(|error| unwritable(&path, &error))?;
         let writer = Writer::new(topics.mark_topic());
-        Ok(Self { path, state: Mutex::new(State { writer, file: BufWriter::new(file), failed: None }) })
+        Ok(Self { path, state: Mutex::new(State { writer, file, failed: None }) })
     }
 
+    /// Line by line: a run that is ended in haste has written what it saw.
     fn take(&self, record: &Record) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.failed.is_none()
@@ -97,17 +98,14 @@ impl RecordingFile {
         }
     }
 
-    /// Writes what is left.
+    /// Whether everything was written.
     ///
     /// # Errors
     /// The first thing that went wrong.
     pub fn finish(&self) -> io::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = match state.failed.take() {
-            Some(error) => Err(error),
-            None => state.file.flush(),
-        };
-        outcome.map_err(|error| io::Error::other(format!("{}: {error}", self.path.display())))
+        let failed = state.failed.take().map_or(Ok(()), Err);
+        failed.map_err(|error| io::Error::other(format!("{}: {error}", self.path.display())))
     }
 }
 

@@ -171,11 +171,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
 }
 
 /// A scenario without steps, so that a module is started, watched and ended as in a run.
-fn frame(
-    path: &str,
-    side: Side,
-    station: crate::station::config::StationConfig,
-) -> Result<Scenario, Vec<Diagnostic>> {
+fn frame(path: &str, side: Side, station: crate::station::config::StationConfig) -> Result<Scenario, Vec<Diagnostic>> {
     let under_test = if side == Side::Client { "client" } else { "everest" };
     let text = format!("description: A recording.\nunder_test: {under_test}\nsteps:\n  - note: replay\n");
     let mut scenario = scenario::parse(path, &text, &[])?;
@@ -252,7 +248,9 @@ fn to_text(path: &str, replayed: &Replayed) -> String {
             let differences = report.differences.iter().map(|it| difference_to_text(&path, it, "module"));
             let mut text: String = differences.collect();
             if *hidden > 0 {
-                text.push_str(&format!("{hidden} outcomes inside EVerest were left out: the module does not show them\n"));
+                text.push_str(&format!(
+                    "{hidden} outcomes inside EVerest were left out: the module does not show them\n"
+                ));
             }
             text + &format!("{} of {} outcomes reproduced\n", report.reproduced, report.outcomes)
         }

@@ -258,7 +258,11 @@ fn built_in_side(command: &str) -> Option<Side> {
 }
 
 /// A module that was named with its side cannot stand on the other one.
-pub(super) fn check_sides(selected: &[Scenario], arguments: &Arguments, config: &Config) -> Result<(), Box<Diagnostic>> {
+pub(super) fn check_sides(
+    selected: &[Scenario],
+    arguments: &Arguments,
+    config: &Config,
+) -> Result<(), Box<Diagnostic>> {
     let command = arguments.module.as_ref().or(config.module.command.as_ref()).filter(|_| !arguments.attach);
     let Some((command, side)) = command.and_then(|command| Some((command, built_in_side(command)?))) else {
         return Ok(());

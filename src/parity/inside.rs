@@ -78,9 +78,7 @@ pub(super) fn call_in_words(call: &EvseCall) -> (&'static str, Value) {
         EvseCall::AuthorizeResponse(response) => (CALLS[0], json!({"token": response.0, "result": response.1})),
         EvseCall::WithdrawAuthorization => (CALLS[1], Value::Null),
         EvseCall::StopTransaction { reason, id_tag: None } => (CALLS[2], json!({"reason": reason.name()})),
-        EvseCall::StopTransaction { reason, id_tag } => {
-            (CALLS[2], json!({"reason": reason.name(), "id_tag": id_tag}))
-        }
+        EvseCall::StopTransaction { reason, id_tag } => (CALLS[2], json!({"reason": reason.name(), "id_tag": id_tag})),
     }
 }
 

@@ -133,7 +133,10 @@ mod tests {
             format!("{number:032}")
         };
         for (recorded, expected) in [
-            ("old/everest_api/1.0/auth_consumer/auth_api/e2m/heartbeat", "new/everest_api/1/auth_consumer/mine/e2m/heartbeat"),
+            (
+                "old/everest_api/1.0/auth_consumer/auth_api/e2m/heartbeat",
+                "new/everest_api/1/auth_consumer/mine/e2m/heartbeat",
+            ),
             (
                 "old/everest_api/1.0/auth_token_provider/token_provider_api/m2e/provided_token",
                 "new/everest_api/1/auth_token_provider/token_provider_api/m2e/provided_token",

@@ -261,9 +261,7 @@ impl Witness<'_> {
     /// Compares; tells also how many recorded outcomes were left out because they can only be seen inside EVerest.
     pub fn compare(&self, mut live: Vec<Outcome>, allowance: Allowance) -> (Report, usize) {
         let is_hidden = |outcome: &Outcome| !allowance.inside && self.roles.is_inside(&outcome.lane);
-        let counts = |outcome: &Outcome| {
-            (allowance.heartbeats || !self.is_heartbeat(outcome)) && !is_hidden(outcome)
-        };
+        let counts = |outcome: &Outcome| (allowance.heartbeats || !self.is_heartbeat(outcome)) && !is_hidden(outcome);
         let hidden = self.recorded.iter().filter(|outcome| is_hidden(outcome)).count();
         let recorded: Vec<Outcome> = self.recorded.iter().filter(|outcome| counts(outcome)).cloned().collect();
         live.retain(counts);

@@ -215,7 +215,8 @@ async fn begin_played(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Resu
     match scenario.model.under_test {
         // A recording says all by itself, whichever side it plays; what plays it needs no more than a connection.
         Side::Client if piece.replay.is_none() => {
-            let everest = Everest { address: broker.address(), client_id, topics, station, is_driven: false, inside: None };
+            let everest =
+                Everest { address: broker.address(), client_id, topics, station, is_driven: false, inside: None };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));

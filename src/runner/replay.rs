@@ -164,7 +164,7 @@ struct Player<'a, 's> {
 impl Player<'_, '_> {
     /// Brings the module where EVerest was at the beginning of the recording, and starts the clock.
     async fn begin(&mut self) -> Result<(), Stop> {
-        self.look().await?;
+        self.look();
         if self.side == Side::Client {
             self.clock = Clock::start(Instant::now(), 0, self.replay.speed);
             return Ok(());
@@ -276,7 +276,7 @@ impl Player<'_, '_> {
         let dues = self.answers.iter().filter(|answer| self.may_answer(answer)).map(|answer| answer.due);
         let next = dues.min().map_or(until, |due| due.min(until));
         match self.stage.wait(next).await? {
-            Wake::Record => self.look().await?,
+            Wake::Record => self.look(),
             Wake::Deadline => {}
             Wake::Ended => return Err(findings::ended_while(self.stage, "", "in the middle of the recording").into()),
         }
@@ -387,7 +387,7 @@ impl Player<'_, '_> {
     }
 
     /// Looks at what is new in the record.
-    async fn look(&mut self) -> Result<(), Stop> {
+    fn look(&mut self) {
         if let Some(last) = self.stage.observer.records.last() {
             // The one that was read soonest tells best.
             self.epoch = self.epoch.min(Instant::now().checked_sub(last.at).unwrap_or(self.epoch));
@@ -400,7 +400,6 @@ impl Player<'_, '_> {
             let seen = seen.clone();
             self.take(&seen);
         }
-        Ok(())
     }
 
     fn take(&mut self, seen: &Seen) {
@@ -474,11 +473,16 @@ impl Player<'_, '_> {
     async fn end(&mut self) -> Result<(), Stop> {
         let end_ms = self.replay.script.recording.end_ms();
         self.wait(end_ms).await?;
-        let deadline = Instant::now() + if self.side == Side::Client { AT_LAST } else { self.replay.tolerance };
-        let is_over = |player: &Self| player.answers.is_empty() && player.side == Side::Client && player.is_settled(end_ms);
+        // What is late because khumbu itself was held up is waited for, too.
+        let within = if self.side == Side::Client { AT_LAST } else { self.replay.tolerance };
+        let deadline = Instant::now() + within + self.stage.lag.total();
+        let is_over =
+            |player: &Self| player.answers.is_empty() && player.side == Side::Client && player.is_settled(end_ms);
         while !is_over(self) && Instant::now() < deadline {
             self.step(deadline).await?;
         }
+        self.stage.observer.drain();
+        self.look();
         let replayed = match self.side {
             Side::Client => Replayed::ToClient(self.requests_made()),
             Side::Everest => self.compared(),

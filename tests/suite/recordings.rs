@@ -16,7 +16,7 @@ use crate::sim::Sim;
 /// EVerest starts a second time; a client publishes where only EVerest does.
 const NOT_TO_BE_HAD: [&str; 2] = ["reconnect_restart.yaml", "latched_get_under_m2e.yaml"];
 
-fn messages(text: &str) -> Vec<Value> {
+pub fn messages(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -84,13 +84,13 @@ fn several_scenarios_want_a_directory() {
 }
 
 /// `khumbu record` while it listens.
-struct Tap {
+pub struct Tap {
     child: Child,
     stderr: BufReader<std::process::ChildStderr>,
 }
 
 impl Tap {
-    fn start(project: &Project, arguments: &[&str]) -> Self {
+    pub fn start(project: &Project, arguments: &[&str]) -> Self {
         let mut child = project.command(&[&["record"], arguments].concat()).spawn().unwrap();
         let mut tap = Self { stderr: BufReader::new(child.stderr.take().unwrap()), child };
         let ready = tap.line();
@@ -106,7 +106,7 @@ impl Tap {
 
     /// Waits for its end; the exit code and what it said last.
     #[track_caller]
-    fn end(mut self, signal: Option<Signal>) -> (Option<i32>, String) {
+    pub fn end(mut self, signal: Option<Signal>) -> (Option<i32>, String) {
         if let Some(signal) = signal {
             kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
         }
@@ -125,7 +125,7 @@ impl Drop for Tap {
 }
 
 /// Publishes with mosquitto's tool, to the end.
-fn publish(tool: &Path, port: u16, arguments: &[&str]) {
+pub fn publish(tool: &Path, port: u16, arguments: &[&str]) {
     let run = Command::new(tool).args(["-h", "127.0.0.1", "-p", &port.to_string(), "-V", "5"]).args(arguments).output();
     let run = run.unwrap();
     assert!(run.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&run.stderr));
