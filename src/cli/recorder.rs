@@ -81,7 +81,7 @@ struct State {
 impl RecordingFile {
     fn create(path: PathBuf, topics: &Topics) -> Result<Self, Box<Diagnostic>> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let created = parent.map_or(Ok(()), |parent| fs::create_dir_all(parent)).and_then(|()| File::create(&path));
+        let created = parent.map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create(&path));
         let file = created.map_err(|error| unwritable(&path, &error))?;
         let writer = Writer::new(topics.mark_topic());
         Ok(Self { path, state: Mutex::new(State { writer, file, failed: None }) })

@@ -15,7 +15,7 @@ use crate::protocol::channel::Topics;
 static UUID: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let hex = |digits: u8| format!("[0-9a-fA-F]{{{digits}}}");
     let groups = [8, 4, 4, 4, 12].map(hex).join("-");
-    Regex::new(&format!(r"\b{groups}\b")).ok()
+    Regex::new(&groups).ok()
 });
 
 /// The names of a recording and of a live conversation.

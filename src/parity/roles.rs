@@ -112,8 +112,8 @@ impl<'a> Roles<'a> {
             return Some(Stimulus::Queried(entry_point));
         }
         if topic == self.modules[0].control_topic() {
-            let command = serde_json::from_value(message.json()?.clone()).ok()?;
-            return Some(Stimulus::Told(Box::new(command)));
+            let command: control::Command = serde_json::from_value(message.json()?.clone()).ok()?;
+            return (!command.is_for_client()).then(|| Stimulus::Told(Box::new(command)));
         }
         let (evse, meaning) = self.meaning(message)?;
         match meaning {

@@ -167,10 +167,10 @@ fn request(roles: &Roles<'_>, message: &Message) -> Request {
 
 /// What a message says behind its envelope. A get and the questions of the entry point say nothing (`codec`).
 fn content(roles: &Roles<'_>, message: &Message) -> Value {
-    let says_nothing = match roles.stimulus(message) {
-        Some(Stimulus::Received(_, Channel::GetTokenValidationStatus) | Stimulus::Queried(_)) => true,
-        _ => false,
-    };
+    let says_nothing = matches!(
+        roles.stimulus(message),
+        Some(Stimulus::Received(_, Channel::GetTokenValidationStatus) | Stimulus::Queried(_))
+    );
     match message.json() {
         _ if says_nothing => Value::Null,
         Some(payload) if payload["headers"].is_object() => payload["payload"].clone(),
@@ -285,7 +285,7 @@ fn renumber(topic: &str, recorded: &[Outcome], live: &mut [Outcome]) {
         let (_, number) = beats.iter().min_by_key(|(t_ms, _)| t_ms.abs_diff(beat.t_ms))?;
         number.checked_sub(beat.payload.as_i64()?)
     };
-    let mut shifts: Vec<i64> = live.iter().filter(of_lane).filter_map(|beat| shift(beat)).collect();
+    let mut shifts: Vec<i64> = live.iter().filter(of_lane).filter_map(shift).collect();
     shifts.sort_unstable();
     let Some(shift) = shifts.get(shifts.len() / 2) else { return };
     for beat in live.iter_mut().filter(|beat| beat.lane == topic) {

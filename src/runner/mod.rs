@@ -10,6 +10,7 @@ mod lag;
 mod meet;
 mod module;
 mod observer;
+mod overture;
 mod play;
 mod process;
 mod replay;

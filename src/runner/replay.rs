@@ -83,8 +83,6 @@ pub struct Missing {
 
 /// How much later than recorded the last thing may come that is awaited.
 const AT_LAST: Duration = WITHIN;
-/// How long EVerest's state from before the recording may take to settle, beyond its own limits.
-const SETTLES: Duration = Duration::from_millis(500);
 
 /// Plays a recording.
 ///
@@ -124,6 +122,10 @@ pub async fn replay(stage: &mut Stage<'_>, replay: &Replay) -> Result<(), Stop> 
     player.end().await
 }
 
+fn fresh() -> String {
+    Uuid::new_v4().to_string()
+}
+
 /// How far a recorded request has come.
 #[derive(Debug, Clone, Default)]
 struct State {
@@ -138,15 +140,16 @@ struct Answer {
     message: Message,
 }
 
-struct Player<'a, 's> {
-    stage: &'a mut Stage<'s>,
-    replay: &'a Replay,
-    side: Side,
+/// Who plays a recording.
+pub(super) struct Player<'a, 's> {
+    pub(super) stage: &'a mut Stage<'s>,
+    pub(super) replay: &'a Replay,
+    pub(super) side: Side,
     part: Part,
     requests: Vec<State>,
-    witness: Witness<'a>,
+    pub(super) witness: Witness<'a>,
     renaming: Renaming,
-    clock: Clock,
+    pub(super) clock: Clock,
     /// When the broker's clock began.
     epoch: Instant,
     /// The first cue that was not played.
@@ -157,99 +160,13 @@ struct Player<'a, 's> {
     /// Commands that the module cannot be told.
     cannot: BTreeSet<String>,
     /// What an EVerest under test did, when, with the names of the recording.
-    live: Vec<(Instant, Message)>,
+    pub(super) live: Vec<(Instant, Message)>,
     others: Vec<(String, Value)>,
 }
 
 impl Player<'_, '_> {
-    /// Brings the module where EVerest was at the beginning of the recording, and starts the clock.
-    async fn begin(&mut self) -> Result<(), Stop> {
-        self.look();
-        if self.side == Side::Client {
-            self.clock = Clock::start(Instant::now(), 0, self.replay.speed);
-            return Ok(());
-        }
-        let start = self.replay.script.file.start;
-        let consumer = &self.replay.script.file.station.auth_consumer;
-        let check = u64::try_from(consumer.cfg_communication_check_to_s).unwrap_or(0);
-        if start.everest == Everest::Running {
-            match start.communication_check {
-                Some(check) => {
-                    let topic = self.stage.scene.topics.topic(Channel::CommunicationCheck);
-                    self.publish(&topic, check.to_string().into(), 0, false).await?;
-                    self.pass(Instant::now() + SETTLES).await?;
-                }
-                // The fault that no check ever came was raised before.
-                None if check > 0 => self.pass(Instant::now() + Duration::from_secs(check) + SETTLES).await?,
-                None => {}
-            }
-        }
-        let interval = u64::try_from(consumer.cfg_heartbeat_interval_ms).unwrap_or(0);
-        if interval > 0 && self.has_beats() {
-            // Then the live heartbeats can be laid upon the recorded ones.
-            let deadline = Instant::now() + Duration::from_millis(interval) + AT_LAST;
-            while self.first(true).is_none() && Instant::now() < deadline {
-                self.step(deadline).await?;
-            }
-        }
-        let now = Instant::now();
-        self.clock = match (start.everest, self.replay.speed) {
-            (Everest::Starting, speed) => {
-                let recorded = self.witness.recorded();
-                let beat = recorded.iter().find(|outcome| self.witness.is_heartbeat(outcome)).map(|beat| beat.t_ms);
-                match (self.first(true).zip(beat), self.first(false).zip(recorded.first())) {
-                    (Some((at, t_ms)), _) => Clock::start(at, t_ms, speed),
-                    (None, Some((at, first))) => Clock::start(at, first.t_ms, speed),
-                    (None, None) => Clock::start(now, 0, speed),
-                }
-            }
-            (Everest::Running, Speed::Times(factor)) if factor == 1.0 => {
-                let interval = Duration::from_millis(interval);
-                match self.first(true).zip(self.phase(interval)) {
-                    // The next heartbeat but one at the latest has the place of a recorded one.
-                    Some((at, phase)) => {
-                        let mut at = at;
-                        while at < now + phase {
-                            at += interval;
-                        }
-                        Clock::start(at - phase, 0, self.replay.speed)
-                    }
-                    None => Clock::start(now, 0, self.replay.speed),
-                }
-            }
-            (Everest::Running, speed) => Clock::start(now, 0, speed),
-        };
-        Ok(())
-    }
-
-    /// Whether there are heartbeats in the recording.
-    fn has_beats(&self) -> bool {
-        self.witness.recorded().iter().any(|outcome| self.witness.is_heartbeat(outcome))
-    }
-
-    /// When the first live heartbeat came, or the first outcome of all.
-    fn first(&self, is_beat: bool) -> Option<Instant> {
-        self.live.iter().find_map(|(at, message)| {
-            let outcome = self.witness.outcome(message, 0)?;
-            (!is_beat || self.witness.is_heartbeat(&outcome)).then_some(*at)
-        })
-    }
-
-    /// Where in the interval the recorded heartbeats lie; most of them tell.
-    fn phase(&self, interval: Duration) -> Option<Duration> {
-        let interval = i64::try_from(interval.as_millis()).ok().filter(|interval| *interval > 0)?;
-        let beats = self.witness.recorded().iter().filter(|outcome| self.witness.is_heartbeat(outcome));
-        let times: Vec<i64> = beats.map(|beat| beat.t_ms).collect();
-        let first = *times.first()?;
-        let mut offsets: Vec<i64> =
-            times.iter().map(|t_ms| (t_ms - first + interval / 2).rem_euclid(interval) - interval / 2).collect();
-        offsets.sort_unstable();
-        let phase = (first + offsets[offsets.len() / 2]).rem_euclid(interval);
-        u64::try_from(phase).ok().map(Duration::from_millis)
-    }
-
     /// Lets time pass, and answers meanwhile.
-    async fn pass(&mut self, until: Instant) -> Result<(), Stop> {
+    pub(super) async fn pass(&mut self, until: Instant) -> Result<(), Stop> {
         while Instant::now() < until {
             self.step(until).await?;
         }
@@ -272,7 +189,7 @@ impl Player<'_, '_> {
     }
 
     /// Waits for one thing to happen, at most until `until`.
-    async fn step(&mut self, until: Instant) -> Result<(), Stop> {
+    pub(super) async fn step(&mut self, until: Instant) -> Result<(), Stop> {
         let dues = self.answers.iter().filter(|answer| self.may_answer(answer)).map(|answer| answer.due);
         let next = dues.min().map_or(until, |due| due.min(until));
         match self.stage.wait(next).await? {
@@ -336,7 +253,10 @@ impl Player<'_, '_> {
         if self.cannot.contains(&name) {
             return Ok(false);
         }
-        let is_told = self.stage.tell(command, "").await?;
+        // A command has names in it, too; with others it is still one.
+        let text = serde_json::to_string(command).unwrap_or_default();
+        let renamed = serde_json::from_str(&self.renaming.to_live(&text, fresh));
+        let is_told = self.stage.tell(renamed.as_ref().unwrap_or(command), "").await?;
         if !is_told {
             self.cannot.insert(name);
         }
@@ -345,7 +265,6 @@ impl Player<'_, '_> {
 
     /// Publishes a recorded message with the names of now; what asks for a reply has its topic subscribed before.
     async fn say(&mut self, message: &Message) -> Result<(), Stop> {
-        let fresh = || Uuid::new_v4().to_string();
         let topic = self.renaming.topic_to_live(&message.topic, fresh);
         let payload = self.payload(message);
         if let Some(reply_to) = message.reply_to() {
@@ -372,12 +291,12 @@ impl Player<'_, '_> {
             _ => message.bytes(),
         };
         match std::str::from_utf8(&bytes) {
-            Ok(text) => self.renaming.to_live(text, || Uuid::new_v4().to_string()).into(),
+            Ok(text) => self.renaming.to_live(text, fresh).into(),
             Err(_) => bytes,
         }
     }
 
-    async fn publish(&self, topic: &str, payload: Bytes, qos: u8, retain: bool) -> Result<(), Stop> {
+    pub(super) async fn publish(&self, topic: &str, payload: Bytes, qos: u8, retain: bool) -> Result<(), Stop> {
         let Played::Client(client) = &self.stage.played else { return Ok(()) };
         // What cannot be published now was not published then.
         if crate::protocol::topic::check_name(topic).is_err() {
@@ -387,7 +306,7 @@ impl Player<'_, '_> {
     }
 
     /// Looks at what is new in the record.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         if let Some(last) = self.stage.observer.records.last() {
             // The one that was read soonest tells best.
             self.epoch = self.epoch.min(Instant::now().checked_sub(last.at).unwrap_or(self.epoch));
