@@ -58,9 +58,9 @@ impl Renaming {
         for (recorded, live) in &self.bases {
             text = text.replace(recorded, live);
         }
-        let Some(uuid) = &*UUID else { return text };
+        let Some(pattern) = &*UUID else { return text };
         let of = |found: &Captures<'_>| self.uuids.entry(found[0].to_owned()).or_insert_with(&mut fresh).clone();
-        uuid.replace_all(&text, of).into_owned()
+        pattern.replace_all(&text, of).into_owned()
     }
 
     /// A recorded topic as it is now.
@@ -126,7 +126,7 @@ mod tests {
             module_id: "mine".to_owned(),
         };
         let mut renaming = Renaming::new(&file, &live);
-        let uuid = "01234567-89ab-cdef-0123-456789abcdef";
+        let id = "01234567-89ab-cdef-0123-456789abcdef";
         let mut number = 0;
         let mut fresh = || {
             number += 1;
@@ -143,13 +143,13 @@ mod tests {
             ),
             ("old/everest_api/discover", "new/everest_api/discover"),
             ("everest_test/evse1/cmd", "everest_test/evse1/cmd"),
-            (&format!("reply/{uuid}"), &format!("reply/{:032}", 1)),
+            (&format!("reply/{id}"), &format!("reply/{:032}", 1)),
         ] {
             let live = renaming.topic_to_live(recorded, &mut fresh);
             assert_eq!(live, expected);
             assert_eq!(renaming.topic_to_recorded(&live), recorded);
         }
-        let request = format!(r#"{{"headers":{{"replyTo":"everest_api/1.0/auth_consumer/auth_api/e2m/get/{uuid}"}}"#);
+        let request = format!(r#"{{"headers":{{"replyTo":"everest_api/1.0/auth_consumer/auth_api/e2m/get/{id}"}}"#);
         let said = renaming.to_live(&request, &mut fresh);
         assert_eq!(said, format!(r#"{{"headers":{{"replyTo":"everest_api/1/auth_consumer/mine/e2m/get/{:032}"}}"#, 1));
         assert_eq!(renaming.to_recorded(&said), request);

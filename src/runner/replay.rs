@@ -21,7 +21,7 @@ use super::stage::{Played, Stage, Stop, Wake, broken};
 use super::steps::WITHIN;
 use crate::parity::station_file::Everest;
 use crate::parity::{Act, Allowance, Outcome, Part, Renaming, Report, Script, Witness};
-use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::channel::ApiType;
 use crate::protocol::codec;
 use crate::protocol::control::Command;
 use crate::recording::Message;

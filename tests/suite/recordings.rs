@@ -220,6 +220,9 @@ fn a_tap_ends_by_itself_and_says_what_is_wrong() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(" recorded in standard output"), "{said}");
     project.run(&["record", "--broker", &url, "no/such/r.jsonl"]).exits(2).says("usage/unwritable-recording");
+    project.run(&["record", "--broker", &url, "/dev/full"]).exits(3).says("run/recording-lost");
+    project.write("pass.yaml", PASS);
+    project.run(&["run", "pass.yaml", "--record", "/dev/full"]).exits(3).says("run/recording-lost");
     let twice = ["record", "--broker", &url, "--filter", "a/#", "--filter", "+/b", "r.jsonl"];
     project.run(&twice).exits(2).says("usage/overlapping-filters");
     project.run(&["record", "--broker", &url, "--filter", "a#", "r.jsonl"]).exits(2);

@@ -131,6 +131,11 @@ fn a_recording_is_played_under_other_names() {
     }
     let text = project.read("live.jsonl");
     assert!(!text.contains("9e01") && text.matches("\"replyTo\"").count() == 2, "fresh UUIDs: {text}");
+    // A token may have a UUID for its value, and is told of under the same name.
+    let token = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
+    let text = project.read("r.jsonl").replace("ALICE", token);
+    project.write("r.jsonl", &text);
+    assert_eq!(replay(&project, &["--speed", "max"]).exits(0).report()["reproduced"], 6);
     // Nobody has to say what the recording says itself.
     let report = project.run(&["replay", "r.jsonl", "--speed", "max", "--json", "-"]).exits(0).report();
     assert_eq!(report["reproduced"], 6);
