@@ -13,6 +13,7 @@ use super::process::{Ending, Output, Process};
 use super::settings::{ModuleSource, Scene, Settings};
 use crate::protocol::channel::Topics;
 use crate::protocol::control::Command;
+use crate::protocol::wire::Wire;
 use crate::scenario::model::Side;
 use crate::sim::client::{check_period, run_module};
 use crate::sim::everest::{Everest, Order};
@@ -111,7 +112,8 @@ impl Module {
             Side::Everest => {
                 let client_id = format!("everest-{}", uuid::Uuid::new_v4().simple());
                 let (station, inside) = (station.clone(), scene.settings.inside.clone());
-                let everest = Everest { address: broker, client_id, topics, station, is_driven: true, inside };
+                let wire = Wire::Everest;
+                let everest = Everest { address: broker, client_id, topics, station, is_driven: true, inside, wire };
                 let (orders, received) = mpsc::unbounded_channel();
                 let (ready, _) = oneshot::channel();
                 let task = tokio::spawn(async move { say(everest.run(received, ready).await) });

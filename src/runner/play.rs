@@ -144,6 +144,7 @@ async fn perform(
             "the run was interrupted in the middle of the scenario",
         )),
     }
+    let written = stage.written_last();
     let by_itself = stage.module.ended.borrow().clone();
     let ending = farewell(&mut stage, is_complete).await;
     let Stage { mut observer, played, module, .. } = stage;
@@ -161,6 +162,9 @@ async fn perform(
     end_played(played).await;
     observer.drain();
     findings.append(&mut observer.findings);
+    for found in findings.iter_mut().filter(|it| matches!(it.severity, Severity::Fail | Severity::Inconclusive)) {
+        found.evidence.extend(written.clone());
+    }
     if scenario.model.golden && is_complete && findings.iter().all(|found| Verdict::of(found) == Verdict::Pass) {
         compare_golden(scene, &observer.records[..played_records], piece.golden.as_ref(), findings, result);
     }
@@ -215,8 +219,8 @@ async fn begin_played(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Resu
     match scenario.model.under_test {
         // A recording says all by itself, whichever side it plays; what plays it needs no more than a connection.
         Side::Client if piece.replay.is_none() => {
-            let everest =
-                Everest { address: broker.address(), client_id, topics, station, is_driven: false, inside: None };
+            let (address, wire) = (broker.address(), scene.wire);
+            let everest = Everest { address, client_id, topics, station, is_driven: false, inside: None, wire };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));
@@ -230,7 +234,7 @@ async fn begin_played(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Resu
             let period = check_period(station.auth_consumer.cfg_communication_check_to_s);
             match Client::open(broker.address(), &client_id, topics, period, &[]).await {
                 // What comes in is read from the record.
-                Ok((client, _)) => Ok(Played::Client(client)),
+                Ok((client, _)) => Ok(Played::Client(client.writing(scene.wire))),
                 Err(error) => Err(no_link(settings, &error)),
             }
         }
@@ -290,7 +294,7 @@ async fn end_played(played: Played) {
 }
 
 fn context(scene: &Scene<'_>) -> Context {
-    let Scene { scenario, settings, topics, station } = scene;
+    let Scene { scenario, settings, topics, station, .. } = scene;
     let api = &station.auth_consumer;
     let under_test = match scenario.model.under_test {
         Side::Client => Party::Client,
@@ -350,7 +354,12 @@ fn compare_golden(
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
 ) {
-    let Scene { scenario, settings, topics, .. } = scene;
+    let Scene { scenario, settings, topics, wire, .. } = scene;
+    // Where the scenario itself asks for more fields, its golden has them.
+    if wire.adds_fields() && scenario.model.wire.is_none() {
+        let headline = format!("the golden was not compared: the wire form `{wire}` has more fields");
+        return findings.push(Diagnostic::new(Severity::Note, "golden/not-compared", headline));
+    }
     let names = golden::Names { topics, clients: &[] };
     let transcript = golden::transcript(records, &names);
     if let Err(difference) = snapshot::compare(accepted, &transcript, &scenario.source) {

@@ -39,3 +39,4 @@ mod scenario_files;
 mod schemas;
 mod sim;
 mod sim_releases;
+mod wire;
