@@ -28,7 +28,9 @@ pub struct Renaming {
     /// The id of `auth_consumer` as a JSON text, recorded and live.
     ids: (String, String),
     /// Fresh UUIDs by recorded ones.
-    uuids: BTreeMap<String, String>,
+    fresh: BTreeMap<String, String>,
+    /// And the other way round.
+    recorded: BTreeMap<String, String>,
     /// Topics of replies on the wire, recorded ones by live ones.
     replies: BTreeMap<String, String>,
 }
@@ -47,7 +49,8 @@ impl Renaming {
             prefixes: (file.external_prefix.clone(), live.external_prefix.clone()),
             bases: bases.collect(),
             ids: (id(&recorded[0].module_id), id(&live.module_id)),
-            uuids: BTreeMap::new(),
+            fresh: BTreeMap::new(),
+            recorded: BTreeMap::new(),
             replies: BTreeMap::new(),
         }
     }
@@ -59,7 +62,15 @@ impl Renaming {
             text = text.replace(recorded, live);
         }
         let Some(pattern) = &*UUID else { return text };
-        let of = |found: &Captures<'_>| self.uuids.entry(found[0].to_owned()).or_insert_with(&mut fresh).clone();
+        let of = |found: &Captures<'_>| match self.fresh.get(&found[0]) {
+            Some(known) => known.clone(),
+            None => {
+                let made = fresh();
+                self.fresh.insert(found[0].to_owned(), made.clone());
+                self.recorded.insert(made.clone(), found[0].to_owned());
+                made
+            }
+        };
         pattern.replace_all(&text, of).into_owned()
     }
 
@@ -85,10 +96,9 @@ impl Renaming {
         // However it is written, discovery names the module.
         let compact = |id: &str| id.replace(": ", ":");
         text = text.replace(&self.ids.1, &self.ids.0).replace(&compact(&self.ids.1), &compact(&self.ids.0));
-        for (recorded, fresh) in &self.uuids {
-            text = text.replace(fresh, recorded);
-        }
-        text
+        let Some(pattern) = &*UUID else { return text };
+        let of = |found: &Captures<'_>| self.recorded.get(&found[0]).map_or(&found[0], String::as_str).to_owned();
+        pattern.replace_all(&text, of).into_owned()
     }
 
     /// A live topic, as the recording would have it.
@@ -130,7 +140,7 @@ mod tests {
         let mut number = 0;
         let mut fresh = || {
             number += 1;
-            format!("{number:032}")
+            format!("00000000-0000-0000-0000-{number:012}")
         };
         for (recorded, expected) in [
             (
@@ -143,7 +153,7 @@ mod tests {
             ),
             ("old/everest_api/discover", "new/everest_api/discover"),
             ("everest_test/evse1/cmd", "everest_test/evse1/cmd"),
-            (&format!("reply/{id}"), &format!("reply/{:032}", 1)),
+            (&format!("reply/{id}"), "reply/00000000-0000-0000-0000-000000000001"),
         ] {
             let live = renaming.topic_to_live(recorded, &mut fresh);
             assert_eq!(live, expected);
@@ -151,7 +161,13 @@ mod tests {
         }
         let request = format!(r#"{{"headers":{{"replyTo":"everest_api/1.0/auth_consumer/auth_api/e2m/get/{id}"}}"#);
         let said = renaming.to_live(&request, &mut fresh);
-        assert_eq!(said, format!(r#"{{"headers":{{"replyTo":"everest_api/1/auth_consumer/mine/e2m/get/{:032}"}}"#, 1));
+        assert_eq!(
+            said,
+            format!(
+                r#"{{"headers":{{"replyTo":"everest_api/1/auth_consumer/mine/e2m/get/{}"}}"#,
+                "00000000-0000-0000-0000-000000000001"
+            )
+        );
         assert_eq!(renaming.to_recorded(&said), request);
         assert_eq!(renaming.to_recorded(r#"{"module_id":"mine"}"#), r#"{"module_id":"auth_api"}"#);
         renaming.pair_replies("new/r".to_owned(), "old/q".to_owned());

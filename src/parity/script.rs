@@ -215,8 +215,8 @@ pub struct Allowance {
 
 impl Witness<'_> {
     /// What a message of EVerest's side is; `message` has the names of the recording.
-    pub fn outcome(&self, message: &Message, t_ms: i64) -> Option<Outcome> {
-        self.roles.outcome_of(message, t_ms)
+    pub fn outcome(&self, message: &Message) -> Option<Outcome> {
+        self.roles.outcome_of(message, message.at_ms())
     }
 
     /// What a module asks, to be held against [`Request::content`].

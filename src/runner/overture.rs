@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::clock::{Clock, Speed};
 use super::replay::Player;
 use super::stage::Stop;
+use crate::parity::Outcome;
 use crate::parity::station_file::Everest;
 use crate::protocol::channel::Channel;
 use crate::scenario::model::Side;
@@ -52,6 +53,7 @@ impl Player<'_, '_> {
             }
         }
         let now = Instant::now();
+        self.lag = self.stage.lag.total();
         self.clock = match (start.everest, self.replay.speed) {
             (Everest::Starting, speed) => {
                 let recorded = self.witness.recorded();
@@ -88,10 +90,8 @@ impl Player<'_, '_> {
 
     /// When the first live heartbeat came, or the first outcome of all.
     fn first(&self, is_beat: bool) -> Option<Instant> {
-        self.live.iter().find_map(|(at, message)| {
-            let outcome = self.witness.outcome(message, 0)?;
-            (!is_beat || self.witness.is_heartbeat(&outcome)).then_some(*at)
-        })
+        let is_it = |outcome: &Outcome| !is_beat || self.witness.is_heartbeat(outcome);
+        self.live.iter().find_map(|(at, outcome)| is_it(outcome).then_some(*at))
     }
 
     /// Where in the interval the recorded heartbeats lie; most of them tell.

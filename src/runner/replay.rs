@@ -4,7 +4,7 @@
 //! the module has asked; nothing is demanded of a module that it cannot be told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,8 +22,8 @@ use super::steps::WITHIN;
 use crate::parity::station_file::Everest;
 use crate::parity::{Act, Allowance, Outcome, Part, Renaming, Report, Script, Witness};
 use crate::protocol::channel::ApiType;
-use crate::protocol::codec;
 use crate::protocol::control::Command;
+use crate::protocol::{codec, topic};
 use crate::recording::Message;
 use crate::scenario::model::Side;
 use crate::transcript::record::Event;
@@ -110,6 +110,7 @@ pub async fn replay(stage: &mut Stage<'_>, replay: &Replay) -> Result<(), Stop> 
         answers: Vec::new(),
         cannot: BTreeSet::new(),
         live: Vec::new(),
+        lag: Duration::ZERO,
         others: Vec::new(),
         stage,
     };
@@ -159,8 +160,10 @@ pub(super) struct Player<'a, 's> {
     answers: Vec<Answer>,
     /// Commands that the module cannot be told.
     cannot: BTreeSet<String>,
-    /// What an EVerest under test did, when, with the names of the recording.
-    pub(super) live: Vec<(Instant, Message)>,
+    /// What an EVerest under test did, and when; with the names of the recording, but not yet with its times.
+    pub(super) live: Vec<(Instant, Outcome)>,
+    /// How long khumbu had been held up when the recording began.
+    pub(super) lag: Duration,
     others: Vec<(String, Value)>,
 }
 
@@ -215,10 +218,8 @@ impl Player<'_, '_> {
                 for outcome in recorded.filter(|it| it.t_ms < at_ms && !self.witness.is_heartbeat(it) && is_seen(it)) {
                     *missing.entry(outcome.lane.as_str()).or_default() += 1;
                 }
-                for (_, message) in self.live.iter().filter(|(at, _)| self.clock.has_begun(*at)) {
-                    if let Some(outcome) = self.witness.outcome(message, 0)
-                        && let Some(missing) = missing.get_mut(outcome.lane.as_str())
-                    {
+                for (_, outcome) in self.live.iter().filter(|(at, _)| self.clock.has_begun(*at)) {
+                    if let Some(missing) = missing.get_mut(outcome.lane.as_str()) {
                         *missing -= 1;
                     }
                 }
@@ -272,7 +273,7 @@ impl Player<'_, '_> {
             let live = self.stage.scene.topics.reply_topic_on_wire(&bare);
             let recorded = format!("{}{reply_to}", self.replay.script.file.external_prefix);
             if let Played::Client(client) = &self.stage.played
-                && crate::protocol::topic::check_name(&live).is_ok()
+                && topic::check_name(&live).is_ok()
             {
                 let subscribed = client.link().subscribe(std::slice::from_ref(&live), 2).await;
                 subscribed.map_err(|error| broken(&error.to_string()))?;
@@ -299,7 +300,7 @@ impl Player<'_, '_> {
     pub(super) async fn publish(&self, topic: &str, payload: Bytes, qos: u8, retain: bool) -> Result<(), Stop> {
         let Played::Client(client) = &self.stage.played else { return Ok(()) };
         // What cannot be published now was not published then.
-        if crate::protocol::topic::check_name(topic).is_err() {
+        if topic::check_name(topic).is_err() {
             return Ok(());
         }
         client.link().publish(topic, payload, qos, retain).await.map_err(|error| broken(&error.to_string()).into())
@@ -339,8 +340,10 @@ impl Player<'_, '_> {
         if is_asking {
             self.take_request(seen, &message, at);
         }
-        if self.side == Side::Everest {
-            self.live.push((at, message));
+        if self.side == Side::Everest
+            && let Some(outcome) = self.witness.outcome(&message)
+        {
+            self.live.push((at, outcome));
         }
     }
 
@@ -394,7 +397,7 @@ impl Player<'_, '_> {
         self.wait(end_ms).await?;
         // What is late because khumbu itself was held up is waited for, too.
         let within = if self.side == Side::Client { AT_LAST } else { self.replay.tolerance };
-        let deadline = Instant::now() + within + self.stage.lag.total();
+        let deadline = Instant::now() + within + self.held_up();
         let is_over =
             |player: &Self| player.answers.is_empty() && player.side == Side::Client && player.is_settled(end_ms);
         while !is_over(self) && Instant::now() < deadline {
@@ -407,8 +410,13 @@ impl Player<'_, '_> {
             Side::Everest => self.compared(),
         };
         self.judge(&replayed);
-        *self.replay.replayed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(replayed);
+        *self.replay.replayed.lock().unwrap_or_else(PoisonError::into_inner) = Some(replayed);
         Ok(())
+    }
+
+    /// How long khumbu has been held up since the recording began.
+    fn held_up(&self) -> Duration {
+        self.stage.lag.total().saturating_sub(self.lag)
     }
 
     fn requests_made(&mut self) -> Requests {
@@ -448,8 +456,9 @@ impl Player<'_, '_> {
     fn compared(&mut self) -> Replayed {
         let start = self.replay.script.file.start.everest;
         // A harness that was held up is no fault of the module.
-        let tolerance = self.clock.recorded_span(self.replay.tolerance + self.stage.lag.total());
-        let live = self.live.iter().filter_map(|(at, message)| self.witness.outcome(message, self.clock.recorded(*at)));
+        let tolerance = self.clock.recorded_span(self.replay.tolerance + self.held_up());
+        let timed = |(at, outcome): (Instant, Outcome)| Outcome { t_ms: self.clock.recorded(at), ..outcome };
+        let live = std::mem::take(&mut self.live).into_iter().map(timed);
         let live: Vec<Outcome> = live.filter(|it| start == Everest::Starting || it.t_ms >= -tolerance).collect();
         let is_builtin = self.stage.settings.module == ModuleSource::Builtin;
         let allowance = Allowance {
