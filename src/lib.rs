@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | 0 | [`diagnostic`], [`protocol`], [`timespan`] |
 //! | 1 | [`auth`], [`transcript`] |
-//! | 2 | [`station`], [`verdict`] |
+//! | 2 | [`recording`], [`station`], [`verdict`] |
 //! | 3 | [`scenario`], [`conformance`], [`parity`], [`broker`] |
 //! | 4 | [`report`], [`sim`] |
 //! | 5 | [`runner`] |
@@ -21,6 +21,7 @@ pub mod conformance;
 pub mod diagnostic;
 pub mod parity;
 pub mod protocol;
+pub mod recording;
 pub mod report;
 pub mod runner;
 pub mod scenario;

@@ -11,6 +11,7 @@ use super::config::{Config, wire_forms};
 use super::{Exit, files, print, signals};
 use crate::broker::{self, Broker};
 use crate::diagnostic::{Diagnostic, Severity, printable};
+use crate::parity::StationFile;
 use crate::protocol::channel::Topics;
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::deviations::TABLE;
@@ -19,7 +20,7 @@ use crate::protocol::types::AuthorizationStatus;
 use crate::protocol::wire::Wire;
 use crate::scenario;
 use crate::sim::everest::{Everest, Order};
-use crate::station::config::{StationConfig, TokenConfig};
+use crate::station::config::TokenConfig;
 use crate::timespan::Timespan;
 use crate::transcript::record::{Direction, Event, Record};
 
@@ -29,7 +30,7 @@ pub struct Arguments {
     /// Where the broker listens [default: 127.0.0.1:0, a free port]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// The station, as under `station:` of a scenario [default: two EVSEs and the tokens ALICE and BOB]
+    /// The station, as under `station:` of a scenario, also with the `bindings` of recordings [default: two EVSEs and the tokens ALICE and BOB]
     #[arg(long, value_name = "FILE")]
     station: Option<PathBuf>,
     /// `-` prints one JSON object with the key `mqtt` instead of the first line
@@ -88,7 +89,7 @@ pub fn run(arguments: Arguments) -> Exit {
         return Exit::Pass;
     }
     match prepare(&arguments) {
-        Ok((station, topics, wire)) => {
+        Ok((file, topics, wire)) => {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => {
@@ -96,7 +97,7 @@ pub fn run(arguments: Arguments) -> Exit {
                     return Exit::Error;
                 }
             };
-            let exit = match runtime.block_on(simulate(arguments, station, topics, wire)) {
+            let exit = match runtime.block_on(simulate(arguments, file, topics, wire)) {
                 Ok(()) => Exit::Pass,
                 Err(diagnostic) => {
                     print::diagnostics(&[*diagnostic]);
@@ -114,19 +115,23 @@ pub fn run(arguments: Arguments) -> Exit {
     }
 }
 
-fn prepare(arguments: &Arguments) -> Result<(StationConfig, Topics, Wire), Vec<Diagnostic>> {
+fn prepare(arguments: &Arguments) -> Result<(StationFile, Topics, Wire), Vec<Diagnostic>> {
     let config = Config::load(arguments.config.as_deref())?;
-    let mut station: StationConfig = match &arguments.station {
+    let mut file: StationFile = match &arguments.station {
         None => scenario::parse_as("station.yaml", STATION)?,
         Some(path) => {
             let text = files::read_text(path, LARGEST)?;
-            scenario::parse_station(&path.display().to_string(), &text)?
+            scenario::parse_around_station(&path.display().to_string(), &text)?
         }
     };
-    station.release = arguments.release.unwrap_or(station.release);
-    let topics = config.topics(&arguments.module_id, &arguments.api_version, &arguments.external_prefix);
+    file.station.release = arguments.release.unwrap_or(file.station.release);
+    // What the file says by default is no wish.
+    let said = |value: &String, default: &str| (value != default).then(|| value.clone());
+    let api_version = arguments.api_version.clone().or_else(|| said(&file.api_version, "1"));
+    let external_prefix = arguments.external_prefix.clone().or_else(|| said(&file.external_prefix, ""));
+    let topics = config.topics(&arguments.module_id, &api_version, &external_prefix);
     let wire = arguments.wire.or(config.wire).unwrap_or_default();
-    Ok((station, topics.map_err(|error| vec![*error])?, wire))
+    Ok((file, topics.map_err(|error| vec![*error])?, wire))
 }
 
 /// The table as text; the words stand under each other so that they can be searched for.
@@ -151,12 +156,7 @@ fn list_deviations() -> String {
     text
 }
 
-async fn simulate(
-    arguments: Arguments,
-    station: StationConfig,
-    topics: Topics,
-    wire: Wire,
-) -> Result<(), Box<Diagnostic>> {
+async fn simulate(arguments: Arguments, file: StationFile, topics: Topics, wire: Wire) -> Result<(), Box<Diagnostic>> {
     let broken = |why: String| Box::new(Diagnostic::new(Severity::Error, "harness/no-broker", why));
     let listen = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
     let is_traced = arguments.trace;
@@ -170,10 +170,12 @@ async fn simulate(
     let broker = Broker::start(config, record)
         .await
         .map_err(|error| Box::new(broken(error.to_string()).with_evidence(error.source.to_string())))?;
+    let StationFile { station, bindings, .. } = file;
     let tokens = station.tokens.clone();
+    let inside = (!bindings.is_empty()).then_some(bindings);
     let address = broker.address();
     let client_id = "everest".to_owned();
-    let everest = Everest { address, client_id, topics, station, is_driven: true, wire };
+    let everest = Everest { address, client_id, topics, station, is_driven: true, inside, wire };
     let (orders, received) = mpsc::unbounded_channel();
     let (ready, is_ready) = oneshot::channel();
     let mut simulation = tokio::spawn(everest.run(received, ready));

@@ -70,9 +70,15 @@ impl Difference {
     }
 }
 
-/// Compares. What the station did alone within the tolerance of the recording's beginning or end is no difference:
-/// EVerest may have done it when nobody recorded.
-pub(super) fn compare(recorded: &[Outcome], simulated: Vec<Outcome>, end_ms: i64, tolerance_ms: i64) -> Report {
+/// Compares. What the station did alone within `edge_ms` of the recording's beginning or end is no difference: EVerest
+/// may have done it when nobody recorded.
+pub(super) fn compare(
+    recorded: &[Outcome],
+    simulated: Vec<Outcome>,
+    end_ms: i64,
+    tolerance_ms: i64,
+    edge_ms: i64,
+) -> Report {
     let mut lanes: BTreeMap<String, (VecDeque<Outcome>, VecDeque<Outcome>)> = BTreeMap::new();
     for outcome in recorded {
         lanes.entry(outcome.lane.clone()).or_default().0.push_back(outcome.clone());
@@ -91,7 +97,7 @@ pub(super) fn compare(recorded: &[Outcome], simulated: Vec<Outcome>, end_ms: i64
                     continue;
                 }
                 (Some(_), None) => Kind::NotSimulated,
-                (None, Some(alone)) if alone.t_ms < tolerance_ms || alone.t_ms > end_ms - tolerance_ms => continue,
+                (None, Some(alone)) if alone.t_ms < edge_ms || alone.t_ms > end_ms - edge_ms => continue,
                 (None, _) => Kind::NotRecorded,
             };
             report.differences.push(Difference { kind, lane: lane.clone(), recorded, simulated });

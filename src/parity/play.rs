@@ -7,11 +7,11 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::recording::{Message, Recording};
 use super::roles::{Roles, Stimulus};
 use super::station_file::{Everest, StationFile};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::{Command, HeartbeatControl};
+use crate::recording::{Message, Recording};
 use crate::station::{Address, Effect, Input, RequestId, Station};
 
 /// So many heartbeats before the recording are played; earlier ones are only counted.
@@ -32,9 +32,11 @@ pub(super) fn play(recording: &Recording, file: &StationFile, roles: &Roles<'_>,
         asked: BTreeMap::new(),
         outcomes: Vec::new(),
     };
-    // What was checked before the recording must not show in it.
-    player.advance(-tolerance_ms.min(player.base_ms));
-    player.outcomes.clear();
+    if file.start.everest == Everest::Running {
+        // What was checked before the recording must not show in it.
+        player.advance(-tolerance_ms.min(player.base_ms));
+        player.outcomes.clear();
+    }
     let mut now = 0;
     for message in &recording.messages {
         let Some(stimulus) = roles.stimulus(message) else { continue };
@@ -146,6 +148,7 @@ impl Player<'_> {
                 Input::Session { evse, event }
             }
             Stimulus::Command(evse, what) => Input::Command(what.to_command(evse)),
+            Stimulus::Told(command) => Input::Command(*command),
         };
         // The broker keeps it for an EVerest that is not there yet.
         let is_kept = is_bus && message.retain && self.ready.is_some();

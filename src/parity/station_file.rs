@@ -2,7 +2,7 @@
 //!
 //! The keys of a station stand at the top, as in a scenario; those of [`StationFile`] beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Deserialize;
@@ -10,7 +10,9 @@ use serde::de::value::{MapAccessDeserializer, StringDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use crate::protocol::channel::ApiType;
 use crate::protocol::control::Command;
+use crate::recording::Recording;
 use crate::station::config::StationConfig;
 
 /// A station and the recording around it.
@@ -82,6 +84,13 @@ pub struct Event {
     pub name: Option<String>,
 }
 
+impl Event {
+    /// The name in a payload.
+    pub fn name_in<'p>(&self, payload: &'p Value) -> Option<&'p str> {
+        self.name.as_ref().map_or(payload, |member| &payload[member.as_str()]).as_str()
+    }
+}
+
 /// Where a message has what Auth asked of an EVSE; one with another name is none.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +148,11 @@ impl Binding {
         Some((self.topic_of(evse), word.clone()))
     }
 
+    /// Whether a level of a topic has the place of the number.
+    pub(super) fn names_evse(level: &str) -> bool {
+        level.contains(EVSE)
+    }
+
     /// The topic about an EVSE.
     pub fn topic_of(&self, evse: i32) -> String {
         self.topic.replacen(EVSE, &evse.to_string(), 1)
@@ -155,6 +169,41 @@ fn evse_of_command(command: &Command) -> Option<i32> {
         | Command::InjectFault { evse }
         | Command::ClearFault { evse } => Some(*evse),
         _ => None,
+    }
+}
+
+impl StationFile {
+    /// A station with the API modules that stand in the topics of a recording, and nothing else known of it.
+    pub fn of(recording: &Recording) -> Self {
+        let mut file = Self {
+            station: StationConfig::default(),
+            bindings: Vec::new(),
+            start: Start::default(),
+            api_version: "1".to_owned(),
+            external_prefix: String::new(),
+        };
+        let mut found = BTreeSet::new();
+        for message in &recording.messages {
+            let Some((prefix, rest)) = message.topic.split_once("everest_api/") else { continue };
+            let levels: Vec<&str> = rest.split('/').collect();
+            let [version, api, module_id, "e2m" | "m2e", ..] = levels[..] else { continue };
+            let Some(api) = ApiType::ALL.into_iter().find(|known| known.name() == api) else { continue };
+            if !found.insert(api) {
+                continue;
+            }
+            let module_id = module_id.to_owned();
+            let station = &mut file.station;
+            match api {
+                ApiType::AuthConsumer => station.auth_consumer.module_id = module_id,
+                ApiType::AuthTokenProvider => station.auth_token_provider.get_or_insert_default().module_id = module_id,
+                ApiType::AuthTokenValidator => {
+                    station.auth_token_validator.get_or_insert_default().module_id = module_id;
+                }
+            }
+            version.clone_into(&mut file.api_version);
+            prefix.clone_into(&mut file.external_prefix);
+        }
+        file
     }
 }
 

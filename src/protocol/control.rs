@@ -103,6 +103,13 @@ pub enum Command {
     CommunicationCheck(bool),
 }
 
+impl Command {
+    /// Whether a client follows it; otherwise EVerest's side does.
+    pub fn is_for_client(&self) -> bool {
+        matches!(self, Command::Withdraw(_) | Command::GetStatus {} | Command::CommunicationCheck(_))
+    }
+}
+
 /// A change of the heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::expectation::{Expectation, Mismatch, What};
 use super::observer::{Kind, Party, Seen};
+use super::replay::Requests;
 use super::settings::{ModuleSource, Settings};
 use super::stage::{Patience, Stage, actual, broken, cut, shown};
 use crate::diagnostic::{Diagnostic, Place, Severity};
+use crate::parity::Report;
 use crate::protocol::channel::{ApiType, Channel};
 use crate::scenario::Scenario;
 use crate::scenario::model::{MessageKind, Side};
@@ -228,6 +230,38 @@ pub fn run_not_started(scenario: &Scenario, pointer: &str, command: &str, why: &
         &format!("{pointer}/command"),
         "",
     ))
+}
+
+/// What an EVerest did otherwise than in the recording that was played to it.
+pub fn of_outcomes(stage: &Stage<'_>, report: &Report) -> Option<Diagnostic> {
+    let differ = report.differences.len();
+    let headline = format!(
+        "{} did otherwise than recorded: {} of {} outcomes reproduced",
+        culprit(stage),
+        report.reproduced,
+        report.outcomes
+    );
+    (differ > 0).then(|| Diagnostic::new(Severity::Fail, "recording/not-reproduced", headline))
+}
+
+/// What a client asked otherwise than in the recording that was played to it. To ask something else is its right; not
+/// to ask what it was told to is not.
+pub fn of_requests(stage: &Stage<'_>, requests: &Requests) -> Vec<Diagnostic> {
+    let missing = requests.missing.iter().map(|missing| {
+        let (severity, why) = match missing.is_told {
+            true => (Severity::Fail, "was told to make a request of the recording, and did not"),
+            false => (Severity::Warning, "did not make a request of the recording"),
+        };
+        let asked = format!("{} {}", stage.elided(&missing.topic), cut(&missing.content.to_string(), 160));
+        Diagnostic::new(severity, "recording/request-not-made", format!("{} {why}", culprit(stage)))
+            .with_evidence(format!("line {}: {asked}", missing.line))
+    });
+    let others = requests.others.iter().map(|(topic, content)| {
+        let headline = format!("{} made a request that the recording does not have", culprit(stage));
+        let asked = format!("{} {}", stage.elided(topic), cut(&content.to_string(), 160));
+        Diagnostic::new(Severity::Warning, "recording/other-request", headline).with_evidence(asked)
+    });
+    missing.chain(others).collect()
 }
 
 /// The module under test in a headline.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::Recorder;
 use crate::conformance::monitors::Monitors;
 use crate::diagnostic::Diagnostic;
 use crate::protocol::channel::{ApiType, Channel, Topics};
@@ -133,6 +134,8 @@ pub struct Observer {
     pub monitors: Monitors,
     /// What the monitors found, in order.
     pub findings: Vec<Diagnostic>,
+    /// Is shown every record.
+    pub recorder: Option<Recorder>,
 }
 
 impl Observer {
@@ -154,6 +157,7 @@ impl Observer {
             connections,
             monitors,
             findings: Vec::new(),
+            recorder: None,
         }
     }
 
@@ -196,6 +200,9 @@ impl Observer {
     }
 
     fn take(&mut self, record: Record) {
+        if let Some(recorder) = &self.recorder {
+            recorder(&record);
+        }
         let from = if is_own(&record.client) { Party::Harness } else { Party::Module };
         match (from, &record.event) {
             (Party::Module, _) => self.connections.note(&record),

@@ -12,6 +12,7 @@ use super::lag::Lag;
 use super::module::{Module, command_name};
 use super::observer::{Connections, Observer, is_own, own_client};
 use super::process::Ending;
+use super::replay::Replay;
 use super::settings::{ModuleSource, Scene, Settings};
 use super::sisters::Sisters;
 use super::stage::{Played, Stage, Stop, broken, shown};
@@ -63,10 +64,10 @@ pub async fn play(
     }
     let started = Instant::now();
     let (House { broker, records, connections }, mut findings) = (house, Vec::new());
-    let golden = piece.golden.as_ref();
     let (topics, sisters) = (scene.topics.clone(), scene.sisters.clone());
-    let observer = Observer::new(records, topics, sisters, Monitors::new(context(&scene)), connections);
-    let released = perform(&scene, &broker, observer, interrupt, &mut findings, &mut result, golden).await;
+    let mut observer = Observer::new(records, topics, sisters, Monitors::new(context(&scene)), connections);
+    observer.recorder.clone_from(&piece.recorder);
+    let released = perform(&scene, piece, &broker, observer, interrupt, &mut findings, &mut result).await;
     result.duration = started.elapsed();
     judge(&mut result, findings);
     let house = released.map(|(records, connections)| House { broker, records, connections });
@@ -78,15 +79,15 @@ type Released = (mpsc::UnboundedReceiver<Record>, Connections);
 /// The performance itself. What it leaves is the observer's part of the house, unless it broke down.
 async fn perform(
     scene: &Scene<'_>,
+    piece: &Piece,
     broker: &Broker,
     mut observer: Observer,
     interrupt: watch::Receiver<bool>,
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
-    golden: Option<&Arc<Source>>,
 ) -> Option<Released> {
     let Scene { scenario, settings, .. } = *scene;
-    let (played, sisters) = match begin_played(scene, broker).await {
+    let (played, sisters) = match begin_played(scene, piece, broker).await {
         Ok(begun) => begun,
         Err(diagnostic) => {
             observer.drain();
@@ -113,7 +114,7 @@ async fn perform(
     let mut stage =
         Stage { scenario, settings, scene, broker, observer, played, sisters, module, captures, interrupt, lag };
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
-    let outcome = match timeout(limit, act(&mut stage)).await {
+    let outcome = match timeout(limit, act(&mut stage, piece.replay.as_deref())).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Stop::from(
             Diagnostic::new(
@@ -147,6 +148,9 @@ async fn perform(
     }
     notes_on_ending(&ending, scene, findings);
     if settings.upstream.is_some() || settings.module == ModuleSource::Attached {
+        // What follows is no part of the scenario.
+        observer.drain();
+        observer.recorder = None;
         forget_retained(&played, &mut observer).await;
     }
     end_played(played, sisters).await;
@@ -156,13 +160,16 @@ async fn perform(
         found.evidence.extend(written.clone());
     }
     if scenario.model.golden && is_complete && findings.iter().all(|found| Verdict::of(found) == Verdict::Pass) {
-        compare_golden(scene, &observer.records[..played_records], golden, findings, result);
+        compare_golden(scene, &observer.records[..played_records], piece.golden.as_ref(), findings, result);
     }
     Some(observer.release())
 }
 
 /// From the start of the module to the last step.
-async fn act(stage: &mut Stage<'_>) -> Result<(), Stop> {
+async fn act(stage: &mut Stage<'_>, replay: Option<&Replay>) -> Result<(), Stop> {
+    if let Some(replay) = replay {
+        return super::replay::replay(stage, replay).await;
+    }
     stage.wait_ready().await?;
     if let Played::Client(client) = &mut stage.played
         && stage.scene.station.auth_consumer.cfg_communication_check_to_s > 0
@@ -200,21 +207,26 @@ async fn farewell(stage: &mut Stage<'_>, is_complete: bool) -> Ending {
     ending
 }
 
-async fn begin_played(scene: &Scene<'_>, broker: &Broker) -> Result<(Played, Sisters), Diagnostic> {
+async fn begin_played(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<(Played, Sisters), Diagnostic> {
     let settings = scene.settings;
-    // The simulated EVerest may ask its validator from the start.
-    let sisters = Sisters::open(scene, broker).await.map_err(|error| no_link(settings, &error))?;
-    begin_side(scene, broker).await.map(|played| (played, sisters))
+    let sisters = match &piece.replay {
+        // The recording has what they say.
+        Some(_) => Sisters::default(),
+        // The simulated EVerest may ask its validator from the start.
+        None => Sisters::open(scene, broker).await.map_err(|error| no_link(settings, &error))?,
+    };
+    begin_side(scene, piece, broker).await.map(|played| (played, sisters))
 }
 
-async fn begin_side(scene: &Scene<'_>, broker: &Broker) -> Result<Played, Diagnostic> {
+async fn begin_side(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<Played, Diagnostic> {
     let Scene { scenario, settings, .. } = *scene;
     let client_id = own_client();
     let (topics, station) = (scene.topics.clone(), scene.station.clone());
     match scenario.model.under_test {
-        Side::Client => {
+        // A recording says all by itself, whichever side it plays; what plays it needs no more than a connection.
+        Side::Client if piece.replay.is_none() => {
             let (address, wire) = (broker.address(), scene.wire);
-            let everest = Everest { address, client_id, topics, station, is_driven: false, wire };
+            let everest = Everest { address, client_id, topics, station, is_driven: false, inside: None, wire };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));
@@ -224,7 +236,7 @@ async fn begin_side(scene: &Scene<'_>, broker: &Broker) -> Result<Played, Diagno
                 Err(_) => Err(broken("the simulated EVerest has ended")),
             }
         }
-        Side::Everest => {
+        Side::Client | Side::Everest => {
             let period = check_period(station.auth_consumer.cfg_communication_check_to_s);
             match Client::open(broker.address(), &client_id, topics, period, &[]).await {
                 // What comes in is read from the record.
@@ -487,7 +499,7 @@ mod tests {
     #[test]
     fn a_panic_of_ours_is_an_error_of_ours() {
         let scenario = Arc::new(scenario::parse("x.yaml", TEXT, &[]).unwrap());
-        let piece = Piece { release: scenario.release(), scenario, golden: None };
+        let piece = Piece { release: scenario.release(), scenario, golden: None, recorder: None, replay: None };
         let result = panicked(&piece, "index out of bounds".to_owned());
         assert_eq!(result.verdict, Verdict::Error);
         assert_eq!(result.findings[0].id, "harness/panic");

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::broker::Upstream;
-use crate::parity::station_file::StationFile;
+use crate::parity::station_file::{self, StationFile};
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::release::Release;
 use crate::protocol::wire::Wire;
@@ -46,6 +46,8 @@ pub struct Settings {
     pub wire: Wire,
     /// Whether a transcript that differs from its golden is to become the golden, and no failure.
     pub is_updating_goldens: bool,
+    /// What the built-in EVerest lets be seen and done inside; see [`crate::sim::everest::Everest::inside`].
+    pub inside: Option<Vec<station_file::Binding>>,
     /// How many scenarios are played at once.
     pub jobs: usize,
 }

@@ -13,6 +13,8 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::link::{Link, LinkError, Message};
+use crate::parity::inside::{self, Doing};
+use crate::parity::station_file::Binding;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::codec;
 use crate::protocol::control::Command;
@@ -34,6 +36,8 @@ pub struct Everest {
     pub station: StationConfig,
     /// Whether commands are taken on the control topic.
     pub is_driven: bool,
+    /// What can be seen and done inside: these topics move EVSEs, and calls to EVSEs and faults are published, too.
+    pub inside: Option<Vec<Binding>>,
     /// How its messages are written.
     pub wire: Wire,
 }
@@ -194,6 +198,7 @@ impl Everest {
         if self.is_driven {
             early.push(self.topics.control_topic());
         }
+        early.extend(inside::filters(self.inside.as_deref().unwrap_or_default()));
         if !self.is_on(Deviation::NoEntryPoint) {
             early.push(EntryPoint::Discover.topic(prefix));
         }
@@ -221,11 +226,17 @@ impl Everest {
     }
 
     fn input(&self, life: &Life, message: Message) -> Option<Input> {
-        let Message { topic, payload, retain } = message;
+        let Message { topic, payload, retain, .. } = message;
         if self.is_driven && topic == self.topics.control_topic() {
             return serde_json::from_slice(&payload).ok().map(Input::Command);
         }
-        let input = if let Some(&request) = life.asked.get(&topic) {
+        let bindings = self.inside.as_deref().unwrap_or_default();
+        let input = if let Some((evse, doing)) = inside::doing(bindings, &topic, &payload) {
+            match doing {
+                Doing::Session(name) => Input::Session { evse, event: life.station.session_event(evse, &name)? },
+                Doing::Command(what) => Input::Command(what.to_command(evse)),
+            }
+        } else if let Some(&request) = life.asked.get(&topic) {
             Input::ValidatorReply { request, payload }
         } else if let Some(entry_point) = EntryPoint::from_topic(&self.topics.external_prefix, &topic) {
             Input::Queried { entry_point, payload }
@@ -244,6 +255,7 @@ impl Everest {
     async fn apply(&self, life: &mut Life, input: Input) -> Result<Option<String>, LinkError> {
         let now: Duration = life.born.elapsed();
         let mut ignored = None;
+        let bindings = self.inside.as_deref().unwrap_or_default();
         let qos = if self.is_on(Deviation::PublishQos0) { 0 } else { PUBLISH_QOS };
         for effect in life.station.apply(now, input) {
             match effect {
@@ -290,7 +302,19 @@ impl Everest {
                 }
                 Effect::Ignored { why } => ignored = Some(why.into_owned()),
                 // No topic of the API shows these.
-                Effect::Fault { .. } | Effect::EvseCall { .. } | Effect::SessionEvent { .. } => {}
+                Effect::Fault { api, fault, raised } => {
+                    let module = self.modules().into_iter().find(|module| module.api == api);
+                    if let Some(module) = module.filter(|_| self.inside.is_some()) {
+                        let (topic, payload) = inside::fault_message(&module, fault, raised);
+                        life.link.publish(&topic, codec::encode_compact(&payload), qos, false).await?;
+                    }
+                }
+                Effect::EvseCall { evse, call } => {
+                    if let Some((topic, payload)) = inside::call_message(bindings, evse, &call) {
+                        life.link.publish(&topic, codec::encode_compact(&payload), qos, false).await?;
+                    }
+                }
+                Effect::SessionEvent { .. } => {}
             }
         }
         Ok(ignored)

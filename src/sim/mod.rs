@@ -8,4 +8,5 @@ pub mod client;
 pub mod everest;
 pub mod link;
 pub mod player;
+pub mod tap;
 mod validator;

@@ -1,70 +1,38 @@
-//! The format of recordings: one JSON object a line, one message of a broker each.
-//!
-//! A line has `t_ms` (milliseconds since the start), `topic`, `payload` (JSON, or a text with `"raw": true` where it was
-//! no JSON), `qos` and `retain` as published. Messages stand in the order in which they passed.
+//! Lines to messages.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::{LATEST_MS, Message, Recording};
 use crate::diagnostic::{Diagnostic, Place, Severity, Source};
 
-/// The latest time a message may have: ten days, in milliseconds.
-const LATEST_MS: u64 = 10 * 24 * 60 * 60 * 1000;
 /// So many bad lines are told; a file that is something else altogether has no better ones.
 const MOST_ERRORS: usize = 10;
 
-/// A recording.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Recording {
-    /// In the order of the file; never empty.
-    pub messages: Vec<Message>,
+/// A line as it is written.
+#[derive(Deserialize)]
+struct Line {
+    t_ms: u64,
+    topic: String,
+    #[serde(default, deserialize_with = "present")]
+    payload: Option<Value>,
+    #[serde(default)]
+    raw: bool,
+    #[serde(default)]
+    hex: Option<String>,
+    #[serde(default)]
+    qos: u8,
+    #[serde(default)]
+    retain: bool,
 }
 
-/// One message.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Message {
-    /// The line, from 1.
-    #[serde(skip)]
-    pub line: usize,
-    /// Milliseconds since the start of the recording.
-    pub t_ms: u64,
-    /// As it was on the wire.
-    pub topic: String,
-    /// JSON, or a text.
-    pub payload: Value,
-    /// Whether `payload` is a text that was no JSON.
-    #[serde(default)]
-    pub raw: bool,
-    /// 0, 1 or 2.
-    #[serde(default)]
-    pub qos: u8,
-    /// Whether the broker was to keep it.
-    #[serde(default)]
-    pub retain: bool,
-}
-
-impl Message {
-    /// A payload that means the same as the one on the wire.
-    pub fn bytes(&self) -> Bytes {
-        match &self.payload {
-            Value::String(text) if self.raw => Bytes::from(text.clone()),
-            payload => Bytes::from(payload.to_string()),
-        }
-    }
-
-    /// Where a request wants its reply.
-    pub fn reply_to(&self) -> Option<&str> {
-        self.payload["headers"]["replyTo"].as_str()
-    }
-
-    /// The time as it is reckoned with; bounded by the parser.
-    pub(super) fn at_ms(&self) -> i64 {
-        i64::try_from(self.t_ms).unwrap_or(i64::MAX)
-    }
+/// `null` is a payload; only a key that is not there is none.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 impl Recording {
@@ -97,25 +65,36 @@ impl Recording {
         }
         if errors.is_empty() { Ok(Self { messages }) } else { Err(errors) }
     }
-
-    /// The time of the last message.
-    pub fn end_ms(&self) -> i64 {
-        self.messages.last().map_or(0, Message::at_ms)
-    }
 }
 
 fn read(line: &str) -> Result<Message, String> {
-    let message: Message = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    if message.t_ms > LATEST_MS {
-        return Err(format!("`t_ms` is {}, the most is {LATEST_MS}", message.t_ms));
+    let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let Line { t_ms, topic, payload, raw, hex, qos, retain } = line;
+    if t_ms > LATEST_MS {
+        return Err(format!("`t_ms` is {t_ms}, the most is {LATEST_MS}"));
     }
-    if message.qos > 2 {
-        return Err(format!("`qos` is {}, the most is 2", message.qos));
+    if qos > 2 {
+        return Err(format!("`qos` is {qos}, the most is 2"));
     }
-    if message.raw && !message.payload.is_string() {
+    let (payload, hex) = match (payload, hex) {
+        (Some(_), Some(_)) => return Err("it has both `payload` and `hex`".to_owned()),
+        (None, None) => return Err("it has neither `payload` nor `hex`".to_owned()),
+        (Some(payload), None) => (payload, None),
+        (None, Some(hex)) => (Value::Null, Some(from_hex(&hex).ok_or("`hex` has no whole bytes in hexadecimal")?)),
+    };
+    if raw && !payload.is_string() {
         return Err("`payload` is no text although `raw` is true".to_owned());
     }
-    Ok(message)
+    Ok(Message { line: 0, t_ms, topic, payload, raw, hex, qos, retain })
+}
+
+fn from_hex(text: &str) -> Option<Bytes> {
+    let digits: Vec<u32> = text.chars().map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+    let bytes = digits.chunks(2).map(|pair| match pair {
+        [high, low] => u8::try_from(high << 4 | low).ok(),
+        _ => None,
+    });
+    bytes.collect::<Option<Vec<u8>>>().map(Bytes::from)
 }
 
 fn invalid(source: &Arc<Source>, range: Range<usize>, line: usize, why: &str) -> Diagnostic {
@@ -149,6 +128,10 @@ mod tests {
             "{\"t_ms\": 1, \"topic\": \"a\"}",
             "{\"t_ms\": 1, \"topic\": \"a\", \"payload\": 1, \"qos\": 3}",
             "{\"t_ms\": 1, \"topic\": \"a\", \"payload\": 1, \"raw\": true}",
+            "{\"t_ms\": 1, \"topic\": \"a\", \"payload\": 1, \"hex\": \"00\"}",
+            "{\"t_ms\": 1, \"topic\": \"a\", \"hex\": \"0\"}",
+            "{\"t_ms\": 1, \"topic\": \"a\", \"hex\": \"0x\"}",
+            "{\"t_ms\": 1, \"topic\": \"a\", \"hex\": \"00\", \"raw\": true}",
             "{\"t_ms\": 99999999999, \"topic\": \"a\", \"payload\": 1}",
             "not JSON",
         ] {
