@@ -125,7 +125,7 @@ impl Player<'_> {
     }
 
     fn take(&mut self, at_ms: i64, message: &Message, stimulus: Stimulus<'_>) {
-        let payload = message.bytes();
+        let payload = message.bytes.clone();
         let is_bus = matches!(stimulus, Stimulus::Received(..) | Stimulus::Queried(_));
         let input = match stimulus {
             Stimulus::Received(api, channel) => Input::ReceivedAt { api, channel, payload },

@@ -2,18 +2,24 @@
 //!
 //! A line has `t_ms` (milliseconds since the start), `topic`, `payload` (JSON, or a text with `"raw": true` where it was
 //! no JSON), `qos` and `retain` as published. Messages stand in the order in which they passed.
+//!
+//! Recorders write what JSON has no words for: `NaN` and `Infinity`, lone surrogates, and U+FFFD or a lone surrogate
+//! from U+DC80 to U+DCFF for a byte that is no UTF-8. Such a payload is read, and is as little JSON to EVerest as it was.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::diagnostic::{Diagnostic, Place, Severity, Source};
+use crate::protocol::codec::{self, json};
 
 /// The latest time a message may have: ten days, in milliseconds.
-const LATEST_MS: u64 = 10 * 24 * 60 * 60 * 1000;
+const LATEST_MS: f64 = 10.0 * 24.0 * 60.0 * 60.0 * 1000.0;
 /// So many bad lines are told; a file that is something else altogether has no better ones.
 const MOST_ERRORS: usize = 10;
 
@@ -25,10 +31,9 @@ pub struct Recording {
 }
 
 /// One message.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Message {
     /// The line, from 1.
-    #[serde(skip)]
     pub line: usize,
     /// Milliseconds since the start of the recording.
     pub t_ms: u64,
@@ -36,29 +41,35 @@ pub struct Message {
     pub topic: String,
     /// JSON, or a text.
     pub payload: Value,
+    /// What was on the wire, or means the same.
+    pub bytes: Bytes,
     /// Whether `payload` is a text that was no JSON.
-    #[serde(default)]
     pub raw: bool,
     /// 0, 1 or 2.
-    #[serde(default)]
     pub qos: u8,
     /// Whether the broker was to keep it.
-    #[serde(default)]
     pub retain: bool,
 }
 
-impl Message {
-    /// A payload that means the same as the one on the wire.
-    pub fn bytes(&self) -> Bytes {
-        match &self.payload {
-            Value::String(text) if self.raw => Bytes::from(text.clone()),
-            payload => Bytes::from(payload.to_string()),
-        }
-    }
+/// A line as it is written.
+#[derive(Deserialize)]
+struct Line<'a> {
+    t_ms: f64,
+    topic: String,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+    #[serde(default)]
+    raw: bool,
+    #[serde(default)]
+    qos: u8,
+    #[serde(default)]
+    retain: bool,
+}
 
+impl Message {
     /// Where a request wants its reply.
-    pub fn reply_to(&self) -> Option<&str> {
-        self.payload["headers"]["replyTo"].as_str()
+    pub fn reply_to(&self) -> Option<String> {
+        codec::reply_address(&self.bytes)
     }
 
     /// The time as it is reckoned with; bounded by the parser.
@@ -105,17 +116,82 @@ impl Recording {
 }
 
 fn read(line: &str) -> Result<Message, String> {
-    let message: Message = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    if message.t_ms > LATEST_MS {
-        return Err(format!("`t_ms` is {}, the most is {LATEST_MS}", message.t_ms));
+    let tame = tamed(line);
+    let read: Line<'_> = serde_json::from_str(&tame).map_err(|error| error.to_string())?;
+    if !(0.0..=LATEST_MS).contains(&read.t_ms) {
+        return Err(format!("`t_ms` is {}, it has to be from 0 to {LATEST_MS}", read.t_ms));
     }
-    if message.qos > 2 {
-        return Err(format!("`qos` is {}, the most is 2", message.qos));
+    if read.qos > 2 {
+        return Err(format!("`qos` is {}, the most is 2", read.qos));
     }
-    if message.raw && !message.payload.is_string() {
-        return Err("`payload` is no text although `raw` is true".to_owned());
+    let payload = json::parse(read.payload.get().as_bytes()).map_err(|error| error.to_string())?;
+    let bytes = match &payload {
+        Value::String(text) if read.raw => on_wire(text),
+        _ if read.raw => return Err("`payload` is no text although `raw` is true".to_owned()),
+        // The same place in the line as it was, with what is no JSON.
+        _ => {
+            let start = read.payload.get().as_ptr().addr() - tame.as_ptr().addr();
+            let text = line.get(start..start + read.payload.get().len()).unwrap_or_default();
+            on_wire(&text.replace("\\ufffd", "\u{FFFD}"))
+        }
+    };
+    // What was cut off is less than anyone can measure.
+    let t_ms = read.t_ms as u64;
+    let Line { topic, raw, qos, retain, .. } = read;
+    Ok(Message { line: 0, t_ms, topic, payload, bytes, raw, qos, retain })
+}
+
+/// The line with JSON of the same length in the place of what recorders write beyond JSON.
+fn tamed(line: &str) -> Cow<'_, str> {
+    let mut tame: Option<String> = None;
+    let mut replace = |at: usize, with: &str| {
+        tame.get_or_insert_with(|| line.to_owned()).replace_range(at..at + with.len(), with);
+    };
+    let (mut at, mut in_string) = (0, false);
+    while let Some(rest) = line.as_bytes().get(at..).filter(|rest| !rest.is_empty()) {
+        at += match rest[0] {
+            b'"' => {
+                in_string = !in_string;
+                1
+            }
+            b'\\' if in_string => match (unit(rest), rest.get(6..).and_then(unit)) {
+                (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
+                (Some(0xD800..=0xDFFF), _) => {
+                    replace(at, "\\ufffd");
+                    6
+                }
+                _ => 2,
+            },
+            b'N' if !in_string && rest.starts_with(b"NaN") => {
+                replace(at, "0.0");
+                3
+            }
+            b'I' if !in_string && rest.starts_with(b"Infinity") => {
+                replace(at, "10000000");
+                8
+            }
+            _ => 1,
+        };
     }
-    Ok(message)
+    tame.map_or(Cow::Borrowed(line), Cow::Owned)
+}
+
+/// The UTF-16 unit that a text begins with, as `\uXXXX`.
+fn unit(text: &[u8]) -> Option<u16> {
+    let digits = text.strip_prefix(b"\\u")?.get(..4)?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// U+FFFD stands for a byte that was no UTF-8.
+fn on_wire(text: &str) -> Bytes {
+    const REPLACED: char = '\u{FFFD}';
+    let mut parts = text.split(REPLACED);
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(0xFF);
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    Bytes::from(bytes)
 }
 
 fn invalid(source: &Arc<Source>, range: Range<usize>, line: usize, why: &str) -> Diagnostic {
@@ -136,9 +212,42 @@ mod tests {
                     {\"t_ms\": 5, \"topic\": \"c\", \"payload\": \"plug_in\", \"raw\": true, \"qos\": 1, \"retain\": true}\n";
         let recording = Recording::parse("r", text).unwrap();
         let [first, second] = recording.messages.as_slice() else { panic!("{recording:?}") };
-        assert_eq!((first.line, first.bytes(), first.retain), (1, Bytes::from_static(b"{\"b\":1}"), false));
-        assert_eq!((second.line, second.bytes(), second.qos), (3, Bytes::from_static(b"plug_in"), 1));
+        assert_eq!((first.line, &first.bytes[..], first.retain), (1, &b"{\"b\": 1}"[..], false));
+        assert_eq!((second.line, &second.bytes[..], second.qos), (3, &b"plug_in"[..], 1));
         assert_eq!(recording.end_ms(), 5);
+    }
+
+    fn bytes(payload: &str) -> Vec<u8> {
+        let line = format!("{{\"t_ms\": 1.5, \"topic\": \"é\", \"payload\": {payload}}}");
+        Recording::parse("r", &line).unwrap().messages[0].bytes.to_vec()
+    }
+
+    #[test]
+    fn what_recorders_write_beyond_json_is_as_little_json_as_it_was() {
+        for no_json in [
+            "NaN",
+            "-Infinity",
+            r#"{"evse_id": Infinity}"#,
+            r#"{"v": "\ud800"}"#,
+            r#"{"v": "\udc00\ud800"}"#,
+            r#"["\\", "\ud83d x"]"#,
+        ] {
+            assert_eq!(bytes(no_json), no_json.as_bytes());
+            assert!(serde_json::from_str::<Value>(no_json).is_err(), "{no_json}");
+        }
+        for json in [r#""NaN and \"Infinity\"""#, r#""\ud83d\ude00""#, r#"{"\\": "\\ud800"}"#, "1e300", "-0.5"] {
+            assert_eq!(bytes(json), json.as_bytes());
+            serde_json::from_str::<Value>(json).unwrap();
+        }
+        assert_eq!(bytes(r#""\u0041\udcff\ufffd", "raw": true"#), b"A\xFF\xFF");
+        assert_eq!(bytes("\"\u{feff}{}\", \"raw\": true"), "\u{feff}{}".as_bytes());
+        assert_eq!(bytes(r#"{"v": "\ufffd"}"#), b"{\"v\": \"\xFF\"}");
+    }
+
+    #[test]
+    fn a_payload_may_be_deep() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(bytes(&deep), deep.as_bytes());
     }
 
     #[test]

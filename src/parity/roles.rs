@@ -60,7 +60,7 @@ impl<'a> Roles<'a> {
         let mut roles = Self { file, modules, replies: BTreeSet::new(), validator_replies: BTreeSet::new() };
         for message in &recording.messages {
             let Some(reply_to) = message.reply_to() else { continue };
-            let on_wire = consumer.reply_topic_on_wire(reply_to);
+            let on_wire = consumer.reply_topic_on_wire(&reply_to);
             match roles.channel(&message.topic) {
                 Some((_, Channel::ValidateToken)) => roles.validator_replies.insert(on_wire),
                 Some((_, channel)) if channel.is_from_everest() => false,
@@ -83,7 +83,7 @@ impl<'a> Roles<'a> {
         match self.channel(topic) {
             Some((_, Channel::ValidateToken)) => {
                 let reply_to = message.reply_to()?;
-                return Some(Stimulus::Asked(self.modules[0].reply_topic_on_wire(reply_to)));
+                return Some(Stimulus::Asked(self.modules[0].reply_topic_on_wire(&reply_to)));
             }
             Some((_, channel)) if channel.is_from_everest() => return None,
             Some((api, channel)) => return Some(Stimulus::Received(api, channel)),
