@@ -246,6 +246,9 @@ impl AuthManager {
                 last.authorization_status = unusable(candidates, &last);
             }
             for id in token.connectors.iter().flatten() {
+                if self.evse(*id).is_none() && self.deviations.is_on(Deviation::ExitOnUnknownConnector) {
+                    return out.push(Effect::Exit { why: "Auth told an EVSE that does not exist of a rejected token" });
+                }
                 self.notify_evse(now, *id, &token, last.clone(), out);
             }
         }

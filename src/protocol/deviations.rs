@@ -257,6 +257,21 @@ deviations! {
         "it has no effect: the Auth module does not read it",
         ALWAYS, NEVER, "Auth.cpp; seen on the wire"
     }
+    PlugInAlwaysTimed "plug-in-always-timed" {
+        "plug_in_timeout_enabled, and more than one EVSE, make a plug-in without authorization time out",
+        "every plug-in does after connection_timeout: there is no such option",
+        &[V2025_10], &[V2025_10], "AuthHandler.cpp, handle_session_event (2025.10.0)"
+    }
+    FindFirstTakesUnavailable "find-first-takes-unavailable" {
+        "FindFirst selects the first available EVSE",
+        "it selects the first without transaction, also a faulted one or one whose plug-in timed out, if any is available",
+        &[V2025_10], NEVER, "AuthHandler.cpp, select_evse (2025.10.0)"
+    }
+    ExitOnUnknownConnector "exit-on-unknown-connector" {
+        "nothing is said of EVSEs that do not exist; a token that names one besides others is rejected like any",
+        "if no validator accepts it, telling that EVSE ends Auth and with it EVerest, before Rejected is published",
+        ALWAYS, NEVER, "AuthHandler.cpp, notify_evse (std::map::at in a thread of its own)"
+    }
     NoReauthorization "no-reauthorization" {
         "stop_transaction_on_reswipe: false makes a token presented again UsedToReauthorize",
         "there is no such option: it always stops its transaction",
