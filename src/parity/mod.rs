@@ -4,6 +4,7 @@
 //! Pure: text comes in, a [`Report`] goes out. `README.md` has the format of recordings and of the station file.
 
 mod compare;
+mod lives;
 mod play;
 pub mod recording;
 mod roles;
@@ -40,6 +41,12 @@ pub struct Outcome {
 pub fn compare(recording: &Recording, file: &StationFile, tolerance: Duration) -> Report {
     let tolerance_ms = i64::try_from(tolerance.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
     let roles = roles::Roles::new(recording, file);
-    let simulated = play::play(recording, file, &roles, tolerance_ms);
-    compare::compare(&roles.outcomes(recording), simulated, recording.end_ms(), tolerance_ms)
+    let lives = lives::lives(recording, file, &roles);
+    let simulated = play::play(recording, file, &roles, &lives, tolerance_ms);
+    let ends = lives.iter().filter_map(|life| life.last_ms).collect();
+    compare::compare(
+        &roles.outcomes(recording),
+        simulated,
+        &compare::Edges::new(ends, recording.end_ms(), tolerance_ms),
+    )
 }

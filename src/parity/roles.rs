@@ -16,6 +16,9 @@ use crate::station::{Address, CommunicationFault};
 /// Calls of Auth that an EVSE's log may name.
 const CALLS: [&str; 3] = ["authorize_response", "withdraw_authorization", "stop_transaction"];
 
+/// The state of a fault that was raised.
+const ACTIVE: &str = "Active";
+
 /// Something done to EVerest.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Stimulus<'a> {
@@ -31,6 +34,17 @@ pub(super) enum Stimulus<'a> {
     Session(i32, &'a str),
     /// Something was done at an EVSE.
     Command(i32, AtEvse),
+}
+
+/// What a message shows of EVerest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It starts, or has just done so.
+    Start,
+    /// A heartbeat of `auth_consumer`.
+    Heartbeat,
+    /// It runs.
+    Alive,
 }
 
 /// Tells what messages are.
@@ -72,9 +86,18 @@ impl<'a> Roles<'a> {
         roles
     }
 
-    /// The topics of `auth_consumer`'s heartbeat.
-    pub(super) fn heartbeat_topic(&self) -> String {
-        self.modules[0].topic(Channel::Heartbeat)
+    /// What a message shows of EVerest; `None` if it is not EVerest's.
+    pub(super) fn sign(&self, message: &Message) -> Option<Sign> {
+        let payload = self.outcome(message)?;
+        if self.modules[0].channel(&message.topic) == Some(Channel::Heartbeat) {
+            return Some(Sign::Heartbeat);
+        }
+        let initial = (CommunicationFault::Initial.sub_type(), ACTIVE);
+        let is_fault = self.modules.iter().any(|module| fault_topic(module) == message.topic);
+        let shows_start = is_fault
+            && (&payload["sub_type"], &payload["state"]) == (&json!(initial.0), &json!(initial.1))
+            || message.topic == EntryPoint::beacon_topic(&self.file.external_prefix);
+        Some(if shows_start { Sign::Start } else { Sign::Alive })
     }
 
     /// What a message does to EVerest.
@@ -168,7 +191,7 @@ impl<'a> Roles<'a> {
 
     /// A fault of an API module, as [`Roles::outcomes`] has it.
     pub(super) fn fault(&self, api: ApiType, fault: CommunicationFault, raised: bool) -> Option<(String, Value)> {
-        let state = if raised { "Active" } else { "ClearedByModule" };
+        let state = if raised { ACTIVE } else { "ClearedByModule" };
         let value = json!({"type": CommunicationFault::TYPE, "sub_type": fault.sub_type(), "state": state});
         Some((fault_topic(self.topics(api)?), value))
     }

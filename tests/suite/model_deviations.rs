@@ -470,11 +470,11 @@ fn exit_on_unknown_connector() {
     // Who names no other EVSE is not even validated, and who is accepted needs nobody told.
     for connectors in [vec![99], vec![]] {
         let [mut with, mut without] = pair(&quiet(), deviation);
-        [&mut with, &mut without].map(act(connectors.clone(), rejected_after(0)));
+        [&mut with, &mut without].into_iter().for_each(act(connectors.clone(), rejected_after(0)));
         assert_eq!(with.seen(), without.seen(), "{connectors:?}");
     }
     let [mut with, mut without] = pair(&quiet(), deviation);
-    [&mut with, &mut without].map(act(vec![2, 99], accepted_after(0)));
+    [&mut with, &mut without].into_iter().for_each(act(vec![2, 99], accepted_after(0)));
     assert_eq!(with.seen(), without.seen());
 }
 
