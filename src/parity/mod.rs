@@ -6,6 +6,7 @@
 mod compare;
 mod lives;
 mod play;
+mod reactions;
 pub mod recording;
 mod roles;
 pub mod station_file;

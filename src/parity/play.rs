@@ -1,6 +1,6 @@
 //! The stimuli of a recording, given to a station in virtual time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::{Copied, Peekable};
 use std::slice;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::lives::Life;
+use super::reactions::Reactions;
 use super::recording::{Message, Recording};
 use super::roles::{Roles, Stimulus};
 use super::station_file::StationFile;
@@ -34,6 +35,10 @@ pub(super) fn play(
         current: None,
         next: lives.iter().copied().peekable(),
         retained: BTreeMap::new(),
+        recording,
+        reactions: Reactions::new(recording, roles),
+        reports: BTreeSet::new(),
+        reported: BTreeSet::new(),
         questions: Vec::new(),
         asked: BTreeMap::new(),
         outcomes: Vec::new(),
@@ -42,11 +47,17 @@ pub(super) fn play(
     player.advance(-tolerance_ms.min(player.base_ms));
     player.outcomes.clear();
     let mut now = 0;
-    for message in &recording.messages {
+    for (index, message) in recording.messages.iter().enumerate() {
         let Some(stimulus) = roles.stimulus(message) else { continue };
         now = now.max(message.at_ms());
         player.advance(now);
-        player.take(now, message, stimulus);
+        match player.reactions.awaited(index) {
+            Some(called_ms) if called_ms + tolerance_ms > now => {
+                player.reports.insert((called_ms + tolerance_ms, index));
+            }
+            _ if player.reported.contains(&index) => {}
+            _ => player.take(now, message, stimulus),
+        }
     }
     player.advance(recording.end_ms().saturating_add(tolerance_ms));
     player.outcomes
@@ -64,6 +75,12 @@ struct Player<'a> {
     next: Peekable<Copied<slice::Iter<'a, Life>>>,
     /// What the broker keeps for an EVerest that starts, by topic.
     retained: BTreeMap<String, Input>,
+    recording: &'a Recording,
+    reactions: Reactions,
+    /// Reports that wait for the station's call, by when they wait no longer.
+    reports: BTreeSet<(i64, usize)>,
+    /// Those that were taken.
+    reported: BTreeSet<usize>,
     /// What the station asked its validator, and no recorded question has been found for.
     questions: Vec<(RequestId, Value)>,
     /// The station's questions by the topics of the recorded replies.
@@ -74,6 +91,19 @@ struct Player<'a> {
 impl Player<'_> {
     /// Lets time pass; all times are relative to the recording.
     fn advance(&mut self, until_ms: i64) {
+        while let Some((at_ms, index)) = self.reports.pop_first() {
+            if at_ms > until_ms {
+                self.reports.insert((at_ms, index));
+                break;
+            }
+            self.live(at_ms);
+            self.report(self.virtual_time(at_ms), at_ms, index);
+        }
+        self.live(until_ms);
+    }
+
+    /// The same without what EVSEs report.
+    fn live(&mut self, until_ms: i64) {
         loop {
             if let Some(last_ms) = self.current.and_then(|life| life.last_ms) {
                 let next_ms = self.next.peek().map_or(i64::MAX, |next| next.ready_ms);
@@ -175,6 +205,7 @@ impl Player<'_> {
     }
 
     fn feed_at(&mut self, now: Duration, t_ms: i64, input: Input) {
+        let mut reports = Vec::new();
         for effect in self.station.apply(now, input) {
             let outcome = match effect {
                 Effect::Publish { to, payload } => Some((self.roles.topic(to), json!(payload))),
@@ -185,7 +216,9 @@ impl Player<'_> {
                     Some((self.roles.topic(question), token))
                 }
                 Effect::Fault { api, fault, raised } => self.roles.fault(api, fault, raised),
-                Effect::EvseCall { evse, call } => self.roles.evse_call(evse, &call),
+                Effect::EvseCall { evse, call } => self.roles.evse_call(evse, &call).inspect(|(_, payload)| {
+                    reports.extend(self.reactions.take(evse, payload, t_ms, self.tolerance_ms));
+                }),
                 Effect::Exit { .. } | Effect::SessionEvent { .. } | Effect::Asked { .. } | Effect::Ignored { .. } => {
                     None
                 }
@@ -194,6 +227,20 @@ impl Player<'_> {
                 let lane = self.roles.lane(&topic, &payload);
                 self.outcomes.push(Outcome { lane, line: None, t_ms, payload });
             }
+        }
+        for index in reports {
+            self.report(now, t_ms, index);
+        }
+    }
+
+    /// An EVSE reports what the message at this index says, once.
+    fn report(&mut self, now: Duration, t_ms: i64, index: usize) {
+        if self.current.is_some()
+            && self.reported.insert(index)
+            && let Some(Stimulus::Session(evse, name)) = self.roles.stimulus(&self.recording.messages[index])
+            && let Some(event) = self.station.session_event(evse, name)
+        {
+            self.feed_at(now, t_ms, Input::Session { evse, event });
         }
     }
 

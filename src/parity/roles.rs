@@ -168,14 +168,19 @@ impl<'a> Roles<'a> {
             let part = |name: &str| data[name].clone();
             return Some(json!({"type": part("type"), "sub_type": part("sub_type"), "state": part("state")}));
         }
-        let (_, meaning) = self.meaning(message)?;
+        self.recorded_call(message).map(|(_, call)| call)
+    }
+
+    /// What Auth asked of an EVSE according to a message, as [`Roles::evse_call`] has it.
+    pub(super) fn recorded_call(&self, message: &Message) -> Option<(i32, Value)> {
+        let (evse, meaning) = self.meaning(message)?;
         let Meaning::EvseCall(call) = meaning else { return None };
         let what = message.payload[call.name.as_str()].as_str().filter(|name| CALLS.contains(name))?;
         let arguments = match &message.payload[call.arguments.as_str()] {
             Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
             arguments => arguments.clone(),
         };
-        Some(json!({"call": what, "arguments": arguments}))
+        Some((evse, json!({"call": what, "arguments": arguments})))
     }
 
     /// The topic on which the station publishes.

@@ -67,7 +67,9 @@ impl Tape {
     fn start(&mut self, at: u64, beats: u64) -> &mut Self {
         self.message(at, "harness/step", json!("manager starts")).beats(at, 0, beats);
         if self.release == "main" {
-            (0..3).for_each(|_| drop(self.message(at + 3, "everest_api/ready_beacon", json!({}))));
+            for _ in 0..3 {
+                self.message(at + 3, "everest_api/ready_beacon", json!({}));
+            }
         }
         self.fault(at + 3, "Initial communication check", "Active")
     }
@@ -310,6 +312,43 @@ fn checks_starve_behind_a_withdraw_that_waits_for_a_validator() {
         }
         tape.fault(10_320, "Bridge to implementation connection lost", "ClearedByModule");
         tape.is_reproduced(25);
+    }
+}
+
+#[test]
+fn requests_in_a_pipeline_find_what_the_first_one_left() {
+    for release in RELEASES {
+        let mut tape = Tape::new(release, "");
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.beats(100, 3, 5).token(500, "A").status(505, "A", "Processing", None);
+        tape.validated(506, "A", 656, accepted()).status(660, "A", "Accepted", None);
+        tape.granted(665, "A", 1, &["SessionStarted", "Authorized"]);
+        // All are sent before the EVSE has told anybody, yet EVerest takes them one after the other.
+        tape.withdraw(2000, json!({}), 2045, "Accepted");
+        for at in 2001..2009 {
+            tape.withdraw(at, json!({}), at + 50, "AuthorizationNotFound");
+        }
+        tape.log(2020, 1, "withdraw_authorization", json!(""));
+        tape.events(2020, 1, &["Deauthorized"]).events(2064, 1, &["SessionFinished"]);
+        if release == "main" {
+            tape.status(2040, "A", "Withdrawn", Some(&[1]));
+        }
+        tape.is_reproduced(20);
+    }
+}
+
+#[test]
+fn what_an_evse_says_of_a_time_out_waits_for_it() {
+    for release in RELEASES {
+        let mut tape = Tape::new(release, "");
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.beats(100, 3, 10).token(500, "A").status(505, "A", "Processing", None);
+        // EVerest had the reply 44 ms before it was recorded.
+        tape.validated(506, "A", 700, accepted()).status(704, "A", "Accepted", None);
+        tape.granted(705, "A", 1, &["SessionStarted", "Authorized"]);
+        tape.log(8656, 1, "withdraw_authorization", json!(""));
+        tape.events(8656, 1, &["Deauthorized", "SessionFinished"]).status(8690, "A", "TimedOut", Some(&[1]));
+        tape.is_reproduced(16);
     }
 }
 
