@@ -14,7 +14,8 @@ proptest! {
     fn the_simulated_station_is_never_accused(config in config(), steps in steps()) {
         let interval = u64::try_from(config.auth_consumer.cfg_heartbeat_interval_ms).ok().filter(|millis| *millis > 0);
         let heartbeat_interval = interval.map(Duration::from_millis);
-        let mut wire = Wire::with(Context { heartbeat_interval, ..Context::new(topics(), Party::Everest) });
+        let release = config.release;
+        let mut wire = Wire::with(Context { heartbeat_interval, release, ..Context::new(topics(), Party::Everest) });
         for (at, effect) in played(&config, &steps).log {
             if let Effect::Publish { to: Address::Channel(channel), payload } = effect {
                 wire.at = at;
