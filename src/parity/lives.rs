@@ -23,8 +23,17 @@ pub(super) struct Life {
     pub skipped: u64,
     /// Whether it begins in the recording.
     pub begins: bool,
-    /// The last sign of it, if another life follows.
-    pub last_ms: Option<i64>,
+    /// How it ends, if another life follows.
+    pub end: Option<End>,
+}
+
+/// An end of EVerest lies between these two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct End {
+    /// The last sign of it.
+    pub after_ms: i64,
+    /// A little before the heartbeat that did not come.
+    pub before_ms: i64,
 }
 
 /// What the recording shows of one life.
@@ -72,12 +81,12 @@ pub(super) fn lives(recording: &Recording, file: &StationFile, roles: &Roles<'_>
     }
     let is_starting = file.start.everest == Some(Everest::Starting);
     let Some(first) = spans.first_mut() else {
-        return vec![Life { ready_ms: -UNKNOWN_MS, skipped: 0, begins: false, last_ms: None }];
+        return vec![Life { ready_ms: -UNKNOWN_MS, skipped: 0, begins: false, end: None }];
     };
     first.begins |= is_starting;
     let mut lives: Vec<Life> = spans.iter().map(|span| life(span, interval)).collect();
     if let Some(last) = lives.last_mut() {
-        last.last_ms = None;
+        last.end = None;
     }
     lives
 }
@@ -107,7 +116,9 @@ fn is_early(beat: &Message, at: i64) -> bool {
 
 /// Heartbeats come at a fixed pace from the start on, so each tells when that was; the median is believed.
 fn life(span: &Span<'_>, interval: i64) -> Life {
-    let alive = Life { ready_ms: 0, skipped: 0, begins: span.begins, last_ms: Some(span.last_ms()) };
+    let after_ms = span.last_ms();
+    let before_ms = span.beats.last().map_or(after_ms, |beat| beat.at_ms() + interval - interval / 4);
+    let alive = Life { ready_ms: 0, skipped: 0, begins: span.begins, end: Some(End { after_ms, before_ms }) };
     let Some(first) = span.beats.first().filter(|_| interval > 0) else {
         return Life { ready_ms: if span.begins { span.first_ms } else { -UNKNOWN_MS }, ..alive };
     };

@@ -44,7 +44,7 @@ pub fn compare(recording: &Recording, file: &StationFile, tolerance: Duration) -
     let roles = roles::Roles::new(recording, file);
     let lives = lives::lives(recording, file, &roles);
     let simulated = play::play(recording, file, &roles, &lives, tolerance_ms);
-    let ends = lives.iter().filter_map(|life| life.last_ms).collect();
+    let ends = lives.iter().filter_map(|life| Some(life.end?.after_ms)).collect();
     compare::compare(
         &roles.outcomes(recording),
         simulated,

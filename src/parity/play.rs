@@ -105,9 +105,9 @@ impl Player<'_> {
     /// The same without what EVSEs report.
     fn live(&mut self, until_ms: i64) {
         loop {
-            if let Some(last_ms) = self.current.and_then(|life| life.last_ms) {
+            if let Some(end) = self.current.and_then(|life| life.end) {
                 let next_ms = self.next.peek().map_or(i64::MAX, |next| next.ready_ms);
-                let end_ms = last_ms.saturating_add(self.tolerance_ms).min(next_ms);
+                let end_ms = end.after_ms.saturating_add(self.tolerance_ms).max(end.before_ms).min(next_ms);
                 if end_ms > until_ms {
                     break;
                 }
@@ -181,11 +181,8 @@ impl Player<'_> {
             Stimulus::Command(evse, what) => Input::Command(what.to_command(evse)),
         };
         if is_bus && message.retain {
-            // The broker forgets by an empty one.
-            match message.bytes.is_empty() {
-                true => self.retained.remove(&message.topic),
-                false => self.retained.insert(message.topic.clone(), input.clone()),
-            };
+            // An empty one makes the broker forget, and would mean nothing to EVerest.
+            self.retained.insert(message.topic.clone(), input.clone());
         }
         if self.current.is_some() {
             self.feed(at_ms, input);

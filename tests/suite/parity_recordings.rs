@@ -540,6 +540,18 @@ fn prefixed_topics_of_version_1_0() {
 }
 
 #[test]
+fn an_exit_is_not_taken_for_an_end_by_hand() {
+    let mut tape = Tape::new("2025.12", "");
+    let request = json!({"headers": {"replyTo": ""}, "payload": {}}).to_string();
+    tape.start(1000, 3).request(3400, "withdraw_authorization", &request, "");
+    tape.request(3700, "communication_check", "true", "").start(9000, 3);
+    tape.is_reproduced(8);
+    tape.station.push_str("deviations: {exit-on-empty-reply-to: false}\n");
+    let kinds: Vec<Kind> = tape.report().differences.into_iter().map(|difference| difference.kind).collect();
+    assert_eq!(kinds, [Kind::NotRecorded]);
+}
+
+#[test]
 fn an_end_without_a_reason_is_a_difference_if_nobody_starts_it_again() {
     let mut tape = Tape::new("main", "");
     tape.start(1000, 3).message(6000, "harness/step", json!("end"));
