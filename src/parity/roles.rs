@@ -11,6 +11,7 @@ use super::recording::{Message, Recording};
 use super::station_file::{AtEvse, Meaning, StationFile};
 use crate::auth::EvseCall;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
+use crate::protocol::deviations::Deviation;
 use crate::station::{Address, CommunicationFault};
 
 /// Calls of Auth that an EVSE's log may name.
@@ -71,9 +72,13 @@ impl<'a> Roles<'a> {
         let validator = station.auth_token_validator.as_ref().map(|own| (ApiType::AuthTokenValidator, &own.module_id));
         let sisters = provider.into_iter().chain(validator).map(|(api, id)| consumer.of(api, id));
         let modules = std::iter::once(consumer.clone()).chain(sisters).collect();
+        let is_cut = station.in_force().is_on(Deviation::NulCutsReplyTo);
         let mut roles = Self { file, modules, replies: BTreeSet::new(), validator_replies: BTreeSet::new() };
         for message in &recording.messages {
-            let Some(reply_to) = message.reply_to() else { continue };
+            let Some(mut reply_to) = message.reply_to() else { continue };
+            if let Some(nul) = reply_to.find('\0').filter(|_| is_cut) {
+                reply_to.truncate(nul);
+            }
             let on_wire = consumer.reply_topic_on_wire(&reply_to);
             match roles.channel(&message.topic) {
                 Some((_, Channel::ValidateToken)) => roles.validator_replies.insert(on_wire),

@@ -200,6 +200,11 @@ deviations! {
         "the request is executed; then the broker cuts the module off for publishing on a wildcard, and EVerest ends",
         TAGGED, NEVER, "seen on the wire; ValidatingMqttProxy.cpp came later"
     }
+    NulCutsReplyTo "nul-cuts-reply-to" {
+        "nothing is said of U+0000 in replyTo; the request is executed, and nobody is told",
+        "the request is executed, and the reply goes to what stands before the U+0000",
+        TAGGED, NEVER, "framework, mqtt_abstraction_impl.cpp (std::string::c_str); ValidatingMqttProxy.cpp came later"
+    }
     WithdrawBlocksMessages "withdraw-blocks-messages" {
         "nothing is said of order; every message is handled when it comes",
         "a withdraw request that waits for a validator delays every message behind it: replies come late, and \

@@ -221,6 +221,12 @@ fn exits(deviation: Deviation, reply_to: &str) {
 }
 
 #[test]
+fn nul_cuts_reply_to() {
+    let act = |desk: &mut Desk| desk.withdraw("r\0+", json!({}));
+    differs(Deviation::NulCutsReplyTo, &quiet(), act, &["r: \"AuthorizationNotFound\""], &[]);
+}
+
+#[test]
 fn withdraw_blocks_messages() {
     let act = |desk: &mut Desk| {
         desk.present("A", 9000);

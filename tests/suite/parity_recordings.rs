@@ -450,6 +450,7 @@ fn bad_requests_are_answered_as_everest_answers_them() {
             (r#"{"headers": {"replyTo": null}, "payload": {}}"#, "", None),
             (r#"{"headers": {"replyTo": 7}, "payload": {}}"#, "", None),
             (r#"{"payload": {}}"#, "", None),
+            (r#"{"headers": {"replyTo": "TOPIC\u0000x"}, "payload": {}}"#, "", none.filter(|_| !is_main)),
             ("[]", "", None),
             (r#""{\"headers\": {\"replyTo\": \"TOPIC\"}, \"payload\": {}} x""#, raw, None),
             (r#""{\"headers\": {\"replyTo\": \"TOPIC\"}, \"payload\": {\"x\": \"\ufffd\"}}""#, raw, None),
