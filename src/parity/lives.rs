@@ -10,7 +10,7 @@ use super::station_file::{Everest, StationFile};
 /// So many heartbeats before the recording are played; earlier ones are only counted.
 const WARM_UP: i64 = 10_000;
 /// How long EVerest has run where no heartbeat tells.
-const UNKNOWN_MS: i64 = 1000;
+const UNKNOWN_MS: i64 = 60_000;
 /// What starts together does so within this time.
 const SPREAD_MS: i64 = 2000;
 
@@ -122,7 +122,7 @@ fn life(span: &Span<'_>, interval: i64) -> Life {
     let Some(first) = span.beats.first().filter(|_| interval > 0) else {
         return Life { ready_ms: if span.begins { span.first_ms } else { -UNKNOWN_MS }, ..alive };
     };
-    let unnumbered = if span.begins { 0 } else { first.at_ms() / interval + 1 };
+    let unnumbered = if span.begins { 0 } else { (first.at_ms() + UNKNOWN_MS) / interval + 1 };
     let number_of = |beat: &Message| {
         let since = (beat.at_ms() - first.at_ms() + interval / 2).div_euclid(interval);
         // More would be decades, and no product of it and an interval may overflow.

@@ -3,6 +3,7 @@
 //!
 //! Pure: text comes in, a [`Report`] goes out. `README.md` has the format of recordings and of the station file.
 
+mod checks;
 mod compare;
 mod lives;
 mod play;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::Outcome;
+use super::checks;
 use super::lives::Life;
 use super::reactions::Reactions;
 use super::recording::{Message, Recording};
@@ -138,11 +139,10 @@ impl Player<'_> {
             for input in self.retained.clone().into_values() {
                 self.feed(life.ready_ms, Input::Retained(Box::new(input)));
             }
-        } else if let Some(check) = self.file.start.communication_check {
-            // The last one came just before the recording.
-            let at = (-self.tolerance_ms).max(life.ready_ms);
+        } else if let Some(before) = checks::before(self.recording, self.file, self.roles, self.tolerance_ms) {
+            let at = before.at_ms.max(life.ready_ms);
             self.run_out(at);
-            let payload = Bytes::from_static(if check { b"true" } else { b"false" });
+            let payload = Bytes::from_static(if before.check { b"true" } else { b"false" });
             self.feed(at, Input::Received { channel: Channel::CommunicationCheck, payload });
         }
     }

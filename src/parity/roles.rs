@@ -224,6 +224,14 @@ impl<'a> Roles<'a> {
         Some((binding.topic_of(evse), value))
     }
 
+    /// Which fault of `auth_consumer` a message shows, and whether it was raised.
+    pub(super) fn recorded_fault(&self, message: &Message) -> Option<(CommunicationFault, bool)> {
+        let payload = (fault_topic(&self.modules[0]) == message.topic).then(|| self.outcome(message))??;
+        let kinds = [CommunicationFault::Initial, CommunicationFault::ConnectionLost];
+        let fault = kinds.into_iter().find(|fault| payload["sub_type"] == fault.sub_type())?;
+        Some((fault, payload["state"] == ACTIVE))
+    }
+
     fn topics(&self, api: ApiType) -> Option<&Topics> {
         self.modules.iter().find(|module| module.api == api)
     }

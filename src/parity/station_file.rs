@@ -35,7 +35,7 @@ pub struct Start {
     /// Whether it ran; absent means what the recording shows. The number of the first heartbeat says for how long, in
     /// releases that number them.
     pub everest: Option<Everest>,
-    /// The last communication check before; absent means that there was none.
+    /// The last communication check before; absent means what the first fault in the recording shows, if there is any.
     pub communication_check: Option<bool>,
 }
 

@@ -316,6 +316,37 @@ fn checks_starve_behind_a_withdraw_that_waits_for_a_validator() {
 }
 
 #[test]
+fn how_the_check_stood_shows_in_the_first_fault() {
+    let lost = "Bridge to implementation connection lost";
+    let first = |release| {
+        let mut tape = Tape::new(release, "");
+        tape.beats(100, 70, 12);
+        tape
+    };
+    for release in RELEASES {
+        // The last one came 4 s before.
+        first(release).fault(1010, lost, "Active").is_reproduced(13);
+        // Checks went on, and then stopped.
+        let mut tape = first(release);
+        tape.request(500, "communication_check", "true", "").request(3000, "communication_check", "true", "");
+        tape.fault(8040, lost, "Active").is_reproduced(13);
+        // None had come for long.
+        let mut tape = first(release);
+        tape.request(1000, "communication_check", "true", "").fault(1040, lost, "ClearedByModule");
+        tape.fault(6040, lost, "Active").is_reproduced(14);
+        // There never was one.
+        let mut tape = first(release);
+        tape.request(1000, "communication_check", "true", "");
+        tape.fault(1040, "Initial communication check", "ClearedByModule")
+            .fault(6040, lost, "Active")
+            .is_reproduced(14);
+        // It had been ended.
+        first(release).request(1000, "communication_check", "true", "").is_reproduced(12);
+        first(release).is_reproduced(12);
+    }
+}
+
+#[test]
 fn requests_in_a_pipeline_find_what_the_first_one_left() {
     for release in RELEASES {
         let mut tape = Tape::new(release, "");
