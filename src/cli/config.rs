@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
+use clap::builder::TypedValueParser as _;
 use serde::Deserialize;
 
 use super::files;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{ApiType, Topics};
+use crate::protocol::wire::Wire;
 use crate::report::KnownFailure;
 use crate::runner::Binding;
 use crate::scenario;
@@ -40,6 +42,8 @@ pub struct Config {
     pub jobs: Option<NonZeroU8>,
     /// An existing broker.
     pub broker: Option<String>,
+    /// How khumbu's own messages are written.
+    pub wire: Option<Wire>,
     /// Scenarios that are known to fail.
     pub known_failures: Vec<Known>,
 }
@@ -107,6 +111,11 @@ pub struct Known {
     pub scenario: String,
     /// Why it fails.
     pub reason: String,
+}
+
+/// The values of `--wire`.
+pub fn wire_forms() -> impl clap::builder::TypedValueParser<Value = Wire> {
+    clap::builder::PossibleValuesParser::new(Wire::ALL.map(Wire::name)).try_map(|name| name.parse::<Wire>())
 }
 
 impl Config {

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::{mpsc, oneshot};
 
-use super::config::Config;
+use super::config::{Config, wire_forms};
 use super::{Exit, files, print, signals};
 use crate::broker::{self, Broker};
 use crate::diagnostic::{Diagnostic, Severity, printable};
@@ -16,6 +16,7 @@ use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::deviations::TABLE;
 use crate::protocol::release::Release;
 use crate::protocol::types::AuthorizationStatus;
+use crate::protocol::wire::Wire;
 use crate::scenario;
 use crate::sim::everest::{Everest, Order};
 use crate::station::config::{StationConfig, TokenConfig};
@@ -37,6 +38,9 @@ pub struct Arguments {
     /// Release of EVerest, over what the station says [default: main]
     #[arg(long, value_name = "2025.10|2025.12|2026.02|main")]
     release: Option<Release>,
+    /// How the station writes its messages [default: everest]
+    #[arg(long, value_name = "NAME", value_parser = wire_forms())]
+    wire: Option<Wire>,
     /// Print where running EVerest differs from its specification, and end
     #[arg(long)]
     list_deviations: bool,
@@ -84,7 +88,7 @@ pub fn run(arguments: Arguments) -> Exit {
         return Exit::Pass;
     }
     match prepare(&arguments) {
-        Ok((station, topics)) => {
+        Ok((station, topics, wire)) => {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => {
@@ -92,7 +96,7 @@ pub fn run(arguments: Arguments) -> Exit {
                     return Exit::Error;
                 }
             };
-            let exit = match runtime.block_on(simulate(arguments, station, topics)) {
+            let exit = match runtime.block_on(simulate(arguments, station, topics, wire)) {
                 Ok(()) => Exit::Pass,
                 Err(diagnostic) => {
                     print::diagnostics(&[*diagnostic]);
@@ -110,7 +114,7 @@ pub fn run(arguments: Arguments) -> Exit {
     }
 }
 
-fn prepare(arguments: &Arguments) -> Result<(StationConfig, Topics), Vec<Diagnostic>> {
+fn prepare(arguments: &Arguments) -> Result<(StationConfig, Topics, Wire), Vec<Diagnostic>> {
     let config = Config::load(arguments.config.as_deref())?;
     let mut station: StationConfig = match &arguments.station {
         None => scenario::parse_as("station.yaml", STATION)?,
@@ -121,7 +125,8 @@ fn prepare(arguments: &Arguments) -> Result<(StationConfig, Topics), Vec<Diagnos
     };
     station.release = arguments.release.unwrap_or(station.release);
     let topics = config.topics(&arguments.module_id, &arguments.api_version, &arguments.external_prefix);
-    Ok((station, topics.map_err(|error| vec![*error])?))
+    let wire = arguments.wire.or(config.wire).unwrap_or_default();
+    Ok((station, topics.map_err(|error| vec![*error])?, wire))
 }
 
 /// The table as text; the words stand under each other so that they can be searched for.
@@ -146,7 +151,12 @@ fn list_deviations() -> String {
     text
 }
 
-async fn simulate(arguments: Arguments, station: StationConfig, topics: Topics) -> Result<(), Box<Diagnostic>> {
+async fn simulate(
+    arguments: Arguments,
+    station: StationConfig,
+    topics: Topics,
+    wire: Wire,
+) -> Result<(), Box<Diagnostic>> {
     let broken = |why: String| Box::new(Diagnostic::new(Severity::Error, "harness/no-broker", why));
     let listen = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
     let is_traced = arguments.trace;
@@ -163,7 +173,7 @@ async fn simulate(arguments: Arguments, station: StationConfig, topics: Topics) 
     let tokens = station.tokens.clone();
     let address = broker.address();
     let client_id = "everest".to_owned();
-    let everest = Everest { address, client_id, topics, station, is_driven: true };
+    let everest = Everest { address, client_id, topics, station, is_driven: true, wire };
     let (orders, received) = mpsc::unbounded_channel();
     let (ready, is_ready) = oneshot::channel();
     let mut simulation = tokio::spawn(everest.run(received, ready));

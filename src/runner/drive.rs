@@ -41,7 +41,7 @@ impl Stage<'_> {
                 Ok(true)
             }
             None if self.is_on_control_topic().await? => {
-                self.send(&self.settings.topics.control_topic(), json.to_string()).await?;
+                self.send(&self.scene.topics.control_topic(), json.to_string()).await?;
                 Ok(true)
             }
             None => Ok(false),
@@ -49,7 +49,7 @@ impl Stage<'_> {
     }
 
     async fn is_on_control_topic(&mut self) -> Result<bool, Stop> {
-        let control = self.settings.topics.control_topic();
+        let control = self.scene.topics.control_topic();
         let was_there = self.observer.records.iter().any(|record| {
             !is_own(&record.client) && matches!(&record.event, Event::Subscribed { filter, .. } if *filter == control)
         });
@@ -95,7 +95,7 @@ impl Stage<'_> {
                 Err(findings::binding_failed(self, at, name, &why).into())
             }
             Binding::Publish(BoundPublish { topic, payload }) => {
-                let topic = topic.replace("{module_id}", &self.settings.topics.module_id);
+                let topic = topic.replace("{module_id}", &self.scene.topics.module_id);
                 let payload = match payload {
                     None => arguments.to_string(),
                     Some(Value::String(text)) if text == "{arguments}" => arguments.to_string(),
@@ -108,8 +108,8 @@ impl Stage<'_> {
                 let broker = self.broker.address();
                 let words = shell_words::split(line)
                     .map_err(|error| findings::binding_failed(self, at, name, &error.to_string()))?;
-                let words: Vec<_> = words.iter().map(|word| filled(&fill(word, self.settings, broker))).collect();
-                let environment = environment(self.settings, broker, &self.scenario.model.station);
+                let words: Vec<_> = words.iter().map(|word| filled(&fill(word, &self.scene.topics, broker))).collect();
+                let environment = environment(self.scene, broker);
                 let finished = tokio::select! {
                     finished = run_to_end(&words, &environment, "", RUN_WITHIN) => finished,
                     () = is_true(&mut self.interrupt) => return Err(Stop::Interrupted),

@@ -150,7 +150,7 @@ pub fn cannot_be_told(stage: &Stage<'_>, pointer: &str, command: &str) -> Diagno
 fn undrivable(stage: &Stage<'_>, pointer: &str, headline: String) -> Diagnostic {
     Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline)
         .at(place(stage.scenario, pointer, ""))
-        .with_evidence(format!("it does not subscribe to `{}`", stage.settings.topics.control_topic()))
+        .with_evidence(format!("it does not subscribe to `{}`", stage.scene.topics.control_topic()))
         .with_evidence("khumbu.yaml has no binding for it")
         .with_help("add `bindings:` to khumbu.yaml, or name the command under `cannot:` there to skip such scenarios")
 }
@@ -219,7 +219,7 @@ pub fn run_not_started(scenario: &Scenario, pointer: &str, command: &str, why: &
 
 /// The module under test in a headline.
 pub fn culprit(stage: &Stage<'_>) -> String {
-    format!("module `{}`", stage.settings.topics.module_id)
+    format!("module `{}`", stage.scene.topics.module_id)
 }
 
 fn played(stage: &Stage<'_>) -> String {

@@ -96,7 +96,7 @@ impl Stage<'_> {
 
     /// Who should publish on topics of this filter.
     fn publisher_of(&self, filter: &str) -> Party {
-        let base = self.settings.topics.base();
+        let base = self.scene.topics.base();
         let side = self.scenario.model.under_test;
         match filter.strip_prefix(&base) {
             Some(rest) if rest.starts_with("/e2m") == (side == Side::Client) => Party::Harness,

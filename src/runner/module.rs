@@ -10,8 +10,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::process::{Ending, Output, Process};
-use super::settings::{ModuleSource, Settings};
+use super::settings::{ModuleSource, Scene, Settings};
+use crate::protocol::channel::Topics;
 use crate::protocol::control::Command;
+use crate::protocol::wire::Wire;
 use crate::scenario::model::Side;
 use crate::sim::client::{check_period, run_module};
 use crate::sim::everest::{Everest, Order};
@@ -60,7 +62,8 @@ impl Module {
     ///
     /// # Errors
     /// When a process cannot be started.
-    pub fn start(settings: &Settings, side: Side, broker: SocketAddr, station: &StationConfig) -> io::Result<Self> {
+    pub fn start(scene: &Scene<'_>, broker: SocketAddr) -> io::Result<Self> {
+        let settings = scene.settings;
         match &settings.module {
             ModuleSource::Attached => {
                 let (never, ended) = watch::channel(None);
@@ -71,10 +74,10 @@ impl Module {
                     description: "attached module".to_owned(),
                 })
             }
-            ModuleSource::Builtin => Ok(Self::start_builtin(settings, side, broker, station)),
+            ModuleSource::Builtin => Ok(Self::start_builtin(scene, broker)),
             ModuleSource::Command(words) => {
-                let environment = environment(settings, broker, station);
-                let command: Vec<String> = words.iter().map(|word| fill(word, settings, broker)).collect();
+                let environment = environment(scene, broker);
+                let command: Vec<String> = words.iter().map(|word| fill(word, &scene.topics, broker)).collect();
                 let with_stdin = settings.bindings.values().any(|b| matches!(b, super::settings::Binding::Stdin(_)));
                 let process = Process::start(&command, &environment, with_stdin)?;
                 let description = format!("{} (pid {})", shell_words::join(&command), process.id());
@@ -90,9 +93,10 @@ impl Module {
         }
     }
 
-    fn start_builtin(settings: &Settings, side: Side, broker: SocketAddr, station: &StationConfig) -> Self {
+    fn start_builtin(scene: &Scene<'_>, broker: SocketAddr) -> Self {
+        let side = scene.scenario.model.under_test;
         let (sender, ended) = watch::channel(None);
-        let topics = settings.topics.clone();
+        let (topics, station) = (scene.topics.clone(), &scene.station);
         let say = move |outcome: Result<(), LinkError>| {
             if let Err(error) = outcome {
                 sender.send_replace(Some(format!("ended, because {error},")));
@@ -107,7 +111,8 @@ impl Module {
             }
             Side::Everest => {
                 let client_id = format!("everest-{}", uuid::Uuid::new_v4().simple());
-                let everest = Everest { address: broker, client_id, topics, station: station.clone(), is_driven: true };
+                let (station, wire) = (station.clone(), Wire::Everest);
+                let everest = Everest { address: broker, client_id, topics, station, is_driven: true, wire };
                 let (orders, received) = mpsc::unbounded_channel();
                 let (ready, _) = oneshot::channel();
                 let task = tokio::spawn(async move { say(everest.run(received, ready).await) });
@@ -189,25 +194,26 @@ pub fn in_words(status: ExitStatus) -> String {
 }
 
 /// Fills the placeholders of a command line.
-pub fn fill(word: &str, settings: &Settings, broker: SocketAddr) -> String {
+pub fn fill(word: &str, topics: &Topics, broker: SocketAddr) -> String {
     word.replace("{host}", &broker.ip().to_string())
         .replace("{port}", &broker.port().to_string())
-        .replace("{module_id}", &settings.topics.module_id)
-        .replace("{api_version}", &settings.topics.api_version)
-        .replace("{external_prefix}", &settings.topics.external_prefix)
+        .replace("{module_id}", &topics.module_id)
+        .replace("{api_version}", &topics.api_version)
+        .replace("{external_prefix}", &topics.external_prefix)
 }
 
 /// What a module finds in its environment: the names that EVerest people use, and ours.
-pub fn environment(settings: &Settings, broker: SocketAddr, station: &StationConfig) -> BTreeMap<&'static str, String> {
+pub fn environment(scene: &Scene<'_>, broker: SocketAddr) -> BTreeMap<&'static str, String> {
+    let Scene { topics, station, .. } = scene;
     let (host, port) = (broker.ip().to_string(), broker.port().to_string());
     BTreeMap::from([
         ("MQTT_SERVER_ADDRESS", host.clone()),
         ("MQTT_SERVER_PORT", port.clone()),
         ("EV_MQTT_BROKER_HOST", host),
         ("EV_MQTT_BROKER_PORT", port),
-        ("EV_MQTT_EXTERNAL_PREFIX", settings.topics.external_prefix.clone()),
-        ("KHUMBU_MODULE_ID", settings.topics.module_id.clone()),
-        ("KHUMBU_API_VERSION", settings.topics.api_version.clone()),
+        ("EV_MQTT_EXTERNAL_PREFIX", topics.external_prefix.clone()),
+        ("KHUMBU_MODULE_ID", topics.module_id.clone()),
+        ("KHUMBU_API_VERSION", topics.api_version.clone()),
         ("KHUMBU_STATION", station_json(station).to_string()),
     ])
 }

@@ -11,7 +11,7 @@ use super::lag::Lag;
 use super::module::{Module, command_name};
 use super::observer::{Connections, Observer, is_own, own_client};
 use super::process::Ending;
-use super::settings::{ModuleSource, Settings};
+use super::settings::{ModuleSource, Scene, Settings};
 use super::stage::{Played, Stage, Stop, broken, shown};
 use super::steps::Memory;
 use crate::broker::Broker;
@@ -71,9 +71,9 @@ pub async fn play(
     }
     let started = Instant::now();
     let (House { broker, records, connections }, mut findings) = (house, Vec::new());
-    let observer =
-        Observer::new(records, settings.topics.clone(), Monitors::new(context(scenario, settings)), connections);
-    let released = perform(scenario, settings, &broker, observer, interrupt, &mut findings, &mut result, golden).await;
+    let scene = Scene::new(scenario, settings);
+    let observer = Observer::new(records, scene.topics.clone(), Monitors::new(context(&scene)), connections);
+    let released = perform(&scene, &broker, observer, interrupt, &mut findings, &mut result, golden).await;
     result.duration = started.elapsed();
     judge(&mut result, findings);
     let house = released.map(|(records, connections)| House { broker, records, connections });
@@ -83,10 +83,8 @@ pub async fn play(
 type Released = (mpsc::UnboundedReceiver<Record>, Connections);
 
 /// The performance itself. What it leaves is the observer's part of the house, unless it broke down.
-#[expect(clippy::too_many_arguments, reason = "the parts of one performance, each used once")]
 async fn perform(
-    scenario: &Scenario,
-    settings: &Settings,
+    scene: &Scene<'_>,
     broker: &Broker,
     mut observer: Observer,
     interrupt: watch::Receiver<bool>,
@@ -94,7 +92,8 @@ async fn perform(
     result: &mut ScenarioResult,
     golden: Option<&Arc<Source>>,
 ) -> Option<Released> {
-    let played = match begin_played(scenario, settings, broker).await {
+    let Scene { scenario, settings, .. } = *scene;
+    let played = match begin_played(scene, broker).await {
         Ok(played) => played,
         Err(diagnostic) => {
             observer.drain();
@@ -108,8 +107,7 @@ async fn perform(
             return Some(observer.release());
         }
     };
-    let side = scenario.model.under_test;
-    let module = match Module::start(settings, side, broker.address(), &scenario.model.station) {
+    let module = match Module::start(scene, broker.address()) {
         Ok(module) => module,
         Err(error) => {
             end_played(played).await;
@@ -119,7 +117,7 @@ async fn perform(
     };
     let lag = Lag::start();
     let captures = Captures::new();
-    let mut stage = Stage { scenario, settings, broker, observer, played, module, captures, interrupt, lag };
+    let mut stage = Stage { scenario, settings, scene, broker, observer, played, module, captures, interrupt, lag };
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
     let outcome = match timeout(limit, act(&mut stage)).await {
         Ok(outcome) => outcome,
@@ -145,22 +143,26 @@ async fn perform(
             "the run was interrupted in the middle of the scenario",
         )),
     }
+    let written = stage.written_last();
     let by_itself = stage.module.ended.borrow().clone();
     let ending = farewell(&mut stage, is_complete).await;
     let Stage { mut observer, played, module, .. } = stage;
     result.output = module.output().map(|output| output.tail(200)).unwrap_or_default();
     if let (true, Some(how)) = (is_complete, by_itself) {
-        findings.push(ended_by_itself(&ending, settings, &how));
+        findings.push(ended_by_itself(&ending, scene, &how));
     }
-    notes_on_ending(&ending, settings, findings);
+    notes_on_ending(&ending, scene, findings);
     if settings.upstream.is_some() || settings.module == ModuleSource::Attached {
         forget_retained(&played, &mut observer).await;
     }
     end_played(played).await;
     observer.drain();
     findings.append(&mut observer.findings);
+    for found in findings.iter_mut().filter(|it| matches!(it.severity, Severity::Fail | Severity::Inconclusive)) {
+        found.evidence.extend(written.clone());
+    }
     if scenario.model.golden && is_complete && findings.iter().all(|found| Verdict::of(found) == Verdict::Pass) {
-        compare_golden(scenario, settings, &observer.records[..played_records], golden, findings, result);
+        compare_golden(scene, &observer.records[..played_records], golden, findings, result);
     }
     Some(observer.release())
 }
@@ -169,11 +171,11 @@ async fn perform(
 async fn act(stage: &mut Stage<'_>) -> Result<(), Stop> {
     stage.wait_ready().await?;
     if let Played::Client(client) = &mut stage.played
-        && stage.scenario.model.station.auth_consumer.cfg_communication_check_to_s > 0
+        && stage.scene.station.auth_consumer.cfg_communication_check_to_s > 0
     {
         client.communication_check(true).await.map_err(|error| broken(&error.to_string()))?;
     }
-    let mut memory = Memory::new(&stage.scenario.model.station.tokens);
+    let mut memory = Memory::new(&stage.scene.station.tokens);
     let scenario = stage.scenario;
     stage.play(&scenario.model.steps, "/steps", &mut memory).await
 }
@@ -203,12 +205,14 @@ async fn farewell(stage: &mut Stage<'_>, is_complete: bool) -> Ending {
     ending
 }
 
-async fn begin_played(scenario: &Scenario, settings: &Settings, broker: &Broker) -> Result<Played, Diagnostic> {
+async fn begin_played(scene: &Scene<'_>, broker: &Broker) -> Result<Played, Diagnostic> {
+    let Scene { scenario, settings, .. } = *scene;
     let client_id = own_client();
-    let (topics, station) = (settings.topics.clone(), scenario.model.station.clone());
+    let (topics, station) = (scene.topics.clone(), scene.station.clone());
     match scenario.model.under_test {
         Side::Client => {
-            let everest = Everest { address: broker.address(), client_id, topics, station, is_driven: false };
+            let (address, wire) = (broker.address(), scene.wire);
+            let everest = Everest { address, client_id, topics, station, is_driven: false, wire };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));
@@ -222,7 +226,7 @@ async fn begin_played(scenario: &Scenario, settings: &Settings, broker: &Broker)
             let period = check_period(station.auth_consumer.cfg_communication_check_to_s);
             match Client::open(broker.address(), &client_id, topics, period, &[]).await {
                 // What comes in is read from the record.
-                Ok((client, _)) => Ok(Played::Client(client)),
+                Ok((client, _)) => Ok(Played::Client(client.writing(scene.wire))),
                 Err(error) => Err(no_link(settings, &error)),
             }
         }
@@ -281,34 +285,35 @@ async fn end_played(played: Played) {
     }
 }
 
-fn context(scenario: &Scenario, settings: &Settings) -> Context {
-    let api = &scenario.model.station.auth_consumer;
+fn context(scene: &Scene<'_>) -> Context {
+    let Scene { scenario, settings, topics, station, .. } = scene;
+    let api = &station.auth_consumer;
     let under_test = match scenario.model.under_test {
         Side::Client => Party::Client,
         Side::Everest => Party::Everest,
     };
     let positive = |value: i32| u64::try_from(value).ok().filter(|value| *value > 0);
     Context {
-        release: scenario.model.station.release,
+        release: station.release,
         from_start: settings.module != ModuleSource::Attached,
         relayed: settings.upstream.is_some(),
         communication_check_timeout: positive(api.cfg_communication_check_to_s).map(Duration::from_secs),
         heartbeat_interval: positive(api.cfg_heartbeat_interval_ms).map(Duration::from_millis),
-        ..Context::new(settings.topics.clone(), under_test)
+        ..Context::new(topics.clone(), under_test)
     }
 }
 
 /// The module ended before it was told to, although nothing more was expected of it.
-fn ended_by_itself(ending: &Ending, settings: &Settings, how: &str) -> Diagnostic {
-    let headline = format!("module `{}` {how} before the end of the scenario", settings.topics.module_id);
+fn ended_by_itself(ending: &Ending, scene: &Scene<'_>, how: &str) -> Diagnostic {
+    let headline = format!("module `{}` {how} before the end of the scenario", scene.topics.module_id);
     match ending.status {
         Some(status) if !status.success() => Diagnostic::new(Severity::Fail, "module/ended", headline),
         _ => Diagnostic::new(Severity::Warning, "module/ended-by-itself", headline),
     }
 }
 
-fn notes_on_ending(ending: &Ending, settings: &Settings, findings: &mut Vec<Diagnostic>) {
-    let module = &settings.topics.module_id;
+fn notes_on_ending(ending: &Ending, scene: &Scene<'_>, findings: &mut Vec<Diagnostic>) {
+    let (module, settings) = (&scene.topics.module_id, scene.settings);
     if ending.ignored_term {
         findings.push(
             Diagnostic::new(
@@ -335,14 +340,19 @@ fn notes_on_ending(ending: &Ending, settings: &Settings, findings: &mut Vec<Diag
 }
 
 fn compare_golden(
-    scenario: &Scenario,
-    settings: &Settings,
+    scene: &Scene<'_>,
     records: &[Record],
     accepted: Option<&Arc<Source>>,
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
 ) {
-    let names = golden::Names { topics: &settings.topics, clients: &[] };
+    let Scene { scenario, settings, topics, wire, .. } = scene;
+    // Where the scenario itself asks for more fields, its golden has them.
+    if wire.adds_fields() && scenario.model.wire.is_none() {
+        let headline = format!("the golden was not compared: the wire form `{wire}` has more fields");
+        return findings.push(Diagnostic::new(Severity::Note, "golden/not-compared", headline));
+    }
+    let names = golden::Names { topics, clients: &[] };
     let transcript = golden::transcript(records, &names);
     if let Err(difference) = snapshot::compare(accepted, &transcript, &scenario.source) {
         if !settings.is_updating_goldens {

@@ -10,14 +10,17 @@ use serde_json::Value;
 
 use crate::broker::Upstream;
 use crate::protocol::channel::Topics;
+use crate::protocol::wire::Wire;
+use crate::scenario::Scenario;
 use crate::scenario::model::Ready;
+use crate::station::config::StationConfig;
 
 /// Settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The module under test.
     pub module: ModuleSource,
-    /// The topics of the API module.
+    /// The topics of the API module, where the scenario asks for no other API.
     pub topics: Topics,
     /// Where the broker listens.
     pub listen: SocketAddr,
@@ -33,10 +36,36 @@ pub struct Settings {
     pub bindings: BTreeMap<String, Binding>,
     /// Commands that the module cannot follow; scenarios that need them are not applicable.
     pub cannot: BTreeSet<String>,
+    /// How khumbu's own messages are written, where the scenario does not say.
+    pub wire: Wire,
     /// Whether a transcript that differs from its golden is to become the golden, and no failure.
     pub is_updating_goldens: bool,
     /// How many scenarios are played at once.
     pub jobs: usize,
+}
+
+/// What one scenario is played with: what the run settles and what the scenario asks for, brought together.
+#[derive(Debug, Clone)]
+pub struct Scene<'s> {
+    /// The scenario.
+    pub scenario: &'s Scenario,
+    /// The settings of the run.
+    pub settings: &'s Settings,
+    /// The topics of the API module that the module under test uses or is.
+    pub topics: Topics,
+    /// The station that khumbu plays, or that the module under test is asked to be.
+    pub station: StationConfig,
+    /// How the side that khumbu plays writes its messages.
+    pub wire: Wire,
+}
+
+impl<'s> Scene<'s> {
+    /// The scene of a scenario.
+    pub fn new(scenario: &'s Scenario, settings: &'s Settings) -> Self {
+        // A scenario that names a wire form is about that form.
+        let wire = scenario.model.wire.unwrap_or(settings.wire);
+        Self { scenario, settings, topics: settings.topics.clone(), station: scenario.model.station.clone(), wire }
+    }
 }
 
 /// Where the module under test comes from.

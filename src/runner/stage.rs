@@ -13,11 +13,12 @@ use tokio::time::{Instant, sleep_until};
 use super::expectation::plain;
 use super::lag::Lag;
 use super::module::Module;
-use super::observer::{Observer, Party, Seen};
-use super::settings::{ModuleSource, Settings};
+use super::observer::{Kind, Observer, Party, Seen};
+use super::settings::{ModuleSource, Scene, Settings};
 use crate::broker::Broker;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Channel;
+use crate::protocol::wire::{Form, Wire};
 use crate::scenario::Scenario;
 use crate::scenario::model::{Ready, Side};
 use crate::scenario::pattern::Captures;
@@ -31,6 +32,8 @@ pub struct Stage<'s> {
     pub scenario: &'s Scenario,
     /// The settings of the run.
     pub settings: &'s Settings,
+    /// The topics and the station.
+    pub scene: &'s Scene<'s>,
     /// The broker of this scenario.
     pub broker: &'s Broker,
     /// What is known of the wire.
@@ -169,7 +172,7 @@ impl Stage<'_> {
     pub async fn wait_ready(&mut self) -> Result<(), Stop> {
         let ready = self.scenario.model.ready.clone().or_else(|| self.settings.ready.clone());
         let ready = ready.unwrap_or(Ready::Subscribed);
-        let topics = self.settings.topics.clone();
+        let topics = self.scene.topics.clone();
         let side = self.scenario.model.under_test;
         let condition = |observer: &Observer| match &ready {
             Ready::Connected => observer.connections.is_connected(),
@@ -180,9 +183,10 @@ impl Stage<'_> {
                     .any(|channel| observer.connections.is_subscribed(&topics.topic(channel))),
                 Side::Everest => observer.connections.is_subscribed(&topics.topic(Channel::WithdrawAuthorization)),
             },
-            Ready::CommunicationCheck => observer.messages.iter().any(|seen| {
-                seen.from == Party::Module && seen.kind == super::observer::Kind::Channel(Channel::CommunicationCheck)
-            }),
+            Ready::CommunicationCheck => observer
+                .messages
+                .iter()
+                .any(|seen| seen.from == Party::Module && seen.kind == Kind::Channel(Channel::CommunicationCheck)),
             Ready::Topic(filter) => observer
                 .messages
                 .iter()
@@ -195,7 +199,7 @@ impl Stage<'_> {
     }
 
     fn not_ready(&self, ready: &Ready) -> Diagnostic {
-        let module = &self.settings.topics.module_id;
+        let module = &self.scene.topics.module_id;
         let within = shown(self.settings.ready_within);
         let connections = &self.observer.connections;
         let ended = self.module.ended.borrow().clone();
@@ -245,7 +249,7 @@ impl Stage<'_> {
 
     /// A topic with the base of the API module elided.
     pub fn elided(&self, topic: &str) -> String {
-        elide(&self.settings.topics.base(), topic)
+        elide(&self.scene.topics.base(), topic)
     }
 
     /// A message in one line.
@@ -260,7 +264,39 @@ impl Stage<'_> {
             None => String::from_utf8_lossy(&seen.publish.payload).into_owned(),
         };
         let _ = write!(line, " {}", cut(&payload, 160));
+        if let Some(form) = self.form_of(seen) {
+            let _ = write!(line, " (written as `{}`)", form.name());
+        }
         line
+    }
+
+    /// How a message of khumbu's own is written, where EVerest would not write it like this.
+    fn form_of(&self, seen: &Seen) -> Option<Form> {
+        let is_ours = seen.from == Party::Harness && matches!(seen.kind, Kind::Channel(_) | Kind::Reply(_));
+        if self.scene.wire == Wire::Everest || !is_ours {
+            return None;
+        }
+        Form::recognised(&seen.publish.payload).filter(|form| *form != Form::Everest)
+    }
+
+    /// How the last message of each kind of khumbu's own is written; nothing, if all are as EVerest's.
+    pub fn written_last(&self) -> Option<String> {
+        let mut kinds = Vec::new();
+        let mut words = Vec::new();
+        for seen in self.observer.messages.iter().rev() {
+            let kind = match seen.kind {
+                Kind::Channel(channel) => channel.name(),
+                Kind::Reply(_) => "reply",
+                Kind::Control | Kind::Other => continue,
+            };
+            if seen.from == Party::Harness && !kinds.contains(&kind) {
+                kinds.push(kind);
+                words.extend(self.form_of(seen).map(|form| format!("{kind} as `{}`", form.name())));
+            }
+        }
+        words.reverse();
+        let wire = self.scene.wire;
+        (!words.is_empty()).then(|| format!("wire form `{wire}`; written last: {}", words.join(", ")))
     }
 
     /// Restarts the side that khumbu plays, if it is EVerest's.
@@ -289,8 +325,7 @@ impl Stage<'_> {
         }
         self.module.end(self.settings).await;
         self.drain_after_end().await;
-        let (side, station) = (self.scenario.model.under_test, &self.scenario.model.station);
-        self.module = Module::start(self.settings, side, self.broker.address(), station)
+        self.module = Module::start(self.scene, self.broker.address())
             .map_err(|error| super::findings::not_started(self.scenario, self.settings, &error))?;
         self.wait_ready().await
     }
@@ -301,7 +336,7 @@ impl Stage<'_> {
     /// # Errors
     /// As [`Stage::wait`].
     pub async fn reach_record(&mut self) -> Result<(), Stop> {
-        let topic = self.settings.topics.mark_topic();
+        let topic = self.scene.topics.mark_topic();
         let from = self.observer.messages.len();
         self.order(Order::Publish { topic: topic.clone(), payload: Bytes::new(), qos: 0, retain: false })?;
         let arrived = move |observer: &Observer| {

@@ -213,7 +213,7 @@ impl Stage<'_> {
         memory: &mut Memory,
     ) -> Result<(), Stop> {
         self.set_mark(memory);
-        let topics = self.settings.topics.clone();
+        let topics = self.scene.topics.clone();
         let reply_topic = match &self.played {
             Played::Client(client) => {
                 let reply_to = fresh_reply_topic(&topics, channel);
@@ -263,7 +263,7 @@ impl Stage<'_> {
 
     async fn publish(&mut self, publish: &Publish, at: &str, memory: &mut Memory) -> Result<(), Stop> {
         self.set_mark(memory);
-        let topics = self.settings.topics.clone();
+        let topics = self.scene.topics.clone();
         let is_request = publish.topic.contains("{m2e}");
         let reply_to = topics.reply_topic("publish", &uuid::Uuid::new_v4().to_string());
         let fill_in = |text: &str| self.filled(text).replace("{reply}", &reply_to);
@@ -306,10 +306,10 @@ impl Stage<'_> {
 
     /// A text with the placeholders of topics filled in.
     pub fn filled(&self, text: &str) -> String {
-        let base = self.settings.topics.base();
+        let base = self.scene.topics.base();
         text.replace("{e2m}", &format!("{base}/e2m"))
             .replace("{m2e}", &format!("{base}/m2e"))
-            .replace("{module_id}", &self.settings.topics.module_id)
+            .replace("{module_id}", &self.scene.topics.module_id)
     }
 
     /// The default time limit.
@@ -323,8 +323,8 @@ impl Stage<'_> {
         let broker = self.broker.address();
         let words = shell_words::split(&run.command)
             .map_err(|error| findings::run_not_started(self.scenario, &pointer, &run.command, &error.to_string()))?;
-        let command: Vec<String> = words.iter().map(|word| fill(word, self.settings, broker)).collect();
-        let environment = environment(self.settings, broker, &self.scenario.model.station);
+        let command: Vec<String> = words.iter().map(|word| fill(word, &self.scene.topics, broker)).collect();
+        let environment = environment(self.scene, broker);
         let within = run.within.map_or(RUN_WITHIN, |span| span.0);
         let stdin = run.stdin.as_deref().unwrap_or_default();
         let finished = tokio::select! {

@@ -105,6 +105,7 @@ impl Fault {
                 "IdTokenType" => ("scenario/unknown-value", "token type", "token types"),
                 "AuthorizationType" => ("scenario/unknown-value", "authorization type", "authorization types"),
                 "SelectionAlgorithm" => ("scenario/unknown-value", "selection algorithm", "selection algorithms"),
+                "Wire" => ("scenario/unknown-value", "wire form", "wire forms"),
                 _ => ("scenario/unknown-value", "value", "values"),
             };
             self.0.id = id;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::protocol::types::{AuthorizationStatus, IdToken, TokenValidationStatus};
+use crate::protocol::wire::Wire;
 use crate::station::config::StationConfig;
 use crate::timespan::Timespan;
 
@@ -26,6 +27,9 @@ pub struct Model {
     /// The simulated station, or the one that the module under test is asked to be.
     #[serde(default)]
     pub station: StationConfig,
+    /// How khumbu writes its own messages, `everest` if absent.
+    #[serde(default)]
+    pub wire: Option<Wire>,
     /// When the module under test counts as ready.
     #[serde(default)]
     pub ready: Option<Ready>,

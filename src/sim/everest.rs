@@ -17,6 +17,7 @@ use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::codec;
 use crate::protocol::control::Command;
 use crate::protocol::deviations::Deviation;
+use crate::protocol::wire::{Encoder, Wire};
 use crate::station::config::StationConfig;
 use crate::station::{Address, Effect, Input, RequestId, Station};
 
@@ -33,6 +34,8 @@ pub struct Everest {
     pub station: StationConfig,
     /// Whether commands are taken on the control topic.
     pub is_driven: bool,
+    /// How its messages are written.
+    pub wire: Wire,
 }
 
 /// What a running simulation can be asked.
@@ -63,6 +66,10 @@ struct Life {
     messages: mpsc::UnboundedReceiver<Message>,
     station: Station,
     born: Instant,
+    /// Writes heartbeats and the beacon, which come when it is time for them.
+    heartbeats: Encoder,
+    /// Writes everything else.
+    encoder: Encoder,
     /// The topics on which replies of a token validator are awaited.
     asked: BTreeMap<String, RequestId>,
     /// EVerest has ended: the connection is closed, and only a restart helps.
@@ -155,7 +162,9 @@ impl Everest {
             }
         }
         let (station, born) = (Station::new(&config), Instant::now());
-        let mut life = Life { link, messages, station, born, asked: BTreeMap::new(), has_ended: false };
+        let (heartbeats, encoder) = (Encoder::new(self.wire), Encoder::new(self.wire));
+        let asked = BTreeMap::new();
+        let mut life = Life { link, messages, station, born, heartbeats, encoder, asked, has_ended: false };
         let (early, late) = self.filters();
         let qos = if self.is_on(Deviation::SubscribeQos0) { 0 } else { 2 };
         if self.is_on(Deviation::LateSubscriptions) {
@@ -252,13 +261,20 @@ impl Everest {
         for effect in life.station.apply(now, input) {
             match effect {
                 Effect::Publish { to, payload } => {
+                    let encoder = match to {
+                        Address::Channel(Channel::Heartbeat)
+                        | Address::ChannelOf(_, Channel::Heartbeat)
+                        | Address::ReadyBeacon => &life.heartbeats,
+                        _ => &life.encoder,
+                    };
+                    let payload = encoder.encode(&payload);
                     let topic = match to {
                         Address::Channel(channel) => self.topic(ApiType::AuthConsumer, channel),
                         Address::ChannelOf(api, channel) => self.topic(api, channel),
                         Address::ReadyBeacon => EntryPoint::beacon_topic(&self.topics.external_prefix),
                         Address::Reply(reply_to) => self.topics.reply_topic_on_wire(&reply_to),
                     };
-                    life.link.publish(&topic, codec::encode(&payload), qos, false).await?;
+                    life.link.publish(&topic, payload, qos, false).await?;
                 }
                 Effect::Ask { request, token } => {
                     let Some(validator) = self.modules().into_iter().find(|it| it.api == ApiType::AuthTokenValidator)
@@ -269,7 +285,7 @@ impl Everest {
                     let topic = validator.reply_topic_on_wire(&bare);
                     life.link.subscribe(slice::from_ref(&topic), 0).await?;
                     let reply_to = if self.is_on(Deviation::ReplyToWithoutPrefix) { &bare } else { &topic };
-                    let question = codec::encode_compact(&codec::Question::new(reply_to, &token));
+                    let question = life.encoder.encode_compact(&codec::Question::new(reply_to, &token));
                     life.link.publish(&validator.topic(Channel::ValidateToken), question, qos, false).await?;
                     life.asked.insert(topic, request);
                 }

@@ -38,3 +38,4 @@ mod scenario_files;
 mod schemas;
 mod sim;
 mod sim_releases;
+mod wire;
