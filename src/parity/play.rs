@@ -19,6 +19,9 @@ use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::station::{Address, Effect, Input, RequestId, Station};
 
+/// A station that does more has a heartbeat that no recording has; time then does nothing any more.
+const MOST_OUTCOMES: usize = 2_000_000;
+
 /// What the station does, from one tolerance before the recording to one after it.
 pub(super) fn play(
     recording: &Recording,
@@ -151,7 +154,9 @@ impl Player<'_> {
         if self.current.is_none() {
             return;
         }
-        while let Some(due) = self.station.next_deadline().filter(|due| *due <= self.virtual_time(until_ms)) {
+        while self.outcomes.len() < MOST_OUTCOMES
+            && let Some(due) = self.station.next_deadline().filter(|due| *due <= self.virtual_time(until_ms))
+        {
             let due_ms = i64::try_from(due.as_millis()).unwrap_or(i64::MAX);
             self.feed_at(due, due_ms - self.base_ms, Input::Deadline);
         }
