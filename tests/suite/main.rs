@@ -27,6 +27,7 @@ mod parity;
 mod parity_recordings;
 mod patterns;
 mod project;
+mod releases;
 mod reports;
 mod run_cli;
 mod run_end;
