@@ -12,8 +12,12 @@ use super::station_file::{AtEvse, Binding, Meaning, StationFile};
 use crate::auth::EvseCall;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::control;
+use crate::protocol::deviations::Deviation;
 use crate::recording::{Message, Recording};
 use crate::station::{Address, CommunicationFault};
+
+/// The state of a fault that was raised.
+const ACTIVE: &str = "Active";
 
 /// Something done to EVerest.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +38,17 @@ pub(super) enum Stimulus<'a> {
     Told(Box<control::Command>),
 }
 
+/// What a message shows of EVerest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It starts, or has just done so.
+    Start,
+    /// A heartbeat of `auth_consumer`.
+    Heartbeat,
+    /// It runs.
+    Alive,
+}
+
 /// Tells what messages are.
 pub(super) struct Roles<'a> {
     file: &'a StationFile,
@@ -49,10 +64,14 @@ impl<'a> Roles<'a> {
     pub(super) fn new(recording: &Recording, file: &'a StationFile) -> Self {
         let modules = modules(file);
         let consumer = modules[0].clone();
+        let is_cut = file.station.in_force().is_on(Deviation::NulCutsReplyTo);
         let mut roles = Self { file, modules, replies: BTreeSet::new(), validator_replies: BTreeSet::new() };
         for message in &recording.messages {
-            let Some(reply_to) = message.reply_to() else { continue };
-            let on_wire = consumer.reply_topic_on_wire(reply_to);
+            let Some(mut reply_to) = message.reply_to() else { continue };
+            if let Some(nul) = reply_to.find('\0').filter(|_| is_cut) {
+                reply_to.truncate(nul);
+            }
+            let on_wire = consumer.reply_topic_on_wire(&reply_to);
             match roles.channel(&message.topic) {
                 Some((_, Channel::ValidateToken)) => roles.validator_replies.insert(on_wire),
                 Some((_, channel)) if channel.is_from_everest() => false,
@@ -88,9 +107,18 @@ impl<'a> Roles<'a> {
         self.modules[0].reply_topic_on_wire(reply_to)
     }
 
-    /// The topics of `auth_consumer`'s heartbeat.
-    pub(super) fn heartbeat_topic(&self) -> String {
-        self.modules[0].topic(Channel::Heartbeat)
+    /// What a message shows of EVerest; `None` if it is not EVerest's.
+    pub(super) fn sign(&self, message: &Message) -> Option<Sign> {
+        let payload = self.outcome(message)?;
+        if self.modules[0].channel(&message.topic) == Some(Channel::Heartbeat) {
+            return Some(Sign::Heartbeat);
+        }
+        let initial = (CommunicationFault::Initial.sub_type(), ACTIVE);
+        let is_fault = self.modules.iter().any(|module| inside::fault_topic(module) == message.topic);
+        let shows_start = is_fault
+            && (&payload["sub_type"], &payload["state"]) == (&json!(initial.0), &json!(initial.1))
+            || message.topic == EntryPoint::beacon_topic(&self.file.external_prefix);
+        Some(if shows_start { Sign::Start } else { Sign::Alive })
     }
 
     /// What a message does to EVerest.
@@ -99,7 +127,7 @@ impl<'a> Roles<'a> {
         match self.channel(topic) {
             Some((_, Channel::ValidateToken)) => {
                 let reply_to = message.reply_to()?;
-                return Some(Stimulus::Asked(self.modules[0].reply_topic_on_wire(reply_to)));
+                return Some(Stimulus::Asked(self.modules[0].reply_topic_on_wire(&reply_to)));
             }
             Some((_, channel)) if channel.is_from_everest() => return None,
             Some((api, channel)) => return Some(Stimulus::Received(api, channel)),
@@ -165,14 +193,19 @@ impl<'a> Roles<'a> {
             let part = |name: &str| data[name].clone();
             return Some(json!({"type": part("type"), "sub_type": part("sub_type"), "state": part("state")}));
         }
-        let (_, meaning) = self.meaning(message)?;
+        self.recorded_call(message).map(|(_, call)| call)
+    }
+
+    /// What Auth asked of an EVSE according to a message, as [`Roles::evse_call`] has it.
+    pub(super) fn recorded_call(&self, message: &Message) -> Option<(i32, Value)> {
+        let (evse, meaning) = self.meaning(message)?;
         let Meaning::EvseCall(call) = meaning else { return None };
         let what = message.payload[call.name.as_str()].as_str().filter(|name| CALLS.contains(name))?;
         let arguments = match &message.payload[call.arguments.as_str()] {
             Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
             arguments => arguments.clone(),
         };
-        Some(json!({"call": what, "arguments": arguments}))
+        Some((evse, json!({"call": what, "arguments": arguments})))
     }
 
     /// The topic on which the station publishes.
@@ -188,7 +221,7 @@ impl<'a> Roles<'a> {
 
     /// A fault of an API module, as [`Roles::outcomes`] has it.
     pub(super) fn fault(&self, api: ApiType, fault: CommunicationFault, raised: bool) -> Option<(String, Value)> {
-        let state = if raised { "Active" } else { "ClearedByModule" };
+        let state = if raised { ACTIVE } else { "ClearedByModule" };
         let value = json!({"type": CommunicationFault::TYPE, "sub_type": fault.sub_type(), "state": state});
         Some((inside::fault_topic(self.topics(api)?), value))
     }
@@ -198,6 +231,14 @@ impl<'a> Roles<'a> {
         let binding = self.file.bindings.iter().find(|binding| matches!(binding.is, Meaning::EvseCall(_)))?;
         let (name, arguments) = inside::call_in_words(call);
         Some((binding.topic_of(evse), json!({"call": name, "arguments": arguments})))
+    }
+
+    /// Which fault of `auth_consumer` a message shows, and whether it was raised.
+    pub(super) fn recorded_fault(&self, message: &Message) -> Option<(CommunicationFault, bool)> {
+        let payload = (inside::fault_topic(&self.modules[0]) == message.topic).then(|| self.outcome(message))??;
+        let kinds = [CommunicationFault::Initial, CommunicationFault::ConnectionLost];
+        let fault = kinds.into_iter().find(|fault| payload["sub_type"] == fault.sub_type())?;
+        Some((fault, payload["state"] == ACTIVE))
     }
 
     fn topics(&self, api: ApiType) -> Option<&Topics> {

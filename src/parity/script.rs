@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::roles::{Roles, Stimulus};
-use super::station_file::{Meaning, StationFile};
-use super::{Outcome, Report, compare};
+use super::station_file::{Everest, Meaning, StationFile};
+use super::{Outcome, Report, checks, compare, lives};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::Command;
 use crate::recording::{Message, Recording};
@@ -68,6 +68,18 @@ pub struct Request {
 }
 
 impl Script {
+    /// How EVerest was when the recording began, and its last communication check before: as the file says, or else as
+    /// the recording shows.
+    pub fn start(&self, tolerance_ms: i64) -> (Everest, Option<bool>) {
+        let roles = Roles::new(&self.recording, &self.file);
+        let lives = lives::lives(&self.recording, &self.file, &roles);
+        if lives.first().is_some_and(|life| life.begins) {
+            return (Everest::Starting, None);
+        }
+        let before = checks::before(&self.recording, &self.file, &roles, tolerance_ms);
+        (Everest::Running, before.map(|before| before.check))
+    }
+
     /// The part of EVerest's side, for a client under test.
     pub fn everest(&self) -> Part {
         let roles = Roles::new(&self.recording, &self.file);
@@ -90,7 +102,7 @@ impl Script {
                         part.cues.push(Cue { at_ms, act: Act::Demand(part.requests.len(), Box::new(command)) });
                     }
                     if let Some(reply_to) = message.reply_to() {
-                        open.insert(roles.on_wire(reply_to), (part.requests.len(), at_ms));
+                        open.insert(roles.on_wire(&reply_to), (part.requests.len(), at_ms));
                     }
                     part.requests.push(request);
                 }
@@ -175,7 +187,7 @@ fn content(roles: &Roles<'_>, message: &Message) -> Value {
         _ if says_nothing => Value::Null,
         Some(payload) if payload["headers"].is_object() => payload["payload"].clone(),
         Some(payload) => payload.clone(),
-        None => json!(message.bytes().as_ref()),
+        None => json!(message.bytes.as_ref()),
     }
 }
 
@@ -271,7 +283,14 @@ impl Witness<'_> {
             }
         }
         let near_ms = allowance.near_ms.unwrap_or(i64::MAX / 4);
-        (compare::compare(&recorded, live, self.end_ms, near_ms, allowance.edge_ms), hidden)
+        (
+            compare::compare(
+                &recorded,
+                live,
+                &compare::Edges::new(Vec::new(), self.end_ms, allowance.edge_ms, near_ms),
+            ),
+            hidden,
+        )
     }
 }
 

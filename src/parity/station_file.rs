@@ -34,18 +34,18 @@ pub struct StationFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Start {
-    /// Whether it ran. The number of the first heartbeat says for how long, in releases that number them.
-    pub everest: Everest,
-    /// The last communication check before; absent means that there was none.
+    /// Whether it ran; absent means what the recording shows. The number of the first heartbeat says for how long, in
+    /// releases that number them.
+    pub everest: Option<Everest>,
+    /// The last communication check before; absent means what the first fault in the recording shows, if there is any.
     pub communication_check: Option<bool>,
 }
 
 /// Whether EVerest ran when the recording began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Everest {
-    /// It ran.
-    #[default]
+    /// It ran, unless the recording begins with the signs of a start.
     Running,
     /// It starts in the recording.
     Starting,

@@ -13,6 +13,8 @@ mod write;
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::protocol::codec;
+
 pub use write::Writer;
 
 /// The latest time that a message may have: ten days, in milliseconds.
@@ -36,6 +38,8 @@ pub struct Message {
     pub topic: String,
     /// JSON, or a text if `raw`; `null` if there is `hex`.
     pub payload: Value,
+    /// What was on the wire, or means the same.
+    pub bytes: Bytes,
     /// Whether `payload` is a text that was no JSON.
     pub raw: bool,
     /// The payload, where it was no text.
@@ -47,23 +51,14 @@ pub struct Message {
 }
 
 impl Message {
-    /// A payload that means the same as the one on the wire; the same one where that was no JSON.
-    pub fn bytes(&self) -> Bytes {
-        match (&self.hex, &self.payload) {
-            (Some(bytes), _) => bytes.clone(),
-            (None, Value::String(text)) if self.raw => Bytes::from(text.clone()),
-            (None, payload) => Bytes::from(payload.to_string()),
-        }
-    }
-
     /// The payload, if it is JSON.
     pub fn json(&self) -> Option<&Value> {
         (!self.raw && self.hex.is_none()).then_some(&self.payload)
     }
 
     /// Where a request wants its reply.
-    pub fn reply_to(&self) -> Option<&str> {
-        self.payload["headers"]["replyTo"].as_str()
+    pub fn reply_to(&self) -> Option<String> {
+        codec::reply_address(&self.bytes)
     }
 
     /// The time as it is reckoned with; bounded by the parser.

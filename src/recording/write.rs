@@ -30,14 +30,18 @@ impl Message {
     /// A message as it was on the wire; `at` is the time since the start of the recording.
     pub fn new(at: Duration, topic: &str, payload: &Bytes, qos: u8, retain: bool) -> Self {
         let t_ms = u64::try_from(at.as_millis()).unwrap_or(LATEST_MS).min(LATEST_MS);
-        let (payload, raw, hex) = match std::str::from_utf8(payload) {
-            Err(_) => (Value::Null, false, Some(payload.clone())),
-            Ok(text) => match to_json(text) {
-                Some(value) => (value, false, None),
-                None => (Value::String(text.to_owned()), true, None),
-            },
+        // A reader takes U+FFFD for a byte that was no UTF-8.
+        let text = std::str::from_utf8(payload).ok().filter(|text| !text.contains(char::REPLACEMENT_CHARACTER));
+        let json = text.and_then(to_json).filter(|json| !json.to_string().contains(char::REPLACEMENT_CHARACTER));
+        let (payload, bytes, raw, hex) = match (text, json) {
+            (None, _) => (Value::Null, payload.clone(), false, Some(payload.clone())),
+            (Some(_), Some(json)) => {
+                let bytes = Bytes::from(json.to_string());
+                (json, bytes, false, None)
+            }
+            (Some(text), None) => (Value::String(text.to_owned()), payload.clone(), true, None),
         };
-        Self { line: 0, t_ms, topic: topic.to_owned(), payload, raw, hex, qos, retain }
+        Self { line: 0, t_ms, topic: topic.to_owned(), payload, bytes, raw, hex, qos, retain }
     }
 
     /// The message as a line of a recording, with the line's end.
@@ -142,8 +146,8 @@ mod tests {
             prop_assert_eq!(&read(&line), &message);
             prop_assert_eq!((message.t_ms, &message.topic, message.qos, message.retain), (millis, &topic, qos, retain));
             match serde_json::from_slice::<Value>(&payload) {
-                Ok(value) => prop_assert_eq!(serde_json::from_slice::<Value>(&message.bytes()).unwrap(), value),
-                Err(_) => prop_assert_eq!(message.bytes(), payload),
+                Ok(value) => prop_assert_eq!(serde_json::from_slice::<Value>(&message.bytes).unwrap(), value),
+                Err(_) => prop_assert_eq!(message.bytes, payload),
             }
         }
     }
@@ -153,7 +157,7 @@ mod tests {
         for depth in [100, 126, 127, 128, 129, 1000] {
             let text = "[".repeat(depth) + &"]".repeat(depth);
             let message = Message::new(Duration::ZERO, "t", &Bytes::from(text.clone()), 0, false);
-            assert_eq!(read(&message.to_line()).bytes(), text.as_bytes(), "{depth}");
+            assert_eq!(read(&message.to_line()).bytes, text.as_bytes(), "{depth}");
         }
         for (payload, line) in [
             (&b"\xff\x00"[..], "{\"t_ms\":0,\"topic\":\"t\",\"hex\":\"ff00\",\"qos\":0,\"retain\":false}\n"),

@@ -29,11 +29,11 @@ impl Player<'_, '_> {
             self.clock = Clock::start(Instant::now(), 0, self.replay.speed);
             return Ok(());
         }
-        let start = self.replay.script.file.start;
+        let (everest, checked) = self.replay.script.start(self.tolerance_ms());
         let consumer = &self.replay.script.file.station.auth_consumer;
         let check = u64::try_from(consumer.cfg_communication_check_to_s).unwrap_or(0);
-        if start.everest == Everest::Running {
-            match start.communication_check {
+        if everest == Everest::Running {
+            match checked {
                 Some(check) => {
                     let topic = self.stage.scene.topics.topic(Channel::CommunicationCheck);
                     self.publish(&topic, check.to_string().into(), 0, false).await?;
@@ -54,7 +54,7 @@ impl Player<'_, '_> {
         }
         let now = Instant::now();
         self.lag = self.stage.lag.total();
-        self.clock = match (start.everest, self.replay.speed) {
+        self.clock = match (everest, self.replay.speed) {
             (Everest::Starting, speed) => {
                 let recorded = self.witness.recorded();
                 let beat = recorded.iter().find(|outcome| self.witness.is_heartbeat(outcome)).map(|beat| beat.t_ms);

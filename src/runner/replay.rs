@@ -269,7 +269,7 @@ impl Player<'_, '_> {
         let topic = self.renaming.topic_to_live(&message.topic, fresh);
         let payload = self.payload(message);
         if let Some(reply_to) = message.reply_to() {
-            let bare = self.renaming.to_live(reply_to, fresh);
+            let bare = self.renaming.to_live(&reply_to, fresh);
             let live = self.stage.scene.topics.reply_topic_on_wire(&bare);
             let recorded = format!("{}{reply_to}", self.replay.script.file.external_prefix);
             if let Played::Client(client) = &self.stage.played
@@ -287,9 +287,9 @@ impl Player<'_, '_> {
     fn payload(&mut self, message: &Message) -> Bytes {
         let bytes = match (message.json(), self.side) {
             // Questions are compact at EVerest, too.
-            (Some(_), Side::Client) if self.witness.is_question(message) => message.bytes(),
+            (Some(_), Side::Client) if self.witness.is_question(message) => message.bytes.clone(),
             (Some(payload), Side::Client) => codec::encode(payload),
-            _ => message.bytes(),
+            _ => message.bytes.clone(),
         };
         match std::str::from_utf8(&bytes) {
             Ok(text) => self.renaming.to_live(text, fresh).into(),
@@ -453,8 +453,13 @@ impl Player<'_, '_> {
         said.filter_map(|topic| self.witness.api_of(&self.renaming.topic_to_recorded(topic))).collect()
     }
 
+    /// How far apart in time the same outcome may lie, in milliseconds.
+    pub(super) fn tolerance_ms(&self) -> i64 {
+        i64::try_from(self.replay.tolerance.as_millis()).unwrap_or(i64::MAX / 4)
+    }
+
     fn compared(&mut self) -> Replayed {
-        let start = self.replay.script.file.start.everest;
+        let (start, _) = self.replay.script.start(self.tolerance_ms());
         // A harness that was held up is no fault of the module.
         let tolerance = self.clock.recorded_span(self.replay.tolerance + self.held_up());
         let timed = |(at, outcome): (Instant, Outcome)| Outcome { t_ms: self.clock.recorded(at), ..outcome };

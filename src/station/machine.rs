@@ -355,7 +355,14 @@ impl Station {
                         Some(reply_to) => self.reply(reply_to, Payload::WithdrawResult(result), out),
                         None => out.push(ignored("the result of a withdraw request that was given up")),
                     },
+                    auth::Effect::Exit { why } => {
+                        self.ended = true;
+                        out.push(Effect::Exit { why });
+                    }
                     auth::Effect::Ignored { why } => out.push(ignored(why)),
+                }
+                if self.ended {
+                    return;
                 }
             }
             next = reports.pop_front().map(|(evse, event)| auth::Input::Session { evse, event });

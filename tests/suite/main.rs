@@ -24,6 +24,7 @@ mod model_sessions;
 mod model_sisters;
 mod monitors;
 mod parity;
+mod parity_recordings;
 mod patterns;
 mod project;
 mod recordings;
