@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
+use super::Piece;
 use super::lag::Lag;
 use super::module::{Module, command_name};
 use super::observer::{Connections, Observer, is_own, own_client};
@@ -21,9 +22,9 @@ use crate::conformance::monitors::{ApiModule, Context, Monitors};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::control::{Command, HeartbeatControl};
-use crate::scenario::Scenario;
-use crate::scenario::model::{Model, Side, Step};
+use crate::scenario::model::{Side, Step};
 use crate::scenario::pattern::Captures;
+use crate::scenario::{lacking, played};
 use crate::sim::client::{Client, check_period};
 use crate::sim::everest::{Everest, Order};
 use crate::sim::link::LinkError;
@@ -47,35 +48,22 @@ pub struct House {
 }
 
 /// Plays a scenario. Never fails: whatever goes wrong is a finding of the result.
-///
-/// `golden` is the file of the accepted golden, if there is one.
 pub async fn play(
-    scenario: &Scenario,
+    piece: &Piece,
     settings: &Settings,
     house: House,
-    golden: Option<&Arc<Source>>,
     interrupt: watch::Receiver<bool>,
 ) -> (ScenarioResult, Option<House>) {
-    let mut result = ScenarioResult {
-        path: scenario.source.path.clone(),
-        description: scenario.model.description.clone(),
-        requirements: scenario.model.requirements.clone(),
-        ..ScenarioResult::default()
-    };
-    let unable = what_it_lacks(scenario, settings)
-        .map(|api| ("module/lacks", format!("the module was declared to have no `{}`", api.name())))
-        .or_else(|| {
-            let command = what_it_cannot(scenario, settings)?;
-            Some(("module/cannot", format!("the module was declared not to follow `{command}`")))
-        });
-    if let Some((id, headline)) = unable {
+    let mut result = piece.to_result();
+    let scene = Scene::new(&piece.scenario, settings, piece.release);
+    if let Some(why) = not_applicable(&scene) {
         result.verdict = Verdict::NotApplicable;
-        result.findings.push(Diagnostic::new(Severity::Note, id, headline));
+        result.findings.push(why);
         return (result, Some(house));
     }
     let started = Instant::now();
     let (House { broker, records, connections }, mut findings) = (house, Vec::new());
-    let scene = Scene::new(scenario, settings);
+    let golden = piece.golden.as_ref();
     let (topics, sisters) = (scene.topics.clone(), scene.sisters.clone());
     let observer = Observer::new(records, topics, sisters, Monitors::new(context(&scene)), connections);
     let released = perform(&scene, &broker, observer, interrupt, &mut findings, &mut result, golden).await;
@@ -320,7 +308,7 @@ fn context(scene: &Scene<'_>) -> Context {
     let ApiModule { topics, communication_check_timeout, heartbeat_interval } = module(topics);
     let everests = sisters.iter().filter(|_| under_test == Party::Everest);
     Context {
-        release: station.release,
+        in_force: station.in_force(),
         from_start: settings.module != ModuleSource::Attached,
         relayed: settings.upstream.is_some(),
         communication_check_timeout,
@@ -374,6 +362,11 @@ fn compare_golden(
     result: &mut ScenarioResult,
 ) {
     let Scene { scenario, settings, topics, sisters, wire, .. } = scene;
+    let own = scenario.release();
+    if own != scene.station.release {
+        let headline = format!("the golden was not compared: it belongs to release `{own}`");
+        return findings.push(Diagnostic::new(Severity::Note, "golden/not-compared", headline));
+    }
     // Where the scenario itself asks for more fields, its golden has them.
     if wire.adds_fields() && scenario.model.wire.is_none() {
         let headline = format!("the golden was not compared: the wire form `{wire}` has more fields");
@@ -390,34 +383,52 @@ fn compare_golden(
     }
 }
 
+/// Why a scenario is not played: its own word, the release, or the module.
+fn not_applicable(scene: &Scene<'_>) -> Option<Diagnostic> {
+    let scenario = scene.scenario;
+    if !scenario.holds_for(scene.station.release) {
+        let names: Vec<_> = scenario.releases().iter().map(|release| release.name()).collect();
+        let headline = format!("the scenario holds for {} only", names.join(", "));
+        let diagnostic = Diagnostic::new(Severity::Note, "release/not-listed", headline);
+        return Some(diagnostic.at(scenario.place("/releases")));
+    }
+    if let Some(api) = what_it_lacks(scene) {
+        let headline = format!("the module was declared to have no `{}`", api.name());
+        return Some(Diagnostic::new(Severity::Note, "module/lacks", headline));
+    }
+    lacking(scenario, &scene.station).or_else(|| {
+        let command = what_it_cannot(scene)?;
+        let headline = format!("the module was declared not to follow `{command}`");
+        Some(Diagnostic::new(Severity::Note, "module/cannot", headline))
+    })
+}
+
 /// The first API module that the scenario needs EVerest to have and that it has not.
-fn what_it_lacks(scenario: &Scenario, settings: &Settings) -> Option<ApiType> {
-    let model = &scenario.model;
-    let mut lacks = settings.lacks.iter().copied().filter(|_| model.under_test == Side::Everest);
+fn what_it_lacks(scene: &Scene<'_>) -> Option<ApiType> {
+    let model = &scene.scenario.model;
+    let mut lacks = scene.settings.lacks.iter().copied().filter(|_| model.under_test == Side::Everest);
     lacks.find(|api| model.station.cadence(*api).is_some())
 }
 
 /// The first command that the scenario needs the module to follow and that it cannot.
-fn what_it_cannot(scenario: &Scenario, settings: &Settings) -> Option<String> {
-    fn search(steps: &[Step], model: &Model, settings: &Settings) -> Option<String> {
-        steps.iter().find_map(|step| match step {
-            Step::Repeat(repeat) => search(&repeat.steps, model, settings),
-            step => needed(step, model, settings).filter(|name| settings.cannot.contains(name)),
+fn what_it_cannot(scene: &Scene<'_>) -> Option<String> {
+    fn search(steps: &[Step], scene: &Scene<'_>) -> Option<String> {
+        played(steps, "", scene.station.release).into_iter().find_map(|(_, step)| match step {
+            Step::Repeat(repeat) => search(&repeat.steps, scene),
+            step => needed(step, scene).filter(|name| scene.settings.cannot.contains(name)),
         })
     }
-    if settings.cannot.is_empty() {
+    if scene.settings.cannot.is_empty() {
         return None;
     }
-    search(&scenario.model.steps, &scenario.model, settings)
+    search(&scene.scenario.model.steps, scene)
 }
 
 /// The name of the command that a step needs the module under test to follow.
-fn needed(step: &Step, model: &Model, settings: &Settings) -> Option<String> {
-    let side = model.under_test;
-    let is_client_of = |api| side == Side::Client && model.api == api;
-    let known = settings.station.as_ref().map(|file| &file.station);
-    let mut stations = std::iter::once(&model.station).chain(known);
-    let has_provider = stations.any(|station| station.auth_token_provider.is_some());
+fn needed(step: &Step, scene: &Scene<'_>) -> Option<String> {
+    let side = scene.scenario.model.under_test;
+    let is_client_of = |api| scene.is_client_of(api);
+    let has_provider = scene.station.auth_token_provider.is_some();
     let (command, by) = match step {
         Step::PlugIn(_) => (Command::PlugIn { evse: 1 }, Side::Everest),
         Step::Unplug(_) => (Command::Unplug { evse: 1 }, Side::Everest),
@@ -452,13 +463,8 @@ fn judge(result: &mut ScenarioResult, findings: Vec<Diagnostic>) {
 }
 
 /// A result for a scenario whose performance panicked: a fault of ours, told as such.
-pub fn panicked(scenario: &Scenario, why: String) -> Arc<ScenarioResult> {
-    let mut result = ScenarioResult {
-        path: scenario.source.path.clone(),
-        description: scenario.model.description.clone(),
-        requirements: scenario.model.requirements.clone(),
-        ..ScenarioResult::default()
-    };
+pub fn panicked(piece: &Piece, why: String) -> Arc<ScenarioResult> {
+    let mut result = piece.to_result();
     let diagnostic = Diagnostic::new(Severity::Error, "harness/panic", format!("khumbu itself panicked: {why}"))
         .with_help("this is a fault of khumbu; please report it with the scenario");
     judge(&mut result, vec![diagnostic]);
@@ -476,8 +482,9 @@ mod tests {
 
     #[test]
     fn a_panic_of_ours_is_an_error_of_ours() {
-        let scenario = scenario::parse("x.yaml", TEXT, &[]).unwrap();
-        let result = panicked(&scenario, "index out of bounds".to_owned());
+        let scenario = Arc::new(scenario::parse("x.yaml", TEXT, &[]).unwrap());
+        let piece = Piece { release: scenario.release(), scenario, golden: None };
+        let result = panicked(&piece, "index out of bounds".to_owned());
         assert_eq!(result.verdict, Verdict::Error);
         assert_eq!(result.findings[0].id, "harness/panic");
         assert!(result.findings[0].headline.contains("index out of bounds"));

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::broker::Upstream;
 use crate::parity::station_file::StationFile;
 use crate::protocol::channel::{ApiType, Topics};
+use crate::protocol::release::Release;
 use crate::protocol::wire::Wire;
 use crate::scenario::Scenario;
 use crate::scenario::model::{Ready, Side};
@@ -67,11 +68,11 @@ pub struct Scene<'s> {
 }
 
 impl<'s> Scene<'s> {
-    /// The scene of a scenario.
-    pub fn new(scenario: &'s Scenario, settings: &'s Settings) -> Self {
+    /// The scene of a scenario under a release.
+    pub fn new(scenario: &'s Scenario, settings: &'s Settings, release: Release) -> Self {
         let model = &scenario.model;
         let topics = Topics { api: model.api, ..settings.topics.clone() };
-        let mut station = model.station.clone();
+        let mut station = StationConfig { release, ..model.station.clone() };
         if let (Side::Everest, Some(file)) = (model.under_test, &settings.station) {
             let known = file.station.clone();
             station.auth_token_provider = known.auth_token_provider.or(station.auth_token_provider);

@@ -21,7 +21,7 @@ use crate::protocol::types::WithdrawAuthorizationRequest;
 use crate::protocol::{codec, topic};
 use crate::scenario::model::{Evse, Heartbeats, Publish, Run, Step, Withdraw};
 use crate::scenario::pattern::{self, Pattern};
-use crate::scenario::placeholder;
+use crate::scenario::{placeholder, played};
 use crate::sim::client::fresh_reply_topic;
 use crate::sim::everest::Order;
 use crate::station::config::TokenConfig;
@@ -63,8 +63,7 @@ impl Stage<'_> {
     /// # Errors
     /// The first step that cannot be met.
     pub async fn play(&mut self, steps: &[Step], pointer: &str, memory: &mut Memory) -> Result<(), Stop> {
-        for (index, step) in steps.iter().enumerate() {
-            let at = format!("{pointer}/{index}");
+        for (at, step) in played(steps, pointer, self.scene.station.release) {
             if *self.interrupt.borrow() {
                 return Err(Stop::Interrupted);
             }
@@ -118,15 +117,17 @@ impl Stage<'_> {
             Step::CommunicationCheck(on) => self.communication_check(*on, at, memory).await,
             Step::Publish(publish) => self.publish(publish, at, memory).await,
             Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_) => {
-                self.wait_for_questions(std::slice::from_ref(step), at, memory).await?;
+                self.wait_for_questions(&[step], at, memory).await?;
                 let expectation = self.expectation(step, at, memory)?;
                 self.meet(vec![expectation], memory).await
             }
             Step::AnyOrder(steps) => {
-                self.wait_for_questions(steps, at, memory).await?;
+                let steps = played(steps, &format!("{at}/any_order"), self.scene.station.release);
+                let expected: Vec<_> = steps.iter().map(|(_, step)| *step).collect();
+                self.wait_for_questions(&expected, at, memory).await?;
                 let mut expectations = Vec::with_capacity(steps.len());
-                for (index, step) in steps.iter().enumerate() {
-                    expectations.push(self.expectation(step, &format!("{at}/any_order/{index}"), memory)?);
+                for (at, step) in steps {
+                    expectations.push(self.expectation(step, &at, memory)?);
                 }
                 self.meet(expectations, memory).await
             }
@@ -138,7 +139,8 @@ impl Stage<'_> {
                 }
                 Ok(())
             }
-            Step::Note(_) => Ok(()),
+            // What `only` holds is played in its place.
+            Step::Only(_) | Step::Note(_) => Ok(()),
         }
     }
 

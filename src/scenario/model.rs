@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::protocol::channel::ApiType;
+use crate::protocol::release::Release;
 use crate::protocol::types::{AuthorizationStatus, IdToken, MessageContent, TokenValidationStatus};
 use crate::protocol::wire::Wire;
 use crate::station::config::StationConfig;
@@ -28,6 +29,9 @@ pub struct Model {
     /// The API that a client under test uses.
     #[serde(default)]
     pub api: ApiType,
+    /// The releases of EVerest for which it holds; all if absent.
+    #[serde(default)]
+    pub releases: Option<Vec<Release>>,
     /// The simulated station, or the one that the module under test is asked to be.
     #[serde(default)]
     pub station: StationConfig,
@@ -127,6 +131,8 @@ pub enum Step {
     Run(Run),
     /// Plays steps several times.
     Repeat(Repeat),
+    /// Plays steps under these releases only; in `any_order`, expectations.
+    Only(Only),
     /// A remark for the reports.
     Note(String),
 }
@@ -367,6 +373,16 @@ pub struct Repeat {
     /// How often, 1 to 10,000.
     #[schemars(range(min = 1, max = 10_000))]
     pub times: u32,
+    /// What.
+    pub steps: Vec<Step>,
+}
+
+/// Steps for some releases.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Only {
+    /// The releases that have them.
+    pub releases: Vec<Release>,
     /// What.
     pub steps: Vec<Step>,
 }

@@ -26,6 +26,7 @@ mod monitors;
 mod parity;
 mod patterns;
 mod project;
+mod releases;
 mod reports;
 mod run_cli;
 mod run_end;

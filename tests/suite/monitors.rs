@@ -7,11 +7,13 @@ mod asking;
 mod heartbeats;
 mod presence;
 mod recordings;
+mod releases;
 mod shape;
 mod simulator;
 mod sisters;
 mod statuses;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ use khumbu::conformance::Party;
 use khumbu::conformance::monitors::{Context, Monitors};
 use khumbu::diagnostic::{Diagnostic, Severity};
 use khumbu::protocol::channel::{ApiType, Channel, Topics};
+use khumbu::protocol::deviations::{Behaviour, Deviations};
+use khumbu::protocol::release::Release;
 use khumbu::transcript::record::{Direction, Event, Publish, Record};
 use serde_json::{Value, json};
 
@@ -32,6 +36,11 @@ fn topics() -> Topics {
         api_version: "1".into(),
         module_id: "api".into(),
     }
+}
+
+/// A release as it runs.
+fn running(release: Release) -> Deviations {
+    Deviations::new(release, Behaviour::AsRunning, &BTreeMap::new())
 }
 
 /// A wire on which a module and the harness talk.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::conformance::Party;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{Channel, Topics};
+use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::schema::Message;
 
 use super::seen::Seen;
@@ -19,6 +20,7 @@ const SLACK: Duration = Duration::from_millis(500);
 pub(super) struct Answers {
     topics: Topics,
     under_test: Party,
+    in_force: Deviations,
     /// Whether all requests were seen; otherwise a reply may belong to one from before.
     from_start: bool,
     grace: Option<Duration>,
@@ -50,8 +52,14 @@ struct Asked {
 }
 
 impl Answers {
-    pub(super) fn new(topics: Topics, under_test: Party, from_start: bool, grace: Option<Duration>) -> Self {
-        Self { topics, under_test, from_start, grace, asked: BTreeMap::new(), hidden: false }
+    pub(super) fn new(
+        topics: Topics,
+        under_test: Party,
+        from_start: bool,
+        grace: Option<Duration>,
+        in_force: Deviations,
+    ) -> Self {
+        Self { topics, under_test, in_force, from_start, grace, asked: BTreeMap::new(), hidden: false }
     }
 
     /// A request passed the broker.
@@ -130,6 +138,12 @@ impl Answers {
         let key = self.find(&seen.publish.topic)?;
         let asked = self.asked.get_mut(key)?;
         asked.replies += 1;
+        if asked.channels == [Channel::GetTokenValidationStatus] && self.in_force.is_on(Deviation::NoLatchedGet) {
+            let release = self.in_force.release();
+            let headline =
+                format!("module replied to a request for the last status, which EVerest {release} does not hear");
+            return Some(seen.fail("monitor/stray-reply", headline).breaking("LV-3"));
+        }
         let previous = asked.last_reply_at.replace(seen.record.at);
         let allowed = asked.requests.max(asked.deliveries);
         if asked.replies <= allowed || asked.retained {
