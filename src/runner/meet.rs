@@ -127,7 +127,7 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When it does not ask: then the scenario is wrong.
-    pub async fn wait_for_questions(&mut self, steps: &[Step], at: &str, memory: &Memory) -> Result<(), Stop> {
+    pub async fn wait_for_questions(&mut self, steps: &[&Step], at: &str, memory: &Memory) -> Result<(), Stop> {
         if !self.scene.is_client_of(ApiType::AuthTokenValidator) {
             return Ok(());
         }

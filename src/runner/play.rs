@@ -23,7 +23,7 @@ use crate::conformance::monitors::{ApiModule, Context, Monitors};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::control::{Command, HeartbeatControl};
-use crate::scenario::model::{Model, Side, Step};
+use crate::scenario::model::{Side, Step};
 use crate::scenario::pattern::Captures;
 use crate::scenario::{lacking, played};
 use crate::sim::client::{Client, check_period};
@@ -426,10 +426,9 @@ fn what_it_lacks(scene: &Scene<'_>) -> Option<ApiType> {
 /// The first command that the scenario needs the module to follow and that it cannot.
 fn what_it_cannot(scene: &Scene<'_>) -> Option<String> {
     fn search(steps: &[Step], scene: &Scene<'_>) -> Option<String> {
-        let (model, settings) = (&scene.scenario.model, scene.settings);
         played(steps, "", scene.station.release).into_iter().find_map(|(_, step)| match step {
             Step::Repeat(repeat) => search(&repeat.steps, scene),
-            step => needed(step, model, settings).filter(|name| settings.cannot.contains(name)),
+            step => needed(step, scene).filter(|name| scene.settings.cannot.contains(name)),
         })
     }
     if scene.settings.cannot.is_empty() {
@@ -439,12 +438,10 @@ fn what_it_cannot(scene: &Scene<'_>) -> Option<String> {
 }
 
 /// The name of the command that a step needs the module under test to follow.
-fn needed(step: &Step, model: &Model, settings: &Settings) -> Option<String> {
-    let side = model.under_test;
-    let is_client_of = |api| side == Side::Client && model.api == api;
-    let known = settings.station.as_ref().map(|file| &file.station);
-    let mut stations = std::iter::once(&model.station).chain(known);
-    let has_provider = stations.any(|station| station.auth_token_provider.is_some());
+fn needed(step: &Step, scene: &Scene<'_>) -> Option<String> {
+    let side = scene.scenario.model.under_test;
+    let is_client_of = |api| scene.is_client_of(api);
+    let has_provider = scene.station.auth_token_provider.is_some();
     let (command, by) = match step {
         Step::PlugIn(_) => (Command::PlugIn { evse: 1 }, Side::Everest),
         Step::Unplug(_) => (Command::Unplug { evse: 1 }, Side::Everest),

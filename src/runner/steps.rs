@@ -117,14 +117,16 @@ impl Stage<'_> {
             Step::CommunicationCheck(on) => self.communication_check(*on, at, memory).await,
             Step::Publish(publish) => self.publish(publish, at, memory).await,
             Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_) => {
-                self.wait_for_questions(std::slice::from_ref(step), at, memory).await?;
+                self.wait_for_questions(&[step], at, memory).await?;
                 let expectation = self.expectation(step, at, memory)?;
                 self.meet(vec![expectation], memory).await
             }
             Step::AnyOrder(steps) => {
-                self.wait_for_questions(steps, at, memory).await?;
+                let steps = played(steps, &format!("{at}/any_order"), self.scene.station.release);
+                let expected: Vec<_> = steps.iter().map(|(_, step)| *step).collect();
+                self.wait_for_questions(&expected, at, memory).await?;
                 let mut expectations = Vec::with_capacity(steps.len());
-                for (at, step) in played(steps, &format!("{at}/any_order"), self.scene.station.release) {
+                for (at, step) in steps {
                     expectations.push(self.expectation(step, &at, memory)?);
                 }
                 self.meet(expectations, memory).await

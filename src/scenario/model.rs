@@ -26,12 +26,12 @@ pub struct Model {
     pub requirements: Vec<String>,
     /// The side on which the module under test stands.
     pub under_test: Side,
-    /// The releases of EVerest for which it holds; all if absent.
-    #[serde(default)]
-    pub releases: Option<Vec<Release>>,
     /// The API that a client under test uses.
     #[serde(default)]
     pub api: ApiType,
+    /// The releases of EVerest for which it holds; all if absent.
+    #[serde(default)]
+    pub releases: Option<Vec<Release>>,
     /// The simulated station, or the one that the module under test is asked to be.
     #[serde(default)]
     pub station: StationConfig,
