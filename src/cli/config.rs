@@ -8,8 +8,10 @@ use clap::builder::TypedValueParser as _;
 use serde::Deserialize;
 
 use super::files;
+use super::release::ReleaseChoice;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{ApiType, Topics};
+use crate::protocol::release::Release;
 use crate::protocol::wire::Wire;
 use crate::report::KnownFailure;
 use crate::runner::Binding;
@@ -38,6 +40,8 @@ pub struct Config {
     pub api_version: Option<String>,
     /// EVerest's external MQTT prefix.
     pub external_prefix: Option<String>,
+    /// The release that is played, or `all`.
+    pub release: Option<ReleaseChoice>,
     /// How many scenarios are played at once.
     pub jobs: Option<NonZeroU8>,
     /// An existing broker.
@@ -109,6 +113,9 @@ impl Drive {
 pub struct Known {
     /// Its path, as the report has it.
     pub scenario: String,
+    /// The releases under which it fails; all if absent.
+    #[serde(default)]
+    pub releases: Option<Vec<Release>>,
     /// Why it fails.
     pub reason: String,
 }
@@ -175,7 +182,7 @@ impl Config {
 
     /// The known failures as reports have them.
     pub fn known_failures(&self) -> Vec<KnownFailure> {
-        let known = |known: &Known| KnownFailure { scenario: known.scenario.clone(), reason: known.reason.clone() };
-        self.known_failures.iter().map(known).collect()
+        let known = |Known { scenario, releases, reason }| KnownFailure { scenario, releases, reason };
+        self.known_failures.iter().cloned().map(known).collect()
     }
 }

@@ -10,6 +10,7 @@ pub mod print;
 mod progress;
 pub mod record;
 mod recorder;
+mod release;
 pub mod replay;
 pub mod review;
 pub mod run;

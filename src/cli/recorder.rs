@@ -26,16 +26,19 @@ pub fn paths(path: &Path, pieces: &[Piece]) -> Result<Vec<PathBuf>, Box<Diagnost
         if let [_] = pieces {
             return Ok(vec![path.to_owned()]);
         }
-        let headline = format!("{} scenarios cannot be recorded in the one file `{}`", pieces.len(), path.display());
+        let headline = format!("{} plays cannot be recorded in the one file `{}`", pieces.len(), path.display());
         let help = format!("--record {}/   (a directory, one file a scenario)", path.display());
         return Err(Box::new(Diagnostic::new(Severity::Error, "usage/one-recording", headline).with_help(help)));
     }
+    // Each release then has a directory of its own.
+    let is_by_release = pieces.iter().any(|piece| piece.release != pieces[0].release);
     let mut taken: BTreeMap<PathBuf, &str> = BTreeMap::new();
     let mut paths = Vec::with_capacity(pieces.len());
     for piece in pieces {
         let scenario = piece.scenario.source.path.as_str();
         let levels = Path::new(scenario).components().filter(|level| matches!(level, Component::Normal(_)));
-        let file = path.join(levels.collect::<PathBuf>()).with_extension(EXTENSION);
+        let release = if is_by_release { piece.release.name() } else { "" };
+        let file = path.join(release).join(levels.collect::<PathBuf>()).with_extension(EXTENSION);
         if let Some(other) = taken.insert(file.clone(), scenario) {
             let headline = format!("`{other}` and `{scenario}` would both be recorded in `{}`", file.display());
             let help = "play them one after the other, with a --record of their own";

@@ -153,7 +153,8 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let length = if let Speed::Times(factor) = speed { length.div_f64(factor) } else { length };
     scenario.model.timeout = Some(Timespan(length * 2 + settings.ready_within + tolerance + MARGIN));
     let replay = Arc::new(Replay { script, speed, tolerance, replayed: Mutex::new(None) });
-    let mut pieces = [Piece { scenario, golden: None, recorder: None, replay: Some(Arc::clone(&replay)) }];
+    let (scenario, release) = (Arc::new(scenario), replay.script.file.station.release);
+    let mut pieces = [Piece { scenario, release, golden: None, recorder: None, replay: Some(Arc::clone(&replay)) }];
     let report = match arguments.json.as_deref() {
         None => None,
         Some(path) if path == Path::new("-") => Some(None),
@@ -204,7 +205,7 @@ impl Prepared {
         let is_json_alone = matches!(self.report, Some(None));
         let say = if is_json_alone { print::err } else { print::out };
         for result in results.iter().filter(|result| !result.findings.is_empty()) {
-            print::err(&report::terminal::findings(result, print::style()));
+            print::err(&report::terminal::findings(result, false, print::style()));
         }
         say(&text);
         let json = to_json(&self.path, &results, replayed.as_ref());

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::config::{Config, wire_forms};
 use super::recorder::{self, RecordingFile};
+use super::release::ReleaseChoice;
 use super::{Exit, files, goldens, print, progress, signals};
 use crate::broker::Upstream;
 use crate::conformance::requirements;
@@ -37,6 +38,9 @@ pub struct Arguments {
     /// The module runs already and connects to --listen by itself
     #[arg(long, conflicts_with = "module", requires = "listen")]
     pub(super) attach: bool,
+    /// The release of EVerest to play, over what scenarios say; `all` plays each scenario under each release
+    #[arg(long, value_name = "2025.10|2025.12|2026.02|main|all", hide_possible_values = true)]
+    release: Option<ReleaseChoice>,
     /// Only scenarios that test this side
     #[arg(long, value_name = "client|everest", value_parser = side)]
     side: Option<Side>,
@@ -187,14 +191,19 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     check_sides(&selected, &arguments, &config).map_err(|diagnostic| vec![*diagnostic])?;
     let mut pieces = Vec::with_capacity(selected.len());
     let mut errors = Vec::new();
-    for scenario in selected {
-        let golden = match scenario.model.golden {
-            true => goldens::read(Path::new(&scenario.source.path)),
-            false => Ok(None),
-        };
-        match golden.and_then(|golden| if arguments.update { Ok(golden) } else { goldens::check(golden) }) {
-            Ok(golden) => pieces.push(Piece { scenario, golden, recorder: None, replay: None }),
-            Err(found) => errors.extend(found),
+    let choice = arguments.release.or(config.release);
+    for scenario in selected.into_iter().map(Arc::new) {
+        let releases = choice.map_or_else(|| vec![scenario.release()], ReleaseChoice::releases);
+        for release in releases {
+            let golden = match scenario.model.golden && release == scenario.release() {
+                true => goldens::read(Path::new(&scenario.source.path)),
+                false => Ok(None),
+            };
+            let scenario = scenario.clone();
+            match golden.and_then(|golden| if arguments.update { Ok(golden) } else { goldens::check(golden) }) {
+                Ok(golden) => pieces.push(Piece { scenario, release, golden, recorder: None, replay: None }),
+                Err(found) => errors.extend(found),
+            }
         }
     }
     if !errors.is_empty() {
@@ -352,12 +361,17 @@ impl Prepared {
         let mut exit = report::exit_code(results.iter().map(|result| result.verdict), is_interrupted);
         let duration = started.elapsed();
         let style = print::style();
-        for result in results.iter().filter(|result| !result.findings.is_empty()) {
-            say(&report::terminal::findings(result, style));
+        let matrix = report::matrix(&results);
+        // The matrix gives the reason once for all that are not applicable.
+        let is_told = |result: &ScenarioResult| matrix.is_empty() || result.verdict != Verdict::NotApplicable;
+        let names_release = report::has_several_releases(&results);
+        for result in results.iter().filter(|result| !result.findings.is_empty() && is_told(result)) {
+            say(&report::terminal::findings(result, names_release, style));
         }
         if results.len() > SCREEN {
             say(&report::terminal::unsuccessful(&results, style));
         }
+        say(&matrix);
         say(&report::terminal::summary(&results, duration, style));
         exit = exit.max(finish_goldens(&results, is_update, &self.orphans));
         for recording in self.recordings {

@@ -223,6 +223,7 @@ pub fn environment(scene: &Scene<'_>, broker: SocketAddr) -> BTreeMap<&'static s
 fn station_json(station: &StationConfig) -> serde_json::Value {
     let auth = &station.auth;
     json!({
+        "release": station.release.name(),
         "evses": station.evses,
         "auth": {
             "selection_algorithm": format!("{:?}", auth.selection_algorithm),

@@ -21,9 +21,9 @@ use crate::conformance::Party;
 use crate::conformance::monitors::{Context, Monitors};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::protocol::control::{Command, HeartbeatControl};
-use crate::scenario::Scenario;
 use crate::scenario::model::{Side, Step};
 use crate::scenario::pattern::Captures;
+use crate::scenario::{lacking, played};
 use crate::sim::client::{Client, check_period};
 use crate::sim::everest::{Everest, Order};
 use crate::sim::link::LinkError;
@@ -53,25 +53,15 @@ pub async fn play(
     house: House,
     interrupt: watch::Receiver<bool>,
 ) -> (ScenarioResult, Option<House>) {
-    let scenario = &piece.scenario;
-    let mut result = ScenarioResult {
-        path: scenario.source.path.clone(),
-        description: scenario.model.description.clone(),
-        requirements: scenario.model.requirements.clone(),
-        ..ScenarioResult::default()
-    };
-    if let Some(command) = what_it_cannot(scenario, settings) {
+    let mut result = piece.to_result();
+    let scene = Scene::new(&piece.scenario, settings, piece.release);
+    if let Some(why) = not_applicable(&scene) {
         result.verdict = Verdict::NotApplicable;
-        result.findings.push(Diagnostic::new(
-            Severity::Note,
-            "module/cannot",
-            format!("the module was declared not to follow `{command}`"),
-        ));
+        result.findings.push(why);
         return (result, Some(house));
     }
     let started = Instant::now();
     let (House { broker, records, connections }, mut findings) = (house, Vec::new());
-    let scene = Scene::new(scenario, settings);
     let mut observer = Observer::new(records, scene.topics.clone(), Monitors::new(context(&scene)), connections);
     observer.recorder.clone_from(&piece.recorder);
     let released = perform(&scene, piece, &broker, observer, interrupt, &mut findings, &mut result).await;
@@ -302,7 +292,7 @@ fn context(scene: &Scene<'_>) -> Context {
     };
     let positive = |value: i32| u64::try_from(value).ok().filter(|value| *value > 0);
     Context {
-        release: station.release,
+        in_force: station.in_force(),
         from_start: settings.module != ModuleSource::Attached,
         relayed: settings.upstream.is_some(),
         communication_check_timeout: positive(api.cfg_communication_check_to_s).map(Duration::from_secs),
@@ -355,6 +345,11 @@ fn compare_golden(
     result: &mut ScenarioResult,
 ) {
     let Scene { scenario, settings, topics, wire, .. } = scene;
+    let own = scenario.release();
+    if own != scene.station.release {
+        let headline = format!("the golden was not compared: it belongs to release `{own}`");
+        return findings.push(Diagnostic::new(Severity::Note, "golden/not-compared", headline));
+    }
     // Where the scenario itself asks for more fields, its golden has them.
     if wire.adds_fields() && scenario.model.wire.is_none() {
         let headline = format!("the golden was not compared: the wire form `{wire}` has more fields");
@@ -371,18 +366,34 @@ fn compare_golden(
     }
 }
 
+/// Why a scenario is not played: its own word, the release, or the module.
+fn not_applicable(scene: &Scene<'_>) -> Option<Diagnostic> {
+    let scenario = scene.scenario;
+    if !scenario.holds_for(scene.station.release) {
+        let names: Vec<_> = scenario.releases().iter().map(|release| release.name()).collect();
+        let headline = format!("the scenario holds for {} only", names.join(", "));
+        let diagnostic = Diagnostic::new(Severity::Note, "release/not-listed", headline);
+        return Some(diagnostic.at(scenario.place("/releases")));
+    }
+    lacking(scenario, &scene.station).or_else(|| {
+        let command = what_it_cannot(scene)?;
+        let headline = format!("the module was declared not to follow `{command}`");
+        Some(Diagnostic::new(Severity::Note, "module/cannot", headline))
+    })
+}
+
 /// The first command that the scenario needs the module to follow and that it cannot.
-fn what_it_cannot(scenario: &Scenario, settings: &Settings) -> Option<String> {
-    fn search(steps: &[Step], side: Side, settings: &Settings) -> Option<String> {
-        steps.iter().find_map(|step| match step {
-            Step::Repeat(repeat) => search(&repeat.steps, side, settings),
-            step => needed(step, side).filter(|name| settings.cannot.contains(name)),
+fn what_it_cannot(scene: &Scene<'_>) -> Option<String> {
+    fn search(steps: &[Step], scene: &Scene<'_>) -> Option<String> {
+        played(steps, "", scene.station.release).into_iter().find_map(|(_, step)| match step {
+            Step::Repeat(repeat) => search(&repeat.steps, scene),
+            step => needed(step, scene.scenario.model.under_test).filter(|name| scene.settings.cannot.contains(name)),
         })
     }
-    if settings.cannot.is_empty() {
+    if scene.settings.cannot.is_empty() {
         return None;
     }
-    search(&scenario.model.steps, scenario.model.under_test, settings)
+    search(&scene.scenario.model.steps, scene)
 }
 
 /// The name of the command that a step needs the module under test to follow.
@@ -414,13 +425,8 @@ fn judge(result: &mut ScenarioResult, findings: Vec<Diagnostic>) {
 }
 
 /// A result for a scenario whose performance panicked: a fault of ours, told as such.
-pub fn panicked(scenario: &Scenario, why: String) -> Arc<ScenarioResult> {
-    let mut result = ScenarioResult {
-        path: scenario.source.path.clone(),
-        description: scenario.model.description.clone(),
-        requirements: scenario.model.requirements.clone(),
-        ..ScenarioResult::default()
-    };
+pub fn panicked(piece: &Piece, why: String) -> Arc<ScenarioResult> {
+    let mut result = piece.to_result();
     let diagnostic = Diagnostic::new(Severity::Error, "harness/panic", format!("khumbu itself panicked: {why}"))
         .with_help("this is a fault of khumbu; please report it with the scenario");
     judge(&mut result, vec![diagnostic]);
@@ -438,8 +444,9 @@ mod tests {
 
     #[test]
     fn a_panic_of_ours_is_an_error_of_ours() {
-        let scenario = scenario::parse("x.yaml", TEXT, &[]).unwrap();
-        let result = panicked(&scenario, "index out of bounds".to_owned());
+        let scenario = Arc::new(scenario::parse("x.yaml", TEXT, &[]).unwrap());
+        let piece = Piece { release: scenario.release(), scenario, golden: None, recorder: None, replay: None };
+        let result = panicked(&piece, "index out of bounds".to_owned());
         assert_eq!(result.verdict, Verdict::Error);
         assert_eq!(result.findings[0].id, "harness/panic");
         assert!(result.findings[0].headline.contains("index out of bounds"));

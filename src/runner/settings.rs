@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::broker::Upstream;
 use crate::parity::station_file;
 use crate::protocol::channel::Topics;
+use crate::protocol::release::Release;
 use crate::protocol::wire::Wire;
 use crate::scenario::Scenario;
 use crate::scenario::model::Ready;
@@ -63,11 +64,12 @@ pub struct Scene<'s> {
 }
 
 impl<'s> Scene<'s> {
-    /// The scene of a scenario.
-    pub fn new(scenario: &'s Scenario, settings: &'s Settings) -> Self {
+    /// The scene of a scenario under a release.
+    pub fn new(scenario: &'s Scenario, settings: &'s Settings, release: Release) -> Self {
+        let station = StationConfig { release, ..scenario.model.station.clone() };
         // A scenario that names a wire form is about that form.
         let wire = scenario.model.wire.unwrap_or(settings.wire);
-        Self { scenario, settings, topics: settings.topics.clone(), station: scenario.model.station.clone(), wire }
+        Self { scenario, settings, topics: settings.topics.clone(), station, wire }
     }
 }
 

@@ -27,6 +27,7 @@ mod parity;
 mod patterns;
 mod project;
 mod recordings;
+mod releases;
 mod replays;
 mod reports;
 mod run_cli;

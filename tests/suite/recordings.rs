@@ -77,6 +77,12 @@ fn several_scenarios_want_a_directory() {
     for name in ["r/s/a.jsonl", "r/s/b.jsonl"] {
         assert!(!messages(&project.read(name)).is_empty(), "{name}");
     }
+    // Played under each release, each has a recording of its own.
+    project.run(&["run", "s/a.yaml", "--release", "all", "--record", "r.jsonl"]).exits(2).says("usage/one-recording");
+    project.run(&["run", "s/a.yaml", "--release", "all", "--record", "all/"]).exits(0);
+    for release in ["2025.10", "2025.12", "2026.02", "main"] {
+        assert!(!messages(&project.read(&format!("all/{release}/s/a.jsonl"))).is_empty(), "{release}");
+    }
     // A directory that is there needs no slash.
     project.run(&["run", "s/a.yaml", "--record", "s"]).exits(0);
     assert!(!messages(&project.read("s/s/a.jsonl")).is_empty());
