@@ -30,8 +30,8 @@ pub fn paths(path: &Path, pieces: &[Piece]) -> Result<Vec<PathBuf>, Box<Diagnost
         let help = format!("--record {}/   (a directory, one file a scenario)", path.display());
         return Err(Box::new(Diagnostic::new(Severity::Error, "usage/one-recording", headline).with_help(help)));
     }
-    // Each release then has a directory of its own.
-    let is_by_release = pieces.iter().any(|piece| piece.release != pieces[0].release);
+    // Where a scenario is played under several releases, each has a directory of its own.
+    let is_by_release = pieces.windows(2).any(|two| Arc::ptr_eq(&two[0].scenario, &two[1].scenario));
     let mut taken: BTreeMap<PathBuf, &str> = BTreeMap::new();
     let mut paths = Vec::with_capacity(pieces.len());
     for piece in pieces {
