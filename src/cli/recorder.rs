@@ -1,6 +1,6 @@
 //! `khumbu run --record`: where recordings go, and what writes them while scenarios are played.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::runner::Piece;
 use crate::transcript::record::Record;
 
 /// The extension of a recording in a directory.
-const EXTENSION: &str = ".jsonl";
+const EXTENSION: &str = "jsonl";
 
 /// Where the recording of each scenario goes: to `path` itself if that is a file, and to a file below it if it is a
-/// directory, with the release in its name where several are played.
+/// directory.
 ///
 /// # Errors
 /// `usage/one-recording` if several scenarios would go to one file.
@@ -26,21 +26,19 @@ pub fn paths(path: &Path, pieces: &[Piece]) -> Result<Vec<PathBuf>, Box<Diagnost
         if let [_] = pieces {
             return Ok(vec![path.to_owned()]);
         }
-        let headline = format!("{} scenarios cannot be recorded in the one file `{}`", pieces.len(), path.display());
+        let headline = format!("{} plays cannot be recorded in the one file `{}`", pieces.len(), path.display());
         let help = format!("--record {}/   (a directory, one file a scenario)", path.display());
         return Err(Box::new(Diagnostic::new(Severity::Error, "usage/one-recording", headline).with_help(help)));
     }
+    // Where a scenario is played under several releases, each has a directory of its own.
+    let is_by_release = pieces.windows(2).any(|two| Arc::ptr_eq(&two[0].scenario, &two[1].scenario));
     let mut taken: BTreeMap<PathBuf, &str> = BTreeMap::new();
-    let releases: BTreeSet<_> = pieces.iter().map(|piece| piece.release).collect();
     let mut paths = Vec::with_capacity(pieces.len());
     for piece in pieces {
         let scenario = piece.scenario.source.path.as_str();
         let levels = Path::new(scenario).components().filter(|level| matches!(level, Component::Normal(_)));
-        let mut file = path.join(levels.collect::<PathBuf>()).with_extension("");
-        if releases.len() > 1 {
-            file.as_mut_os_string().push(format!(".{}", piece.release));
-        }
-        file.as_mut_os_string().push(EXTENSION);
+        let release = if is_by_release { piece.release.name() } else { "" };
+        let file = path.join(release).join(levels.collect::<PathBuf>()).with_extension(EXTENSION);
         if let Some(other) = taken.insert(file.clone(), scenario) {
             let headline = format!("`{other}` and `{scenario}` would both be recorded in `{}`", file.display());
             let help = "play them one after the other, with a --record of their own";

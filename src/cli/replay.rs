@@ -153,8 +153,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let length = if let Speed::Times(factor) = speed { length.div_f64(factor) } else { length };
     scenario.model.timeout = Some(Timespan(length * 2 + settings.ready_within + tolerance + MARGIN));
     let replay = Arc::new(Replay { script, speed, tolerance, replayed: Mutex::new(None) });
-    let release = scenario.model.station.release;
-    let scenario = Arc::new(scenario);
+    let (scenario, release) = (Arc::new(scenario), replay.script.file.station.release);
     let mut pieces = [Piece { scenario, release, golden: None, recorder: None, replay: Some(Arc::clone(&replay)) }];
     let report = match arguments.json.as_deref() {
         None => None,

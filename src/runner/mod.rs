@@ -55,6 +55,7 @@ pub struct Piece {
 
 /// Takes records; must be quick.
 pub type Recorder = Arc<dyn Fn(&Record) + Send + Sync>;
+
 impl Piece {
     /// A result that says what was played, and nothing yet of how it went.
     fn to_result(&self) -> ScenarioResult {
