@@ -26,6 +26,7 @@ use crate::protocol::types::{
     ProvidedIdToken, TokenValidationStatusMessage, ValidationResult, WithdrawAuthorizationResult,
 };
 
+pub mod charge_point;
 pub mod config;
 
 mod api;
