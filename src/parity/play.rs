@@ -176,9 +176,11 @@ impl Player<'_> {
                 }
                 Effect::Fault { api, fault, raised } => self.roles.fault(api, fault, raised),
                 Effect::EvseCall { evse, call } => self.roles.evse_call(evse, &call),
-                Effect::Exit { .. } | Effect::SessionEvent { .. } | Effect::Asked { .. } | Effect::Ignored { .. } => {
-                    None
-                }
+                Effect::Exit { .. }
+                | Effect::SessionEvent { .. }
+                | Effect::Asked { .. }
+                | Effect::Csms(_)
+                | Effect::Ignored { .. } => None,
             };
             if let Some((topic, payload)) = outcome {
                 let lane = self.roles.lane(&topic, &payload);

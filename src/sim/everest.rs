@@ -287,7 +287,7 @@ impl Everest {
                 }
                 Effect::Ignored { why } => ignored = Some(why.into_owned()),
                 // No topic of the API shows these.
-                Effect::Fault { .. } | Effect::EvseCall { .. } | Effect::SessionEvent { .. } => {}
+                Effect::Fault { .. } | Effect::EvseCall { .. } | Effect::SessionEvent { .. } | Effect::Csms(_) => {}
             }
         }
         Ok(ignored)

@@ -8,6 +8,7 @@ mod broker_life;
 mod broker_relay;
 mod broker_sessions;
 mod broker_wire;
+mod charge_point;
 mod clients;
 mod diagnostics;
 mod golden;

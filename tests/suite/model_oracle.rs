@@ -61,6 +61,7 @@ impl Monitor {
             | Effect::Asked { .. }
             | Effect::Exit { .. }
             | Effect::Fault { .. }
+            | Effect::Csms(_)
             | Effect::Ignored { .. } => Ok(()),
         }
     }

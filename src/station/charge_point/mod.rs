@@ -11,15 +11,28 @@
 //! | `cache` | what the CSMS answered before |
 //! | `keys` | the configuration |
 //! | `authorization` | who decides about a tag |
+//! | `connector` | states of connectors, meters |
+//! | `machine` | the charge point at work within the station |
+//! | `requests` | what a gateway asks of it |
+//! | `report` | what it and its CSMS say to each other |
 
 mod authorization;
 mod cache;
+pub mod config;
+mod connector;
 pub mod keys;
 mod local_list;
+mod machine;
+mod report;
+mod requests;
 mod tag;
 
 pub use authorization::{Authorization, DecidedBy, Decision};
 pub use cache::{Cache, CachedTag};
+pub use connector::{ConnectorStatus, Transaction};
 pub use keys::{Keys, SetResult};
 pub use local_list::{LocalList, UpdateStatus, UpdateType};
+pub(super) use machine::ChargePoint;
+pub use report::{CsmsInput, Report, StopReason};
+pub use requests::{Answer, ListEntry, Request, Where};
 pub use tag::{IdTag, TagInfo, TagTooLong};
