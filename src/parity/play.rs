@@ -180,6 +180,7 @@ impl Player<'_> {
                 | Effect::SessionEvent { .. }
                 | Effect::Asked { .. }
                 | Effect::Csms(_)
+                | Effect::CsmsInside(_)
                 | Effect::Ignored { .. } => None,
             };
             if let Some((topic, payload)) = outcome {

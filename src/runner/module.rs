@@ -110,7 +110,14 @@ impl Module {
             }
             Side::Everest => {
                 let client_id = format!("everest-{}", uuid::Uuid::new_v4().simple());
-                let everest = Everest { address: broker, client_id, topics, station: station.clone(), is_driven: true };
+                let everest = Everest {
+                    address: broker,
+                    client_id,
+                    topics,
+                    station: station.clone(),
+                    is_driven: true,
+                    csms: None,
+                };
                 let (orders, received) = mpsc::unbounded_channel();
                 let (ready, _) = oneshot::channel();
                 let task = tokio::spawn(async move { say(everest.run(received, ready).await) });

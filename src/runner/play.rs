@@ -207,7 +207,8 @@ async fn begin_played(scene: &Scene<'_>, broker: &Broker) -> Result<Played, Diag
     let (topics, station) = (scene.topics.clone(), scene.station.clone());
     match scenario.model.under_test {
         Side::Client => {
-            let everest = Everest { address: broker.address(), client_id, topics, station, is_driven: false };
+            let everest =
+                Everest { address: broker.address(), client_id, topics, station, is_driven: false, csms: None };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));

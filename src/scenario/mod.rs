@@ -17,7 +17,8 @@ mod scalar;
 mod schema;
 mod suggest;
 
-pub use parse::{LARGEST, Scenario, parse, parse_around_station, parse_as, parse_station};
-pub use rules::from_hex;
+pub use parse::{LARGEST, Scenario, parse, parse_around_station, parse_as, parse_checked, parse_station};
+pub use pattern::escaped;
+pub use rules::{faults_of_station, from_hex};
 pub use schema::{schema, step_names};
 pub use suggest::suggestion;

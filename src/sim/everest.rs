@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::slice;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -17,6 +17,7 @@ use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::codec;
 use crate::protocol::control::Command;
 use crate::protocol::deviations::Deviation;
+use crate::station::charge_point::{Answer, CsmsInput, Report, Request};
 use crate::station::config::StationConfig;
 use crate::station::{Address, Effect, Input, RequestId, Station};
 
@@ -33,6 +34,26 @@ pub struct Everest {
     pub station: StationConfig,
     /// Whether commands are taken on the control topic.
     pub is_driven: bool,
+    /// Hears what the charge point and its CSMS say to each other.
+    pub csms: Option<mpsc::UnboundedSender<CsmsMessage>>,
+}
+
+/// What passed between a charge point and its CSMS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CsmsMessage {
+    /// When, counted from the Unix epoch.
+    pub at: Duration,
+    /// What.
+    pub said: Said,
+}
+
+/// Who said what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// The charge point.
+    ByChargePoint(Report),
+    /// The CSMS.
+    ByCsms(CsmsInput),
 }
 
 /// What a running simulation can be asked.
@@ -40,6 +61,8 @@ pub struct Everest {
 pub enum Order {
     /// Something happens at the station; answered with why it came to nothing, if it did.
     Command(Box<Command>, oneshot::Sender<Option<String>>),
+    /// Something is asked of the charge point; answered with what came of it, or why nothing did.
+    Request(Request, oneshot::Sender<Result<Answer, String>>),
     /// Publishes exactly this, as EVerest's side.
     Publish {
         /// Any topic without wildcards.
@@ -63,6 +86,8 @@ struct Life {
     messages: mpsc::UnboundedReceiver<Message>,
     station: Station,
     born: Instant,
+    /// The same moment, counted from the Unix epoch, as the times of the station are.
+    epoch: Duration,
     /// The topics on which replies of a token validator are awaited.
     asked: BTreeMap<String, RequestId>,
     /// EVerest has ended: the connection is closed, and only a restart helps.
@@ -73,6 +98,12 @@ struct Life {
 const PUBLISH_QOS: u8 = 2;
 /// Where the tutorial has the latched getter.
 const GETTER_OF_TUTORIAL: &str = "e2m/token_validation_status/get";
+
+impl Life {
+    fn now(&self) -> Duration {
+        self.epoch.saturating_add(self.born.elapsed())
+    }
+}
 
 impl Everest {
     /// Connects, becomes ready, and runs until the orders end or the broker is lost; a lost broker ends EVerest.
@@ -98,13 +129,19 @@ impl Everest {
             }
         };
         loop {
-            let deadline = life.station.next_deadline().map(|at| life.born + at);
+            let deadline = life.station.next_deadline().map(|at| life.born + at.saturating_sub(life.epoch));
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
                     Some(Order::Command(command, answer)) => {
                         let ignored = self.apply(&mut life, Input::Command(*command)).await?;
                         let _ = answer.send(ignored);
+                    }
+                    Some(Order::Request(request, answer)) => {
+                        let (outcome, effects) = life.station.request(life.now(), request);
+                        self.carry_out(&mut life, effects).await?;
+                        // Whoever asked may have gone away.
+                        let _ = answer.send(outcome);
                     }
                     Some(Order::Publish { .. }) if life.has_ended => {}
                     Some(Order::Publish { topic, payload, qos, retain }) => {
@@ -155,7 +192,9 @@ impl Everest {
             }
         }
         let (station, born) = (Station::new(&config), Instant::now());
-        let mut life = Life { link, messages, station, born, asked: BTreeMap::new(), has_ended: false };
+        // A clock that stands before 1970 is no reason to stop.
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut life = Life { link, messages, station, born, epoch, asked: BTreeMap::new(), has_ended: false };
         let (early, late) = self.filters();
         let qos = if self.is_on(Deviation::SubscribeQos0) { 0 } else { 2 };
         if self.is_on(Deviation::LateSubscriptions) {
@@ -246,10 +285,14 @@ impl Everest {
 
     /// Brings the station an input and carries out its effects; says why the input came to nothing, if it did.
     async fn apply(&self, life: &mut Life, input: Input) -> Result<Option<String>, LinkError> {
-        let now: Duration = life.born.elapsed();
+        let effects = life.station.apply(life.now(), input);
+        self.carry_out(life, effects).await
+    }
+
+    async fn carry_out(&self, life: &mut Life, effects: Vec<Effect>) -> Result<Option<String>, LinkError> {
         let mut ignored = None;
         let qos = if self.is_on(Deviation::PublishQos0) { 0 } else { PUBLISH_QOS };
-        for effect in life.station.apply(now, input) {
+        for effect in effects {
             match effect {
                 Effect::Publish { to, payload } => {
                     let topic = match to {
@@ -286,11 +329,20 @@ impl Everest {
                     return Ok(Some(format!("EVerest has ended: {why}")));
                 }
                 Effect::Ignored { why } => ignored = Some(why.into_owned()),
+                Effect::Csms(report) => self.pass_on(life, Said::ByChargePoint(report)),
+                Effect::CsmsInside(answer) => self.pass_on(life, Said::ByCsms(answer)),
                 // No topic of the API shows these.
-                Effect::Fault { .. } | Effect::EvseCall { .. } | Effect::SessionEvent { .. } | Effect::Csms(_) => {}
+                Effect::Fault { .. } | Effect::EvseCall { .. } | Effect::SessionEvent { .. } => {}
             }
         }
         Ok(ignored)
+    }
+
+    fn pass_on(&self, life: &Life, said: Said) {
+        if let Some(csms) = &self.csms {
+            // Nobody may be listening any more.
+            let _ = csms.send(CsmsMessage { at: life.now(), said });
+        }
     }
 
     fn topic(&self, api: ApiType, channel: Channel) -> String {

@@ -191,7 +191,7 @@ impl Station {
                 }
                 Part::Validators => {
                     if let Some((attempt, value, result)) = self.validators.answer() {
-                        self.csms_inside_said(attempt, &value, &result);
+                        self.csms_inside_said(attempt, &value, &result, out);
                         self.tell_auth(auth::Input::Validated { attempt, results: vec![result] }, None, out);
                     }
                 }

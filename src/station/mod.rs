@@ -166,6 +166,8 @@ pub enum Effect {
     },
     /// The charge point tells its CSMS something.
     Csms(Report),
+    /// The simulated CSMS inside has answered; the charge point knows already.
+    CsmsInside(CsmsInput),
     /// Something came to nothing: an input without effect, or a reply without a place to go.
     Ignored {
         /// Why, in words.

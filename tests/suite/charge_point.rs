@@ -236,8 +236,14 @@ fn the_local_list_decides_and_its_version_rises() {
     let entry = |status| (tag("ALICE"), Some(TagInfo::of(status)));
     let update =
         |version, status| Request::UpdateList { kind: UpdateType::Full, version, entries: vec![entry(status)] };
-    assert_eq!(bench.ask(update(3, AuthorizationStatus::Accepted)), Ok(Answer::List(UpdateStatus::Accepted)));
-    assert_eq!(bench.ask(update(3, AuthorizationStatus::Blocked)), Ok(Answer::List(UpdateStatus::VersionMismatch)));
+    assert_eq!(
+        bench.ask(update(3, AuthorizationStatus::Accepted)),
+        Ok(Answer::List { status: UpdateStatus::Accepted, version: 3 })
+    );
+    assert_eq!(
+        bench.ask(update(3, AuthorizationStatus::Blocked)),
+        Ok(Answer::List { status: UpdateStatus::VersionMismatch, version: 3 })
+    );
     assert_eq!(session(&mut bench), (vec![Processing, Accepted, UsedToStart], false));
     assert_eq!(bench.ask(Request::ClearList), Ok(Answer::Cleared(1)));
     assert_eq!(session(&mut bench).1, true);
@@ -286,10 +292,11 @@ fn keys_are_set_one_by_one() {
 fn a_fault_is_named_to_the_csms_and_ends_nothing_else() {
     let mut bench = Bench::new("{}");
     let inject = Request::InjectFault { at: at(2), fault: "GroundFault".to_owned() };
-    assert_eq!(bench.ask(inject), Ok(Answer::DoneAt(2)));
+    assert_eq!(bench.ask(inject), Ok(Answer::NowAt { evse: 2, status: ConnectorStatus::Faulted }));
     let fault = Some("GroundFault".to_owned());
     assert_eq!(bench.reports(), [Report::Status { evse: 2, status: ConnectorStatus::Faulted, fault }]);
-    assert_eq!(bench.ask(Request::ClearFault(ANYWHERE)), Ok(Answer::DoneAt(2)));
+    let cleared = Answer::NowAt { evse: 2, status: ConnectorStatus::Available };
+    assert_eq!(bench.ask(Request::ClearFault(ANYWHERE)), Ok(cleared));
     assert_eq!(bench.reports(), [Report::Status { evse: 2, status: ConnectorStatus::Available, fault: None }]);
     assert!(bench.ask(Request::ClearFault(ANYWHERE)).is_err());
     assert!(bench.ask(Request::Plug(at(3))).unwrap_err().contains("EVSE 3"));

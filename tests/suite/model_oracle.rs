@@ -62,6 +62,7 @@ impl Monitor {
             | Effect::Exit { .. }
             | Effect::Fault { .. }
             | Effect::Csms(_)
+            | Effect::CsmsInside(_)
             | Effect::Ignored { .. } => Ok(()),
         }
     }

@@ -39,7 +39,7 @@ impl Stand {
             module_id: "auth_api".to_owned(),
         };
         let (address, client_id) = (bench.address(), EVEREST.to_owned());
-        let everest = Everest { address, client_id, topics: topics.clone(), station, is_driven: false };
+        let everest = Everest { address, client_id, topics: topics.clone(), station, is_driven: false, csms: None };
         let (orders, received) = mpsc::unbounded_channel();
         let (ready, is_ready) = oneshot::channel();
         let task = tokio::spawn(everest.run(received, ready));

@@ -3,7 +3,7 @@
 //! Everything is done at EVSEs and in Auth as without a charge point; this part answers Auth's questions about tokens,
 //! reads the meters, and tells the CSMS what has changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::evse::Evse;
@@ -37,8 +37,8 @@ pub(in crate::station) struct ChargePoint {
     asked: Vec<Asked>,
     /// What was decided and Auth does not know yet.
     decided: Vec<(AttemptId, ValidationResult)>,
-    /// Attempts whose answer comes from the CSMS inside.
-    inside: BTreeSet<AttemptId>,
+    /// Attempts whose answer comes from the CSMS inside, and the question that was put to it.
+    inside: BTreeMap<AttemptId, RequestId>,
     next_request: u64,
     next_transaction: u64,
     /// Why transactions are about to end.
@@ -83,7 +83,7 @@ impl ChargePoint {
             link: config.csms,
             asked: Vec::new(),
             decided: Vec::new(),
-            inside: BTreeSet::new(),
+            inside: BTreeMap::new(),
             next_request: 1,
             next_transaction: 1,
             reasons: BTreeMap::new(),
@@ -140,7 +140,7 @@ impl Station {
                     }
                     CsmsLink::Inside => {
                         let carried = carried.unwrap_or_else(|| self.validators.verdict(&value));
-                        charge_point.inside.insert(attempt);
+                        charge_point.inside.insert(attempt, request);
                         self.validators.ask(now, attempt, value, carried);
                     }
                 }
@@ -149,13 +149,21 @@ impl Station {
     }
 
     /// Takes note of what the CSMS inside says of a token.
-    pub(in crate::station) fn csms_inside_said(&mut self, attempt: AttemptId, value: &str, result: &ValidationResult) {
+    pub(in crate::station) fn csms_inside_said(
+        &mut self,
+        attempt: AttemptId,
+        value: &str,
+        result: &ValidationResult,
+        out: &mut Vec<Effect>,
+    ) {
         let now = self.now;
         let Some(charge_point) = &mut self.charge_point else { return };
-        if charge_point.inside.remove(&attempt)
+        if let Some(request) = charge_point.inside.remove(&attempt)
             && let Ok(tag) = IdTag::new(value)
         {
-            charge_point.authorization.answered(&tag, &to_info(result), now);
+            let info = to_info(result);
+            charge_point.authorization.answered(&tag, &info, now);
+            out.push(Effect::CsmsInside(CsmsInput::Authorized { request, info }));
         }
     }
 

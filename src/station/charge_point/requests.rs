@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::evse::Evse;
 use super::super::{Effect, Station};
+use super::connector::ConnectorStatus;
 use super::keys::SetResult;
 use super::local_list::{UpdateStatus, UpdateType};
 use super::machine::Plan;
@@ -108,7 +109,19 @@ pub enum Answer {
     /// So many entries were forgotten.
     Cleared(usize),
     /// What became of the update.
-    List(UpdateStatus),
+    List {
+        /// It.
+        status: UpdateStatus,
+        /// The version now in force.
+        version: i32,
+    },
+    /// It was done at this EVSE, whose connector is in this state now.
+    NowAt {
+        /// The EVSE.
+        evse: i32,
+        /// The state.
+        status: ConnectorStatus,
+    },
     /// What became of each key.
     Configured(BTreeMap<String, SetResult>),
 }
@@ -123,7 +136,7 @@ impl Station {
         match request {
             Request::ResetCache => Ok(Answer::Cleared(authorization.clear_cache().unwrap_or(0))),
             Request::UpdateList { kind, version, entries } => match authorization.update_list(kind, version, entries) {
-                Some(status) => Ok(Answer::List(status)),
+                Some(status) => Ok(Answer::List { status, version: authorization.list().version() }),
                 None => Err("the local authorization list is switched off".to_owned()),
             },
             Request::ClearList => Ok(Answer::Cleared(authorization.clear_list())),
@@ -140,11 +153,12 @@ impl Station {
                 if let Some(connector) = self.charge_point.as_mut().and_then(|it| it.connector_mut(evse)) {
                     connector.fault = Some(fault);
                 }
-                Ok(Answer::DoneAt(evse))
+                self.now_at(evse)
             }
             Request::ClearFault(at) => {
                 let evse = self.the(at, |evse| evse.faulted)?;
-                self.act(evse, Evse::clear_fault, out)
+                self.act(evse, Evse::clear_fault, out)?;
+                self.now_at(evse)
             }
             Request::Plug(at) => {
                 let evse = self.the(at, |evse| !evse.plugged_in)?;
@@ -232,6 +246,13 @@ impl Station {
         act(&mut trial).map_err(|why| format!("EVSE {id}: {why}"))?;
         self.at_evse(id, act, out);
         Ok(Answer::DoneAt(id))
+    }
+
+    fn now_at(&self, id: i32) -> Outcome {
+        let index = usize::try_from(id).ok().and_then(|id| id.checked_sub(1));
+        let connector = index.and_then(|index| self.charge_point.as_ref()?.connectors.get(index));
+        let status = connector.zip(self.evse(id)).map(|(connector, evse)| connector.status(evse));
+        status.map(|status| Answer::NowAt { evse: id, status }).ok_or_else(|| format!("there is no EVSE {id}"))
     }
 
     fn change(&mut self, evse: i32, change: impl FnOnce(&mut super::connector::Connector)) -> Outcome {
