@@ -184,7 +184,10 @@ fn prepare_gateway(
             (Tokens::parse(&path.display().to_string(), &text, is_charger)?, None)
         }
         None => {
-            let (tokens, made) = Tokens::generate().map_err(|error| vec![error])?;
+            let (tokens, made) = Tokens::generate().map_err(|error| {
+                let no_token = Diagnostic::new(Severity::Error, "harness/no-gateway", "no token can be made");
+                vec![no_token.with_evidence(error.to_string())]
+            })?;
             (tokens, Some(made))
         }
     };

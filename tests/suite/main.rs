@@ -11,6 +11,8 @@ mod broker_wire;
 mod charge_point;
 mod clients;
 mod diagnostics;
+mod gateway;
+mod gateway_abuse;
 mod golden;
 mod layering;
 mod misbehaviour;
