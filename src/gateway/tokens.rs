@@ -220,7 +220,7 @@ tokens:
             ("tokens: [{token: short}]".to_owned(), "visible characters"),
             (format!("tokens: [{{token: \"{SECRET}\", chargers: [dep-9]}}]"), "`dep-9`"),
             ("tokens: []".to_owned(), "0 tokens"),
-            (String::new(), "is no file of tokens"),
+            (String::new(), "is wrong in line 1"),
         ] {
             let errors = Tokens::parse("t.yaml", &text, |id| id == "dep-1").unwrap_err();
             let shown: String = errors.iter().map(|error| error.render(crate::diagnostic::Style::Plain)).collect();
