@@ -12,6 +12,7 @@ use super::chargers::{ChargerConfig, Chargers, OcppVersion};
 use super::log::Log;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Topics;
+use crate::protocol::wire::Wire;
 use crate::sim::everest::{CsmsMessage, Everest, Order};
 use crate::station::charge_point::{Answer, Request};
 
@@ -53,7 +54,8 @@ impl Charger {
 }
 
 impl Fleet {
-    /// Starts every charger at the broker; `topics` is the pattern of their topics. Returns when all are ready. The
+    /// Starts every charger at the broker; `topics` is the pattern of their topics, `wire` how they
+    /// write. Returns when all are ready. The
     /// tasks end with why, in words.
     ///
     /// # Errors
@@ -61,6 +63,7 @@ impl Fleet {
     pub async fn start(
         broker: SocketAddr,
         topics: &Topics,
+        wire: Wire,
         chargers: Chargers,
     ) -> Result<(Self, JoinSet<String>), Box<Diagnostic>> {
         let mut fleet = Self { chargers: BTreeMap::new(), started_at: now() };
@@ -70,7 +73,8 @@ impl Fleet {
             let client_id = format!("everest-{}", topics.module_id);
             let (csms, said) = mpsc::unbounded_channel();
             let station = config.station.clone();
-            let everest = Everest { address: broker, client_id, topics, station, is_driven: true, csms: Some(csms) };
+            let everest =
+                Everest { address: broker, client_id, topics, station, is_driven: true, wire, csms: Some(csms) };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let name = id.clone();

@@ -326,14 +326,15 @@ fn memory(pid: u32) -> u64 {
 
 #[test]
 fn random_requests_get_documented_answers() {
-    const REQUESTS: usize = 5000;
+    // `KHUMBU_GATEWAY_REQUESTS=100000 cargo test --test suite random_requests -- --nocapture` is the long measurement.
+    let requests = std::env::var("KHUMBU_GATEWAY_REQUESTS").map_or(5000, |count| count.parse().unwrap());
     const MOST: u64 = 100 * 1024 * 1024;
     let mut gateway = Gateway::start();
     let (_, description) = send(minreq::get(format!("{}/openapi.json", gateway.url)));
     let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
     let mut random = Random(7);
     let mut seen = std::collections::BTreeMap::new();
-    for number in 0..REQUESTS {
+    for number in 0..requests {
         let path = random.one(&paths);
         let url = format!("{}{}", gateway.url, path.replace("{charger_id}", random.one(&["dep-1", "dep-2", "x"])));
         let is_reading = description["paths"][path]["get"].is_object();
