@@ -11,7 +11,7 @@
 //! | 2 | [`recording`], [`station`], [`verdict`] |
 //! | 3 | [`scenario`], [`conformance`], [`parity`], [`broker`] |
 //! | 4 | [`report`], [`sim`] |
-//! | 5 | [`runner`] |
+//! | 5 | [`gateway`], [`runner`] |
 //! | 6 | [`cli`] |
 
 pub mod auth;
@@ -19,6 +19,7 @@ pub mod broker;
 pub mod cli;
 pub mod conformance;
 pub mod diagnostic;
+pub mod gateway;
 pub mod parity;
 pub mod protocol;
 pub mod recording;

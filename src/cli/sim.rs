@@ -1,17 +1,23 @@
 //! `khumbu sim`: a broker and a simulated station to develop against, until a signal comes.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::config::{Config, wire_forms};
 use super::{Exit, files, print, signals};
 use crate::broker::{self, Broker};
 use crate::diagnostic::{Diagnostic, Severity, printable};
+use crate::gateway::{Chargers, Fleet, Server, Tokens};
 use crate::parity::StationFile;
+use crate::parity::station_file::Binding;
 use crate::protocol::channel::Topics;
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::deviations::TABLE;
@@ -20,6 +26,7 @@ use crate::protocol::types::AuthorizationStatus;
 use crate::protocol::wire::Wire;
 use crate::scenario;
 use crate::sim::everest::{Everest, Order};
+use crate::station::config::StationConfig;
 use crate::station::config::TokenConfig;
 use crate::timespan::Timespan;
 use crate::transcript::record::{Direction, Event, Record};
@@ -33,7 +40,16 @@ pub struct Arguments {
     /// The station, as under `station:` of a scenario, also with the `bindings` of recordings [default: two EVSEs and the tokens ALICE and BOB]
     #[arg(long, value_name = "FILE")]
     station: Option<PathBuf>,
-    /// `-` prints one JSON object with the key `mqtt` instead of the first line
+    /// Takes commands over HTTP for two chargers, or those described, such as 127.0.0.1:0
+    #[arg(long, value_name = "ADDRESS")]
+    gateway: Option<SocketAddr>,
+    /// The chargers of the gateway [default: two, or the one of --station]
+    #[arg(long, value_name = "FILE", requires = "gateway", conflicts_with_all = ["station", "module_id"])]
+    chargers: Option<PathBuf>,
+    /// Bearer tokens of the gateway [default: one for everything, printed at start]
+    #[arg(long, value_name = "FILE", requires = "gateway")]
+    tokens: Option<PathBuf>,
+    /// `-` prints one JSON object with the key `mqtt`, and `gateway` and `token` if there are, instead of the first lines
     #[arg(long, value_name = "-", value_parser = ["-"])]
     json: Option<String>,
     /// Release of EVerest, over what the station says [default: main]
@@ -66,6 +82,10 @@ pub struct Arguments {
 const STATION: &str = include_str!("station.yaml");
 /// More than any station needs.
 const LARGEST: usize = 256 * 1024;
+/// Enough for a thousand chargers.
+const LARGEST_CHARGERS: usize = 1024 * 1024;
+/// Time for the chargers to say goodbye.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
 
 const HELP: &str = "\
 plug_in EVSE              an EV is plugged in
@@ -89,7 +109,7 @@ pub fn run(arguments: Arguments) -> Exit {
         return Exit::Pass;
     }
     match prepare(&arguments) {
-        Ok((file, topics, wire)) => {
+        Ok(plan) => {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => {
@@ -97,7 +117,7 @@ pub fn run(arguments: Arguments) -> Exit {
                     return Exit::Error;
                 }
             };
-            let exit = match runtime.block_on(simulate(arguments, file, topics, wire)) {
+            let exit = match runtime.block_on(simulate(arguments, plan)) {
                 Ok(()) => Exit::Pass,
                 Err(diagnostic) => {
                     print::diagnostics(&[*diagnostic]);
@@ -115,7 +135,26 @@ pub fn run(arguments: Arguments) -> Exit {
     }
 }
 
-fn prepare(arguments: &Arguments) -> Result<(StationFile, Topics, Wire), Vec<Diagnostic>> {
+/// What is simulated.
+struct Plan {
+    topics: Topics,
+    station: StationConfig,
+    /// What messages on foreign topics do at EVSEs.
+    inside: Option<Vec<Binding>>,
+    wire: Wire,
+    gateway: Option<GatewayPlan>,
+}
+
+/// What is served over HTTP.
+struct GatewayPlan {
+    listen: SocketAddr,
+    chargers: Chargers,
+    tokens: Tokens,
+    /// The token that was made, to be printed once.
+    made: Option<String>,
+}
+
+fn prepare(arguments: &Arguments) -> Result<Plan, Vec<Diagnostic>> {
     let config = Config::load(arguments.config.as_deref())?;
     let mut file: StationFile = match &arguments.station {
         None => scenario::parse_as("station.yaml", STATION)?,
@@ -129,9 +168,46 @@ fn prepare(arguments: &Arguments) -> Result<(StationFile, Topics, Wire), Vec<Dia
     let said = |value: &String, default: &str| (value != default).then(|| value.clone());
     let api_version = arguments.api_version.clone().or_else(|| said(&file.api_version, "1"));
     let external_prefix = arguments.external_prefix.clone().or_else(|| said(&file.external_prefix, ""));
-    let topics = config.topics(&arguments.module_id, &api_version, &external_prefix);
+    let topics = config.topics(&arguments.module_id, &api_version, &external_prefix).map_err(|error| vec![*error])?;
+    let StationFile { station, bindings, .. } = file;
+    let inside = (!bindings.is_empty()).then_some(bindings);
+    let gateway = match arguments.gateway {
+        Some(listen) => Some(prepare_gateway(arguments, listen, &station, &topics)?),
+        None => None,
+    };
     let wire = arguments.wire.or(config.wire).unwrap_or_default();
-    Ok((file, topics.map_err(|error| vec![*error])?, wire))
+    Ok(Plan { topics, station, inside, wire, gateway })
+}
+
+fn prepare_gateway(
+    arguments: &Arguments,
+    listen: SocketAddr,
+    station: &StationConfig,
+    topics: &Topics,
+) -> Result<GatewayPlan, Vec<Diagnostic>> {
+    let mut chargers = match (&arguments.chargers, &arguments.station) {
+        (Some(path), _) => Chargers::parse(&path.display().to_string(), &files::read_text(path, LARGEST_CHARGERS)?)?,
+        (None, Some(_)) => Chargers::one(station.clone(), &topics.module_id),
+        (None, None) => Chargers::two(&topics.module_id)?,
+    };
+    for charger in chargers.chargers.values_mut() {
+        charger.station.release = arguments.release.unwrap_or(charger.station.release);
+    }
+    let (tokens, made) = match &arguments.tokens {
+        Some(path) => {
+            let text = files::read_text(path, LARGEST)?;
+            let is_charger = |id: &str| chargers.chargers.contains_key(id);
+            (Tokens::parse(&path.display().to_string(), &text, is_charger)?, None)
+        }
+        None => {
+            let (tokens, made) = Tokens::generate().map_err(|error| {
+                let no_token = Diagnostic::new(Severity::Error, "harness/no-gateway", "no token can be made");
+                vec![no_token.with_evidence(error.to_string())]
+            })?;
+            (tokens, Some(made))
+        }
+    };
+    Ok(GatewayPlan { listen, chargers, tokens, made })
 }
 
 /// The table as text; the words stand under each other so that they can be searched for.
@@ -156,7 +232,7 @@ fn list_deviations() -> String {
     text
 }
 
-async fn simulate(arguments: Arguments, file: StationFile, topics: Topics, wire: Wire) -> Result<(), Box<Diagnostic>> {
+async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic>> {
     let broken = |why: String| Box::new(Diagnostic::new(Severity::Error, "harness/no-broker", why));
     let listen = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
     let is_traced = arguments.trace;
@@ -170,39 +246,29 @@ async fn simulate(arguments: Arguments, file: StationFile, topics: Topics, wire:
     let broker = Broker::start(config, record)
         .await
         .map_err(|error| Box::new(broken(error.to_string()).with_evidence(error.source.to_string())))?;
-    let StationFile { station, bindings, .. } = file;
-    let tokens = station.tokens.clone();
-    let inside = (!bindings.is_empty()).then_some(bindings);
-    let address = broker.address();
-    let client_id = "everest".to_owned();
-    let everest = Everest { address, client_id, topics, station, is_driven: true, inside, wire };
-    let (orders, received) = mpsc::unbounded_channel();
-    let (ready, is_ready) = oneshot::channel();
-    let mut simulation = tokio::spawn(everest.run(received, ready));
-    match is_ready.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(broken(error.to_string())),
-        Err(_) => return Err(broken("the simulation has ended".to_owned())),
-    }
-    let url = format!("mqtt://{address}");
-    match arguments.json {
-        Some(_) => print::out(&format!("{}\n", json!({"mqtt": url}))),
-        None => print::out(&format!("{url}\n")),
-    }
-    let mut console = Console { orders, tokens };
+    let url = format!("mqtt://{}", broker.address());
+    let Simulated { mut simulations, mut console, server } = match plan.gateway {
+        None => {
+            let Plan { station, topics, inside, wire, .. } = plan;
+            let simulated = start_station(broker.address(), station, topics, inside, wire).await.map_err(broken)?;
+            match arguments.json {
+                Some(_) => print::out(&format!("{}\n", json!({"mqtt": url}))),
+                None => print::out(&format!("{url}\n")),
+            }
+            simulated
+        }
+        Some(gateway) => {
+            start_gateway(broker.address(), gateway, &plan.topics, plan.wire, &url, arguments.json.is_some()).await?
+        }
+    };
     // Not by text lines: what is no UTF-8 is a bad command, not the end.
     let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
     let mut is_open = true;
     loop {
         tokio::select! {
             _ = interrupt.wait_for(|wanted| *wanted) => break,
-            ended = &mut simulation => {
-                let why = match ended {
-                    Ok(Ok(())) => "the simulation has ended".to_owned(),
-                    Ok(Err(error)) => error.to_string(),
-                    Err(error) => error.to_string(),
-                };
-                return Err(broken(why));
+            Some(ended) = simulations.join_next() => {
+                return Err(broken(ended.unwrap_or_else(|error| error.to_string())));
             }
             line = lines.next_segment(), if is_open => match line {
                 Ok(Some(line)) => match console.follow(&String::from_utf8_lossy(&line)).await {
@@ -214,17 +280,87 @@ async fn simulate(arguments: Arguments, file: StationFile, topics: Topics, wire:
             },
         }
     }
-    drop(console);
-    // Its outcome is of no interest any more.
-    let _ = simulation.await;
+    drop((console, server));
+    // Their outcome is of no interest any more; a request that is still answered may hold them.
+    let _ = timeout(GOODBYE_WITHIN, async { while simulations.join_next().await.is_some() {} }).await;
     broker.stop().await;
     Ok(())
+}
+
+/// What runs.
+struct Simulated {
+    /// They end with why, in words.
+    simulations: JoinSet<String>,
+    /// That of the first charger.
+    console: Console,
+    server: Option<Server>,
+}
+
+async fn start_station(
+    address: SocketAddr,
+    station: StationConfig,
+    topics: Topics,
+    inside: Option<Vec<Binding>>,
+    wire: Wire,
+) -> Result<Simulated, String> {
+    let tokens = station.tokens.clone();
+    let client_id = "everest".to_owned();
+    let everest = Everest { address, client_id, topics, station, is_driven: true, inside, wire, csms: None };
+    let (orders, received) = mpsc::unbounded_channel();
+    let (ready, is_ready) = oneshot::channel();
+    let mut simulations = JoinSet::new();
+    simulations.spawn(async {
+        let ended = everest.run(received, ready).await;
+        ended.map_or_else(|error| error.to_string(), |()| "the simulation has ended".to_owned())
+    });
+    match is_ready.await {
+        Ok(Ok(())) => Ok(Simulated { simulations, console: Console { orders, tokens }, server: None }),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the simulation has ended".to_owned()),
+    }
+}
+
+async fn start_gateway(
+    broker: SocketAddr,
+    plan: GatewayPlan,
+    topics: &Topics,
+    wire: Wire,
+    mqtt: &str,
+    is_json: bool,
+) -> Result<Simulated, Box<Diagnostic>> {
+    let GatewayPlan { listen, chargers, tokens, made } = plan;
+    let (fleet, simulations) = Fleet::start(broker, topics, wire, chargers).await?;
+    let mut described = String::new();
+    for (id, charger) in &fleet.chargers {
+        let module_id = charger.config.module_id(id).to_owned();
+        described.push_str(&format!("charger {id} {}\n", Topics { module_id, ..topics.clone() }.base()));
+    }
+    // A file without chargers is refused.
+    let first = fleet
+        .chargers
+        .values()
+        .next()
+        .map(|charger| Console { orders: charger.orders(), tokens: charger.config.station.tokens.clone() });
+    let no_gateway = |error: std::io::Error| {
+        let headline = format!("no gateway can listen at {listen}");
+        Box::new(Diagnostic::new(Severity::Error, "harness/no-gateway", headline).with_evidence(error.to_string()))
+    };
+    let server = Server::start(listen, fleet, tokens).await.map_err(no_gateway)?;
+    let gateway = format!("http://{}", server.address());
+    if is_json {
+        print::out(&format!("{}\n", json!({"mqtt": mqtt, "gateway": gateway, "token": made})));
+    } else {
+        let token = made.map_or_else(String::new, |token| format!("token {token}\n"));
+        print::out(&format!("{mqtt}\ngateway {gateway}\n{token}{described}"));
+    }
+    let console = first.unwrap_or_else(|| Console { orders: mpsc::unbounded_channel().0, tokens: BTreeMap::new() });
+    Ok(Simulated { simulations, console, server: Some(server) })
 }
 
 /// Follows commands that an author types.
 struct Console {
     orders: mpsc::UnboundedSender<Order>,
-    tokens: std::collections::BTreeMap<String, TokenConfig>,
+    tokens: BTreeMap<String, TokenConfig>,
 }
 
 impl Console {

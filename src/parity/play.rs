@@ -224,9 +224,12 @@ impl Player<'_> {
                 Effect::EvseCall { evse, call } => self.roles.evse_call(evse, &call).inspect(|(_, payload)| {
                     reports.extend(self.reactions.take(evse, payload, t_ms, self.tolerance_ms));
                 }),
-                Effect::Exit { .. } | Effect::SessionEvent { .. } | Effect::Asked { .. } | Effect::Ignored { .. } => {
-                    None
-                }
+                Effect::Exit { .. }
+                | Effect::SessionEvent { .. }
+                | Effect::Asked { .. }
+                | Effect::Csms(_)
+                | Effect::CsmsInside(_)
+                | Effect::Ignored { .. } => None,
             };
             if let Some((topic, payload)) = outcome {
                 let lane = self.roles.lane(&topic, &payload);

@@ -121,8 +121,9 @@ impl Module {
             Side::Everest => {
                 let client_id = format!("everest-{}", uuid::Uuid::new_v4().simple());
                 let (station, inside) = (station.clone(), scene.settings.inside.clone());
-                let wire = Wire::Everest;
-                let everest = Everest { address: broker, client_id, topics, station, is_driven: true, inside, wire };
+                let (wire, csms) = (Wire::Everest, None);
+                let everest =
+                    Everest { address: broker, client_id, topics, station, is_driven: true, inside, wire, csms };
                 let (orders, received) = mpsc::unbounded_channel();
                 let (ready, _) = oneshot::channel();
                 let task = tokio::spawn(async move { say(everest.run(received, ready).await) });

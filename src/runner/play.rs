@@ -225,8 +225,8 @@ async fn begin_side(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result
     match scenario.model.under_test {
         // A recording says all by itself, whichever side it plays; what plays it needs no more than a connection.
         Side::Client if piece.replay.is_none() => {
-            let (address, wire) = (broker.address(), scene.wire);
-            let everest = Everest { address, client_id, topics, station, is_driven: false, inside: None, wire };
+            let (address, wire, csms) = (broker.address(), scene.wire, None);
+            let everest = Everest { address, client_id, topics, station, is_driven: false, inside: None, wire, csms };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));

@@ -22,8 +22,9 @@ mod suggest;
 
 pub use api::api_of;
 pub use features::lacking;
-pub use parse::{LARGEST, Scenario, parse, parse_around_station, parse_as, parse_station};
+pub use parse::{LARGEST, Scenario, parse, parse_around_station, parse_as, parse_checked, parse_station};
+pub use pattern::escaped;
 pub use releases::played;
-pub use rules::from_hex;
+pub use rules::{faults_of_station, from_hex};
 pub use schema::{schema, step_names};
 pub use suggest::suggestion;

@@ -75,9 +75,23 @@ pub fn parse_around_station<T: DeserializeOwned + AsRef<StationConfig>>(
     path: &str,
     text: &str,
 ) -> Result<T, Vec<Diagnostic>> {
+    parse_checked(path, text, |whole: &T| rules::faults_of_station(whole.as_ref()))
+}
+
+/// Reads a file, and looks at its sense with `check`, which says what is wrong: an id, the JSON pointer to the place,
+/// and the headline.
+///
+/// # Errors
+///
+/// As [`parse_as`], or all that `check` found.
+pub fn parse_checked<T: DeserializeOwned>(
+    path: &str,
+    text: &str,
+    check: impl FnOnce(&T) -> Vec<(&'static str, String, String)>,
+) -> Result<T, Vec<Diagnostic>> {
     let source = to_source(path, text);
     let (whole, root) = read_as::<T>(&source)?;
-    let faults: Vec<Fault> = rules::faults_of_station(whole.as_ref())
+    let faults: Vec<Fault> = check(&whole)
         .into_iter()
         .map(|(id, pointer, headline)| Fault::new(id, headline, walk(&root, &pointer).0.range.clone()))
         .collect();

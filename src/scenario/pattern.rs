@@ -233,7 +233,7 @@ fn under<T>(pointer: &mut String, token: &str, f: impl FnOnce(&mut String) -> T)
 }
 
 /// A key as a token of a JSON pointer (RFC 6901).
-pub(super) fn escaped(key: &str) -> String {
+pub fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 

@@ -1,6 +1,8 @@
 //! Rules about single values: stations, topics, hexadecimal text.
 
 use super::pattern::escaped;
+use crate::station::charge_point::keys::find;
+use crate::station::charge_point::{Keys, SetResult};
 use crate::station::config::StationConfig;
 
 /// The most EVSEs of a station.
@@ -9,7 +11,7 @@ const MOST_EVSES: u8 = 64;
 const LONGEST_TOKEN: usize = 36;
 
 /// What makes no sense in a station: the id, the JSON pointer within it, and the headline.
-pub(super) fn faults_of_station(station: &StationConfig) -> Vec<(&'static str, String, String)> {
+pub fn faults_of_station(station: &StationConfig) -> Vec<(&'static str, String, String)> {
     let mut faults = Vec::new();
     if !(1..=MOST_EVSES).contains(&station.evses) {
         let headline = format!("a station has 1 to {MOST_EVSES} EVSEs, not `{}`", station.evses);
@@ -25,6 +27,19 @@ pub(super) fn faults_of_station(station: &StationConfig) -> Vec<(&'static str, S
             continue;
         };
         faults.push(("scenario/bad-token", format!("/tokens/{}/value", escaped(name)), headline));
+    }
+    let configuration = station.charge_point.iter().flat_map(|charge_point| &charge_point.configuration);
+    for (name, value) in configuration {
+        let headline = match Keys::default().set(name, value) {
+            SetResult::Accepted | SetResult::RebootRequired => continue,
+            SetResult::Rejected if find(name).is_some_and(|key| key.is_read_only) => {
+                format!("the configuration key `{name}` can only be read")
+            }
+            SetResult::Rejected => format!("`{}` is no value for the configuration key `{name}`", value.escape_debug()),
+            SetResult::NotSupported => format!("the charge point has no configuration key `{name}`"),
+        };
+        let pointer = format!("/charge_point/configuration/{}", escaped(name));
+        faults.push(("scenario/bad-station", pointer, headline));
     }
     faults
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::slice;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -20,6 +20,7 @@ use crate::protocol::codec;
 use crate::protocol::control::Command;
 use crate::protocol::deviations::Deviation;
 use crate::protocol::wire::{Encoder, Wire};
+use crate::station::charge_point::{Answer, CsmsInput, Report, Request};
 use crate::station::config::StationConfig;
 use crate::station::{Address, Effect, Input, RequestId, Station};
 
@@ -40,6 +41,26 @@ pub struct Everest {
     pub inside: Option<Vec<Binding>>,
     /// How its messages are written.
     pub wire: Wire,
+    /// Hears what the charge point and its CSMS say to each other.
+    pub csms: Option<mpsc::UnboundedSender<CsmsMessage>>,
+}
+
+/// What passed between a charge point and its CSMS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CsmsMessage {
+    /// When, counted from the Unix epoch.
+    pub at: Duration,
+    /// What.
+    pub said: Said,
+}
+
+/// Who said what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// The charge point.
+    ByChargePoint(Report),
+    /// The CSMS.
+    ByCsms(CsmsInput),
 }
 
 /// What a running simulation can be asked.
@@ -47,6 +68,8 @@ pub struct Everest {
 pub enum Order {
     /// Something happens at the station; answered with why it came to nothing, if it did.
     Command(Box<Command>, oneshot::Sender<Option<String>>),
+    /// Something is asked of the charge point; answered with what came of it, or why nothing did.
+    Request(Request, oneshot::Sender<Result<Answer, String>>),
     /// Publishes exactly this, as EVerest's side.
     Publish {
         /// Any topic without wildcards.
@@ -58,7 +81,7 @@ pub enum Order {
         /// The retain flag.
         retain: bool,
     },
-    /// Ends and starts again, with nothing remembered; answered when it is ready again.
+    /// Ends and starts again, with nothing remembered but what a charge point keeps; answered when it is ready again.
     Restart(oneshot::Sender<Result<(), LinkError>>),
     /// A description of the state as JSON.
     Status(oneshot::Sender<serde_json::Value>),
@@ -70,6 +93,8 @@ struct Life {
     messages: mpsc::UnboundedReceiver<Message>,
     station: Station,
     born: Instant,
+    /// The same moment, counted from the Unix epoch, as the times of the station are.
+    epoch: Duration,
     /// Writes heartbeats and the beacon, which come when it is time for them.
     heartbeats: Encoder,
     /// Writes everything else.
@@ -85,6 +110,12 @@ const PUBLISH_QOS: u8 = 2;
 /// Where the tutorial has the latched getter.
 const GETTER_OF_TUTORIAL: &str = "e2m/token_validation_status/get";
 
+impl Life {
+    fn now(&self) -> Duration {
+        self.epoch.saturating_add(self.born.elapsed())
+    }
+}
+
 impl Everest {
     /// Connects, becomes ready, and runs until the orders end or the broker is lost; a lost broker ends EVerest.
     ///
@@ -97,7 +128,7 @@ impl Everest {
         mut orders: mpsc::UnboundedReceiver<Order>,
         ready: oneshot::Sender<Result<(), LinkError>>,
     ) -> Result<(), LinkError> {
-        let mut life = match self.begin().await {
+        let mut life = match self.begin(None).await {
             Ok(life) => {
                 // Nobody may be waiting.
                 let _ = ready.send(Ok(()));
@@ -109,7 +140,7 @@ impl Everest {
             }
         };
         loop {
-            let deadline = life.station.next_deadline().map(|at| life.born + at);
+            let deadline = life.station.next_deadline().map(|at| life.born + at.saturating_sub(life.epoch));
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
@@ -117,13 +148,19 @@ impl Everest {
                         let ignored = self.apply(&mut life, Input::Command(*command)).await?;
                         let _ = answer.send(ignored);
                     }
+                    Some(Order::Request(request, answer)) => {
+                        let (outcome, effects) = life.station.request(life.now(), request);
+                        self.carry_out(&mut life, effects).await?;
+                        // Whoever asked may have gone away.
+                        let _ = answer.send(outcome);
+                    }
                     Some(Order::Publish { .. }) if life.has_ended => {}
                     Some(Order::Publish { topic, payload, qos, retain }) => {
                         life.link.publish(&topic, payload, qos, retain).await?;
                     }
                     Some(Order::Restart(done)) => {
                         life.link.clone().close().await;
-                        let begun = self.begin().await;
+                        let begun = self.begin(Some(&life.station)).await;
                         let outcome = begun.map(|again| life = again);
                         let _ = done.send(outcome.clone());
                         outcome?;
@@ -144,7 +181,7 @@ impl Everest {
                         }
                     }
                     None if self.is_on(Deviation::BrokerLossEndsEverest) => return Err(LinkError::Lost),
-                    None => life = self.begin().await?,
+                    None => life = self.begin(Some(&life.station)).await?,
                 },
                 () = until(deadline) => {
                     self.apply(&mut life, Input::Deadline).await?;
@@ -153,14 +190,19 @@ impl Everest {
         }
     }
 
-    async fn begin(&self) -> Result<Life, LinkError> {
+    async fn begin(&self, before: Option<&Station>) -> Result<Life, LinkError> {
         let (link, messages) = Link::open(self.address, &self.client_id).await?;
         let mut config = self.station.clone();
         config.add_module(self.topics.api, &self.topics.module_id);
-        let (station, born) = (Station::new(&config), Instant::now());
+        let (mut station, born) = (Station::new(&config), Instant::now());
+        if let Some(before) = before {
+            station.remember(before);
+        }
         let (heartbeats, encoder) = (Encoder::new(self.wire), Encoder::new(self.wire));
+        // A clock that stands before 1970 is no reason to stop.
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let asked = BTreeMap::new();
-        let mut life = Life { link, messages, station, born, heartbeats, encoder, asked, has_ended: false };
+        let mut life = Life { link, messages, station, born, epoch, heartbeats, encoder, asked, has_ended: false };
         let (early, late) = self.filters();
         let qos = if self.is_on(Deviation::SubscribeQos0) { 0 } else { 2 };
         if self.is_on(Deviation::LateSubscriptions) {
@@ -253,11 +295,15 @@ impl Everest {
 
     /// Brings the station an input and carries out its effects; says why the input came to nothing, if it did.
     async fn apply(&self, life: &mut Life, input: Input) -> Result<Option<String>, LinkError> {
-        let now: Duration = life.born.elapsed();
+        let effects = life.station.apply(life.now(), input);
+        self.carry_out(life, effects).await
+    }
+
+    async fn carry_out(&self, life: &mut Life, effects: Vec<Effect>) -> Result<Option<String>, LinkError> {
         let mut ignored = None;
         let bindings = self.inside.as_deref().unwrap_or_default();
         let qos = if self.is_on(Deviation::PublishQos0) { 0 } else { PUBLISH_QOS };
-        for effect in life.station.apply(now, input) {
+        for effect in effects {
             match effect {
                 Effect::Publish { to, payload } => {
                     let encoder = match to {
@@ -301,6 +347,8 @@ impl Everest {
                     return Ok(Some(format!("EVerest has ended: {why}")));
                 }
                 Effect::Ignored { why } => ignored = Some(why.into_owned()),
+                Effect::Csms(report) => self.pass_on(life, Said::ByChargePoint(report)),
+                Effect::CsmsInside(answer) => self.pass_on(life, Said::ByCsms(answer)),
                 // No topic of the API shows these.
                 Effect::Fault { api, fault, raised } => {
                     let module = self.modules().into_iter().find(|module| module.api == api);
@@ -318,6 +366,13 @@ impl Everest {
             }
         }
         Ok(ignored)
+    }
+
+    fn pass_on(&self, life: &Life, said: Said) {
+        if let Some(csms) = &self.csms {
+            // Nobody may be listening any more.
+            let _ = csms.send(CsmsMessage { at: life.now(), said });
+        }
     }
 
     fn topic(&self, api: ApiType, channel: Channel) -> String {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::charge_point::config::ChargePointConfig;
 use crate::protocol::channel::ApiType;
 use crate::protocol::control::{Command, Validation};
 use crate::protocol::deviations::{Behaviour, Deviation, Deviations};
@@ -32,6 +33,8 @@ pub struct StationConfig {
     pub auth_token_provider: Option<ProviderConfig>,
     /// Configuration of EVerest's auth_token_validator_API module; absent means that verdicts come with the tokens.
     pub auth_token_validator: Option<ValidatorConfig>,
+    /// The charge point with its own authorization; absent means that there is none.
+    pub charge_point: Option<ChargePointConfig>,
     /// Who moves the EVSEs.
     pub evse_manager: EvseManager,
     /// Tokens by name; the names are for steps and messages.
@@ -244,6 +247,7 @@ impl Default for StationConfig {
             auth_consumer: ApiConfig::default(),
             auth_token_provider: None,
             auth_token_validator: None,
+            charge_point: None,
             evse_manager: EvseManager::default(),
             tokens: BTreeMap::new(),
             release: Release::default(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::api::Api;
+use super::charge_point::{Answer, ChargePoint, Request};
 use super::config::{EvseManager, StationConfig};
 use super::evse::Evse;
 use super::inquiry::Inquiry;
@@ -31,6 +32,8 @@ pub struct Station {
     pub(super) validators: Validators,
     /// The token validator behind an API module, if there is one; it stands above the above.
     pub(super) inquiry: Option<Inquiry>,
+    /// It stands above both, if there is one.
+    pub(super) charge_point: Option<ChargePoint>,
     /// Requests to `auth_consumer`.
     pub(super) api: Api,
     /// `auth_consumer` first.
@@ -53,6 +56,7 @@ enum Part {
     Communication(usize),
     Validators,
     Inquiry,
+    ChargePoint,
     Auth,
     Api,
 }
@@ -68,6 +72,7 @@ impl Station {
             evse_manager: config.evse_manager,
             validators: Validators::new(&config.tokens),
             inquiry: inquiry.map(|config| Inquiry::new(config, deviations)),
+            charge_point: config.charge_point.as_ref().map(|it| ChargePoint::new(it, config.evses)),
             api: Api::new(config.auth_consumer.latch_variable_values, deviations),
             modules: ApiModule::all(config, deviations),
             ready: false,
@@ -92,8 +97,21 @@ impl Station {
         }
         self.take(input, &mut out);
         self.work_on_messages(&mut out);
+        self.settle_charge_point(&mut out);
         self.run_out(now, &mut out);
         out
+    }
+
+    /// As [`Station::apply`], for what is asked of the charge point by somebody who waits for an answer.
+    ///
+    /// # Errors
+    /// Why it was not done, in words; nothing has changed then.
+    pub fn request(&mut self, now: Duration, request: Request) -> (Result<Answer, String>, Vec<Effect>) {
+        let mut out = self.apply(now, Input::Deadline);
+        let answer = if self.ended { Err("EVerest has ended".to_owned()) } else { self.fulfil(request, &mut out) };
+        self.settle_charge_point(&mut out);
+        self.run_out(self.now, &mut out);
+        (answer, out)
     }
 
     fn take(&mut self, input: Input, out: &mut Vec<Effect>) {
@@ -112,6 +130,7 @@ impl Station {
             Input::Retained(input) => self.take(*input, out),
             Input::Session { evse, event } => self.session_reported(evse, event, out),
             Input::Command(command) => self.obey(command, out),
+            Input::Csms(input) => self.csms_said(input, out),
             Input::SetVerdict { value, validation } => self.validators.set_verdict(self.now, value, validation),
             Input::ResultUpdate { evse, result } => {
                 self.tell_auth(auth::Input::ResultUpdate { evse, result }, None, out);
@@ -150,6 +169,7 @@ impl Station {
         let others = [
             (self.validators.at(), Part::Validators),
             (self.inquiry.as_ref().and_then(Inquiry::at), Part::Inquiry),
+            (self.charge_point.as_ref().and_then(|it| it.at(self.now, &self.evses)), Part::ChargePoint),
             (self.auth.next_deadline(), Part::Auth),
             (self.api.at(), Part::Api),
         ];
@@ -160,6 +180,7 @@ impl Station {
     fn run_out(&mut self, until: Duration, out: &mut Vec<Effect>) {
         while let Some((at, part)) = self.next_part().filter(|(at, _)| *at <= until) {
             self.now = self.now.max(at);
+            self.read_meters();
             match part {
                 // Heartbeats alone are not made up for.
                 Part::Heartbeat(index) => self.beat(index, until, out),
@@ -169,11 +190,13 @@ impl Station {
                     out.push(Effect::Fault { api: module.api, fault, raised: true });
                 }
                 Part::Validators => {
-                    if let Some((attempt, result)) = self.validators.answer() {
+                    if let Some((attempt, value, result)) = self.validators.answer() {
+                        self.csms_inside_said(attempt, &value, &result, out);
                         self.tell_auth(auth::Input::Validated { attempt, results: vec![result] }, None, out);
                     }
                 }
                 Part::Inquiry => self.validator_ran_out(out),
+                Part::ChargePoint => self.charge_point_ran_out(out),
                 Part::Auth => self.tell_auth(auth::Input::Deadline, None, out),
                 Part::Api => {
                     self.api.give_up();
@@ -181,8 +204,10 @@ impl Station {
                 }
             }
             self.work_on_messages(out);
+            self.settle_charge_point(out);
         }
         self.now = until;
+        self.read_meters();
     }
 
     fn start(&mut self, out: &mut Vec<Effect>) {
@@ -273,7 +298,7 @@ impl Station {
     }
 
     /// Something happens at an EVSE; the EVSE reports it.
-    fn at_evse(
+    pub(super) fn at_evse(
         &mut self,
         id: i32,
         act: impl FnOnce(&mut Evse) -> Result<&'static [SessionEvent], &'static str>,
@@ -327,13 +352,16 @@ impl Station {
                         {
                             continue;
                         }
+                        self.note_status(&token, status);
                         let messages = self.told(messages);
                         let message = Arc::new(TokenValidationStatusMessage { messages, status, token });
                         self.api.latch(&message);
                         out.push(publish(Channel::TokenValidationStatus, Payload::Status(message)));
                     }
                     auth::Effect::Validate { attempt, token } => {
-                        if let Some(inquiry) = &mut self.inquiry {
+                        if self.charge_point.is_some() {
+                            self.charge_point_asked(attempt, token, validation.take(), out);
+                        } else if let Some(inquiry) = &mut self.inquiry {
                             inquiry.ask(attempt, token);
                             self.ask_validator(out);
                         } else if let Some(carried) = validation.take() {
@@ -341,6 +369,7 @@ impl Station {
                         }
                     }
                     auth::Effect::Call { evse: id, call } => {
+                        self.note_call(id, &call);
                         let events = match evse_mut(&mut self.evses, id) {
                             Some(evse) if self.evse_manager == EvseManager::Simulated => evse.obey(&call),
                             _ => Default::default(),

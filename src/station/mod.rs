@@ -19,6 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
+use self::charge_point::{CsmsInput, Report};
 use crate::auth::{EvseCall, SessionEvent};
 use crate::protocol::channel::{ApiType, Channel, EntryPoint};
 use crate::protocol::control::{Command, Validation};
@@ -26,6 +27,7 @@ use crate::protocol::types::{
     ProvidedIdToken, TokenValidationStatusMessage, ValidationResult, WithdrawAuthorizationResult,
 };
 
+pub mod charge_point;
 pub mod config;
 
 mod api;
@@ -100,6 +102,8 @@ pub enum Input {
         /// What they say.
         validation: Validation,
     },
+    /// The CSMS of the charge point says something, or is noticed to be there or not.
+    Csms(CsmsInput),
     /// A validator changes its mind about the token in use at an EVSE (`validate_result_update`).
     ResultUpdate {
         /// The EVSE.
@@ -160,6 +164,10 @@ pub enum Effect {
         /// What.
         event: SessionEvent,
     },
+    /// The charge point tells its CSMS something.
+    Csms(Report),
+    /// The simulated CSMS inside has answered; the charge point knows already.
+    CsmsInside(CsmsInput),
     /// Something came to nothing: an input without effect, or a reply without a place to go.
     Ignored {
         /// Why, in words.
@@ -168,7 +176,7 @@ pub enum Effect {
 }
 
 /// Names a request to a token validator; counts up, never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct RequestId(pub u64);
 
 /// Where a station publishes.

@@ -63,9 +63,9 @@ impl Validators {
     }
 
     /// Takes the earliest answer; the first asked among equals.
-    pub(super) fn answer(&mut self) -> Option<(AttemptId, ValidationResult)> {
+    pub(super) fn answer(&mut self) -> Option<(AttemptId, String, ValidationResult)> {
         let (position, _) = self.open.iter().enumerate().min_by_key(|(_, question)| question.at)?;
         let question = self.open.remove(position);
-        Some((question.attempt, question.answer))
+        Some((question.attempt, question.value, question.answer))
     }
 }

@@ -141,7 +141,7 @@ impl Desk {
                 Effect::EvseCall { call: EvseCall::StopTransaction { reason, .. }, evse } => {
                     format!("{evse} stop {}", reason.name())
                 }
-                Effect::EvseCall { .. } => continue,
+                Effect::EvseCall { .. } | Effect::Csms(_) | Effect::CsmsInside(_) => continue,
                 Effect::SessionEvent { evse, event } => format!("{evse} {}", event.name()),
                 Effect::Ignored { why } => {
                     self.ignored.push(why.into_owned());

@@ -63,6 +63,8 @@ impl Monitor {
             | Effect::Asked { .. }
             | Effect::Exit { .. }
             | Effect::Fault { .. }
+            | Effect::Csms(_)
+            | Effect::CsmsInside(_)
             | Effect::Ignored { .. } => Ok(()),
         }
     }

@@ -14,7 +14,7 @@ use crate::project::{DEADLINE, Project, wait_for};
 
 /// A simulation that runs.
 pub struct Sim {
-    child: Child,
+    pub child: Child,
     stdin: Option<ChildStdin>,
     stdout: Receiver<String>,
     stderr: Receiver<String>,

@@ -48,6 +48,7 @@ impl Stand {
             is_driven: false,
             inside: None,
             wire: wire::Wire::Everest,
+            csms: None,
         };
         let (orders, received) = mpsc::unbounded_channel();
         let (ready, is_ready) = oneshot::channel();

@@ -1,0 +1,216 @@
+//! The chargers that a gateway serves, as a file describes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::Diagnostic;
+use crate::scenario;
+use crate::station::config::StationConfig;
+
+/// The file.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chargers {
+    /// By id.
+    pub chargers: BTreeMap<String, ChargerConfig>,
+}
+
+/// A charger.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChargerConfig {
+    /// Its name in OCPP; its id if absent.
+    pub identity: Option<String>,
+    /// A name for people.
+    pub name: Option<String>,
+    /// Who made it.
+    pub vendor_name: Option<String>,
+    /// What they call it.
+    pub model: Option<String>,
+    /// What it speaks to its CSMS.
+    pub ocpp_version: OcppVersion,
+    /// The kind of its connectors, such as `Type2`.
+    pub connector_type: Option<String>,
+    /// Where it stands; commands may go to all chargers of a location.
+    pub location: Option<String>,
+    /// The tenant it belongs to.
+    pub organization: Option<String>,
+    /// The id of its `auth_consumer_API` module, as topics have it; the charger's id if absent.
+    pub module_id: Option<String>,
+    /// The station; it always has a charge point.
+    pub station: StationConfig,
+}
+
+/// What a charger speaks to its CSMS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum OcppVersion {
+    /// OCPP-J 1.6.
+    #[default]
+    #[serde(rename = "ocpp1.6")]
+    Ocpp16,
+    /// OCPP 2.0.1.
+    #[serde(rename = "ocpp2.0.1")]
+    Ocpp201,
+}
+
+impl OcppVersion {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            OcppVersion::Ocpp16 => "ocpp1.6",
+            OcppVersion::Ocpp201 => "ocpp2.0.1",
+        }
+    }
+}
+
+/// What is served if nobody says otherwise.
+const DEFAULT: &str = include_str!("chargers.yaml");
+/// The most chargers.
+const MOST: usize = 10_000;
+/// The most characters of an id: it becomes part of topics and paths.
+const LONGEST_ID: usize = 64;
+
+impl ChargerConfig {
+    /// Its name in OCPP.
+    pub fn identity<'a>(&'a self, id: &'a str) -> &'a str {
+        self.identity.as_deref().unwrap_or(id)
+    }
+
+    /// The id of its API module.
+    pub fn module_id<'a>(&'a self, id: &'a str) -> &'a str {
+        self.module_id.as_deref().unwrap_or(id)
+    }
+}
+
+impl Chargers {
+    /// Two chargers in one location; the first one's API module has this id, the second one's the same with `_2`.
+    ///
+    /// # Errors
+    /// None in fact; a test reads the file.
+    pub fn two(module_id: &str) -> Result<Self, Vec<Diagnostic>> {
+        let mut two = Self::parse("chargers.yaml", DEFAULT)?;
+        for (charger, suffix) in two.chargers.values_mut().zip(["", "_2"]) {
+            charger.module_id = Some(format!("{module_id}{suffix}"));
+        }
+        Ok(two)
+    }
+
+    /// One charger that is this station, behind this API module.
+    pub fn one(station: StationConfig, module_id: &str) -> Self {
+        let charger = ChargerConfig {
+            identity: Some("CP-1".to_owned()),
+            location: Some("loc-1".to_owned()),
+            module_id: Some(module_id.to_owned()),
+            station,
+            ..ChargerConfig::default()
+        };
+        Self { chargers: BTreeMap::from([("dep-1".to_owned(), charger)]) }.with_charge_points()
+    }
+
+    /// Reads a file of chargers.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(path: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
+        scenario::parse_checked(path, text, faults).map(Self::with_charge_points)
+    }
+
+    fn with_charge_points(mut self) -> Self {
+        for charger in self.chargers.values_mut() {
+            charger.station.charge_point.get_or_insert_default();
+        }
+        self
+    }
+}
+
+/// What makes no sense: the id, the JSON pointer, and the headline.
+fn faults(file: &Chargers) -> Vec<(&'static str, String, String)> {
+    let mut faults = Vec::new();
+    let mut fault = |pointer: String, headline: String| faults.push(("config/invalid", pointer, headline));
+    let count = file.chargers.len();
+    if !(1..=MOST).contains(&count) {
+        fault("/chargers".to_owned(), format!("a gateway serves 1 to {MOST} chargers, not {count}"));
+    }
+    let (mut identities, mut modules) = (BTreeSet::new(), BTreeSet::new());
+    let mut of_stations = Vec::new();
+    for (id, charger) in &file.chargers {
+        let pointer = format!("/chargers/{}", scenario::escaped(id));
+        let identity = charger.identity(id);
+        let module_id = charger.module_id(id);
+        for (what, key, text) in [("charger id", "", id.as_str()), ("module id", "/module_id", module_id)] {
+            if !is_id(text) {
+                let headline = format!(
+                    "`{}` is no {what}: 1 to {LONGEST_ID} letters, digits, `-`, `_` and `.`",
+                    text.escape_debug()
+                );
+                fault(format!("{pointer}{key}"), headline);
+            }
+        }
+        if !identities.insert(identity) {
+            fault(
+                format!("{pointer}/identity"),
+                format!("two chargers have the identity `{}`", identity.escape_debug()),
+            );
+        }
+        if !modules.insert(module_id) {
+            fault(format!("{pointer}/module_id"), format!("two chargers have the module id `{module_id}`"));
+        }
+        of_stations.extend(
+            scenario::faults_of_station(&charger.station)
+                .into_iter()
+                .map(|(id, within, headline)| (id, format!("{pointer}/station{within}"), headline)),
+        );
+    }
+    faults.extend(of_stations);
+    faults
+}
+
+fn is_id(text: &str) -> bool {
+    let is_in_order = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=LONGEST_ID).contains(&text.len()) && text.chars().all(is_in_order)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_default_is_two_chargers_in_one_location() {
+        let chargers = Chargers::two("auth_api").unwrap().chargers;
+        let locations: BTreeSet<_> = chargers.values().map(|charger| charger.location.clone().unwrap()).collect();
+        assert_eq!((chargers.len(), locations.len()), (2, 1));
+        assert!(chargers.values().all(|charger| charger.station.charge_point.is_some()));
+        assert_eq!(chargers["dep-1"].module_id("dep-1"), "auth_api");
+    }
+
+    #[test]
+    fn bad_chargers_are_found_out_where_they_stand() {
+        for (text, line, said) in [
+            ("chargers: {}\n", 1, "1 to 10000 chargers"),
+            ("chargers:\n  a/b: {}\n", 2, "no charger id"),
+            ("chargers:\n  a: {module_id: \"#\"}\n", 2, "no module id"),
+            ("chargers:\n  a: {identity: X}\n  b:\n    identity: X\n", 4, "identity `X`"),
+            ("chargers:\n  a: {}\n  b:\n    module_id: a\n", 4, "module id `a`"),
+            ("chargers:\n  a:\n    station:\n      evses: 0\n", 4, "1 to 64 EVSEs"),
+            ("chargers:\n  a:\n    ocpp_version: ocpp9\n", 3, "ocpp9"),
+            ("chargers:\n  a:\n    colour: red\n", 3, "colour"),
+            (
+                "chargers:\n  a:\n    station:\n      charge_point:\n        configuration:\n          Unheard: \"1\"\n",
+                6,
+                "no configuration key `Unheard`",
+            ),
+            (
+                "chargers:\n  a:\n    station:\n      charge_point: {configuration: {HeartbeatInterval: often}}\n",
+                4,
+                "`often` is no value",
+            ),
+        ] {
+            let errors = Chargers::parse("c.yaml", text).unwrap_err();
+            assert!(errors[0].headline.contains(said), "{text}: {errors:?}");
+            assert_eq!(errors[0].place.as_ref().unwrap().line(), line, "{text}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The chargers while they run: each an EVerest of its own at the broker.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::chargers::{ChargerConfig, Chargers, OcppVersion};
+use super::log::Log;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::Topics;
+use crate::protocol::wire::Wire;
+use crate::sim::everest::{CsmsMessage, Everest, Order};
+use crate::station::charge_point::{Answer, Request};
+
+/// Every charger. They run until this and all clones of their orders are dropped.
+#[derive(Debug)]
+pub struct Fleet {
+    /// By id.
+    pub chargers: BTreeMap<String, Charger>,
+    /// When it started, counted from the Unix epoch.
+    pub started_at: Duration,
+}
+
+/// A charger that runs.
+#[derive(Debug, Clone)]
+pub struct Charger {
+    /// As it was described.
+    pub config: Arc<ChargerConfig>,
+    /// What was said.
+    pub log: Arc<Log>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+impl Charger {
+    /// Asks the charge point; the answer comes later.
+    pub fn ask(&self, request: Request) -> impl Future<Output = Result<Answer, String>> + Send + use<> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.orders.send(Order::Request(request, answer));
+        async move {
+            let gone = || "the charger does not run any more".to_owned();
+            sent.map_err(|_| gone())?;
+            answered.await.map_err(|_| gone())?
+        }
+    }
+
+    /// What else can be asked of it.
+    pub fn orders(&self) -> mpsc::UnboundedSender<Order> {
+        self.orders.clone()
+    }
+}
+
+impl Fleet {
+    /// Starts every charger at the broker; `topics` is the pattern of their topics, `wire` how they
+    /// write. Returns when all are ready. The
+    /// tasks end with why, in words.
+    ///
+    /// # Errors
+    /// When one of them cannot connect.
+    pub async fn start(
+        broker: SocketAddr,
+        topics: &Topics,
+        wire: Wire,
+        chargers: Chargers,
+    ) -> Result<(Self, JoinSet<String>), Box<Diagnostic>> {
+        let mut fleet = Self { chargers: BTreeMap::new(), started_at: now() };
+        let (mut simulations, mut waiting) = (JoinSet::new(), Vec::new());
+        for (id, config) in chargers.chargers {
+            let topics = Topics { module_id: config.module_id(&id).to_owned(), ..topics.clone() };
+            let client_id = format!("everest-{}", topics.module_id);
+            let (csms, said) = mpsc::unbounded_channel();
+            let station = config.station.clone();
+            let everest = Everest {
+                address: broker,
+                client_id,
+                topics,
+                station,
+                is_driven: true,
+                inside: None,
+                wire,
+                csms: Some(csms),
+            };
+            let (orders, received) = mpsc::unbounded_channel();
+            let (ready, is_ready) = oneshot::channel();
+            let name = id.clone();
+            simulations.spawn(async move {
+                match everest.run(received, ready).await {
+                    Ok(()) => format!("charger `{name}` has ended"),
+                    Err(error) => format!("charger `{name}`: {error}"),
+                }
+            });
+            waiting.push((id.clone(), is_ready));
+            let log = Arc::new(Log::default());
+            // Ends with the charger.
+            tokio::spawn(listen(log.clone(), config.ocpp_version, said));
+            fleet.chargers.insert(id, Charger { config: Arc::new(config), log, orders });
+        }
+        for (id, is_ready) in waiting {
+            let why = match is_ready.await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "it has ended".to_owned(),
+            };
+            let headline = format!("charger `{id}` does not start: {why}");
+            return Err(Box::new(Diagnostic::new(Severity::Error, "harness/no-broker", headline)));
+        }
+        Ok((fleet, simulations))
+    }
+}
+
+/// Keeps what a charger and its CSMS say.
+async fn listen(log: Arc<Log>, version: OcppVersion, mut said: mpsc::UnboundedReceiver<CsmsMessage>) {
+    while let Some(message) = said.recv().await {
+        log.note_csms(version, &message.said, message.at);
+    }
+}
+
+/// Now, counted from the Unix epoch; a clock that stands before counts as then.
+pub fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

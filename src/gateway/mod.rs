@@ -1,0 +1,36 @@
+//! Commands over HTTP that drive simulated chargers, as the OCPPLAB Gateway API has them: the same paths, bodies, status
+//! codes and errors.
+//!
+//! Each charger is an EVerest of its own on one broker ([`crate::sim::everest`]) with a charge point in it; this module
+//! asks the charge point what a command says, and tells what came of it. It decides nothing about tokens or sessions.
+//! It prints nothing, reads no files, and shows bearer tokens to nobody.
+//!
+//! | file | has |
+//! | --- | --- |
+//! | `chargers`, `tokens` | the two files that describe a gateway |
+//! | `commands`, `events`, `answers` | the table of commands, what they take, what they answer |
+//! | `body`, `error` | reading bodies, and the shape of every error |
+//! | `routes` | what is done for a request |
+//! | `fleet` | the chargers while they run |
+//! | `log` | what chargers and CSMS said |
+//! | `openapi` | the description of it all |
+//! | `server` | connections, limits, timeouts |
+
+mod actions;
+mod answers;
+mod body;
+pub mod chargers;
+mod commands;
+mod error;
+mod events;
+mod fleet;
+mod log;
+mod openapi;
+mod routes;
+mod server;
+mod tokens;
+
+pub use chargers::Chargers;
+pub use fleet::Fleet;
+pub use server::Server;
+pub use tokens::Tokens;

@@ -1,0 +1,130 @@
+//! The description of the interface as OpenAPI 3.1, made from the types that read and write it.
+
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::answers::{Charger, ChargerPage, LogPage};
+use super::commands::Command;
+use super::error::{TextError, ValidationError};
+use super::events::{ChargerTarget, CommandTarget};
+use super::routes::{COMMANDS, LARGEST_BODY, LAST, MOST_CHARGERS, MOST_ENTRIES, PAGE};
+
+/// The whole description.
+pub fn document(commands: &[Command]) -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    let mut paths = Map::new();
+    for command in commands {
+        paths.insert(format!("{COMMANDS}{}", command.path), json!({"post": of_command(command, &mut generator)}));
+    }
+    let list = generator.subschema_for::<ChargerPage>().to_value();
+    let parameters = [integer("page", 1, LAST, 1), integer("limit", 1, MOST_CHARGERS, PAGE)];
+    let get = reading("list_chargers", "Chargers", &parameters, list, &["401", "403", "422"], &mut generator);
+    paths.insert("/ocpp/chargers".to_owned(), json!({"get": get}));
+    let one = generator.subschema_for::<Charger>().to_value();
+    let errors = ["401", "403", "404"];
+    let get = reading("get_charger", "A charger", &[charger_id()], one, &errors, &mut generator);
+    paths.insert("/ocpp/chargers/{charger_id}".to_owned(), json!({"get": get}));
+    let log = generator.subschema_for::<LogPage>().to_value();
+    let parameters = [charger_id(), integer("limit", 1, MOST_ENTRIES, PAGE), integer("offset", 0, LAST, 0)];
+    let errors = ["401", "403", "404", "422"];
+    let get = reading(
+        "get_charger_logs",
+        "What a charger and its CSMS said, the latest first",
+        &parameters,
+        log,
+        &errors,
+        &mut generator,
+    );
+    paths.insert("/ocpp/chargers/{charger_id}/logs".to_owned(), json!({"get": get}));
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Khumbu commands gateway",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Drives simulated chargers over HTTP."
+        },
+        "paths": paths,
+        "security": [{"bearer": []}],
+        "components": {
+            "schemas": generator.take_definitions(true),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}
+        }
+    })
+}
+
+fn of_command(command: &Command, generator: &mut SchemaGenerator) -> Value {
+    let target = match command.takes_location {
+        true => generator.subschema_for::<CommandTarget>(),
+        false => generator.subschema_for::<ChargerTarget>(),
+    };
+    let event = (command.event_schema)(generator);
+    let required = if command.is_event_optional { json!(["target"]) } else { json!(["target", "event"]) };
+    let answer = (command.answer_schema)(generator);
+    let body = json!({"type": "object", "required": required, "properties": {"target": target, "event": event}});
+    json!({
+        "operationId": command.event_type,
+        "summary": command.summary,
+        "tags": ["Commands"],
+        "parameters": [organization()],
+        "requestBody": {"required": true, "content": {"application/json": {"schema": body}}},
+        "responses": responses(answer.to_value(), &["401", "403", "404", "408", "413", "422"], generator)
+    })
+}
+
+fn reading(
+    id: &str,
+    summary: &str,
+    parameters: &[Value],
+    answer: Value,
+    errors: &[&str],
+    generator: &mut SchemaGenerator,
+) -> Value {
+    let parameters: Vec<Value> = parameters.iter().cloned().chain([organization()]).collect();
+    json!({
+        "operationId": id,
+        "summary": summary,
+        "tags": ["Chargers"],
+        "parameters": parameters,
+        "responses": responses(answer, errors, generator)
+    })
+}
+
+fn responses(answer: Value, errors: &[&str], generator: &mut SchemaGenerator) -> Value {
+    let mut responses = Map::new();
+    let content = |schema: Value| json!({"application/json": {"schema": schema}});
+    responses.insert("200".to_owned(), json!({"description": "It was done.", "content": content(answer)}));
+    for status in errors.iter().chain(&["500"]) {
+        let (description, schema) = match *status {
+            "401" => ("The token is missing or wrong.".to_owned(), generator.subschema_for::<TextError>()),
+            "403" => ("The token is not good for this.".to_owned(), generator.subschema_for::<TextError>()),
+            "404" => ("There is no such charger or location.".to_owned(), generator.subschema_for::<TextError>()),
+            "408" => ("The request took too long.".to_owned(), generator.subschema_for::<TextError>()),
+            "413" => (format!("The body has more than {LARGEST_BODY} bytes."), generator.subschema_for::<TextError>()),
+            "422" => ("The request makes no sense.".to_owned(), generator.subschema_for::<ValidationError>()),
+            _ => ("The fault is the gateway's.".to_owned(), generator.subschema_for::<TextError>()),
+        };
+        let response = json!({"description": description, "content": content(schema.to_value())});
+        responses.insert((*status).to_owned(), response);
+    }
+    Value::Object(responses)
+}
+
+fn charger_id() -> Value {
+    json!({"name": "charger_id", "in": "path", "required": true, "schema": {"type": "string"}})
+}
+
+fn integer(name: &str, least: i64, most: i64, default: i64) -> Value {
+    let schema = json!({"type": "integer", "minimum": least, "maximum": most, "default": default});
+    json!({"name": name, "in": "query", "required": false, "schema": schema})
+}
+
+fn organization() -> Value {
+    let description = "The tenant; must be that of the token, if the token has one.";
+    json!({"name": "X-Organization-Id", "in": "header", "required": false, "schema": {"type": "string"},
+        "description": description})
+}

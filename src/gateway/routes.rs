@@ -1,0 +1,327 @@
+//! What is done for a request: who asks, for what, and what comes of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http_body_util::BodyExt;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::actions;
+use super::answers::{self, ChargerPage, FailedAt, LogPage, QueuedAt, QueuedCommand, QueuedCommands};
+use super::body::{self, Fault, Object, Whole};
+use super::chargers::OcppVersion;
+use super::commands::{self, Command, EVENT, Work};
+use super::error::{ApiError, json};
+use super::events::{ChargerTarget, CommandTarget, ProxyEvent};
+use super::fleet::{Charger, Fleet, now};
+use super::log::{CAPACITY, Direction, rfc3339};
+use super::openapi;
+use super::tokens::{Caller, Tokens};
+use crate::station::charge_point::Request;
+
+/// The most bytes of a body.
+pub const LARGEST_BODY: usize = 256 * 1024;
+/// So much more is read and thrown away, so that the client hears why.
+const MOST_DISCARDED: usize = 64 * 1024 * 1024;
+/// Where the commands are.
+pub const COMMANDS: &str = "/ocpp/commands/";
+/// The largest number of a page or an offset.
+pub const LAST: i64 = 1_000_000;
+/// The most chargers of a page.
+pub const MOST_CHARGERS: i64 = 100;
+/// The most entries of a page.
+pub const MOST_ENTRIES: i64 = CAPACITY as i64;
+/// How many there are on a page if nobody says.
+pub const PAGE: i64 = 20;
+
+/// What is served.
+#[derive(Debug)]
+pub struct Gateway {
+    /// The chargers.
+    pub fleet: Fleet,
+    /// Who may act on them.
+    pub tokens: Tokens,
+}
+
+/// Where the target stands in a body.
+const TARGET: [&str; 2] = ["body", "target"];
+
+type Shared = State<Arc<Gateway>>;
+
+/// Everything that is served.
+pub fn router(gateway: Arc<Gateway>) -> Router {
+    let commands = commands::all();
+    let description: Bytes = openapi::document(&commands).to_string().into();
+    let mut router = Router::new()
+        .route("/openapi.json", get(async move || described(description)))
+        .route("/ocpp/chargers", get(list))
+        .route("/ocpp/chargers/{charger_id}", get(show))
+        .route("/ocpp/chargers/{charger_id}/logs", get(show_log));
+    for command in commands {
+        let path = format!("{COMMANDS}{}", command.path);
+        let command = Arc::new(command);
+        let follow = move |State(gateway): Shared, headers: HeaderMap, body: Body| async move {
+            gateway.follow(&command, &headers, body).await
+        };
+        router = router.route(&path, post(follow));
+    }
+    router
+        .fallback(async || ApiError::NotFound("Not Found".to_owned()))
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .with_state(gateway)
+}
+
+fn described(description: Bytes) -> Response {
+    ([(axum::http::header::CONTENT_TYPE, "application/json")], description).into_response()
+}
+
+impl Gateway {
+    async fn follow(&self, command: &Command, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
+        let caller = self.tokens.caller(headers);
+        // Also of a stranger: one who is still sending does not hear an answer.
+        let bytes = whole(body).await;
+        let caller = caller?;
+        let Object(mut members): Object<Map<String, Value>> = Object(body::read(&["body"], &body::parse(&bytes?)?)?);
+        let target = members.remove("target").ok_or_else(|| missing("target"))?;
+        let event = match members.remove("event") {
+            Some(event) => event,
+            None if command.is_event_optional => json!({}),
+            None => return Err(missing("event").into()),
+        };
+        match (command.read)(&event)? {
+            Work::Queue(request) => {
+                let target: CommandTarget = body::read(&TARGET, &target)?;
+                let chargers = self.targeted(&caller, &target)?;
+                Ok(json(StatusCode::OK, &queue(command, &request, &event, chargers).await))
+            }
+            Work::Ask(request, translate) => {
+                let target: ChargerTarget = body::read(&TARGET, &target)?;
+                let charger = self.charger(&caller, &target.charger_id)?;
+                charger.log.note(Direction::Command, command.event_type, &event, now());
+                Ok(json(StatusCode::OK, &translate(charger.ask(request).await)))
+            }
+            Work::Proxy(message) => {
+                let target: ChargerTarget = body::read(&TARGET, &target)?;
+                let charger = self.charger(&caller, &target.charger_id)?;
+                send(charger, message)?;
+                Ok(json(StatusCode::OK, &queued(command, charger, &event)))
+            }
+        }
+    }
+
+    /// The charger of this id, if the caller may act on it.
+    fn charger(&self, caller: &Caller, id: &str) -> Result<&Charger, ApiError> {
+        let charger = self.fleet.chargers.get(id);
+        let charger = charger.ok_or_else(|| ApiError::NotFound(format!("unknown charger `{}`", quoted(id))))?;
+        if caller.may(id, &charger.config) {
+            Ok(charger)
+        } else {
+            Err(ApiError::Forbidden(format!("the token may not act on charger `{id}`")))
+        }
+    }
+
+    /// The chargers that are meant. Of a location, those that the caller may act on; one at least.
+    fn targeted(&self, caller: &Caller, target: &CommandTarget) -> Result<Vec<(&str, &Charger)>, ApiError> {
+        let (location, wanted) = match target {
+            CommandTarget::Charger(id) => {
+                let charger = self.charger(caller, id)?;
+                let known = self.fleet.chargers.get_key_value(id).map(|(id, _)| id.as_str());
+                return Ok(vec![(known.unwrap_or_default(), charger)]);
+            }
+            CommandTarget::Location(location, wanted) => (location, wanted),
+        };
+        let at_location: Vec<(&str, &Charger)> = self
+            .fleet
+            .chargers
+            .iter()
+            .filter(|(_, charger)| charger.config.location.as_ref() == Some(location))
+            .map(|(id, charger)| (id.as_str(), charger))
+            .collect();
+        if at_location.is_empty() {
+            return Err(ApiError::NotFound(format!("unknown location `{}`", quoted(location))));
+        }
+        if let Some(wanted) = wanted {
+            let there: BTreeSet<&str> = at_location.iter().map(|(id, _)| *id).collect();
+            if let Some(stranger) = wanted.iter().find(|id| !there.contains(id.as_str())) {
+                let (stranger, location) = (quoted(stranger), quoted(location));
+                return Err(ApiError::NotFound(format!("no charger `{stranger}` at location `{location}`")));
+            }
+            for id in wanted {
+                self.charger(caller, id)?;
+            }
+        }
+        let is_meant = |id: &str| wanted.as_ref().is_none_or(|wanted| wanted.contains(id));
+        let meant: Vec<_> =
+            at_location.into_iter().filter(|(id, it)| is_meant(id) && caller.may(id, &it.config)).collect();
+        if meant.is_empty() {
+            let location = quoted(location);
+            return Err(ApiError::Forbidden(format!("the token may not act on any charger at location `{location}`")));
+        }
+        Ok(meant)
+    }
+
+    fn describe(&self, id: &str, charger: &Charger) -> answers::Charger {
+        let config = &charger.config;
+        let last = charger.log.last().unwrap_or(self.fleet.started_at);
+        answers::Charger {
+            id: id.to_owned(),
+            identity: config.identity(id).to_owned(),
+            name: config.name.clone(),
+            vendor_name: config.vendor_name.clone(),
+            model: config.model.clone(),
+            ocpp_version: config.ocpp_version,
+            number_of_connectors: config.station.evses,
+            max_charging_power: config.station.charge_point.as_ref().map_or(0, |it| it.max_charging_power),
+            connector_type: config.connector_type.clone(),
+            location_id: config.location.clone(),
+            created_at: rfc3339(self.fleet.started_at),
+            updated_at: rfc3339(last.max(self.fleet.started_at)),
+        }
+    }
+}
+
+async fn list(
+    State(gateway): Shared,
+    headers: HeaderMap,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let caller = gateway.tokens.caller(&headers)?;
+    let query = pairs(query)?;
+    let page = in_range::<1, LAST>(&query, "page", 1)?;
+    let limit = in_range::<1, MOST_CHARGERS>(&query, "limit", PAGE)?;
+    let visible: Vec<_> =
+        gateway.fleet.chargers.iter().filter(|(id, charger)| caller.may(id, &charger.config)).collect();
+    let skipped = usize::try_from((page - 1) * limit).unwrap_or(usize::MAX);
+    let shown = visible.iter().skip(skipped).take(usize::try_from(limit).unwrap_or(0));
+    let data = shown.map(|(id, charger)| gateway.describe(id, charger)).collect();
+    Ok(json(StatusCode::OK, &ChargerPage { data, total: visible.len(), page, limit }))
+}
+
+async fn show(
+    State(gateway): Shared,
+    headers: HeaderMap,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let caller = gateway.tokens.caller(&headers)?;
+    let id = text(id)?;
+    Ok(json(StatusCode::OK, &gateway.describe(&id, gateway.charger(&caller, &id)?)))
+}
+
+async fn show_log(
+    State(gateway): Shared,
+    headers: HeaderMap,
+    id: Result<Path<String>, PathRejection>,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let caller = gateway.tokens.caller(&headers)?;
+    let (id, query) = (text(id)?, pairs(query)?);
+    let limit = in_range::<1, MOST_ENTRIES>(&query, "limit", PAGE)?;
+    let offset = in_range::<0, LAST>(&query, "offset", 0)?;
+    let charger = gateway.charger(&caller, &id)?;
+    let position = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
+    let (data, total) = charger.log.page(position(offset), position(limit));
+    Ok(json(StatusCode::OK, &LogPage { data, total, limit, offset }))
+}
+
+fn text(id: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
+    // What is no UTF-8 is no id either.
+    id.map(|Path(id)| id).map_err(|_| ApiError::NotFound("unknown charger".to_owned()))
+}
+
+fn pairs(query: Result<Query<Vec<(String, String)>>, QueryRejection>) -> Result<Vec<(String, String)>, Fault> {
+    query.map(|Query(pairs)| pairs).map_err(|error| Fault::value(&["query"], error.body_text()))
+}
+
+/// A parameter that is a whole number; the last one counts, as with FastAPI.
+fn in_range<const MIN: i64, const MAX: i64>(
+    query: &[(String, String)],
+    name: &str,
+    default: i64,
+) -> Result<i64, ApiError> {
+    let Some((_, text)) = query.iter().rev().find(|(key, _)| key == name) else { return Ok(default) };
+    let number = text.parse().ok().and_then(Whole::<MIN, MAX>::new);
+    let fault = || Fault::value(&["query", name], format!("no whole number from {MIN} to {MAX}"));
+    Ok(number.ok_or_else(fault)?.0)
+}
+
+/// Has a charger send a message to its CSMS. The one inside answers nothing but what the charge point asks it.
+fn send(charger: &Charger, message: ProxyEvent) -> Result<(), Fault> {
+    let version: OcppVersion = charger.config.ocpp_version;
+    if message.ocpp_version != version {
+        let loc = [EVENT[0], EVENT[1], "ocpp_version"];
+        return Err(Fault::value(&loc, format!("the charger speaks {}", version.name())));
+    }
+    let Some(action) = actions::find(version, &message.action) else {
+        let loc = [EVENT[0], EVENT[1], "action"];
+        return Err(Fault::value(&loc, format!("no message of a charge point in {}", version.name())));
+    };
+    charger.log.note(Direction::Outgoing, action, &Value::Object(message.payload), now());
+    Ok(())
+}
+
+/// Asks all chargers at once, and waits for all.
+async fn queue(command: &Command, request: &Request, event: &Value, chargers: Vec<(&str, &Charger)>) -> QueuedCommands {
+    let asked: Vec<_> = chargers
+        .into_iter()
+        .map(|(id, charger)| {
+            charger.log.note(Direction::Command, command.event_type, event, now());
+            (id, charger, charger.ask(request.clone()))
+        })
+        .collect();
+    let (mut results, mut failed) = (Vec::new(), Vec::new());
+    for (id, charger, answer) in asked {
+        let identity = charger.config.identity(id).to_owned();
+        match answer.await {
+            Ok(_) => {
+                let command = queued(command, charger, event);
+                results.push(QueuedAt { charger_id: id.to_owned(), identity, command });
+            }
+            Err(error) => failed.push(FailedAt { identity, error }),
+        }
+    }
+    let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    let (queued_count, failed_count) = (count(results.len()), count(failed.len()));
+    QueuedCommands { targeted_count: queued_count + failed_count, queued_count, failed_count, results, failed }
+}
+
+fn queued(command: &Command, charger: &Charger, event: &Value) -> QueuedCommand {
+    QueuedCommand {
+        id: Uuid::new_v4().simple().to_string(),
+        event_type: command.event_type.to_owned(),
+        ocpp_version: charger.config.ocpp_version,
+        payload: event.clone(),
+    }
+}
+
+/// A body as a whole, if it is not too large.
+async fn whole(mut body: Body) -> Result<Bytes, ApiError> {
+    let (mut kept, mut length) = (Vec::new(), 0usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Fault::value(&["body"], format!("it cannot be read: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        length = length.saturating_add(data.len());
+        match length {
+            0..=LARGEST_BODY => kept.extend_from_slice(&data),
+            _ if length > MOST_DISCARDED => break,
+            _ => kept = Vec::new(),
+        }
+    }
+    if length > LARGEST_BODY { Err(ApiError::TooLarge(LARGEST_BODY)) } else { Ok(kept.into()) }
+}
+
+fn missing(name: &str) -> Fault {
+    Fault { r#type: body::FaultKind::Missing, ..Fault::value(&["body", name], "Field required") }
+}
+
+/// Something that was sent, fit for a message.
+fn quoted(text: &str) -> String {
+    text.chars().take(64).flat_map(char::escape_debug).collect()
+}

@@ -1,0 +1,190 @@
+//! The connector of an EVSE as a charge point sees it: its state in OCPP's words, and its meter.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::super::evse::Evse;
+use super::tag::IdTag;
+
+/// The state of a connector (OCPP 1.6, ChargePointStatus).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum ConnectorStatus {
+    /// Free.
+    Available,
+    /// An EV or a token is there, and no transaction yet.
+    Preparing,
+    /// Energy flows.
+    Charging,
+    /// The EV takes none.
+    SuspendedEV,
+    /// The EVSE gives none.
+    SuspendedEVSE,
+    /// The transaction is over and the EV still there.
+    Finishing,
+    /// Out of service.
+    Unavailable,
+    /// Not usable, because of a fault.
+    Faulted,
+}
+
+/// Watts times milliseconds in a watt-hour.
+const PER_WATT_HOUR: u64 = 3_600_000;
+
+/// What a charge point knows of an EVSE besides its session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connector {
+    /// The register of the meter, in watts times milliseconds.
+    register: u64,
+    /// When the register was last brought forward.
+    read_at: Duration,
+    /// Watts that flow while charging.
+    pub(super) power: u32,
+    /// Whether the EV takes energy.
+    pub(super) ev_takes: bool,
+    /// Whether it is in service.
+    pub(super) is_operative: bool,
+    /// The fault, as it was injected.
+    pub(super) fault: Option<String>,
+    /// Whether the EV was charged before and has not left.
+    pub(super) is_finishing: bool,
+    /// The transaction that runs.
+    pub(super) transaction: Option<Transaction>,
+    /// What was last told of it.
+    pub(super) told: ConnectorStatus,
+}
+
+/// A transaction that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Transaction {
+    /// Its id: what the CSMS named it, or the charge point.
+    pub id: String,
+    /// The token that started it.
+    pub id_tag: IdTag,
+    /// When it started, counted from the Unix epoch.
+    pub started_at: Duration,
+    /// The meter then, in watt-hours.
+    pub meter_start_wh: u64,
+    /// When it ends by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Duration>,
+    /// The register at which it ends by itself.
+    #[serde(skip)]
+    pub(super) ends_with: Option<u64>,
+    /// When a meter value is due.
+    #[serde(skip)]
+    pub(super) sample_at: Option<Duration>,
+}
+
+impl Connector {
+    /// With nothing plugged in; `power` in watts flows while charging.
+    pub(super) fn new(power: u32) -> Self {
+        Self {
+            register: 0,
+            read_at: Duration::ZERO,
+            power,
+            ev_takes: true,
+            is_operative: true,
+            fault: None,
+            is_finishing: false,
+            transaction: None,
+            told: ConnectorStatus::Available,
+        }
+    }
+
+    /// The state, with what its EVSE adds.
+    pub(super) fn status(&self, evse: &Evse) -> ConnectorStatus {
+        match () {
+            () if evse.faulted => ConnectorStatus::Faulted,
+            () if evse.transaction && !self.ev_takes => ConnectorStatus::SuspendedEV,
+            () if evse.transaction && self.power == 0 => ConnectorStatus::SuspendedEVSE,
+            () if evse.transaction => ConnectorStatus::Charging,
+            () if !self.is_operative => ConnectorStatus::Unavailable,
+            () if self.is_finishing && evse.plugged_in => ConnectorStatus::Finishing,
+            () if evse.session || evse.plugged_in => ConnectorStatus::Preparing,
+            () => ConnectorStatus::Available,
+        }
+    }
+
+    /// The meter, in watt-hours.
+    pub(super) fn meter_wh(&self) -> u64 {
+        self.register / PER_WATT_HOUR
+    }
+
+    /// Watts that flow now.
+    pub(super) fn flowing(&self, evse: &Evse) -> u32 {
+        if self.status(evse) == ConnectorStatus::Charging { self.power } else { 0 }
+    }
+
+    /// Brings the meter forward; must be called before anything changes the flow.
+    pub(super) fn read(&mut self, now: Duration, evse: &Evse) {
+        let millis = u64::try_from(now.saturating_sub(self.read_at).as_millis()).unwrap_or(u64::MAX);
+        self.register = self.register.saturating_add(millis.saturating_mul(self.flowing(evse).into()));
+        self.read_at = self.read_at.max(now);
+    }
+
+    /// Lets the transaction end once so much energy has flowed, in watt-hours.
+    pub(super) fn end_after(&mut self, energy_wh: u64) {
+        let register = self.register.saturating_add(energy_wh.saturating_mul(PER_WATT_HOUR));
+        if let Some(transaction) = &mut self.transaction {
+            transaction.ends_with = Some(register);
+        }
+    }
+
+    /// When the transaction ends by itself, as things are now.
+    pub(super) fn ends_at(&self, evse: &Evse) -> Option<Duration> {
+        let transaction = self.transaction.as_ref()?;
+        let flowing = u64::from(self.flowing(evse));
+        let by_energy = transaction.ends_with.and_then(|register| {
+            let left = register.saturating_sub(self.register);
+            match (left, flowing) {
+                (0, _) => Some(self.read_at),
+                (_, 0) => None,
+                (left, flowing) => Some(self.read_at.saturating_add(Duration::from_millis(left.div_ceil(flowing)))),
+            }
+        });
+        [transaction.ends_at, by_energy].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHARGING: Evse =
+        Evse { plugged_in: true, session: true, authorized: true, transaction: true, faulted: false };
+
+    fn hours(hours: u64) -> Duration {
+        Duration::from_secs(hours * 3600)
+    }
+
+    #[test]
+    fn the_meter_runs_with_power_and_time() {
+        let mut connector = Connector::new(11_000);
+        connector.read(hours(1), &Evse::default());
+        assert_eq!(connector.meter_wh(), 0, "nothing flows without a transaction");
+        connector.read(hours(3), &CHARGING);
+        assert_eq!(connector.meter_wh(), 22_000);
+        connector.ev_takes = false;
+        connector.read(hours(4), &CHARGING);
+        assert_eq!((connector.meter_wh(), connector.status(&CHARGING)), (22_000, ConnectorStatus::SuspendedEV));
+        (connector.ev_takes, connector.power) = (true, 0);
+        assert_eq!(connector.status(&CHARGING), ConnectorStatus::SuspendedEVSE);
+        connector.read(hours(2), &CHARGING);
+        assert_eq!(connector.meter_wh(), 22_000, "time does not run backwards");
+    }
+
+    #[test]
+    fn states_follow_the_session() {
+        let mut connector = Connector::new(7_000);
+        let plugged = Evse { plugged_in: true, session: true, ..Evse::default() };
+        assert_eq!(connector.status(&Evse::default()), ConnectorStatus::Available);
+        assert_eq!(connector.status(&plugged), ConnectorStatus::Preparing);
+        connector.is_finishing = true;
+        assert_eq!(connector.status(&plugged), ConnectorStatus::Finishing);
+        assert_eq!(connector.status(&Evse { faulted: true, ..CHARGING }), ConnectorStatus::Faulted);
+        connector.is_operative = false;
+        assert_eq!(connector.status(&Evse::default()), ConnectorStatus::Unavailable);
+        assert_eq!(connector.status(&CHARGING), ConnectorStatus::Charging, "a transaction goes on to its end");
+    }
+}

@@ -1,0 +1,38 @@
+//! The charge point's own authorization: local authorization list, authorization cache, and when its CSMS is asked.
+//!
+//! OCPP 1.6 (sections 3.4, 3.5, 5.8 and 9) and OCPP 2.0.1 (use cases C01, C10 to C15, D01, D02) say the same in other
+//! words; one set of keys serves both ([`keys`]). Pure: no clock, no I/O. Every moment is counted from the Unix epoch,
+//! because expiry dates are.
+//!
+//! | file | has |
+//! | --- | --- |
+//! | `tag` | id tags and what is known of them |
+//! | `local_list` | what the CSMS sent ahead, with a version that rises |
+//! | `cache` | what the CSMS answered before |
+//! | `keys` | the configuration |
+//! | `authorization` | who decides about a tag |
+//! | `connector` | states of connectors, meters |
+//! | `machine` | the charge point at work within the station |
+//! | `requests` | what a gateway asks of it |
+//! | `report` | what it and its CSMS say to each other |
+
+mod authorization;
+mod cache;
+pub mod config;
+mod connector;
+pub mod keys;
+mod local_list;
+mod machine;
+mod report;
+mod requests;
+mod tag;
+
+pub use authorization::{Authorization, DecidedBy, Decision};
+pub use cache::{Cache, CachedTag};
+pub use connector::{ConnectorStatus, Transaction};
+pub use keys::{Keys, SetResult};
+pub use local_list::{LocalList, UpdateStatus, UpdateType};
+pub(super) use machine::ChargePoint;
+pub use report::{CsmsInput, Report, StopReason};
+pub use requests::{Answer, ListEntry, Request, Where};
+pub use tag::{IdTag, TagInfo, TagTooLong};

@@ -1,0 +1,108 @@
+//! What a charge point and its CSMS say to each other, in no version of OCPP.
+
+use serde::Serialize;
+
+use super::super::RequestId;
+use super::connector::{ConnectorStatus, Transaction};
+use super::tag::{IdTag, TagInfo};
+use crate::auth::StopTransactionReason;
+
+/// What a charge point tells its CSMS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// It asks about a tag; [`CsmsInput::Authorized`] answers.
+    Authorize {
+        /// Comes back with the answer.
+        #[serde(skip)]
+        request: RequestId,
+        /// About what.
+        id_tag: IdTag,
+    },
+    /// A connector has a new state.
+    Status {
+        /// The EVSE.
+        evse: i32,
+        /// The state.
+        status: ConnectorStatus,
+        /// With `Faulted`, the fault as it was injected.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        fault: Option<String>,
+    },
+    /// A transaction began; [`CsmsInput::TransactionNoted`] answers.
+    TransactionStarted {
+        /// The EVSE.
+        evse: i32,
+        /// It.
+        transaction: Transaction,
+    },
+    /// The meter, while a transaction runs.
+    MeterValue {
+        /// The EVSE.
+        evse: i32,
+        /// Of which transaction.
+        transaction_id: String,
+        /// The register, in watt-hours.
+        meter_wh: u64,
+        /// What flows, in watts.
+        power_w: u32,
+    },
+    /// A transaction ended.
+    TransactionStopped {
+        /// The EVSE.
+        evse: i32,
+        /// It.
+        transaction: Transaction,
+        /// The register, in watt-hours.
+        meter_wh: u64,
+        /// Why.
+        reason: StopReason,
+    },
+}
+
+/// Why a transaction ended (OCPP 1.6, Reason).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum StopReason {
+    /// The authorization is void.
+    DeAuthorized,
+    /// The EV left.
+    EVDisconnected,
+    /// At the charger: a token, a limit, a button.
+    Local,
+    /// On behalf of a CSMS or a gateway.
+    Remote,
+    /// The connector was unlocked.
+    UnlockCommand,
+}
+
+impl From<StopTransactionReason> for StopReason {
+    fn from(reason: StopTransactionReason) -> Self {
+        match reason {
+            StopTransactionReason::DeAuthorized => StopReason::DeAuthorized,
+            StopTransactionReason::Local | StopTransactionReason::MasterPass => StopReason::Local,
+        }
+    }
+}
+
+/// What a CSMS says, or what is noticed of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CsmsInput {
+    /// It can be reached, or not any more.
+    Online(bool),
+    /// Its answer about a tag.
+    Authorized {
+        /// Of which question.
+        request: RequestId,
+        /// What it says.
+        info: TagInfo,
+    },
+    /// It has taken note of a transaction.
+    TransactionNoted {
+        /// The id that the transaction had.
+        transaction: String,
+        /// The id that it gave it.
+        named: Option<String>,
+        /// What it says of the tag.
+        info: Option<TagInfo>,
+    },
+}

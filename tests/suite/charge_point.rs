@@ -1,0 +1,303 @@
+//! The charge point in the station, in virtual time: who is asked about a token, what becomes of sessions, what the
+//! CSMS hears.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use khumbu::protocol::types::{AuthorizationStatus, TokenValidationStatus};
+use khumbu::scenario;
+use khumbu::station::charge_point::{
+    Answer, ConnectorStatus, CsmsInput, IdTag, Report, Request, SetResult, StopReason, TagInfo, UpdateStatus,
+    UpdateType, Where,
+};
+use khumbu::station::config::StationConfig;
+use khumbu::station::{Effect, Input, Payload, Station};
+
+/// A moment in the year 2026, in seconds after the Unix epoch.
+const START: u64 = 1_790_000_000;
+
+struct Bench {
+    station: Station,
+    now: Duration,
+    seen: Vec<Effect>,
+}
+
+impl Bench {
+    fn new(charge_point: &str) -> Self {
+        let text = format!(
+            "evses: 2\nauth: {{selection_algorithm: FindFirst, connection_timeout: 60s}}\n\
+             charge_point: {charge_point}\ntokens:\n  ALICE: {{value: ALICE, type: ISO14443, verdict_after: 100ms}}\n  \
+             MALLORY: {{value: MALLORY, type: ISO14443, verdict: Blocked}}\n"
+        );
+        let config: StationConfig = scenario::parse_station("station.yaml", &text).unwrap();
+        let mut bench = Self { station: Station::new(&config), now: Duration::from_secs(START), seen: Vec::new() };
+        bench.input(Input::Ready);
+        bench.seen.clear();
+        bench
+    }
+
+    fn input(&mut self, input: Input) {
+        let effects = self.station.apply(self.now, input);
+        self.seen.extend(effects);
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        self.input(Input::Deadline);
+    }
+
+    fn ask(&mut self, request: Request) -> Result<Answer, String> {
+        let (answer, effects) = self.station.request(self.now, request);
+        self.seen.extend(effects);
+        answer
+    }
+
+    fn reports(&mut self) -> Vec<Report> {
+        let seen = std::mem::take(&mut self.seen);
+        seen.into_iter()
+            .filter_map(|effect| if let Effect::Csms(report) = effect { Some(report) } else { None })
+            .collect()
+    }
+
+    /// The statuses on MQTT, and whether the CSMS was asked.
+    fn course(&mut self) -> (Vec<TokenValidationStatus>, bool) {
+        let statuses = self.seen.iter().filter_map(|effect| match effect {
+            Effect::Publish { payload: Payload::Status(message), .. } => Some(message.status),
+            _ => None,
+        });
+        let statuses = statuses.collect();
+        let is_asked = self.reports().iter().any(|report| matches!(report, Report::Authorize { .. }));
+        (statuses, is_asked)
+    }
+}
+
+fn tag(text: &str) -> IdTag {
+    IdTag::new(text).unwrap()
+}
+
+fn at(evse: i32) -> Where {
+    Where { evse: Some(evse), connector: None }
+}
+
+const ANYWHERE: Where = Where { evse: None, connector: None };
+
+use TokenValidationStatus::{Accepted, Processing, Rejected, UsedToStart};
+
+fn session(bench: &mut Bench) -> (Vec<TokenValidationStatus>, bool) {
+    let start = Request::StartSession { at: ANYWHERE, id_tag: tag("ALICE"), duration: None, energy_wh: None };
+    assert_eq!(bench.ask(start), Ok(Answer::DoneAt(1)));
+    bench.pass(1);
+    let course = bench.course();
+    let _ = bench.ask(Request::StopSession(ANYWHERE));
+    let _ = bench.ask(Request::Unplug(at(1)));
+    bench.pass(1);
+    bench.seen.clear();
+    course
+}
+
+#[test]
+fn a_token_is_asked_for_once_and_again_after_a_reset() {
+    let mut bench = Bench::new("{}");
+    let good = vec![Processing, Accepted, UsedToStart];
+    assert_eq!(session(&mut bench), (good.clone(), true));
+    assert_eq!(session(&mut bench), (good.clone(), false), "the cache knows it");
+    bench.input(Input::Csms(CsmsInput::Online(false)));
+    assert_eq!(session(&mut bench), (good.clone(), false), "also without the CSMS");
+    assert_eq!(bench.ask(Request::ResetCache), Ok(Answer::Cleared(1)));
+    assert_eq!(bench.ask(Request::ResetCache), Ok(Answer::Cleared(0)));
+    assert_eq!(session(&mut bench), (vec![Processing, Rejected], false), "nobody knows it any more");
+    bench.input(Input::Csms(CsmsInput::Online(true)));
+    assert_eq!(session(&mut bench), (good, true));
+}
+
+#[test]
+fn a_session_shows_to_the_csms_from_plug_to_unplug() {
+    let mut bench = Bench::new("{max_charging_power: 7200, configuration: {MeterValueSampleInterval: \"1800\"}}");
+    let start = Request::StartSession { at: at(2), id_tag: tag("ALICE"), duration: None, energy_wh: Some(7_200) };
+    assert_eq!(bench.ask(start), Ok(Answer::DoneAt(2)));
+    bench.pass(1);
+    bench.pass(7_199);
+    let reports = bench.reports();
+    let told: Vec<String> = reports
+        .iter()
+        .map(|report| match report {
+            Report::Authorize { id_tag, .. } => format!("authorize {id_tag}"),
+            Report::Status { evse, status, .. } => format!("{evse} {status:?}"),
+            Report::TransactionStarted { evse, transaction } => {
+                format!("{evse} start {} at {} Wh", transaction.id, transaction.meter_start_wh)
+            }
+            Report::MeterValue { meter_wh, power_w, .. } => format!("{meter_wh} Wh {power_w} W"),
+            Report::TransactionStopped { meter_wh, reason, .. } => format!("stop {meter_wh} Wh {reason:?}"),
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "authorize ALICE",
+            "2 Preparing",
+            "2 start 1 at 0 Wh",
+            "2 Charging",
+            "3600 Wh 7200 W",
+            "7200 Wh 7200 W",
+            "stop 7200 Wh Local",
+            "2 Finishing"
+        ]
+    );
+    assert_eq!(bench.ask(Request::Unplug(ANYWHERE)), Ok(Answer::DoneAt(2)));
+    assert_eq!(bench.reports(), [Report::Status { evse: 2, status: ConnectorStatus::Available, fault: None }]);
+}
+
+#[test]
+fn power_and_the_ev_decide_when_the_energy_is_there() {
+    let mut bench = Bench::new("{max_charging_power: 10000, configuration: {MeterValueSampleInterval: \"0\"}}");
+    let start = Request::StartSession { at: at(1), id_tag: tag("ALICE"), duration: None, energy_wh: Some(10_000) };
+    bench.ask(start).unwrap();
+    bench.pass(1);
+    bench.pass(1_800);
+    bench.ask(Request::EvTakes { at: at(1), takes: false }).unwrap();
+    bench.pass(100_000);
+    assert!(!bench.reports().iter().any(|report| matches!(report, Report::TransactionStopped { .. })));
+    bench.ask(Request::EvTakes { at: at(1), takes: true }).unwrap();
+    bench.ask(Request::SetPower { at: at(1), watts: 0 }).unwrap();
+    let states: Vec<_> = bench
+        .reports()
+        .into_iter()
+        .filter_map(|report| if let Report::Status { status, .. } = report { Some(status) } else { None })
+        .collect();
+    assert_eq!(states, [ConnectorStatus::Charging, ConnectorStatus::SuspendedEVSE]);
+    bench.ask(Request::SetPower { at: at(1), watts: 20_000 }).unwrap();
+    bench.pass(899);
+    assert!(!bench.reports().iter().any(|report| matches!(report, Report::TransactionStopped { .. })));
+    bench.pass(2);
+    let stopped = bench.reports().into_iter().find_map(|report| match report {
+        Report::TransactionStopped { meter_wh, reason, .. } => Some((meter_wh, reason)),
+        _ => None,
+    });
+    assert_eq!(stopped, Some((10_000, StopReason::Local)));
+}
+
+#[test]
+fn a_session_with_a_duration_ends_by_itself() {
+    let mut bench = Bench::new("{}");
+    let duration = Some(Duration::from_secs(90));
+    bench.ask(Request::StartSession { at: at(1), id_tag: tag("ALICE"), duration, energy_wh: None }).unwrap();
+    bench.pass(1);
+    bench.reports();
+    bench.pass(89);
+    assert!(!bench.reports().iter().any(|report| matches!(report, Report::TransactionStopped { .. })));
+    bench.pass(1);
+    assert!(bench.reports().iter().any(|report| matches!(report, Report::TransactionStopped { .. })));
+}
+
+#[test]
+fn the_steps_of_a_session_one_by_one() {
+    let mut bench = Bench::new("{}");
+    assert!(
+        bench.ask(Request::StartTransaction { at: at(1), id_tag: tag("ALICE") }).unwrap_err().contains("plugged in")
+    );
+    assert_eq!(bench.ask(Request::Plug(at(1))), Ok(Answer::DoneAt(1)));
+    assert!(bench.ask(Request::Plug(at(1))).unwrap_err().contains("already"));
+    assert_eq!(bench.ask(Request::Authorize(tag("ALICE"))), Ok(Answer::Done));
+    bench.pass(1);
+    assert_eq!(bench.ask(Request::StartTransaction { at: ANYWHERE, id_tag: tag("alice") }), Ok(Answer::DoneAt(1)));
+    let started = bench.reports().into_iter().find_map(|report| match report {
+        Report::TransactionStarted { transaction, .. } => Some(transaction.id),
+        _ => None,
+    });
+    assert_eq!(started.as_deref(), Some("1"));
+    assert!(bench.ask(Request::StopTransaction(Some("7".into()))).unwrap_err().contains("`7`"));
+    assert_eq!(bench.ask(Request::StopTransaction(Some("1".into()))), Ok(Answer::DoneAt(1)));
+    assert!(bench.ask(Request::StopTransaction(None)).unwrap_err().contains("no transaction"));
+    let stopped = bench
+        .reports()
+        .into_iter()
+        .any(|report| matches!(report, Report::TransactionStopped { reason: StopReason::Remote, .. }));
+    assert!(stopped);
+}
+
+#[test]
+fn a_refused_token_starts_nothing_and_its_plan_is_forgotten() {
+    let mut bench = Bench::new("{}");
+    bench.ask(Request::Plug(at(1))).unwrap();
+    bench.ask(Request::StartTransaction { at: at(1), id_tag: tag("MALLORY") }).unwrap();
+    bench.pass(1);
+    assert_eq!(bench.course(), (vec![Processing, Rejected], true));
+    bench.ask(Request::Authorize(tag("ALICE"))).unwrap();
+    bench.pass(1);
+    let reports = bench.reports();
+    assert!(!reports.iter().any(|report| matches!(report, Report::TransactionStarted { .. })), "{reports:?}");
+}
+
+#[test]
+fn the_local_list_decides_and_its_version_rises() {
+    let mut bench = Bench::new("{}");
+    let entry = |status| (tag("ALICE"), Some(TagInfo::of(status)));
+    let update =
+        |version, status| Request::UpdateList { kind: UpdateType::Full, version, entries: vec![entry(status)] };
+    assert_eq!(
+        bench.ask(update(3, AuthorizationStatus::Accepted)),
+        Ok(Answer::List { status: UpdateStatus::Accepted, version: 3 })
+    );
+    assert_eq!(
+        bench.ask(update(3, AuthorizationStatus::Blocked)),
+        Ok(Answer::List { status: UpdateStatus::VersionMismatch, version: 3 })
+    );
+    assert_eq!(session(&mut bench), (vec![Processing, Accepted, UsedToStart], false));
+    assert_eq!(bench.ask(Request::ClearList), Ok(Answer::Cleared(1)));
+    assert!(session(&mut bench).1);
+}
+
+#[test]
+fn a_csms_outside_is_waited_for_and_then_taken_for_gone() {
+    let mut bench = Bench::new("{csms: outside}");
+    bench.input(Input::Csms(CsmsInput::Online(true)));
+    bench.ask(Request::Plug(at(1))).unwrap();
+    bench.ask(Request::Authorize(tag("BOB"))).unwrap();
+    let request = bench.reports().into_iter().find_map(|report| match report {
+        Report::Authorize { request, .. } => Some(request),
+        _ => None,
+    });
+    let info = TagInfo::of(AuthorizationStatus::Accepted);
+    bench.input(Input::Csms(CsmsInput::Authorized { request: request.unwrap(), info }));
+    assert_eq!(bench.course().0, [Accepted, UsedToStart]);
+    bench.ask(Request::Unplug(at(1))).unwrap();
+    bench.ask(Request::ResetCache).unwrap();
+    bench.ask(Request::Plug(at(1))).unwrap();
+    bench.ask(Request::Authorize(tag("BOB"))).unwrap();
+    bench.pass(29);
+    assert_eq!(bench.course().0, [Processing]);
+    bench.pass(1);
+    assert_eq!(bench.course().0, [Rejected]);
+}
+
+#[test]
+fn keys_are_set_one_by_one() {
+    let mut bench = Bench::new("{}");
+    let values = [("LocalPreAuthorize", "false"), ("NumberOfConnectors", "9"), ("Unheard", "1")];
+    let values = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let answer = bench.ask(Request::Configure(BTreeMap::from(values)));
+    let expected = [
+        ("LocalPreAuthorize", SetResult::Accepted),
+        ("NumberOfConnectors", SetResult::Rejected),
+        ("Unheard", SetResult::NotSupported),
+    ];
+    assert_eq!(answer, Ok(Answer::Configured(expected.map(|(name, result)| (name.to_owned(), result)).into())));
+    assert!(session(&mut bench).1);
+    assert!(session(&mut bench).1, "not pre-authorized by the cache any more");
+}
+
+#[test]
+fn a_fault_is_named_to_the_csms_and_ends_nothing_else() {
+    let mut bench = Bench::new("{}");
+    let inject = Request::InjectFault { at: at(2), fault: "GroundFault".to_owned() };
+    assert_eq!(bench.ask(inject), Ok(Answer::NowAt { evse: 2, status: ConnectorStatus::Faulted }));
+    let fault = Some("GroundFault".to_owned());
+    assert_eq!(bench.reports(), [Report::Status { evse: 2, status: ConnectorStatus::Faulted, fault }]);
+    let cleared = Answer::NowAt { evse: 2, status: ConnectorStatus::Available };
+    assert_eq!(bench.ask(Request::ClearFault(ANYWHERE)), Ok(cleared));
+    assert_eq!(bench.reports(), [Report::Status { evse: 2, status: ConnectorStatus::Available, fault: None }]);
+    assert!(bench.ask(Request::ClearFault(ANYWHERE)).is_err());
+    assert!(bench.ask(Request::Plug(at(3))).unwrap_err().contains("EVSE 3"));
+}
