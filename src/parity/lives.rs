@@ -130,7 +130,9 @@ fn life(span: &Span<'_>, interval: i64) -> Life {
     };
     let mut starts: Vec<i64> = span.beats.iter().map(|beat| beat.at_ms() - interval * number_of(beat)).collect();
     starts.sort_unstable();
-    let start = starts[starts.len() / 2];
+    let believed = starts[starts.len() / 2];
+    // Whoever shows a sign of life has started.
+    let start = if span.begins { believed.min(span.first_ms) } else { believed };
     let skipped = (-start / interval - WARM_UP).max(0);
     Life { ready_ms: start + skipped * interval, skipped: skipped.unsigned_abs(), ..alive }
 }
