@@ -15,7 +15,7 @@ use super::config::Config;
 use super::{Exit, files, print, signals};
 use crate::broker::{self, Broker};
 use crate::diagnostic::{Diagnostic, Severity, printable};
-use crate::gateway::{Chargers, Fleet, Server, Tokens};
+use crate::gateway::{Chargers, Feed, Fleet, Server, Tokens};
 use crate::protocol::channel::Topics;
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::deviations::TABLE;
@@ -217,7 +217,10 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
     let broken = |why: String| Box::new(Diagnostic::new(Severity::Error, "harness/no-broker", why));
     let listen = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
     let is_traced = arguments.trace;
+    let feed = Feed::default();
+    let watched = feed.clone();
     let record = move |record: Record| {
+        watched.note_record(&record);
         if is_traced {
             trace(&record);
         }
@@ -237,7 +240,10 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
             }
             simulated
         }
-        Some(gateway) => start_gateway(broker.address(), gateway, &plan.topics, &url, arguments.json.is_some()).await?,
+        Some(gateway) => {
+            let is_json = arguments.json.is_some();
+            start_gateway(broker.address(), gateway, &plan.topics, feed, &url, is_json).await?
+        },
     };
     // Not by text lines: what is no UTF-8 is a bad command, not the end.
     let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
@@ -296,11 +302,12 @@ async fn start_gateway(
     broker: SocketAddr,
     plan: GatewayPlan,
     topics: &Topics,
+    feed: Feed,
     mqtt: &str,
     is_json: bool,
 ) -> Result<Simulated, Box<Diagnostic>> {
     let GatewayPlan { listen, chargers, tokens, made } = plan;
-    let (fleet, simulations) = Fleet::start(broker, topics, chargers).await?;
+    let (fleet, simulations) = Fleet::start(broker, topics, chargers, feed).await?;
     let mut described = String::new();
     for (id, charger) in &fleet.chargers {
         let module_id = charger.config.module_id(id).to_owned();

@@ -23,6 +23,8 @@ use super::tokens::Tokens;
 
 /// Connections at a time; others wait.
 const MOST_CONNECTIONS: usize = 512;
+/// Streams of events at a time; each takes a connection.
+const MOST_WATCHERS: usize = 16;
 /// Time for the head of a request, also for the next one of an idle connection.
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
 /// Time for a request, its body included.
@@ -49,7 +51,8 @@ impl Server {
     /// # Errors
     /// When the address is taken or is none of this machine.
     pub async fn start(listen: SocketAddr, fleet: Fleet, tokens: Tokens) -> std::io::Result<Self> {
-        let router = routes::router(Arc::new(Gateway { fleet, tokens }));
+        let gateway = Gateway { fleet, tokens, places: Arc::new(Semaphore::new(MOST_WATCHERS)) };
+        let router = routes::router(Arc::new(gateway), listen.ip().to_canonical().is_loopback());
         Self::serve(TcpListener::bind(listen).await?, router, REQUEST_WITHIN)
     }
 
