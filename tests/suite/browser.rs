@@ -145,13 +145,6 @@ impl Browser {
         self.call("Emulation.setDeviceMetricsOverride", size);
     }
 
-    /// A picture of the page as PNG in Base64.
-    #[track_caller]
-    pub fn picture(&mut self) -> String {
-        let picture = self.call("Page.captureScreenshot", json!({"captureBeyondViewport": true}));
-        picture["data"].as_str().unwrap().to_owned()
-    }
-
     /// What the page complained of: errors, warnings, dialogues.
     pub fn complaints(&mut self) -> Vec<Value> {
         let is_complaint = |message: &&Value| match message["method"].as_str() {

@@ -215,7 +215,7 @@ function row(event) {
     return it;
   }
   const { timestamp } = event.entry ?? event;
-  const time = element("time", new Date(timestamp).toLocaleTimeString([], { hour12: false, fractionalSecondDigits: 3 }));
+  const time = element("time", timestamp.slice(11, -1));
   time.dateTime = timestamp;
   it.append(time, element("span", event.charger_id ?? "–"));
   if (event.kind === "mqtt") {
