@@ -21,7 +21,10 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [port, token, chargers, seconds] => {
             let within = Duration::from_secs_f64(seconds.parse().unwrap());
-            println!("cache_reset_per_s {:.0}", resets(port.parse().unwrap(), token, chargers.parse().unwrap(), within));
+            println!(
+                "cache_reset_per_s {:.0}",
+                resets(port.parse().unwrap(), token, chargers.parse().unwrap(), within)
+            );
         }
         [port, token, location] => {
             let body = format!(r#"{{"target":{{"location_id":"{location}"}},"event":{{"evse_id":1}}}}"#);

@@ -14,6 +14,7 @@ use super::log::Log;
 use super::owners::Owners;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Topics;
+use crate::protocol::wire::Wire;
 use crate::sim::everest::{CsmsMessage, Everest, Order};
 use crate::station::charge_point::{Answer, Request};
 
@@ -59,14 +60,15 @@ impl Charger {
 }
 
 impl Fleet {
-    /// Starts every charger at the broker; `topics` is the pattern of their topics, and `feed` shows what passes there.
-    /// Returns when all are ready. The tasks end with why, in words.
+    /// Starts every charger at the broker; `topics` is the pattern of their topics, `wire` how they write, and `feed` shows
+    /// what passes. Returns when all are ready. The tasks end with why, in words.
     ///
     /// # Errors
     /// When one of them cannot connect.
     pub async fn start(
         broker: SocketAddr,
         topics: &Topics,
+        wire: Wire,
         chargers: Chargers,
         feed: Feed,
     ) -> Result<(Self, JoinSet<String>), Box<Diagnostic>> {
@@ -78,7 +80,8 @@ impl Fleet {
             let (csms, said) = mpsc::unbounded_channel();
             fleet.owners.add(&id, &config, &topics, &client_id);
             let station = config.station.clone();
-            let everest = Everest { address: broker, client_id, topics, station, is_driven: true, csms: Some(csms) };
+            let everest =
+                Everest { address: broker, client_id, topics, station, is_driven: true, wire, csms: Some(csms) };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let name = id.clone();

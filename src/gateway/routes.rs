@@ -24,8 +24,8 @@ use super::error::{ApiError, json};
 use super::events::{ChargerTarget, CommandTarget, ProxyEvent};
 use super::fleet::{Charger, Fleet, now};
 use super::log::{CAPACITY, Direction, rfc3339};
-use super::{openapi, page};
 use super::tokens::{Caller, Tokens};
+use super::{openapi, page};
 use crate::station::charge_point::Request;
 
 /// The most bytes of a body.

@@ -15,6 +15,11 @@ pub fn python() -> Option<PathBuf> {
     found(provision().join("venv/bin/python"), "no Python with paho-mqtt in target/provision/venv")
 }
 
+/// Schemathesis, which makes up requests from a description of an interface.
+pub fn schemathesis() -> Option<PathBuf> {
+    found(provision().join("venv/bin/schemathesis"), "no schemathesis in target/provision/venv")
+}
+
 /// Node, and the folder whose `node_modules` has MQTT.js; the driver is to be started in that folder.
 pub fn node() -> Option<(PathBuf, PathBuf)> {
     let folder = provision();

@@ -88,8 +88,11 @@ impl Gateway {
         let address = self.url.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        write!(stream, "GET /events{query} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}-0123456789\r\n\r\n")
-            .unwrap();
+        write!(
+            stream,
+            "GET /events{query} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}-0123456789\r\n\r\n"
+        )
+        .unwrap();
         let mut stream = Stream(BufReader::new(stream));
         stream.until(|line| line.is_empty());
         stream
@@ -132,7 +135,8 @@ fn the_page_has_no_secret_and_lets_nobody_in() {
         assert_eq!(header("access-control-allow-origin"), "");
     }
     for path in ["/", "/page.js", "/state", "/events"] {
-        let response = gateway.get(path, &[("host", "evil.example"), ("authorization", "Bearer everything-0123456789")]);
+        let response =
+            gateway.get(path, &[("host", "evil.example"), ("authorization", "Bearer everything-0123456789")]);
         assert_eq!(response.status_code, 403, "{path}");
         assert!(!response.as_str().unwrap().contains("evil"));
     }

@@ -196,6 +196,18 @@ fn a_client_gets_heartbeats_and_the_status_of_a_token() {
 }
 
 #[test]
+fn the_station_writes_as_it_is_told() {
+    let project = Project::new();
+    for (wire, status) in [("everest", r#"\"status\": \"Accepted\""#), ("compact", r#"\"status\":\"Accepted\""#)] {
+        let mut sim = Sim::start(&project, &["--wire", wire, "--trace"]);
+        sim.out();
+        sim.type_line("present_token ALICE");
+        wait_for(status, || sim.err().contains(status).then_some(()));
+        assert_eq!(sim.end(Signal::SIGTERM), Some(0));
+    }
+}
+
+#[test]
 fn deviations_are_listed_and_releases_known() {
     let project = Project::new();
     let listed = project.command(&["sim", "--list-deviations"]).output().unwrap();
