@@ -91,7 +91,7 @@ fn every_path_wants_a_token() {
     let (status, description) = send(minreq::get(format!("{}/openapi.json", gateway.url)));
     assert_eq!(status, 200);
     let paths = description["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 21);
+    assert_eq!(paths.len(), 23);
     for (path, methods) in paths {
         let url = format!("{}{}", gateway.url, path.replace("{charger_id}", "dep-1"));
         let (request, wrong) = match methods.as_object().unwrap().contains_key("get") {
@@ -331,7 +331,9 @@ fn random_requests_get_documented_answers() {
     const MOST: u64 = 100 * 1024 * 1024;
     let mut gateway = Gateway::start();
     let (_, description) = send(minreq::get(format!("{}/openapi.json", gateway.url)));
-    let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
+    // This one never ends.
+    let ends = |path: &&String| *path != "/events";
+    let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().filter(ends).collect();
     let mut random = Random(7);
     let mut seen = std::collections::BTreeMap::new();
     for number in 0..requests {
