@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,8 +25,10 @@ pub struct Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It ends its own processes when it is asked to.
+        // It ends its own processes when it is asked to, and then has no more to say.
         let _ = self.write(&json!({"id": 0, "method": "Browser.close"}));
+        while self.output.recv_timeout(Duration::from_secs(10)).is_ok() {}
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
