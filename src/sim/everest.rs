@@ -77,7 +77,7 @@ pub enum Order {
         /// The retain flag.
         retain: bool,
     },
-    /// Ends and starts again, with nothing remembered; answered when it is ready again.
+    /// Ends and starts again, with nothing remembered but what a charge point keeps; answered when it is ready again.
     Restart(oneshot::Sender<Result<(), LinkError>>),
     /// A description of the state as JSON.
     Status(oneshot::Sender<serde_json::Value>),
@@ -124,7 +124,7 @@ impl Everest {
         mut orders: mpsc::UnboundedReceiver<Order>,
         ready: oneshot::Sender<Result<(), LinkError>>,
     ) -> Result<(), LinkError> {
-        let mut life = match self.begin().await {
+        let mut life = match self.begin(None).await {
             Ok(life) => {
                 // Nobody may be waiting.
                 let _ = ready.send(Ok(()));
@@ -156,7 +156,7 @@ impl Everest {
                     }
                     Some(Order::Restart(done)) => {
                         life.link.clone().close().await;
-                        let begun = self.begin().await;
+                        let begun = self.begin(Some(&life.station)).await;
                         let outcome = begun.map(|again| life = again);
                         let _ = done.send(outcome.clone());
                         outcome?;
@@ -177,7 +177,7 @@ impl Everest {
                         }
                     }
                     None if self.is_on(Deviation::BrokerLossEndsEverest) => return Err(LinkError::Lost),
-                    None => life = self.begin().await?,
+                    None => life = self.begin(Some(&life.station)).await?,
                 },
                 () = until(deadline) => {
                     self.apply(&mut life, Input::Deadline).await?;
@@ -186,7 +186,7 @@ impl Everest {
         }
     }
 
-    async fn begin(&self) -> Result<Life, LinkError> {
+    async fn begin(&self, before: Option<&Station>) -> Result<Life, LinkError> {
         let (link, messages) = Link::open(self.address, &self.client_id).await?;
         let mut config = self.station.clone();
         match (self.topics.api, &mut config.auth_token_provider, &mut config.auth_token_validator) {
@@ -198,7 +198,10 @@ impl Everest {
                 validator.get_or_insert_default().module_id.clone_from(&self.topics.module_id);
             }
         }
-        let (station, born) = (Station::new(&config), Instant::now());
+        let (mut station, born) = (Station::new(&config), Instant::now());
+        if let Some(before) = before {
+            station.remember(before);
+        }
         let (heartbeats, encoder) = (Encoder::new(self.wire), Encoder::new(self.wire));
         // A clock that stands before 1970 is no reason to stop.
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
