@@ -87,6 +87,7 @@ impl Browser {
         self.write(&message).unwrap();
         loop {
             let mut message = self.output.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("no answer to {method}"));
+            assert_ne!(message["method"], "Page.javascriptDialogOpening", "a foreign script ran: {message}");
             if message["id"] != id {
                 self.seen.push(message);
                 continue;
@@ -148,12 +149,11 @@ impl Browser {
         self.call("Emulation.setDeviceMetricsOverride", size);
     }
 
-    /// What the page complained of: errors, warnings, dialogues.
+    /// What the page complained of: errors, warnings, anything on its console.
     pub fn complaints(&mut self) -> Vec<Value> {
         let is_complaint = |message: &&Value| match message["method"].as_str() {
-            Some("Runtime.exceptionThrown" | "Page.javascriptDialogOpening") => true,
+            Some("Runtime.exceptionThrown" | "Runtime.consoleAPICalled") => true,
             Some("Log.entryAdded") => message["params"]["entry"]["level"] != "verbose",
-            Some("Runtime.consoleAPICalled") => true,
             _ => false,
         };
         self.drain();
