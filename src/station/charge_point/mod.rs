@@ -15,6 +15,7 @@
 //! | `machine` | the charge point at work within the station |
 //! | `requests` | what a gateway asks of it |
 //! | `report` | what it and its CSMS say to each other |
+//! | `overview` | what it looks like to people |
 
 mod authorization;
 mod cache;
@@ -23,6 +24,7 @@ mod connector;
 pub mod keys;
 mod local_list;
 mod machine;
+mod overview;
 mod report;
 mod requests;
 mod tag;
@@ -33,6 +35,7 @@ pub use connector::{ConnectorStatus, Transaction};
 pub use keys::{Keys, SetResult};
 pub use local_list::{LocalList, UpdateStatus, UpdateType};
 pub(super) use machine::ChargePoint;
+pub use overview::{ConnectorOverview, Overview, TransactionOverview};
 pub use report::{CsmsInput, Report, StopReason};
 pub use requests::{Answer, ListEntry, Request, Where};
 pub use tag::{IdTag, TagInfo, TagTooLong};

@@ -9,6 +9,7 @@ use super::connector::ConnectorStatus;
 use super::keys::SetResult;
 use super::local_list::{UpdateStatus, UpdateType};
 use super::machine::Plan;
+use super::overview::Overview;
 use super::report::StopReason;
 use super::tag::{IdTag, TagInfo};
 use crate::auth;
@@ -97,6 +98,8 @@ pub enum Request {
         /// Watts.
         watts: u32,
     },
+    /// What it looks like now; changes nothing.
+    Look,
 }
 
 /// What came of it.
@@ -124,6 +127,8 @@ pub enum Answer {
     },
     /// What became of each key.
     Configured(BTreeMap<String, SetResult>),
+    /// What it looks like.
+    Seen(Box<Overview>),
 }
 
 type Outcome = Result<Answer, String>;
@@ -134,6 +139,10 @@ impl Station {
         let Some(charge_point) = &mut self.charge_point else { return Err("there is no charge point".to_owned()) };
         let authorization = &mut charge_point.authorization;
         match request {
+            Request::Look => {
+                let seen = self.overview().ok_or_else(|| "there is no charge point".to_owned())?;
+                Ok(Answer::Seen(Box::new(seen)))
+            }
             Request::ResetCache => Ok(Answer::Cleared(authorization.clear_cache().unwrap_or(0))),
             Request::UpdateList { kind, version, entries } => match authorization.update_list(kind, version, entries) {
                 Some(status) => Ok(Answer::List { status, version: authorization.list().version() }),
