@@ -17,7 +17,7 @@ use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::codec;
 use crate::protocol::control::Command;
 use crate::protocol::deviations::Deviation;
-use crate::station::charge_point::{Answer, CsmsInput, Report, Request};
+use crate::station::charge_point::{Answer, CsmsInput, Memory, Report, Request};
 use crate::station::config::StationConfig;
 use crate::station::{Address, Effect, Input, RequestId, Station};
 
@@ -63,6 +63,8 @@ pub enum Order {
     Command(Box<Command>, oneshot::Sender<Option<String>>),
     /// Something is asked of the charge point; answered with what came of it, or why nothing did.
     Request(Request, oneshot::Sender<Result<Answer, String>>),
+    /// A CSMS outside says or does something.
+    Csms(CsmsInput),
     /// Publishes exactly this, as EVerest's side.
     Publish {
         /// Any topic without wildcards.
@@ -74,7 +76,7 @@ pub enum Order {
         /// The retain flag.
         retain: bool,
     },
-    /// Ends and starts again, with nothing remembered; answered when it is ready again.
+    /// Ends and starts again, with nothing remembered but what a charge point keeps; answered when it is ready again.
     Restart(oneshot::Sender<Result<(), LinkError>>),
     /// A description of the state as JSON.
     Status(oneshot::Sender<serde_json::Value>),
@@ -117,7 +119,7 @@ impl Everest {
         mut orders: mpsc::UnboundedReceiver<Order>,
         ready: oneshot::Sender<Result<(), LinkError>>,
     ) -> Result<(), LinkError> {
-        let mut life = match self.begin().await {
+        let mut life = match self.begin(None).await {
             Ok(life) => {
                 // Nobody may be waiting.
                 let _ = ready.send(Ok(()));
@@ -143,13 +145,16 @@ impl Everest {
                         // Whoever asked may have gone away.
                         let _ = answer.send(outcome);
                     }
+                    Some(Order::Csms(said)) => {
+                        self.apply(&mut life, Input::Csms(said)).await?;
+                    }
                     Some(Order::Publish { .. }) if life.has_ended => {}
                     Some(Order::Publish { topic, payload, qos, retain }) => {
                         life.link.publish(&topic, payload, qos, retain).await?;
                     }
                     Some(Order::Restart(done)) => {
                         life.link.clone().close().await;
-                        let begun = self.begin().await;
+                        let begun = self.begin(life.station.memory()).await;
                         let outcome = begun.map(|again| life = again);
                         let _ = done.send(outcome.clone());
                         outcome?;
@@ -170,7 +175,7 @@ impl Everest {
                         }
                     }
                     None if self.is_on(Deviation::BrokerLossEndsEverest) => return Err(LinkError::Lost),
-                    None => life = self.begin().await?,
+                    None => life = self.begin(life.station.memory()).await?,
                 },
                 () = until(deadline) => {
                     self.apply(&mut life, Input::Deadline).await?;
@@ -179,7 +184,7 @@ impl Everest {
         }
     }
 
-    async fn begin(&self) -> Result<Life, LinkError> {
+    async fn begin(&self, memory: Option<Memory>) -> Result<Life, LinkError> {
         let (link, messages) = Link::open(self.address, &self.client_id).await?;
         let mut config = self.station.clone();
         match (self.topics.api, &mut config.auth_token_provider, &mut config.auth_token_validator) {
@@ -191,7 +196,10 @@ impl Everest {
                 validator.get_or_insert_default().module_id.clone_from(&self.topics.module_id);
             }
         }
-        let (station, born) = (Station::new(&config), Instant::now());
+        let (mut station, born) = (Station::new(&config), Instant::now());
+        if let Some(memory) = memory {
+            station.remember(memory);
+        }
         // A clock that stands before 1970 is no reason to stop.
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut life = Life { link, messages, station, born, epoch, asked: BTreeMap::new(), has_ended: false };

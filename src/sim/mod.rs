@@ -5,5 +5,6 @@
 //! and as `khumbu sim`.
 
 pub mod client;
+pub mod csms;
 pub mod everest;
 pub mod link;

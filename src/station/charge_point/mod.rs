@@ -14,6 +14,7 @@
 //! | `connector` | states of connectors, meters |
 //! | `machine` | the charge point at work within the station |
 //! | `requests` | what a gateway asks of it |
+//! | `remote` | what a CSMS asks of it, and what outlives a restart |
 //! | `report` | what it and its CSMS say to each other |
 
 mod authorization;
@@ -23,6 +24,7 @@ mod connector;
 pub mod keys;
 mod local_list;
 mod machine;
+mod remote;
 mod report;
 mod requests;
 mod tag;
@@ -33,6 +35,7 @@ pub use connector::{ConnectorStatus, Transaction};
 pub use keys::{Keys, SetResult};
 pub use local_list::{LocalList, UpdateStatus, UpdateType};
 pub(super) use machine::ChargePoint;
+pub use remote::Memory;
 pub use report::{CsmsInput, Report, StopReason};
-pub use requests::{Answer, ListEntry, Request, Where};
+pub use requests::{Answer, ListEntry, Meter, Request, Where};
 pub use tag::{IdTag, TagInfo, TagTooLong};
