@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::release::Release;
 
 /// What became of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -53,6 +54,8 @@ pub struct ScenarioResult {
     pub path: String,
     /// The description.
     pub description: String,
+    /// The release of EVerest that was played.
+    pub release: Release,
     /// The worst of all findings.
     pub verdict: Verdict,
     /// From the start of the broker to the end of the module.
@@ -72,8 +75,10 @@ pub struct ScenarioResult {
 pub enum RunEvent {
     /// The run begins.
     Started {
-        /// How many scenarios will be played.
+        /// How many scenarios will be played, each release counted.
         scenarios: usize,
+        /// Under how many releases.
+        releases: usize,
         /// How many at once.
         jobs: usize,
     },

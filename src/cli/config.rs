@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
+use clap::builder::TypedValueParser as _;
 use serde::Deserialize;
 
 use super::files;
+use super::release::ReleaseChoice;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{ApiType, Topics};
+use crate::protocol::release::Release;
+use crate::protocol::wire::Wire;
 use crate::report::KnownFailure;
 use crate::runner::Binding;
 use crate::scenario;
@@ -36,10 +40,14 @@ pub struct Config {
     pub api_version: Option<String>,
     /// EVerest's external MQTT prefix.
     pub external_prefix: Option<String>,
+    /// The release that is played, or `all`.
+    pub release: Option<ReleaseChoice>,
     /// How many scenarios are played at once.
     pub jobs: Option<NonZeroU8>,
     /// An existing broker.
     pub broker: Option<String>,
+    /// How khumbu's own messages are written.
+    pub wire: Option<Wire>,
     /// Scenarios that are known to fail.
     pub known_failures: Vec<Known>,
 }
@@ -105,8 +113,16 @@ impl Drive {
 pub struct Known {
     /// Its path, as the report has it.
     pub scenario: String,
+    /// The releases under which it fails; all if absent.
+    #[serde(default)]
+    pub releases: Option<Vec<Release>>,
     /// Why it fails.
     pub reason: String,
+}
+
+/// The values of `--wire`.
+pub fn wire_forms() -> impl clap::builder::TypedValueParser<Value = Wire> {
+    clap::builder::PossibleValuesParser::new(Wire::ALL.map(Wire::name)).try_map(|name| name.parse::<Wire>())
 }
 
 impl Config {
@@ -166,7 +182,7 @@ impl Config {
 
     /// The known failures as reports have them.
     pub fn known_failures(&self) -> Vec<KnownFailure> {
-        let known = |known: &Known| KnownFailure { scenario: known.scenario.clone(), reason: known.reason.clone() };
-        self.known_failures.iter().map(known).collect()
+        let known = |Known { scenario, releases, reason }| KnownFailure { scenario, releases, reason };
+        self.known_failures.iter().cloned().map(known).collect()
     }
 }

@@ -8,6 +8,7 @@ pub mod goldens;
 pub mod parity;
 pub mod print;
 mod progress;
+mod release;
 pub mod review;
 pub mod run;
 pub mod schema;

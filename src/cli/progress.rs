@@ -15,12 +15,16 @@ pub async fn show(mut events: Events, say: fn(&str)) {
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}") {
         bar.set_style(style);
     }
+    let mut names_release = false;
     while let Some(event) = events.recv().await {
         match event {
-            RunEvent::Started { scenarios, .. } => bar.set_length(scenarios as u64),
+            RunEvent::Started { scenarios, releases, .. } => {
+                names_release = releases > 1;
+                bar.set_length(scenarios as u64);
+            }
             RunEvent::ScenarioStarted { path } => bar.set_message(path),
             RunEvent::ScenarioFinished(result) => {
-                let line = report::terminal::line(&result, print::style()) + "\n";
+                let line = report::terminal::line(&result, names_release, print::style()) + "\n";
                 bar.suspend(|| {
                     if !is_watched || result.verdict != Verdict::Pass {
                         say(&line);

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::config::Config;
+use super::config::{Config, wire_forms};
 use super::{Exit, files, print, signals};
 use crate::broker::{self, Broker};
 use crate::diagnostic::{Diagnostic, Severity, printable};
@@ -21,6 +21,7 @@ use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::deviations::TABLE;
 use crate::protocol::release::Release;
 use crate::protocol::types::AuthorizationStatus;
+use crate::protocol::wire::Wire;
 use crate::scenario;
 use crate::sim::everest::{Everest, Order};
 use crate::station::config::{StationConfig, TokenConfig};
@@ -51,6 +52,9 @@ pub struct Arguments {
     /// Release of EVerest, over what the station says [default: main]
     #[arg(long, value_name = "2025.10|2025.12|2026.02|main")]
     release: Option<Release>,
+    /// How the station writes its messages [default: everest]
+    #[arg(long, value_name = "NAME", value_parser = wire_forms())]
+    wire: Option<Wire>,
     /// Print where running EVerest differs from its specification, and end
     #[arg(long)]
     list_deviations: bool,
@@ -132,6 +136,7 @@ pub fn run(arguments: Arguments) -> Exit {
 struct Plan {
     topics: Topics,
     station: StationConfig,
+    wire: Wire,
     gateway: Option<GatewayPlan>,
 }
 
@@ -160,7 +165,8 @@ fn prepare(arguments: &Arguments) -> Result<Plan, Vec<Diagnostic>> {
         Some(listen) => Some(prepare_gateway(arguments, listen, &station, &topics)?),
         None => None,
     };
-    Ok(Plan { topics, station, gateway })
+    let wire = arguments.wire.or(config.wire).unwrap_or_default();
+    Ok(Plan { topics, station, wire, gateway })
 }
 
 fn prepare_gateway(
@@ -184,7 +190,10 @@ fn prepare_gateway(
             (Tokens::parse(&path.display().to_string(), &text, is_charger)?, None)
         }
         None => {
-            let (tokens, made) = Tokens::generate().map_err(|error| vec![error])?;
+            let (tokens, made) = Tokens::generate().map_err(|error| {
+                let no_token = Diagnostic::new(Severity::Error, "harness/no-gateway", "no token can be made");
+                vec![no_token.with_evidence(error.to_string())]
+            })?;
             (tokens, Some(made))
         }
     };
@@ -230,14 +239,17 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
     let url = format!("mqtt://{}", broker.address());
     let Simulated { mut simulations, mut console, server } = match plan.gateway {
         None => {
-            let simulated = start_station(broker.address(), plan.station, plan.topics).await.map_err(broken)?;
+            let simulated =
+                start_station(broker.address(), plan.station, plan.topics, plan.wire).await.map_err(broken)?;
             match arguments.json {
                 Some(_) => print::out(&format!("{}\n", json!({"mqtt": url}))),
                 None => print::out(&format!("{url}\n")),
             }
             simulated
         }
-        Some(gateway) => start_gateway(broker.address(), gateway, &plan.topics, &url, arguments.json.is_some()).await?,
+        Some(gateway) => {
+            start_gateway(broker.address(), gateway, &plan.topics, plan.wire, &url, arguments.json.is_some()).await?
+        }
     };
     // Not by text lines: what is no UTF-8 is a bad command, not the end.
     let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
@@ -274,10 +286,15 @@ struct Simulated {
     server: Option<Server>,
 }
 
-async fn start_station(address: SocketAddr, station: StationConfig, topics: Topics) -> Result<Simulated, String> {
+async fn start_station(
+    address: SocketAddr,
+    station: StationConfig,
+    topics: Topics,
+    wire: Wire,
+) -> Result<Simulated, String> {
     let tokens = station.tokens.clone();
     let client_id = "everest".to_owned();
-    let everest = Everest { address, client_id, topics, station, is_driven: true, csms: None };
+    let everest = Everest { address, client_id, topics, station, is_driven: true, wire, csms: None };
     let (orders, received) = mpsc::unbounded_channel();
     let (ready, is_ready) = oneshot::channel();
     let mut simulations = JoinSet::new();
@@ -296,11 +313,12 @@ async fn start_gateway(
     broker: SocketAddr,
     plan: GatewayPlan,
     topics: &Topics,
+    wire: Wire,
     mqtt: &str,
     is_json: bool,
 ) -> Result<Simulated, Box<Diagnostic>> {
     let GatewayPlan { listen, chargers, tokens, made } = plan;
-    let (fleet, simulations) = Fleet::start(broker, topics, chargers).await?;
+    let (fleet, simulations) = Fleet::start(broker, topics, wire, chargers).await?;
     let mut described = String::new();
     for (id, charger) in &fleet.chargers {
         let module_id = charger.config.module_id(id).to_owned();

@@ -30,7 +30,7 @@ pub struct Command {
     /// Whether its event is empty and may be absent.
     pub is_event_optional: bool,
     /// Reads its event.
-    pub read: Box<dyn Fn(&Value) -> Result<Work, Fault> + Send + Sync>,
+    pub read: Reader,
     /// The schema of its event.
     pub event_schema: fn(&mut SchemaGenerator) -> Schema,
     /// The schema of its answer.
@@ -56,6 +56,9 @@ pub enum Work {
 /// How the answer of a charge point becomes a body.
 type Translation<B> = Box<dyn FnOnce(Outcome) -> B + Send>;
 
+/// How an event is read.
+pub type Reader = Box<dyn Fn(&Value) -> Result<Work, Fault> + Send + Sync>;
+
 /// Where the event stands in a body.
 pub const EVENT: [&str; 2] = ["body", "event"];
 
@@ -77,7 +80,7 @@ pub fn all() -> Vec<Command> {
         },
         direct("local_auth_list", "local-auth-list", "Send the local authorization list", |event: LocalListEvent| {
             let entries = event.entries.len();
-            (event.to_request(), Box::new(move |outcome| ListSent::of(outcome, entries)))
+            (event.into_request(), Box::new(move |outcome| ListSent::of(outcome, entries)))
         }),
         Command {
             is_event_optional: true,
@@ -110,19 +113,19 @@ pub fn all() -> Vec<Command> {
             "start_transaction",
             "start-transaction",
             "Start a transaction where an EV is plugged in",
-            StartTransactionEvent::to_request,
+            StartTransactionEvent::into_request,
         ),
-        queued("stop_transaction", "stop-transaction", "Stop a transaction", StopTransactionEvent::to_request),
-        queued("start_session", "start-session", "Plug in, authorize and start", StartSessionEvent::to_request),
-        queued("stop_session", "stop-session", "Stop the transaction and unplug", StopSessionEvent::to_request),
-        queued("authorize_id_tag", "authorize-id-tag", "Present a tag at the charger", AuthorizeEvent::to_request),
+        queued("stop_transaction", "stop-transaction", "Stop a transaction", StopTransactionEvent::into_request),
+        queued("start_session", "start-session", "Plug in, authorize and start", StartSessionEvent::into_request),
+        queued("stop_session", "stop-session", "Stop the transaction and unplug", StopSessionEvent::into_request),
+        queued("authorize_id_tag", "authorize-id-tag", "Present a tag at the charger", AuthorizeEvent::into_request),
         queued("ev_requests_energy", "ev-requests-energy", "The EV takes energy", |event: ConnectorEvent| {
             Request::EvTakes { at: event.place(), takes: true }
         }),
         queued("ev_stops_energy", "ev-stops-energy", "The EV takes no energy any more", |event: ConnectorEvent| {
             Request::EvTakes { at: event.place(), takes: false }
         }),
-        queued("power_update", "power-update", "Set the power that flows while charging", PowerEvent::to_request),
+        queued("power_update", "power-update", "Set the power that flows while charging", PowerEvent::into_request),
     ]
 }
 

@@ -358,7 +358,7 @@ impl JsonSchema for ProxyEvent {
 
 impl StartTransactionEvent {
     /// What it asks of a charge point.
-    pub fn to_request(self) -> Request {
+    pub fn into_request(self) -> Request {
         let at = Where { evse: number(self.evse_id), connector: number(self.connector_id) };
         Request::StartTransaction { at, id_tag: self.id_tag.0 }
     }
@@ -366,14 +366,14 @@ impl StartTransactionEvent {
 
 impl StopTransactionEvent {
     /// What it asks of a charge point.
-    pub fn to_request(self) -> Request {
+    pub fn into_request(self) -> Request {
         Request::StopTransaction(self.transaction_id)
     }
 }
 
 impl StartSessionEvent {
     /// What it asks of a charge point.
-    pub fn to_request(self) -> Request {
+    pub fn into_request(self) -> Request {
         let seconds = self.duration_seconds.and_then(|seconds| u64::try_from(seconds.0).ok());
         Request::StartSession {
             at: Where { evse: None, connector: number(self.connector_id) },
@@ -387,21 +387,21 @@ impl StartSessionEvent {
 
 impl StopSessionEvent {
     /// What it asks of a charge point.
-    pub fn to_request(self) -> Request {
+    pub fn into_request(self) -> Request {
         Request::StopSession(Where { evse: None, connector: number(self.connector_id) })
     }
 }
 
 impl AuthorizeEvent {
     /// What it asks of a charge point.
-    pub fn to_request(self) -> Request {
+    pub fn into_request(self) -> Request {
         Request::Authorize(self.id_tag.0)
     }
 }
 
 impl PowerEvent {
     /// What it asks of a charge point.
-    pub fn to_request(self) -> Request {
+    pub fn into_request(self) -> Request {
         let at = Where { evse: number(self.evse_id), connector: number(self.connector_id) };
         Request::SetPower { at, watts: u32::try_from(self.power_w.0).unwrap_or(u32::MAX) }
     }
@@ -409,7 +409,7 @@ impl PowerEvent {
 
 impl LocalListEvent {
     /// What it asks of a charge point.
-    pub fn to_request(self) -> Request {
+    pub fn into_request(self) -> Request {
         let entries = self.entries.into_iter().map(|Object(entry)| {
             let expiry = entry.expiry_date.map(Moment::since_epoch);
             let parent = entry.parent_id_tag.map(|tag| tag.0);

@@ -15,6 +15,7 @@ use super::log::{Direction, Log};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::ocpp::{self, Identity};
 use crate::protocol::channel::Topics;
+use crate::protocol::wire::Wire;
 use crate::sim::csms::{Connection, Endpoint, Proxied};
 use crate::sim::everest::{CsmsMessage, Everest, Order};
 use crate::station::charge_point::{Answer, Request};
@@ -79,7 +80,8 @@ impl Charger {
 }
 
 impl Fleet {
-    /// Starts every charger at the broker; `topics` is the pattern of their topics. Returns when all are ready. The
+    /// Starts every charger at the broker; `topics` is the pattern of their topics, `wire` how they
+    /// write. Returns when all are ready. The
     /// tasks end with why, in words.
     ///
     /// # Errors
@@ -87,6 +89,7 @@ impl Fleet {
     pub async fn start(
         broker: SocketAddr,
         topics: &Topics,
+        wire: Wire,
         chargers: Chargers,
     ) -> Result<(Self, JoinSet<String>), Box<Diagnostic>> {
         let mut fleet = Self { chargers: BTreeMap::new(), started_at: now() };
@@ -96,7 +99,8 @@ impl Fleet {
             let client_id = format!("everest-{}", topics.module_id);
             let (csms, said) = mpsc::unbounded_channel();
             let station = config.station.clone();
-            let everest = Everest { address: broker, client_id, topics, station, is_driven: true, csms: Some(csms) };
+            let everest =
+                Everest { address: broker, client_id, topics, station, is_driven: true, wire, csms: Some(csms) };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let name = id.clone();

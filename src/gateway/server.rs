@@ -21,12 +21,18 @@ use super::fleet::Fleet;
 use super::routes::{self, Gateway};
 use super::tokens::Tokens;
 
-/// Connections at a time; others wait.
-const MOST_CONNECTIONS: usize = 512;
-/// Time for the head of a request, also for the next one of an idle connection.
-const HEAD_WITHIN: Duration = Duration::from_secs(30);
-/// Time for a request, its body included.
-const REQUEST_WITHIN: Duration = Duration::from_secs(20);
+/// What clients may take.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Connections at a time; others wait.
+    connections: usize,
+    /// Time for the head of a request, also for the next one of an idle connection.
+    head: Duration,
+    /// Time for a request, its body included.
+    request: Duration,
+}
+
+const LIMITS: Limits = Limits { connections: 512, head: Duration::from_secs(30), request: Duration::from_secs(20) };
 /// A pause after a connection that could not be accepted, as when there are no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -50,7 +56,7 @@ impl Server {
     /// When the address is taken or is none of this machine.
     pub async fn start(listen: SocketAddr, fleet: Fleet, tokens: Tokens) -> std::io::Result<Self> {
         let router = routes::router(Arc::new(Gateway { fleet, tokens }));
-        Self::serve(TcpListener::bind(listen).await?, router, REQUEST_WITHIN)
+        Self::serve(TcpListener::bind(listen).await?, router, LIMITS)
     }
 
     /// Where it listens.
@@ -58,15 +64,15 @@ impl Server {
         self.address
     }
 
-    fn serve(listener: TcpListener, router: Router, within: Duration) -> std::io::Result<Self> {
+    fn serve(listener: TcpListener, router: Router, limits: Limits) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
-        let router = router.layer(middleware::from_fn(move |request, next| guard(request, next, within)));
-        Ok(Self { address, accepting: tokio::spawn(accept(listener, router)) })
+        let router = router.layer(middleware::from_fn(move |request, next| guard(request, next, limits.request)));
+        Ok(Self { address, accepting: tokio::spawn(accept(listener, router, limits)) })
     }
 }
 
-async fn accept(listener: TcpListener, router: Router) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+async fn accept(listener: TcpListener, router: Router, limits: Limits) {
+    let places = Arc::new(Semaphore::new(limits.connections));
     // They end with this task.
     let mut connections = JoinSet::new();
     loop {
@@ -82,18 +88,18 @@ async fn accept(listener: TcpListener, router: Router) {
         };
         let router = router.clone();
         connections.spawn(async move {
-            converse(stream, router).await;
+            converse(stream, router, limits.head).await;
             drop(place);
         });
     }
 }
 
-async fn converse(stream: TcpStream, router: Router) {
+async fn converse(stream: TcpStream, router: Router, head: Duration) {
     // Answers are small; a socket that has no such option works all the same.
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
+        .header_read_timeout(head)
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     // A client that breaks off or sends no HTTP is no concern of anybody else.
@@ -129,16 +135,16 @@ mod tests {
         answer
     }
 
-    async fn server(within: Duration) -> Server {
+    async fn server(limits: Limits) -> Server {
         let router = Router::new()
             .route("/panic", get(async || -> Response { panic!("on purpose") }))
             .route("/body", post(async |body: String| body));
-        Server::serve(TcpListener::bind("127.0.0.1:0").await.unwrap(), router, within).unwrap()
+        Server::serve(TcpListener::bind("127.0.0.1:0").await.unwrap(), router, limits).unwrap()
     }
 
     #[tokio::test]
     async fn a_panic_is_a_500_and_nothing_more() {
-        let server = server(REQUEST_WITHIN).await;
+        let server = server(LIMITS).await;
         for _ in 0..2 {
             let answer = say(&server, "GET /panic HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
             assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
@@ -148,8 +154,28 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_does_not_come_is_a_408() {
-        let server = server(Duration::from_millis(100)).await;
+        let server = server(Limits { request: Duration::from_millis(100), ..LIMITS }).await;
         let answer = say(&server, "POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc").await;
         assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("{\"detail\":"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_come_ends_the_connection() {
+        let server = server(Limits { head: Duration::from_millis(100), ..LIMITS }).await;
+        for head in ["", "GET /panic HTTP/1.1\r\nhost:"] {
+            assert_eq!(say(&server, head).await, "", "{head}");
+        }
+    }
+
+    #[tokio::test]
+    async fn more_connections_than_allowed_wait_for_their_turn() {
+        let server = server(Limits { connections: 1, head: Duration::from_millis(200), ..LIMITS }).await;
+        let silent = TcpStream::connect(server.address()).await.unwrap();
+        let answer = say(&server, "GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        // It was let go before the other one had its turn.
+        let mut rest = Vec::new();
+        let mut silent = silent;
+        assert_eq!(timeout(Duration::from_secs(60), silent.read_to_end(&mut rest)).await.unwrap().unwrap(), 0);
     }
 }

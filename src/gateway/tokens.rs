@@ -67,12 +67,9 @@ impl Tokens {
     ///
     /// # Errors
     /// When the system has no random numbers.
-    pub fn generate() -> Result<(Self, String), Diagnostic> {
+    pub fn generate() -> Result<(Self, String), getrandom::Error> {
         let mut bytes = [0u8; 32];
-        getrandom::fill(&mut bytes).map_err(|error| {
-            Diagnostic::new(Severity::Error, "harness/no-token", "no token can be made")
-                .with_evidence(error.to_string())
-        })?;
+        getrandom::fill(&mut bytes)?;
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let grant = Grant { token: Secret(text.clone()), organization: None, chargers: None };
         Ok((Self { grants: vec![grant] }, text))
@@ -223,7 +220,7 @@ tokens:
             ("tokens: [{token: short}]".to_owned(), "visible characters"),
             (format!("tokens: [{{token: \"{SECRET}\", chargers: [dep-9]}}]"), "`dep-9`"),
             ("tokens: []".to_owned(), "0 tokens"),
-            (String::new(), "is no file of tokens"),
+            (String::new(), "is wrong in line 1"),
         ] {
             let errors = Tokens::parse("t.yaml", &text, |id| id == "dep-1").unwrap_err();
             let shown: String = errors.iter().map(|error| error.render(crate::diagnostic::Style::Plain)).collect();

@@ -11,3 +11,4 @@ pub mod release;
 pub mod schema;
 pub mod topic;
 pub mod types;
+pub mod wire;

@@ -2,6 +2,7 @@
 //!
 //! Stable: `schema_version` 1 has `summary` and `scenarios` with `path`, `verdict`, `duration_ms`, `requirements` and
 //! `failures`, each failure with `id`, `message`, `line` and `requirement`. Readers must ignore keys they do not know.
+//! A scenario that was played under several releases is there once for each, told apart by `release`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ struct Counts {
 struct Scenario<'a> {
     path: &'a str,
     description: &'a str,
+    release: &'static str,
     verdict: &'static str,
     duration_ms: u64,
     requirements: &'a [String],
@@ -79,6 +81,7 @@ fn scenario(result: &ScenarioResult) -> Scenario<'_> {
     Scenario {
         path: &result.path,
         description: &result.description,
+        release: result.release.name(),
         verdict: result.verdict.word(),
         duration_ms: millis(result.duration),
         requirements: &result.requirements,

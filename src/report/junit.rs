@@ -1,6 +1,7 @@
 //! The JUnit report, for continuous integration.
 //!
-//! One suite a directory, one case a scenario. A fail is a `failure`; inconclusive and error are an `error`, because
+//! One suite a directory, one case a scenario, or several with the name of the release behind the path, where it was
+//! played under several. A fail is a `failure`; inconclusive and error are an `error`, because
 //! the module was not judged; what does not apply is `skipped`. The `type` is the id of the first finding, so that a
 //! dashboard can group by it.
 
@@ -16,10 +17,14 @@ use crate::verdict::{ScenarioResult, Verdict};
 /// The whole report as XML; `duration` is the wall time of the run.
 pub fn junit(results: &[Arc<ScenarioResult>], duration: Duration) -> String {
     let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
+    let mut played: BTreeMap<&str, usize> = BTreeMap::new();
+    for result in results {
+        *played.entry(&result.path).or_default() += 1;
+    }
     for result in results {
         let directory = result.path.rsplit_once('/').map_or(".", |(directory, _)| directory);
         let suite = suites.entry(directory).or_insert_with(|| TestSuite::new(directory));
-        suite.add_test_case(case(result, directory));
+        suite.add_test_case(case(result, directory, played[result.path.as_str()] > 1));
     }
     let mut report = Report::new("khumbu");
     report.set_time(duration);
@@ -31,10 +36,12 @@ pub fn junit(results: &[Arc<ScenarioResult>], duration: Duration) -> String {
     report.to_string().expect("XML in memory")
 }
 
-fn case(result: &ScenarioResult, directory: &str) -> TestCase {
-    let mut case = TestCase::new(&result.path, status(result));
+fn case(result: &ScenarioResult, directory: &str, names_release: bool) -> TestCase {
+    let name = if names_release { format!("{} [{}]", result.path, result.release) } else { result.path.clone() };
+    let mut case = TestCase::new(name, status(result));
     case.set_classname(directory);
     case.set_time(result.duration);
+    case.add_property(("release", result.release.name()));
     if !result.requirements.is_empty() {
         case.add_property(("requirements", result.requirements.join(" ").as_str()));
     }

@@ -4,9 +4,11 @@
 
 mod json;
 mod junit;
+mod matrix;
 mod outcome;
 pub mod terminal;
 
 pub use json::json;
 pub use junit::junit;
-pub use outcome::{KnownFailure, Summary, excuse, exit_code};
+pub use matrix::matrix;
+pub use outcome::{KnownFailure, Summary, excuse, exit_code, has_several_releases};

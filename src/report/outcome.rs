@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::release::Release;
 use crate::verdict::{ScenarioResult, Verdict};
 
 /// How many scenarios had each verdict.
@@ -31,6 +32,11 @@ impl Summary {
         }
         summary
     }
+}
+
+/// Whether it has to be said under which release something was played.
+pub fn has_several_releases(results: &[Arc<ScenarioResult>]) -> bool {
+    results.iter().any(|result| result.release != results[0].release)
 }
 
 /// Every scenario passed, or did not apply.
@@ -64,15 +70,24 @@ fn graveness(verdict: Verdict) -> u8 {
 pub struct KnownFailure {
     /// The path of the scenario, as a run gives it; a leading `./` does not matter.
     pub scenario: String,
+    /// The releases under which it fails; all if absent.
+    pub releases: Option<Vec<Release>>,
     /// Why it fails; told with every run.
     pub reason: String,
+}
+
+impl KnownFailure {
+    fn is_about(&self, result: &ScenarioResult) -> bool {
+        let is_release = self.releases.as_ref().is_none_or(|releases| releases.contains(&result.release));
+        is_release && same_path(&self.scenario, &result.path)
+    }
 }
 
 /// Applies known failures: a fail that is listed passes, with its findings kept as warnings; a pass that is listed
 /// fails, because the list is out of date. Every other verdict stays.
 pub fn excuse(results: &[Arc<ScenarioResult>], known: &[KnownFailure]) -> Vec<Arc<ScenarioResult>> {
     let judge = |result: &Arc<ScenarioResult>| {
-        let listed = known.iter().find(|known| same_path(&known.scenario, &result.path));
+        let listed = known.iter().find(|known| known.is_about(result));
         match (listed, result.verdict) {
             (Some(known), Verdict::Fail) => Arc::new(excused(result, known)),
             (Some(known), Verdict::Pass) => Arc::new(out_of_date(result, known)),

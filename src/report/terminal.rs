@@ -9,7 +9,7 @@ use crate::diagnostic::{Severity, Style, printable};
 use crate::timespan::Timespan;
 use crate::verdict::{ScenarioResult, Verdict};
 
-use super::outcome::Summary;
+use super::outcome::{Summary, has_several_releases};
 
 /// So many of the last lines that the module wrote are shown.
 const TAIL: usize = 20;
@@ -22,20 +22,21 @@ const YELLOW: &str = "1;33";
 const RED: &str = "1;31";
 const DIM: &str = "2";
 
-/// One line for a scenario that ended: verdict, path, time. Without a line feed.
-pub fn line(result: &ScenarioResult, style: Style) -> String {
+/// One line for a scenario that ended: verdict, path, the release where there are several, time. Without a line feed.
+pub fn line(result: &ScenarioResult, names_release: bool, style: Style) -> String {
     let word = format!("{:<WORD$}", word(result.verdict));
     let took = paint(style, DIM, &time(result.duration));
-    format!("{}  {}  {took}", paint(style, colour(result.verdict), &word), printable(&result.path))
+    let release = if names_release { format!("  {}", result.release) } else { String::new() };
+    format!("{}  {}{release}  {took}", paint(style, colour(result.verdict), &word), printable(&result.path))
 }
 
 /// Everything there is to say about a scenario: its line, its findings, and if it did not pass, what the module wrote
 /// last. Empty for a scenario without findings; otherwise it begins with an empty line.
-pub fn findings(result: &ScenarioResult, style: Style) -> String {
+pub fn findings(result: &ScenarioResult, names_release: bool, style: Style) -> String {
     if result.findings.is_empty() {
         return String::new();
     }
-    let mut text = format!("\n{}\n", line(result, style));
+    let mut text = format!("\n{}\n", line(result, names_release, style));
     text.extend(result.findings.iter().map(|finding| finding.render(style)));
     let is_judged = matches!(result.verdict, Verdict::Pass | Verdict::NotApplicable);
     if !is_judged && !result.output.is_empty() {
@@ -85,7 +86,8 @@ pub fn summary(results: &[Arc<ScenarioResult>], duration: Duration, style: Style
 pub fn unsuccessful(results: &[Arc<ScenarioResult>], style: Style) -> String {
     let mut left: Vec<_> = results.iter().filter(|result| result.verdict > Verdict::Pass).collect();
     left.sort_by_key(|result| std::cmp::Reverse(result.verdict));
-    let lines: String = left.iter().map(|result| line(result, style) + "\n").collect();
+    let names_release = has_several_releases(results);
+    let lines: String = left.iter().map(|result| line(result, names_release, style) + "\n").collect();
     if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 

@@ -15,7 +15,7 @@ mod settings;
 mod stage;
 mod steps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,18 +24,34 @@ use tokio::task::JoinSet;
 
 use crate::broker::{self, Broker, StartError};
 use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::protocol::release::Release;
 use crate::scenario::Scenario;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
 pub use process::kill_all_groups;
 pub use settings::{Binding, BoundPublish, ModuleSource, Settings};
 
-/// A scenario with its accepted golden.
+/// A scenario to be played under a release, with its accepted golden.
 pub struct Piece {
     /// The scenario.
-    pub scenario: Scenario,
+    pub scenario: Arc<Scenario>,
+    /// The release.
+    pub release: Release,
     /// The file of its accepted golden, if there is one.
     pub golden: Option<Arc<Source>>,
+}
+
+impl Piece {
+    /// A result that says what was played, and nothing yet of how it went.
+    fn to_result(&self) -> ScenarioResult {
+        ScenarioResult {
+            path: self.scenario.source.path.clone(),
+            description: self.scenario.model.description.clone(),
+            requirements: self.scenario.model.requirements.clone(),
+            release: self.release,
+            ..ScenarioResult::default()
+        }
+    }
 }
 
 /// Plays all pieces, and returns their results in the order of the pieces; those that had not begun when the user
@@ -54,7 +70,8 @@ pub async fn run(
     let is_serial = is_attached || settings.upstream.is_some() || settings.listen.port() != 0;
     let jobs = if is_serial { 1 } else { settings.jobs.max(1) };
     // Nobody listening is in his right, here and below.
-    let _ = events.send(RunEvent::Started { scenarios: pieces.len(), jobs });
+    let releases = pieces.iter().map(|piece| piece.release).collect::<BTreeSet<_>>().len();
+    let _ = events.send(RunEvent::Started { scenarios: pieces.len(), releases, jobs });
     let pieces: Vec<Arc<Piece>> = pieces.into_iter().map(Arc::new).collect();
     let mut results = BTreeMap::new();
     let mut playing = JoinSet::new();
@@ -90,7 +107,7 @@ pub async fn run(
                         .unwrap_or_else(|| "no message".to_owned()),
                     Err(error) => error.to_string(),
                 };
-                (index, play::panicked(&pieces[index].scenario, why))
+                (index, play::panicked(&pieces[index], why))
             }
         };
         let _ = events.send(RunEvent::ScenarioFinished(result.clone()));
@@ -119,7 +136,7 @@ async fn perform(
             Err(error) => return (no_broker(piece, &error), None),
         },
     };
-    play::play(&piece.scenario, settings, house, piece.golden.as_ref(), interrupt).await
+    play::play(piece, settings, house, interrupt).await
 }
 
 async fn open_house(settings: &Settings) -> Result<play::House, StartError> {
@@ -135,12 +152,5 @@ fn no_broker(piece: &Piece, error: &StartError) -> ScenarioResult {
     let diagnostic = Diagnostic::new(Severity::Error, "harness/no-broker", error.to_string())
         .with_evidence(error.source.to_string())
         .with_help("choose another address with `--listen`, or leave it away for a free port");
-    ScenarioResult {
-        path: piece.scenario.source.path.clone(),
-        description: piece.scenario.model.description.clone(),
-        requirements: piece.scenario.model.requirements.clone(),
-        verdict: Verdict::of(&diagnostic),
-        findings: vec![diagnostic],
-        ..ScenarioResult::default()
-    }
+    ScenarioResult { verdict: Verdict::of(&diagnostic), findings: vec![diagnostic], ..piece.to_result() }
 }

@@ -13,6 +13,7 @@ use super::process::{Ending, Output, Process};
 use super::settings::{ModuleSource, Scene, Settings};
 use crate::protocol::channel::Topics;
 use crate::protocol::control::Command;
+use crate::protocol::wire::Wire;
 use crate::scenario::model::Side;
 use crate::sim::client::{check_period, run_module};
 use crate::sim::everest::{Everest, Order};
@@ -110,14 +111,8 @@ impl Module {
             }
             Side::Everest => {
                 let client_id = format!("everest-{}", uuid::Uuid::new_v4().simple());
-                let everest = Everest {
-                    address: broker,
-                    client_id,
-                    topics,
-                    station: station.clone(),
-                    is_driven: true,
-                    csms: None,
-                };
+                let (station, wire, csms) = (station.clone(), Wire::Everest, None);
+                let everest = Everest { address: broker, client_id, topics, station, is_driven: true, wire, csms };
                 let (orders, received) = mpsc::unbounded_channel();
                 let (ready, _) = oneshot::channel();
                 let task = tokio::spawn(async move { say(everest.run(received, ready).await) });
@@ -227,6 +222,7 @@ pub fn environment(scene: &Scene<'_>, broker: SocketAddr) -> BTreeMap<&'static s
 fn station_json(station: &StationConfig) -> serde_json::Value {
     let auth = &station.auth;
     json!({
+        "release": station.release.name(),
         "evses": station.evses,
         "auth": {
             "selection_algorithm": format!("{:?}", auth.selection_algorithm),

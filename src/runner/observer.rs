@@ -15,6 +15,7 @@ use crate::conformance::monitors::Monitors;
 use crate::diagnostic::Diagnostic;
 use crate::protocol::channel::{Channel, Topics};
 use crate::protocol::topic;
+use crate::protocol::wire;
 use crate::transcript::record::{Direction, Event, Publish, Record};
 
 /// Client ids of khumbu's own begin like this; no module can know it, and so none can pass for khumbu.
@@ -67,7 +68,7 @@ pub struct Seen {
     pub kind: Kind,
     /// The packet.
     pub publish: Publish,
-    /// The payload, where it is JSON.
+    /// The payload, where it is JSON; khumbu's own without the fields that only its wire form has added.
     pub json: Option<Value>,
     /// Whether an expectation has claimed it.
     pub is_claimed: bool,
@@ -203,7 +204,10 @@ impl Observer {
     }
 
     fn note_message(&mut self, record: &Record, from: Party, publish: &Publish) {
-        let json: Option<Value> = serde_json::from_slice(&publish.payload).ok();
+        let mut json: Option<Value> = serde_json::from_slice(&publish.payload).ok();
+        if let (Party::Harness, Some(json)) = (from, &mut json) {
+            wire::remove_extra_fields(json);
+        }
         let kind = self.kind(&publish.topic);
         if let Kind::Channel(channel) = kind
             && channel.is_request()

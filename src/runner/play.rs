@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
+use super::Piece;
 use super::lag::Lag;
 use super::module::{Module, command_name};
 use super::observer::{Connections, Observer, is_own, own_client};
@@ -19,9 +20,9 @@ use crate::conformance::Party;
 use crate::conformance::monitors::{Context, Monitors};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::protocol::control::{Command, HeartbeatControl};
-use crate::scenario::Scenario;
 use crate::scenario::model::{Side, Step};
 use crate::scenario::pattern::Captures;
+use crate::scenario::{lacking, played};
 use crate::sim::client::{Client, check_period};
 use crate::sim::everest::{Everest, Order};
 use crate::sim::link::LinkError;
@@ -45,33 +46,22 @@ pub struct House {
 }
 
 /// Plays a scenario. Never fails: whatever goes wrong is a finding of the result.
-///
-/// `golden` is the file of the accepted golden, if there is one.
 pub async fn play(
-    scenario: &Scenario,
+    piece: &Piece,
     settings: &Settings,
     house: House,
-    golden: Option<&Arc<Source>>,
     interrupt: watch::Receiver<bool>,
 ) -> (ScenarioResult, Option<House>) {
-    let mut result = ScenarioResult {
-        path: scenario.source.path.clone(),
-        description: scenario.model.description.clone(),
-        requirements: scenario.model.requirements.clone(),
-        ..ScenarioResult::default()
-    };
-    if let Some(command) = what_it_cannot(scenario, settings) {
+    let mut result = piece.to_result();
+    let scene = Scene::new(&piece.scenario, settings, piece.release);
+    if let Some(why) = not_applicable(&scene) {
         result.verdict = Verdict::NotApplicable;
-        result.findings.push(Diagnostic::new(
-            Severity::Note,
-            "module/cannot",
-            format!("the module was declared not to follow `{command}`"),
-        ));
+        result.findings.push(why);
         return (result, Some(house));
     }
     let started = Instant::now();
     let (House { broker, records, connections }, mut findings) = (house, Vec::new());
-    let scene = Scene::new(scenario, settings);
+    let golden = piece.golden.as_ref();
     let observer = Observer::new(records, scene.topics.clone(), Monitors::new(context(&scene)), connections);
     let released = perform(&scene, &broker, observer, interrupt, &mut findings, &mut result, golden).await;
     result.duration = started.elapsed();
@@ -143,6 +133,7 @@ async fn perform(
             "the run was interrupted in the middle of the scenario",
         )),
     }
+    let written = stage.written_last();
     let by_itself = stage.module.ended.borrow().clone();
     let ending = farewell(&mut stage, is_complete).await;
     let Stage { mut observer, played, module, .. } = stage;
@@ -157,6 +148,9 @@ async fn perform(
     end_played(played).await;
     observer.drain();
     findings.append(&mut observer.findings);
+    for found in findings.iter_mut().filter(|it| matches!(it.severity, Severity::Fail | Severity::Inconclusive)) {
+        found.evidence.extend(written.clone());
+    }
     if scenario.model.golden && is_complete && findings.iter().all(|found| Verdict::of(found) == Verdict::Pass) {
         compare_golden(scene, &observer.records[..played_records], golden, findings, result);
     }
@@ -207,8 +201,8 @@ async fn begin_played(scene: &Scene<'_>, broker: &Broker) -> Result<Played, Diag
     let (topics, station) = (scene.topics.clone(), scene.station.clone());
     match scenario.model.under_test {
         Side::Client => {
-            let everest =
-                Everest { address: broker.address(), client_id, topics, station, is_driven: false, csms: None };
+            let (address, wire, csms) = (broker.address(), scene.wire, None);
+            let everest = Everest { address, client_id, topics, station, is_driven: false, wire, csms };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));
@@ -222,7 +216,7 @@ async fn begin_played(scene: &Scene<'_>, broker: &Broker) -> Result<Played, Diag
             let period = check_period(station.auth_consumer.cfg_communication_check_to_s);
             match Client::open(broker.address(), &client_id, topics, period, &[]).await {
                 // What comes in is read from the record.
-                Ok((client, _)) => Ok(Played::Client(client)),
+                Ok((client, _)) => Ok(Played::Client(client.writing(scene.wire))),
                 Err(error) => Err(no_link(settings, &error)),
             }
         }
@@ -282,7 +276,7 @@ async fn end_played(played: Played) {
 }
 
 fn context(scene: &Scene<'_>) -> Context {
-    let Scene { scenario, settings, topics, station } = scene;
+    let Scene { scenario, settings, topics, station, .. } = scene;
     let api = &station.auth_consumer;
     let under_test = match scenario.model.under_test {
         Side::Client => Party::Client,
@@ -290,7 +284,7 @@ fn context(scene: &Scene<'_>) -> Context {
     };
     let positive = |value: i32| u64::try_from(value).ok().filter(|value| *value > 0);
     Context {
-        release: station.release,
+        in_force: station.in_force(),
         from_start: settings.module != ModuleSource::Attached,
         relayed: settings.upstream.is_some(),
         communication_check_timeout: positive(api.cfg_communication_check_to_s).map(Duration::from_secs),
@@ -342,7 +336,17 @@ fn compare_golden(
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
 ) {
-    let Scene { scenario, settings, topics, .. } = scene;
+    let Scene { scenario, settings, topics, wire, .. } = scene;
+    let own = scenario.release();
+    if own != scene.station.release {
+        let headline = format!("the golden was not compared: it belongs to release `{own}`");
+        return findings.push(Diagnostic::new(Severity::Note, "golden/not-compared", headline));
+    }
+    // Where the scenario itself asks for more fields, its golden has them.
+    if wire.adds_fields() && scenario.model.wire.is_none() {
+        let headline = format!("the golden was not compared: the wire form `{wire}` has more fields");
+        return findings.push(Diagnostic::new(Severity::Note, "golden/not-compared", headline));
+    }
     let names = golden::Names { topics, clients: &[] };
     let transcript = golden::transcript(records, &names);
     if let Err(difference) = snapshot::compare(accepted, &transcript, &scenario.source) {
@@ -354,18 +358,34 @@ fn compare_golden(
     }
 }
 
+/// Why a scenario is not played: its own word, the release, or the module.
+fn not_applicable(scene: &Scene<'_>) -> Option<Diagnostic> {
+    let scenario = scene.scenario;
+    if !scenario.holds_for(scene.station.release) {
+        let names: Vec<_> = scenario.releases().iter().map(|release| release.name()).collect();
+        let headline = format!("the scenario holds for {} only", names.join(", "));
+        let diagnostic = Diagnostic::new(Severity::Note, "release/not-listed", headline);
+        return Some(diagnostic.at(scenario.place("/releases")));
+    }
+    lacking(scenario, &scene.station).or_else(|| {
+        let command = what_it_cannot(scene)?;
+        let headline = format!("the module was declared not to follow `{command}`");
+        Some(Diagnostic::new(Severity::Note, "module/cannot", headline))
+    })
+}
+
 /// The first command that the scenario needs the module to follow and that it cannot.
-fn what_it_cannot(scenario: &Scenario, settings: &Settings) -> Option<String> {
-    fn search(steps: &[Step], side: Side, settings: &Settings) -> Option<String> {
-        steps.iter().find_map(|step| match step {
-            Step::Repeat(repeat) => search(&repeat.steps, side, settings),
-            step => needed(step, side).filter(|name| settings.cannot.contains(name)),
+fn what_it_cannot(scene: &Scene<'_>) -> Option<String> {
+    fn search(steps: &[Step], scene: &Scene<'_>) -> Option<String> {
+        played(steps, "", scene.station.release).into_iter().find_map(|(_, step)| match step {
+            Step::Repeat(repeat) => search(&repeat.steps, scene),
+            step => needed(step, scene.scenario.model.under_test).filter(|name| scene.settings.cannot.contains(name)),
         })
     }
-    if settings.cannot.is_empty() {
+    if scene.settings.cannot.is_empty() {
         return None;
     }
-    search(&scenario.model.steps, scenario.model.under_test, settings)
+    search(&scene.scenario.model.steps, scene)
 }
 
 /// The name of the command that a step needs the module under test to follow.
@@ -397,13 +417,8 @@ fn judge(result: &mut ScenarioResult, findings: Vec<Diagnostic>) {
 }
 
 /// A result for a scenario whose performance panicked: a fault of ours, told as such.
-pub fn panicked(scenario: &Scenario, why: String) -> Arc<ScenarioResult> {
-    let mut result = ScenarioResult {
-        path: scenario.source.path.clone(),
-        description: scenario.model.description.clone(),
-        requirements: scenario.model.requirements.clone(),
-        ..ScenarioResult::default()
-    };
+pub fn panicked(piece: &Piece, why: String) -> Arc<ScenarioResult> {
+    let mut result = piece.to_result();
     let diagnostic = Diagnostic::new(Severity::Error, "harness/panic", format!("khumbu itself panicked: {why}"))
         .with_help("this is a fault of khumbu; please report it with the scenario");
     judge(&mut result, vec![diagnostic]);
@@ -421,8 +436,9 @@ mod tests {
 
     #[test]
     fn a_panic_of_ours_is_an_error_of_ours() {
-        let scenario = scenario::parse("x.yaml", TEXT, &[]).unwrap();
-        let result = panicked(&scenario, "index out of bounds".to_owned());
+        let scenario = Arc::new(scenario::parse("x.yaml", TEXT, &[]).unwrap());
+        let piece = Piece { release: scenario.release(), scenario, golden: None };
+        let result = panicked(&piece, "index out of bounds".to_owned());
         assert_eq!(result.verdict, Verdict::Error);
         assert_eq!(result.findings[0].id, "harness/panic");
         assert!(result.findings[0].headline.contains("index out of bounds"));

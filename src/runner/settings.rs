@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use crate::broker::Upstream;
 use crate::protocol::channel::Topics;
+use crate::protocol::release::Release;
+use crate::protocol::wire::Wire;
 use crate::scenario::Scenario;
 use crate::scenario::model::Ready;
 use crate::station::config::StationConfig;
@@ -35,6 +37,8 @@ pub struct Settings {
     pub bindings: BTreeMap<String, Binding>,
     /// Commands that the module cannot follow; scenarios that need them are not applicable.
     pub cannot: BTreeSet<String>,
+    /// How khumbu's own messages are written, where the scenario does not say.
+    pub wire: Wire,
     /// Whether a transcript that differs from its golden is to become the golden, and no failure.
     pub is_updating_goldens: bool,
     /// How many scenarios are played at once.
@@ -52,12 +56,17 @@ pub struct Scene<'s> {
     pub topics: Topics,
     /// The station that khumbu plays, or that the module under test is asked to be.
     pub station: StationConfig,
+    /// How the side that khumbu plays writes its messages.
+    pub wire: Wire,
 }
 
 impl<'s> Scene<'s> {
-    /// The scene of a scenario.
-    pub fn new(scenario: &'s Scenario, settings: &'s Settings) -> Self {
-        Self { scenario, settings, topics: settings.topics.clone(), station: scenario.model.station.clone() }
+    /// The scene of a scenario under a release.
+    pub fn new(scenario: &'s Scenario, settings: &'s Settings, release: Release) -> Self {
+        let station = StationConfig { release, ..scenario.model.station.clone() };
+        // A scenario that names a wire form is about that form.
+        let wire = scenario.model.wire.unwrap_or(settings.wire);
+        Self { scenario, settings, topics: settings.topics.clone(), station, wire }
     }
 }
 

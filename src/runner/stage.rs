@@ -13,11 +13,12 @@ use tokio::time::{Instant, sleep_until};
 use super::expectation::plain;
 use super::lag::Lag;
 use super::module::Module;
-use super::observer::{Observer, Party, Seen};
+use super::observer::{Kind, Observer, Party, Seen};
 use super::settings::{ModuleSource, Scene, Settings};
 use crate::broker::Broker;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Channel;
+use crate::protocol::wire::{Form, Wire};
 use crate::scenario::Scenario;
 use crate::scenario::model::{Ready, Side};
 use crate::scenario::pattern::Captures;
@@ -182,9 +183,10 @@ impl Stage<'_> {
                     .any(|channel| observer.connections.is_subscribed(&topics.topic(channel))),
                 Side::Everest => observer.connections.is_subscribed(&topics.topic(Channel::WithdrawAuthorization)),
             },
-            Ready::CommunicationCheck => observer.messages.iter().any(|seen| {
-                seen.from == Party::Module && seen.kind == super::observer::Kind::Channel(Channel::CommunicationCheck)
-            }),
+            Ready::CommunicationCheck => observer
+                .messages
+                .iter()
+                .any(|seen| seen.from == Party::Module && seen.kind == Kind::Channel(Channel::CommunicationCheck)),
             Ready::Topic(filter) => observer
                 .messages
                 .iter()
@@ -262,7 +264,39 @@ impl Stage<'_> {
             None => String::from_utf8_lossy(&seen.publish.payload).into_owned(),
         };
         let _ = write!(line, " {}", cut(&payload, 160));
+        if let Some(form) = self.form_of(seen) {
+            let _ = write!(line, " (written as `{}`)", form.name());
+        }
         line
+    }
+
+    /// How a message of khumbu's own is written, where EVerest would not write it like this.
+    fn form_of(&self, seen: &Seen) -> Option<Form> {
+        let is_ours = seen.from == Party::Harness && matches!(seen.kind, Kind::Channel(_) | Kind::Reply(_));
+        if self.scene.wire == Wire::Everest || !is_ours {
+            return None;
+        }
+        Form::recognised(&seen.publish.payload).filter(|form| *form != Form::Everest)
+    }
+
+    /// How the last message of each kind of khumbu's own is written; nothing, if all are as EVerest's.
+    pub fn written_last(&self) -> Option<String> {
+        let mut kinds = Vec::new();
+        let mut words = Vec::new();
+        for seen in self.observer.messages.iter().rev() {
+            let kind = match seen.kind {
+                Kind::Channel(channel) => channel.name(),
+                Kind::Reply(_) => "reply",
+                Kind::Control | Kind::Other => continue,
+            };
+            if seen.from == Party::Harness && !kinds.contains(&kind) {
+                kinds.push(kind);
+                words.extend(self.form_of(seen).map(|form| format!("{kind} as `{}`", form.name())));
+            }
+        }
+        words.reverse();
+        let wire = self.scene.wire;
+        (!words.is_empty()).then(|| format!("wire form `{wire}`; written last: {}", words.join(", ")))
     }
 
     /// Restarts the side that khumbu plays, if it is EVerest's.

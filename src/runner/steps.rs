@@ -21,6 +21,7 @@ use crate::protocol::types::WithdrawAuthorizationRequest;
 use crate::protocol::{codec, topic};
 use crate::scenario::model::{Evse, Heartbeats, Publish, Run, Step, Withdraw};
 use crate::scenario::pattern::{self, Pattern};
+use crate::scenario::played;
 use crate::sim::client::fresh_reply_topic;
 use crate::sim::everest::Order;
 use crate::station::config::TokenConfig;
@@ -60,8 +61,7 @@ impl Stage<'_> {
     /// # Errors
     /// The first step that cannot be met.
     pub async fn play(&mut self, steps: &[Step], pointer: &str, memory: &mut Memory) -> Result<(), Stop> {
-        for (index, step) in steps.iter().enumerate() {
-            let at = format!("{pointer}/{index}");
+        for (at, step) in played(steps, pointer, self.scene.station.release) {
             if *self.interrupt.borrow() {
                 return Err(Stop::Interrupted);
             }
@@ -124,8 +124,8 @@ impl Stage<'_> {
             }
             Step::AnyOrder(steps) => {
                 let mut expectations = Vec::with_capacity(steps.len());
-                for (index, step) in steps.iter().enumerate() {
-                    expectations.push(self.expectation(step, &format!("{at}/any_order/{index}"), memory)?);
+                for (at, step) in played(steps, &format!("{at}/any_order"), self.scene.station.release) {
+                    expectations.push(self.expectation(step, &at, memory)?);
                 }
                 self.meet(expectations, memory).await
             }
@@ -137,7 +137,8 @@ impl Stage<'_> {
                 }
                 Ok(())
             }
-            Step::Note(_) => Ok(()),
+            // What `only` holds is played in its place.
+            Step::Only(_) | Step::Note(_) => Ok(()),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The sense of a scenario: what the structure allows and nobody can mean. Finds everything in one pass.
 
+mod releases;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -8,8 +10,9 @@ use serde_json::Value;
 use super::model::{ExpectNone, ExpectReply, ExpectStatus, MessageKind, Publish, Ready, Repeat, Step};
 use super::pattern::{Pattern, PatternErrorKind, escaped};
 use super::rules::{from_hex, wrong_topic};
-use super::{Scenario, placeholder, rules, suggestion};
+use super::{Scenario, placeholder, played, rules, suggestion};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::release::Release;
 use crate::timespan::Timespan;
 
 /// The most steps of a scenario, repeats played out.
@@ -21,27 +24,19 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Everything that makes no sense, in the order of the file.
 pub(super) fn check(scenario: &Scenario, known_requirements: &[&str]) -> Vec<Diagnostic> {
-    let mut names = BTreeMap::new();
-    let mut checker = Checker {
-        scenario,
-        found: Vec::new(),
-        captured: BTreeSet::new(),
-        made: Made::default(),
-        names: BTreeMap::new(),
-    };
-    checker.collect_names(&scenario.model.steps, "/steps", &mut names);
-    checker.names = names;
+    let steps = scenario.model.steps.as_slice();
+    let mut checker = Checker::new(scenario, scenario.release());
     checker.check_frame(known_requirements);
-    checker.check_steps(&scenario.model.steps, "/steps", 0);
-    let steps = expanded(&scenario.model.steps);
-    if steps > MOST_STEPS {
+    let expanded = expanded(steps);
+    if expanded > MOST_STEPS {
         checker.report_key(
             "scenario/too-many-steps",
             "/steps",
-            format!("scenario has {steps} steps with its repeats played out, the most is {MOST_STEPS}"),
+            format!("scenario has {expanded} steps with its repeats played out, the most is {MOST_STEPS}"),
         );
     }
     let mut found = checker.found;
+    found.extend(releases::check_played(scenario));
     found.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| place.range.start));
     found
 }
@@ -50,6 +45,7 @@ fn expanded(steps: &[Step]) -> u64 {
     steps.iter().fold(0, |sum: u64, step| {
         let own = match step {
             Step::Repeat(repeat) => expanded(&repeat.steps).saturating_mul(repeat.times.into()),
+            Step::Only(only) => expanded(&only.steps),
             _ => 1,
         };
         sum.saturating_add(own)
@@ -65,6 +61,8 @@ struct Made {
 
 struct Checker<'a> {
     scenario: &'a Scenario,
+    /// The release whose steps are looked at.
+    release: Release,
     found: Vec<Diagnostic>,
     captured: BTreeSet<String>,
     made: Made,
@@ -72,7 +70,18 @@ struct Checker<'a> {
     names: BTreeMap<String, String>,
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
+    fn new(scenario: &'a Scenario, release: Release) -> Self {
+        Self {
+            scenario,
+            release,
+            found: Vec::new(),
+            captured: BTreeSet::new(),
+            made: Made::default(),
+            names: BTreeMap::new(),
+        }
+    }
+
     /// Reports something at a value; the caller may add to it.
     fn report(&mut self, id: &'static str, pointer: &str, headline: impl Into<String>) -> &mut Diagnostic {
         let at = self.found.len();
@@ -89,13 +98,13 @@ impl Checker<'_> {
     }
 
     fn collect_names(&mut self, steps: &[Step], base: &str, names: &mut BTreeMap<String, String>) {
-        for (index, step) in steps.iter().enumerate() {
+        for (at, step) in played(steps, base, self.release) {
             let (name, pointer) = match step {
-                Step::Withdraw(withdraw) => (withdraw.r#as.as_ref(), format!("{base}/{index}/withdraw/as")),
-                Step::GetStatus(request) => (request.r#as.as_ref(), format!("{base}/{index}/get_status/as")),
-                Step::Publish(publish) => (publish.r#as.as_ref(), format!("{base}/{index}/publish/as")),
+                Step::Withdraw(withdraw) => (withdraw.r#as.as_ref(), format!("{at}/withdraw/as")),
+                Step::GetStatus(request) => (request.r#as.as_ref(), format!("{at}/get_status/as")),
+                Step::Publish(publish) => (publish.r#as.as_ref(), format!("{at}/publish/as")),
                 Step::Repeat(repeat) => {
-                    self.collect_names(&repeat.steps, &format!("{base}/{index}/repeat/steps"), names);
+                    self.collect_names(&repeat.steps, &format!("{at}/repeat/steps"), names);
                     continue;
                 }
                 _ => continue,
@@ -134,6 +143,8 @@ impl Checker<'_> {
         if let Some(Ready::Topic(filter)) = &model.ready {
             self.check_topic(filter, "/ready/topic", &placeholder::IN_FILTERS, true);
         }
+        self.check_releases();
+        self.check_only(&model.steps, "/steps");
         for (timespan, pointer) in [(model.timeout, "/timeout"), (model.within, "/within")] {
             self.check_wait(timespan, pointer);
         }
@@ -143,8 +154,8 @@ impl Checker<'_> {
     }
 
     fn check_steps(&mut self, steps: &[Step], base: &str, repeats: usize) {
-        for (index, step) in steps.iter().enumerate() {
-            self.check_step(step, &format!("{base}/{index}"), repeats);
+        for (at, step) in played(steps, base, self.release) {
+            self.check_step(step, &at, repeats);
         }
     }
 
@@ -188,6 +199,8 @@ impl Checker<'_> {
                 let captured = self.check_expectation(step, at);
                 self.captured.extend(captured);
             }
+            // Taken apart before.
+            Step::Only(_) => {}
             Step::Heartbeats(_)
             | Step::RestartEverest
             | Step::Disconnect
@@ -339,12 +352,11 @@ impl Checker<'_> {
     }
 
     fn check_any_order(&mut self, steps: &[Step], at: &str) {
-        if steps.len() < 2 {
+        if releases::written(steps) < 2 {
             self.report_key("scenario/any-order", at, "any_order needs two expectations or more");
         }
         let mut captured = BTreeSet::new();
-        for (index, step) in steps.iter().enumerate() {
-            let pointer = format!("{at}/{index}");
+        for (pointer, step) in played(steps, at, self.release) {
             if matches!(step, Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_)) {
                 captured.extend(self.check_expectation(step, &pointer));
             } else {

@@ -104,7 +104,9 @@ impl Fault {
                 "AuthorizationStatus" => ("scenario/unknown-value", "verdict", "verdicts"),
                 "IdTokenType" => ("scenario/unknown-value", "token type", "token types"),
                 "AuthorizationType" => ("scenario/unknown-value", "authorization type", "authorization types"),
+                "Release" => ("scenario/unknown-value", "release", "releases"),
                 "SelectionAlgorithm" => ("scenario/unknown-value", "selection algorithm", "selection algorithms"),
+                "Wire" => ("scenario/unknown-value", "wire form", "wire forms"),
                 _ => ("scenario/unknown-value", "value", "values"),
             };
             self.0.id = id;

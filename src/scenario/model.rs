@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::protocol::release::Release;
 use crate::protocol::types::{AuthorizationStatus, IdToken, TokenValidationStatus};
+use crate::protocol::wire::Wire;
 use crate::station::config::StationConfig;
 use crate::timespan::Timespan;
 
@@ -23,9 +25,15 @@ pub struct Model {
     pub requirements: Vec<String>,
     /// The side on which the module under test stands.
     pub under_test: Side,
+    /// The releases of EVerest for which it holds; all if absent.
+    #[serde(default)]
+    pub releases: Option<Vec<Release>>,
     /// The simulated station, or the one that the module under test is asked to be.
     #[serde(default)]
     pub station: StationConfig,
+    /// How khumbu writes its own messages, `everest` if absent.
+    #[serde(default)]
+    pub wire: Option<Wire>,
     /// When the module under test counts as ready.
     #[serde(default)]
     pub ready: Option<Ready>,
@@ -117,6 +125,8 @@ pub enum Step {
     Run(Run),
     /// Plays steps several times.
     Repeat(Repeat),
+    /// Plays steps under these releases only; in `any_order`, expectations.
+    Only(Only),
     /// A remark for the reports.
     Note(String),
 }
@@ -331,6 +341,16 @@ pub struct Repeat {
     /// How often, 1 to 10,000.
     #[schemars(range(min = 1, max = 10_000))]
     pub times: u32,
+    /// What.
+    pub steps: Vec<Step>,
+}
+
+/// Steps for some releases.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Only {
+    /// The releases that have them.
+    pub releases: Vec<Release>,
     /// What.
     pub steps: Vec<Step>,
 }

@@ -143,6 +143,11 @@ impl Scenario {
         }
     }
 
+    /// Whether a value is written in the file.
+    pub fn has(&self, pointer: &str) -> bool {
+        walk(&self.root, pointer).2
+    }
+
     /// The line of a value, counted from 1.
     pub fn line(&self, pointer: &str) -> usize {
         self.place_of_key(pointer).line()

@@ -1,6 +1,7 @@
 //! Rules about single values: stations, topics, hexadecimal text.
 
 use super::pattern::escaped;
+use crate::station::charge_point::keys::find;
 use crate::station::charge_point::{Keys, SetResult};
 use crate::station::config::StationConfig;
 
@@ -31,6 +32,9 @@ pub fn faults_of_station(station: &StationConfig) -> Vec<(&'static str, String, 
     for (name, value) in configuration {
         let headline = match Keys::default().set(name, value) {
             SetResult::Accepted | SetResult::RebootRequired => continue,
+            SetResult::Rejected if find(name).is_some_and(|key| key.is_read_only) => {
+                format!("the configuration key `{name}` can only be read")
+            }
             SetResult::Rejected => format!("`{}` is no value for the configuration key `{name}`", value.escape_debug()),
             SetResult::NotSupported => format!("the charge point has no configuration key `{name}`"),
         };

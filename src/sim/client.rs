@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::link::{Link, LinkError, Message};
 use crate::protocol::channel::{Channel, Topics};
-use crate::protocol::codec;
 use crate::protocol::control::Command;
+use crate::protocol::wire::{Encoder, Wire};
 
 /// A client of the auth_consumer API.
 #[derive(Debug)]
@@ -20,6 +20,10 @@ pub struct Client {
     link: Link,
     topics: Topics,
     period: Duration,
+    /// Writes the communication checks, which go by the clock.
+    check_encoder: Encoder,
+    /// Writes the requests.
+    encoder: Encoder,
     checks: Option<JoinHandle<()>>,
 }
 
@@ -41,7 +45,14 @@ impl Client {
         let mut filters = more.to_vec();
         filters.extend(Channel::ALL.into_iter().filter(|c| c.is_from_everest()).map(|c| topics.topic(c)));
         link.subscribe(&filters, 2).await?;
-        Ok((Self { link, topics, period, checks: None }, messages))
+        let (check_encoder, encoder) = (Encoder::default(), Encoder::default());
+        Ok((Self { link, topics, period, check_encoder, encoder, checks: None }, messages))
+    }
+
+    /// The same client, writing its messages in this form.
+    pub fn writing(mut self, wire: Wire) -> Self {
+        (self.check_encoder, self.encoder) = (Encoder::new(wire), Encoder::new(wire));
+        self
     }
 
     /// The connection.
@@ -60,7 +71,7 @@ impl Client {
         if let Some(payload) = payload {
             envelope["payload"] = payload;
         }
-        self.link.publish(&self.topics.topic(channel), codec::encode(&envelope), 0, false).await
+        self.link.publish(&self.topics.topic(channel), self.encoder.encode(&envelope), 0, false).await
     }
 
     /// `true`: a check now, and one every period; `false`: one `false`, and no more (CC-8, CC-9).
@@ -73,16 +84,16 @@ impl Client {
         }
         let topic = self.topics.topic(Channel::CommunicationCheck);
         if !on {
-            return self.link.publish(&topic, "false", 0, false).await;
+            return self.link.publish(&topic, self.check_encoder.encode(&false), 0, false).await;
         }
-        self.link.publish(&topic, "true", 0, false).await?;
-        let (link, period) = (self.link.clone(), self.period);
+        self.link.publish(&topic, self.check_encoder.encode(&true), 0, false).await?;
+        let (link, encoder, period) = (self.link.clone(), self.check_encoder.clone(), self.period);
         self.checks = Some(tokio::spawn(async move {
             let mut ticks = tokio::time::interval(period);
             ticks.tick().await;
             loop {
                 ticks.tick().await;
-                if link.publish(&topic, "true", 0, false).await.is_err() {
+                if link.publish(&topic, encoder.encode(&true), 0, false).await.is_err() {
                     return;
                 }
             }

@@ -17,6 +17,7 @@ use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::codec;
 use crate::protocol::control::Command;
 use crate::protocol::deviations::Deviation;
+use crate::protocol::wire::{Encoder, Wire};
 use crate::station::charge_point::{Answer, CsmsInput, Memory, Report, Request};
 use crate::station::config::StationConfig;
 use crate::station::{Address, Effect, Input, RequestId, Station};
@@ -34,6 +35,8 @@ pub struct Everest {
     pub station: StationConfig,
     /// Whether commands are taken on the control topic.
     pub is_driven: bool,
+    /// How its messages are written.
+    pub wire: Wire,
     /// Hears what the charge point and its CSMS say to each other.
     pub csms: Option<mpsc::UnboundedSender<CsmsMessage>>,
 }
@@ -90,6 +93,10 @@ struct Life {
     born: Instant,
     /// The same moment, counted from the Unix epoch, as the times of the station are.
     epoch: Duration,
+    /// Writes heartbeats and the beacon, which come when it is time for them.
+    heartbeats: Encoder,
+    /// Writes everything else.
+    encoder: Encoder,
     /// The topics on which replies of a token validator are awaited.
     asked: BTreeMap<String, RequestId>,
     /// EVerest has ended: the connection is closed, and only a restart helps.
@@ -200,9 +207,11 @@ impl Everest {
         if let Some(memory) = memory {
             station.remember(memory);
         }
+        let (heartbeats, encoder) = (Encoder::new(self.wire), Encoder::new(self.wire));
         // A clock that stands before 1970 is no reason to stop.
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut life = Life { link, messages, station, born, epoch, asked: BTreeMap::new(), has_ended: false };
+        let asked = BTreeMap::new();
+        let mut life = Life { link, messages, station, born, epoch, heartbeats, encoder, asked, has_ended: false };
         let (early, late) = self.filters();
         let qos = if self.is_on(Deviation::SubscribeQos0) { 0 } else { 2 };
         if self.is_on(Deviation::LateSubscriptions) {
@@ -303,13 +312,20 @@ impl Everest {
         for effect in effects {
             match effect {
                 Effect::Publish { to, payload } => {
+                    let encoder = match to {
+                        Address::Channel(Channel::Heartbeat)
+                        | Address::ChannelOf(_, Channel::Heartbeat)
+                        | Address::ReadyBeacon => &life.heartbeats,
+                        _ => &life.encoder,
+                    };
+                    let payload = encoder.encode(&payload);
                     let topic = match to {
                         Address::Channel(channel) => self.topic(ApiType::AuthConsumer, channel),
                         Address::ChannelOf(api, channel) => self.topic(api, channel),
                         Address::ReadyBeacon => EntryPoint::beacon_topic(&self.topics.external_prefix),
                         Address::Reply(reply_to) => self.topics.reply_topic_on_wire(&reply_to),
                     };
-                    life.link.publish(&topic, codec::encode(&payload), qos, false).await?;
+                    life.link.publish(&topic, payload, qos, false).await?;
                 }
                 Effect::Ask { request, token } => {
                     let Some(validator) = self.modules().into_iter().find(|it| it.api == ApiType::AuthTokenValidator)
@@ -320,7 +336,7 @@ impl Everest {
                     let topic = validator.reply_topic_on_wire(&bare);
                     life.link.subscribe(slice::from_ref(&topic), 0).await?;
                     let reply_to = if self.is_on(Deviation::ReplyToWithoutPrefix) { &bare } else { &topic };
-                    let question = codec::encode_compact(&codec::Question::new(reply_to, &token));
+                    let question = life.encoder.encode_compact(&codec::Question::new(reply_to, &token));
                     life.link.publish(&validator.topic(Channel::ValidateToken), question, qos, false).await?;
                     life.asked.insert(topic, request);
                 }

@@ -247,7 +247,7 @@ fn the_local_list_decides_and_its_version_rises() {
     );
     assert_eq!(session(&mut bench), (vec![Processing, Accepted, UsedToStart], false));
     assert_eq!(bench.ask(Request::ClearList), Ok(Answer::Cleared(1)));
-    assert_eq!(session(&mut bench).1, true);
+    assert!(session(&mut bench).1);
 }
 
 #[test]
@@ -285,8 +285,8 @@ fn keys_are_set_one_by_one() {
         ("Unheard", SetResult::NotSupported),
     ];
     assert_eq!(answer, Ok(Answer::Configured(expected.map(|(name, result)| (name.to_owned(), result)).into())));
-    assert_eq!(session(&mut bench).1, true);
-    assert_eq!(session(&mut bench).1, true, "not pre-authorized by the cache any more");
+    assert!(session(&mut bench).1);
+    assert!(session(&mut bench).1, "not pre-authorized by the cache any more");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::clients;
 /// A fault and what it must earn.
 struct Case {
     behaviour: &'static str,
-    /// The side, the name of the scenario, and more arguments for the module.
+    /// The side, the name of the scenario with more arguments for khumbu, and more arguments for the module.
     on: [&'static str; 3],
     verdict: &'static str,
     /// Ids of failures, in order, each once.
@@ -36,6 +36,13 @@ const EVEREST: [&str; 3] = ["everest", "everest", ""];
 const LATE: [&str; 3] = ["everest", "everest", "--seconds 2"];
 const REPLY: [&str; 3] = ["everest", "everest_reply", ""];
 const STATUS: [&str; 3] = ["everest", "everest_status", ""];
+const ASKS: [&str; 3] = ["client", "client_asks", ""];
+const ONCE: [&str; 3] = ["client", "client_once", ""];
+// The same, with khumbu's own messages in other forms of the same meaning.
+const CLIENT_FORMS: [&str; 3] = ["client", "client --wire same_meaning", ""];
+const ASKS_FORMS: [&str; 3] = ["client", "client_asks --wire same_meaning", ""];
+const ONCE_FORMS: [&str; 3] = ["client", "client_once --wire same_meaning", ""];
+const EVEREST_FORMS: [&str; 3] = ["everest", "everest --wire same_meaning", ""];
 
 #[rustfmt::skip]
 const CASES: &[Case] = &[
@@ -85,6 +92,18 @@ const CASES: &[Case] = &[
     case("heartbeat-from-one", EVEREST, "fail", &["monitor/heartbeat-first"], &[]),
     case("illegal-status-transition", STATUS, "fail", &["monitor/illegal-transition"], &[]),
     case("status-retained", STATUS, "fail", &["monitor/retained"], &[]),
+
+    // Whoever reads text instead of JSON gets by until the text is another.
+    case("status-by-json", ASKS, "pass", &[], &[]),
+    case("status-by-json", ASKS_FORMS, "pass", &[], &[]),
+    case("status-by-text", ASKS, "pass", &[], &[]),
+    case("status-by-text", ASKS_FORMS, "fail", &["expect/missing"], &[]),
+    case("value-by-text", CLIENT, "pass", &[], &[]),
+    case("value-by-text", CLIENT_FORMS, "fail", &["module/ended"], &[]),
+    case("reply-by-text", ONCE, "pass", &[], &[]),
+    case("reply-by-text", ONCE_FORMS, "fail", &["expect/unexpected"], &[]),
+    case("request-by-text", EVEREST, "pass", &[], &[]),
+    case("request-by-text", EVEREST_FORMS, "fail", &["expect/missing"], &[]),
 ];
 
 #[test]
@@ -110,7 +129,8 @@ fn every_fault_earns_its_verdict_and_leaves_nothing_behind() {
 
 fn play(case: &Case, python: &str) -> Result<(), String> {
     let [side, scenario, more] = case.on;
-    let mark = format!("case-{}-{side}-{scenario}-{}", case.behaviour, std::process::id());
+    let (scenario, flags) = scenario.split_once(' ').unwrap_or((scenario, ""));
+    let mark = format!("case-{}-{side}-{scenario}-{flags}-{}", case.behaviour, std::process::id());
     let module = format!(
         "{python} fixtures/modules/misbehaving.py --host {{host}} --port {{port}} --behaviour {} --side {side} {more}",
         case.behaviour
@@ -118,6 +138,7 @@ fn play(case: &Case, python: &str) -> Result<(), String> {
     let output = Command::new(env!("CARGO_BIN_EXE_khumbu"))
         .args(["run", &format!("fixtures/verdicts/{scenario}.yaml"), "--module", &module])
         .args(["--ready-within", "5s", "--json", "-"])
+        .args(flags.split_whitespace())
         .env("KHUMBU_TEST_CASE", &mark)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())

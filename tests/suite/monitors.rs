@@ -7,10 +7,12 @@ mod asking;
 mod heartbeats;
 mod presence;
 mod recordings;
+mod releases;
 mod shape;
 mod simulator;
 mod statuses;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,8 @@ use khumbu::conformance::Party;
 use khumbu::conformance::monitors::{Context, Monitors};
 use khumbu::diagnostic::{Diagnostic, Severity};
 use khumbu::protocol::channel::{ApiType, Channel, Topics};
+use khumbu::protocol::deviations::{Behaviour, Deviations};
+use khumbu::protocol::release::Release;
 use khumbu::transcript::record::{Direction, Event, Publish, Record};
 use serde_json::{Value, json};
 
@@ -31,6 +35,11 @@ fn topics() -> Topics {
         api_version: "1".into(),
         module_id: "api".into(),
     }
+}
+
+/// A release as it runs.
+fn running(release: Release) -> Deviations {
+    Deviations::new(release, Behaviour::AsRunning, &BTreeMap::new())
 }
 
 /// A wire on which a module and the harness talk.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use khumbu::diagnostic::{Diagnostic, Place, Severity, Source, Style};
-use khumbu::report::{KnownFailure, Summary, excuse, exit_code, json, junit, terminal};
+use khumbu::protocol::release::Release;
+use khumbu::report::{KnownFailure, Summary, excuse, exit_code, json, junit, matrix, terminal};
 use khumbu::verdict::{ScenarioResult, Verdict};
 use serde_json::Value;
 
@@ -143,11 +144,11 @@ mod on_a_terminal {
     fn a_run_reads_like_this() {
         let mut text = String::new();
         for result in results() {
-            text.push_str(&terminal::line(&result, Style::Plain));
+            text.push_str(&terminal::line(&result, false, Style::Plain));
             text.push('\n');
         }
         for result in results() {
-            text.push_str(&terminal::findings(&result, Style::Plain));
+            text.push_str(&terminal::findings(&result, false, Style::Plain));
         }
         text.push_str(&terminal::unsuccessful(&results(), Style::Plain));
         text.push_str(&terminal::summary(&results(), TOOK, Style::Plain));
@@ -166,11 +167,11 @@ mod on_a_terminal {
             plain + rest
         };
         for result in results() {
-            let coloured = terminal::line(&result, Style::Coloured);
+            let coloured = terminal::line(&result, false, Style::Coloured);
             assert!(coloured.contains('\u{1b}'));
-            assert_eq!(strip(coloured), terminal::line(&result, Style::Plain));
-            let coloured = terminal::findings(&result, Style::Coloured);
-            assert_eq!(strip(coloured), terminal::findings(&result, Style::Plain));
+            assert_eq!(strip(coloured), terminal::line(&result, false, Style::Plain));
+            let coloured = terminal::findings(&result, false, Style::Coloured);
+            assert_eq!(strip(coloured), terminal::findings(&result, false, Style::Plain));
         }
         let coloured = terminal::summary(&results(), TOOK, Style::Coloured);
         assert_eq!(strip(coloured), terminal::summary(&results(), TOOK, Style::Plain));
@@ -183,15 +184,15 @@ mod on_a_terminal {
             findings: vec![mismatch()],
             ..result("a\u{1b}[2J.yaml", Verdict::Fail, 1)
         };
-        let text = terminal::line(&hostile, Style::Plain) + &terminal::findings(&hostile, Style::Plain);
+        let text = terminal::line(&hostile, false, Style::Plain) + &terminal::findings(&hostile, false, Style::Plain);
         assert!(text.contains("title") && !text.contains(['\u{1b}', '\u{7}']), "{text:?}");
     }
 
     #[test]
     fn a_scenario_without_findings_takes_one_line() {
         let quiet = ScenarioResult { output: vec!["chatter".into()], ..result("a.yaml", Verdict::Pass, 59_949) };
-        assert_eq!(terminal::line(&quiet, Style::Plain), "pass          a.yaml  59.9s");
-        assert_eq!(terminal::findings(&quiet, Style::Plain), "");
+        assert_eq!(terminal::line(&quiet, false, Style::Plain), "pass          a.yaml  59.9s");
+        assert_eq!(terminal::findings(&quiet, false, Style::Plain), "");
     }
 }
 
@@ -219,7 +220,7 @@ mod outcome {
     }
 
     fn known(scenario: &str) -> Vec<KnownFailure> {
-        vec![KnownFailure { scenario: scenario.into(), reason: "issue 17".into() }]
+        vec![KnownFailure { scenario: scenario.into(), releases: None, reason: "issue 17".into() }]
     }
 
     #[test]
@@ -256,5 +257,45 @@ mod outcome {
         }
         let judged = excuse(&results(), &known("b.yaml"));
         assert_eq!(judged[1].verdict, Fail, "another path is another scenario");
+    }
+}
+
+mod as_matrix {
+    use super::*;
+
+    fn under(release: Release, path: &str, verdict: Verdict) -> Arc<ScenarioResult> {
+        Arc::new(ScenarioResult { release, ..result(path, verdict, 1) })
+    }
+
+    #[test]
+    fn one_release_has_none() {
+        assert_eq!(matrix(&results()), "");
+        // Not even if scenarios name releases of their own.
+        let mixed = [under(Release::Main, "a.yaml", Verdict::Pass), under(Release::V2025_10, "b.yaml", Verdict::Pass)];
+        assert_eq!(matrix(&mixed), "");
+        assert_eq!(matrix(&[]), "");
+    }
+
+    #[test]
+    fn every_verdict_has_a_word_and_what_was_not_played_a_dash() {
+        let played = [
+            under(Release::V2025_12, "a.yaml", Verdict::Inconclusive),
+            under(Release::Main, "a.yaml", Verdict::Error),
+            under(Release::V2025_12, "b.yaml", Verdict::Fail),
+            under(Release::V2025_12, "c.yaml", Verdict::NotApplicable),
+            under(Release::Main, "c.yaml", Verdict::Pass),
+        ];
+        insta::assert_snapshot!(matrix(&played), @r"
+
+        release     passed  failed  inconclusive   error  not applicable
+        2025.12          0       1             1       0               1
+        main             1       0             0       1               0
+
+        scenario  2025.12  main
+        .
+          a       inconcl. error
+          b       fail     -
+          c       n/a      pass
+        ");
     }
 }

@@ -13,15 +13,15 @@ use crate::clients;
 use crate::project::{DEADLINE, Project, wait_for};
 
 /// A simulation that runs.
-struct Sim {
-    child: Child,
+pub struct Sim {
+    pub child: Child,
     stdin: Option<ChildStdin>,
     stdout: Receiver<String>,
     stderr: Receiver<String>,
 }
 
 impl Sim {
-    fn start(project: &Project, arguments: &[&str]) -> Self {
+    pub fn start(project: &Project, arguments: &[&str]) -> Self {
         let mut command = project.command(&[&["sim"], arguments].concat());
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let stdout = lines(child.stdout.take().unwrap());
@@ -29,23 +29,23 @@ impl Sim {
         Self { stdin: child.stdin.take(), child, stdout, stderr }
     }
 
-    fn type_line(&mut self, line: &str) {
+    pub fn type_line(&mut self, line: &str) {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
     #[track_caller]
-    fn out(&self) -> String {
+    pub fn out(&self) -> String {
         self.stdout.recv_timeout(DEADLINE).unwrap()
     }
 
     #[track_caller]
-    fn err(&self) -> String {
+    pub fn err(&self) -> String {
         self.stderr.recv_timeout(DEADLINE).unwrap()
     }
 
     /// Tells it to end; its exit code.
     #[track_caller]
-    fn end(mut self, signal: Signal) -> Option<i32> {
+    pub fn end(mut self, signal: Signal) -> Option<i32> {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
         wait_for("its end", || self.child.try_wait().unwrap()).code()
     }
@@ -193,6 +193,18 @@ fn a_client_gets_heartbeats_and_the_status_of_a_token() {
     assert_eq!(sim.end(Signal::SIGINT), Some(0));
     listener.kill().unwrap();
     listener.wait().unwrap();
+}
+
+#[test]
+fn the_station_writes_as_it_is_told() {
+    let project = Project::new();
+    for (wire, status) in [("everest", r#"\"status\": \"Accepted\""#), ("compact", r#"\"status\":\"Accepted\""#)] {
+        let mut sim = Sim::start(&project, &["--wire", wire, "--trace"]);
+        sim.out();
+        sim.type_line("present_token ALICE");
+        wait_for(status, || sim.err().contains(status).then_some(()));
+        assert_eq!(sim.end(Signal::SIGTERM), Some(0));
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use khumbu::protocol::channel::{ApiType, Channel, Topics};
 use khumbu::protocol::deviations::Deviation;
 use khumbu::protocol::release::Release;
+use khumbu::protocol::wire;
 use khumbu::sim::everest::{Everest, Order};
 use khumbu::sim::link::{Link, LinkError};
 use khumbu::station::config::{StationConfig, TokenConfig, ValidatorConfig};
@@ -39,7 +40,15 @@ impl Stand {
             module_id: "auth_api".to_owned(),
         };
         let (address, client_id) = (bench.address(), EVEREST.to_owned());
-        let everest = Everest { address, client_id, topics: topics.clone(), station, is_driven: false, csms: None };
+        let everest = Everest {
+            address,
+            client_id,
+            topics: topics.clone(),
+            station,
+            is_driven: false,
+            wire: wire::Wire::Everest,
+            csms: None,
+        };
         let (orders, received) = mpsc::unbounded_channel();
         let (ready, is_ready) = oneshot::channel();
         let task = tokio::spawn(everest.run(received, ready));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Channel;
+use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::schema::Message;
 
 use super::seen::Seen;
@@ -14,6 +15,7 @@ use super::wording::{Wording, time};
 #[derive(Debug)]
 pub(super) struct Answers {
     external_prefix: String,
+    in_force: Deviations,
     /// Whether all requests were seen; otherwise a reply may belong to one from before.
     from_start: bool,
     grace: Option<Duration>,
@@ -41,8 +43,13 @@ struct Asked {
 }
 
 impl Answers {
-    pub(super) fn new(external_prefix: String, from_start: bool, grace: Option<Duration>) -> Self {
-        Self { external_prefix, from_start, grace, asked: BTreeMap::new(), hidden: false }
+    pub(super) fn new(
+        external_prefix: String,
+        from_start: bool,
+        grace: Option<Duration>,
+        in_force: Deviations,
+    ) -> Self {
+        Self { external_prefix, in_force, from_start, grace, asked: BTreeMap::new(), hidden: false }
     }
 
     /// A request passed the broker.
@@ -88,6 +95,12 @@ impl Answers {
         let key = self.find(&seen.publish.topic)?;
         let asked = self.asked.get_mut(key)?;
         asked.replies += 1;
+        if asked.channels == [Channel::GetTokenValidationStatus] && self.in_force.is_on(Deviation::NoLatchedGet) {
+            let release = self.in_force.release();
+            let headline =
+                format!("module replied to a request for the last status, which EVerest {release} does not hear");
+            return Some(seen.fail("monitor/stray-reply", headline).breaking("LV-3"));
+        }
         let previous = asked.last_reply_at.replace(seen.record.at);
         let allowed = asked.requests.max(asked.deliveries);
         if asked.replies <= allowed || asked.retained {

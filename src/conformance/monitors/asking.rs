@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::codec::unusable_topic;
+use crate::protocol::deviations::{Deviation, Deviations};
 
 use super::links::{Links, covers};
 use super::redelivery::Repeat;
@@ -23,6 +24,7 @@ const ACKNOWLEDGEMENT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Asking {
     external_prefix: String,
+    in_force: Deviations,
     /// How long after a request its subscription may be recorded.
     lag: Duration,
     /// By reply topic.
@@ -45,9 +47,9 @@ struct Unsubscribed {
 }
 
 impl Asking {
-    pub(super) fn new(external_prefix: String, relayed: bool) -> Self {
+    pub(super) fn new(external_prefix: String, relayed: bool, in_force: Deviations) -> Self {
         let lag = if relayed { ACKNOWLEDGEMENT } else { Duration::ZERO };
-        Self { external_prefix, lag, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
+        Self { external_prefix, in_force, lag, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
     }
 
     /// EVerest has lost its requests, or the module its connections.
@@ -63,20 +65,26 @@ impl Asking {
         repeat: Repeat,
         links: &Links,
     ) -> Vec<Diagnostic> {
-        // Without a reply topic the module wants no reply.
-        let Some(reply_to) = seen.reply_to().filter(|topic| !topic.is_empty()) else { return Vec::new() };
         if repeat == Repeat::Yes {
+            return Vec::new();
+        }
+        // Without a reply topic the module wants no reply.
+        let Some(reply_to) = seen.reply_to() else { return Vec::from_iter(self.unheard(seen, well_formed)) };
+        let ends_everest = match reply_to {
+            "" => self.in_force.is_on(Deviation::ExitOnEmptyReplyTo),
+            topic => topic.contains(['+', '#']) && self.in_force.is_on(Deviation::ExitOnWildcardReplyTo),
+        };
+        if reply_to.is_empty() && !ends_everest {
             return Vec::new();
         }
         let topic = seen.wording.topic(reply_to);
         if let Some(why) = unusable_topic(reply_to) {
             let headline = format!("module sent a request with `replyTo` {topic}, on which nothing can be published");
-            return vec![
-                seen.fail("monitor/reply-topic-unusable", headline)
-                    .with_evidence(why)
-                    .with_evidence("releases up to 2026.02 end when they try")
-                    .breaking("RR-13"),
-            ];
+            let mut finding = seen.fail("monitor/reply-topic-unusable", headline).with_evidence(why);
+            if ends_everest {
+                finding = finding.with_evidence(format!("EVerest {} ends when it tries", self.in_force.release()));
+            }
+            return vec![finding.breaking("RR-13")];
         }
         let mut found = Vec::new();
         let topics = [reply_to.to_owned(), format!("{}{reply_to}", self.external_prefix)];
@@ -89,6 +97,15 @@ impl Asking {
             found.extend(self.reused(reply_to, seen));
         }
         found
+    }
+
+    /// A request that is right by the specification, and that EVerest does not carry out.
+    fn unheard(&self, seen: &Seen<'_>, well_formed: bool) -> Option<Diagnostic> {
+        let release = self.in_force.release();
+        (well_formed && self.in_force.is_on(Deviation::ReplyAddressRequired)).then(|| {
+            let headline = format!("module sent a request without `headers.replyTo`, which EVerest {release} ignores");
+            seen.finding(Severity::Warning, "monitor/request-ignored", headline).breaking("RR-2")
+        })
     }
 
     fn reused(&mut self, reply_to: &str, seen: &Seen<'_>) -> Option<Diagnostic> {

@@ -1,12 +1,13 @@
 //! The numbers and the spacing of heartbeats.
 //!
-//! EVerest counts from 0 at every start, adds 1, and wraps at 2^64, on 32-bit builds at 2^32.
+//! EVerest counts from 0 at every start, adds 1, and wraps at 2^64, on 32-bit builds at 2^32. 2025.10 does not count.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::deviations::{Deviation, Deviations};
 
 use super::redelivery::Repeat;
 use super::seen::Seen;
@@ -24,6 +25,8 @@ const SLACK: Duration = Duration::from_millis(500);
 pub(super) struct Heartbeats {
     from_start: bool,
     interval: Option<Duration>,
+    /// Whether heartbeats are `{}`; the schema judges that, and here only their spacing is.
+    is_empty: bool,
     last: Option<(u64, Duration)>,
     /// The first of an unbroken row, and how many intervals it has.
     row: Option<(Duration, u32)>,
@@ -36,8 +39,10 @@ pub(super) struct Heartbeats {
 }
 
 impl Heartbeats {
-    pub(super) fn new(from_start: bool, interval: Option<Duration>) -> Self {
-        Self { from_start, interval, last: None, row: None, restarted: false, renumbered: false, connections: 0 }
+    pub(super) fn new(from_start: bool, interval: Option<Duration>, in_force: Deviations) -> Self {
+        let is_empty = in_force.is_on(Deviation::EmptyHeartbeat);
+        let (restarted, renumbered) = (false, false);
+        Self { from_start, interval, is_empty, last: None, row: None, restarted, renumbered, connections: 0 }
     }
 
     pub(super) fn restarted(&mut self) {
@@ -65,6 +70,7 @@ impl Heartbeats {
         }
         let at = seen.record.at;
         let number = match seen.json().ok().map(number)? {
+            _ if self.is_empty => 0,
             Number::Counts(number) => number,
             Number::No => {
                 let headline = "module sent a heartbeat that is no unsigned 64-bit integer".to_owned();
@@ -72,7 +78,7 @@ impl Heartbeats {
             }
             Number::NotEven => return None,
         };
-        let finding = self.judge(number, seen);
+        let finding = if self.is_empty { None } else { self.judge(number, seen) };
         if let (Some((start, intervals)), None) = (self.row, &finding) {
             self.row = Some((start, intervals + 1));
         } else {

@@ -2,7 +2,8 @@
 //!
 //! [`Monitors`] is fed every record of the broker and gives back what the module under test did wrong. Only what the
 //! module sent itself can count against it. A wrong accusation is worse than a missed one: where a restart, a
-//! redelivery, a lost connection or a slow machine explains what was seen, nothing is said.
+//! redelivery, a lost connection or a slow machine explains what was seen, nothing is said. What is right follows from the
+//! release and its deviations in force, [`Context::in_force`].
 //!
 //! | id | requirement | |
 //! | --- | --- | --- |
@@ -15,11 +16,12 @@
 //! | `monitor/heartbeat-spacing` | HB-4 | warning: mean spacing |
 //! | `monitor/second-reply`, `monitor/stray-reply`, `monitor/missing-reply` | RR-1, LV-2 | one reply a request |
 //! | `monitor/reply-topic-reused`, `-not-subscribed`, `-unusable` | RR-13 | how requests are made |
+//! | `monitor/request-ignored` | RR-2 | warning: a request without reply address, in releases that ignore it |
 //! | `monitor/communication-check-late` | CC-8 | cadence of communication checks |
 //! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect |
 //! | `monitor/illegal-transition` | TV-2, TV-4 | status after status |
 //! | `monitor/connectors` | TV-6, TV-7 | EVSEs named in a status |
-//! | `monitor/messages` | TV-14 | texts for a display without `Accepted` |
+//! | `monitor/messages` | TV-14 | texts for a display without `Accepted`; warning: `messages` unlike the release |
 //! | `monitor/repeated` | | note: how often more |
 
 mod answers;
@@ -38,7 +40,7 @@ use std::time::Duration;
 
 use super::Party;
 use crate::protocol::channel::Topics;
-use crate::protocol::release::Release;
+use crate::protocol::deviations::Deviations;
 
 pub use panel::Monitors;
 
@@ -49,8 +51,8 @@ pub struct Context {
     pub topics: Topics,
     /// The side of the module under test.
     pub under_test: Party,
-    /// The release that is spoken.
-    pub release: Release,
+    /// The release that is spoken, and what of it is switched.
+    pub in_force: Deviations,
     /// Whether the record begins before the module started, so that its very first message is seen. Otherwise nothing
     /// is held against the module that something from before the record may explain.
     pub from_start: bool,
@@ -72,7 +74,7 @@ impl Context {
         Self {
             topics,
             under_test,
-            release: Release::default(),
+            in_force: Deviations::default(),
             from_start: true,
             relayed: false,
             communication_check_timeout: None,

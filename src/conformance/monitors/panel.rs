@@ -45,16 +45,16 @@ pub struct Monitors {
 impl Monitors {
     /// Monitors for one scenario.
     pub fn new(context: Context) -> Self {
-        let Context { topics, under_test, release, from_start, heartbeat_interval, .. } = context;
+        let Context { topics, under_test, in_force, from_start, heartbeat_interval, .. } = context;
         Self {
             wording: Arc::new(Wording::new(&topics)),
             links: Links::new(from_start, context.relayed),
             redelivery: Redelivery::default(),
-            shape: Shape::new(topics.clone(), under_test, release),
-            heartbeats: Heartbeats::new(from_start, heartbeat_interval),
-            statuses: Statuses::new(from_start),
-            answers: Answers::new(topics.external_prefix.clone(), from_start, context.reply_grace),
-            asking: Asking::new(topics.external_prefix.clone(), context.relayed),
+            shape: Shape::new(topics.clone(), under_test, in_force),
+            heartbeats: Heartbeats::new(from_start, heartbeat_interval, in_force),
+            statuses: Statuses::new(from_start, in_force),
+            answers: Answers::new(topics.external_prefix.clone(), from_start, context.reply_grace, in_force),
+            asking: Asking::new(topics.external_prefix.clone(), context.relayed, in_force),
             presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
             told: BTreeMap::new(),
             topics,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::conformance::Party;
 use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::protocol::channel::{Channel, Topics};
-use crate::protocol::release::Release;
+use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::schema::{Message, Schemas, Violation};
 
 use super::seen::Seen;
@@ -13,7 +13,7 @@ use super::seen::Seen;
 /// More violations of one message than this add nothing.
 const LISTED: usize = 4;
 
-/// QoS of EVerest's own publishes at the head of development (framework `everest.cpp`).
+/// QoS of EVerest's own publishes since bb5d4182f (framework `everest.cpp`); before, it is 0.
 const EVEREST_QOS: u8 = 2;
 
 /// What a topic under the API means for the party that published there.
@@ -33,15 +33,26 @@ pub(super) enum Territory {
 #[derive(Debug)]
 pub(super) struct Shape {
     schemas: Schemas,
+    in_force: Deviations,
     under_test: Party,
     topics: Topics,
     base: String,
-    low_qos: BTreeSet<Option<Channel>>,
+    odd_qos: BTreeSet<Option<Channel>>,
 }
 
 impl Shape {
-    pub(super) fn new(topics: Topics, under_test: Party, release: Release) -> Self {
-        Self { schemas: Schemas::new(release), under_test, base: topics.base(), topics, low_qos: BTreeSet::new() }
+    pub(super) fn new(topics: Topics, under_test: Party, in_force: Deviations) -> Self {
+        let schemas = Schemas::new(in_force.release());
+        Self { schemas, in_force, under_test, base: topics.base(), topics, odd_qos: BTreeSet::new() }
+    }
+
+    /// The channel of a topic, if the release has it.
+    fn channel(&self, topic: &str) -> Option<Channel> {
+        match self.topics.channel(topic) {
+            Some(Channel::GetTokenValidationStatus) if self.in_force.is_on(Deviation::NoLatchedGet) => None,
+            None if self.in_force.is_on(Deviation::SetterCommands) => self.topics.former_channel(topic),
+            channel => channel,
+        }
     }
 
     /// Where a message of the module under test went.
@@ -50,7 +61,7 @@ impl Shape {
             Party::Client => "e2m",
             Party::Everest => "m2e",
         };
-        match self.topics.channel(topic) {
+        match self.channel(topic) {
             Some(channel) if channel.is_from_everest() == (self.under_test == Party::Everest) => {
                 Territory::Own(channel)
             }
@@ -139,11 +150,14 @@ impl Shape {
             Some(Message::On(channel)) => Some(*channel),
             _ => None,
         };
-        if self.under_test != Party::Everest || seen.publish.qos == EVEREST_QOS || !self.low_qos.insert(channel) {
+        let (qos, usual) =
+            (seen.publish.qos, if self.in_force.is_on(Deviation::PublishQos0) { 0 } else { EVEREST_QOS });
+        if self.under_test != Party::Everest || qos == usual || !self.odd_qos.insert(channel) {
             return None;
         }
         let name = messages.first().map_or("message", |message| message.name());
-        let headline = format!("module sent a {name} at QoS {}, EVerest sends at QoS {EVEREST_QOS}", seen.publish.qos);
+        let release = self.in_force.release();
+        let headline = format!("module sent a {name} at QoS {qos}, EVerest {release} sends at QoS {usual}");
         Some(seen.finding(Severity::Warning, "monitor/qos", headline).breaking("RR-16"))
     }
 
@@ -166,12 +180,14 @@ impl Shape {
     pub(super) fn unknown(&self, seen: &Seen<'_>) -> Diagnostic {
         let topic = seen.wording.topic(&seen.publish.topic);
         let from_everest = self.under_test == Party::Everest;
-        let mine = Channel::ALL.into_iter().filter(|channel| channel.is_from_everest() == from_everest);
+        let mine = Channel::ALL.into_iter().filter(|channel| {
+            channel.is_from_everest() == from_everest && self.channel(&self.topics.topic(*channel)).is_some()
+        });
         let known: Vec<String> = mine.map(|channel| format!("`{}`", channel.address())).collect();
         seen.finding(
             Severity::Warning,
             "monitor/unknown-topic",
-            format!("module sent on {topic}, which the API does not have"),
+            format!("module sent on {topic}, which EVerest {} does not have", self.in_force.release()),
         )
         .with_evidence(format!("`…` is `{}`; below it there are {}", self.base, known.join(", ")))
         .breaking("SC-2")

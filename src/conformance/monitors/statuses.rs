@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::diagnostic::{Diagnostic, printable};
+use crate::diagnostic::{Diagnostic, Severity, printable};
+use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::types::TokenValidationStatus as Status;
 
 use super::redelivery::Repeat;
@@ -72,8 +73,9 @@ impl Reading {
     }
 
     /// Every reading that this status leads to; none if it does not fit.
-    fn next(&self, status: Status, evses: &[i64]) -> Vec<Reading> {
-        let mut next = self.next_in_tail(status, evses);
+    fn next(&self, status: Status, evses: &[i64], in_force: Deviations) -> Vec<Reading> {
+        let is_silent = status == Status::Withdrawn && in_force.is_on(Deviation::NoWithdrawnForGranted);
+        let mut next = if is_silent && !self.unseen { Vec::new() } else { self.next_in_tail(status, evses) };
         match (self.attempt, status) {
             (Attempt::Closed, Status::Processing) => next.push(self.with_attempt(Attempt::Processing)),
             (Attempt::Processing | Attempt::Accepted, Status::Accepted) => {
@@ -165,11 +167,14 @@ pub(super) struct Statuses {
     tokens: BTreeMap<String, History>,
     /// Whether statuses may have been missed so far.
     gap: bool,
+    in_force: Deviations,
+    /// Whether something was said of `messages` that are there, or are not.
+    remarked: bool,
 }
 
 impl Statuses {
-    pub(super) fn new(from_start: bool) -> Self {
-        Self { tokens: BTreeMap::new(), gap: !from_start }
+    pub(super) fn new(from_start: bool, in_force: Deviations) -> Self {
+        Self { tokens: BTreeMap::new(), gap: !from_start, in_force, remarked: false }
     }
 
     /// EVerest has started again, or may have: tokens begin anew, or go on while the last messages arrive.
@@ -201,10 +206,27 @@ impl Statuses {
         };
         let mut found = Vec::from_iter(named_evses(seen, json, status));
         found.extend(shown_texts(seen, json, status));
+        found.extend(self.unusual_messages(seen, json));
         if repeat != Repeat::Yes {
             found.extend(self.follow(seen, json, value, status, repeat));
         }
         found
+    }
+
+    /// Whether there are `messages` differs between releases; the specification allows both.
+    fn unusual_messages(&mut self, seen: &Seen<'_>, json: &Value) -> Option<Diagnostic> {
+        let differs = match json.get("messages") {
+            Some(_) => {
+                self.in_force.is_on(Deviation::NoMessages).then_some("with `messages`, which EVerest {} never has")
+            }
+            None => {
+                let is_usual = self.in_force.is_on(Deviation::MessagesAlwaysPresent);
+                is_usual.then_some("without `messages`, which EVerest {} always has")
+            }
+        };
+        let differs = differs.filter(|_| !std::mem::replace(&mut self.remarked, true))?;
+        let headline = format!("module sent a status {}", differs.replace("{}", self.in_force.release().name()));
+        Some(seen.finding(Severity::Warning, "monitor/messages", headline).breaking("TV-14"))
     }
 
     fn follow(
@@ -225,11 +247,15 @@ impl Statuses {
             shown: VecDeque::new(),
         });
         history.mixed |= history.token_type != token_type;
+        let in_force = self.in_force;
         let mut next: BTreeSet<Reading> =
-            history.readings.iter().flat_map(|reading| reading.next(status, &evses)).collect();
+            history.readings.iter().flat_map(|reading| reading.next(status, &evses, in_force)).collect();
         let excused = std::mem::take(&mut history.gap) || repeat == Repeat::Maybe || history.mixed;
-        let finding =
-            if next.is_empty() && !excused { Some(history.illegal(seen, value, status, &evses)) } else { None };
+        let finding = if next.is_empty() && !excused {
+            Some(history.illegal(seen, value, status, &evses, in_force))
+        } else {
+            None
+        };
         if repeat == Repeat::Maybe {
             next.extend(history.readings.iter().cloned());
         }
@@ -247,7 +273,7 @@ impl Statuses {
 }
 
 impl History {
-    fn illegal(&self, seen: &Seen<'_>, value: &str, status: Status, evses: &[i64]) -> Diagnostic {
+    fn illegal(&self, seen: &Seen<'_>, value: &str, status: Status, evses: &[i64], in_force: Deviations) -> Diagnostic {
         let token = format!("token `{}`", printable(value));
         let (headline, requirement) = match self.shown.back() {
             None => (format!("module sent `{status:?}` as the first status of {token}"), "TV-2"),
@@ -258,7 +284,7 @@ impl History {
         };
         let allowed: Vec<String> = STATUSES
             .into_iter()
-            .filter(|status| self.readings.iter().any(|reading| !reading.next(*status, evses).is_empty()))
+            .filter(|status| self.readings.iter().any(|reading| !reading.next(*status, evses, in_force).is_empty()))
             .map(|status| format!("`{status:?}`"))
             .collect();
         let mut finding = seen.fail("monitor/illegal-transition", headline).breaking(requirement);
@@ -267,7 +293,16 @@ impl History {
                 self.shown.iter().map(|(status, evses, at)| format!("{} {}", at_evses(*status, evses), time(*at)));
             finding = finding.with_evidence(format!("before it: {}", before.collect::<Vec<_>>().join(", ")));
         }
-        finding.with_evidence(format!("possible here: {}", allowed.join(", ")))
+        finding = finding.with_evidence(format!("possible here: {}", allowed.join(", ")));
+        let fits_otherwise = |reading: &Reading| {
+            !reading.next(status, evses, in_force.with(Deviation::NoWithdrawnForGranted, false)).is_empty()
+        };
+        if self.readings.iter().any(fits_otherwise) {
+            let release = in_force.release();
+            finding =
+                finding.with_evidence(format!("EVerest {release} says nothing of a granted token that is withdrawn"));
+        }
+        finding
     }
 }
 

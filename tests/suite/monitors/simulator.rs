@@ -1,6 +1,7 @@
 //! Whatever happens to the simulated station, the monitors have nothing against what it sends.
 
 use khumbu::protocol::codec;
+use khumbu::station::config::StationConfig;
 use khumbu::station::{Address, Effect};
 use proptest::prelude::*;
 
@@ -11,14 +12,21 @@ proptest! {
     #![proptest_config(cases(200))]
 
     #[test]
-    fn the_simulated_station_is_never_accused(config in config(), steps in steps()) {
+    fn the_simulated_station_is_never_accused(
+        config in config(),
+        release in prop::sample::select(Release::ALL.as_slice()),
+        steps in steps(),
+    ) {
+        let config = StationConfig { release, ..config };
+        let (in_force, qos) = (config.in_force(), if release == Release::Main { 2 } else { 0 });
         let interval = u64::try_from(config.auth_consumer.cfg_heartbeat_interval_ms).ok().filter(|millis| *millis > 0);
         let heartbeat_interval = interval.map(Duration::from_millis);
-        let mut wire = Wire::with(Context { heartbeat_interval, ..Context::new(topics(), Party::Everest) });
+        let mut wire = Wire::with(Context { heartbeat_interval, in_force, ..Context::new(topics(), Party::Everest) });
         for (at, effect) in played(&config, &steps).log {
             if let Effect::Publish { to: Address::Channel(channel), payload } = effect {
                 wire.at = at;
-                wire.sends("module", &topics().topic(channel), codec::encode(&payload));
+                let publish = message(&topics().topic(channel), codec::encode(&payload), 0);
+                wire.packet("module", Direction::FromClient, Publish { qos, ..publish });
             }
         }
         wire.found.extend(wire.monitors.finish(wire.at));

@@ -1,0 +1,319 @@
+//! Forms in which one message can be written: other bytes, the same meaning. Whoever reads JSON as JSON, and ignores the
+//! fields that it does not know, cannot tell one from another (RR-9, RR-15).
+//!
+//! Pure. What is said is decided elsewhere, and what somebody else wrote is never written anew.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Value, json};
+
+use super::codec;
+
+/// How the messages of one side are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Wire {
+    /// As EVerest writes them.
+    #[default]
+    Everest,
+    /// In one line without blanks.
+    Compact,
+    /// Keys in reverse order.
+    Reordered,
+    /// With unknown fields in every object.
+    ExtraFields,
+    /// Every character of every text as an escape.
+    Escaped,
+    /// Blanks of all kinds wherever JSON allows them.
+    Spaced,
+    /// Each message in another of the forms above, in turn.
+    SameMeaning,
+}
+
+/// How one message is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As [`codec::encode`].
+    Everest,
+    /// As [`codec::encode_compact`].
+    Compact,
+    /// As EVerest, with the keys of every object in reverse order.
+    Reordered,
+    /// As EVerest, with a field that nobody knows in every object that has any.
+    ExtraFields,
+    /// Compact, with every character of texts and keys as `\uXXXX`, but slashes as `\/`.
+    Escaped,
+    /// With some of the four kinds of blanks around every token.
+    Spaced,
+}
+
+/// The field that nobody knows. It sorts before all others and holds what a reader of text may take for the real ones.
+///
+/// Objects without fields stay so: `{}` as the payload of a withdraw request means everything, one with none but unknown
+/// fields may be a misspelt request ([`super::deviations::Deviation::WithdrawAllByTypo`]).
+const EXTRA: &str = "_khumbu";
+
+/// Blanks as JSON has them (RFC 8259, section 2).
+const BLANKS: [&str; 5] = [" ", "\n", "\t", "\r\n", "   "];
+
+impl Wire {
+    /// Every wire form, the default first.
+    pub const ALL: [Wire; 7] = [
+        Wire::Everest,
+        Wire::Compact,
+        Wire::Reordered,
+        Wire::ExtraFields,
+        Wire::Escaped,
+        Wire::Spaced,
+        Wire::SameMeaning,
+    ];
+
+    /// The name users write.
+    pub fn name(self) -> &'static str {
+        self.form().map_or("same_meaning", Form::name)
+    }
+
+    /// Whether messages may have fields that the default form has not.
+    pub fn adds_fields(self) -> bool {
+        matches!(self, Wire::ExtraFields | Wire::SameMeaning)
+    }
+
+    /// The form of every message; `None` where they take turns.
+    fn form(self) -> Option<Form> {
+        Some(match self {
+            Wire::Everest => Form::Everest,
+            Wire::Compact => Form::Compact,
+            Wire::Reordered => Form::Reordered,
+            Wire::ExtraFields => Form::ExtraFields,
+            Wire::Escaped => Form::Escaped,
+            Wire::Spaced => Form::Spaced,
+            Wire::SameMeaning => return None,
+        })
+    }
+}
+
+impl fmt::Display for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that is no wire form's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no wire form")]
+pub struct UnknownWire(String);
+
+impl FromStr for Wire {
+    type Err = UnknownWire;
+
+    fn from_str(name: &str) -> Result<Self, UnknownWire> {
+        let found = Wire::ALL.into_iter().find(|wire| wire.name() == name);
+        found.ok_or_else(|| UnknownWire(name.chars().take(40).collect()))
+    }
+}
+
+impl Form {
+    const ALL: [Form; 6] =
+        [Form::Everest, Form::Compact, Form::Reordered, Form::ExtraFields, Form::Escaped, Form::Spaced];
+
+    /// The name users write.
+    pub fn name(self) -> &'static str {
+        match self {
+            Form::Everest => "everest",
+            Form::Compact => "compact",
+            Form::Reordered => "reordered",
+            Form::ExtraFields => "extra_fields",
+            Form::Escaped => "escaped",
+            Form::Spaced => "spaced",
+        }
+    }
+
+    /// Writes a message. Numbers are the same in every form: `1.0` for `1` would be another integer to many a reader.
+    pub fn encode<T: Serialize>(self, message: &T) -> Bytes {
+        // The types of the API have only text for keys, so that they are values.
+        let value = || serde_json::to_value(message).unwrap_or_default();
+        match self {
+            Form::Everest => codec::encode(message),
+            Form::Compact => codec::encode_compact(message),
+            Form::Reordered => codec::encode(&Reversed(&value())),
+            Form::ExtraFields => codec::encode(&with_extra_fields(value())),
+            Form::Escaped => Speller::default().spell(&value()),
+            Form::Spaced => Speller { blanks: Some(0), ..Speller::default() }.spell(&value()),
+        }
+    }
+
+    /// The form in which a message is written, the most ordinary one if it looks the same in several; `None` if it is
+    /// none of these.
+    pub fn recognised(bytes: &[u8]) -> Option<Form> {
+        let mut value = serde_json::from_slice(bytes).ok()?;
+        remove_extra_fields(&mut value);
+        Form::ALL.into_iter().find(|form| form.encode(&value) == bytes)
+    }
+
+    /// The forms that take turns: those in which a value of this kind may look different.
+    fn turns(value: &Value) -> &'static [Form] {
+        match value {
+            Value::Object(fields) if !fields.is_empty() => {
+                &[Form::Escaped, Form::Reordered, Form::ExtraFields, Form::Compact, Form::Spaced]
+            }
+            _ => &[Form::Escaped, Form::Spaced],
+        }
+    }
+}
+
+/// Writes the messages of one side, one after the other; clones go on together.
+///
+/// What is sent by the clock has an encoder of its own, so that time does not decide which form another message has.
+#[derive(Debug, Clone, Default)]
+pub struct Encoder {
+    wire: Wire,
+    written: Arc<AtomicUsize>,
+}
+
+impl Encoder {
+    /// An encoder that has written nothing yet.
+    pub fn new(wire: Wire) -> Self {
+        Self { wire, written: Arc::default() }
+    }
+
+    /// The text of the next message; in the default form that of [`codec::encode`].
+    pub fn encode<T: Serialize>(&self, message: &T) -> Bytes {
+        if let Some(form) = self.wire.form() {
+            return form.encode(message);
+        }
+        let number = self.written.fetch_add(1, Ordering::Relaxed);
+        let value = serde_json::to_value(message).unwrap_or_default();
+        let turns = Form::turns(&value);
+        turns[number % turns.len()].encode(&value)
+    }
+
+    /// The same, in the default form that of [`codec::encode_compact`].
+    pub fn encode_compact<T: Serialize>(&self, message: &T) -> Bytes {
+        match self.wire {
+            Wire::Everest => codec::encode_compact(message),
+            _ => self.encode(message),
+        }
+    }
+}
+
+/// What [`Form::ExtraFields`] has added is taken away.
+pub fn remove_extra_fields(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(remove_extra_fields),
+        Value::Object(fields) => {
+            fields.remove(EXTRA);
+            fields.values_mut().for_each(remove_extra_fields);
+        }
+        _ => {}
+    }
+}
+
+fn with_extra_fields(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(with_extra_fields).collect(),
+        Value::Object(fields) if !fields.is_empty() => {
+            let decoy = json!({
+                "evse_id": 4_711, "replyTo": "nobody/listens/here", "status": "Unheard", "type": "Unheard",
+                "value": "UNHEARD",
+            });
+            let fields = fields.into_iter().map(|(key, value)| (key, with_extra_fields(value)));
+            fields.chain([(EXTRA.to_owned(), decoy)]).collect()
+        }
+        other => other,
+    }
+}
+
+/// A value whose objects are written from their last key to their first.
+struct Reversed<'v>(&'v Value);
+
+impl Serialize for Reversed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Reversed)),
+            Value::Object(fields) => {
+                let mut map = serializer.serialize_map(Some(fields.len()))?;
+                for (key, value) in fields.iter().rev() {
+                    map.serialize_entry(key, &Reversed(value))?;
+                }
+                map.end()
+            }
+            other => other.serialize(serializer),
+        }
+    }
+}
+
+/// Writes token by token: with blanks around them, or else with escapes in them.
+#[derive(Default)]
+struct Speller {
+    text: String,
+    /// How many there are so far.
+    blanks: Option<usize>,
+}
+
+impl Speller {
+    fn spell(mut self, value: &Value) -> Bytes {
+        self.token("");
+        self.value(value);
+        Bytes::from(self.text)
+    }
+
+    fn token(&mut self, token: &str) {
+        self.text.push_str(token);
+        if let Some(number) = &mut self.blanks {
+            self.text.push_str(BLANKS[*number % BLANKS.len()]);
+            *number += 1;
+        }
+    }
+
+    fn value(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => self.string(text),
+            Value::Array(items) => {
+                self.token("[");
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        self.token(",");
+                    }
+                    self.value(item);
+                }
+                self.token("]");
+            }
+            Value::Object(fields) => {
+                self.token("{");
+                for (index, (key, value)) in fields.iter().enumerate() {
+                    if index > 0 {
+                        self.token(",");
+                    }
+                    self.string(key);
+                    self.token(":");
+                    self.value(value);
+                }
+                self.token("}");
+            }
+            scalar => self.token(&scalar.to_string()),
+        }
+    }
+
+    fn string(&mut self, text: &str) {
+        if self.blanks.is_some() {
+            return self.token(&Value::from(text).to_string());
+        }
+        let escaped = text.encode_utf16().map(|unit| match unit {
+            0x2F => "\\/".to_owned(),
+            unit => format!("\\u{unit:04x}"),
+        });
+        let escaped: String = escaped.collect();
+        self.token(&format!("\"{escaped}\""));
+    }
+}
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

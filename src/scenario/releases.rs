@@ -1,0 +1,92 @@
+//! For which releases a scenario holds, and what of it each of them plays.
+
+use super::Scenario;
+use super::model::Step;
+use crate::protocol::release::Release;
+
+impl Scenario {
+    /// The releases for which it holds, earliest first.
+    pub fn releases(&self) -> Vec<Release> {
+        Release::ALL.into_iter().filter(|release| self.holds_for(*release)).collect()
+    }
+
+    /// Whether it holds for a release.
+    pub fn holds_for(&self, release: Release) -> bool {
+        self.model.releases.as_ref().is_none_or(|releases| releases.contains(&release))
+    }
+
+    /// The release that is played if nobody chooses: the station's, or else the newest for which it holds.
+    pub fn release(&self) -> Release {
+        let station = self.model.station.release;
+        match self.releases().last() {
+            Some(newest) if !self.holds_for(station) => *newest,
+            _ => station,
+        }
+    }
+}
+
+/// The steps that a release plays, each with its pointer: what `only` holds stands in the place of `only`.
+pub fn played<'s>(steps: &'s [Step], base: &str, release: Release) -> Vec<(String, &'s Step)> {
+    let mut played = Vec::with_capacity(steps.len());
+    for (index, step) in steps.iter().enumerate() {
+        match step {
+            Step::Only(only) if only.releases.contains(&release) => {
+                played.extend(self::played(&only.steps, &format!("{base}/{index}/only/steps"), release));
+            }
+            Step::Only(_) => {}
+            step => played.push((format!("{base}/{index}"), step)),
+        }
+    }
+    played
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::scenario::parse;
+
+    fn scenario(frame: &str, steps: &str) -> Scenario {
+        let text = format!("description: x\nunder_test: client\n{frame}steps:\n{steps}");
+        parse("x.yaml", &text, &[]).unwrap()
+    }
+
+    #[test]
+    fn a_scenario_that_names_no_release_holds_for_all() {
+        let note = "  - note: x\n";
+        for (frame, releases, release) in [
+            ("", Release::ALL.as_slice(), Release::Main),
+            ("station: {release: 2025.12}\n", &Release::ALL, Release::V2025_12),
+            ("releases: [2025.12, \"2025.10\"]\n", &[Release::V2025_10, Release::V2025_12], Release::V2025_12),
+            ("releases: [2025.10, main]\n", &[Release::V2025_10, Release::Main], Release::Main),
+            ("releases: [2025.10, main]\nstation: {release: 2025.10}\n", &[Release::V2025_10, Release::Main], {
+                Release::V2025_10
+            }),
+        ] {
+            let scenario = scenario(frame, note);
+            assert_eq!((scenario.releases().as_slice(), scenario.release()), (releases, release), "{frame}");
+        }
+    }
+
+    #[test]
+    fn only_is_taken_apart_and_keeps_its_places() {
+        let steps = "  - note: a
+  - only:
+      releases: [main, 2026.02]
+      steps:
+        - note: b
+        - only: {releases: [main], steps: [note: c]}
+  - note: d
+";
+        let scenario = scenario("", steps);
+        let pointers = |release| {
+            let played = played(&scenario.model.steps, "/steps", release);
+            played.into_iter().map(|(pointer, _)| pointer).collect::<Vec<_>>()
+        };
+        assert_eq!(pointers(Release::V2025_10), ["/steps/0", "/steps/2"]);
+        assert_eq!(pointers(Release::V2026_02), ["/steps/0", "/steps/1/only/steps/0", "/steps/2"]);
+        let inner = "/steps/1/only/steps/1/only/steps/0";
+        assert_eq!(pointers(Release::Main), ["/steps/0", "/steps/1/only/steps/0", inner, "/steps/2"]);
+        assert_eq!(scenario.line(inner), 9);
+    }
+}
