@@ -26,6 +26,7 @@ mod model_releases;
 mod model_sessions;
 mod model_sisters;
 mod monitors;
+mod ocpp_csms;
 mod parity;
 mod patterns;
 mod project;
