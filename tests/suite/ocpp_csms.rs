@@ -207,6 +207,10 @@ fn messages_of_transactions_wait_for_the_csms() {
         let mut listener = gateway.listen();
         gateway.does("start-session", json!({"id_tag": ALICE, "connector_id": 1}));
         let first = csms.of_transactions(1);
+        wait_for("the answer of the CSMS", || {
+            let is_it = |said: &str| said == "incoming StartTransaction" || said == "incoming TransactionEvent";
+            gateway.log("dep-1").iter().any(|(said, _)| is_it(said)).then_some(())
+        });
         csms.order(&json!({"do": "go"}));
         csms.event("gone");
         wait_for("the loss of the CSMS", || {

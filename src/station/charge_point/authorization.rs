@@ -57,11 +57,6 @@ impl Authorization {
         Self { keys, list: LocalList::new(longest), cache }
     }
 
-    /// Takes up what outlived a restart.
-    pub(super) fn remember(&mut self, keys: Keys, list: LocalList, cache: Cache) {
-        (self.keys, self.list, self.cache) = (keys, list, cache);
-    }
-
     /// The local authorization list.
     pub fn list(&self) -> &LocalList {
         &self.list

@@ -14,7 +14,7 @@
 //! | `connector` | states of connectors, meters |
 //! | `machine` | the charge point at work within the station |
 //! | `requests` | what a gateway asks of it |
-//! | `remote` | what a CSMS asks of it, and what outlives a restart |
+//! | `remote` | what a CSMS asks of it |
 //! | `report` | what it and its CSMS say to each other |
 
 mod authorization;
@@ -35,7 +35,6 @@ pub use connector::{ConnectorStatus, Transaction};
 pub use keys::{Keys, SetResult};
 pub use local_list::{LocalList, UpdateStatus, UpdateType};
 pub(super) use machine::ChargePoint;
-pub use remote::Memory;
 pub use report::{CsmsInput, Report, StopReason};
 pub use requests::{Answer, ListEntry, Meter, Request, Where};
 pub use tag::{IdTag, TagInfo, TagTooLong};

@@ -1,49 +1,15 @@
-//! What a CSMS asks of a charge point, and what outlives a restart.
+//! What a CSMS asks of a charge point.
 
 use super::super::{Effect, Station};
-use super::cache::Cache;
 use super::config::CsmsLink;
 use super::keys::Keys;
-use super::local_list::LocalList;
 use super::machine::Plan;
 use super::report::Report;
 use super::requests::{Answer, Meter, Outcome};
 use super::tag::IdTag;
 use crate::protocol::types::{AuthorizationType, IdToken, IdTokenType, ProvidedIdToken};
 
-/// What a charge point keeps when it restarts: cache, local list, configuration, and which EVSEs are in service
-/// (OCPP 1.6, 3.5.1, 5.2 and 9; 2.0.1, G03.FR.07).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Memory {
-    cache: Cache,
-    list: LocalList,
-    keys: Keys,
-    /// That of EVSE `n` at index `n - 1`.
-    are_operative: Vec<bool>,
-}
-
 impl Station {
-    /// What outlives a restart; `None` without a charge point.
-    pub fn memory(&self) -> Option<Memory> {
-        let charge_point = self.charge_point.as_ref()?;
-        let authorization = &charge_point.authorization;
-        Some(Memory {
-            cache: authorization.cache().clone(),
-            list: authorization.list().clone(),
-            keys: authorization.keys.clone(),
-            are_operative: charge_point.connectors.iter().map(|connector| connector.is_operative).collect(),
-        })
-    }
-
-    /// Gives a new station what the one before it kept.
-    pub fn remember(&mut self, memory: Memory) {
-        let Some(charge_point) = &mut self.charge_point else { return };
-        charge_point.authorization.remember(memory.keys, memory.list, memory.cache);
-        for (connector, is_operative) in charge_point.connectors.iter_mut().zip(memory.are_operative) {
-            connector.is_operative = is_operative;
-        }
-    }
-
     /// Tells a CSMS outside how the charge point is configured.
     pub(in crate::station) fn tell_configuration(&mut self, told: fn(Keys) -> Report, out: &mut Vec<Effect>) {
         if let Some(charge_point) = &self.charge_point
