@@ -98,6 +98,14 @@ pub(super) fn status(
     }
 }
 
+/// Whether a version has the same word for two states.
+pub(super) fn is_same(version: OcppVersion, one: ConnectorStatus, other: ConnectorStatus) -> bool {
+    match version {
+        OcppVersion::Ocpp16 => one == other,
+        OcppVersion::Ocpp201 => v201::word(one) == v201::word(other),
+    }
+}
+
 /// A meter, on request.
 pub(super) fn meter(version: OcppVersion, meter: &Meter, named: Option<&str>, at: Duration) -> Call {
     match version {

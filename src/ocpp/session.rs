@@ -295,7 +295,7 @@ impl Session {
         let first = if self.identity.version == OcppVersion::Ocpp16 { 0 } else { 1 };
         for evse in first..=self.identity.evses.into() {
             let (status, _) = self.status(evse);
-            if self.told.get(&evse) != Some(&status) {
+            if self.told.get(&evse).is_none_or(|told| !call::is_same(self.identity.version, *told, status)) {
                 self.push_status(evse, now);
             }
         }
@@ -429,8 +429,9 @@ impl Session {
                 }
             }
             Report::Status { evse, status, fault } => {
+                let (before, _) = self.status(*evse);
                 self.statuses.insert(*evse, (*status, fault.clone()));
-                if self.is_online() {
+                if self.is_online() && !call::is_same(self.identity.version, before, *status) {
                     self.push_status(*evse, now);
                 }
             }

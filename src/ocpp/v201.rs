@@ -109,14 +109,18 @@ fn event(kind: &str, trigger: &str, info: Value, evse: i32, occasion: Occasion) 
     payload
 }
 
-pub fn status(evse: i32, status: ConnectorStatus, at: Duration) -> Call {
-    let status = match status {
+/// The state of a connector as ConnectorStatusEnumType.
+pub fn word(status: ConnectorStatus) -> &'static str {
+    match status {
         ConnectorStatus::Available => "Available",
         ConnectorStatus::Unavailable => "Unavailable",
         ConnectorStatus::Faulted => "Faulted",
         _ => "Occupied",
-    };
-    let payload = json!({"timestamp": rfc3339(at), "connectorStatus": status, "evseId": evse, "connectorId": 1});
+    }
+}
+
+pub fn status(evse: i32, status: ConnectorStatus, at: Duration) -> Call {
+    let payload = json!({"timestamp": rfc3339(at), "connectorStatus": word(status), "evseId": evse, "connectorId": 1});
     Call::new("StatusNotification", payload)
 }
 

@@ -18,7 +18,7 @@ use crate::protocol::codec;
 use crate::protocol::control::Command;
 use crate::protocol::deviations::Deviation;
 use crate::protocol::wire::{Encoder, Wire};
-use crate::station::charge_point::{Answer, CsmsInput, Memory, Report, Request};
+use crate::station::charge_point::{Answer, CsmsInput, Report, Request};
 use crate::station::config::StationConfig;
 use crate::station::{Address, Effect, Input, RequestId, Station};
 
@@ -161,7 +161,7 @@ impl Everest {
                     }
                     Some(Order::Restart(done)) => {
                         life.link.clone().close().await;
-                        let begun = self.begin(life.station.memory()).await;
+                        let begun = self.begin(Some(&life.station)).await;
                         let outcome = begun.map(|again| life = again);
                         let _ = done.send(outcome.clone());
                         outcome?;
@@ -182,7 +182,7 @@ impl Everest {
                         }
                     }
                     None if self.is_on(Deviation::BrokerLossEndsEverest) => return Err(LinkError::Lost),
-                    None => life = self.begin(life.station.memory()).await?,
+                    None => life = self.begin(Some(&life.station)).await?,
                 },
                 () = until(deadline) => {
                     self.apply(&mut life, Input::Deadline).await?;
@@ -191,7 +191,7 @@ impl Everest {
         }
     }
 
-    async fn begin(&self, memory: Option<Memory>) -> Result<Life, LinkError> {
+    async fn begin(&self, before: Option<&Station>) -> Result<Life, LinkError> {
         let (link, messages) = Link::open(self.address, &self.client_id).await?;
         let mut config = self.station.clone();
         match (self.topics.api, &mut config.auth_token_provider, &mut config.auth_token_validator) {
@@ -204,8 +204,8 @@ impl Everest {
             }
         }
         let (mut station, born) = (Station::new(&config), Instant::now());
-        if let Some(memory) = memory {
-            station.remember(memory);
+        if let Some(before) = before {
+            station.remember(before);
         }
         let (heartbeats, encoder) = (Encoder::new(self.wire), Encoder::new(self.wire));
         // A clock that stands before 1970 is no reason to stop.

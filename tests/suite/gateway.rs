@@ -188,6 +188,21 @@ fn a_reset_cache_is_asked_again_and_mqtt_shows_it() {
 }
 
 #[test]
+fn a_cache_outlives_a_restart_of_the_charger() {
+    let mut gateway = Gateway::start();
+    gateway.does("authorize-id-tag", json!({"id_tag": ALICE}));
+    wait_for("the answer", || gateway.log("dep-1").iter().any(|(said, _)| said == "incoming Authorize").then_some(()));
+    gateway.sim.type_line("restart_everest");
+    // The restart is over when the status is printed.
+    gateway.sim.type_line("status");
+    assert_eq!(gateway.sim.out(), "{");
+    gateway.does("start-session", json!({"id_tag": ALICE, "connector_id": 2}));
+    gateway.until_connector(2, "Charging");
+    assert_eq!(gateway.asked(), 1);
+    assert_eq!(gateway.command("cache/reset", json!({}))["cleared_entries"], 1);
+}
+
+#[test]
 fn a_session_step_by_step() {
     let gateway = Gateway::start();
     let mut listener = gateway.listen();

@@ -27,6 +27,7 @@ mod model_sessions;
 mod model_sisters;
 mod monitors;
 mod ocpp_csms;
+mod ocpp_session;
 mod parity;
 mod patterns;
 mod project;

@@ -113,6 +113,18 @@ impl ChargePoint {
 }
 
 impl Station {
+    /// Takes over what outlives a restart of the charger: the configuration, the local list, the cache, which EVSEs are
+    /// in service (OCPP 1.6, 5.2), and which ids of transactions were given.
+    pub fn remember(&mut self, before: &Station) {
+        if let (Some(charge_point), Some(before)) = (&mut self.charge_point, &before.charge_point) {
+            charge_point.authorization = before.authorization.clone();
+            charge_point.next_transaction = before.next_transaction;
+            for (connector, before) in charge_point.connectors.iter_mut().zip(&before.connectors) {
+                connector.is_operative = before.is_operative;
+            }
+        }
+    }
+
     /// Answers Auth's question about a token, or asks the CSMS. `carried` is what the CSMS inside says of it.
     pub(in crate::station) fn charge_point_asked(
         &mut self,
