@@ -9,7 +9,7 @@
 //! | 0 | [`diagnostic`], [`protocol`], [`timespan`] |
 //! | 1 | [`auth`], [`transcript`] |
 //! | 2 | [`recording`], [`station`], [`verdict`] |
-//! | 3 | [`scenario`], [`conformance`], [`parity`], [`broker`] |
+//! | 3 | [`scenario`], [`conformance`], [`parity`], [`ocpp`], [`broker`] |
 //! | 4 | [`report`], [`sim`] |
 //! | 5 | [`gateway`], [`runner`] |
 //! | 6 | [`cli`] |
@@ -20,6 +20,7 @@ pub mod cli;
 pub mod conformance;
 pub mod diagnostic;
 pub mod gateway;
+pub mod ocpp;
 pub mod parity;
 pub mod protocol;
 pub mod recording;

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::diagnostic::Diagnostic;
+pub use crate::ocpp::OcppVersion;
 use crate::scenario;
+use crate::sim::csms::{Endpoint, Password};
+use crate::station::charge_point::config::CsmsLink;
 use crate::station::config::StationConfig;
 
 /// The file.
@@ -31,6 +33,10 @@ pub struct ChargerConfig {
     pub model: Option<String>,
     /// What it speaks to its CSMS.
     pub ocpp_version: OcppVersion,
+    /// Where its CSMS is, such as `ws://127.0.0.1:9000/ocpp`; its identity is added. One inside answers if absent.
+    pub csms: Option<String>,
+    /// What it says to its CSMS as its password.
+    pub csms_password: Option<Password>,
     /// The kind of its connectors, such as `Type2`.
     pub connector_type: Option<String>,
     /// Where it stands; commands may go to all chargers of a location.
@@ -41,28 +47,6 @@ pub struct ChargerConfig {
     pub module_id: Option<String>,
     /// The station; it always has a charge point.
     pub station: StationConfig,
-}
-
-/// What a charger speaks to its CSMS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub enum OcppVersion {
-    /// OCPP-J 1.6.
-    #[default]
-    #[serde(rename = "ocpp1.6")]
-    Ocpp16,
-    /// OCPP 2.0.1.
-    #[serde(rename = "ocpp2.0.1")]
-    Ocpp201,
-}
-
-impl OcppVersion {
-    /// As it is written.
-    pub fn name(self) -> &'static str {
-        match self {
-            OcppVersion::Ocpp16 => "ocpp1.6",
-            OcppVersion::Ocpp201 => "ocpp2.0.1",
-        }
-    }
 }
 
 /// What is served if nobody says otherwise.
@@ -119,7 +103,10 @@ impl Chargers {
 
     fn with_charge_points(mut self) -> Self {
         for charger in self.chargers.values_mut() {
-            charger.station.charge_point.get_or_insert_default();
+            let charge_point = charger.station.charge_point.get_or_insert_default();
+            if charger.csms.is_some() {
+                charge_point.csms = CsmsLink::Outside;
+            }
         }
         self
     }
@@ -156,6 +143,9 @@ fn faults(file: &Chargers) -> Vec<(&'static str, String, String)> {
         }
         if !modules.insert(module_id) {
             fault(format!("{pointer}/module_id"), format!("two chargers have the module id `{module_id}`"));
+        }
+        if let Some(Err(why)) = charger.csms.as_deref().map(|url| Endpoint::new(url, identity)) {
+            fault(format!("{pointer}/csms"), why);
         }
         of_stations.extend(
             scenario::faults_of_station(&charger.station)

@@ -5,18 +5,27 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use super::chargers::{ChargerConfig, Chargers, OcppVersion};
 use super::feed::Feed;
-use super::log::Log;
+use super::log::{Direction, Log};
 use super::owners::Owners;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::ocpp::{self, Identity};
 use crate::protocol::channel::Topics;
 use crate::protocol::wire::Wire;
+use crate::sim::csms::{Connection, Endpoint, Proxied};
 use crate::sim::everest::{CsmsMessage, Everest, Order};
 use crate::station::charge_point::{Answer, Request};
+
+/// The most messages that wait to be handed to a link.
+const PROXIED: usize = 16;
+/// So many characters of a message id tell one start of the program from the next.
+const ID_PREFIX: usize = 12;
 
 /// Every charger. They run until this and all clones of their orders are dropped.
 #[derive(Debug)]
@@ -39,9 +48,26 @@ pub struct Charger {
     /// What was said.
     pub log: Arc<Log>,
     orders: mpsc::UnboundedSender<Order>,
+    /// Takes messages for a CSMS outside; absent where it is inside.
+    csms: Option<mpsc::Sender<Proxied>>,
 }
 
 impl Charger {
+    /// Has it send a message to its CSMS. The one inside hears nothing but what the charge point asks it.
+    ///
+    /// # Errors
+    /// Why it cannot be sent, in words.
+    pub async fn send(&self, action: &'static str, payload: Value) -> Result<(), String> {
+        let Some(csms) = &self.csms else {
+            self.log.note(Direction::Outgoing, action, &payload, now());
+            return Ok(());
+        };
+        let gone = || "the charger does not run any more".to_owned();
+        let (answer, answered) = oneshot::channel();
+        csms.send(Proxied { action, payload, answer }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
     /// Asks the charge point; the answer comes later.
     pub fn ask(&self, request: Request) -> impl Future<Output = Result<Answer, String>> + Send + use<> {
         let (answer, answered) = oneshot::channel();
@@ -101,9 +127,27 @@ impl Fleet {
             });
             waiting.push((id.clone(), is_ready));
             let log = Arc::new(Log::watched(&id, &fleet.feed));
-            // Ends with the charger.
-            tokio::spawn(listen(log.clone(), config.ocpp_version, said));
-            fleet.chargers.insert(id, Charger { config: Arc::new(config), log, orders });
+            // Both end with the charger.
+            let csms = match connection(&id, &config) {
+                Some(connection) => {
+                    let (csms, proxied) = mpsc::channel(PROXIED);
+                    let noted = log.clone();
+                    let note = move |direction, action: &str, message: &Value| {
+                        let direction = match direction {
+                            ocpp::Direction::ToCsms => Direction::Outgoing,
+                            ocpp::Direction::FromCsms => Direction::Incoming,
+                        };
+                        noted.note(direction, action, message, now());
+                    };
+                    tokio::spawn(connection.run(said, orders.downgrade(), proxied, note));
+                    Some(csms)
+                }
+                None => {
+                    tokio::spawn(listen(log.clone(), config.ocpp_version, said));
+                    None
+                }
+            };
+            fleet.chargers.insert(id, Charger { config: Arc::new(config), log, orders, csms });
         }
         for (id, is_ready) in waiting {
             let why = match is_ready.await {
@@ -116,6 +160,25 @@ impl Fleet {
         }
         Ok((fleet, simulations))
     }
+}
+
+/// The connection of a charger to a CSMS outside.
+fn connection(id: &str, config: &ChargerConfig) -> Option<Connection> {
+    let identity = config.identity(id);
+    let prefix = Uuid::new_v4().simple().to_string();
+    Some(Connection {
+        // The checker of files has refused what is no address.
+        endpoint: Endpoint::new(config.csms.as_deref()?, identity).ok()?,
+        password: config.csms_password.clone(),
+        identity: Identity {
+            version: config.ocpp_version,
+            vendor: config.vendor_name.clone().unwrap_or_else(|| "Khumbu".to_owned()),
+            model: config.model.clone().unwrap_or_else(|| "Simulated".to_owned()),
+            evses: config.station.evses,
+            id_prefix: prefix[..ID_PREFIX].to_owned(),
+            seed: id.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into())),
+        },
+    })
 }
 
 /// Keeps what a charger and its CSMS say.

@@ -5,15 +5,16 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::chargers::OcppVersion;
 use super::feed::Feed;
+use crate::ocpp::call::{self, Occasion};
+pub use crate::ocpp::rfc3339;
 use crate::sim::everest::Said;
-use crate::station::charge_point::{ConnectorStatus, CsmsInput, IdTag, Report, StopReason, TagInfo};
+use crate::station::charge_point::CsmsInput;
 
 /// Entries that are kept; older ones are forgotten.
 pub const CAPACITY: usize = 200;
@@ -92,21 +93,19 @@ impl Log {
     pub fn note_csms(&self, version: OcppVersion, said: &Said, at: Duration) {
         let (direction, action, message) = match said {
             Said::ByChargePoint(report) => {
-                let (action, message) = match version {
-                    OcppVersion::Ocpp16 => in_1_6(report, at),
-                    OcppVersion::Ocpp201 => in_2_0_1(report, at),
-                };
-                (Direction::Outgoing, action, message)
+                let occasion = Occasion { at, ..Occasion::default() };
+                match call::of_report(version, report, occasion, None) {
+                    Some(Ok(call)) => (Direction::Outgoing, call.action, call.payload),
+                    Some(Err(_)) | None => return,
+                }
             }
             Said::ByCsms(CsmsInput::Authorized { info, .. }) => {
-                let info = match version {
-                    OcppVersion::Ocpp16 => json!({"idTagInfo": in_1_6_info(info)}),
-                    OcppVersion::Ocpp201 => json!({"idTokenInfo": in_2_0_1_info(info)}),
-                };
-                (Direction::Incoming, "Authorize", info)
+                (Direction::Incoming, "Authorize", call::of_info(version, info))
             }
             // These are notices of the link, which nobody said.
-            Said::ByCsms(CsmsInput::Online(_) | CsmsInput::TransactionNoted { .. }) => return,
+            Said::ByCsms(CsmsInput::Online(_) | CsmsInput::Unanswered(_) | CsmsInput::TransactionNoted { .. }) => {
+                return;
+            }
         };
         self.note(direction, action, &message, at);
     }
@@ -135,129 +134,11 @@ impl Kept {
     }
 }
 
-/// A moment counted from the Unix epoch, as RFC 3339 has it.
-pub fn rfc3339(at: Duration) -> String {
-    let seconds = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
-    let moment = DateTime::from_timestamp(seconds, at.subsec_nanos()).unwrap_or(DateTime::UNIX_EPOCH);
-    moment.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
-fn in_1_6(report: &Report, at: Duration) -> (&'static str, Value) {
-    match report {
-        Report::Authorize { id_tag, .. } => ("Authorize", json!({"idTag": id_tag})),
-        Report::Status { evse, status, fault } => {
-            let code = fault.as_deref().map_or("NoError", error_code);
-            let message = json!({"connectorId": evse, "errorCode": code, "status": status, "timestamp": rfc3339(at)});
-            ("StatusNotification", message)
-        }
-        Report::TransactionStarted { evse, transaction } => {
-            let (id_tag, start) = (&transaction.id_tag, transaction.meter_start_wh);
-            let at = rfc3339(transaction.started_at);
-            ("StartTransaction", json!({"connectorId": evse, "idTag": id_tag, "meterStart": start, "timestamp": at}))
-        }
-        Report::MeterValue { evse, transaction_id, meter_wh, power_w } => {
-            let id = number_or_text(transaction_id);
-            let value = meter_value(*meter_wh, Some(*power_w), at);
-            ("MeterValues", json!({"connectorId": evse, "transactionId": id, "meterValue": value}))
-        }
-        Report::TransactionStopped { transaction, meter_wh, reason, .. } => {
-            let id = number_or_text(&transaction.id);
-            let message = json!({"transactionId": id, "idTag": transaction.id_tag, "meterStop": meter_wh,
-                "reason": reason, "timestamp": rfc3339(at)});
-            ("StopTransaction", message)
-        }
-    }
-}
-
-fn in_2_0_1(report: &Report, at: Duration) -> (&'static str, Value) {
-    let token = |tag: &IdTag| json!({"idToken": tag, "type": "ISO14443"});
-    match report {
-        Report::Authorize { id_tag, .. } => ("Authorize", json!({"idToken": token(id_tag)})),
-        Report::Status { evse, status, .. } => {
-            let status = match status {
-                ConnectorStatus::Available => "Available",
-                ConnectorStatus::Unavailable => "Unavailable",
-                ConnectorStatus::Faulted => "Faulted",
-                _ => "Occupied",
-            };
-            let message =
-                json!({"timestamp": rfc3339(at), "connectorStatus": status, "evseId": evse, "connectorId": 1});
-            ("StatusNotification", message)
-        }
-        Report::TransactionStarted { evse, transaction } => {
-            let message = json!({"eventType": "Started", "timestamp": rfc3339(transaction.started_at),
-                "transactionInfo": {"transactionId": transaction.id}, "evse": {"id": evse, "connectorId": 1},
-                "idToken": token(&transaction.id_tag),
-                "meterValue": meter_value(transaction.meter_start_wh, None, at)});
-            ("TransactionEvent", message)
-        }
-        Report::MeterValue { evse, transaction_id, meter_wh, power_w } => {
-            let message = json!({"eventType": "Updated", "timestamp": rfc3339(at),
-                "transactionInfo": {"transactionId": transaction_id}, "evse": {"id": evse, "connectorId": 1},
-                "meterValue": meter_value(*meter_wh, Some(*power_w), at)});
-            ("TransactionEvent", message)
-        }
-        Report::TransactionStopped { evse, transaction, meter_wh, reason } => {
-            let reason = match reason {
-                StopReason::UnlockCommand => json!("Other"),
-                reason => json!(reason),
-            };
-            let message = json!({"eventType": "Ended", "timestamp": rfc3339(at),
-                "transactionInfo": {"transactionId": transaction.id, "stoppedReason": reason},
-                "evse": {"id": evse, "connectorId": 1}, "meterValue": meter_value(*meter_wh, None, at)});
-            ("TransactionEvent", message)
-        }
-    }
-}
-
-fn in_1_6_info(info: &TagInfo) -> Value {
-    let mut value = json!({"status": info.status});
-    if let Some(expiry) = info.expiry {
-        value["expiryDate"] = json!(rfc3339(expiry));
-    }
-    if let Some(parent) = &info.parent {
-        value["parentIdTag"] = json!(parent);
-    }
-    value
-}
-
-fn in_2_0_1_info(info: &TagInfo) -> Value {
-    let mut value = json!({"status": info.status});
-    if let Some(expiry) = info.expiry {
-        value["cacheExpiryDateTime"] = json!(rfc3339(expiry));
-    }
-    if let Some(parent) = &info.parent {
-        value["groupIdToken"] = json!({"idToken": parent, "type": "Central"});
-    }
-    value
-}
-
-fn meter_value(meter_wh: u64, power_w: Option<u32>, at: Duration) -> Value {
-    let register = json!({"measurand": "Energy.Active.Import.Register", "value": meter_wh});
-    let power = power_w.map(|power| json!({"measurand": "Power.Active.Import", "value": power}));
-    let samples: Vec<Value> = [Some(register), power].into_iter().flatten().collect();
-    json!([{"timestamp": rfc3339(at), "sampledValue": samples}])
-}
-
-/// Ids of transactions are numbers in 1.6.
-fn number_or_text(id: &str) -> Value {
-    id.parse::<i32>().map_or_else(|_| json!(id), |number| json!(number))
-}
-
-/// The fault as 1.6 has it (ChargePointErrorCode).
-fn error_code(fault: &str) -> &str {
-    match fault {
-        "GroundFault" => "GroundFailure",
-        "OverCurrent" => "OverCurrentFailure",
-        "OverTemperature" => "HighTemperature",
-        same => same,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::station::charge_point::{ConnectorStatus, Report};
 
     #[test]
     fn only_the_last_is_kept_and_the_latest_comes_first() {

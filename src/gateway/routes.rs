@@ -129,7 +129,7 @@ impl Gateway {
             Work::Proxy(message) => {
                 let target: ChargerTarget = body::read(&TARGET, &target)?;
                 let charger = self.charger(&caller, &target.charger_id)?;
-                send(charger, message)?;
+                send(charger, message).await?;
                 Ok(json(StatusCode::OK, &queued(command, charger, &event)))
             }
         }
@@ -277,8 +277,8 @@ fn in_range<const MIN: i64, const MAX: i64>(
     Ok(number.ok_or_else(fault)?.0)
 }
 
-/// Has a charger send a message to its CSMS. The one inside answers nothing but what the charge point asks it.
-fn send(charger: &Charger, message: ProxyEvent) -> Result<(), Fault> {
+/// Has a charger send a message to its CSMS.
+async fn send(charger: &Charger, message: ProxyEvent) -> Result<(), Fault> {
     let version: OcppVersion = charger.config.ocpp_version;
     if message.ocpp_version != version {
         let loc = [EVENT[0], EVENT[1], "ocpp_version"];
@@ -288,8 +288,8 @@ fn send(charger: &Charger, message: ProxyEvent) -> Result<(), Fault> {
         let loc = [EVENT[0], EVENT[1], "action"];
         return Err(Fault::value(&loc, format!("no message of a charge point in {}", version.name())));
     };
-    charger.log.note(Direction::Outgoing, action, &Value::Object(message.payload), now());
-    Ok(())
+    let sent = charger.send(action, Value::Object(message.payload)).await;
+    sent.map_err(|why| Fault::value(&[TARGET[0], TARGET[1], "charger_id"], why))
 }
 
 /// Asks all chargers at once, and waits for all.

@@ -70,6 +70,8 @@ pub enum Order {
     Command(Box<Command>, oneshot::Sender<Option<String>>),
     /// Something is asked of the charge point; answered with what came of it, or why nothing did.
     Request(Request, oneshot::Sender<Result<Answer, String>>),
+    /// A CSMS outside says or does something.
+    Csms(CsmsInput),
     /// Publishes exactly this, as EVerest's side.
     Publish {
         /// Any topic without wildcards.
@@ -153,6 +155,9 @@ impl Everest {
                         self.carry_out(&mut life, effects).await?;
                         // Whoever asked may have gone away.
                         let _ = answer.send(outcome);
+                    }
+                    Some(Order::Csms(said)) => {
+                        self.apply(&mut life, Input::Csms(said)).await?;
                     }
                     Some(Order::Publish { .. }) if life.has_ended => {}
                     Some(Order::Publish { topic, payload, qos, retain }) => {

@@ -5,6 +5,7 @@
 //! and as `khumbu sim`.
 
 pub mod client;
+pub mod csms;
 pub mod everest;
 pub mod link;
 pub mod player;

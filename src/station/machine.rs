@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::api::Api;
-use super::charge_point::{Answer, ChargePoint, Request};
+use super::charge_point::{Answer, ChargePoint, Report, Request};
 use super::config::{EvseManager, StationConfig};
 use super::evse::Evse;
 use super::inquiry::Inquiry;
@@ -229,6 +229,7 @@ impl Station {
             let beacon = Effect::Publish { to: Address::ReadyBeacon, payload: Payload::Empty {} };
             out.extend(iter::repeat_n(beacon, beacons));
         }
+        self.tell_configuration(Report::Booted, out);
         for input in mem::take(&mut self.retained) {
             self.take(input, out);
         }

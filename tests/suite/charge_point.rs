@@ -130,6 +130,7 @@ fn a_session_shows_to_the_csms_from_plug_to_unplug() {
             }
             Report::MeterValue { meter_wh, power_w, .. } => format!("{meter_wh} Wh {power_w} W"),
             Report::TransactionStopped { meter_wh, reason, .. } => format!("stop {meter_wh} Wh {reason:?}"),
+            Report::Booted(_) | Report::Configured(_) => "configured".to_owned(),
         })
         .collect();
     assert_eq!(

@@ -20,6 +20,13 @@ pub fn schemathesis() -> Option<PathBuf> {
     found(provision().join("venv/bin/schemathesis"), "no schemathesis in target/provision/venv")
 }
 
+/// A Python that has `ocpp` and `websockets`, of which a CSMS is made.
+pub fn csms() -> Option<PathBuf> {
+    let venv = provision().join("venv");
+    found(venv.join(".ocpp-2.1.0"), "no Python with ocpp in target/provision/venv")?;
+    Some(venv.join("bin/python"))
+}
+
 /// Node, and the folder whose `node_modules` has MQTT.js; the driver is to be started in that folder.
 pub fn node() -> Option<(PathBuf, PathBuf)> {
     let folder = provision();

@@ -27,6 +27,8 @@ mod model_releases;
 mod model_sessions;
 mod model_sisters;
 mod monitors;
+mod ocpp_csms;
+mod ocpp_session;
 mod page;
 mod parity;
 mod parity_recordings;

@@ -58,7 +58,7 @@ impl Drop for Sim {
     }
 }
 
-fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
+pub fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines() {

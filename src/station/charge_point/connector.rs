@@ -45,6 +45,8 @@ pub struct Connector {
     pub(super) ev_takes: bool,
     /// Whether it is in service.
     pub(super) is_operative: bool,
+    /// Whether Auth knows it as out of service.
+    pub(super) is_disabled: bool,
     /// The fault, as it was injected.
     pub(super) fault: Option<String>,
     /// Whether the EV was charged before and has not left.
@@ -66,6 +68,9 @@ pub struct Transaction {
     pub started_at: Duration,
     /// The meter then, in watt-hours.
     pub meter_start_wh: u64,
+    /// The number of the CSMS's request that it should start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_start_id: Option<i32>,
     /// When it ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<Duration>,
@@ -86,6 +91,7 @@ impl Connector {
             power,
             ev_takes: true,
             is_operative: true,
+            is_disabled: false,
             fault: None,
             is_finishing: false,
             transaction: None,

@@ -63,7 +63,7 @@ const fn read_only(key: Key) -> Key {
 
 /// Every key, by name.
 #[rustfmt::skip]
-pub static TABLE: [Key; 15] = [
+pub static TABLE: [Key; 18] = [
     key("AllowOfflineTxForUnknownId", Some(("AuthCtrlr", "OfflineTxForUnknownIdEnabled")), Kind::Boolean, "false"),
     key("AuthorizationCacheEnabled", Some(("AuthCacheCtrlr", "Enabled")), Kind::Boolean, "true"),
     // 2.0.1 alone has it; the name is that of the variable. Seconds, 0 for ever.
@@ -80,6 +80,9 @@ pub static TABLE: [Key; 15] = [
     read_only(key("SendLocalListMaxLength", Some(("LocalAuthListCtrlr", "ItemsPerMessage")), Kind::Number, "1000")),
     key("StopTransactionOnInvalidId", Some(("TxCtrlr", "StopTxOnInvalidId")), Kind::Boolean, "true"),
     read_only(key("SupportedFeatureProfiles", None, Kind::Text, "Core,LocalAuthListManagement,RemoteTrigger")),
+    key("TransactionMessageAttempts", Some(("OCPPCommCtrlr", "MessageAttempts")), Kind::Number, "3"),
+    key("TransactionMessageRetryInterval", Some(("OCPPCommCtrlr", "MessageAttemptInterval")), Kind::Number, "60"),
+    key("WebSocketPingInterval", Some(("OCPPCommCtrlr", "WebSocketPingInterval")), Kind::Number, "60"),
 ];
 
 /// The key of this name; OCPP compares names ignoring case.

@@ -16,7 +16,7 @@ use super::connector::{Connector, Transaction};
 use super::keys::Keys;
 use super::report::{CsmsInput, Report, StopReason};
 use super::tag::{IdTag, TagInfo};
-use crate::auth::{self, AttemptId, EvseCall};
+use crate::auth::{self, AttemptId, EvseCall, SessionEvent};
 use crate::protocol::control::Validation;
 use crate::protocol::types::{
     AuthorizationStatus, IdToken, IdTokenType, ProvidedIdToken, TokenValidationStatus, ValidationResult,
@@ -32,7 +32,7 @@ pub(in crate::station) struct ChargePoint {
     pub plans: BTreeMap<i32, Plan>,
     /// Whether the CSMS is there.
     pub is_online: bool,
-    link: CsmsLink,
+    pub link: CsmsLink,
     /// Questions that a CSMS outside has not answered.
     asked: Vec<Asked>,
     /// What was decided and Auth does not know yet.
@@ -53,6 +53,8 @@ pub(in crate::station) struct Plan {
     pub duration: Option<Duration>,
     /// How much energy may flow, in watt-hours.
     pub energy_wh: Option<u64>,
+    /// The number of the CSMS's request.
+    pub remote_start_id: Option<i32>,
 }
 
 #[derive(Debug, Clone)]
@@ -111,12 +113,15 @@ impl ChargePoint {
 }
 
 impl Station {
-    /// Takes over what outlives a restart of the charger: the configuration, the local list, the cache, and which ids
-    /// of transactions were given.
+    /// Takes over what outlives a restart of the charger: the configuration, the local list, the cache, which EVSEs are
+    /// in service (OCPP 1.6, 5.2), and which ids of transactions were given.
     pub fn remember(&mut self, before: &Station) {
         if let (Some(charge_point), Some(before)) = (&mut self.charge_point, &before.charge_point) {
             charge_point.authorization = before.authorization.clone();
             charge_point.next_transaction = before.next_transaction;
+            for (connector, before) in charge_point.connectors.iter_mut().zip(&before.connectors) {
+                connector.is_operative = before.is_operative;
+            }
         }
     }
 
@@ -184,7 +189,7 @@ impl Station {
             CsmsInput::Online(is_online) => {
                 charge_point.is_online = is_online;
                 if !is_online {
-                    self.decide_without_csms(Duration::MAX);
+                    self.decide_without_csms(|_| true);
                 }
             }
             CsmsInput::Authorized { request, info } => {
@@ -195,6 +200,7 @@ impl Station {
                 charge_point.authorization.answered(&asked.tag, &info, now);
                 charge_point.decided.push((asked.attempt, to_result(&info)));
             }
+            CsmsInput::Unanswered(request) => self.decide_without_csms(|asked| asked.request == request),
             CsmsInput::TransactionNoted { transaction, named, info } => {
                 let mut to_stop = None;
                 for (evse, connector) in (1..).zip(&mut charge_point.connectors) {
@@ -219,11 +225,11 @@ impl Station {
         }
     }
 
-    /// Decides what the CSMS was asked about before `until`, as if it were away.
-    fn decide_without_csms(&mut self, until: Duration) {
+    /// Decides some of what the CSMS was asked about, as if it were away.
+    fn decide_without_csms(&mut self, is_over: impl Fn(&Asked) -> bool) {
         let now = self.now;
         let Some(charge_point) = &mut self.charge_point else { return };
-        let (over, open): (Vec<_>, Vec<_>) = charge_point.asked.drain(..).partition(|asked| asked.until <= until);
+        let (over, open): (Vec<_>, Vec<_>) = charge_point.asked.drain(..).partition(is_over);
         charge_point.asked = open;
         for asked in over {
             let info = match charge_point.authorization.decide(&asked.tag, now, false) {
@@ -246,7 +252,7 @@ impl Station {
     /// Does what is due at the charge point.
     pub(in crate::station) fn charge_point_ran_out(&mut self, out: &mut Vec<Effect>) {
         let now = self.now;
-        self.decide_without_csms(now);
+        self.decide_without_csms(|asked| asked.until <= now);
         let Some(charge_point) = &mut self.charge_point else { return };
         for (attempt, result) in std::mem::take(&mut charge_point.decided) {
             self.tell_auth(auth::Input::Validated { attempt, results: vec![result] }, None, out);
@@ -321,11 +327,17 @@ impl Station {
             let id_tag = identifier.and_then(|value| IdTag::new(value).ok());
             let plan = charge_point.plans.remove(&id);
             let Some(id_tag) = id_tag.or_else(|| plan.as_ref().map(|plan| plan.id_tag.clone())) else { return true };
+            // For a CSMS outside no two are the same, also from one start to the next (2.0.1, E01.FR.08).
+            let transaction_id = match charge_point.link {
+                CsmsLink::Inside => charge_point.next_transaction.to_string(),
+                CsmsLink::Outside => format!("{:x}-{}", now.as_millis(), charge_point.next_transaction),
+            };
             let transaction = Transaction {
-                id: charge_point.next_transaction.to_string(),
+                id: transaction_id,
                 id_tag,
                 started_at: now,
                 meter_start_wh: connector.meter_wh(),
+                remote_start_id: plan.as_ref().and_then(|plan| plan.remote_start_id),
                 ends_at: plan.as_ref().and_then(|plan| plan.duration).map(|duration| now.saturating_add(duration)),
                 ends_with: None,
                 sample_at: interval.map(|interval| now.saturating_add(interval)),
@@ -360,6 +372,14 @@ impl Station {
         if std::mem::replace(&mut connector.told, status) != status {
             let fault = connector.fault.clone();
             out.push(Effect::Csms(Report::Status { evse: id, status, fault }));
+        }
+        let is_disabled = !connector.is_operative && !evse.transaction;
+        if std::mem::replace(&mut connector.is_disabled, is_disabled) != is_disabled {
+            self.at_evse(
+                id,
+                |_| Ok(if is_disabled { &[SessionEvent::Disabled] } else { &[SessionEvent::Enabled] }),
+                out,
+            );
         }
         true
     }

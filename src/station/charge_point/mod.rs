@@ -14,6 +14,7 @@
 //! | `connector` | states of connectors, meters |
 //! | `machine` | the charge point at work within the station |
 //! | `requests` | what a gateway asks of it |
+//! | `remote` | what a CSMS asks of it |
 //! | `report` | what it and its CSMS say to each other |
 //! | `overview` | what it looks like to people |
 
@@ -25,6 +26,7 @@ pub mod keys;
 mod local_list;
 mod machine;
 mod overview;
+mod remote;
 mod report;
 mod requests;
 mod tag;
@@ -37,5 +39,5 @@ pub use local_list::{LocalList, UpdateStatus, UpdateType};
 pub(super) use machine::ChargePoint;
 pub use overview::{ConnectorOverview, Overview, TransactionOverview};
 pub use report::{CsmsInput, Report, StopReason};
-pub use requests::{Answer, ListEntry, Request, Where};
+pub use requests::{Answer, ListEntry, Meter, Request, Where};
 pub use tag::{IdTag, TagInfo, TagTooLong};

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::super::RequestId;
 use super::connector::{ConnectorStatus, Transaction};
+use super::keys::Keys;
 use super::tag::{IdTag, TagInfo};
 use crate::auth::StopTransactionReason;
 
@@ -58,6 +59,10 @@ pub enum Report {
         /// Why.
         reason: StopReason,
     },
+    /// It has started, with this configuration; told to a CSMS outside only.
+    Booted(Keys),
+    /// The configuration as it is from now on; told to a CSMS outside only.
+    Configured(Keys),
 }
 
 /// Why a transaction ended (OCPP 1.6, Reason).
@@ -67,10 +72,14 @@ pub enum StopReason {
     DeAuthorized,
     /// The EV left.
     EVDisconnected,
+    /// The charge point restarts at once.
+    HardReset,
     /// At the charger: a token, a limit, a button.
     Local,
     /// On behalf of a CSMS or a gateway.
     Remote,
+    /// The charge point restarts in good order.
+    SoftReset,
     /// The connector was unlocked.
     UnlockCommand,
 }
@@ -96,6 +105,8 @@ pub enum CsmsInput {
         /// What it says.
         info: TagInfo,
     },
+    /// It gave no answer about a tag, and will give none.
+    Unanswered(RequestId),
     /// It has taken note of a transaction.
     TransactionNoted {
         /// The id that the transaction had.

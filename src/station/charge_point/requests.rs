@@ -10,7 +10,7 @@ use super::keys::SetResult;
 use super::local_list::{UpdateStatus, UpdateType};
 use super::machine::Plan;
 use super::overview::Overview;
-use super::report::StopReason;
+use super::report::{Report, StopReason};
 use super::tag::{IdTag, TagInfo};
 use crate::auth;
 use crate::protocol::types::{AuthorizationType, IdToken, IdTokenType, ProvidedIdToken};
@@ -100,6 +100,41 @@ pub enum Request {
     },
     /// What it looks like now; changes nothing.
     Look,
+    /// The CSMS wants a transaction, as soon as an EV is there.
+    RemoteStart {
+        /// The EVSE; any that suits if absent.
+        evse: Option<i32>,
+        /// The token.
+        id_tag: IdTag,
+        /// The number of the request.
+        remote_start_id: Option<i32>,
+    },
+    /// An EVSE, or all if none is named, goes into service or out of it; where a transaction runs, once that has ended.
+    ChangeAvailability {
+        /// The EVSE.
+        evse: Option<i32>,
+        /// Whether it is in service.
+        is_operative: bool,
+    },
+    /// All transactions end.
+    EndTransactions(StopReason),
+    /// The meter of an EVSE is read, or of all.
+    ReadMeters(Option<i32>),
+    /// The version of the local list is read.
+    ReadListVersion,
+}
+
+/// A meter as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meter {
+    /// The EVSE.
+    pub evse: i32,
+    /// The register, in watt-hours.
+    pub meter_wh: u64,
+    /// What flows, in watts.
+    pub power_w: u32,
+    /// The transaction that runs.
+    pub transaction_id: Option<String>,
 }
 
 /// What came of it.
@@ -129,9 +164,15 @@ pub enum Answer {
     Configured(BTreeMap<String, SetResult>),
     /// What it looks like.
     Seen(Box<Overview>),
+    /// It will be done once the transactions have ended.
+    Scheduled,
+    /// The meters.
+    Meters(Vec<Meter>),
+    /// The version of the local list; `None` if there is no list.
+    ListVersion(Option<i32>),
 }
 
-type Outcome = Result<Answer, String>;
+pub(super) type Outcome = Result<Answer, String>;
 
 impl Station {
     /// Does what is asked.
@@ -154,7 +195,9 @@ impl Station {
                     let result = authorization.keys.set(&name, &value);
                     (name, result)
                 };
-                Ok(Answer::Configured(values.into_iter().map(set).collect()))
+                let results = values.into_iter().map(set).collect();
+                self.tell_configuration(Report::Configured, out);
+                Ok(Answer::Configured(results))
             }
             Request::InjectFault { at, fault } => {
                 let evse = self.the(at, |evse| !evse.faulted)?;
@@ -188,7 +231,7 @@ impl Station {
             }
             Request::StartTransaction { at, id_tag } => {
                 let evse = self.the(at, |evse| evse.plugged_in && !evse.transaction)?;
-                self.begin(evse, Plan { id_tag, duration: None, energy_wh: None }, out)
+                self.begin(evse, Plan { id_tag, duration: None, energy_wh: None, remote_start_id: None }, out)
             }
             Request::StopTransaction(id) => {
                 let evse = self.running(id.as_deref())?;
@@ -201,7 +244,7 @@ impl Station {
                 if !self.evse(evse).is_some_and(|evse| evse.plugged_in) {
                     self.act(evse, Evse::plug_in, out)?;
                 }
-                self.begin(evse, Plan { id_tag, duration, energy_wh }, out)
+                self.begin(evse, Plan { id_tag, duration, energy_wh, remote_start_id: None }, out)
             }
             Request::StopSession(at) => {
                 let evse = self.the(at, |evse| evse.transaction)?;
@@ -218,6 +261,21 @@ impl Station {
             Request::SetPower { at, watts } => {
                 let evse = self.the(at, |evse| evse.transaction)?;
                 self.change(evse, |connector| connector.power = watts)
+            }
+            Request::RemoteStart { evse, id_tag, remote_start_id } => {
+                self.start_remotely(evse, id_tag, remote_start_id, out)
+            }
+            Request::ChangeAvailability { evse, is_operative } => self.change_availability(evse, is_operative),
+            Request::EndTransactions(reason) => {
+                for evse in (1..).take(self.evses.len()) {
+                    self.end_transaction(evse, reason, out);
+                }
+                Ok(Answer::Done)
+            }
+            Request::ReadMeters(evse) => self.read_out(evse),
+            Request::ReadListVersion => {
+                let is_there = authorization.keys.is_on("LocalAuthListEnabled");
+                Ok(Answer::ListVersion(is_there.then(|| authorization.list().version())))
             }
         }
     }
@@ -240,7 +298,7 @@ impl Station {
         }
     }
 
-    fn evse(&self, id: i32) -> Option<&Evse> {
+    pub(super) fn evse(&self, id: i32) -> Option<&Evse> {
         self.evses.get(usize::try_from(id).ok()?.checked_sub(1)?)
     }
 
@@ -270,10 +328,11 @@ impl Station {
         Ok(Answer::DoneAt(evse))
     }
 
-    fn check_free(&self, id: i32) -> Result<(), String> {
+    pub(super) fn check_free(&self, id: i32) -> Result<(), String> {
         match self.evse(id) {
             Some(evse) if evse.transaction => Err(format!("EVSE {id}: a transaction runs already")),
             Some(evse) if evse.faulted => Err(format!("EVSE {id}: it is faulted")),
+            Some(_) if !self.is_operative(id) => Err(format!("EVSE {id}: it is out of service")),
             Some(_) => Ok(()),
             None => Err(format!("there is no EVSE {id}")),
         }
@@ -285,16 +344,12 @@ impl Station {
         if !self.evse(id).is_some_and(|evse| evse.plugged_in) {
             return Err(format!("EVSE {id}: no EV is plugged in"));
         }
-        let identifier = self.auth.evse_view(id).and_then(|view| view.identifier);
-        let granted = identifier.map(|token| token.value.eq_ignore_ascii_case(plan.id_tag.as_str()));
-        if granted == Some(false) {
-            return Err(format!("EVSE {id}: another token is authorized"));
-        }
+        let is_granted = self.check_token(id, &plan.id_tag)?;
         let id_tag = plan.id_tag.clone();
         if let Some(charge_point) = &mut self.charge_point {
             charge_point.plans.insert(id, plan);
         }
-        if granted.is_none() {
+        if !is_granted {
             self.present_tag(&id_tag, Some(id), out);
         }
         Ok(Answer::DoneAt(id))

@@ -1,0 +1,117 @@
+//! What a CSMS asks of a charge point.
+
+use super::super::{Effect, Station};
+use super::config::CsmsLink;
+use super::keys::Keys;
+use super::machine::Plan;
+use super::report::Report;
+use super::requests::{Answer, Meter, Outcome};
+use super::tag::IdTag;
+use crate::protocol::types::{AuthorizationType, IdToken, IdTokenType, ProvidedIdToken};
+
+impl Station {
+    /// Tells a CSMS outside how the charge point is configured.
+    pub(in crate::station) fn tell_configuration(&mut self, told: fn(Keys) -> Report, out: &mut Vec<Effect>) {
+        if let Some(charge_point) = &self.charge_point
+            && charge_point.link == CsmsLink::Outside
+        {
+            out.push(Effect::Csms(told(charge_point.authorization.keys.clone())));
+        }
+    }
+
+    pub(super) fn is_operative(&self, evse: i32) -> bool {
+        let index = usize::try_from(evse).ok().and_then(|evse| evse.checked_sub(1));
+        index
+            .and_then(|index| self.charge_point.as_ref()?.connectors.get(index))
+            .is_none_or(|connector| connector.is_operative)
+    }
+
+    /// Whether an EVSE is authorized for a token already.
+    ///
+    /// # Errors
+    /// If it is authorized for another one.
+    pub(super) fn check_token(&self, evse: i32, id_tag: &IdTag) -> Result<bool, String> {
+        match self.auth.evse_view(evse).and_then(|view| view.identifier) {
+            None => Ok(false),
+            Some(token) if token.value.eq_ignore_ascii_case(id_tag.as_str()) => Ok(true),
+            Some(_) => Err(format!("EVSE {evse}: another token is authorized")),
+        }
+    }
+
+    /// Starts a transaction for the CSMS: now, or when an EV is plugged in within the connection timeout
+    /// (1.6, 5.11; 2.0.1, F01 and F02). The token need not be authorized unless `AuthorizeRemoteTxRequests` says so.
+    pub(super) fn start_remotely(
+        &mut self,
+        evse: Option<i32>,
+        id_tag: IdTag,
+        remote_start_id: Option<i32>,
+        out: &mut Vec<Effect>,
+    ) -> Outcome {
+        let evse = match evse {
+            Some(evse) => evse,
+            None => {
+                let free = || (1..).take(self.evses.len()).filter(|evse| self.check_free(*evse).is_ok());
+                let plugged = free().find(|evse| self.evse(*evse).is_some_and(|evse| evse.plugged_in));
+                plugged.or_else(|| free().next()).ok_or("no EVSE is free")?
+            }
+        };
+        self.check_free(evse)?;
+        let is_granted = self.check_token(evse, &id_tag)?;
+        let Some(charge_point) = &mut self.charge_point else { return Err("there is no charge point".to_owned()) };
+        let is_asked_for = charge_point.authorization.keys.is_on("AuthorizeRemoteTxRequests");
+        let plan = Plan { id_tag: id_tag.clone(), duration: None, energy_wh: None, remote_start_id };
+        charge_point.plans.insert(evse, plan);
+        if !is_granted {
+            let value = id_tag.as_str().to_owned();
+            let validation = self.validators.verdict(&value);
+            self.present(provided(value, evse, !is_asked_for), validation, out);
+        }
+        Ok(Answer::DoneAt(evse))
+    }
+
+    pub(super) fn change_availability(&mut self, evse: Option<i32>, is_operative: bool) -> Outcome {
+        let count = i32::try_from(self.evses.len()).unwrap_or(i32::MAX);
+        let meant = match evse {
+            Some(evse) if !(1..=count).contains(&evse) => return Err(format!("there is no EVSE {evse}")),
+            Some(evse) => evse..=evse,
+            None => 1..=count,
+        };
+        let mut is_busy = false;
+        for id in meant {
+            is_busy |= self.evse(id).is_some_and(|evse| evse.transaction);
+            if let Some(connector) = self.charge_point.as_mut().and_then(|it| it.connector_mut(id)) {
+                connector.is_operative = is_operative;
+            }
+        }
+        Ok(if is_busy && !is_operative { Answer::Scheduled } else { Answer::Done })
+    }
+
+    pub(super) fn read_out(&self, evse: Option<i32>) -> Outcome {
+        let connectors = self.charge_point.as_ref().map_or([].as_slice(), |it| it.connectors.as_slice());
+        let meters: Vec<_> = (1..)
+            .zip(connectors.iter().zip(&self.evses))
+            .filter(|(id, _)| evse.is_none_or(|evse| evse == *id))
+            .map(|(id, (connector, evse))| Meter {
+                evse: id,
+                meter_wh: connector.meter_wh(),
+                power_w: connector.flowing(evse),
+                transaction_id: connector.transaction.as_ref().map(|transaction| transaction.id.clone()),
+            })
+            .collect();
+        if meters.is_empty() { Err("there is no such EVSE".to_owned()) } else { Ok(Answer::Meters(meters)) }
+    }
+}
+
+/// A token that comes from the CSMS.
+fn provided(value: String, evse: i32, is_valid: bool) -> ProvidedIdToken {
+    ProvidedIdToken {
+        authorization_type: AuthorizationType::OCPP,
+        certificate: None,
+        connectors: Some(vec![evse]),
+        id_token: IdToken { additional_info: None, r#type: IdTokenType::Central, value },
+        certificate_hash_data: None,
+        parent_id_token: None,
+        prevalidated: is_valid.then_some(true),
+        request_id: None,
+    }
+}

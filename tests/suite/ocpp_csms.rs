@@ -1,0 +1,573 @@
+//! Charge points of `khumbu sim --gateway` at a CSMS that nobody here wrote (`fixtures/csms.py`), which holds all that
+//! is said against OCPP's own schemas.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::clients;
+use crate::gateway::{ALICE, BOB, Gateway};
+use crate::project::{DEADLINE, Project, fixture, wait_for};
+use crate::sim::lines;
+
+const VERSIONS: [&str; 2] = ["ocpp1.6", "ocpp2.0.1"];
+
+/// A CSMS that runs.
+struct Csms {
+    child: Child,
+    stdin: RefCell<ChildStdin>,
+    events: Receiver<String>,
+    /// Events that nobody has asked for yet.
+    seen: RefCell<Vec<Value>>,
+    port: u64,
+}
+
+impl Csms {
+    fn start() -> Option<Self> {
+        let mut command = Command::new(clients::csms()?);
+        let mut child = command.arg(fixture("csms.py")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let events = lines(child.stdout.take().unwrap());
+        let stdin = RefCell::new(child.stdin.take().unwrap());
+        let mut csms = Self { child, stdin, events, seen: RefCell::default(), port: 0 };
+        csms.port = csms.event("listening")["port"].as_u64().unwrap();
+        Some(csms)
+    }
+
+    fn order(&self, order: &Value) {
+        writeln!(self.stdin.borrow_mut(), "{order}").unwrap();
+    }
+
+    fn set(&self, settings: Value) {
+        self.order(&json!({"do": "set", "settings": settings}));
+    }
+
+    /// Takes the first event that suits, now or as soon as it comes.
+    #[track_caller]
+    fn take(&self, what: &str, suits: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let mut seen = self.seen.borrow_mut();
+            if let Some(position) = seen.iter().position(&suits) {
+                return seen.remove(position);
+            }
+            match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) => seen.push(serde_json::from_str(&line).unwrap()),
+                Err(_) => panic!("no {what}; seen {seen:#?}"),
+            }
+        }
+    }
+
+    #[track_caller]
+    fn event(&self, name: &str) -> Value {
+        self.take(name, |event| event["event"] == name)
+    }
+
+    /// The payload of the next request of the charge point with this action.
+    #[track_caller]
+    fn request(&self, action: &str) -> Value {
+        let is_it = |event: &Value| event["event"] == "frame" && event["frame"][2] == action;
+        self.take(action, is_it)["frame"][3].clone()
+    }
+
+    /// The next requests about transactions, in their order.
+    #[track_caller]
+    fn of_transactions(&self, count: usize) -> Vec<Value> {
+        let is_it = |event: &Value| {
+            ["StartTransaction", "MeterValues", "StopTransaction", "TransactionEvent"]
+                .iter()
+                .any(|action| event["frame"][2] == *action)
+        };
+        (0..count).map(|_| self.take("a message of a transaction", is_it)["frame"].clone()).collect()
+    }
+
+    /// Sends a request to the charge point; its answer.
+    #[track_caller]
+    fn ask(&self, action: &str, payload: Value) -> Value {
+        self.order(&json!({"do": "ask", "charger": "CP-1", "action": action, "payload": payload}));
+        let answer = self.take(action, |event| {
+            (event["event"] == "answer" || event["event"] == "error") && event["action"] == action
+        });
+        assert_eq!(answer["event"], "answer", "{answer}");
+        answer["payload"].clone()
+    }
+
+    #[track_caller]
+    fn status(&self, action: &str, payload: Value) -> String {
+        self.ask(action, payload)["status"].as_str().unwrap().to_owned()
+    }
+
+    /// How many requests of this kind came so far and were not looked at.
+    fn unseen(&self, action: &str) -> usize {
+        let mut seen = self.seen.borrow_mut();
+        seen.extend(self.events.try_iter().map(|line| serde_json::from_str(&line).unwrap()));
+        seen.iter().filter(|event| event["event"] == "frame" && event["frame"][2] == action).count()
+    }
+
+    /// Nothing that came was wrong by OCPP's schemas.
+    #[track_caller]
+    fn is_content(&self) {
+        let _ = self.unseen("");
+        let refused: Vec<_> = self.seen.borrow().iter().filter(|event| event["event"] == "refused").cloned().collect();
+        assert!(refused.is_empty(), "{refused:#?}");
+    }
+}
+
+impl Drop for Csms {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A charger at a CSMS, which has accepted it.
+fn connected(csms: &Csms, version: &str, more: &str) -> Gateway {
+    let gateway = charger(csms, version, more);
+    csms.request("BootNotification");
+    until_online(csms, version);
+    gateway
+}
+
+/// A charger that looks for a CSMS.
+fn charger(csms: &Csms, version: &str, more: &str) -> Gateway {
+    let port = csms.port;
+    let file = format!(
+        "chargers:\n  dep-1:\n    identity: CP-1\n    csms: ws://127.0.0.1:{port}/ocpp\n    ocpp_version: {version}\n    \
+         module_id: auth_api\n    station: {{evses: 2}}\n{more}"
+    );
+    Gateway::with(Project::with(&[("chargers.yaml", &file)]), &["--chargers", "chargers.yaml"])
+}
+
+/// Every connector has told its state, and so the charge point knows that the CSMS is there.
+#[track_caller]
+fn until_online(csms: &Csms, version: &str) {
+    for _ in 0..(if version == "ocpp1.6" { 3 } else { 2 }) {
+        csms.request("StatusNotification");
+    }
+}
+
+fn session(gateway: &Gateway, csms: &Csms, tag: &str) {
+    gateway.does("start-session", json!({"id_tag": tag, "connector_id": 1}));
+    csms.of_transactions(1);
+    gateway.does("stop-session", json!({"connector_id": 1}));
+    csms.of_transactions(1);
+}
+
+#[test]
+fn a_cached_tag_is_asked_for_again_after_a_reset_only() {
+    for version in VERSIONS {
+        let Some(csms) = Csms::start() else { return };
+        let gateway = connected(&csms, version, "");
+        session(&gateway, &csms, ALICE);
+        csms.request("Authorize");
+        session(&gateway, &csms, ALICE);
+        assert_eq!(csms.unseen("Authorize"), 0, "the cache knows it");
+        assert_eq!(gateway.command("cache/reset", json!({}))["cleared_entries"], 1);
+        assert_eq!(gateway.command("cache/reset", json!({}))["cleared_entries"], 0);
+        session(&gateway, &csms, ALICE);
+        csms.request("Authorize");
+        assert_eq!(csms.status("ClearCache", json!({})), "Accepted");
+        session(&gateway, &csms, ALICE);
+        csms.request("Authorize");
+        csms.is_content();
+        let log = gateway.log("dep-1");
+        let asked: Vec<_> = log.iter().filter(|(said, _)| said.ends_with(" Authorize")).collect();
+        assert_eq!(asked.len(), 6, "{log:#?}");
+        assert!(asked[0].0.starts_with("outgoing") && asked[1].0.starts_with("incoming"));
+        assert!(log.iter().any(|(said, message)| said == "outgoing ClearCache" && message["status"] == "Accepted"));
+    }
+}
+
+#[test]
+fn what_the_csms_refuses_is_refused() {
+    for version in VERSIONS {
+        let Some(csms) = Csms::start() else { return };
+        csms.set(json!({"tags": {BOB: "Blocked"}}));
+        let gateway = connected(&csms, version, "");
+        let mut listener = gateway.listen();
+        gateway.does("start-session", json!({"id_tag": BOB}));
+        csms.request("Authorize");
+        listener.hears("auth_api", BOB, &["Processing", "Rejected"]);
+        csms.set(json!({"refuse": ["Authorize"]}));
+        gateway.does("authorize-id-tag", json!({"id_tag": ALICE}));
+        listener.hears("auth_api", ALICE, &["Processing", "Rejected"]);
+        csms.event("refused");
+        assert_eq!(gateway.command("cache/reset", json!({}))["cleared_entries"], 1, "an error is no answer");
+    }
+}
+
+#[test]
+fn messages_of_transactions_wait_for_the_csms() {
+    for version in VERSIONS {
+        let Some(csms) = Csms::start() else { return };
+        let gateway = connected(&csms, version, "");
+        let mut listener = gateway.listen();
+        gateway.does("start-session", json!({"id_tag": ALICE, "connector_id": 1}));
+        let first = csms.of_transactions(1);
+        wait_for("the answer of the CSMS", || {
+            let is_it = |said: &str| said == "incoming StartTransaction" || said == "incoming TransactionEvent";
+            gateway.log("dep-1").iter().any(|(said, _)| is_it(said)).then_some(())
+        });
+        csms.order(&json!({"do": "go"}));
+        csms.event("gone");
+        wait_for("the loss of the CSMS", || {
+            gateway.log("dep-1").iter().any(|(said, _)| said.ends_with("Disconnected")).then_some(())
+        });
+        gateway.does("stop-session", json!({"connector_id": 1}));
+        listener.next(3);
+        gateway.does("start-session", json!({"id_tag": ALICE, "connector_id": 2}));
+        listener.hears("auth_api", ALICE, &["Processing", "Accepted", "UsedToStart"]);
+        gateway.does("stop-session", json!({"connector_id": 2}));
+        gateway.does("start-session", json!({"id_tag": BOB, "connector_id": 2}));
+        listener.hears("auth_api", BOB, &["Processing", "Rejected"]);
+        csms.order(&json!({"do": "come"}));
+        let later = csms.of_transactions(3);
+        if version == "ocpp1.6" {
+            assert_eq!(first[0][2], "StartTransaction");
+            let named: Vec<_> = later.iter().map(|it| (it[2].clone(), it[3]["transactionId"].clone())).collect();
+            assert_eq!(
+                named,
+                [
+                    (json!("StopTransaction"), json!(7001)),
+                    (json!("StartTransaction"), Value::Null),
+                    (json!("StopTransaction"), json!(7002)),
+                ]
+            );
+        } else {
+            let all: Vec<_> = first.iter().chain(&later).map(|it| it[3].clone()).collect();
+            let told: Vec<_> =
+                all.iter().map(|it| (it["eventType"].clone(), it["seqNo"].clone(), it["offline"].clone())).collect();
+            assert_eq!(
+                told,
+                [
+                    (json!("Started"), json!(0), Value::Null),
+                    (json!("Ended"), json!(1), json!(true)),
+                    (json!("Started"), json!(0), json!(true)),
+                    (json!("Ended"), json!(1), json!(true)),
+                ]
+            );
+            assert_ne!(all[0]["transactionInfo"]["transactionId"], all[2]["transactionInfo"]["transactionId"]);
+        }
+        csms.is_content();
+    }
+}
+
+#[test]
+fn the_csms_starts_and_stops_from_afar() {
+    let Some(csms) = Csms::start() else { return };
+    let gateway = connected(&csms, "ocpp1.6", "");
+    let mut listener = gateway.listen();
+    let start = json!({"id_tag": ALICE, "connector_id": 2});
+    assert_eq!(csms.status("RemoteStartTransaction", start.clone()), "Accepted");
+    gateway.does("plug-connector", json!({"connector_id": 2}));
+    let started = csms.request("StartTransaction");
+    assert_eq!((&started["idTag"], &started["connectorId"]), (&json!(ALICE), &json!(2)));
+    assert_eq!(
+        listener.next(3).iter().map(|it| it.1.as_str()).collect::<Vec<_>>(),
+        ["Processing", "Accepted", "UsedToStart"]
+    );
+    assert_eq!(csms.unseen("Authorize"), 0, "it comes from the CSMS");
+    assert_eq!(csms.status("RemoteStartTransaction", start), "Rejected");
+    assert_eq!(csms.status("RemoteStartTransaction", json!({"id_tag": ALICE, "connector_id": 9})), "Rejected");
+    wait_for("the name of the transaction", || {
+        (csms.status("RemoteStopTransaction", json!({"transaction_id": 7001})) == "Accepted").then_some(())
+    });
+    assert_eq!(csms.request("StopTransaction")["reason"], "Remote");
+    assert_eq!(csms.status("RemoteStopTransaction", json!({"transaction_id": 7001})), "Rejected");
+    csms.is_content();
+}
+
+#[test]
+fn the_csms_starts_and_stops_from_afar_in_2_0_1() {
+    let Some(csms) = Csms::start() else { return };
+    let gateway = connected(&csms, "ocpp2.0.1", "");
+    gateway.does("plug-connector", json!({"evse_id": 1}));
+    let token = json!({"id_token": ALICE, "type": "Central"});
+    let start = json!({"id_token": token, "remote_start_id": 42, "evse_id": 1});
+    assert_eq!(csms.status("RequestStartTransaction", start), "Accepted");
+    let started = csms.request("TransactionEvent");
+    assert_eq!(
+        (&started["triggerReason"], &started["transactionInfo"]["remoteStartId"]),
+        (&json!("RemoteStart"), &json!(42))
+    );
+    let id = started["transactionInfo"]["transactionId"].clone();
+    let unlock = json!({"evse_id": 1, "connector_id": 1});
+    assert_eq!(csms.status("UnlockConnector", unlock), "OngoingAuthorizedTransaction");
+    assert_eq!(csms.status("RequestStopTransaction", json!({"transaction_id": id})), "Accepted");
+    let ended = csms.request("TransactionEvent");
+    assert_eq!((&ended["triggerReason"], &ended["transactionInfo"]["transactionId"]), (&json!("RemoteStop"), &id));
+    assert_eq!(csms.status("UnlockConnector", json!({"evse_id": 1, "connector_id": 1})), "Unlocked");
+    assert_eq!(csms.status("UnlockConnector", json!({"evse_id": 3, "connector_id": 1})), "UnknownConnector");
+    csms.is_content();
+}
+
+#[test]
+fn the_csms_sends_lists_and_keys() {
+    let Some(csms) = Csms::start() else { return };
+    let gateway = connected(&csms, "ocpp1.6", "");
+    let mut listener = gateway.listen();
+    assert_eq!(csms.ask("GetLocalListVersion", json!({}))["list_version"], 0);
+    let list = |kind: &str, version: i32, entries: Value| {
+        let list = json!({"list_version": version, "update_type": kind, "local_authorization_list": entries});
+        csms.status("SendLocalList", list)
+    };
+    assert_eq!(list("Full", 3, json!([{"id_tag": ALICE, "id_tag_info": {"status": "Accepted"}}])), "Accepted");
+    assert_eq!(list("Differential", 3, json!([{"id_tag": BOB}])), "VersionMismatch");
+    assert_eq!(csms.ask("GetLocalListVersion", json!({}))["list_version"], 3);
+    gateway.does("start-session", json!({"id_tag": ALICE, "connector_id": 1}));
+    listener.hears("auth_api", ALICE, &["Processing", "Accepted", "UsedToStart"]);
+    csms.request("StartTransaction");
+    assert_eq!(csms.unseen("Authorize"), 0, "the list knows it");
+    assert_eq!(list("Differential", 4, json!([{"id_tag": ALICE}])), "Accepted");
+
+    let set = |key: &str, value: &str| csms.status("ChangeConfiguration", json!({"key": key, "value": value}));
+    assert_eq!(set("LocalPreAuthorize", "false"), "Accepted");
+    assert_eq!(set("LocalPreAuthorize", "perhaps"), "Rejected");
+    assert_eq!(set("NumberOfConnectors", "5"), "Rejected");
+    assert_eq!(set("Unheard", "5"), "NotSupported");
+    let keys = csms.ask("GetConfiguration", json!({"key": ["LocalPreAuthorize", "NumberOfConnectors", "Unheard"]}));
+    let expected = json!([
+        {"key": "LocalPreAuthorize", "readonly": false, "value": "false"},
+        {"key": "NumberOfConnectors", "readonly": true, "value": "2"},
+    ]);
+    assert_eq!((&keys["configuration_key"], &keys["unknown_key"]), (&expected, &json!(["Unheard"])));
+    assert!(csms.ask("GetConfiguration", json!({}))["configuration_key"].as_array().unwrap().len() > 10);
+    assert_eq!(set("AuthorizationCacheEnabled", "false"), "Accepted");
+    assert_eq!(csms.status("ClearCache", json!({})), "Rejected");
+    assert_eq!(set("HeartbeatInterval", "1"), "Accepted");
+    csms.request("Heartbeat");
+    csms.request("Heartbeat");
+    csms.is_content();
+}
+
+#[test]
+fn the_csms_sends_lists_and_variables_in_2_0_1() {
+    let Some(csms) = Csms::start() else { return };
+    let _gateway = connected(&csms, "ocpp2.0.1", "");
+    let token = |tag: &str| json!({"id_token": tag, "type": "ISO14443"});
+    let list = json!({"version_number": 2, "update_type": "Full", "local_authorization_list": [
+        {"id_token": token(ALICE), "id_token_info": {"status": "Accepted"}}]});
+    assert_eq!(csms.status("SendLocalList", list), "Accepted");
+    assert_eq!(csms.ask("GetLocalListVersion", json!({}))["version_number"], 2);
+    let named =
+        |component: &str, variable: &str| json!({"component": {"name": component}, "variable": {"name": variable}});
+    let with = |mut named: Value, value: &str| {
+        named["attribute_value"] = json!(value);
+        named
+    };
+    let set = csms.ask(
+        "SetVariables",
+        json!({"set_variable_data": [
+            with(named("AuthCtrlr", "LocalPreAuthorize"), "false"),
+            with(named("AuthCtrlr", "LocalPreAuthorise"), "false"),
+            with(named("Lamp", "Colour"), "red"),
+            with(named("LocalAuthListCtrlr", "Entries"), "1"),
+        ]}),
+    );
+    let statuses = |results: &Value| -> Vec<String> {
+        results.as_array().unwrap().iter().map(|it| it["attribute_status"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(statuses(&set["set_variable_result"]), ["Accepted", "UnknownVariable", "UnknownComponent", "Rejected"]);
+    let got = csms.ask(
+        "GetVariables",
+        json!({"get_variable_data": [
+        named("AuthCtrlr", "LocalPreAuthorize"), named("Lamp", "Colour")]}),
+    );
+    assert_eq!(statuses(&got["get_variable_result"]), ["Accepted", "UnknownComponent"]);
+    assert_eq!(got["get_variable_result"][0]["attribute_value"], "false");
+    csms.is_content();
+}
+
+#[test]
+fn triggers_and_availability() {
+    for version in VERSIONS {
+        let Some(csms) = Csms::start() else { return };
+        let gateway = connected(&csms, version, "");
+        let trigger = |message: &str, place: i32| {
+            let mut payload = json!({"requested_message": message});
+            match (version, place) {
+                (_, 0) => {}
+                ("ocpp1.6", place) => payload["connector_id"] = json!(place),
+                (_, place) => payload["evse"] = json!({"id": place}),
+            }
+            csms.status("TriggerMessage", payload)
+        };
+        assert_eq!(trigger("Heartbeat", 0), "Accepted");
+        csms.request("Heartbeat");
+        assert_eq!(trigger("BootNotification", 0), "Accepted");
+        csms.request("BootNotification");
+        assert_eq!(trigger("MeterValues", 2), "Accepted");
+        let meter = csms.request("MeterValues");
+        assert_eq!(meter[if version == "ocpp1.6" { "connectorId" } else { "evseId" }], 2);
+        assert_eq!(trigger("StatusNotification", 1), "Accepted");
+        csms.request("StatusNotification");
+        assert_eq!(trigger("StatusNotification", 7), "Rejected");
+        assert_eq!(trigger("FirmwareStatusNotification", 0), "NotImplemented");
+
+        let change = |place: i32, is_operative: bool| {
+            let word = if is_operative { "Operative" } else { "Inoperative" };
+            match version {
+                "ocpp1.6" => csms.status("ChangeAvailability", json!({"connector_id": place, "type": word})),
+                _ if place == 0 => csms.status("ChangeAvailability", json!({"operational_status": word})),
+                _ => csms.status("ChangeAvailability", json!({"operational_status": word, "evse": {"id": place}})),
+            }
+        };
+        let key = if version == "ocpp1.6" { "status" } else { "connectorStatus" };
+        assert_eq!(change(2, false), "Accepted");
+        assert_eq!(csms.request("StatusNotification")[key], "Unavailable");
+        assert!(gateway.fails("start-session", json!({"id_tag": ALICE, "connector_id": 2})).contains("out of service"));
+        gateway.does("start-session", json!({"id_tag": ALICE, "connector_id": 1}));
+        csms.of_transactions(1);
+        assert_eq!(change(0, false), "Scheduled");
+        assert_eq!(change(0, true), "Accepted");
+        assert_eq!(change(9, true), "Rejected");
+        csms.is_content();
+    }
+}
+
+#[test]
+fn a_reset_restarts_the_charger_and_keeps_its_cache() {
+    for (version, kind, reason) in [("ocpp1.6", "Soft", "SoftReset"), ("ocpp2.0.1", "Immediate", "ImmediateReset")] {
+        let Some(csms) = Csms::start() else { return };
+        let gateway = connected(&csms, version, "");
+        gateway.does("start-session", json!({"id_tag": ALICE, "connector_id": 1}));
+        csms.request("Authorize");
+        csms.of_transactions(1);
+        assert_eq!(csms.status("Reset", json!({"type": kind})), "Accepted");
+        let boot = csms.request("BootNotification");
+        assert!(version == "ocpp1.6" || boot["reason"] == "RemoteReset");
+        let ended = csms.of_transactions(1).remove(0);
+        assert!(ended[3]["reason"] == reason || ended[3]["transactionInfo"]["stoppedReason"] == reason, "{ended}");
+        session(&gateway, &csms, ALICE);
+        assert_eq!(csms.unseen("Authorize"), 0, "the cache outlives a restart");
+        csms.is_content();
+    }
+}
+
+#[test]
+fn pending_and_rejected_charge_points_try_again() {
+    for (version, status) in [("ocpp1.6", "Pending"), ("ocpp2.0.1", "Rejected")] {
+        let Some(csms) = Csms::start() else { return };
+        csms.set(json!({"boot": status, "interval": 1}));
+        let gateway = charger(&csms, version, "");
+        csms.request("BootNotification");
+        csms.request("BootNotification");
+        assert_eq!(csms.unseen("StatusNotification"), 0);
+        let mut listener = gateway.listen();
+        gateway.does("authorize-id-tag", json!({"id_tag": ALICE}));
+        listener.hears("auth_api", ALICE, &["Processing", "Rejected"]);
+        csms.set(json!({"boot": "Accepted"}));
+        until_online(&csms, version);
+        csms.request("Heartbeat");
+        csms.is_content();
+    }
+}
+
+#[test]
+fn the_password_must_be_right_and_is_never_shown() {
+    const SECRET: &str = "correct-horse";
+    let Some(csms) = Csms::start() else { return };
+    csms.set(json!({"passwords": {"CP-1": "something else"}}));
+    let gateway = charger(&csms, "ocpp1.6", &format!("    csms_password: {SECRET}\n"));
+    csms.event("unauthorized");
+    csms.event("unauthorized");
+    let log = gateway.log("dep-1");
+    assert!(
+        log.iter().any(|(_, message)| message["reason"].as_str().is_some_and(|why| why.contains("401"))),
+        "{log:?}"
+    );
+    csms.set(json!({"passwords": {"CP-1": SECRET}}));
+    csms.request("BootNotification");
+    until_online(&csms, "ocpp1.6");
+    assert!(!format!("{:?}", gateway.log("dep-1")).contains(SECRET));
+}
+
+#[test]
+fn what_is_no_ocpp_does_no_harm() {
+    for version in VERSIONS {
+        let Some(csms) = Csms::start() else { return };
+        let gateway = connected(&csms, version, "");
+        let raw = |text: &str| csms.order(&json!({"do": "raw", "charger": "CP-1", "text": text}));
+        let error = || {
+            let frame = csms.take("a CALLERROR", |event| event["event"] == "frame" && event["frame"][0] == 4);
+            (frame["frame"][1].as_str().unwrap().to_owned(), frame["frame"][2].as_str().unwrap().to_owned())
+        };
+        let old = version == "ocpp1.6";
+        for (text, id, code) in [
+            ("[2,\"g1\",\"Dance\",{}]", "g1", "NotImplemented"),
+            ("[2,\"g2\",\"UpdateFirmware\",{}]", "g2", "NotSupported"),
+            ("[2,\"g3\",\"Reset\",[]]", "g3", if old { "FormationViolation" } else { "FormatViolation" }),
+            (
+                "[2,\"g4\",\"Reset\",{}]",
+                "g4",
+                if old { "OccurenceConstraintViolation" } else { "OccurrenceConstraintViolation" },
+            ),
+            ("[2,\"g5\",\"Reset\",{\"type\":\"Gentle\"}]", "g5", "PropertyConstraintViolation"),
+            (
+                "[2,\"g6\",\"SendLocalList\",{\"listVersion\":\"1\",\"versionNumber\":\"1\",\"updateType\":\"Full\"}]",
+                "g6",
+                "TypeConstraintViolation",
+            ),
+        ] {
+            raw(text);
+            assert_eq!(error(), (id.to_owned(), code.to_owned()), "{text}");
+        }
+        for text in ["", "nonsense", "{}", "[", "[3,\"nobody\",{}]", "[4,\"nobody\",\"x\",\"y\",{}]", "[5,[]]", "\u{0}"]
+        {
+            raw(text);
+        }
+        raw(&"[".repeat(200_000));
+        if !old {
+            assert_eq!(error(), ("-1".to_owned(), "RpcFrameworkError".to_owned()));
+        }
+        raw("[2,\"g7\",\"Dance\",{}]");
+        csms.take("the last CALLERROR", |event| event["frame"][1] == "g7");
+        // More than it takes: the connection ends, and another begins.
+        csms.order(&json!({"do": "raw", "charger": "CP-1", "length": 3_000_000}));
+        csms.event("disconnected");
+        csms.take("a new connection", |event| event["event"] == "connected");
+        csms.take("a connection", |event| event["event"] == "connected");
+        gateway.does("start-session", json!({"id_tag": ALICE, "connector_id": 1}));
+    }
+}
+
+#[test]
+fn a_message_that_the_csms_does_not_take_is_tried_again_and_the_rest_goes_on() {
+    let Some(csms) = Csms::start() else { return };
+    csms.set(json!({"refuse": ["StartTransaction"]}));
+    let keys = "{TransactionMessageRetryInterval: \"1\", TransactionMessageAttempts: \"2\"}";
+    let port = csms.port;
+    let file = format!(
+        "chargers:\n  dep-1:\n    identity: CP-1\n    csms: ws://127.0.0.1:{port}\n    module_id: auth_api\n    \
+         station: {{evses: 1, charge_point: {{configuration: {keys}}}}}\n"
+    );
+    let gateway = Gateway::with(Project::with(&[("chargers.yaml", &file)]), &["--chargers", "chargers.yaml"]);
+    csms.request("StatusNotification");
+    csms.request("StatusNotification");
+    gateway.does("start-session", json!({"id_tag": ALICE}));
+    csms.request("StartTransaction");
+    csms.request("StartTransaction");
+    gateway.does("stop-session", json!({}));
+    assert_eq!(csms.request("StopTransaction")["transactionId"], -1);
+    assert_eq!(csms.unseen("StartTransaction"), 0);
+}
+
+#[test]
+fn a_message_is_proxied_for_real_or_fails_with_the_reason() {
+    let Some(csms) = Csms::start() else { return };
+    let gateway = connected(&csms, "ocpp1.6", "");
+    let event = json!({"action": "data_transfer", "ocpp_version": "ocpp1.6", "payload": {"vendorId": "Khumbu", "data": "hello"}});
+    gateway.command("proxy-message", event.clone());
+    assert_eq!(csms.request("DataTransfer"), event["payload"]);
+    csms.order(&json!({"do": "go"}));
+    csms.event("gone");
+    wait_for("the loss of the CSMS", || {
+        gateway.log("dep-1").iter().any(|(said, _)| said.ends_with("Disconnected")).then_some(())
+    });
+    let (status, body) = gateway.post("proxy-message", &json!({"target": {"charger_id": "dep-1"}, "event": event}));
+    assert_eq!((status, &body["detail"][0]["msg"]), (422, &json!("the CSMS is away")), "{body}");
+    csms.is_content();
+}
