@@ -250,8 +250,8 @@ impl Process {
 /// What still lives of a module's group, or bears its mark.
 fn leftovers(group: i32, mark: &str) -> Vec<Living> {
     let mark = format!("{MARK}={mark}");
-    let is_left = |found: &Living| found.pid != group && (found.group == group || found.environment_has(&mark));
-    living_processes().into_iter().filter(is_left).collect()
+    // Each is asked for its mark as soon as it is seen: one that forks all the time is another a moment later.
+    living_processes(|found| found.pid != group && (found.group == group || found.environment_has(&mark)))
 }
 
 impl Drop for Process {
@@ -286,8 +286,8 @@ impl Living {
     }
 }
 
-/// Every process of this machine that is not a zombie; empty where there is no `/proc`.
-fn living_processes() -> Vec<Living> {
+/// Every process of this machine that is wanted and no zombie; empty where there is no `/proc`.
+fn living_processes(is_wanted: impl Fn(&Living) -> bool) -> Vec<Living> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     entries
         .flatten()
@@ -300,7 +300,8 @@ fn living_processes() -> Vec<Living> {
             let state = fields.next()?;
             let group = fields.nth(1)?.parse().ok()?;
             let name = head.split_once('(')?.1.to_owned();
-            (!matches!(state, "Z" | "X")).then_some(Living { pid, group, name })
+            let found = Living { pid, group, name };
+            (!matches!(state, "Z" | "X") && is_wanted(&found)).then_some(found)
         })
         .collect()
 }
@@ -386,7 +387,7 @@ mod tests {
         });
         assert!(panicked.await.is_err());
         let gone = timeout(Duration::from_secs(10), async {
-            while living_processes().iter().any(|living| living.group == group) {
+            while !living_processes(|living| living.group == group).is_empty() {
                 tokio::task::yield_now().await;
             }
         });
