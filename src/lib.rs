@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | 0 | [`diagnostic`], [`protocol`], [`timespan`] |
 //! | 1 | [`auth`], [`transcript`] |
-//! | 2 | [`station`], [`verdict`] |
+//! | 2 | [`recording`], [`station`], [`verdict`] |
 //! | 3 | [`scenario`], [`conformance`], [`parity`], [`ocpp`], [`broker`] |
 //! | 4 | [`report`], [`sim`] |
 //! | 5 | [`gateway`], [`runner`] |
@@ -23,6 +23,7 @@ pub mod gateway;
 pub mod ocpp;
 pub mod parity;
 pub mod protocol;
+pub mod recording;
 pub mod report;
 pub mod runner;
 pub mod scenario;

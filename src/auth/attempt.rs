@@ -244,8 +244,12 @@ impl AuthManager {
         if let Some(mut last) = results.pop() {
             if last.authorization_status == AuthorizationStatus::Accepted {
                 last.authorization_status = unusable(candidates, &last);
+                last.evse_ids.iter_mut().for_each(|allowed| allowed.sort_unstable());
             }
             for id in token.connectors.iter().flatten() {
+                if self.evse(*id).is_none() && self.deviations.is_on(Deviation::ExitOnUnknownConnector) {
+                    return out.push(Effect::Exit { why: "Auth told an EVSE that does not exist of a rejected token" });
+                }
                 self.notify_evse(now, *id, &token, last.clone(), out);
             }
         }
@@ -264,8 +268,9 @@ impl AuthManager {
         mut result: ValidationResult,
         out: &mut Vec<Effect>,
     ) -> bool {
-        if result.evse_ids.is_some() {
-            // The intersection sorts them in place, which later selections see.
+        if let Some(allowed) = &mut result.evse_ids {
+            // The intersection sorts both in place, which the EVSE and later selections see.
+            allowed.sort_unstable();
             candidates.sort_unstable();
         }
         result.authorization_status = unusable(candidates, &result);

@@ -162,7 +162,8 @@ impl AuthManager {
 
     /// AuthHandler `handle_session_event`.
     fn session_event(&mut self, now: Duration, id: i32, event: SessionEvent, out: &mut Vec<Effect>) {
-        let times_plug_ins = self.evses.len() > 1 && self.config.plug_in_timeout_enabled;
+        let times_plug_ins = self.evses.len() > 1 && self.config.plug_in_timeout_enabled
+            || self.deviations.is_on(Deviation::PlugInAlwaysTimed);
         let timeout = self.connection_timeout;
         let faults_count = !self.config.ignore_connector_faults;
         let tells_grants = self.deviations.is_on(Deviation::UsedToStartBeforeSession);
@@ -234,7 +235,7 @@ impl AuthManager {
         out.push(Effect::Status { token, status: TokenValidationStatus::Accepted, messages: result.tariff_messages });
     }
 
-    /// AuthHandler `notify_evse`. An id that is no EVSE's ends EVerest's Auth there; here nobody is notified.
+    /// AuthHandler `notify_evse`; an id that is no EVSE's is dealt with by the caller.
     pub(super) fn notify_evse(
         &mut self,
         now: Duration,

@@ -109,6 +109,11 @@ pub enum Effect {
         /// How.
         result: WithdrawAuthorizationResult,
     },
+    /// Auth ends, and EVerest with it; nothing that follows is true.
+    Exit {
+        /// Why, in words.
+        why: &'static str,
+    },
     /// An input had no effect.
     Ignored {
         /// Why, in words.

@@ -2,6 +2,7 @@
 
 use super::config::SelectionAlgorithm;
 use super::manager::AuthManager;
+use crate::protocol::deviations::Deviation;
 use crate::protocol::types::ProvidedIdToken;
 
 /// The outcome of looking for an EVSE.
@@ -43,10 +44,11 @@ impl AuthManager {
         }
         match self.config.selection_algorithm {
             SelectionAlgorithm::FindFirst => {
+                let takes_any = self.deviations.is_on(Deviation::FindFirstTakesUnavailable);
                 let free = |id: &i32| self.evse(*id).is_some_and(|evse| !evse.transaction_active);
                 self.oldest_plug_in(candidates)
                     .filter(free)
-                    .or_else(|| candidates.iter().copied().find(|id| self.is_available(*id)))
+                    .or_else(|| candidates.iter().copied().find(|id| takes_any && free(id) || self.is_available(*id)))
                     .map_or(Selection::None, Selection::Evse)
             }
             SelectionAlgorithm::PlugEvents => self.await_plug_in(self.oldest_plug_in(candidates), candidates, token),

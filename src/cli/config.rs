@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::files;
 use super::release::ReleaseChoice;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::parity::station_file::StationFile;
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::release::Release;
 use crate::protocol::wire::Wire;
@@ -66,6 +67,10 @@ pub struct Module {
     pub stop_within: Option<Timespan>,
     /// Commands that it cannot follow.
     pub cannot: BTreeSet<Drive>,
+    /// API modules that an EVerest does not have.
+    pub lacks: BTreeSet<ApiType>,
+    /// The station file of an EVerest: its other API modules, and how its EVSEs are moved.
+    pub station: Option<PathBuf>,
     /// How it is told what to do.
     pub bindings: BTreeMap<Drive, Binding>,
 }
@@ -78,6 +83,8 @@ pub enum Drive {
     PlugIn,
     Unplug,
     PresentToken,
+    SetVerdict,
+    UpdateVerdict,
     StartTransaction,
     StopTransaction,
     InjectFault,
@@ -95,6 +102,8 @@ impl Drive {
             Drive::PlugIn => "plug_in",
             Drive::Unplug => "unplug",
             Drive::PresentToken => "present_token",
+            Drive::SetVerdict => "set_verdict",
+            Drive::UpdateVerdict => "update_verdict",
             Drive::StartTransaction => "start_transaction",
             Drive::StopTransaction => "stop_transaction",
             Drive::InjectFault => "inject_fault",
@@ -142,8 +151,21 @@ impl Config {
             for scenario in &mut config.scenarios {
                 *scenario = directory.join(&*scenario);
             }
+            if let Some(station) = &mut config.module.station {
+                *station = directory.join(&*station);
+            }
         }
         Ok(config)
+    }
+
+    /// The station file of the EVerest under test, if one is named.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn station(&self) -> Result<Option<StationFile>, Vec<Diagnostic>> {
+        let Some(path) = &self.module.station else { return Ok(None) };
+        let text = files::read_text(path, LARGEST)?;
+        scenario::parse_around_station(&path.display().to_string(), &text).map(Some)
     }
 
     /// The topics, from flags, this file and defaults.

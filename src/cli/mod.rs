@@ -8,7 +8,10 @@ pub mod goldens;
 pub mod parity;
 pub mod print;
 mod progress;
+pub mod record;
+mod recorder;
 mod release;
+pub mod replay;
 pub mod review;
 pub mod run;
 pub mod schema;
@@ -58,6 +61,8 @@ enum Command {
     Schema(schema::Arguments),
     Review(review::Arguments),
     Parity(parity::Arguments),
+    Record(record::Arguments),
+    Replay(Box<replay::Arguments>),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -81,6 +86,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Review(arguments) => review::run(&arguments),
         Command::Parity(arguments) => parity::run(&arguments),
+        Command::Record(arguments) => record::run(&arguments),
+        Command::Replay(arguments) => replay::run(*arguments),
     };
     exit.into()
 }

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::{Exit, files, print};
 use crate::diagnostic::{Diagnostic, Severity, printable};
-use crate::parity::{self, Difference, Outcome, Recording, Report, StationFile};
+use crate::parity::{self, Difference, Outcome, Report, StationFile};
+use crate::recording::Recording;
 use crate::scenario;
 use crate::timespan::Timespan;
 
@@ -71,13 +72,10 @@ pub fn run(arguments: &Arguments) -> Exit {
 type Prepared = (Vec<Recording>, StationFile, Option<Option<File>>);
 
 fn prepare(arguments: &Arguments) -> Result<Prepared, Vec<Diagnostic>> {
-    let text = files::read_text(&arguments.station, LARGEST_STATION)?;
-    let station = scenario::parse_around_station(&arguments.station.display().to_string(), &text)?;
+    let station = read_station(&arguments.station)?;
     let (mut recordings, mut errors) = (Vec::new(), Vec::new());
     for path in &arguments.recordings {
-        let read = files::read_text(path, LARGEST_RECORDING)
-            .and_then(|text| Recording::parse(&path.display().to_string(), &text));
-        match read {
+        match read_recording(path) {
             Ok(recording) => recordings.push(recording),
             Err(found) => errors.extend(found),
         }
@@ -96,12 +94,30 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     Ok((recordings, station, report))
 }
 
+/// Reads a recording.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn read_recording(path: &Path) -> Result<Recording, Vec<Diagnostic>> {
+    let text = files::read_text(path, LARGEST_RECORDING)?;
+    Recording::parse(&path.display().to_string(), &text)
+}
+
+/// Reads a station file.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn read_station(path: &Path) -> Result<StationFile, Vec<Diagnostic>> {
+    let text = files::read_text(path, LARGEST_STATION)?;
+    scenario::parse_around_station(&path.display().to_string(), &text)
+}
+
 fn to_text(results: &[(String, Report)]) -> String {
     let mut text = String::new();
     for (path, report) in results {
         let path = printable(path);
         for difference in &report.differences {
-            text.push_str(&difference_to_text(&path, difference));
+            text.push_str(&difference_to_text(&path, difference, "simulated"));
         }
         if results.len() > 1 {
             text.push_str(&format!("{path}: {} of {} outcomes reproduced\n", report.reproduced, report.outcomes));
@@ -112,7 +128,8 @@ fn to_text(results: &[(String, Report)]) -> String {
     text
 }
 
-fn difference_to_text(path: &str, difference: &Difference) -> String {
+/// A difference with both sides below each other; `other` names the one that was not recorded.
+pub(super) fn difference_to_text(path: &str, difference: &Difference, other: &str) -> String {
     let line = difference.recorded.as_ref().and_then(|outcome| outcome.line);
     let place = line.map_or_else(|| path.to_owned(), |line| format!("{path}:{line}"));
     let side = |outcome: &Option<Outcome>| match outcome {
@@ -120,7 +137,7 @@ fn difference_to_text(path: &str, difference: &Difference) -> String {
         Some(outcome) => format!("{:>8} ms  {}", outcome.t_ms, printable(&outcome.payload.to_string())),
     };
     format!(
-        "{place}: {}\n  on         {}\n  recorded   {}\n  simulated  {}\n\n",
+        "{place}: {}\n  on         {}\n  recorded   {}\n  {other:9}  {}\n\n",
         difference.kind.words(),
         printable(&difference.lane),
         side(&difference.recorded),

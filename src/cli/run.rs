@@ -10,6 +10,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::config::{Config, wire_forms};
+use super::recorder::{self, RecordingFile};
 use super::release::ReleaseChoice;
 use super::{Exit, files, goldens, print, progress, signals};
 use crate::broker::Upstream;
@@ -25,7 +26,7 @@ use crate::timespan::Timespan;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
 /// Plays scenarios against a module under test.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Arguments {
     /// Scenario files, or directories with such files [default: scenarios]
     #[arg(value_name = "PATH")]
@@ -33,10 +34,10 @@ pub struct Arguments {
     /// Command line of the module under test; {host}, {port}, {module_id}, {api_version} and {external_prefix} are
     /// filled in [default: the built-in module of that side]
     #[arg(long, value_name = "CMD")]
-    module: Option<String>,
+    pub(super) module: Option<String>,
     /// The module runs already and connects to --listen by itself
     #[arg(long, conflicts_with = "module", requires = "listen")]
-    attach: bool,
+    pub(super) attach: bool,
     /// The release of EVerest to play, over what scenarios say; `all` plays each scenario under each release
     #[arg(long, value_name = "2025.10|2025.12|2026.02|main|all", hide_possible_values = true)]
     release: Option<ReleaseChoice>,
@@ -54,29 +55,29 @@ pub struct Arguments {
     jobs: Option<u16>,
     /// Use this broker instead of our own: mqtt://host:port
     #[arg(long, value_name = "URL")]
-    broker: Option<Upstream>,
+    pub(super) broker: Option<Upstream>,
     /// Where our broker listens [default: 127.0.0.1:0, a free port]
     #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    pub(super) listen: Option<SocketAddr>,
     /// Id of the API module in EVerest's configuration [default: auth_api]
     #[arg(long, value_name = "ID")]
-    module_id: Option<String>,
+    pub(super) module_id: Option<String>,
     /// Version in the topics [default: 1]
     #[arg(long, value_name = "1|1.0")]
-    api_version: Option<String>,
+    pub(super) api_version: Option<String>,
     /// EVerest's external MQTT prefix [default: none]
     #[arg(long, value_name = "PREFIX")]
-    external_prefix: Option<String>,
+    pub(super) external_prefix: Option<String>,
     /// What the wire must show before the first step: connected, subscribed, communication_check, or topic:FILTER
     /// [default: subscribed]
     #[arg(long, value_name = "WHAT", value_parser = ready)]
-    ready: Option<Ready>,
+    pub(super) ready: Option<Ready>,
     /// How long the module may take to be ready [default: 10s]
     #[arg(long, value_name = "TIME")]
-    ready_within: Option<Timespan>,
+    pub(super) ready_within: Option<Timespan>,
     /// How long the module may take to end after SIGTERM [default: 2s]
     #[arg(long, value_name = "TIME")]
-    stop_within: Option<Timespan>,
+    pub(super) stop_within: Option<Timespan>,
     /// How khumbu writes its own messages, where a scenario does not say [default: everest]
     #[arg(long, value_name = "NAME", value_parser = wire_forms())]
     wire: Option<Wire>,
@@ -86,6 +87,10 @@ pub struct Arguments {
     /// Write a JSON report; `-` is standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Record what passes the broker: a file if one scenario is played; a directory, which ends in `/` or exists, for one
+    /// file a scenario
+    #[arg(long, value_name = "PATH")]
+    record: Option<PathBuf>,
     /// Accept every transcript that differs from its golden
     #[arg(long)]
     update: bool,
@@ -94,7 +99,7 @@ pub struct Arguments {
     config: Option<PathBuf>,
 }
 
-fn side(text: &str) -> Result<Side, String> {
+pub(super) fn side(text: &str) -> Result<Side, String> {
     match text {
         "client" => Ok(Side::Client),
         "everest" => Ok(Side::Everest),
@@ -110,7 +115,7 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
-fn ready(text: &str) -> Result<Ready, String> {
+pub(super) fn ready(text: &str) -> Result<Ready, String> {
     match text {
         "connected" => Ok(Ready::Connected),
         "subscribed" => Ok(Ready::Subscribed),
@@ -128,7 +133,7 @@ const READY_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Threads that play: one module that floods must not hold up what judges the others.
-const WORKERS: usize = 2;
+pub(super) const WORKERS: usize = 2;
 /// More scenarios than this scroll their verdicts off the screen.
 const SCREEN: usize = 20;
 
@@ -149,6 +154,7 @@ struct Prepared {
     settings: Settings,
     config: Config,
     reports: Vec<Report>,
+    recordings: Vec<Arc<RecordingFile>>,
     /// Whole directories were played, so that a golden without a scenario can be told.
     orphans: Vec<Diagnostic>,
 }
@@ -171,7 +177,8 @@ enum Output {
 
 fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let config = Config::load(arguments.config.as_deref())?;
-    let settings = settings(&arguments, &config).map_err(|diagnostic| vec![*diagnostic])?;
+    let mut settings = settings(&arguments, &config).map_err(|diagnostic| vec![*diagnostic])?;
+    settings.station = config.station()?;
     let paths = if arguments.paths.is_empty() { &config.scenarios } else { &arguments.paths };
     let known: Vec<_> = requirements::ids().collect();
     let scenarios = files::load(paths, &known)?;
@@ -195,7 +202,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
             };
             let scenario = scenario.clone();
             match golden.and_then(|golden| if arguments.update { Ok(golden) } else { goldens::check(golden) }) {
-                Ok(golden) => pieces.push(Piece { scenario, release, golden }),
+                Ok(golden) => pieces.push(Piece { scenario, release, golden, recorder: None, replay: None }),
                 Err(found) => errors.extend(found),
             }
         }
@@ -203,12 +210,17 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     if !errors.is_empty() {
         return Err(errors);
     }
+    let paths = match &arguments.record {
+        Some(path) => recorder::paths(path, &pieces).map_err(|diagnostic| vec![*diagnostic])?,
+        None => Vec::new(),
+    };
     // Last, so that a run that does not begin leaves old reports as they are.
     let reports = open_reports(&arguments).map_err(|diagnostic| vec![*diagnostic])?;
-    Ok(Prepared { pieces, settings, config, reports, orphans })
+    let recordings = recorder::open(paths, &mut pieces, &settings.topics).map_err(|diagnostic| vec![*diagnostic])?;
+    Ok(Prepared { pieces, settings, config, reports, recordings, orphans })
 }
 
-fn settings(arguments: &Arguments, config: &Config) -> Result<Settings, Box<Diagnostic>> {
+pub(super) fn settings(arguments: &Arguments, config: &Config) -> Result<Settings, Box<Diagnostic>> {
     let usage = |headline: String| Box::new(Diagnostic::new(Severity::Error, "usage/bad-value", headline));
     let command = arguments.module.as_ref().or(config.module.command.as_ref());
     let module = match command {
@@ -243,9 +255,12 @@ fn settings(arguments: &Arguments, config: &Config) -> Result<Settings, Box<Diag
         ready_within: span(arguments.ready_within, config.module.ready_within, READY_WITHIN),
         stop_within: span(arguments.stop_within, config.module.stop_within, STOP_WITHIN),
         bindings: config.module.bindings.iter().map(|(d, binding)| (d.name().to_owned(), binding.clone())).collect(),
+        station: None,
+        lacks: config.module.lacks.clone(),
         cannot: config.module.cannot.iter().map(|drive| drive.name().to_owned()).collect(),
         wire: arguments.wire.or(config.wire).unwrap_or_default(),
         is_updating_goldens: arguments.update,
+        inside: None,
         jobs: arguments
             .jobs
             .map(usize::from)
@@ -260,7 +275,11 @@ fn built_in_side(command: &str) -> Option<Side> {
 }
 
 /// A module that was named with its side cannot stand on the other one.
-fn check_sides(selected: &[Scenario], arguments: &Arguments, config: &Config) -> Result<(), Box<Diagnostic>> {
+pub(super) fn check_sides(
+    selected: &[Scenario],
+    arguments: &Arguments,
+    config: &Config,
+) -> Result<(), Box<Diagnostic>> {
     let command = arguments.module.as_ref().or(config.module.command.as_ref()).filter(|_| !arguments.attach);
     let Some((command, side)) = command.and_then(|command| Some((command, built_in_side(command)?))) else {
         return Ok(());
@@ -358,6 +377,12 @@ impl Prepared {
         say(&matrix);
         say(&report::terminal::summary(&results, duration, style));
         exit = exit.max(finish_goldens(&results, is_update, &self.orphans));
+        for recording in self.recordings {
+            if let Err(error) = recording.finish() {
+                print::err(&format!("error[run/recording-lost]: a recording could not be written: {error}\n"));
+                exit = Exit::Error as u8;
+            }
+        }
         for report in self.reports {
             if let Err(error) = write_report(report, &results, duration) {
                 print::err(&format!("error[run/report-lost]: a report could not be written: {error}\n"));

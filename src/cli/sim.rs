@@ -16,6 +16,8 @@ use super::{Exit, files, print, signals};
 use crate::broker::{self, Broker};
 use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::gateway::{Chargers, Fleet, Server, Tokens};
+use crate::parity::StationFile;
+use crate::parity::station_file::Binding;
 use crate::protocol::channel::Topics;
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::deviations::TABLE;
@@ -24,7 +26,8 @@ use crate::protocol::types::AuthorizationStatus;
 use crate::protocol::wire::Wire;
 use crate::scenario;
 use crate::sim::everest::{Everest, Order};
-use crate::station::config::{StationConfig, TokenConfig};
+use crate::station::config::StationConfig;
+use crate::station::config::TokenConfig;
 use crate::timespan::Timespan;
 use crate::transcript::record::{Direction, Event, Record};
 
@@ -34,7 +37,7 @@ pub struct Arguments {
     /// Where the broker listens [default: 127.0.0.1:0, a free port]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// The station, as under `station:` of a scenario [default: two EVSEs and the tokens ALICE and BOB]
+    /// The station, as under `station:` of a scenario, also with the `bindings` of recordings [default: two EVSEs and the tokens ALICE and BOB]
     #[arg(long, value_name = "FILE")]
     station: Option<PathBuf>,
     /// Takes commands over HTTP for two chargers, or those described, such as 127.0.0.1:0
@@ -136,6 +139,8 @@ pub fn run(arguments: Arguments) -> Exit {
 struct Plan {
     topics: Topics,
     station: StationConfig,
+    /// What messages on foreign topics do at EVSEs.
+    inside: Option<Vec<Binding>>,
     wire: Wire,
     gateway: Option<GatewayPlan>,
 }
@@ -151,22 +156,27 @@ struct GatewayPlan {
 
 fn prepare(arguments: &Arguments) -> Result<Plan, Vec<Diagnostic>> {
     let config = Config::load(arguments.config.as_deref())?;
-    let mut station: StationConfig = match &arguments.station {
+    let mut file: StationFile = match &arguments.station {
         None => scenario::parse_as("station.yaml", STATION)?,
         Some(path) => {
             let text = files::read_text(path, LARGEST)?;
-            scenario::parse_station(&path.display().to_string(), &text)?
+            scenario::parse_around_station(&path.display().to_string(), &text)?
         }
     };
-    station.release = arguments.release.unwrap_or(station.release);
-    let topics = config.topics(&arguments.module_id, &arguments.api_version, &arguments.external_prefix);
-    let topics = topics.map_err(|error| vec![*error])?;
+    file.station.release = arguments.release.unwrap_or(file.station.release);
+    // What the file says by default is no wish.
+    let said = |value: &String, default: &str| (value != default).then(|| value.clone());
+    let api_version = arguments.api_version.clone().or_else(|| said(&file.api_version, "1"));
+    let external_prefix = arguments.external_prefix.clone().or_else(|| said(&file.external_prefix, ""));
+    let topics = config.topics(&arguments.module_id, &api_version, &external_prefix).map_err(|error| vec![*error])?;
+    let StationFile { station, bindings, .. } = file;
+    let inside = (!bindings.is_empty()).then_some(bindings);
     let gateway = match arguments.gateway {
         Some(listen) => Some(prepare_gateway(arguments, listen, &station, &topics)?),
         None => None,
     };
     let wire = arguments.wire.or(config.wire).unwrap_or_default();
-    Ok(Plan { topics, station, wire, gateway })
+    Ok(Plan { topics, station, inside, wire, gateway })
 }
 
 fn prepare_gateway(
@@ -239,8 +249,8 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
     let url = format!("mqtt://{}", broker.address());
     let Simulated { mut simulations, mut console, server } = match plan.gateway {
         None => {
-            let simulated =
-                start_station(broker.address(), plan.station, plan.topics, plan.wire).await.map_err(broken)?;
+            let Plan { station, topics, inside, wire, .. } = plan;
+            let simulated = start_station(broker.address(), station, topics, inside, wire).await.map_err(broken)?;
             match arguments.json {
                 Some(_) => print::out(&format!("{}\n", json!({"mqtt": url}))),
                 None => print::out(&format!("{url}\n")),
@@ -290,11 +300,12 @@ async fn start_station(
     address: SocketAddr,
     station: StationConfig,
     topics: Topics,
+    inside: Option<Vec<Binding>>,
     wire: Wire,
 ) -> Result<Simulated, String> {
     let tokens = station.tokens.clone();
     let client_id = "everest".to_owned();
-    let everest = Everest { address, client_id, topics, station, is_driven: true, wire, csms: None };
+    let everest = Everest { address, client_id, topics, station, is_driven: true, inside, wire, csms: None };
     let (orders, received) = mpsc::unbounded_channel();
     let (ready, is_ready) = oneshot::channel();
     let mut simulations = JoinSet::new();

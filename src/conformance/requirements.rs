@@ -34,7 +34,7 @@ pub fn find(id: &str) -> Option<&'static Requirement> {
 
 /// Every requirement, by subject.
 pub fn all() -> &'static [Requirement] {
-    &TABLE
+    TABLE
 }
 
 /// Every number, by subject.
@@ -47,7 +47,7 @@ const fn row(id: &'static str, binds: Binds, statement: &'static str, source: &'
 }
 
 #[rustfmt::skip]
-static TABLE: [Requirement; 83] = [
+static TABLE: &[Requirement] = &[
     row("HB-1", Binds::Everest, "heartbeats are bare non-negative JSON integers on `e2m/heartbeat`", "AsyncAPI HeartBeatId"),
     row("HB-2", Binds::Everest, "each heartbeat is the previous one plus 1", "AsyncAPI HeartBeatId"),
     row("HB-3", Binds::Everest, "the first heartbeat after a start is 0 and comes when the module is ready", "ApiHelper.cpp"),
@@ -129,6 +129,21 @@ static TABLE: [Requirement; 83] = [
     row("DI-6", Binds::Client, "a client collects several replies to `discover`, and manages without having seen the beacon", "EVerest API tutorial"),
     row("DI-7", Binds::Everest, "the periods reported by discovery are those configured, also where they are 0 or less", "ApiHelper.cpp"),
     row("DI-8", Binds::Client, "a client makes its topics of the type, version and id that discovery reports", "EVerest API tutorial"),
+    row("TP-1", Binds::Client, "a token provider publishes a bare token on `m2e/provided_token`, without an envelope", "AsyncAPI send_provided_token"),
+    row("TP-2", Binds::Everest, "a provided token is presented to Auth as it was provided", "auth_token_provider_API.cpp"),
+    row("TP-3", Binds::Client, "a token provider does not retain tokens: a retained token is presented again each time EVerest starts", "framework message_handler.cpp"),
+    row("TP-4", Binds::Client, "a token provider hands a token in once a presentation: another one in a transaction stops it", "AuthHandler.cpp"),
+    row("TP-5", Binds::Everest, "a provided token that cannot be read is not presented and does no harm", "auth_token_provider_API.cpp, json_codec.cpp"),
+    row("VA-1", Binds::Everest, "EVerest asks a token validator on `e2m/validate_token`, with the token as it was provided and a `replyTo`", "AsyncAPI receive_request_validate_token"),
+    row("VA-2", Binds::Everest, "every question to a token validator has a reply topic of its own, subscribed to before it is asked", "AsyncApiRequestReply.hpp"),
+    row("VA-3", Binds::Client, "a token validator answers each question exactly once, on its `replyTo` behind EVerest's external prefix", "AsyncAPI send_reply_validate_token, Topics.cpp"),
+    row("VA-4", Binds::Client, "the answer of a token validator is a bare validation result with `authorization_status` and `tariff_messages`", "AsyncAPI ValidationResult, json_codec.cpp"),
+    row("VA-5", Binds::Client, "a token validator answers within `cfg_request_reply_to_s`", "manifest, AsyncApiRequestReply.hpp"),
+    row("VA-6", Binds::Everest, "without an answer in time a token is invalid, and a late answer has no effect", "AsyncApiRequestReply.hpp, auth_token_validator_API.cpp"),
+    row("VA-7", Binds::Everest, "an answer that cannot be read is ignored, and the wait for one goes on", "AsyncApiRequestReply.hpp"),
+    row("VA-8", Binds::Client, "an update of a validation result names the EVSE and has the new result", "AsyncAPI ValidationResultUpdate"),
+    row("VA-9", Binds::Everest, "an update for the token in use at an EVSE gives `Accepted` again, with its tariff messages", "AuthHandler.cpp"),
+    row("VA-10", Binds::Client, "a token validator retains neither answers nor updates", "framework message_handler.cpp"),
     row("SC-1", Binds::Both, "every message has the shape that the specification gives it, in JSON", "AsyncAPI; the number is khumbu's own"),
     row("SC-2", Binds::Both, "EVerest publishes under `e2m` and on reply topics that it was given, the client under `m2e`", "AsyncAPI; the number is khumbu's own"),
 ];

@@ -99,8 +99,16 @@ impl Fleet {
             let client_id = format!("everest-{}", topics.module_id);
             let (csms, said) = mpsc::unbounded_channel();
             let station = config.station.clone();
-            let everest =
-                Everest { address: broker, client_id, topics, station, is_driven: true, wire, csms: Some(csms) };
+            let everest = Everest {
+                address: broker,
+                client_id,
+                topics,
+                station,
+                is_driven: true,
+                inside: None,
+                wire,
+                csms: Some(csms),
+            };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let name = id.clone();

@@ -70,9 +70,32 @@ impl Difference {
     }
 }
 
-/// Compares. What the station did alone within the tolerance of the recording's beginning or end is no difference:
-/// EVerest may have done it when nobody recorded.
-pub(super) fn compare(recorded: &[Outcome], simulated: Vec<Outcome>, end_ms: i64, tolerance_ms: i64) -> Report {
+/// Where the station may do what EVerest did not: EVerest may have done it when nobody recorded, or would have if it
+/// had not been ended.
+pub(super) struct Edges {
+    /// When EVerest was last heard of before it was started anew.
+    ends_ms: Vec<i64>,
+    end_ms: i64,
+    /// How far from the recording's beginning and end they reach.
+    edge_ms: i64,
+    tolerance_ms: i64,
+}
+
+impl Edges {
+    pub(super) fn new(ends_ms: Vec<i64>, end_ms: i64, edge_ms: i64, tolerance_ms: i64) -> Self {
+        Self { ends_ms, end_ms, edge_ms, tolerance_ms }
+    }
+
+    fn contain(&self, at_ms: i64) -> bool {
+        at_ms < self.edge_ms
+            || at_ms > self.end_ms - self.edge_ms
+            || self.ends_ms.iter().any(|end| (0..=self.tolerance_ms).contains(&(at_ms - end)))
+    }
+}
+
+/// Compares. What the station did alone at the edges is no difference.
+pub(super) fn compare(recorded: &[Outcome], simulated: Vec<Outcome>, edges: &Edges) -> Report {
+    let tolerance_ms = edges.tolerance_ms;
     let mut lanes: BTreeMap<String, (VecDeque<Outcome>, VecDeque<Outcome>)> = BTreeMap::new();
     for outcome in recorded {
         lanes.entry(outcome.lane.clone()).or_default().0.push_back(outcome.clone());
@@ -91,7 +114,7 @@ pub(super) fn compare(recorded: &[Outcome], simulated: Vec<Outcome>, end_ms: i64
                     continue;
                 }
                 (Some(_), None) => Kind::NotSimulated,
-                (None, Some(alone)) if alone.t_ms < tolerance_ms || alone.t_ms > end_ms - tolerance_ms => continue,
+                (None, Some(alone)) if edges.contain(alone.t_ms) => continue,
                 (None, _) => Kind::NotRecorded,
             };
             report.differences.push(Difference { kind, lane: lane.clone(), recorded, simulated });

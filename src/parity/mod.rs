@@ -3,18 +3,25 @@
 //!
 //! Pure: text comes in, a [`Report`] goes out. `README.md` has the format of recordings and of the station file.
 
+mod checks;
 mod compare;
+pub mod inside;
+mod lives;
 mod play;
-pub mod recording;
+mod reactions;
+mod renaming;
 mod roles;
+mod script;
 pub mod station_file;
 
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::recording::Recording;
 pub use compare::{Difference, Kind, Report};
-pub use recording::Recording;
+pub use renaming::Renaming;
+pub use script::{Act, Allowance, Cue, Part, Request, Script, Witness};
 pub use station_file::StationFile;
 
 /// How far apart in time the same outcome may lie unless the user says otherwise: EVerest's threads, and its 43 ms of
@@ -40,6 +47,9 @@ pub struct Outcome {
 pub fn compare(recording: &Recording, file: &StationFile, tolerance: Duration) -> Report {
     let tolerance_ms = i64::try_from(tolerance.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
     let roles = roles::Roles::new(recording, file);
-    let simulated = play::play(recording, file, &roles, tolerance_ms);
-    compare::compare(&roles.outcomes(recording), simulated, recording.end_ms(), tolerance_ms)
+    let lives = lives::lives(recording, file, &roles);
+    let simulated = play::play(recording, file, &roles, &lives, tolerance_ms);
+    let ends = lives.iter().filter_map(|life| Some(life.end?.after_ms)).collect();
+    let edges = compare::Edges::new(ends, recording.end_ms(), tolerance_ms, tolerance_ms);
+    compare::compare(&roles.outcomes(recording), simulated, &edges)
 }

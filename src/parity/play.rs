@@ -1,94 +1,92 @@
 //! The stimuli of a recording, given to a station in virtual time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::{Copied, Peekable};
+use std::slice;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::recording::{Message, Recording};
+use super::checks;
+use super::lives::Life;
+use super::reactions::Reactions;
 use super::roles::{Roles, Stimulus};
-use super::station_file::{Everest, StationFile};
+use super::station_file::StationFile;
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::{Command, HeartbeatControl};
+use crate::recording::{Message, Recording};
 use crate::station::{Address, Effect, Input, RequestId, Station};
 
-/// So many heartbeats before the recording are played; earlier ones are only counted.
-const WARM_UP: i64 = 10_000;
-/// How long EVerest has run where no heartbeat tells.
-const UNKNOWN_MS: i64 = 1000;
+/// A station that does more has a heartbeat that no recording has; time then does nothing any more.
+const MOST_OUTCOMES: usize = 2_000_000;
 
 /// What the station does, from one tolerance before the recording to one after it.
-pub(super) fn play(recording: &Recording, file: &StationFile, roles: &Roles<'_>, tolerance_ms: i64) -> Vec<Outcome> {
-    let beginning = Beginning::new(recording, file, roles);
+pub(super) fn play(
+    recording: &Recording,
+    file: &StationFile,
+    roles: &Roles<'_>,
+    lives: &[Life],
+    tolerance_ms: i64,
+) -> Vec<Outcome> {
     let mut player = Player {
+        file,
         roles,
         station: Station::new(&file.station),
-        base_ms: (-beginning.ready_ms).max(0),
-        ready: Some(beginning),
-        communication_check: file.start.communication_check,
+        base_ms: lives.iter().map(|life| -life.ready_ms).max().unwrap_or(0).max(0),
+        tolerance_ms,
+        current: None,
+        next: lives.iter().copied().peekable(),
+        retained: BTreeMap::new(),
+        recording,
+        reactions: Reactions::new(recording, roles),
+        reports: BTreeSet::new(),
+        reported: BTreeSet::new(),
         questions: Vec::new(),
         asked: BTreeMap::new(),
         outcomes: Vec::new(),
     };
-    // What was checked before the recording must not show in it.
-    player.advance(-tolerance_ms.min(player.base_ms));
-    player.outcomes.clear();
+    if lives.first().is_none_or(|life| !life.begins) {
+        // What was checked before the recording must not show in it.
+        player.advance(-tolerance_ms.min(player.base_ms));
+        player.outcomes.clear();
+    }
     let mut now = 0;
-    for message in &recording.messages {
+    for (index, message) in recording.messages.iter().enumerate() {
         let Some(stimulus) = roles.stimulus(message) else { continue };
         now = now.max(message.at_ms());
         player.advance(now);
-        player.take(now, message, stimulus);
+        match player.reactions.awaited(index) {
+            Some(called_ms) if called_ms + tolerance_ms > now => {
+                player.reports.insert((called_ms + tolerance_ms, index));
+            }
+            _ if player.reported.contains(&index) => {}
+            _ => player.take(now, message, stimulus),
+        }
     }
     player.advance(recording.end_ms().saturating_add(tolerance_ms));
     player.outcomes
 }
 
-/// When EVerest became ready, and which heartbeat was its first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Beginning {
-    /// Relative to the recording.
-    ready_ms: i64,
-    /// How many heartbeats came before.
-    skipped: u64,
-}
-
-impl Beginning {
-    /// Heartbeats come at a fixed pace from the start on, so each tells when that was; the median is believed.
-    fn new(recording: &Recording, file: &StationFile, roles: &Roles<'_>) -> Self {
-        let topic = roles.heartbeat_topic();
-        let interval = i64::from(file.station.auth_consumer.cfg_heartbeat_interval_ms);
-        let is_starting = file.start.everest == Everest::Starting;
-        let beats: Vec<&Message> = recording.messages.iter().filter(|message| message.topic == topic).collect();
-        let Some(first) = beats.first().filter(|_| interval > 0) else {
-            let outcomes = roles.outcomes(recording);
-            let earliest = outcomes.iter().map(|outcome| outcome.t_ms).min().unwrap_or(0);
-            return Self { ready_ms: if is_starting { earliest } else { -UNKNOWN_MS }, skipped: 0 };
-        };
-        let unnumbered = if is_starting { 0 } else { first.at_ms() / interval + 1 };
-        let number_of = |beat: &Message| {
-            let since = (beat.at_ms() - first.at_ms() + interval / 2).div_euclid(interval);
-            // More would be decades, and no product of it and an interval may overflow.
-            beat.payload.as_i64().filter(|number| (0..1 << 31).contains(number)).unwrap_or(unnumbered + since)
-        };
-        let mut starts: Vec<i64> = beats.iter().map(|beat| beat.at_ms() - interval * number_of(beat)).collect();
-        starts.sort_unstable();
-        let start = starts[starts.len() / 2];
-        let skipped = (-start / interval - WARM_UP).max(0);
-        Self { ready_ms: start + skipped * interval, skipped: skipped.unsigned_abs() }
-    }
-}
-
 struct Player<'a> {
+    file: &'a StationFile,
     roles: &'a Roles<'a>,
     station: Station,
     /// What is added to the times of the recording, so that none is negative.
     base_ms: i64,
-    /// What has still to happen for the station to run.
-    ready: Option<Beginning>,
-    communication_check: Option<bool>,
+    tolerance_ms: i64,
+    /// The life of the station; none before the first and between two.
+    current: Option<Life>,
+    next: Peekable<Copied<slice::Iter<'a, Life>>>,
+    /// What the broker keeps for an EVerest that starts, by topic.
+    retained: BTreeMap<String, Input>,
+    recording: &'a Recording,
+    reactions: Reactions,
+    /// Reports that wait for the station's call, by when they wait no longer.
+    reports: BTreeSet<(i64, usize)>,
+    /// Those that were taken.
+    reported: BTreeSet<usize>,
     /// What the station asked its validator, and no recorded question has been found for.
     questions: Vec<(RequestId, Value)>,
     /// The station's questions by the topics of the recorded replies.
@@ -99,33 +97,75 @@ struct Player<'a> {
 impl Player<'_> {
     /// Lets time pass; all times are relative to the recording.
     fn advance(&mut self, until_ms: i64) {
-        if let Some(beginning) = self.ready.filter(|beginning| beginning.ready_ms <= until_ms) {
-            self.ready = None;
-            self.feed(beginning.ready_ms, Input::Ready);
-            if beginning.skipped > 0 {
-                let next = Command::Heartbeats(HeartbeatControl::Next(beginning.skipped + 1));
-                self.feed(beginning.ready_ms, Input::Command(next));
+        while let Some((at_ms, index)) = self.reports.pop_first() {
+            if at_ms > until_ms {
+                self.reports.insert((at_ms, index));
+                break;
             }
-            if let Some(check) = self.communication_check {
-                // The last one came just before; one that EVerest starts with comes at once.
-                let at = until_ms.min(0).max(beginning.ready_ms);
-                self.run_out(at);
-                let payload = Bytes::from_static(if check { b"true" } else { b"false" });
-                self.feed(at, Input::Received { channel: Channel::CommunicationCheck, payload });
+            self.live(at_ms);
+            self.report(self.virtual_time(at_ms), at_ms, index);
+        }
+        self.live(until_ms);
+    }
+
+    /// The same without what EVSEs report.
+    fn live(&mut self, until_ms: i64) {
+        loop {
+            if let Some(end) = self.current.and_then(|life| life.end) {
+                let next_ms = self.next.peek().map_or(i64::MAX, |next| next.ready_ms);
+                let end_ms = end.after_ms.saturating_add(self.tolerance_ms).max(end.before_ms).min(next_ms);
+                if end_ms > until_ms {
+                    break;
+                }
+                self.run_out(end_ms);
+                self.current = None;
+            } else if self.current.is_none()
+                && let Some(life) = self.next.next_if(|life| life.ready_ms <= until_ms)
+            {
+                self.start(life);
+            } else {
+                break;
             }
         }
         self.run_out(until_ms);
     }
 
+    fn start(&mut self, life: Life) {
+        self.current = Some(life);
+        self.station = Station::new(&self.file.station);
+        self.questions.clear();
+        self.asked.clear();
+        self.feed(life.ready_ms, Input::Ready);
+        if life.skipped > 0 {
+            let next = Command::Heartbeats(HeartbeatControl::Next(life.skipped + 1));
+            self.feed(life.ready_ms, Input::Command(next));
+        }
+        if life.begins {
+            for input in self.retained.clone().into_values() {
+                self.feed(life.ready_ms, Input::Retained(Box::new(input)));
+            }
+        } else if let Some(before) = checks::before(self.recording, self.file, self.roles, self.tolerance_ms) {
+            let at = before.at_ms.max(life.ready_ms);
+            self.run_out(at);
+            let payload = Bytes::from_static(if before.check { b"true" } else { b"false" });
+            self.feed(at, Input::Received { channel: Channel::CommunicationCheck, payload });
+        }
+    }
+
     fn run_out(&mut self, until_ms: i64) {
-        while let Some(due) = self.station.next_deadline().filter(|due| *due <= self.virtual_time(until_ms)) {
+        if self.current.is_none() {
+            return;
+        }
+        while self.outcomes.len() < MOST_OUTCOMES
+            && let Some(due) = self.station.next_deadline().filter(|due| *due <= self.virtual_time(until_ms))
+        {
             let due_ms = i64::try_from(due.as_millis()).unwrap_or(i64::MAX);
             self.feed_at(due, due_ms - self.base_ms, Input::Deadline);
         }
     }
 
     fn take(&mut self, at_ms: i64, message: &Message, stimulus: Stimulus<'_>) {
-        let payload = message.bytes();
+        let payload = message.bytes.clone();
         let is_bus = matches!(stimulus, Stimulus::Received(..) | Stimulus::Queried(_));
         let input = match stimulus {
             Stimulus::Received(api, channel) => Input::ReceivedAt { api, channel, payload },
@@ -146,10 +186,15 @@ impl Player<'_> {
                 Input::Session { evse, event }
             }
             Stimulus::Command(evse, what) => Input::Command(what.to_command(evse)),
+            Stimulus::Told(command) => Input::Command(*command),
         };
-        // The broker keeps it for an EVerest that is not there yet.
-        let is_kept = is_bus && message.retain && self.ready.is_some();
-        self.feed(at_ms, if is_kept { Input::Retained(Box::new(input)) } else { input });
+        if is_bus && message.retain {
+            // An empty one makes the broker forget, and would mean nothing to EVerest.
+            self.retained.insert(message.topic.clone(), input.clone());
+        }
+        if self.current.is_some() {
+            self.feed(at_ms, input);
+        }
     }
 
     /// Finds the station's question that a recorded one is, by its token; without a recorded question the oldest one.
@@ -165,6 +210,7 @@ impl Player<'_> {
     }
 
     fn feed_at(&mut self, now: Duration, t_ms: i64, input: Input) {
+        let mut reports = Vec::new();
         for effect in self.station.apply(now, input) {
             let outcome = match effect {
                 Effect::Publish { to, payload } => Some((self.roles.topic(to), json!(payload))),
@@ -175,7 +221,9 @@ impl Player<'_> {
                     Some((self.roles.topic(question), token))
                 }
                 Effect::Fault { api, fault, raised } => self.roles.fault(api, fault, raised),
-                Effect::EvseCall { evse, call } => self.roles.evse_call(evse, &call),
+                Effect::EvseCall { evse, call } => self.roles.evse_call(evse, &call).inspect(|(_, payload)| {
+                    reports.extend(self.reactions.take(evse, payload, t_ms, self.tolerance_ms));
+                }),
                 Effect::Exit { .. }
                 | Effect::SessionEvent { .. }
                 | Effect::Asked { .. }
@@ -187,6 +235,20 @@ impl Player<'_> {
                 let lane = self.roles.lane(&topic, &payload);
                 self.outcomes.push(Outcome { lane, line: None, t_ms, payload });
             }
+        }
+        for index in reports {
+            self.report(now, t_ms, index);
+        }
+    }
+
+    /// An EVSE reports what the message at this index says, once.
+    fn report(&mut self, now: Duration, t_ms: i64, index: usize) {
+        if self.current.is_some()
+            && self.reported.insert(index)
+            && let Some(Stimulus::Session(evse, name)) = self.roles.stimulus(&self.recording.messages[index])
+            && let Some(event) = self.station.session_event(evse, name)
+        {
+            self.feed_at(now, t_ms, Input::Session { evse, event });
         }
     }
 

@@ -7,14 +7,17 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::recording::{Message, Recording};
-use super::station_file::{AtEvse, Meaning, StationFile};
+use super::inside::{self, CALLS};
+use super::station_file::{AtEvse, Binding, Meaning, StationFile};
 use crate::auth::EvseCall;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
+use crate::protocol::control;
+use crate::protocol::deviations::Deviation;
+use crate::recording::{Message, Recording};
 use crate::station::{Address, CommunicationFault};
 
-/// Calls of Auth that an EVSE's log may name.
-const CALLS: [&str; 3] = ["authorize_response", "withdraw_authorization", "stop_transaction"];
+/// The state of a fault that was raised.
+const ACTIVE: &str = "Active";
 
 /// Something done to EVerest.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +34,19 @@ pub(super) enum Stimulus<'a> {
     Session(i32, &'a str),
     /// Something was done at an EVSE.
     Command(i32, AtEvse),
+    /// Khumbu told the module on EVerest's side to do something.
+    Told(Box<control::Command>),
+}
+
+/// What a message shows of EVerest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It starts, or has just done so.
+    Start,
+    /// A heartbeat of `auth_consumer`.
+    Heartbeat,
+    /// It runs.
+    Alive,
 }
 
 /// Tells what messages are.
@@ -46,21 +62,16 @@ pub(super) struct Roles<'a> {
 
 impl<'a> Roles<'a> {
     pub(super) fn new(recording: &Recording, file: &'a StationFile) -> Self {
-        let station = &file.station;
-        let consumer = Topics {
-            api: ApiType::AuthConsumer,
-            external_prefix: file.external_prefix.clone(),
-            api_version: file.api_version.clone(),
-            module_id: station.auth_consumer.module_id.clone(),
-        };
-        let provider = station.auth_token_provider.as_ref().map(|own| (ApiType::AuthTokenProvider, &own.module_id));
-        let validator = station.auth_token_validator.as_ref().map(|own| (ApiType::AuthTokenValidator, &own.module_id));
-        let sisters = provider.into_iter().chain(validator).map(|(api, id)| consumer.of(api, id));
-        let modules = std::iter::once(consumer.clone()).chain(sisters).collect();
+        let modules = modules(file);
+        let consumer = modules[0].clone();
+        let is_cut = file.station.in_force().is_on(Deviation::NulCutsReplyTo);
         let mut roles = Self { file, modules, replies: BTreeSet::new(), validator_replies: BTreeSet::new() };
         for message in &recording.messages {
-            let Some(reply_to) = message.reply_to() else { continue };
-            let on_wire = consumer.reply_topic_on_wire(reply_to);
+            let Some(mut reply_to) = message.reply_to() else { continue };
+            if let Some(nul) = reply_to.find('\0').filter(|_| is_cut) {
+                reply_to.truncate(nul);
+            }
+            let on_wire = consumer.reply_topic_on_wire(&reply_to);
             match roles.channel(&message.topic) {
                 Some((_, Channel::ValidateToken)) => roles.validator_replies.insert(on_wire),
                 Some((_, channel)) if channel.is_from_everest() => false,
@@ -72,9 +83,42 @@ impl<'a> Roles<'a> {
         roles
     }
 
-    /// The topics of `auth_consumer`'s heartbeat.
-    pub(super) fn heartbeat_topic(&self) -> String {
-        self.modules[0].topic(Channel::Heartbeat)
+    /// The topics of all heartbeats.
+    pub(super) fn heartbeat_topics(&self) -> impl Iterator<Item = String> {
+        self.modules.iter().map(|module| module.topic(Channel::Heartbeat))
+    }
+
+    /// The API that a topic belongs to.
+    pub(super) fn api_of(&self, topic: &str) -> Option<ApiType> {
+        if self.validator_replies.contains(topic) {
+            return Some(ApiType::AuthTokenValidator);
+        }
+        let is_of = |module: &&Topics| topic.strip_prefix(&module.base()).is_some_and(|rest| rest.starts_with('/'));
+        self.modules.iter().find(is_of).map(|module| module.api)
+    }
+
+    /// Where token validators are asked.
+    pub(super) fn question_topic(&self) -> String {
+        self.topic(Address::ChannelOf(ApiType::AuthTokenValidator, Channel::ValidateToken))
+    }
+
+    /// The topic on which a reply passes.
+    pub(super) fn on_wire(&self, reply_to: &str) -> String {
+        self.modules[0].reply_topic_on_wire(reply_to)
+    }
+
+    /// What a message shows of EVerest; `None` if it is not EVerest's.
+    pub(super) fn sign(&self, message: &Message) -> Option<Sign> {
+        let payload = self.outcome(message)?;
+        if self.modules[0].channel(&message.topic) == Some(Channel::Heartbeat) {
+            return Some(Sign::Heartbeat);
+        }
+        let initial = (CommunicationFault::Initial.sub_type(), ACTIVE);
+        let is_fault = self.modules.iter().any(|module| inside::fault_topic(module) == message.topic);
+        let shows_start = is_fault
+            && (&payload["sub_type"], &payload["state"]) == (&json!(initial.0), &json!(initial.1))
+            || message.topic == EntryPoint::beacon_topic(&self.file.external_prefix);
+        Some(if shows_start { Sign::Start } else { Sign::Alive })
     }
 
     /// What a message does to EVerest.
@@ -83,7 +127,7 @@ impl<'a> Roles<'a> {
         match self.channel(topic) {
             Some((_, Channel::ValidateToken)) => {
                 let reply_to = message.reply_to()?;
-                return Some(Stimulus::Asked(self.modules[0].reply_topic_on_wire(reply_to)));
+                return Some(Stimulus::Asked(self.modules[0].reply_topic_on_wire(&reply_to)));
             }
             Some((_, channel)) if channel.is_from_everest() => return None,
             Some((api, channel)) => return Some(Stimulus::Received(api, channel)),
@@ -95,12 +139,13 @@ impl<'a> Roles<'a> {
         if let Some(entry_point) = self.entry_point(topic) {
             return Some(Stimulus::Queried(entry_point));
         }
+        if topic == self.modules[0].control_topic() {
+            let command: control::Command = serde_json::from_value(message.json()?.clone()).ok()?;
+            return (!command.is_for_client()).then(|| Stimulus::Told(Box::new(command)));
+        }
         let (evse, meaning) = self.meaning(message)?;
         match meaning {
-            Meaning::SessionEvent(event) => {
-                let name = event.name.as_ref().map_or(&message.payload, |member| &message.payload[member.as_str()]);
-                name.as_str().map(|name| Stimulus::Session(evse, name))
-            }
+            Meaning::SessionEvent(event) => event.name_in(&message.payload).map(|name| Stimulus::Session(evse, name)),
             Meaning::Command(commands) => Some(Stimulus::Command(evse, *commands.get(message.payload.as_str()?)?)),
             Meaning::EvseCall(_) => None,
         }
@@ -108,16 +153,20 @@ impl<'a> Roles<'a> {
 
     /// What EVerest did according to a recording, in its order.
     pub(super) fn outcomes(&self, recording: &Recording) -> Vec<Outcome> {
-        let outcome = |message: &Message| {
-            let payload = self.outcome(message)?;
-            Some(Outcome {
-                lane: self.lane(&message.topic, &payload),
-                line: Some(message.line),
-                t_ms: message.at_ms(),
-                payload,
-            })
-        };
-        recording.messages.iter().filter_map(outcome).collect()
+        recording.messages.iter().filter_map(|message| self.outcome_of(message, message.at_ms())).collect()
+    }
+
+    /// What a message of EVerest is, at this time; `None` if it is no outcome.
+    pub(super) fn outcome_of(&self, message: &Message, t_ms: i64) -> Option<Outcome> {
+        let payload = self.outcome(message)?;
+        let line = (message.line > 0).then_some(message.line);
+        Some(Outcome { lane: self.lane(&message.topic, &payload), line, t_ms, payload })
+    }
+
+    /// Whether outcomes of a lane can only be seen inside EVerest: faults, and calls to EVSEs.
+    pub(super) fn is_inside(&self, lane: &str) -> bool {
+        let is_call = |binding: &Binding| matches!(binding.is, Meaning::EvseCall(_)) && binding.evse_of(lane).is_some();
+        self.modules.iter().any(|module| inside::fault_topic(module) == lane) || self.file.bindings.iter().any(is_call)
     }
 
     /// Where an outcome has its place: the topic, and where several modules answer one request, also the module.
@@ -136,23 +185,27 @@ impl<'a> Roles<'a> {
             Some(_) => return Some(content(message)),
             None => {}
         }
-        let beacon = EntryPoint::beacon_topic(&self.file.external_prefix);
-        if topic == beacon || self.replies.contains(topic) || self.is_from_everest(topic) {
+        if self.is_everests(topic) {
             return Some(content(message));
         }
-        if self.modules.iter().any(|module| fault_topic(module) == topic) {
+        if self.modules.iter().any(|module| inside::fault_topic(module) == topic) {
             let data = &message.payload["data"];
             let part = |name: &str| data[name].clone();
             return Some(json!({"type": part("type"), "sub_type": part("sub_type"), "state": part("state")}));
         }
-        let (_, meaning) = self.meaning(message)?;
+        self.recorded_call(message).map(|(_, call)| call)
+    }
+
+    /// What Auth asked of an EVSE according to a message, as [`Roles::evse_call`] has it.
+    pub(super) fn recorded_call(&self, message: &Message) -> Option<(i32, Value)> {
+        let (evse, meaning) = self.meaning(message)?;
         let Meaning::EvseCall(call) = meaning else { return None };
         let what = message.payload[call.name.as_str()].as_str().filter(|name| CALLS.contains(name))?;
         let arguments = match &message.payload[call.arguments.as_str()] {
             Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
             arguments => arguments.clone(),
         };
-        Some(json!({"call": what, "arguments": arguments}))
+        Some((evse, json!({"call": what, "arguments": arguments})))
     }
 
     /// The topic on which the station publishes.
@@ -168,27 +221,24 @@ impl<'a> Roles<'a> {
 
     /// A fault of an API module, as [`Roles::outcomes`] has it.
     pub(super) fn fault(&self, api: ApiType, fault: CommunicationFault, raised: bool) -> Option<(String, Value)> {
-        let state = if raised { "Active" } else { "ClearedByModule" };
+        let state = if raised { ACTIVE } else { "ClearedByModule" };
         let value = json!({"type": CommunicationFault::TYPE, "sub_type": fault.sub_type(), "state": state});
-        Some((fault_topic(self.topics(api)?), value))
+        Some((inside::fault_topic(self.topics(api)?), value))
     }
 
     /// A call to an EVSE, likewise; none where no binding says where calls are to be seen.
     pub(super) fn evse_call(&self, evse: i32, call: &EvseCall) -> Option<(String, Value)> {
         let binding = self.file.bindings.iter().find(|binding| matches!(binding.is, Meaning::EvseCall(_)))?;
-        let value = match call {
-            EvseCall::AuthorizeResponse(response) => {
-                json!({"call": CALLS[0], "arguments": {"token": response.0, "result": response.1}})
-            }
-            EvseCall::WithdrawAuthorization => json!({"call": CALLS[1], "arguments": null}),
-            EvseCall::StopTransaction { reason, id_tag: None } => {
-                json!({"call": CALLS[2], "arguments": {"reason": reason.name()}})
-            }
-            EvseCall::StopTransaction { reason, id_tag } => {
-                json!({"call": CALLS[2], "arguments": {"reason": reason.name(), "id_tag": id_tag}})
-            }
-        };
-        Some((binding.topic_of(evse), value))
+        let (name, arguments) = inside::call_in_words(call);
+        Some((binding.topic_of(evse), json!({"call": name, "arguments": arguments})))
+    }
+
+    /// Which fault of `auth_consumer` a message shows, and whether it was raised.
+    pub(super) fn recorded_fault(&self, message: &Message) -> Option<(CommunicationFault, bool)> {
+        let payload = (inside::fault_topic(&self.modules[0]) == message.topic).then(|| self.outcome(message))??;
+        let kinds = [CommunicationFault::Initial, CommunicationFault::ConnectionLost];
+        let fault = kinds.into_iter().find(|fault| payload["sub_type"] == fault.sub_type())?;
+        Some((fault, payload["state"] == ACTIVE))
     }
 
     fn topics(&self, api: ApiType) -> Option<&Topics> {
@@ -218,20 +268,41 @@ impl<'a> Roles<'a> {
         levels.is_some_and(|levels| levels[0] == "everest_api" && levels.get(4) == Some(&"e2m"))
     }
 
-    fn meaning(&self, message: &Message) -> Option<(i32, &Meaning)> {
-        self.file.bindings.iter().find_map(|binding| {
-            let evse = binding.evse_of(&message.topic)?;
-            let fits = binding.when.iter().all(|(member, value)| message.payload[member.as_str()] == *value);
-            fits.then_some((evse, &binding.is))
-        })
+    /// Whether EVerest publishes on a topic of its API, or replies there.
+    pub(super) fn is_everests(&self, topic: &str) -> bool {
+        match self.channel(topic) {
+            Some((_, channel)) => channel.is_from_everest(),
+            None => {
+                let beacon = EntryPoint::beacon_topic(&self.file.external_prefix);
+                topic == beacon || self.replies.contains(topic) || self.is_from_everest(topic)
+            }
+        }
+    }
+
+    pub(super) fn meaning(&self, message: &Message) -> Option<(i32, &'a Meaning)> {
+        inside::meaning(&self.file.bindings, &message.topic, &message.payload)
     }
 }
 
 fn content(message: &Message) -> Value {
-    if message.raw { json!({"no JSON": message.payload}) } else { message.payload.clone() }
+    match (message.json(), &message.hex) {
+        (Some(payload), _) => payload.clone(),
+        (None, Some(bytes)) => json!({"no text": bytes.as_ref()}),
+        (None, None) => json!({"no JSON": message.payload}),
+    }
 }
 
-/// EVerest's internal bus shows the faults of a module here.
-fn fault_topic(module: &Topics) -> String {
-    format!("everest/modules/{}/impl/main/error/generic/CommunicationFault", module.module_id)
+/// The API modules of a station, `auth_consumer` first.
+pub(super) fn modules(file: &StationFile) -> Vec<Topics> {
+    let station = &file.station;
+    let consumer = Topics {
+        api: ApiType::AuthConsumer,
+        external_prefix: file.external_prefix.clone(),
+        api_version: file.api_version.clone(),
+        module_id: station.auth_consumer.module_id.clone(),
+    };
+    let provider = station.auth_token_provider.as_ref().map(|own| (ApiType::AuthTokenProvider, &own.module_id));
+    let validator = station.auth_token_validator.as_ref().map(|own| (ApiType::AuthTokenValidator, &own.module_id));
+    let sisters: Vec<_> = provider.into_iter().chain(validator).map(|(api, id)| consumer.of(api, id)).collect();
+    std::iter::once(consumer).chain(sisters).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! The keys of a station stand at the top, as in a scenario; those of [`StationFile`] beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Deserialize;
@@ -10,7 +10,9 @@ use serde::de::value::{MapAccessDeserializer, StringDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use crate::protocol::channel::ApiType;
 use crate::protocol::control::Command;
+use crate::recording::Recording;
 use crate::station::config::StationConfig;
 
 /// A station and the recording around it.
@@ -32,18 +34,18 @@ pub struct StationFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Start {
-    /// Whether it ran. The number of the first heartbeat says for how long, in releases that number them.
-    pub everest: Everest,
-    /// The last communication check before; absent means that there was none.
+    /// Whether it ran; absent means what the recording shows. The number of the first heartbeat says for how long, in
+    /// releases that number them.
+    pub everest: Option<Everest>,
+    /// The last communication check before; absent means what the first fault in the recording shows, if there is any.
     pub communication_check: Option<bool>,
 }
 
 /// Whether EVerest ran when the recording began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Everest {
-    /// It ran.
-    #[default]
+    /// It ran, unless the recording begins with the signs of a start.
     Running,
     /// It starts in the recording.
     Starting,
@@ -80,6 +82,13 @@ pub enum Meaning {
 pub struct Event {
     /// The member; absent means that the payload as a whole is the name.
     pub name: Option<String>,
+}
+
+impl Event {
+    /// The name in a payload.
+    pub fn name_in<'p>(&self, payload: &'p Value) -> Option<&'p str> {
+        self.name.as_ref().map_or(payload, |member| &payload[member.as_str()]).as_str()
+    }
 }
 
 /// Where a message has what Auth asked of an EVSE; one with another name is none.
@@ -131,9 +140,70 @@ impl Binding {
         topic.strip_prefix(before)?.strip_suffix(after)?.parse().ok()
     }
 
+    /// The message by which a command is given, its topic and its payload; `None` if this binding has no word for it.
+    pub fn message_of(&self, command: &Command) -> Option<(String, String)> {
+        let Meaning::Command(words) = &self.is else { return None };
+        let evse = evse_of_command(command)?;
+        let (word, _) = words.iter().find(|(_, meaning)| meaning.to_command(evse) == *command)?;
+        Some((self.topic_of(evse), word.clone()))
+    }
+
+    /// Whether a level of a topic has the place of the number.
+    pub(super) fn names_evse(level: &str) -> bool {
+        level.contains(EVSE)
+    }
+
     /// The topic about an EVSE.
     pub fn topic_of(&self, evse: i32) -> String {
         self.topic.replacen(EVSE, &evse.to_string(), 1)
+    }
+}
+
+/// The EVSE that a command moves.
+fn evse_of_command(command: &Command) -> Option<i32> {
+    match command {
+        Command::PlugIn { evse }
+        | Command::Unplug { evse }
+        | Command::StartTransaction { evse }
+        | Command::StopTransaction { evse }
+        | Command::InjectFault { evse }
+        | Command::ClearFault { evse } => Some(*evse),
+        _ => None,
+    }
+}
+
+impl StationFile {
+    /// A station with the API modules that stand in the topics of a recording, and nothing else known of it.
+    pub fn of(recording: &Recording) -> Self {
+        let mut file = Self {
+            station: StationConfig::default(),
+            bindings: Vec::new(),
+            start: Start::default(),
+            api_version: "1".to_owned(),
+            external_prefix: String::new(),
+        };
+        let mut found = BTreeSet::new();
+        for message in &recording.messages {
+            let Some((prefix, rest)) = message.topic.split_once("everest_api/") else { continue };
+            let levels: Vec<&str> = rest.split('/').collect();
+            let [version, api, module_id, "e2m" | "m2e", ..] = levels[..] else { continue };
+            let Some(api) = ApiType::ALL.into_iter().find(|known| known.name() == api) else { continue };
+            if !found.insert(api) {
+                continue;
+            }
+            let module_id = module_id.to_owned();
+            let station = &mut file.station;
+            match api {
+                ApiType::AuthConsumer => station.auth_consumer.module_id = module_id,
+                ApiType::AuthTokenProvider => station.auth_token_provider.get_or_insert_default().module_id = module_id,
+                ApiType::AuthTokenValidator => {
+                    station.auth_token_validator.get_or_insert_default().module_id = module_id;
+                }
+            }
+            version.clone_into(&mut file.api_version);
+            prefix.clone_into(&mut file.external_prefix);
+        }
+        file
     }
 }
 

@@ -252,6 +252,15 @@ impl Topics {
         format!("{}{reply_to}", self.external_prefix)
     }
 
+    /// The topic on which the reply to a question of EVerest passes: its `replyTo` has no external prefix, which the
+    /// client must put before it; where EVerest follows its specification, the prefix stands there already.
+    pub fn reply_topic_of_question(&self, reply_to: &str) -> String {
+        match reply_to.strip_prefix(self.external_prefix.as_str()) {
+            Some(rest) if rest.starts_with("everest_api/") => reply_to.to_owned(),
+            _ => self.reply_topic_on_wire(reply_to),
+        }
+    }
+
     /// Where a module under test can be told what to do, see [`crate::protocol::control`].
     pub fn control_topic(&self) -> String {
         format!("khumbu/{}/do", self.module_id)

@@ -3,8 +3,6 @@
 //! Decoding is as lenient as EVerest's (`ApiHelper.cpp`, `generic/json_codec.cpp`, `auth/json_codec.cpp`, on
 //! nlohmann/json): what the specification calls invalid is often executed. Each leniency is an entry of
 //! [`super::deviations`] and can be switched off. Nothing here panics on any bytes.
-//!
-//! One difference is left: documents nested deeper than 127 levels are refused here and accepted there.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -14,6 +12,7 @@ use super::deviations::{Deviation, Deviations};
 use super::types::{ProvidedIdToken, ValidationResult, ValidationResultUpdate, WithdrawAuthorizationRequest};
 use values::kind;
 
+pub mod json;
 mod values;
 
 /// What EVerest makes of a request.
@@ -71,6 +70,11 @@ pub fn decode_withdraw(bytes: &[u8], d: Deviations) -> Decoded<WithdrawAuthoriza
 /// looked at.
 pub fn decode_get(bytes: &[u8], d: Deviations) -> Decoded<()> {
     decoded(decode_envelope(bytes, d).map(|envelope| ((), envelope.reply_to)))
+}
+
+/// Where EVerest would send the reply to a request, whether or not it executes it; `None` if nowhere.
+pub fn reply_address(bytes: &[u8]) -> Option<String> {
+    decode_envelope(bytes, Deviations::default()).ok()?.reply_to
 }
 
 /// Decodes a message on `m2e/communication_check`: a bare boolean, blanks around it allowed.
@@ -192,7 +196,7 @@ fn parse(bytes: &[u8], d: Deviations) -> Result<Value, String> {
         bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     }
     // Numbers beyond the range of a double and lone surrogates are errors to both parsers; of equal keys the last wins.
-    serde_json::from_slice(bytes).map_err(|error| format!("not JSON: {error}"))
+    json::parse(bytes).map_err(|error| format!("not JSON: {error}"))
 }
 
 /// What a request consists of.

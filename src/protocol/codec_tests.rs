@@ -254,6 +254,15 @@ fn a_byte_order_mark_is_skipped_and_a_nul_ends_the_text() {
 }
 
 #[test]
+fn depth_does_not_matter() {
+    for depth in [1, 99, 100, 101, 127, 128, 200_000] {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        assert_eq!(of_payload(&format!(r#"{{"evse_id":2,"x":{open}{close}}}"#)).unwrap().evse_id, Some(2), "{depth}");
+        assert_eq!(of_payload(&format!(r#"{{"evse_id":2,"x":{open}}}"#)), None, "{depth}");
+    }
+}
+
+#[test]
 fn of_equal_keys_the_last_wins() {
     let text = r#"{"headers":{"replyTo":"a"},"headers":{"replyTo":"b","replyTo":"c"},"payload":{"evse_id":1},
         "payload":{"evse_id":"x","evse_id":2}}"#;

@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::types::{
-    AuthorizationStatus, IdToken, MessageContent, ProvidedIdToken, ValidationResult, WithdrawAuthorizationRequest,
+    AuthorizationStatus, IdToken, MessageContent, ProvidedIdToken, ValidationResult, ValidationResultUpdate,
+    WithdrawAuthorizationRequest,
 };
 
 /// What a validator answers, and after how long.
@@ -41,10 +42,6 @@ impl From<Validation> for ValidationResult {
 }
 
 /// One thing to do.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "commands are few and short-lived; a box would burden every author of one"
-)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
@@ -58,7 +55,8 @@ pub enum Command {
         /// The EVSE, from 1.
         evse: i32,
     },
-    /// EVerest's side: a token is presented, and this is what validators will say of it.
+    /// EVerest's side: a token is presented, and this is what validators will say of it. A token provider: hand this
+    /// token in; it has no use for the rest.
     PresentToken {
         /// The token as a provider hands it in.
         token: ProvidedIdToken,
@@ -87,12 +85,29 @@ pub enum Command {
     },
     /// EVerest's side: change how heartbeats are sent.
     Heartbeats(HeartbeatControl),
+    /// A token validator, or EVerest's side where it needs none: this is said of the token from now on.
+    SetVerdict {
+        /// The token as a provider hands it in.
+        token: ProvidedIdToken,
+        /// What is answered when it is asked about.
+        validation: Validation,
+    },
+    /// A token validator: tell EVerest that the result for the token in use at an EVSE has changed. EVerest's side:
+    /// the validator has.
+    UpdateVerdict(ValidationResultUpdate),
     /// Client: make a withdraw request.
     Withdraw(WithdrawAuthorizationRequest),
     /// Client: ask for the latched status.
     GetStatus {},
     /// Client: `true` sends communication checks from now on, `false` sends one `false` and no more.
     CommunicationCheck(bool),
+}
+
+impl Command {
+    /// Whether a client follows it; otherwise EVerest's side does.
+    pub fn is_for_client(&self) -> bool {
+        matches!(self, Command::Withdraw(_) | Command::GetStatus {} | Command::CommunicationCheck(_))
+    }
 }
 
 /// A change of the heartbeat.

@@ -200,6 +200,11 @@ deviations! {
         "the request is executed; then the broker cuts the module off for publishing on a wildcard, and EVerest ends",
         TAGGED, NEVER, "seen on the wire; ValidatingMqttProxy.cpp came later"
     }
+    NulCutsReplyTo "nul-cuts-reply-to" {
+        "nothing is said of U+0000 in replyTo; the request is executed, and nobody is told",
+        "the request is executed, and the reply goes to what stands before the U+0000",
+        TAGGED, NEVER, "framework, mqtt_abstraction_impl.cpp (std::string::c_str); ValidatingMqttProxy.cpp came later"
+    }
     WithdrawBlocksMessages "withdraw-blocks-messages" {
         "nothing is said of order; every message is handled when it comes",
         "a withdraw request that waits for a validator delays every message behind it: replies come late, and \
@@ -256,6 +261,21 @@ deviations! {
         "master_pass_group_id names the group whose tokens stop every transaction",
         "it has no effect: the Auth module does not read it",
         ALWAYS, NEVER, "Auth.cpp; seen on the wire"
+    }
+    PlugInAlwaysTimed "plug-in-always-timed" {
+        "plug_in_timeout_enabled, and more than one EVSE, make a plug-in without authorization time out",
+        "every plug-in does after connection_timeout: there is no such option",
+        &[V2025_10], &[V2025_10], "AuthHandler.cpp, handle_session_event (2025.10.0)"
+    }
+    FindFirstTakesUnavailable "find-first-takes-unavailable" {
+        "FindFirst selects the first available EVSE",
+        "it selects the first without transaction, also a faulted one or one whose plug-in timed out, if any is available",
+        &[V2025_10], NEVER, "AuthHandler.cpp, select_evse (2025.10.0)"
+    }
+    ExitOnUnknownConnector "exit-on-unknown-connector" {
+        "nothing is said of EVSEs that do not exist; a token that names one besides others is rejected like any",
+        "if no validator accepts it, telling that EVSE ends Auth and with it EVerest, before Rejected is published",
+        ALWAYS, NEVER, "AuthHandler.cpp, notify_evse (std::map::at in a thread of its own)"
     }
     NoReauthorization "no-reauthorization" {
         "stop_transaction_on_reswipe: false makes a token presented again UsedToReauthorize",

@@ -93,6 +93,19 @@ fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
+/// Whether there may be a topic that matches both filters.
+pub fn overlap(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split('/'), other.split('/'));
+    loop {
+        match (one.next(), other.next()) {
+            // `a/#` matches `a`, too (MQTT 5, section 4.7.1.2).
+            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
+            (Some(one), Some(other)) if one == other || one == "+" || other == "+" => {}
+            _ => return false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,5 +172,22 @@ mod tests {
         assert_eq!(check_name("x\0"), Err("topic contains U+0000 at byte 1".to_owned()));
         assert_eq!(check_name(&"x".repeat(65_536)), Err("topic is longer than 65535 bytes".to_owned()));
         assert_eq!(check_name("ü/$/ "), Ok(()));
+    }
+
+    #[test]
+    fn filters_overlap_where_one_topic_can_match_both() {
+        for (one, other, expected) in [
+            ("#", "a", true),
+            ("a/#", "a", true),
+            ("a/#", "a/b/c", true),
+            ("a/+", "+/b", true),
+            ("a/+", "a", false),
+            ("a/+", "a/b/c", false),
+            ("a/b", "a/c", false),
+            ("a/b/#", "a/c/#", false),
+            ("a", "a", true),
+        ] {
+            assert_eq!((overlap(one, other), overlap(other, one)), (expected, expected), "{one} {other}");
+        }
     }
 }

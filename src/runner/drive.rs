@@ -40,12 +40,22 @@ impl Stage<'_> {
                 self.follow(&binding, &name, &json, &arguments, at).await?;
                 Ok(true)
             }
+            None if let Some((topic, word)) = self.station_binding(command) => {
+                self.send(&topic, word).await?;
+                Ok(true)
+            }
             None if self.is_on_control_topic().await? => {
                 self.send(&self.scene.topics.control_topic(), json.to_string()).await?;
                 Ok(true)
             }
             None => Ok(false),
         }
+    }
+
+    /// The message by which the station file of an EVerest under test moves an EVSE.
+    fn station_binding(&self, command: &Command) -> Option<(String, String)> {
+        let bindings = self.settings.station.as_ref().filter(|_| matches!(self.played, Played::Client(_)))?;
+        bindings.bindings.iter().find_map(|binding| binding.message_of(command))
     }
 
     async fn is_on_control_topic(&mut self) -> Result<bool, Stop> {

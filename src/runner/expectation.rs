@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::observer::{Kind, Party, Seen};
-use crate::protocol::channel::Channel;
+use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::topic;
 use crate::protocol::types::TokenValidationStatus;
 use crate::scenario::model::{MessageKind, Side};
@@ -63,6 +63,8 @@ pub enum What {
     Message {
         /// The kind.
         kind: Option<MessageKind>,
+        /// The API, for kinds that are in every one.
+        api: ApiType,
         /// The filter.
         filter: Option<String>,
         /// The payload.
@@ -116,8 +118,8 @@ impl Expectation {
             return Offer::Foreign;
         }
         match &mut self.what {
-            What::Message { kind, filter, payload, qos, retain } => {
-                let is_it = kind.is_none_or(|kind| is_of_kind(seen, kind))
+            What::Message { kind, api, filter, payload, qos, retain } => {
+                let is_it = kind.is_none_or(|kind| is_of_kind(seen, kind, *api))
                     && filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic))
                     && seen.kind != Kind::Control
                     && qos.is_none_or(|qos| qos == seen.publish.qos)
@@ -223,7 +225,8 @@ impl Expectation {
                 None => format!("status for token `{name}`"),
             },
             What::Reply { .. } => "reply".to_owned(),
-            What::Request { channel, .. } => format!("{} request", channel.name()),
+            What::Request { channel, .. } if channel.is_request() => format!("{} request", channel.name()),
+            What::Request { channel, .. } => channel.name().to_owned(),
         }
     }
 }
@@ -235,23 +238,41 @@ impl Mismatch {
     }
 }
 
-/// Who has to send a message of this kind, for a module under test on `side`.
-pub fn sender(kind: MessageKind, side: Side) -> Party {
-    let from_everest = matches!(kind, MessageKind::TokenValidationStatus | MessageKind::Heartbeat | MessageKind::Reply);
-    if from_everest == (side == Side::Everest) { Party::Module } else { Party::Harness }
+/// Who has to send a message of this kind of this API, for a module under test on `side` with the API `under_test`.
+pub fn sender(kind: MessageKind, api: ApiType, side: Side, under_test: ApiType) -> Party {
+    let is_clients = match channel_of(kind) {
+        Some(channel) => !channel.is_from_everest(),
+        // Only a token validator is asked by EVerest.
+        None => api == ApiType::AuthTokenValidator,
+    };
+    match side {
+        Side::Everest if !is_clients => Party::Module,
+        Side::Client if is_clients && api == under_test => Party::Module,
+        _ => Party::Harness,
+    }
 }
 
-/// Whether a message is of a kind.
-pub fn is_of_kind(seen: &Seen, kind: MessageKind) -> bool {
-    let channel = match kind {
-        MessageKind::Reply => return matches!(seen.kind, Kind::Reply(_)),
+/// Whether a message is of a kind, and of this API where that matters.
+pub fn is_of_kind(seen: &Seen, kind: MessageKind, api: ApiType) -> bool {
+    match channel_of(kind) {
+        Some(channel) => seen.kind == Kind::Channel(channel) && seen.api == api,
+        None => matches!(seen.kind, Kind::Reply(_)),
+    }
+}
+
+/// The channel of a kind; a reply has none.
+fn channel_of(kind: MessageKind) -> Option<Channel> {
+    Some(match kind {
+        MessageKind::Reply => return None,
         MessageKind::TokenValidationStatus => Channel::TokenValidationStatus,
         MessageKind::Heartbeat => Channel::Heartbeat,
         MessageKind::WithdrawAuthorization => Channel::WithdrawAuthorization,
         MessageKind::GetTokenValidationStatus => Channel::GetTokenValidationStatus,
         MessageKind::CommunicationCheck => Channel::CommunicationCheck,
-    };
-    seen.kind == Kind::Channel(channel)
+        MessageKind::ProvidedToken => Channel::ProvidedToken,
+        MessageKind::ValidateToken => Channel::ValidateToken,
+        MessageKind::ValidateResultUpdate => Channel::ValidateResultUpdate,
+    })
 }
 
 /// Holds the payload of a message against a pattern.
@@ -296,12 +317,5 @@ fn status_token(seen: &Seen) -> Option<&str> {
 }
 
 fn name_of(kind: MessageKind) -> &'static str {
-    match kind {
-        MessageKind::Reply => "reply",
-        MessageKind::TokenValidationStatus => Channel::TokenValidationStatus.name(),
-        MessageKind::Heartbeat => Channel::Heartbeat.name(),
-        MessageKind::WithdrawAuthorization => Channel::WithdrawAuthorization.name(),
-        MessageKind::GetTokenValidationStatus => Channel::GetTokenValidationStatus.name(),
-        MessageKind::CommunicationCheck => Channel::CommunicationCheck.name(),
-    }
+    channel_of(kind).map_or("reply", Channel::name)
 }

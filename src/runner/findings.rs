@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use super::expectation::{Expectation, Mismatch, What};
 use super::observer::{Kind, Party, Seen};
+use super::replay::Requests;
 use super::settings::{ModuleSource, Settings};
 use super::stage::{Patience, Stage, actual, broken, cut, shown};
 use crate::diagnostic::{Diagnostic, Place, Severity};
-use crate::protocol::channel::Channel;
+use crate::parity::Report;
+use crate::protocol::channel::{ApiType, Channel};
 use crate::scenario::Scenario;
-use crate::scenario::model::Side;
+use crate::scenario::model::{MessageKind, Side};
 
 /// Messages shown as evidence.
 const SHOWN: usize = 6;
@@ -24,12 +26,15 @@ pub fn mismatch(
 ) -> Diagnostic {
     let (severity, id, who) = match expectation.by {
         Party::Module => (Severity::Fail, "expect/payload-mismatch", culprit(stage)),
+        Party::Harness if follows_from_module(stage, expectation) => outcome(stage),
         Party::Harness => (Severity::Error, "scenario/contradicted", played(stage)),
     };
     let what = match &expectation.what {
         What::Reply { .. } => "replied",
+        What::Request { channel, .. } if !channel.is_request() => "sent",
         What::Request { .. } => "requested",
         What::Status { .. } if mismatch.is_whole => "published status",
+        What::Status { .. } if mismatch.actual.is_none() => "published a status",
         What::Status { .. } => "published a status with",
         What::Message { .. } => "sent",
     };
@@ -47,6 +52,7 @@ pub fn mismatch(
             shown(expectation.within)
         ))
         .with_lines(before(stage, seen, expectation.since))
+        .with_lines(sent_by_module(stage, expectation))
 }
 
 /// A message came before one that it should have followed.
@@ -86,17 +92,17 @@ pub fn missing(stage: &Stage<'_>, expectation: &Expectation, waited: Duration) -
         }
         return diagnostic.with_evidence(format!("seen: {}", stage.line(seen)));
     }
-    let (severity, who) = blame(stage, expectation, Severity::Fail);
-    let id = match expectation.by {
-        Party::Module => "expect/missing",
-        Party::Harness => "scenario/contradicted",
+    let (severity, id, who) = match expectation.by {
+        Party::Module => (Severity::Fail, "expect/missing", culprit(stage)),
+        Party::Harness if follows_from_module(stage, expectation) => outcome(stage),
+        Party::Harness => (Severity::Error, "scenario/contradicted", played(stage)),
     };
     let headline = format!("{who} sent no {} within {}", expectation.in_words(), shown(expectation.within));
     let mut diagnostic = Diagnostic::new(severity, id, headline)
         .at(place(stage.scenario, &expectation.pointer, ""))
         .with_evidence(format!("waited {}", shown(waited)));
     diagnostic = diagnostic.with_lines(meanwhile(stage, expectation.since));
-    diagnostic
+    diagnostic.with_lines(sent_by_module(stage, expectation))
 }
 
 /// The module ended while something was expected of it.
@@ -124,6 +130,7 @@ pub fn ended_while(stage: &Stage<'_>, pointer: &str, when: &str) -> Diagnostic {
 pub fn unexpected(stage: &Stage<'_>, pointer: &str, seen: &Seen) -> Diagnostic {
     let (severity, id, who) = match seen.from {
         Party::Module => (Severity::Fail, "expect/unexpected", culprit(stage)),
+        Party::Harness if is_sister(stage) && is_status(seen) => outcome(stage),
         Party::Harness => (Severity::Error, "scenario/contradicted", played(stage)),
     };
     Diagnostic::new(severity, id, format!("{who} sent a {} where none may come", kind_in_words(seen)))
@@ -192,6 +199,14 @@ pub fn no_reply_asked_for(scenario: &Scenario, pointer: &str) -> Diagnostic {
         .at(place(scenario, pointer, "no reply can come"))
 }
 
+/// EVerest asked the token validator nothing that could be answered.
+pub fn nothing_asked(scenario: &Scenario, at: &str) -> Diagnostic {
+    let headline = "the simulated EVerest asked the validator nothing since the token was presented";
+    Diagnostic::new(Severity::Error, "scenario/contradicted", headline)
+        .at(place(scenario, at, "no reply can come"))
+        .with_help("tokens are validated only where an EVSE is free and `prevalidated` is not set")
+}
+
 /// What a step wants published cannot be published.
 pub fn cannot_publish(scenario: &Scenario, at: &str, why: &str) -> Diagnostic {
     Diagnostic::new(Severity::Error, "scenario/unpublishable", why).at(place(
@@ -217,6 +232,38 @@ pub fn run_not_started(scenario: &Scenario, pointer: &str, command: &str, why: &
     ))
 }
 
+/// What an EVerest did otherwise than in the recording that was played to it.
+pub fn of_outcomes(stage: &Stage<'_>, report: &Report) -> Option<Diagnostic> {
+    let differ = report.differences.len();
+    let headline = format!(
+        "{} did otherwise than recorded: {} of {} outcomes reproduced",
+        culprit(stage),
+        report.reproduced,
+        report.outcomes
+    );
+    (differ > 0).then(|| Diagnostic::new(Severity::Fail, "recording/not-reproduced", headline))
+}
+
+/// What a client asked otherwise than in the recording that was played to it. To ask something else is its right; not
+/// to ask what it was told to is not.
+pub fn of_requests(stage: &Stage<'_>, requests: &Requests) -> Vec<Diagnostic> {
+    let missing = requests.missing.iter().map(|missing| {
+        let (severity, why) = match missing.is_told {
+            true => (Severity::Fail, "was told to make a request of the recording, and did not"),
+            false => (Severity::Warning, "did not make a request of the recording"),
+        };
+        let asked = format!("{} {}", stage.elided(&missing.topic), cut(&missing.content.to_string(), 160));
+        Diagnostic::new(severity, "recording/request-not-made", format!("{} {why}", culprit(stage)))
+            .with_evidence(format!("line {}: {asked}", missing.line))
+    });
+    let others = requests.others.iter().map(|(topic, content)| {
+        let headline = format!("{} made a request that the recording does not have", culprit(stage));
+        let asked = format!("{} {}", stage.elided(topic), cut(&content.to_string(), 160));
+        Diagnostic::new(Severity::Warning, "recording/other-request", headline).with_evidence(asked)
+    });
+    missing.chain(others).collect()
+}
+
 /// The module under test in a headline.
 pub fn culprit(stage: &Stage<'_>) -> String {
     format!("module `{}`", stage.scene.topics.module_id)
@@ -229,9 +276,49 @@ fn played(stage: &Stage<'_>) -> String {
     }
 }
 
+/// EVerest's statuses are what a token provider or validator under test has made of them.
+fn outcome(stage: &Stage<'_>) -> (Severity, &'static str, String) {
+    (Severity::Fail, "expect/outcome", format!("because of {} EVerest", culprit(stage)))
+}
+
+/// Whether what khumbu's own EVerest sends depends on what the module under test has sent.
+pub fn follows_from_module(stage: &Stage<'_>, expectation: &Expectation) -> bool {
+    let is_status = match &expectation.what {
+        What::Status { .. } => true,
+        What::Message { kind, .. } => *kind == Some(MessageKind::TokenValidationStatus),
+        What::Reply { .. } | What::Request { .. } => false,
+    };
+    expectation.by == Party::Harness && is_sister(stage) && is_status
+}
+
+fn is_sister(stage: &Stage<'_>) -> bool {
+    stage.scenario.model.under_test == Side::Client && stage.scene.topics.api != ApiType::AuthConsumer
+}
+
+fn is_status(seen: &Seen) -> bool {
+    seen.kind == Kind::Channel(Channel::TokenValidationStatus)
+}
+
+/// What a module had sent by which EVerest was led, newest last.
+fn sent_by_module(stage: &Stage<'_>, expectation: &Expectation) -> Vec<String> {
+    if !follows_from_module(stage, expectation) {
+        return Vec::new();
+    }
+    let sent = telling(stage, 0).filter(|seen| seen.from == Party::Module).map(|seen| stage.line(seen));
+    let sent: Vec<_> = sent.collect();
+    match &sent[sent.len().saturating_sub(3)..] {
+        [] => vec!["the module sent nothing but communication checks".to_owned()],
+        last => last.iter().map(|line| format!("the module sent: {line}")).collect(),
+    }
+}
+
 fn blame(stage: &Stage<'_>, expectation: &Expectation, severity: Severity) -> (Severity, String) {
     match expectation.by {
         Party::Module => (severity, culprit(stage)),
+        Party::Harness if follows_from_module(stage, expectation) => {
+            let (severity, _, who) = outcome(stage);
+            (severity, who)
+        }
         Party::Harness => (Severity::Error, played(stage)),
     }
 }
@@ -241,7 +328,8 @@ fn noun(expectation: &Expectation) -> &'static str {
         What::Message { .. } => "message",
         What::Status { .. } => "status",
         What::Reply { .. } => "reply",
-        What::Request { .. } => "request",
+        What::Request { channel, .. } if channel.is_request() => "request",
+        What::Request { channel, .. } => channel.name(),
     }
 }
 

@@ -10,11 +10,13 @@ use tokio::time::Instant;
 
 use super::expectation::{Expectation, Mismatch, Offer, What, is_of_kind, matches, sender};
 use super::findings;
-use super::observer::{Kind, Party, Seen};
+use super::observer::{Kind, Party, Request, Seen};
 use super::stage::{Patience, Stage, Stop, Wake, broken};
 use super::steps::{Memory, token};
+use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::topic;
-use crate::scenario::model::{Expect, ExpectNone, ExpectReply, ExpectStatus, Side, Step};
+use crate::scenario::api_of;
+use crate::scenario::model::{Expect, ExpectNone, ExpectReply, ExpectStatus, MessageKind, Side, Step};
 use crate::scenario::pattern::Pattern;
 
 /// An expectation that is not met yet.
@@ -39,15 +41,17 @@ impl Stage<'_> {
         let side = self.scenario.model.under_test;
         let everest = if side == Side::Everest { Party::Module } else { Party::Harness };
         Ok(match step {
-            Step::Expect(Expect { message, topic, payload, qos, retain, within }) => {
+            Step::Expect(Expect { message, api, topic, payload, qos, retain, within }) => {
                 let filter = topic.as_ref().map(|topic| self.filled(topic));
+                let under_test = self.scene.topics.api;
+                let api = message.map_or(under_test, |kind| api_of(kind, *api, under_test));
                 let by = match (message, &filter) {
-                    (Some(kind), _) => sender(*kind, side),
+                    (Some(kind), _) => sender(*kind, api, side, under_test),
                     (None, Some(filter)) => self.publisher_of(filter),
                     (None, None) => Party::Module,
                 };
-                let what =
-                    What::Message { kind: *message, filter, payload: optional(payload)?, qos: *qos, retain: *retain };
+                let payload = optional(payload)?;
+                let what = What::Message { kind: *message, api, filter, payload, qos: *qos, retain: *retain };
                 let within = within.map_or_else(|| self.within(), |span| span.0);
                 Expectation { pointer: format!("{at}/expect"), within, since: memory.mark, by, what }
             }
@@ -76,11 +80,11 @@ impl Stage<'_> {
             Step::ExpectReply(ExpectReply { payload, to, within }) => {
                 let pointer = format!("{at}/expect_reply");
                 let lane = match to {
-                    Some(name) => memory.named.get(name),
-                    None => memory.last_request.as_ref(),
+                    Some(name) => memory.named.get(name).cloned(),
+                    None => memory.last_request.clone(),
                 };
                 let topic = lane
-                    .cloned()
+                    .or_else(|| Some(self.question(to.as_deref(), memory)?.reply_topic.clone()))
                     .filter(|topic| !topic.is_empty())
                     .ok_or_else(|| findings::no_reply_asked_for(self.scenario, &pointer))?;
                 let is_long =
@@ -88,7 +92,8 @@ impl Stage<'_> {
                 let place = if is_long { format!("{pointer}/payload") } else { pointer.clone() };
                 let what = What::Reply { topic, payload: compile(payload)?, at: place };
                 let within = within.map_or_else(|| self.within(), |span| span.0);
-                Expectation { pointer, within, since: 0, by: everest, what }
+                let by = if self.scene.is_client_of(ApiType::AuthTokenValidator) { Party::Module } else { everest };
+                Expectation { pointer, within, since: 0, by, what }
             }
             _ => return Err(broken("a step that is no expectation stands where one is expected").into()),
         })
@@ -96,12 +101,56 @@ impl Stage<'_> {
 
     /// Who should publish on topics of this filter.
     fn publisher_of(&self, filter: &str) -> Party {
-        let base = self.scene.topics.base();
         let side = self.scenario.model.under_test;
-        match filter.strip_prefix(&base) {
-            Some(rest) if rest.starts_with("/e2m") == (side == Side::Client) => Party::Harness,
+        let below = |topics: &Topics| filter.strip_prefix(&topics.base()).map(|rest| rest.starts_with("/e2m"));
+        if let Some(from_everest) = below(&self.scene.topics) {
+            return if from_everest == (side == Side::Client) { Party::Harness } else { Party::Module };
+        }
+        match self.scene.sisters.iter().find_map(below) {
+            Some(from_everest) if side == Side::Client || !from_everest => Party::Harness,
             _ => Party::Module,
         }
+    }
+
+    /// What EVerest asked the validator under test about a token since it was presented; about the last one if none is
+    /// named.
+    fn question(&self, name: Option<&str>, memory: &Memory) -> Option<&Request> {
+        let value = match name {
+            Some(name) => Some(token(memory, name).ok()?.value.as_str()),
+            None => None,
+        };
+        let since = value.map_or(memory.last_presented, |value| memory.presented.get(value).copied());
+        self.observer.question(value, since?)
+    }
+
+    /// Waits until EVerest has asked the validator under test what the replies of these steps are to answer.
+    ///
+    /// # Errors
+    /// When it does not ask: then the scenario is wrong.
+    pub async fn wait_for_questions(&mut self, steps: &[&Step], at: &str, memory: &Memory) -> Result<(), Stop> {
+        if !self.scene.is_client_of(ApiType::AuthTokenValidator) {
+            return Ok(());
+        }
+        for step in steps {
+            let Step::ExpectReply(ExpectReply { to, within, .. }) = step else { continue };
+            let is_published = match to {
+                Some(name) => memory.named.contains_key(name),
+                None => memory.last_request.is_some(),
+            };
+            if is_published {
+                continue;
+            }
+            let within = within.map_or_else(|| self.within(), |span| span.0);
+            let mut patience = Patience::new(&self.lag);
+            let mut is_over = false;
+            while self.question(to.as_deref(), memory).is_none() {
+                if is_over {
+                    return Err(findings::nothing_asked(self.scenario, at).into());
+                }
+                is_over = self.waits_in_vain(&mut patience, within).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Meets a single expectation that may not be reachable by telling the module; returns the message's number.
@@ -162,7 +211,9 @@ impl Stage<'_> {
             let Some(first) = open.iter_mut().min_by_key(|open| open.patience.deadline(open.expectation.within)) else {
                 return Ok(());
             };
-            if self.module.has_ended() && first.expectation.by == Party::Module {
+            let is_modules =
+                first.expectation.by == Party::Module || findings::follows_from_module(self, &first.expectation);
+            if self.module.has_ended() && is_modules {
                 return Err(findings::ended(self, &first.expectation).into());
             }
             if first.is_over {
@@ -270,11 +321,18 @@ impl Stage<'_> {
         let payload = none.payload.as_ref().map(Pattern::compile).transpose();
         let payload = payload.map_err(|error| broken(&error.message))?;
         let mut scratch = self.captures.clone();
+        let (side, under_test) = (self.scenario.model.under_test, self.scene.topics.api);
+        let is_meant = |seen: &Seen, kind| {
+            let api = api_of(kind, none.api, under_test);
+            // Replies pass in both directions where khumbu is a token validator, too.
+            is_of_kind(seen, kind, api)
+                && (kind != MessageKind::Reply || seen.from == sender(kind, api, side, under_test))
+        };
         let mut is_it = |seen: &Seen| {
             !seen.is_claimed
                 && seen.seq >= memory.mark
                 && seen.kind != Kind::Control
-                && none.message.is_none_or(|kind| is_of_kind(seen, kind))
+                && none.message.is_none_or(|kind| is_meant(seen, kind))
                 && filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic))
                 && payload.as_ref().is_none_or(|pattern| matches(pattern, seen, &mut scratch).is_ok())
         };

@@ -2,6 +2,7 @@
 //!
 //! What happens is told as a stream of [`RunEvent`]s; nothing is printed here, and no file is read or written.
 
+mod clock;
 mod drive;
 mod expectation;
 mod findings;
@@ -9,11 +10,15 @@ mod lag;
 mod meet;
 mod module;
 mod observer;
+mod overture;
 mod play;
 mod process;
+mod replay;
 mod settings;
+mod sisters;
 mod stage;
 mod steps;
+mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,20 +31,30 @@ use crate::broker::{self, Broker, StartError};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::protocol::release::Release;
 use crate::scenario::Scenario;
+use crate::transcript::record::Record;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
+pub use clock::Speed;
 pub use process::kill_all_groups;
+pub use replay::{Missing, Replay, Replayed, Requests};
 pub use settings::{Binding, BoundPublish, ModuleSource, Settings};
 
 /// A scenario to be played under a release, with its accepted golden.
 pub struct Piece {
-    /// The scenario.
+    /// The scenario. For a replay it has no steps that matter.
     pub scenario: Arc<Scenario>,
     /// The release.
     pub release: Release,
     /// The file of its accepted golden, if there is one.
     pub golden: Option<Arc<Source>>,
+    /// Is shown everything that the front door of the broker sees of this scenario, as it happens.
+    pub recorder: Option<Recorder>,
+    /// The recording that is played instead of the scenario's steps.
+    pub replay: Option<Arc<Replay>>,
 }
+
+/// Takes records; must be quick.
+pub type Recorder = Arc<dyn Fn(&Record) + Send + Sync>;
 
 impl Piece {
     /// A result that says what was played, and nothing yet of how it went.

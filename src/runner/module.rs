@@ -11,14 +11,15 @@ use tokio::task::JoinHandle;
 
 use super::process::{Ending, Output, Process};
 use super::settings::{ModuleSource, Scene, Settings};
-use crate::protocol::channel::Topics;
+use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::control::Command;
 use crate::protocol::wire::Wire;
 use crate::scenario::model::Side;
-use crate::sim::client::{check_period, run_module};
+use crate::sim::client::check_period;
 use crate::sim::everest::{Everest, Order};
 use crate::sim::link::LinkError;
-use crate::station::config::StationConfig;
+use crate::sim::player::{Part, Verdicts, fresh_client_id, run_module};
+use crate::station::config::{Cadence, StationConfig};
 
 /// A module under test that was started.
 #[derive(Debug)]
@@ -105,14 +106,24 @@ impl Module {
         let body = match side {
             Side::Client => {
                 let (stop, stopped) = oneshot::channel();
-                let period = check_period(station.auth_consumer.cfg_communication_check_to_s);
-                let task = tokio::spawn(async move { say(run_module(broker, topics, period, stopped).await) });
+                let seconds = station.cadence(topics.api).map_or(0, |cadence| cadence.check_within_s);
+                let part = Part {
+                    address: broker,
+                    client_id: fresh_client_id(topics.api),
+                    topics,
+                    period: check_period(seconds),
+                    verdicts: verdicts(station),
+                    wire: Wire::Everest,
+                };
+                let task = tokio::spawn(async move { say(run_module(part, stopped).await) });
                 Body::Client { stop: Some(stop), task }
             }
             Side::Everest => {
                 let client_id = format!("everest-{}", uuid::Uuid::new_v4().simple());
-                let (station, wire, csms) = (station.clone(), Wire::Everest, None);
-                let everest = Everest { address: broker, client_id, topics, station, is_driven: true, wire, csms };
+                let (station, inside) = (station.clone(), scene.settings.inside.clone());
+                let (wire, csms) = (Wire::Everest, None);
+                let everest =
+                    Everest { address: broker, client_id, topics, station, is_driven: true, inside, wire, csms };
                 let (orders, received) = mpsc::unbounded_channel();
                 let (ready, _) = oneshot::channel();
                 let task = tokio::spawn(async move { say(everest.run(received, ready).await) });
@@ -197,6 +208,7 @@ pub fn in_words(status: ExitStatus) -> String {
 pub fn fill(word: &str, topics: &Topics, broker: SocketAddr) -> String {
     word.replace("{host}", &broker.ip().to_string())
         .replace("{port}", &broker.port().to_string())
+        .replace("{api}", topics.api.name())
         .replace("{module_id}", &topics.module_id)
         .replace("{api_version}", &topics.api_version)
         .replace("{external_prefix}", &topics.external_prefix)
@@ -212,16 +224,17 @@ pub fn environment(scene: &Scene<'_>, broker: SocketAddr) -> BTreeMap<&'static s
         ("EV_MQTT_BROKER_HOST", host),
         ("EV_MQTT_BROKER_PORT", port),
         ("EV_MQTT_EXTERNAL_PREFIX", topics.external_prefix.clone()),
+        ("KHUMBU_API", topics.api.name().to_owned()),
         ("KHUMBU_MODULE_ID", topics.module_id.clone()),
         ("KHUMBU_API_VERSION", topics.api_version.clone()),
         ("KHUMBU_STATION", station_json(station).to_string()),
     ])
 }
 
-/// The station as a program that takes EVerest's place is asked to be.
+/// The station as a program that takes EVerest's place is asked to be, and the tokens as a validator is to know them.
 fn station_json(station: &StationConfig) -> serde_json::Value {
     let auth = &station.auth;
-    json!({
+    let mut json = json!({
         "release": station.release.name(),
         "evses": station.evses,
         "auth": {
@@ -233,12 +246,29 @@ fn station_json(station: &StationConfig) -> serde_json::Value {
             "plug_in_timeout_enabled": auth.plug_in_timeout_enabled,
             "stop_transaction_on_reswipe": auth.stop_transaction_on_reswipe,
         },
-        "auth_consumer": {
-            "cfg_communication_check_to_s": station.auth_consumer.cfg_communication_check_to_s,
-            "cfg_heartbeat_interval_ms": station.auth_consumer.cfg_heartbeat_interval_ms,
-            "latch_variable_values": station.auth_consumer.latch_variable_values,
-        },
-    })
+        "tokens": station.tokens.iter().map(|(name, token)| {
+            (name.clone(), json!({"token": token.to_provided(), "validation": token.to_validation()}))
+        }).collect::<serde_json::Map<_, _>>(),
+    });
+    for api in ApiType::ALL {
+        if let Some(Cadence { module_id, check_within_s, heartbeat_ms }) = station.cadence(api) {
+            json[api.name()] = json!({
+                "module_id": module_id,
+                "cfg_communication_check_to_s": check_within_s,
+                "cfg_heartbeat_interval_ms": heartbeat_ms,
+            });
+        }
+    }
+    json["auth_consumer"]["latch_variable_values"] = json!(station.auth_consumer.latch_variable_values);
+    if let Some(validator) = &station.auth_token_validator {
+        json["auth_token_validator"]["cfg_request_reply_to_s"] = json!(validator.cfg_request_reply_to_s);
+    }
+    json
+}
+
+/// What a token validator is to know.
+pub fn verdicts(station: &StationConfig) -> Verdicts {
+    station.tokens.values().map(|token| (token.value.clone(), token.to_validation())).collect()
 }
 
 /// The name of a command, as bindings and `cannot` have it.

@@ -11,9 +11,10 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::Recorder;
 use crate::conformance::monitors::Monitors;
 use crate::diagnostic::Diagnostic;
-use crate::protocol::channel::{Channel, Topics};
+use crate::protocol::channel::{ApiType, Channel, Topics};
 use crate::protocol::topic;
 use crate::protocol::wire;
 use crate::transcript::record::{Direction, Event, Publish, Record};
@@ -66,6 +67,8 @@ pub struct Seen {
     pub from: Party,
     /// What it is.
     pub kind: Kind,
+    /// The API of its channel; the one under test for everything else.
+    pub api: ApiType,
     /// The packet.
     pub publish: Publish,
     /// The payload, where it is JSON; khumbu's own without the fields that only its wire form has added.
@@ -79,6 +82,10 @@ pub struct Seen {
 pub struct Request {
     /// Its place in the record.
     pub seq: u64,
+    /// The channel.
+    pub channel: Channel,
+    /// The value of the token that EVerest asks a validator about.
+    pub token: Option<String>,
     /// Where the reply will pass.
     pub reply_topic: String,
 }
@@ -114,6 +121,7 @@ impl Connections {
 pub struct Observer {
     incoming: mpsc::UnboundedReceiver<Record>,
     topics: Topics,
+    sisters: Vec<Topics>,
     /// Everything that was recorded in this scenario.
     pub records: Vec<Record>,
     /// Every message that a client published, in order.
@@ -126,6 +134,8 @@ pub struct Observer {
     pub monitors: Monitors,
     /// What the monitors found, in order.
     pub findings: Vec<Diagnostic>,
+    /// Is shown every record.
+    pub recorder: Option<Recorder>,
 }
 
 impl Observer {
@@ -133,18 +143,21 @@ impl Observer {
     pub fn new(
         incoming: mpsc::UnboundedReceiver<Record>,
         topics: Topics,
+        sisters: Vec<Topics>,
         monitors: Monitors,
         connections: Connections,
     ) -> Self {
         Self {
             incoming,
             topics,
+            sisters,
             records: Vec::new(),
             messages: Vec::new(),
             requests: Vec::new(),
             connections,
             monitors,
             findings: Vec::new(),
+            recorder: None,
         }
     }
 
@@ -187,6 +200,9 @@ impl Observer {
     }
 
     fn take(&mut self, record: Record) {
+        if let Some(recorder) = &self.recorder {
+            recorder(&record);
+        }
         let from = if is_own(&record.client) { Party::Harness } else { Party::Module };
         match (from, &record.event) {
             (Party::Module, _) => self.connections.note(&record),
@@ -208,21 +224,41 @@ impl Observer {
         if let (Party::Harness, Some(json)) = (from, &mut json) {
             wire::remove_extra_fields(json);
         }
-        let kind = self.kind(&publish.topic);
+        let (api, kind) = match self.channel(&publish.topic) {
+            Some((api, channel)) => (api, Kind::Channel(channel)),
+            None => (self.topics.api, self.kind(&publish.topic)),
+        };
+        let text = |pointer| json.as_ref().and_then(|json| json.pointer(pointer)?.as_str());
         if let Kind::Channel(channel) = kind
             && channel.is_request()
-            && let Some(reply_to) = json.as_ref().and_then(|json| json.pointer("/headers/replyTo")?.as_str())
+            && let Some(reply_to) = text("/headers/replyTo")
         {
-            let reply_topic = self.topics.reply_topic_on_wire(reply_to);
-            self.requests.push(Request { seq: record.seq, reply_topic });
+            let is_question = channel == Channel::ValidateToken;
+            let reply_topic = match is_question {
+                true => self.topics.reply_topic_of_question(reply_to),
+                false => self.topics.reply_topic_on_wire(reply_to),
+            };
+            let token = text("/payload/id_token/value").filter(|_| is_question).map(str::to_owned);
+            self.requests.push(Request { seq: record.seq, channel, token, reply_topic });
         }
-        self.messages.push(Seen { seq: record.seq, from, kind, publish: publish.clone(), json, is_claimed: false });
+        let publish = publish.clone();
+        self.messages.push(Seen { seq: record.seq, from, kind, api, publish, json, is_claimed: false });
+    }
+
+    /// The last question to a token validator since a mark, about any token or this one.
+    pub fn question(&self, value: Option<&str>, since: u64) -> Option<&Request> {
+        let mut requests = self.requests.iter().rev().take_while(|request| request.seq >= since);
+        requests.find(|request| {
+            request.channel == Channel::ValidateToken && (value.is_none() || request.token.as_deref() == value)
+        })
+    }
+
+    fn channel(&self, topic: &str) -> Option<(ApiType, Channel)> {
+        let mut all = std::iter::once(&self.topics).chain(&self.sisters);
+        all.find_map(|topics| Some((topics.api, topics.channel(topic)?)))
     }
 
     fn kind(&self, topic: &str) -> Kind {
-        if let Some(channel) = self.topics.channel(topic) {
-            return Kind::Channel(channel);
-        }
         if topic == self.topics.control_topic() || topic == self.topics.mark_topic() {
             return Kind::Control;
         }

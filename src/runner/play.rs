@@ -12,13 +12,16 @@ use super::lag::Lag;
 use super::module::{Module, command_name};
 use super::observer::{Connections, Observer, is_own, own_client};
 use super::process::Ending;
+use super::replay::Replay;
 use super::settings::{ModuleSource, Scene, Settings};
+use super::sisters::Sisters;
 use super::stage::{Played, Stage, Stop, broken, shown};
 use super::steps::Memory;
 use crate::broker::Broker;
 use crate::conformance::Party;
-use crate::conformance::monitors::{Context, Monitors};
+use crate::conformance::monitors::{ApiModule, Context, Monitors};
 use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::scenario::model::{Side, Step};
 use crate::scenario::pattern::Captures;
@@ -61,9 +64,10 @@ pub async fn play(
     }
     let started = Instant::now();
     let (House { broker, records, connections }, mut findings) = (house, Vec::new());
-    let golden = piece.golden.as_ref();
-    let observer = Observer::new(records, scene.topics.clone(), Monitors::new(context(&scene)), connections);
-    let released = perform(&scene, &broker, observer, interrupt, &mut findings, &mut result, golden).await;
+    let (topics, sisters) = (scene.topics.clone(), scene.sisters.clone());
+    let mut observer = Observer::new(records, topics, sisters, Monitors::new(context(&scene)), connections);
+    observer.recorder.clone_from(&piece.recorder);
+    let released = perform(&scene, piece, &broker, observer, interrupt, &mut findings, &mut result).await;
     result.duration = started.elapsed();
     judge(&mut result, findings);
     let house = released.map(|(records, connections)| House { broker, records, connections });
@@ -75,16 +79,16 @@ type Released = (mpsc::UnboundedReceiver<Record>, Connections);
 /// The performance itself. What it leaves is the observer's part of the house, unless it broke down.
 async fn perform(
     scene: &Scene<'_>,
+    piece: &Piece,
     broker: &Broker,
     mut observer: Observer,
     interrupt: watch::Receiver<bool>,
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
-    golden: Option<&Arc<Source>>,
 ) -> Option<Released> {
     let Scene { scenario, settings, .. } = *scene;
-    let played = match begin_played(scene, broker).await {
-        Ok(played) => played,
+    let (played, sisters) = match begin_played(scene, piece, broker).await {
+        Ok(begun) => begun,
         Err(diagnostic) => {
             observer.drain();
             findings.push(
@@ -100,16 +104,17 @@ async fn perform(
     let module = match Module::start(scene, broker.address()) {
         Ok(module) => module,
         Err(error) => {
-            end_played(played).await;
+            end_played(played, sisters).await;
             findings.push(super::findings::not_started(scenario, settings, &error));
             return Some(observer.release());
         }
     };
     let lag = Lag::start();
     let captures = Captures::new();
-    let mut stage = Stage { scenario, settings, scene, broker, observer, played, module, captures, interrupt, lag };
+    let mut stage =
+        Stage { scenario, settings, scene, broker, observer, played, sisters, module, captures, interrupt, lag };
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
-    let outcome = match timeout(limit, act(&mut stage)).await {
+    let outcome = match timeout(limit, act(&mut stage, piece.replay.as_deref())).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Stop::from(
             Diagnostic::new(
@@ -136,35 +141,42 @@ async fn perform(
     let written = stage.written_last();
     let by_itself = stage.module.ended.borrow().clone();
     let ending = farewell(&mut stage, is_complete).await;
-    let Stage { mut observer, played, module, .. } = stage;
+    let Stage { mut observer, played, sisters, module, .. } = stage;
     result.output = module.output().map(|output| output.tail(200)).unwrap_or_default();
     if let (true, Some(how)) = (is_complete, by_itself) {
         findings.push(ended_by_itself(&ending, scene, &how));
     }
     notes_on_ending(&ending, scene, findings);
     if settings.upstream.is_some() || settings.module == ModuleSource::Attached {
+        // What follows is no part of the scenario.
+        observer.drain();
+        observer.recorder = None;
         forget_retained(&played, &mut observer).await;
     }
-    end_played(played).await;
+    end_played(played, sisters).await;
     observer.drain();
     findings.append(&mut observer.findings);
     for found in findings.iter_mut().filter(|it| matches!(it.severity, Severity::Fail | Severity::Inconclusive)) {
         found.evidence.extend(written.clone());
     }
     if scenario.model.golden && is_complete && findings.iter().all(|found| Verdict::of(found) == Verdict::Pass) {
-        compare_golden(scene, &observer.records[..played_records], golden, findings, result);
+        compare_golden(scene, &observer.records[..played_records], piece.golden.as_ref(), findings, result);
     }
     Some(observer.release())
 }
 
 /// From the start of the module to the last step.
-async fn act(stage: &mut Stage<'_>) -> Result<(), Stop> {
+async fn act(stage: &mut Stage<'_>, replay: Option<&Replay>) -> Result<(), Stop> {
+    if let Some(replay) = replay {
+        return super::replay::replay(stage, replay).await;
+    }
     stage.wait_ready().await?;
     if let Played::Client(client) = &mut stage.played
         && stage.scene.station.auth_consumer.cfg_communication_check_to_s > 0
     {
         client.communication_check(true).await.map_err(|error| broken(&error.to_string()))?;
     }
+    stage.sisters.begin_checks(stage.scene)?;
     let mut memory = Memory::new(&stage.scene.station.tokens);
     let scenario = stage.scenario;
     stage.play(&scenario.model.steps, "/steps", &mut memory).await
@@ -195,14 +207,26 @@ async fn farewell(stage: &mut Stage<'_>, is_complete: bool) -> Ending {
     ending
 }
 
-async fn begin_played(scene: &Scene<'_>, broker: &Broker) -> Result<Played, Diagnostic> {
+async fn begin_played(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<(Played, Sisters), Diagnostic> {
+    let settings = scene.settings;
+    let sisters = match &piece.replay {
+        // The recording has what they say.
+        Some(_) => Sisters::default(),
+        // The simulated EVerest may ask its validator from the start.
+        None => Sisters::open(scene, broker).await.map_err(|error| no_link(settings, &error))?,
+    };
+    begin_side(scene, piece, broker).await.map(|played| (played, sisters))
+}
+
+async fn begin_side(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<Played, Diagnostic> {
     let Scene { scenario, settings, .. } = *scene;
     let client_id = own_client();
     let (topics, station) = (scene.topics.clone(), scene.station.clone());
     match scenario.model.under_test {
-        Side::Client => {
+        // A recording says all by itself, whichever side it plays; what plays it needs no more than a connection.
+        Side::Client if piece.replay.is_none() => {
             let (address, wire, csms) = (broker.address(), scene.wire, None);
-            let everest = Everest { address, client_id, topics, station, is_driven: false, wire, csms };
+            let everest = Everest { address, client_id, topics, station, is_driven: false, inside: None, wire, csms };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));
@@ -212,7 +236,7 @@ async fn begin_played(scene: &Scene<'_>, broker: &Broker) -> Result<Played, Diag
                 Err(_) => Err(broken("the simulated EVerest has ended")),
             }
         }
-        Side::Everest => {
+        Side::Client | Side::Everest => {
             let period = check_period(station.auth_consumer.cfg_communication_check_to_s);
             match Client::open(broker.address(), &client_id, topics, period, &[]).await {
                 // What comes in is read from the record.
@@ -264,7 +288,8 @@ async fn forget_retained(played: &Played, observer: &mut Observer) {
     }
 }
 
-async fn end_played(played: Played) {
+async fn end_played(played: Played, sisters: Sisters) {
+    sisters.close().await;
     match played {
         Played::Client(client) => client.close().await,
         Played::Everest { orders, task } => {
@@ -276,20 +301,32 @@ async fn end_played(played: Played) {
 }
 
 fn context(scene: &Scene<'_>) -> Context {
-    let Scene { scenario, settings, topics, station, .. } = scene;
-    let api = &station.auth_consumer;
+    let Scene { scenario, settings, topics, station, sisters, .. } = scene;
     let under_test = match scenario.model.under_test {
         Side::Client => Party::Client,
         Side::Everest => Party::Everest,
     };
     let positive = |value: i32| u64::try_from(value).ok().filter(|value| *value > 0);
+    let module = |topics: &Topics| {
+        let cadence = station.cadence(topics.api);
+        let check = cadence.and_then(|cadence| positive(cadence.check_within_s));
+        let heartbeat = cadence.and_then(|cadence| positive(cadence.heartbeat_ms));
+        ApiModule {
+            topics: topics.clone(),
+            communication_check_timeout: check.map(Duration::from_secs),
+            heartbeat_interval: heartbeat.map(Duration::from_millis),
+        }
+    };
+    let ApiModule { topics, communication_check_timeout, heartbeat_interval } = module(topics);
+    let everests = sisters.iter().filter(|_| under_test == Party::Everest);
     Context {
         in_force: station.in_force(),
         from_start: settings.module != ModuleSource::Attached,
         relayed: settings.upstream.is_some(),
-        communication_check_timeout: positive(api.cfg_communication_check_to_s).map(Duration::from_secs),
-        heartbeat_interval: positive(api.cfg_heartbeat_interval_ms).map(Duration::from_millis),
-        ..Context::new(topics.clone(), under_test)
+        communication_check_timeout,
+        heartbeat_interval,
+        sisters: everests.map(module).collect(),
+        ..Context::new(topics, under_test)
     }
 }
 
@@ -336,7 +373,7 @@ fn compare_golden(
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
 ) {
-    let Scene { scenario, settings, topics, wire, .. } = scene;
+    let Scene { scenario, settings, topics, sisters, wire, .. } = scene;
     let own = scenario.release();
     if own != scene.station.release {
         let headline = format!("the golden was not compared: it belongs to release `{own}`");
@@ -347,7 +384,7 @@ fn compare_golden(
         let headline = format!("the golden was not compared: the wire form `{wire}` has more fields");
         return findings.push(Diagnostic::new(Severity::Note, "golden/not-compared", headline));
     }
-    let names = golden::Names { topics, clients: &[] };
+    let names = golden::Names { topics, sisters, clients: &[] };
     let transcript = golden::transcript(records, &names);
     if let Err(difference) = snapshot::compare(accepted, &transcript, &scenario.source) {
         if !settings.is_updating_goldens {
@@ -367,11 +404,23 @@ fn not_applicable(scene: &Scene<'_>) -> Option<Diagnostic> {
         let diagnostic = Diagnostic::new(Severity::Note, "release/not-listed", headline);
         return Some(diagnostic.at(scenario.place("/releases")));
     }
-    lacking(scenario, &scene.station).or_else(|| {
-        let command = what_it_cannot(scene)?;
-        let headline = format!("the module was declared not to follow `{command}`");
-        Some(Diagnostic::new(Severity::Note, "module/cannot", headline))
-    })
+    let note = |id, headline| Diagnostic::new(Severity::Note, id, headline);
+    lacking(scenario, &scene.station)
+        .or_else(|| {
+            let api = what_it_lacks(scene)?.name();
+            Some(note("module/lacks", format!("the module was declared to have no `{api}`")))
+        })
+        .or_else(|| {
+            let command = what_it_cannot(scene)?;
+            Some(note("module/cannot", format!("the module was declared not to follow `{command}`")))
+        })
+}
+
+/// The first API module that the scenario needs EVerest to have and that it has not.
+fn what_it_lacks(scene: &Scene<'_>) -> Option<ApiType> {
+    let model = &scene.scenario.model;
+    let mut lacks = scene.settings.lacks.iter().copied().filter(|_| model.under_test == Side::Everest);
+    lacks.find(|api| model.station.cadence(*api).is_some())
 }
 
 /// The first command that the scenario needs the module to follow and that it cannot.
@@ -379,7 +428,7 @@ fn what_it_cannot(scene: &Scene<'_>) -> Option<String> {
     fn search(steps: &[Step], scene: &Scene<'_>) -> Option<String> {
         played(steps, "", scene.station.release).into_iter().find_map(|(_, step)| match step {
             Step::Repeat(repeat) => search(&repeat.steps, scene),
-            step => needed(step, scene.scenario.model.under_test).filter(|name| scene.settings.cannot.contains(name)),
+            step => needed(step, scene).filter(|name| scene.settings.cannot.contains(name)),
         })
     }
     if scene.settings.cannot.is_empty() {
@@ -389,7 +438,10 @@ fn what_it_cannot(scene: &Scene<'_>) -> Option<String> {
 }
 
 /// The name of the command that a step needs the module under test to follow.
-fn needed(step: &Step, side: Side) -> Option<String> {
+fn needed(step: &Step, scene: &Scene<'_>) -> Option<String> {
+    let side = scene.scenario.model.under_test;
+    let is_client_of = |api| scene.is_client_of(api);
+    let has_provider = scene.station.auth_token_provider.is_some();
     let (command, by) = match step {
         Step::PlugIn(_) => (Command::PlugIn { evse: 1 }, Side::Everest),
         Step::Unplug(_) => (Command::Unplug { evse: 1 }, Side::Everest),
@@ -398,7 +450,14 @@ fn needed(step: &Step, side: Side) -> Option<String> {
         Step::InjectFault(_) => (Command::InjectFault { evse: 1 }, Side::Everest),
         Step::ClearFault(_) => (Command::ClearFault { evse: 1 }, Side::Everest),
         Step::Heartbeats(_) => (Command::Heartbeats(HeartbeatControl::Pause), Side::Everest),
-        Step::PresentToken(_) => return (side == Side::Everest).then(|| "present_token".to_owned()),
+        Step::PresentToken(_) => {
+            let is_needed = side == Side::Everest && !has_provider || is_client_of(ApiType::AuthTokenProvider);
+            return is_needed.then(|| "present_token".to_owned());
+        }
+        Step::SetVerdict(_) => return is_client_of(ApiType::AuthTokenValidator).then(|| "set_verdict".to_owned()),
+        Step::UpdateVerdict(_) => {
+            return is_client_of(ApiType::AuthTokenValidator).then(|| "update_verdict".to_owned());
+        }
         Step::Withdraw(_) => return (side == Side::Client).then(|| "withdraw".to_owned()),
         Step::GetStatus(_) => (Command::GetStatus {}, Side::Client),
         Step::CommunicationCheck(on) => (Command::CommunicationCheck(*on), Side::Client),
@@ -437,7 +496,7 @@ mod tests {
     #[test]
     fn a_panic_of_ours_is_an_error_of_ours() {
         let scenario = Arc::new(scenario::parse("x.yaml", TEXT, &[]).unwrap());
-        let piece = Piece { release: scenario.release(), scenario, golden: None };
+        let piece = Piece { release: scenario.release(), scenario, golden: None, recorder: None, replay: None };
         let result = panicked(&piece, "index out of bounds".to_owned());
         assert_eq!(result.verdict, Verdict::Error);
         assert_eq!(result.findings[0].id, "harness/panic");

@@ -9,11 +9,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::broker::Upstream;
-use crate::protocol::channel::Topics;
+use crate::parity::station_file::{self, StationFile};
+use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::release::Release;
 use crate::protocol::wire::Wire;
 use crate::scenario::Scenario;
-use crate::scenario::model::Ready;
+use crate::scenario::model::{Ready, Side};
 use crate::station::config::StationConfig;
 
 /// Settings of a run.
@@ -35,12 +36,18 @@ pub struct Settings {
     pub stop_within: Duration,
     /// How the module is told what to do, by the name of the command.
     pub bindings: BTreeMap<String, Binding>,
+    /// What is known of an EVerest under test: its other API modules, and how its EVSEs are moved.
+    pub station: Option<StationFile>,
     /// Commands that the module cannot follow; scenarios that need them are not applicable.
     pub cannot: BTreeSet<String>,
+    /// API modules that an EVerest under test does not have; scenarios that need them are not applicable.
+    pub lacks: BTreeSet<ApiType>,
     /// How khumbu's own messages are written, where the scenario does not say.
     pub wire: Wire,
     /// Whether a transcript that differs from its golden is to become the golden, and no failure.
     pub is_updating_goldens: bool,
+    /// What the built-in EVerest lets be seen and done inside; see [`crate::sim::everest::Everest::inside`].
+    pub inside: Option<Vec<station_file::Binding>>,
     /// How many scenarios are played at once.
     pub jobs: usize,
 }
@@ -56,6 +63,8 @@ pub struct Scene<'s> {
     pub topics: Topics,
     /// The station that khumbu plays, or that the module under test is asked to be.
     pub station: StationConfig,
+    /// The topics of the station's other API modules.
+    pub sisters: Vec<Topics>,
     /// How the side that khumbu plays writes its messages.
     pub wire: Wire,
 }
@@ -63,10 +72,32 @@ pub struct Scene<'s> {
 impl<'s> Scene<'s> {
     /// The scene of a scenario under a release.
     pub fn new(scenario: &'s Scenario, settings: &'s Settings, release: Release) -> Self {
-        let station = StationConfig { release, ..scenario.model.station.clone() };
+        let model = &scenario.model;
+        let topics = Topics { api: model.api, ..settings.topics.clone() };
+        let mut station = StationConfig { release, ..model.station.clone() };
+        if let (Side::Everest, Some(file)) = (model.under_test, &settings.station) {
+            let known = file.station.clone();
+            station.auth_token_provider = known.auth_token_provider.or(station.auth_token_provider);
+            station.auth_token_validator = known.auth_token_validator.or(station.auth_token_validator);
+        }
+        station.add_module(topics.api, &topics.module_id);
+        let others = ApiType::ALL.into_iter().filter(|api| *api != topics.api);
+        let sisters = others.filter_map(|api| Some(topics.of(api, station.cadence(api)?.module_id))).collect();
         // A scenario that names a wire form is about that form.
-        let wire = scenario.model.wire.unwrap_or(settings.wire);
-        Self { scenario, settings, topics: settings.topics.clone(), station, wire }
+        let wire = model.wire.unwrap_or(settings.wire);
+        Self { scenario, settings, topics, station, sisters, wire }
+    }
+
+    /// The API modules besides the one under test whose client khumbu is.
+    pub fn played_sisters(&self) -> impl Iterator<Item = &Topics> {
+        let side = self.scenario.model.under_test;
+        let is_played = move |api| side == Side::Everest || api == ApiType::AuthTokenValidator;
+        self.sisters.iter().filter(move |topics| is_played(topics.api))
+    }
+
+    /// Whether the module under test is the client of this API.
+    pub fn is_client_of(&self, api: ApiType) -> bool {
+        self.scenario.model.under_test == Side::Client && self.topics.api == api
     }
 }
 

@@ -15,9 +15,10 @@ use super::lag::Lag;
 use super::module::Module;
 use super::observer::{Kind, Observer, Party, Seen};
 use super::settings::{ModuleSource, Scene, Settings};
+use super::sisters::Sisters;
 use crate::broker::Broker;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::channel::Channel;
+use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::wire::{Form, Wire};
 use crate::scenario::Scenario;
 use crate::scenario::model::{Ready, Side};
@@ -40,6 +41,8 @@ pub struct Stage<'s> {
     pub observer: Observer,
     /// The side that khumbu plays.
     pub played: Played,
+    /// The clients that khumbu plays at other API modules.
+    pub sisters: Sisters,
     /// The module under test.
     pub module: Module,
     /// What patterns have captured.
@@ -95,6 +98,8 @@ const CROWDED: Duration = Duration::from_millis(100);
 const SWAMPED: usize = 100_000;
 /// How long a message of khumbu's own may take to the broker.
 const OWN_MESSAGE: Duration = Duration::from_secs(10);
+/// How long a token provider that says nothing may go on saying nothing before the scenario begins.
+const SETTLED: Duration = Duration::from_secs(1);
 /// How long bytes of a module that has ended may take through the sockets.
 const LAST_BYTES: Duration = Duration::from_millis(500);
 
@@ -171,18 +176,23 @@ impl Stage<'_> {
     /// `inconclusive` when it does not become ready.
     pub async fn wait_ready(&mut self) -> Result<(), Stop> {
         let ready = self.scenario.model.ready.clone().or_else(|| self.settings.ready.clone());
-        let ready = ready.unwrap_or(Ready::Subscribed);
-        let topics = self.scene.topics.clone();
-        let side = self.scenario.model.under_test;
+        let is_told = ready.is_some();
+        let ready = match ready.unwrap_or(Ready::Subscribed) {
+            Ready::Topic(filter) => Ready::Topic(self.filled(&filter)),
+            // Such a client has nothing that it must listen to.
+            Ready::Subscribed if !is_told && self.scene.is_client_of(ApiType::AuthTokenProvider) => {
+                return self.wait_ready_provider().await;
+            }
+            ready => ready,
+        };
+        let wanted = self.heard_channels();
+        let is_all = self.scenario.model.under_test == Side::Everest;
         let condition = |observer: &Observer| match &ready {
             Ready::Connected => observer.connections.is_connected(),
-            Ready::Subscribed => match side {
-                Side::Client => Channel::ALL
-                    .into_iter()
-                    .filter(|channel| channel.is_from_everest())
-                    .any(|channel| observer.connections.is_subscribed(&topics.topic(channel))),
-                Side::Everest => observer.connections.is_subscribed(&topics.topic(Channel::WithdrawAuthorization)),
-            },
+            Ready::Subscribed => {
+                let mut heard = wanted.iter().map(|topic| observer.connections.is_subscribed(topic));
+                if is_all { heard.all(|is_heard| is_heard) } else { heard.any(|is_heard| is_heard) }
+            }
             Ready::CommunicationCheck => observer
                 .messages
                 .iter()
@@ -196,6 +206,48 @@ impl Stage<'_> {
             return Ok(());
         }
         Err(self.not_ready(&ready).into())
+    }
+
+    /// The topics by whose subscription a module shows that it is ready: any of a client's, all of EVerest's.
+    fn heard_channels(&self) -> Vec<String> {
+        let topics = &self.scene.topics;
+        match self.scenario.model.under_test {
+            Side::Client => {
+                let heard = topics.api.channels().iter().filter(|channel| channel.is_from_everest());
+                let is_asked = topics.api == ApiType::AuthTokenValidator;
+                // A validator that hears no questions is none.
+                let heard = heard.filter(|channel| !is_asked || **channel == Channel::ValidateToken);
+                heard.map(|channel| topics.topic(*channel)).collect()
+            }
+            Side::Everest => {
+                let mut wanted = vec![topics.topic(Channel::WithdrawAuthorization)];
+                for sister in self.scene.played_sisters() {
+                    wanted.push(sister.topic(match sister.api {
+                        ApiType::AuthTokenProvider => Channel::ProvidedToken,
+                        _ => Channel::ValidateResultUpdate,
+                    }));
+                }
+                wanted
+            }
+        }
+    }
+
+    /// A token provider is ready when it has subscribed or sent something; one that does neither, a moment after it has
+    /// connected.
+    async fn wait_ready_provider(&mut self) -> Result<(), Stop> {
+        let was_connected = |observer: &Observer| observer.connections.is_connected();
+        if self.wait_until(self.settings.ready_within, was_connected).await?.is_none() {
+            return Err(self.not_ready(&Ready::Connected).into());
+        }
+        let (control, heartbeat) = (self.scene.topics.control_topic(), self.scene.topics.topic(Channel::Heartbeat));
+        let has_begun = |observer: &Observer| {
+            let connections = &observer.connections;
+            connections.is_subscribed(&control)
+                || connections.is_subscribed(&heartbeat)
+                || observer.messages.iter().any(|seen| seen.from == Party::Module)
+        };
+        self.wait_until(SETTLED, has_begun).await?;
+        Ok(())
     }
 
     fn not_ready(&self, ready: &Ready) -> Diagnostic {
@@ -227,7 +279,7 @@ impl Stage<'_> {
                 "module/never-ready",
                 format!("module `{module}` connected but was not ready within {within}"),
             )
-            .with_evidence(format!("ready means: {}", ready_in_words(ready, self.scenario.model.under_test)))
+            .with_evidence(format!("ready means: {}", self.ready_in_words(ready)))
             .with_help("say what ready means for this module with `--ready connected`, or `ready:` in khumbu.yaml"),
         };
         diagnostic.place = Some(self.scenario.place("/under_test"));
@@ -245,6 +297,19 @@ impl Stage<'_> {
             diagnostic = diagnostic.with_evidence(format!("client `{client}` subscribes to: {}", filters.join(", ")));
         }
         diagnostic
+    }
+
+    fn ready_in_words(&self, ready: &Ready) -> String {
+        match ready {
+            Ready::Connected => "connected".to_owned(),
+            Ready::Subscribed => {
+                let names: Vec<_> = self.heard_channels().iter().map(|topic| last_level(topic).to_owned()).collect();
+                let word = if self.scenario.model.under_test == Side::Everest { " and " } else { " or " };
+                format!("subscribed to {}", names.join(word))
+            }
+            Ready::CommunicationCheck => "a communication check came".to_owned(),
+            Ready::Topic(filter) => format!("a message came on `{filter}`"),
+        }
     }
 
     /// A topic with the base of the API module elided.
@@ -414,14 +479,8 @@ impl Patience {
     }
 }
 
-fn ready_in_words(ready: &Ready, side: Side) -> String {
-    match (ready, side) {
-        (Ready::Connected, _) => "connected".to_owned(),
-        (Ready::Subscribed, Side::Client) => "subscribed to token_validation_status or heartbeat".to_owned(),
-        (Ready::Subscribed, Side::Everest) => "subscribed to withdraw_authorization".to_owned(),
-        (Ready::CommunicationCheck, _) => "a communication check came".to_owned(),
-        (Ready::Topic(filter), _) => format!("a message came on `{filter}`"),
-    }
+fn last_level(topic: &str) -> &str {
+    topic.rsplit('/').next().unwrap_or_default()
 }
 
 /// The harness is at fault.

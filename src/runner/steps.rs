@@ -15,13 +15,13 @@ use super::observer::Party;
 use super::process::run_to_end;
 use super::stage::{Played, Stage, Stop, broken, is_true, shown};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::channel::Channel;
+use crate::protocol::channel::{ApiType, Channel, Topics};
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::types::WithdrawAuthorizationRequest;
 use crate::protocol::{codec, topic};
 use crate::scenario::model::{Evse, Heartbeats, Publish, Run, Step, Withdraw};
 use crate::scenario::pattern::{self, Pattern};
-use crate::scenario::played;
+use crate::scenario::{placeholder, played};
 use crate::sim::client::fresh_reply_topic;
 use crate::sim::everest::Order;
 use crate::station::config::TokenConfig;
@@ -40,6 +40,8 @@ pub struct Memory {
     pub floor: Option<u64>,
     /// When each token was last presented, by its value.
     pub presented: BTreeMap<String, u64>,
+    /// When a token was last presented.
+    pub last_presented: Option<u64>,
     /// Tokens as validators see them now.
     tokens: BTreeMap<String, TokenConfig>,
     /// Reply topics on the wire by the name of the request.
@@ -94,19 +96,15 @@ impl Stage<'_> {
                 self.observer.monitors.heartbeats_changed();
                 self.stimulate(Command::Heartbeats(control), at, memory).await
             }
-            Step::PresentToken(name) => {
-                let config = token(memory, name)?;
-                let (command, value) = (config.to_command(), config.value.clone());
-                self.stimulate(command, at, memory).await?;
-                memory.presented.insert(value, memory.mark);
-                Ok(())
-            }
+            Step::PresentToken(name) => self.present_token(name, at, memory).await,
             Step::SetVerdict(change) => {
                 let config = memory.tokens.get_mut(&change.token).ok_or_else(|| unknown_token(&change.token))?;
                 config.verdict = change.verdict;
                 config.verdict_after = change.after;
-                Ok(())
+                let command = config.to_verdict();
+                self.set_verdict(command, at).await
             }
+            Step::UpdateVerdict(update) => self.update_verdict(update, at, memory).await,
             Step::RestartEverest => self.restart_everest(memory).await,
             Step::Disconnect => self.disconnect(memory).await,
             Step::Withdraw(withdraw) => self.withdraw(withdraw, at, memory).await,
@@ -119,12 +117,16 @@ impl Stage<'_> {
             Step::CommunicationCheck(on) => self.communication_check(*on, at, memory).await,
             Step::Publish(publish) => self.publish(publish, at, memory).await,
             Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_) => {
+                self.wait_for_questions(&[step], at, memory).await?;
                 let expectation = self.expectation(step, at, memory)?;
                 self.meet(vec![expectation], memory).await
             }
             Step::AnyOrder(steps) => {
+                let steps = played(steps, &format!("{at}/any_order"), self.scene.station.release);
+                let expected: Vec<_> = steps.iter().map(|(_, step)| *step).collect();
+                self.wait_for_questions(&expected, at, memory).await?;
                 let mut expectations = Vec::with_capacity(steps.len());
-                for (at, step) in played(steps, &format!("{at}/any_order"), self.scene.station.release) {
+                for (at, step) in steps {
                     expectations.push(self.expectation(step, &at, memory)?);
                 }
                 self.meet(expectations, memory).await
@@ -142,13 +144,14 @@ impl Stage<'_> {
         }
     }
 
-    fn set_mark(&mut self, memory: &mut Memory) {
+    /// A stimulus comes: what is seen from now on counts.
+    pub fn set_mark(&mut self, memory: &mut Memory) {
         memory.mark = self.observer.mark();
         memory.floor = None;
     }
 
     /// Does something at the station: ours, or the one of the module under test.
-    async fn stimulate(&mut self, command: Command, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+    pub async fn stimulate(&mut self, command: Command, at: &str, memory: &mut Memory) -> Result<(), Stop> {
         self.set_mark(memory);
         match &self.played {
             Played::Everest { .. } => {
@@ -173,7 +176,10 @@ impl Stage<'_> {
         self.observer.drain();
         self.observer.monitors.everest_restarted();
         match &self.played {
-            Played::Everest { .. } => self.restart_played().await,
+            Played::Everest { .. } => {
+                self.restart_played().await?;
+                self.teach_station(memory.tokens.values()).await
+            }
             Played::Client(_) => self.restart_module().await,
         }
     }
@@ -256,7 +262,9 @@ impl Stage<'_> {
         let is_told = self.tell(&Command::CommunicationCheck(on), at).await?;
         let kind = crate::scenario::model::MessageKind::CommunicationCheck;
         let payload = Pattern::compile(&json!(on)).map_err(|error| broken(&error.message))?;
-        let what = What::Message { kind: Some(kind), filter: None, payload: Some(payload), qos: None, retain: None };
+        let api = self.scene.topics.api;
+        let what =
+            What::Message { kind: Some(kind), api, filter: None, payload: Some(payload), qos: None, retain: None };
         let mut expectation =
             Expectation { pointer, within: self.within(), since: memory.mark, by: Party::Module, what };
         self.meet_request(&mut expectation, is_told).await.map(|_| ())
@@ -265,8 +273,10 @@ impl Stage<'_> {
     async fn publish(&mut self, publish: &Publish, at: &str, memory: &mut Memory) -> Result<(), Stop> {
         self.set_mark(memory);
         let topics = self.scene.topics.clone();
-        let is_request = publish.topic.contains("{m2e}");
-        let reply_to = topics.reply_topic("publish", &uuid::Uuid::new_v4().to_string());
+        let asks = self.scene.is_client_of(ApiType::AuthTokenValidator);
+        let is_request = publish.topic.contains(if asks { "{e2m}" } else { "{m2e}" });
+        let id = uuid::Uuid::new_v4().to_string();
+        let reply_to = if asks { topics.reply_topic_to_everest(&id) } else { topics.reply_topic("publish", &id) };
         let fill_in = |text: &str| self.filled(text).replace("{reply}", &reply_to);
         let topic = fill_in(&publish.topic);
         let payload = match (&publish.payload, &publish.text, &publish.hex) {
@@ -307,10 +317,16 @@ impl Stage<'_> {
 
     /// A text with the placeholders of topics filled in.
     pub fn filled(&self, text: &str) -> String {
-        let base = self.scene.topics.base();
-        text.replace("{e2m}", &format!("{base}/e2m"))
-            .replace("{m2e}", &format!("{base}/m2e"))
-            .replace("{module_id}", &self.scene.topics.module_id)
+        let topics = &self.scene.topics;
+        placeholder::fill(text, |name| match name {
+            "e2m" | "m2e" => Some(format!("{}/{name}", topics.base())),
+            "module_id" => Some(topics.module_id.clone()),
+            _ => {
+                let wanted = placeholder::api(name)?;
+                let mut all = std::iter::once(topics).chain(&self.scene.sisters);
+                all.find(|topics| topics.api == wanted).map(Topics::base)
+            }
+        })
     }
 
     /// The default time limit.
@@ -414,7 +430,8 @@ fn request_pattern(payload: Option<&Value>) -> Result<Pattern, Stop> {
     Pattern::compile(&pattern).map_err(|error| broken(&error.message).into())
 }
 
-fn strings_filled(value: &Value, fill_in: &impl Fn(&str) -> String) -> Value {
+/// A value with every text in it filled in.
+pub fn strings_filled(value: &Value, fill_in: &impl Fn(&str) -> String) -> Value {
     match value {
         Value::String(text) => Value::String(fill_in(text)),
         Value::Array(items) => items.iter().map(|item| strings_filled(item, fill_in)).collect(),

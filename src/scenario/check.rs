@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::model::{ExpectNone, ExpectReply, ExpectStatus, MessageKind, Publish, Ready, Repeat, Step};
+use super::model::{ExpectNone, ExpectReply, ExpectStatus, MessageKind, Publish, Ready, Repeat, Side, Step};
 use super::pattern::{Pattern, PatternErrorKind, escaped};
 use super::rules::{from_hex, wrong_topic};
-use super::{Scenario, placeholder, played, rules, suggestion};
+use super::{Scenario, api, placeholder, played, rules, suggestion};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::ApiType;
 use crate::protocol::release::Release;
 use crate::timespan::Timespan;
 
@@ -56,6 +57,8 @@ fn expanded(steps: &[Step]) -> u64 {
 #[derive(Default)]
 struct Made {
     any: bool,
+    /// Whether a token was presented, which makes EVerest ask a token validator.
+    presented: bool,
     names: BTreeSet<String>,
 }
 
@@ -137,6 +140,12 @@ impl<'a> Checker<'a> {
                 label(diagnostic, near);
             }
         }
+        if model.under_test == Side::Everest && model.api != ApiType::AuthConsumer {
+            let (name, diagnostic) =
+                (model.api.name(), "EVerest's side serves every API of its station, `api` is for clients");
+            self.report_key("scenario/api-side", "/api", diagnostic).help =
+                Some(format!("leave `api` out, and give the station the module: `station: {{{name}: {{}}}}`"));
+        }
         for (id, pointer, headline) in rules::faults_of_station(&model.station) {
             self.report(id, &format!("/station{pointer}"), headline);
         }
@@ -160,6 +169,10 @@ impl<'a> Checker<'a> {
     }
 
     fn check_step(&mut self, step: &Step, at: &str, repeats: usize) {
+        if let Some(name) = api::foreign_step(step, &self.scenario.model) {
+            let headline = format!("`{name}` is no part of the API {}", self.scenario.model.api.name());
+            self.report_key("scenario/foreign-step", &format!("{at}/{name}"), headline);
+        }
         match step {
             Step::PlugIn(evse) => self.check_evse(evse.evse, &format!("{at}/plug_in/evse")),
             Step::Unplug(evse) => self.check_evse(evse.evse, &format!("{at}/unplug/evse")),
@@ -167,8 +180,12 @@ impl<'a> Checker<'a> {
             Step::StopTransaction(evse) => self.check_evse(evse.evse, &format!("{at}/stop_transaction/evse")),
             Step::InjectFault(evse) => self.check_evse(evse.evse, &format!("{at}/inject_fault/evse")),
             Step::ClearFault(evse) => self.check_evse(evse.evse, &format!("{at}/clear_fault/evse")),
-            Step::PresentToken(token) => self.check_token(token, &format!("{at}/present_token")),
+            Step::PresentToken(token) => {
+                self.check_token(token, &format!("{at}/present_token"));
+                self.made.presented = true;
+            }
             Step::SetVerdict(set) => self.check_token(&set.token, &format!("{at}/set_verdict/token")),
+            Step::UpdateVerdict(update) => self.check_evse(update.evse, &format!("{at}/update_verdict/evse")),
             Step::Heartbeats(super::model::Heartbeats::Every(every)) => {
                 if every.0 < Duration::from_millis(1) {
                     let headline = format!("heartbeats every `{every}`: the least is 1ms");
@@ -372,7 +389,7 @@ impl<'a> Checker<'a> {
         match step {
             Step::Expect(expect) => {
                 let at = format!("{at}/expect");
-                self.check_what(expect.message, expect.topic.as_deref(), &at);
+                self.check_what(expect.message, expect.api, expect.topic.as_deref(), &at);
                 self.check_qos(expect.qos, &format!("{at}/qos"));
                 self.check_wait(expect.within, &format!("{at}/within"));
                 // A request that the module under test makes on its own may be answered as well.
@@ -421,9 +438,12 @@ impl<'a> Checker<'a> {
     }
 
     fn check_expect_reply(&mut self, expect: &ExpectReply, at: &str) -> Vec<String> {
+        let model = &self.scenario.model;
+        let is_asked = model.under_test == Side::Client && model.api == ApiType::AuthTokenValidator;
         if let Some(to) = &expect.to {
             let pointer = format!("{at}/to");
-            if !self.made.names.contains(to) {
+            let is_known = self.made.names.contains(to) || is_asked && model.station.tokens.contains_key(to);
+            if !is_known {
                 let later = self.names.get(to).map(|pointer| self.scenario.line(pointer));
                 let near = suggestion(to, self.made.names.iter().map(String::as_str)).map(str::to_owned);
                 let diagnostic =
@@ -431,19 +451,26 @@ impl<'a> Checker<'a> {
                 label(diagnostic, near.as_deref());
                 match later {
                     Some(line) => diagnostic.evidence.push(format!("it is made later, in line {line}")),
+                    None if is_asked => {
+                        diagnostic.help = Some("`to` is a token of the station, or the name of a `publish`".to_owned());
+                    }
                     None => diagnostic.help = Some(format!("name the request: `withdraw: {{as: {to}}}`")),
                 }
             }
-        } else if !self.made.any {
+        } else if !(self.made.any || is_asked && self.made.presented) {
             self.report_key("scenario/no-request", at, "expect_reply stands before any request").help =
-                Some("`withdraw`, `get_status` and a `publish` with `{reply}` make requests".to_owned());
+                Some(if is_asked {
+                    "`present_token` makes EVerest ask the validator".to_owned()
+                } else {
+                    "`withdraw`, `get_status` and a `publish` with `{reply}` make requests".to_owned()
+                });
         }
         self.check_wait(expect.within, &format!("{at}/within"));
         self.check_pattern(&expect.payload, &format!("{at}/payload"))
     }
 
     fn check_expect_none(&mut self, expect: &ExpectNone, at: &str) -> Vec<String> {
-        self.check_what(expect.message, expect.topic.as_deref(), at);
+        self.check_what(expect.message, expect.api, expect.topic.as_deref(), at);
         self.check_wait(Some(expect.r#for), &format!("{at}/for"));
         for name in self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload")) {
             let headline = format!("`$capture:{name}` in expect_none: what must not come cannot be remembered");
@@ -452,8 +479,24 @@ impl<'a> Checker<'a> {
         Vec::new()
     }
 
-    fn check_what(&mut self, message: Option<MessageKind>, topic: Option<&str>, at: &str) {
+    fn report_no_module(&mut self, api: ApiType, pointer: &str) {
+        let headline = format!("the station has no module with the API {}", api.name());
+        self.report("scenario/no-api-module", pointer, headline).help =
+            Some(format!("give it one: `station: {{{}: {{}}}}`", api.name()));
+    }
+
+    fn check_what(&mut self, message: Option<MessageKind>, named: Option<ApiType>, topic: Option<&str>, at: &str) {
         let step = at.rsplit('/').next().unwrap_or_default().to_owned();
+        let model = &self.scenario.model;
+        if named.is_some() && !message.is_some_and(api::is_in_every_api) {
+            let headline = "`api` tells heartbeats and communication checks apart, other messages need none";
+            self.report_key("scenario/expect-what", &format!("{at}/api"), headline);
+        } else if let Some(wanted) = message.map(|kind| api::api_of(kind, named, model.api))
+            && !api::is_spoken(wanted, model)
+        {
+            let key = if named.is_some() { "api" } else { "message" };
+            self.report_no_module(wanted, &format!("{at}/{key}"));
+        }
         match (message, topic) {
             (Some(_), None) | (None, Some(_)) => {}
             (None, None) => {
@@ -483,6 +526,10 @@ impl<'a> Checker<'a> {
                 let diagnostic = self.report("scenario/unknown-placeholder", pointer, headline);
                 label(diagnostic, near.map(|near| format!("{{{near}}}")).as_deref());
                 diagnostic.evidence.push(format!("placeholders: {{{}}}", known.join("}, {")));
+            } else if let Some(wanted) = placeholder::api(name)
+                && !api::is_spoken(wanted, &self.scenario.model)
+            {
+                self.report_no_module(wanted, pointer);
             }
         }
         if let Some(why) = wrong_topic(topic, is_filter) {

@@ -3,6 +3,7 @@
 //! Pure: text comes in, a [`Scenario`] or diagnostics go out. Reading files is the business of [`crate::cli`].
 //! `scenarios/README.md` is the manual of the language.
 
+mod api;
 mod check;
 mod deserialize;
 mod document;
@@ -19,6 +20,7 @@ mod scalar;
 mod schema;
 mod suggest;
 
+pub use api::api_of;
 pub use features::lacking;
 pub use parse::{LARGEST, Scenario, parse, parse_around_station, parse_as, parse_checked, parse_station};
 pub use pattern::escaped;

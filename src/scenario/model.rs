@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::protocol::channel::ApiType;
 use crate::protocol::release::Release;
-use crate::protocol::types::{AuthorizationStatus, IdToken, TokenValidationStatus};
+use crate::protocol::types::{AuthorizationStatus, IdToken, MessageContent, TokenValidationStatus};
 use crate::protocol::wire::Wire;
 use crate::station::config::StationConfig;
 use crate::timespan::Timespan;
@@ -25,6 +26,9 @@ pub struct Model {
     pub requirements: Vec<String>,
     /// The side on which the module under test stands.
     pub under_test: Side,
+    /// The API that a client under test uses.
+    #[serde(default)]
+    pub api: ApiType,
     /// The releases of EVerest for which it holds; all if absent.
     #[serde(default)]
     pub releases: Option<Vec<Release>>,
@@ -90,6 +94,8 @@ pub enum Step {
     StopTransaction(Evse),
     /// Changes what validators will say of a token.
     SetVerdict(SetVerdict),
+    /// A validator changes its mind about the token in use at an EVSE.
+    UpdateVerdict(UpdateVerdict),
     /// Makes an EVSE unusable.
     InjectFault(Evse),
     /// Makes it usable again.
@@ -151,6 +157,20 @@ pub struct SetVerdict {
     /// How long the answer takes.
     #[serde(default)]
     pub after: Option<Timespan>,
+}
+
+/// What a validator says of the token in use at an EVSE from now on.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateVerdict {
+    /// The EVSE, from 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub evse: i32,
+    /// The result.
+    pub verdict: AuthorizationStatus,
+    /// What a display should show.
+    #[serde(default)]
+    pub tariff_messages: Vec<MessageContent>,
 }
 
 /// A change of the heartbeat.
@@ -234,6 +254,12 @@ pub enum MessageKind {
     GetTokenValidationStatus,
     /// `m2e/communication_check`.
     CommunicationCheck,
+    /// `m2e/provided_token` of a token provider.
+    ProvidedToken,
+    /// `e2m/validate_token` to a token validator.
+    ValidateToken,
+    /// `m2e/validate_result_update` of a token validator.
+    ValidateResultUpdate,
     /// A reply on the topic of any request of this scenario.
     Reply,
 }
@@ -245,6 +271,9 @@ pub struct Expect {
     /// The kind; or give `topic`.
     #[serde(default)]
     pub message: Option<MessageKind>,
+    /// The API of a `heartbeat` or `communication_check`; the one under test if absent.
+    #[serde(default)]
+    pub api: Option<ApiType>,
     /// A topic filter, `+` and `#` allowed; `{e2m}`, `{m2e}`, `{module_id}` are filled in.
     #[serde(default)]
     pub topic: Option<String>,
@@ -304,6 +333,9 @@ pub struct ExpectNone {
     /// The kind; or give `topic`.
     #[serde(default)]
     pub message: Option<MessageKind>,
+    /// The API of a `heartbeat` or `communication_check`; the one under test if absent.
+    #[serde(default)]
+    pub api: Option<ApiType>,
     /// A topic filter.
     #[serde(default)]
     pub topic: Option<String>,

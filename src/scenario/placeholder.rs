@@ -2,13 +2,25 @@
 
 use std::ops::Range;
 
-/// What `expect`, `expect_none` and `ready` know in a topic: the branches of the API below the module's pathname, and
-/// the module's id.
-pub const IN_FILTERS: [&str; 3] = ["e2m", "m2e", "module_id"];
+use crate::protocol::channel::ApiType;
+
+/// What `expect`, `expect_none` and `ready` know in a topic: the branches of the API below the module's pathname, the
+/// module's id, and the pathnames of the station's API modules.
+pub const IN_FILTERS: [&str; 6] = ["e2m", "m2e", "module_id", "consumer", "provider", "validator"];
 /// What `publish` knows in a topic; in `payload` and `text` only `{reply}` means something.
-pub const IN_TOPICS: [&str; 4] = ["e2m", "m2e", "module_id", "reply"];
+pub const IN_TOPICS: [&str; 7] = ["e2m", "m2e", "module_id", "consumer", "provider", "validator", "reply"];
 /// What a command knows.
-pub const IN_COMMANDS: [&str; 5] = ["host", "port", "module_id", "api_version", "external_prefix"];
+pub const IN_COMMANDS: [&str; 6] = ["host", "port", "api", "module_id", "api_version", "external_prefix"];
+
+/// The API whose pathname a placeholder stands for.
+pub fn api(name: &str) -> Option<ApiType> {
+    match name {
+        "consumer" => Some(ApiType::AuthConsumer),
+        "provider" => Some(ApiType::AuthTokenProvider),
+        "validator" => Some(ApiType::AuthTokenValidator),
+        _ => None,
+    }
+}
 
 /// Fills in what `value` knows by name; everything else stays as it is.
 pub fn fill(text: &str, value: impl Fn(&str) -> Option<String>) -> String {

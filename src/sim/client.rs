@@ -1,5 +1,5 @@
-//! The client's side: communication checks, requests with a unique and subscribed reply topic, and the built-in client
-//! module that does what it is told on the control topic.
+//! A client of any API module: its connection, its communication checks, and requests with a unique and subscribed reply
+//! topic. What it is told to do is carried out in [`super::player`].
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,10 +11,9 @@ use uuid::Uuid;
 
 use super::link::{Link, LinkError, Message};
 use crate::protocol::channel::{Channel, Topics};
-use crate::protocol::control::Command;
 use crate::protocol::wire::{Encoder, Wire};
 
-/// A client of the auth_consumer API.
+/// A client of an API module.
 #[derive(Debug)]
 pub struct Client {
     link: Link,
@@ -43,7 +42,8 @@ impl Client {
     ) -> Result<(Self, mpsc::UnboundedReceiver<Message>), LinkError> {
         let (link, messages) = Link::open(address, client_id).await?;
         let mut filters = more.to_vec();
-        filters.extend(Channel::ALL.into_iter().filter(|c| c.is_from_everest()).map(|c| topics.topic(c)));
+        let heard = topics.api.channels().iter().filter(|channel| channel.is_from_everest());
+        filters.extend(heard.map(|channel| topics.topic(*channel)));
         link.subscribe(&filters, 2).await?;
         let (check_encoder, encoder) = (Encoder::default(), Encoder::default());
         Ok((Self { link, topics, period, check_encoder, encoder, checks: None }, messages))
@@ -53,6 +53,11 @@ impl Client {
     pub fn writing(mut self, wire: Wire) -> Self {
         (self.check_encoder, self.encoder) = (Encoder::new(wire), Encoder::new(wire));
         self
+    }
+
+    /// What writes its messages, other than communication checks.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     /// The connection.
@@ -131,94 +136,4 @@ pub fn fresh_reply_topic(topics: &Topics, channel: Channel) -> String {
 pub fn check_period(cfg_communication_check_to_s: i32) -> Duration {
     let interval = Duration::from_secs(u64::try_from(cfg_communication_check_to_s).unwrap_or(0));
     if interval.is_zero() { Duration::from_secs(1) } else { (interval / 3).min(Duration::from_secs(1)) }
-}
-
-/// The built-in client module: a conforming client that is driven over the control topic, and connects again when it is
-/// cut off. Ends when `stop` does, after saying that it leaves on purpose.
-///
-/// # Errors
-/// When it cannot connect.
-pub async fn run_module(
-    address: SocketAddr,
-    topics: Topics,
-    period: Duration,
-    mut stop: tokio::sync::oneshot::Receiver<()>,
-) -> Result<(), LinkError> {
-    let id = format!("client-{}", Uuid::new_v4().simple());
-    let control = topics.control_topic();
-    let mut opened = open_module(address, &id, &topics, period, &control).await?;
-    loop {
-        let (client, messages) = &mut opened;
-        let received = tokio::select! {
-            biased;
-            received = messages.recv() => received,
-            _ = &mut stop => {
-                client.communication_check(false).await?;
-                opened.0.close().await;
-                return Ok(());
-            }
-        };
-        match received {
-            Some(message) if message.topic == control => {
-                if let Ok(command) = serde_json::from_slice(&message.payload) {
-                    // A lost connection shows at the next receive.
-                    let _ = obey(client, &topics, command).await;
-                }
-            }
-            // A reply: its topic has done its work.
-            Some(message) if topics.channel(&message.topic).is_none() => {
-                let _ = client.link().unsubscribe(&message.topic).await;
-            }
-            Some(_) => {}
-            None => opened = open_module(address, &id, &topics, period, &control).await?,
-        }
-    }
-}
-
-type Opened = (Client, mpsc::UnboundedReceiver<Message>);
-
-/// How often the built-in client tries to connect before it gives up.
-const ATTEMPTS: u32 = 6;
-/// How much longer it waits after each attempt.
-const PAUSE: Duration = Duration::from_millis(20);
-
-/// Opens the module's connection; again, if it is cut off in the middle, as client libraries do.
-async fn open_module(
-    address: SocketAddr,
-    id: &str,
-    topics: &Topics,
-    period: Duration,
-    control: &str,
-) -> Result<Opened, LinkError> {
-    let more = [control.to_owned()];
-    let mut attempt = 0;
-    loop {
-        let opened = async {
-            let (mut client, messages) = Client::open(address, id, topics.clone(), period, &more).await?;
-            client.communication_check(true).await?;
-            Ok((client, messages))
-        };
-        attempt += 1;
-        match opened.await {
-            Err(_) if attempt < ATTEMPTS => tokio::time::sleep(PAUSE * attempt).await,
-            opened => return opened,
-        }
-    }
-}
-
-async fn obey(client: &mut Client, topics: &Topics, command: Command) -> Result<(), LinkError> {
-    match command {
-        Command::Withdraw(request) => {
-            let channel = Channel::WithdrawAuthorization;
-            let payload = serde_json::to_value(request).unwrap_or_else(|_| json!({}));
-            client.request(channel, Some(payload), &fresh_reply_topic(topics, channel)).await
-        }
-        Command::GetStatus {} => {
-            let channel = Channel::GetTokenValidationStatus;
-            client.request(channel, None, &fresh_reply_topic(topics, channel)).await
-        }
-        Command::CommunicationCheck(on) => client.communication_check(on).await,
-        // The rest is for EVerest's side.
-        _ => Ok(()),
-    }
 }

@@ -13,6 +13,8 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::link::{Link, LinkError, Message};
+use crate::parity::inside::{self, Doing};
+use crate::parity::station_file::Binding;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::codec;
 use crate::protocol::control::Command;
@@ -35,6 +37,8 @@ pub struct Everest {
     pub station: StationConfig,
     /// Whether commands are taken on the control topic.
     pub is_driven: bool,
+    /// What can be seen and done inside: these topics move EVSEs, and calls to EVSEs and faults are published, too.
+    pub inside: Option<Vec<Binding>>,
     /// How its messages are written.
     pub wire: Wire,
     /// Hears what the charge point and its CSMS say to each other.
@@ -194,15 +198,7 @@ impl Everest {
     async fn begin(&self, before: Option<&Station>) -> Result<Life, LinkError> {
         let (link, messages) = Link::open(self.address, &self.client_id).await?;
         let mut config = self.station.clone();
-        match (self.topics.api, &mut config.auth_token_provider, &mut config.auth_token_validator) {
-            (ApiType::AuthConsumer, ..) => config.auth_consumer.module_id.clone_from(&self.topics.module_id),
-            (ApiType::AuthTokenProvider, provider, _) => {
-                provider.get_or_insert_default().module_id.clone_from(&self.topics.module_id);
-            }
-            (ApiType::AuthTokenValidator, _, validator) => {
-                validator.get_or_insert_default().module_id.clone_from(&self.topics.module_id);
-            }
-        }
+        config.add_module(self.topics.api, &self.topics.module_id);
         let (mut station, born) = (Station::new(&config), Instant::now());
         if let Some(before) = before {
             station.remember(before);
@@ -234,16 +230,11 @@ impl Everest {
     /// The topics of each API module that the station has.
     fn modules(&self) -> Vec<Topics> {
         let station = &self.station;
-        let ids = [
-            (ApiType::AuthConsumer, Some(&station.auth_consumer.module_id)),
-            (ApiType::AuthTokenProvider, station.auth_token_provider.as_ref().map(|config| &config.module_id)),
-            (ApiType::AuthTokenValidator, station.auth_token_validator.as_ref().map(|config| &config.module_id)),
-        ];
-        let ids = ids.into_iter().filter_map(|(api, id)| match api == self.topics.api {
+        let topics = ApiType::ALL.into_iter().filter_map(|api| match api == self.topics.api {
             true => Some(self.topics.clone()),
-            false => id.map(|id| self.topics.of(api, id)),
+            false => Some(self.topics.of(api, station.cadence(api)?.module_id)),
         });
-        ids.collect()
+        topics.collect()
     }
 
     /// What EVerest's modules subscribe to before they are ready, and what with it.
@@ -254,6 +245,7 @@ impl Everest {
         if self.is_driven {
             early.push(self.topics.control_topic());
         }
+        early.extend(inside::filters(self.inside.as_deref().unwrap_or_default()));
         if !self.is_on(Deviation::NoEntryPoint) {
             early.push(EntryPoint::Discover.topic(prefix));
         }
@@ -281,11 +273,17 @@ impl Everest {
     }
 
     fn input(&self, life: &Life, message: Message) -> Option<Input> {
-        let Message { topic, payload, retain } = message;
+        let Message { topic, payload, retain, .. } = message;
         if self.is_driven && topic == self.topics.control_topic() {
             return serde_json::from_slice(&payload).ok().map(Input::Command);
         }
-        let input = if let Some(&request) = life.asked.get(&topic) {
+        let bindings = self.inside.as_deref().unwrap_or_default();
+        let input = if let Some((evse, doing)) = inside::doing(bindings, &topic, &payload) {
+            match doing {
+                Doing::Session(name) => Input::Session { evse, event: life.station.session_event(evse, &name)? },
+                Doing::Command(what) => Input::Command(what.to_command(evse)),
+            }
+        } else if let Some(&request) = life.asked.get(&topic) {
             Input::ValidatorReply { request, payload }
         } else if let Some(entry_point) = EntryPoint::from_topic(&self.topics.external_prefix, &topic) {
             Input::Queried { entry_point, payload }
@@ -308,6 +306,7 @@ impl Everest {
 
     async fn carry_out(&self, life: &mut Life, effects: Vec<Effect>) -> Result<Option<String>, LinkError> {
         let mut ignored = None;
+        let bindings = self.inside.as_deref().unwrap_or_default();
         let qos = if self.is_on(Deviation::PublishQos0) { 0 } else { PUBLISH_QOS };
         for effect in effects {
             match effect {
@@ -356,7 +355,19 @@ impl Everest {
                 Effect::Csms(report) => self.pass_on(life, Said::ByChargePoint(report)),
                 Effect::CsmsInside(answer) => self.pass_on(life, Said::ByCsms(answer)),
                 // No topic of the API shows these.
-                Effect::Fault { .. } | Effect::EvseCall { .. } | Effect::SessionEvent { .. } => {}
+                Effect::Fault { api, fault, raised } => {
+                    let module = self.modules().into_iter().find(|module| module.api == api);
+                    if let Some(module) = module.filter(|_| self.inside.is_some()) {
+                        let (topic, payload) = inside::fault_message(&module, fault, raised);
+                        life.link.publish(&topic, codec::encode_compact(&payload), qos, false).await?;
+                    }
+                }
+                Effect::EvseCall { evse, call } => {
+                    if let Some((topic, payload)) = inside::call_message(bindings, evse, &call) {
+                        life.link.publish(&topic, codec::encode_compact(&payload), qos, false).await?;
+                    }
+                }
+                Effect::SessionEvent { .. } => {}
             }
         }
         Ok(ignored)

@@ -14,7 +14,7 @@ use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, SubscribeRea
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Why a link could not be opened or used.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -51,8 +51,12 @@ pub struct Message {
     pub topic: String,
     /// Its payload.
     pub payload: Bytes,
-    /// Whether the broker had kept it for whoever subscribes.
+    /// The QoS of its delivery.
+    pub qos: u8,
+    /// Whether the broker had kept it for whoever subscribes; for [`Link::overhear`] also whether it is to keep it.
     pub retain: bool,
+    /// When it came in.
+    pub at: Instant,
 }
 
 /// The open connection; cloning shares it. It closes when the last clone is closed or dropped.
@@ -140,7 +144,25 @@ impl Link {
     /// # Errors
     /// When the broker refuses a filter or the connection is lost.
     pub async fn subscribe(&self, filters: &[String], qos: u8) -> Result<(), LinkError> {
-        let wanted = filters.iter().map(|filter| Filter::new(filter.clone(), quality(qos)));
+        self.subscribe_with(filters, |filter| Filter::new(filter, quality(qos))).await
+    }
+
+    /// Subscribes like this to what is meant for others: QoS and retain flag come as they were published (MQTT 5,
+    /// section 3.8.3.1, Retain As Published).
+    ///
+    /// # Errors
+    /// As [`Link::subscribe`].
+    pub async fn overhear(&self, filters: &[String]) -> Result<(), LinkError> {
+        let filter = |filter| {
+            let mut filter = Filter::new(filter, QoS::ExactlyOnce);
+            filter.preserve_retain = true;
+            filter
+        };
+        self.subscribe_with(filters, filter).await
+    }
+
+    async fn subscribe_with(&self, filters: &[String], to: impl Fn(String) -> Filter) -> Result<(), LinkError> {
+        let wanted = filters.iter().cloned().map(to);
         let acknowledged = {
             let _order = self.shared.subscribing.lock().await;
             let (sender, acknowledged) = oneshot::channel();
@@ -208,7 +230,8 @@ async fn poll(
             Event::Incoming(Packet::Publish(publish)) => {
                 let Ok(topic) = String::from_utf8(publish.topic.to_vec()) else { continue };
                 // Nobody listening is no reason to stop: acknowledgements must go on.
-                let _ = messages.send(Message { topic, payload: publish.payload, retain: publish.retain });
+                let (qos, retain, at) = (publish.qos as u8, publish.retain, Instant::now());
+                let _ = messages.send(Message { topic, payload: publish.payload, qos, retain, at });
             }
             Event::Incoming(Packet::SubAck(suback)) => {
                 let granted = suback.return_codes.iter().all(|code| matches!(code, SubscribeReasonCode::Success(_)));

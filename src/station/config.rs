@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::charge_point::config::ChargePointConfig;
+use crate::protocol::channel::ApiType;
 use crate::protocol::control::{Command, Validation};
 use crate::protocol::deviations::{Behaviour, Deviation, Deviations};
 use crate::protocol::release::Release;
@@ -53,10 +54,49 @@ impl AsRef<StationConfig> for StationConfig {
 }
 
 impl StationConfig {
+    /// How communication with the module of an API is watched over; `None` if there is no such module.
+    pub fn cadence(&self, api: ApiType) -> Option<Cadence<'_>> {
+        let cadence = |module_id, check_s, heartbeat_ms| Cadence { module_id, check_within_s: check_s, heartbeat_ms };
+        match api {
+            ApiType::AuthConsumer => {
+                let ApiConfig { module_id, cfg_communication_check_to_s, cfg_heartbeat_interval_ms, .. } =
+                    &self.auth_consumer;
+                Some(cadence(module_id, *cfg_communication_check_to_s, *cfg_heartbeat_interval_ms))
+            }
+            ApiType::AuthTokenProvider => self.auth_token_provider.as_ref().map(|config| {
+                cadence(&config.module_id, config.cfg_communication_check_to_s, config.cfg_heartbeat_interval_ms)
+            }),
+            ApiType::AuthTokenValidator => self.auth_token_validator.as_ref().map(|config| {
+                cadence(&config.module_id, config.cfg_communication_check_to_s, config.cfg_heartbeat_interval_ms)
+            }),
+        }
+    }
+
+    /// Gives the station a module of an API with this id.
+    pub fn add_module(&mut self, api: ApiType, module_id: &str) {
+        let id = match api {
+            ApiType::AuthConsumer => &mut self.auth_consumer.module_id,
+            ApiType::AuthTokenProvider => &mut self.auth_token_provider.get_or_insert_default().module_id,
+            ApiType::AuthTokenValidator => &mut self.auth_token_validator.get_or_insert_default().module_id,
+        };
+        module_id.clone_into(id);
+    }
+
     /// The deviations in force.
     pub fn in_force(&self) -> Deviations {
         Deviations::new(self.release, self.behaviour, &self.deviations)
     }
+}
+
+/// How communication with an API module is watched over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cadence<'a> {
+    /// The id of the module.
+    pub module_id: &'a str,
+    /// `cfg_communication_check_to_s`; 0 or less: no check.
+    pub check_within_s: i32,
+    /// `cfg_heartbeat_interval_ms`; 0 or less: no heartbeats.
+    pub heartbeat_ms: i32,
 }
 
 /// Configuration of an API module (`modules/API/EVerestAPI/auth_consumer_API/manifest.yaml`).
@@ -157,6 +197,11 @@ impl TokenConfig {
     /// The command that presents it, with what validators will say.
     pub fn to_command(&self) -> Command {
         Command::PresentToken { token: self.to_provided(), validation: self.to_validation() }
+    }
+
+    /// The command that makes validators say this of it.
+    pub fn to_verdict(&self) -> Command {
+        Command::SetVerdict { token: self.to_provided(), validation: self.to_validation() }
     }
 
     /// The token as a provider hands it in.

@@ -259,6 +259,13 @@ impl Station {
             Command::InjectFault { evse } => self.at_evse(evse, Evse::inject_fault, out),
             Command::ClearFault { evse } => self.at_evse(evse, Evse::clear_fault, out),
             Command::PresentToken { token, validation } => self.present(token, validation, out),
+            Command::SetVerdict { token, validation } => {
+                self.validators.set_verdict(self.now, token.id_token.value, validation);
+            }
+            Command::UpdateVerdict(update) => {
+                let (evse, result) = (update.connector_id, update.validation_result);
+                self.tell_auth(auth::Input::ResultUpdate { evse, result }, None, out);
+            }
             Command::Heartbeats(control) => {
                 // Modules without heartbeats are no reason to complain as long as one has them.
                 let outcomes: Vec<_> =
@@ -378,7 +385,14 @@ impl Station {
                         Some(reply_to) => self.reply(reply_to, Payload::WithdrawResult(result), out),
                         None => out.push(ignored("the result of a withdraw request that was given up")),
                     },
+                    auth::Effect::Exit { why } => {
+                        self.ended = true;
+                        out.push(Effect::Exit { why });
+                    }
                     auth::Effect::Ignored { why } => out.push(ignored(why)),
+                }
+                if self.ended {
+                    return;
                 }
             }
             next = reports.pop_front().map(|(evse, event)| auth::Input::Session { evse, event });
@@ -414,6 +428,8 @@ fn moves_evse(command: &Command) -> bool {
         | Command::InjectFault { .. }
         | Command::ClearFault { .. } => true,
         Command::PresentToken { .. }
+        | Command::SetVerdict { .. }
+        | Command::UpdateVerdict(_)
         | Command::Heartbeats(_)
         | Command::Withdraw(_)
         | Command::GetStatus {}

@@ -200,7 +200,12 @@ impl Station {
 
     /// Replies, unless the topic is none (`ValidatingMqttProxy.cpp`); earlier releases try all the same.
     pub(super) fn reply(&mut self, reply_to: Option<String>, payload: Payload, out: &mut Vec<Effect>) {
-        let Some(topic) = reply_to else { return out.push(ignored("executed without reply: no `headers.replyTo`")) };
+        let Some(mut topic) = reply_to else {
+            return out.push(ignored("executed without reply: no `headers.replyTo`"));
+        };
+        if let Some(nul) = topic.find('\0').filter(|_| self.deviations.is_on(Deviation::NulCutsReplyTo)) {
+            topic.truncate(nul);
+        }
         let ends = topic.is_empty() && self.deviations.is_on(Deviation::ExitOnEmptyReplyTo)
             || topic.contains(['+', '#']) && self.deviations.is_on(Deviation::ExitOnWildcardReplyTo);
         if ends {

@@ -15,13 +15,15 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::record::{Direction, Event, Publish, Record};
-use crate::protocol::channel::{Channel, Topics};
+use crate::protocol::channel::{ApiType, Channel, Topics};
 
 /// What is known of the names in a record.
 #[derive(Debug, Clone)]
 pub struct Names<'a> {
     /// The topics of the API module; its pathname becomes `…`.
     pub topics: &'a Topics,
+    /// The topics of other API modules of the same EVerest.
+    pub sisters: &'a [Topics],
     /// Client ids, and what to call them.
     pub clients: &'a [(&'a str, &'a str)],
 }
@@ -29,14 +31,25 @@ pub struct Names<'a> {
 /// A lane; the order of the variants is the order in the text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Lane {
-    Heartbeat,
-    CommunicationCheck,
+    Heartbeat(Whose),
+    CommunicationCheck(Whose),
     /// Value and type of the token.
     Status(String, String),
     /// The channel, and which of its requests.
     Request(Channel, usize),
     /// The topic, with random parts left out.
     Other(String),
+}
+
+/// Whose messages of a kind that every API has: `None` for the API module itself, the API of another one.
+type Whose = Option<ApiType>;
+
+impl Names<'_> {
+    /// The channel of a topic, at whatever API module.
+    fn channel(&self, topic: &str) -> Option<(Whose, Channel)> {
+        let own = self.topics.channel(topic).map(|channel| (None, channel));
+        own.or_else(|| self.sisters.iter().find_map(|it| Some((Some(it.api), it.channel(topic)?))))
+    }
 }
 
 /// A message of the API in its lane.
@@ -64,8 +77,8 @@ pub fn transcript(records: &[Record], names: &Names<'_>) -> String {
     let mut text = String::new();
     for (lane, messages) in &lanes {
         let lines = match lane {
-            Lane::Heartbeat => heartbeats(messages, &mut naming),
-            Lane::CommunicationCheck => {
+            Lane::Heartbeat(_) => heartbeats(messages, &mut naming),
+            Lane::CommunicationCheck(_) => {
                 let odd = messages.iter().filter(|message| !message.is_plain_true());
                 odd.map(|message| message.line(&mut naming)).collect()
             }
@@ -91,8 +104,10 @@ pub fn transcript(records: &[Record], names: &Names<'_>) -> String {
 impl Lane {
     fn title(&self, naming: &mut Naming<'_>) -> String {
         match self {
-            Lane::Heartbeat => "heartbeat".to_owned(),
-            Lane::CommunicationCheck => "communication_check".to_owned(),
+            Lane::Heartbeat(None) => "heartbeat".to_owned(),
+            Lane::Heartbeat(Some(api)) => format!("heartbeat of {}", api.name()),
+            Lane::CommunicationCheck(None) => "communication_check".to_owned(),
+            Lane::CommunicationCheck(Some(api)) => format!("communication_check of {}", api.name()),
             Lane::Status(value, kind) if kind.is_empty() && value.is_empty() => "token_validation_status".to_owned(),
             Lane::Status(value, kind) => format!("token {} {kind}", Value::String(naming.text(value))),
             Lane::Request(channel, number) => format!("{} {number}", channel.name()),
@@ -108,11 +123,11 @@ fn into_lanes<'a>(records: &'a [Record], names: &Names<'_>) -> BTreeMap<Lane, Ve
     let namespace = format!("{}everest_api/", names.topics.external_prefix);
     for publish in sent(records) {
         let topic = publish.topic.as_ref();
-        let channel = names.topics.channel(topic);
+        let (whose, channel) = names.channel(topic).unzip();
         let message = Message { publish, body: parse(&publish.payload), channel };
         let lane = match channel {
-            Some(Channel::Heartbeat) => Lane::Heartbeat,
-            Some(Channel::CommunicationCheck) => Lane::CommunicationCheck,
+            Some(Channel::Heartbeat) => Lane::Heartbeat(whose.flatten()),
+            Some(Channel::CommunicationCheck) => Lane::CommunicationCheck(whose.flatten()),
             Some(Channel::TokenValidationStatus) => message.status_lane(),
             Some(channel) => {
                 let number = requests.entry(channel).or_default();
@@ -205,6 +220,7 @@ impl Message<'_> {
             Some(channel) if channel.is_from_everest() => ("e2m", channel.name().to_owned()),
             Some(channel) => ("m2e", channel.name().to_owned()),
             None => match naming.known_reply(topic) {
+                Some(name) if topic.contains("/m2e/reply/") => ("m2e", name),
                 Some(name) => ("e2m", name),
                 None if topic.contains("/m2e/") => ("m2e", naming.text(topic)),
                 None if topic.contains("/e2m/") => ("e2m", naming.text(topic)),
@@ -245,13 +261,13 @@ fn heartbeats(messages: &[Message<'_>], naming: &mut Naming<'_>) -> Vec<String> 
 /// What was subscribed to, in order of the text and once each. A subscription counts if its client said something
 /// afterwards: then it belongs to the conversation, and a short scenario cannot end before it.
 fn subscriptions(records: &[Record], naming: &mut Naming<'_>) -> BTreeSet<String> {
-    let topics = naming.names.topics;
+    let (names, topics) = (naming.names, naming.names.topics);
     let mut lines = BTreeSet::new();
     let mut speakers: BTreeSet<&str> = BTreeSet::new();
     for record in records.iter().rev() {
         match &record.event {
             Event::Publish { direction: Direction::FromClient, publish } => {
-                let channel = topics.channel(&publish.topic);
+                let channel = names.channel(&publish.topic).map(|(_, channel)| channel);
                 // These two come when their time comes, before or after the end.
                 let is_background = matches!(channel, Some(Channel::Heartbeat | Channel::CommunicationCheck));
                 let is_ours = *publish.topic == topics.control_topic() || *publish.topic == topics.mark_topic();

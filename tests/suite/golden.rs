@@ -73,7 +73,10 @@ fn records(messages: &[Sent]) -> Vec<Record> {
 
 fn text(messages: &[Sent]) -> String {
     let topics = topics();
-    transcript(&records(messages), &Names { topics: &topics, clients: &[("module", "client"), ("khumbu", "everest")] })
+    transcript(
+        &records(messages),
+        &Names { topics: &topics, sisters: &[], clients: &[("module", "client"), ("khumbu", "everest")] },
+    )
 }
 
 fn status(token: &str, status: &str) -> Sent {
@@ -206,7 +209,8 @@ fn topics_of_replies_have_names_with_and_without_external_prefix() {
     for prefix in ["", "pre/"] {
         let mut reply = reply("1", "\"Accepted\"");
         reply.topic = format!("{prefix}{}", reply.topic);
-        let text = transcript(&records(&[request.clone(), reply]), &Names { topics: &topics, clients: &[] });
+        let text =
+            transcript(&records(&[request.clone(), reply]), &Names { topics: &topics, sisters: &[], clients: &[] });
         assert!(text.contains("e2m  [reply:1] "), "{text}");
     }
 }

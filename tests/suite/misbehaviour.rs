@@ -35,6 +35,8 @@ const CLIENT: [&str; 3] = ["client", "client", ""];
 const EVEREST: [&str; 3] = ["everest", "everest", ""];
 const LATE: [&str; 3] = ["everest", "everest", "--seconds 2"];
 const REPLY: [&str; 3] = ["everest", "everest_reply", ""];
+const PROVIDER: [&str; 3] = ["provider", "provider", ""];
+const VALIDATOR: [&str; 3] = ["validator", "validator", ""];
 const STATUS: [&str; 3] = ["everest", "everest_status", ""];
 const ASKS: [&str; 3] = ["client", "client_asks", ""];
 const ONCE: [&str; 3] = ["client", "client_once", ""];
@@ -93,6 +95,43 @@ const CASES: &[Case] = &[
     case("illegal-status-transition", STATUS, "fail", &["monitor/illegal-transition"], &[]),
     case("status-retained", STATUS, "fail", &["monitor/retained"], &[]),
 
+    case("never-connect", PROVIDER, "inconclusive", &["module/never-connected"], &[]),
+    case("exit-at-once", PROVIDER, "inconclusive", &["module/ended-early"], &[]),
+    // It need not listen to anything, and so is ready; what it then does not say counts.
+    case("silent", PROVIDER, "fail", &["expect/missing"], &[]),
+    case("crash-when-connected", PROVIDER, "fail", &["module/ended"], &[]),
+    case("no-communication-check", PROVIDER, "fail", &["expect/missing"], &[]),
+    case("retained-communication-check", PROVIDER, "fail", &["monitor/retained"], &[]),
+    case("slow-communication-check", ["provider", "provider_slow_check", "--seconds 2"], "fail",
+         &["monitor/communication-check-late"], &[]),
+    case("never-presents", PROVIDER, "fail", &["expect/missing"], &[]),
+    case("token-enveloped", PROVIDER, "fail", &["expect/payload-mismatch", "monitor/schema-violation"], &[]),
+    case("token-retained", PROVIDER, "fail", &["monitor/retained"], &[]),
+    case("token-twice", PROVIDER, "fail", &["expect/unexpected"], &[]),
+    // In the middle of a transaction EVerest stops what the first one began to use.
+    case("token-twice", ["provider", "provider_transaction", ""], "fail", &["expect/outcome"], &[]),
+    case("token-wrong-type", PROVIDER, "fail", &["expect/payload-mismatch", "monitor/schema-violation"], &[]),
+    case("token-wrong-value", PROVIDER, "fail", &["expect/payload-mismatch"], &[]),
+
+    case("never-connect", VALIDATOR, "inconclusive", &["module/never-connected"], &[]),
+    case("silent", VALIDATOR, "inconclusive", &["module/never-ready"], &[]),
+    case("no-communication-check", VALIDATOR, "fail", &["expect/missing"], &[]),
+    case("reply-never", VALIDATOR, "fail", &["expect/missing", "monitor/missing-reply"], &[]),
+    case("reply-late", ["validator", "validator", "--seconds 2"], "fail", &["expect/late", "monitor/late-reply"], &[]),
+    case("reply-twice", VALIDATOR, "fail", &["monitor/second-reply"], &[]),
+    case("reply-wrong-value", VALIDATOR, "fail", &["expect/payload-mismatch", "monitor/schema-violation"], &[]),
+    case("reply-enveloped", VALIDATOR, "fail", &["expect/payload-mismatch", "monitor/schema-violation"], &[]),
+    case("reply-without-tariff", VALIDATOR, "fail", &["expect/outcome", "monitor/schema-violation"], &[]),
+    case("reply-wrong-topic", VALIDATOR, "fail",
+         &["expect/wrong-topic", "monitor/stray-reply", "monitor/missing-reply"], &[]),
+    case("reply-without-prefix", ["validator", "validator_prefix", ""], "fail",
+         &["expect/wrong-topic", "monitor/reply-without-prefix", "monitor/missing-reply"], &[]),
+    case("reply-to-first-question", ["validator", "validator_twice", ""], "fail",
+         &["expect/missing", "monitor/second-reply", "monitor/missing-reply"], &[]),
+    case("reply-retained", VALIDATOR, "fail", &["monitor/retained"], &[]),
+    case("verdict-wrong", VALIDATOR, "fail", &["expect/payload-mismatch"], &[]),
+    case("verdict-wrong", ["validator", "validator_statuses", ""], "fail", &["expect/outcome"], &[]),
+
     // Whoever reads text instead of JSON gets by until the text is another.
     case("status-by-json", ASKS, "pass", &[], &[]),
     case("status-by-json", ASKS_FORMS, "pass", &[], &[]),
@@ -135,8 +174,10 @@ fn play(case: &Case, python: &str) -> Result<(), String> {
         "{python} fixtures/modules/misbehaving.py --host {{host}} --port {{port}} --behaviour {} --side {side} {more}",
         case.behaviour
     );
+    let prefix = if scenario.ends_with("_prefix") { "site/" } else { "" };
     let output = Command::new(env!("CARGO_BIN_EXE_khumbu"))
         .args(["run", &format!("fixtures/verdicts/{scenario}.yaml"), "--module", &module])
+        .args(["--external-prefix", prefix])
         .args(["--ready-within", "5s", "--json", "-"])
         .args(flags.split_whitespace())
         .env("KHUMBU_TEST_CASE", &mark)

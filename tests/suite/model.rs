@@ -10,6 +10,8 @@ use bytes::Bytes;
 use khumbu::auth::EvseCall;
 use khumbu::protocol::channel::Channel;
 use khumbu::protocol::control::{Command, HeartbeatControl, Validation};
+use khumbu::protocol::deviations::Deviation;
+use khumbu::protocol::release::Release;
 use khumbu::protocol::types::{
     AuthorizationStatus, AuthorizationType, IdToken, IdTokenType, MessageContent, ProvidedIdToken,
     WithdrawAuthorizationRequest, WithdrawAuthorizationResult,
@@ -46,24 +48,29 @@ pub(crate) fn config() -> impl Strategy<Value = StationConfig> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let api = (select(vec![0, 1, 3]), select(vec![-1, 0, 100, 1000]), proptest::bool::weighted(0.9));
     let evses = prop_oneof![6 => 1..=2_u8, 3 => 3..=4_u8, 2 => 5..=8_u8];
-    (evses, algorithm, 0..6_u64, flags, api).prop_map(|(evses, selection_algorithm, timeout, flags, api)| {
-        let auth = AuthConfig {
-            selection_algorithm,
-            connection_timeout: Seconds(Duration::from_secs(timeout)),
-            master_pass_group_id: String::new(),
-            prioritize_authorization_over_stopping_transaction: flags.0,
-            ignore_connector_faults: flags.1,
-            plug_in_timeout_enabled: flags.2,
-            stop_transaction_on_reswipe: flags.3,
-        };
-        let auth_consumer = ApiConfig {
-            cfg_communication_check_to_s: api.0,
-            cfg_heartbeat_interval_ms: api.1,
-            latch_variable_values: api.2,
-            ..ApiConfig::default()
-        };
-        StationConfig { evses, auth, auth_consumer, ..StationConfig::default() }
-    })
+    let release = prop_oneof![3 => Just(Release::Main), 3 => select(Release::ALL.to_vec())];
+    (evses, algorithm, 0..6_u64, flags, api, release).prop_map(
+        |(evses, selection_algorithm, timeout, flags, api, release)| {
+            let auth = AuthConfig {
+                selection_algorithm,
+                connection_timeout: Seconds(Duration::from_secs(timeout)),
+                master_pass_group_id: String::new(),
+                prioritize_authorization_over_stopping_transaction: flags.0,
+                ignore_connector_faults: flags.1,
+                plug_in_timeout_enabled: flags.2,
+                stop_transaction_on_reswipe: flags.3,
+            };
+            let auth_consumer = ApiConfig {
+                cfg_communication_check_to_s: api.0,
+                cfg_heartbeat_interval_ms: api.1,
+                latch_variable_values: api.2,
+                ..ApiConfig::default()
+            };
+            // Of a station that has ended there is nothing to tell.
+            let deviations = BTreeMap::from([(Deviation::ExitOnUnknownConnector, false)]);
+            StationConfig { evses, auth, auth_consumer, release, deviations, ..StationConfig::default() }
+        },
+    )
 }
 
 /// Few values, so that they meet again: also in other letters, of another type, and as each other's group.
@@ -195,8 +202,7 @@ fn play(config: &StationConfig, steps: &[Step], mut look: impl FnMut(&Act, &Stat
             Act::Raw(channel, bytes) => Input::Received { channel, payload: Bytes::from(bytes) },
             Act::Deadline => Input::Deadline,
         };
-        let expects_reply =
-            matches!(act, Act::Withdraw(..)) || matches!(act, Act::Get) && config.auth_consumer.latch_variable_values;
+        let expects_reply = matches!(act, Act::Withdraw(..)) || matches!(act, Act::Get) && has_getter(config);
         let before = station.status();
         let effects = station.apply(now, input);
         look(act, &before, &topic, &effects);
@@ -207,6 +213,11 @@ fn play(config: &StationConfig, steps: &[Step], mut look: impl FnMut(&Act, &Stat
     }
     pass(&mut station, &mut log, now + Duration::from_secs(20));
     Played { log, station, requests }
+}
+
+/// Releases before the latest have none.
+fn has_getter(config: &StationConfig) -> bool {
+    config.auth_consumer.latch_variable_values && !config.in_force().is_on(Deviation::NoLatchedGet)
 }
 
 pub(crate) fn played(config: &StationConfig, steps: &[Step]) -> Played {
@@ -223,7 +234,7 @@ proptest! {
 
     #[test]
     fn statuses_follow_the_table_of_transitions(config in config(), steps in steps()) {
-        let mut monitor = Monitor::new(config.evses);
+        let mut monitor = Monitor::new(config.evses, config.release);
         for (at, effect) in played(&config, &steps).log {
             if let Err(broken) = monitor.see(&effect) {
                 return Err(TestCaseError::fail(format!("{broken}, at {at:?}")));
@@ -238,7 +249,8 @@ proptest! {
             if let Act::Withdraw(evse_id, id_token) = act
                 && before.waiting_messages == 0
             {
-                let table = WithdrawTable { before, evse_id: *evse_id, id_token: id_token.as_ref() };
+                let release = config.release;
+                let table = WithdrawTable { before, evse_id: *evse_id, id_token: id_token.as_ref(), release };
                 broken = broken.take().or(table.check(topic, effects).err());
             }
         });
@@ -285,13 +297,15 @@ proptest! {
             .log
             .into_iter()
             .filter_map(|(at, effect)| match effect {
-                Effect::Publish { payload: Payload::Heartbeat(number), .. } => Some((at, number)),
+                Effect::Publish { to: Address::Channel(Channel::Heartbeat), payload } => Some((at, payload)),
                 _ => None,
             })
             .collect();
         prop_assert_eq!(beats.is_empty(), interval <= 0);
-        for (position, (at, number)) in (0_u64..).zip(beats) {
-            prop_assert_eq!((at, number), (Duration::from_millis(position * u64::from(interval.unsigned_abs())), position));
+        for (position, (at, payload)) in (0_u64..).zip(beats) {
+            prop_assert_eq!(at, Duration::from_millis(position * u64::from(interval.unsigned_abs())));
+            let is_numbered = config.release > Release::V2025_10;
+            prop_assert_eq!(payload, if is_numbered { Payload::Heartbeat(position) } else { Payload::Empty {} });
         }
     }
 
@@ -323,7 +337,7 @@ proptest! {
             prop_assert!(station.next_deadline().is_none_or(|due| due > now), "nothing due is left");
         }
         log.extend(station.apply(now + Duration::from_secs(20), Input::Deadline));
-        let heartbeat = |effect: &Effect| matches!(effect, Effect::Publish { payload: Payload::Heartbeat(_), .. });
+        let heartbeat = |effect: &Effect| matches!(effect, Effect::Publish { to: Address::Channel(Channel::Heartbeat), .. });
         log.retain(|effect| !heartbeat(effect));
         let punctual = played(&config, &commands).log.into_iter().map(|(_, effect)| effect);
         prop_assert_eq!(log, punctual.filter(|effect| !heartbeat(effect)).collect::<Vec<_>>());
@@ -465,7 +479,7 @@ fn random_sequences_reach_every_status_and_result() {
 
     let mut runner = TestRunner::deterministic();
     let mut reached: BTreeMap<String, usize> = BTreeMap::new();
-    for _ in 0..400 {
+    for _ in 0..800 {
         let (config, steps) = (config(), steps()).new_tree(&mut runner).unwrap().current();
         for (_, effect) in played(&config, &steps).log {
             let what = match effect {

@@ -221,6 +221,12 @@ fn exits(deviation: Deviation, reply_to: &str) {
 }
 
 #[test]
+fn nul_cuts_reply_to() {
+    let act = |desk: &mut Desk| desk.withdraw("r\0+", json!({}));
+    differs(Deviation::NulCutsReplyTo, &quiet(), act, &["r: \"AuthorizationNotFound\""], &[]);
+}
+
+#[test]
 fn withdraw_blocks_messages() {
     let act = |desk: &mut Desk| {
         desk.present("A", 9000);
@@ -408,6 +414,74 @@ fn configured_master_pass_ignored() {
     });
     assert_eq!(with, ["P Processing", "P Accepted", "P UsedToStart [1]"]);
     assert_eq!(without, ["P Processing", "P Rejected"]);
+}
+
+#[test]
+fn plug_in_always_timed() {
+    let act = |desk: &mut Desk| {
+        desk.command(Command::PlugIn { evse: 1 });
+        desk.seen();
+        desk.pass(secs(8));
+        desk.present("A", 0);
+    };
+    let alone = StationConfig { evses: 1, ..quiet() };
+    let timed_out = ["1 Deauthorized", "1 PluginTimeout", "A Processing", "A Rejected"];
+    let granted = ["A Processing", "A Accepted", "1 Authorized", "A UsedToStart [1]"];
+    differs(Deviation::PlugInAlwaysTimed, &alone, act, &timed_out, &granted);
+    // The option of later releases has no effect on it, and a token in time stops it.
+    let mut desk = of_release(Release::V2025_10, alone);
+    desk.command(Command::PlugIn { evse: 1 });
+    desk.pass(secs(7));
+    desk.present("A", 0);
+    desk.command(Command::StartTransaction { evse: 1 });
+    desk.seen();
+    desk.pass(secs(20));
+    assert_eq!(desk.seen(), NOTHING);
+}
+
+#[test]
+fn find_first_takes_unavailable() {
+    let act = |desk: &mut Desk| {
+        desk.command(Command::InjectFault { evse: 1 });
+        desk.seen();
+        desk.present("A", 0);
+    };
+    let of = |evse: i32| {
+        let [started, authorized] = ["SessionStarted", "Authorized"].map(|event| format!("{evse} {event}"));
+        ["A Processing".to_owned(), "A Accepted".to_owned(), started, authorized, format!("A UsedToStart [{evse}]")]
+    };
+    let (with, without) = (of(1), of(2));
+    differs(
+        Deviation::FindFirstTakesUnavailable,
+        &quiet(),
+        act,
+        &with.each_ref().map(String::as_str),
+        &without.each_ref().map(String::as_str),
+    );
+}
+
+#[test]
+fn exit_on_unknown_connector() {
+    let act = |connectors: Vec<i32>, validation: Validation| {
+        move |desk: &mut Desk| {
+            let token = ProvidedIdToken { connectors: Some(connectors.clone()), ..token("A") };
+            present(desk, token, validation.clone());
+            desk.present("B", 0);
+        }
+    };
+    let of_b = ["B Processing", "B Accepted", "1 SessionStarted", "1 Authorized", "B UsedToStart [1]"];
+    let rejected = [&["A Processing [1,99]", "A Rejected [1,99]"][..], &of_b].concat();
+    let deviation = Deviation::ExitOnUnknownConnector;
+    differs(deviation, &quiet(), act(vec![1, 99], rejected_after(0)), &["A Processing [1,99]", "exit"], &rejected);
+    // Who names no other EVSE is not even validated, and who is accepted needs nobody told.
+    for connectors in [vec![99], vec![]] {
+        let [mut with, mut without] = pair(&quiet(), deviation);
+        [&mut with, &mut without].into_iter().for_each(act(connectors.clone(), rejected_after(0)));
+        assert_eq!(with.seen(), without.seen(), "{connectors:?}");
+    }
+    let [mut with, mut without] = pair(&quiet(), deviation);
+    [&mut with, &mut without].into_iter().for_each(act(vec![2, 99], accepted_after(0)));
+    assert_eq!(with.seen(), without.seen());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use khumbu::auth::{EvseCall, SessionEvent, StopTransactionReason};
+use khumbu::protocol::release::Release;
 use khumbu::protocol::types::{
     AuthorizationStatus, IdToken, ProvidedIdToken, TokenValidationStatus as Status, TokenValidationStatusMessage,
     WithdrawAuthorizationResult as Reply,
@@ -24,11 +25,12 @@ pub(crate) struct Monitor {
     evses: Vec<(Option<String>, bool)>,
     /// An authorization that Auth took back, whose status has to come next.
     owed: Option<(i32, String)>,
+    release: Release,
 }
 
 impl Monitor {
-    pub(crate) fn new(evses: u8) -> Self {
-        Self { open: BTreeMap::new(), evses: vec![(None, false); usize::from(evses)], owed: None }
+    pub(crate) fn new(evses: u8, release: Release) -> Self {
+        Self { open: BTreeMap::new(), evses: vec![(None, false); usize::from(evses)], owed: None, release }
     }
 
     /// Says what rule an effect breaks.
@@ -73,13 +75,20 @@ impl Monitor {
         let phase = self.open.get(value).copied();
         let broken = || format!("`{value}` {status:?} {:?} after {phase:?}", token.connectors);
 
-        let messages = messages.as_ref().ok_or_else(|| "`messages` is absent".to_owned())?;
-        check(messages.is_empty() || *status == Status::Accepted, || format!("tariff messages with {status:?}"))?;
+        check(messages.is_some() == (self.release >= Release::V2026_02), || format!("`messages` is {messages:?}"))?;
+        let has_tariff = messages.as_ref().is_some_and(|messages| !messages.is_empty());
+        check(!has_tariff || *status == Status::Accepted, || format!("tariff messages with {status:?}"))?;
 
         if let Some((evse, owed)) = self.owed.take() {
-            let fits = matches!(status, Status::TimedOut | Status::Withdrawn);
             let names_it = token.connectors.as_deref() == Some(&[evse]) && *value == owed;
-            return check(fits && names_it, || format!("{} instead of an end for EVSE {evse}", broken()));
+            if self.release == Release::Main {
+                let fits = matches!(status, Status::TimedOut | Status::Withdrawn);
+                return check(fits && names_it, || format!("{} instead of an end for EVSE {evse}", broken()));
+            }
+            // Earlier releases tell of a time-out, and not of a withdrawal.
+            if names_it && *status == Status::TimedOut {
+                return Ok(());
+            }
         }
         match (phase, status) {
             (None, Status::Processing) => {
@@ -120,6 +129,7 @@ pub(crate) struct WithdrawTable<'a> {
     pub(crate) before: &'a StationStatus,
     pub(crate) evse_id: Option<i32>,
     pub(crate) id_token: Option<&'a IdToken>,
+    pub(crate) release: Release,
 }
 
 /// What a request does to one EVSE.
@@ -181,7 +191,7 @@ impl WithdrawTable<'_> {
         self.id_token.is_none_or(|own| own.value.eq_ignore_ascii_case(&token.value) && own.r#type == token.r#type)
     }
 
-    /// G: withdrawn, with a status. T: stopped, without. N: nothing.
+    /// G: withdrawn, with a status since 0616fa15d. T: stopped, without. N: nothing.
     fn deeds(&self) -> Vec<Deed> {
         let concerned = |evse: &&EvseStatus| self.evse_id.is_none_or(|id| id == evse.evse);
         let mut deeds = Vec::new();
@@ -190,7 +200,9 @@ impl WithdrawTable<'_> {
             match evse.state {
                 "granted" => {
                     deeds.push(Deed::Withdraw(evse.evse));
-                    deeds.push(Deed::Withdrawn(token.value.clone(), evse.evse));
+                    if self.release == Release::Main {
+                        deeds.push(Deed::Withdrawn(token.value.clone(), evse.evse));
+                    }
                 }
                 "transaction" => deeds.push(Deed::Stop(evse.evse)),
                 _ => {}

@@ -10,6 +10,7 @@ mod recordings;
 mod releases;
 mod shape;
 mod simulator;
+mod sisters;
 mod statuses;
 
 use std::collections::BTreeMap;

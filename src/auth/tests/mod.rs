@@ -100,6 +100,7 @@ impl Bench {
                     }
                 }),
                 Effect::WithdrawResult { id: _, result } => Some(format!("reply {result:?}")),
+                Effect::Exit { .. } => Some("exit".to_owned()),
                 Effect::Ignored { .. } => None,
             });
         }

@@ -1,25 +1,30 @@
-//! EVerest's side under test: one reply a request, on the topic that was given, and no other.
+//! EVerest's side under test, and a token validator: one reply a request, on the topic that was given, and no other.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::conformance::Party;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::channel::Channel;
+use crate::protocol::channel::{Channel, Topics};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::schema::Message;
 
 use super::seen::Seen;
 use super::wording::{Wording, time};
 
+/// What a busy machine may add to the way of a reply.
+const SLACK: Duration = Duration::from_millis(500);
+
 /// The requests that were made to the module under test.
 #[derive(Debug)]
 pub(super) struct Answers {
-    external_prefix: String,
+    topics: Topics,
+    under_test: Party,
     in_force: Deviations,
     /// Whether all requests were seen; otherwise a reply may belong to one from before.
     from_start: bool,
     grace: Option<Duration>,
-    /// By reply topic as the requests gave it.
+    /// By reply topic: as the requests gave it to EVerest, as it is on the wire for a validator.
     asked: BTreeMap<String, Asked>,
     /// Whether a request may have had a reply topic that we could not read.
     hidden: bool,
@@ -40,16 +45,21 @@ struct Asked {
     well_formed: bool,
     last_at: Duration,
     last_reply_at: Option<Duration>,
+    /// When EVerest gave up waiting for the reply of a validator.
+    given_up_at: Option<Duration>,
+    /// The harness cut the module off meanwhile, and with it the way of the question or of the reply.
+    excused: bool,
 }
 
 impl Answers {
     pub(super) fn new(
-        external_prefix: String,
+        topics: Topics,
+        under_test: Party,
         from_start: bool,
         grace: Option<Duration>,
         in_force: Deviations,
     ) -> Self {
-        Self { external_prefix, in_force, from_start, grace, asked: BTreeMap::new(), hidden: false }
+        Self { topics, under_test, in_force, from_start, grace, asked: BTreeMap::new(), hidden: false }
     }
 
     /// A request passed the broker.
@@ -71,7 +81,12 @@ impl Answers {
 
     fn entry(&mut self, channel: Channel, seen: &Seen<'_>) -> Option<&mut Asked> {
         self.hidden |= seen.hides_reply_to();
-        let asked = self.asked.entry(seen.reply_to()?.to_owned()).or_default();
+        let reply_to = seen.reply_to()?;
+        let key = match self.under_test {
+            Party::Everest => reply_to.to_owned(),
+            Party::Client => self.topics.reply_topic_of_question(reply_to),
+        };
+        let asked = self.asked.entry(key).or_default();
         if !asked.channels.contains(&channel) {
             asked.channels.push(channel);
         }
@@ -84,9 +99,37 @@ impl Answers {
         asked.map_or_else(Vec::new, |asked| asked.channels.iter().filter_map(|c| Message::reply_to(*c)).collect())
     }
 
+    /// EVerest has unsubscribed from a reply topic: no reply is waited for there any more.
+    pub(super) fn given_up(&mut self, topic: &str, at: Duration) {
+        if let Some(asked) = self.asked.get_mut(topic) {
+            asked.given_up_at = asked.given_up_at.or(Some(at));
+        }
+    }
+
+    /// The module is cut off: what it was asked and has not answered it may never answer.
+    pub(super) fn cut_off(&mut self) {
+        self.asked.values_mut().filter(|asked| asked.replies == 0).for_each(|asked| asked.excused = true);
+    }
+
+    /// Whether a validator forgot EVerest's external prefix on the way to the topic that a question gave.
+    pub(super) fn lacks_prefix(&self, topic: &str) -> bool {
+        let prefixed = self.topics.reply_topic_on_wire(topic);
+        self.under_test == Party::Client && prefixed != topic && self.asked.contains_key(&prefixed)
+    }
+
+    /// A reply that went to a topic without the external prefix.
+    pub(super) fn without_prefix(&self, seen: &Seen<'_>) -> Diagnostic {
+        let prefix = &self.topics.external_prefix;
+        let headline = format!("module sent a reply without EVerest's external prefix `{prefix}` before its topic");
+        seen.fail("monitor/reply-without-prefix", headline)
+            .with_help("put the prefix before `headers.replyTo`, as before every other topic")
+            .breaking("VA-3")
+    }
+
     /// EVerest puts its external prefix before the topic it was given; a stand-in may take the topic as it is.
     fn find<'t>(&self, topic: &'t str) -> Option<&'t str> {
-        let bare = topic.strip_prefix(self.external_prefix.as_str());
+        let lenient = self.under_test == Party::Everest;
+        let bare = topic.strip_prefix(self.topics.external_prefix.as_str()).filter(|_| lenient);
         std::iter::once(topic).chain(bare).find(|topic| self.asked.contains_key(*topic))
     }
 
@@ -104,7 +147,7 @@ impl Answers {
         let previous = asked.last_reply_at.replace(seen.record.at);
         let allowed = asked.requests.max(asked.deliveries);
         if asked.replies <= allowed || asked.retained {
-            return None;
+            return asked.late(seen);
         }
         let (channel, requests) = (asked.channels.first().copied(), asked.requests.max(1));
         let headline = match requests {
@@ -114,10 +157,7 @@ impl Answers {
         let since = previous.map_or_else(String::new, |at| {
             format!("{} after the reply before it", time(seen.record.at.saturating_sub(at)))
         });
-        let requirement = match channel {
-            Some(Channel::GetTokenValidationStatus) => "LV-2",
-            _ => "RR-1",
-        };
+        let requirement = channel.map_or("RR-1", requirement);
         Some(seen.fail("monitor/second-reply", headline).with_evidence(since).breaking(requirement))
     }
 
@@ -129,7 +169,8 @@ impl Answers {
         let topic = seen.wording.topic(&seen.publish.topic);
         let headline = format!("module sent on {topic}, which is no channel and no reply topic of any request");
         let severity = if self.from_start { Severity::Fail } else { Severity::Warning };
-        let mut finding = seen.finding(severity, "monitor/stray-reply", headline).breaking("RR-1");
+        let requirement = if self.under_test == Party::Client { "VA-3" } else { "RR-1" };
+        let mut finding = seen.finding(severity, "monitor/stray-reply", headline).breaking(requirement);
         let mut open = self.asked.iter().filter(|(_, asked)| asked.replies == 0).map(|(topic, _)| topic);
         if let Some(topic) = open.next_back() {
             finding = finding.with_evidence(format!("a request waits for its reply on {}", seen.wording.topic(topic)));
@@ -137,8 +178,11 @@ impl Answers {
         Some(finding)
     }
 
-    /// Judges requests without a reply, if the run wants that.
+    /// Judges questions that EVerest waited for in vain, and requests without a reply, if the run wants that.
     pub(super) fn finish(&self, at: Duration, wording: &Wording) -> Vec<Diagnostic> {
+        if self.under_test == Party::Client {
+            return self.in_vain(wording);
+        }
         let Some(grace) = self.grace else { return Vec::new() };
         let missing = self.asked.iter().filter(|(_, asked)| {
             let owed = asked.well_formed && asked.deliveries > 0 && asked.replies == 0;
@@ -157,5 +201,40 @@ impl Answers {
                 .breaking("RR-1")
             })
             .collect()
+    }
+
+    fn in_vain(&self, wording: &Wording) -> Vec<Diagnostic> {
+        let missing = self.asked.iter().filter_map(|(topic, asked)| {
+            let given_up_at =
+                asked.given_up_at.filter(|_| asked.replies == 0 && asked.deliveries > 0 && !asked.excused)?;
+            let waited = time(given_up_at.saturating_sub(asked.last_at));
+            let headline = format!("module sent no reply to a question about a token within {waited}");
+            Some(
+                Diagnostic::new(Severity::Fail, "monitor/missing-reply", headline)
+                    .with_evidence(format!("reply topic {}; EVerest took `Invalid` instead", wording.topic(topic)))
+                    .breaking("VA-3"),
+            )
+        });
+        missing.collect()
+    }
+}
+
+impl Asked {
+    /// A first reply that came when EVerest did not wait for it any more.
+    fn late(&self, seen: &Seen<'_>) -> Option<Diagnostic> {
+        let given_up_at = self.given_up_at.filter(|_| self.replies == 1 && !self.excused)?;
+        let late_by = seen.record.at.saturating_sub(given_up_at);
+        let headline = format!("module sent its reply {} after EVerest had stopped waiting for it", time(late_by));
+        let severity = if late_by > SLACK { Severity::Fail } else { Severity::Warning };
+        Some(seen.finding(severity, "monitor/late-reply", headline).breaking("VA-5"))
+    }
+}
+
+/// What a reply that breaks the rules breaks.
+fn requirement(channel: Channel) -> &'static str {
+    match channel {
+        Channel::GetTokenValidationStatus => "LV-2",
+        Channel::ValidateToken => "VA-3",
+        _ => "RR-1",
     }
 }

@@ -1,8 +1,9 @@
-//! A client under test: how it makes its requests.
+//! A client under test, and EVerest where it asks a token validator: how they make their requests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::conformance::Party;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::codec::unusable_topic;
 use crate::protocol::deviations::{Deviation, Deviations};
@@ -24,6 +25,7 @@ const ACKNOWLEDGEMENT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Asking {
     external_prefix: String,
+    under_test: Party,
     in_force: Deviations,
     /// How long after a request its subscription may be recorded.
     lag: Duration,
@@ -47,9 +49,16 @@ struct Unsubscribed {
 }
 
 impl Asking {
-    pub(super) fn new(external_prefix: String, relayed: bool, in_force: Deviations) -> Self {
+    pub(super) fn new(external_prefix: String, relayed: bool, under_test: Party, in_force: Deviations) -> Self {
         let lag = if relayed { ACKNOWLEDGEMENT } else { Duration::ZERO };
-        Self { external_prefix, in_force, lag, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
+        Self { external_prefix, under_test, in_force, lag, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
+    }
+
+    fn requirement(&self) -> &'static str {
+        match self.under_test {
+            Party::Client => "RR-13",
+            Party::Everest => "VA-2",
+        }
     }
 
     /// EVerest has lost its requests, or the module its connections.
@@ -84,13 +93,13 @@ impl Asking {
             if ends_everest {
                 finding = finding.with_evidence(format!("EVerest {} ends when it tries", self.in_force.release()));
             }
-            return vec![finding.breaking("RR-13")];
+            return vec![finding.breaking(self.requirement())];
         }
         let mut found = Vec::new();
         let topics = [reply_to.to_owned(), format!("{}{reply_to}", self.external_prefix)];
         if !topics.iter().any(|topic| links.is_subscribed(topic)) {
             let headline = format!("module sent a request before it subscribed to its reply topic {topic}");
-            let finding = seen.fail("monitor/reply-topic-not-subscribed", headline).breaking("RR-13");
+            let finding = seen.fail("monitor/reply-topic-not-subscribed", headline).breaking(self.requirement());
             self.unsubscribed.push(Unsubscribed { topics, at: seen.record.at, finding });
         }
         if well_formed && repeat == Repeat::No {
@@ -102,7 +111,8 @@ impl Asking {
     /// A request that is right by the specification, and that EVerest does not carry out.
     fn unheard(&self, seen: &Seen<'_>, well_formed: bool) -> Option<Diagnostic> {
         let release = self.in_force.release();
-        (well_formed && self.in_force.is_on(Deviation::ReplyAddressRequired)).then(|| {
+        let is_ignored = self.under_test == Party::Client && self.in_force.is_on(Deviation::ReplyAddressRequired);
+        (well_formed && is_ignored).then(|| {
             let headline = format!("module sent a request without `headers.replyTo`, which EVerest {release} ignores");
             seen.finding(Severity::Warning, "monitor/request-ignored", headline).breaking("RR-2")
         })
@@ -125,7 +135,7 @@ impl Asking {
                 format!("module sent a request with reply topic {topic} while another waits for its reply there"),
             )
             .with_evidence(format!("{} after the request before it, which is not answered", time(waited)))
-            .breaking("RR-13"),
+            .breaking(self.requirement()),
         )
     }
 

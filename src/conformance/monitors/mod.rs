@@ -7,15 +7,17 @@
 //!
 //! | id | requirement | |
 //! | --- | --- | --- |
-//! | `monitor/not-json`, `monitor/schema-violation` | SC-1, HB-1, CC-8, TV-1, RR-1, LV-2 | shape of every message |
+//! | `monitor/not-json`, `monitor/schema-violation` | SC-1, HB-1, CC-8, TV-1, RR-1, LV-2, TP-1, VA-1, VA-4, VA-8 | shape of every message |
 //! | `monitor/wrong-direction` | SC-2, LV-4 | who publishes where |
 //! | `monitor/unknown-topic` | SC-2 | warning: a topic that nobody reads |
-//! | `monitor/retained` | RR-16, RR-17 | retain flag |
+//! | `monitor/retained` | RR-16, RR-17, TP-3, VA-10 | retain flag |
 //! | `monitor/qos` | RR-16 | warning: QoS is no part of the specification |
 //! | `monitor/heartbeat-value`, `-first`, `-sequence` | HB-1, HB-3, HB-2 | heartbeat numbers |
 //! | `monitor/heartbeat-spacing` | HB-4 | warning: mean spacing |
-//! | `monitor/second-reply`, `monitor/stray-reply`, `monitor/missing-reply` | RR-1, LV-2 | one reply a request |
-//! | `monitor/reply-topic-reused`, `-not-subscribed`, `-unusable` | RR-13 | how requests are made |
+//! | `monitor/second-reply`, `monitor/stray-reply`, `monitor/missing-reply` | RR-1, LV-2, VA-3 | one reply a request |
+//! | `monitor/late-reply` | VA-5 | a reply that EVerest waits for no longer |
+//! | `monitor/reply-without-prefix` | VA-3 | the reply topic of a token validator |
+//! | `monitor/reply-topic-reused`, `-not-subscribed`, `-unusable` | RR-13, VA-2 | how requests are made |
 //! | `monitor/request-ignored` | RR-2 | warning: a request without reply address, in releases that ignore it |
 //! | `monitor/communication-check-late` | CC-8 | cadence of communication checks |
 //! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect |
@@ -26,6 +28,7 @@
 
 mod answers;
 mod asking;
+mod board;
 mod heartbeats;
 mod links;
 mod panel;
@@ -42,7 +45,7 @@ use super::Party;
 use crate::protocol::channel::Topics;
 use crate::protocol::deviations::Deviations;
 
-pub use panel::Monitors;
+pub use board::Monitors;
 
 /// What the monitors need to know of the scenario.
 #[derive(Debug, Clone)]
@@ -66,6 +69,19 @@ pub struct Context {
     /// How long a delivered, well-formed withdraw request may stay unanswered when the scenario ends; `None` leaves
     /// absent replies to expectations, because EVerest itself may take 300 s.
     pub reply_grace: Option<Duration>,
+    /// The other API modules that the module under test serves or uses.
+    pub sisters: Vec<ApiModule>,
+}
+
+/// Another API module.
+#[derive(Debug, Clone)]
+pub struct ApiModule {
+    /// Its topics.
+    pub topics: Topics,
+    /// As in [`Context`].
+    pub communication_check_timeout: Option<Duration>,
+    /// As in [`Context`].
+    pub heartbeat_interval: Option<Duration>,
 }
 
 impl Context {
@@ -80,6 +96,7 @@ impl Context {
             communication_check_timeout: None,
             heartbeat_interval: None,
             reply_grace: None,
+            sisters: Vec::new(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! All monitors together: who gets to see which record.
+//! All monitors of one API module together: who gets to see which record.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use super::wording::Wording;
 /// So many findings with one id are told; the rest is counted.
 const TOLD: u32 = 5;
 
-/// Watches the record of one scenario.
+/// Watches the messages of one API module.
 #[derive(Debug)]
-pub struct Monitors {
+pub(super) struct Panel {
     topics: Topics,
     under_test: Party,
     wording: Arc<Wording>,
@@ -42,9 +42,8 @@ pub struct Monitors {
     told: BTreeMap<&'static str, u32>,
 }
 
-impl Monitors {
-    /// Monitors for one scenario.
-    pub fn new(context: Context) -> Self {
+impl Panel {
+    pub(super) fn new(context: Context) -> Self {
         let Context { topics, under_test, in_force, from_start, heartbeat_interval, .. } = context;
         Self {
             wording: Arc::new(Wording::new(&topics)),
@@ -53,8 +52,8 @@ impl Monitors {
             shape: Shape::new(topics.clone(), under_test, in_force),
             heartbeats: Heartbeats::new(from_start, heartbeat_interval, in_force),
             statuses: Statuses::new(from_start, in_force),
-            answers: Answers::new(topics.external_prefix.clone(), from_start, context.reply_grace, in_force),
-            asking: Asking::new(topics.external_prefix.clone(), context.relayed, in_force),
+            answers: Answers::new(topics.clone(), under_test, from_start, context.reply_grace, in_force),
+            asking: Asking::new(topics.external_prefix.clone(), context.relayed, under_test, in_force),
             presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
             told: BTreeMap::new(),
             topics,
@@ -62,50 +61,46 @@ impl Monitors {
         }
     }
 
-    /// Takes note of a record, in the order of the broker; `from_module` says whether its client belongs to the module
-    /// under test. Gives back what the module did wrong.
-    pub fn observe(&mut self, record: &Record, from_module: bool) -> Vec<Diagnostic> {
+    pub(super) fn observe(&mut self, record: &Record, from_module: bool) -> Vec<Diagnostic> {
         let found = match &record.event {
             Event::Publish { direction, publish } => self.publish(record, publish, *direction, from_module),
             _ if from_module => self.link(record),
+            // The simulated EVerest hears a reply as long as it waits for it.
+            Event::Unsubscribed { filter } if self.under_test == Party::Client => {
+                self.answers.given_up(filter, record.at);
+                Vec::new()
+            }
             _ => Vec::new(),
         };
         self.tell(found)
     }
 
-    /// EVerest has been ended and started again, be it the harness or the module under test. Call it no later than the
-    /// new one can connect.
-    pub fn everest_restarted(&mut self) {
+    pub(super) fn everest_restarted(&mut self) {
         self.heartbeats.restarted();
         self.statuses.restarted();
         self.asking.forget();
         self.presence.everest_restarted();
     }
 
-    /// The harness is about to cut the module under test off, or the broker goes down.
-    pub fn module_cut_off(&mut self) {
+    pub(super) fn module_cut_off(&mut self) {
         self.presence.begin_anew();
+        self.answers.cut_off();
         self.statuses.lost();
     }
 
-    /// The harness told EVerest's side under test, by whatever way, to change its heartbeats.
-    pub fn heartbeats_changed(&mut self) {
+    pub(super) fn heartbeats_changed(&mut self) {
         self.heartbeats.changed();
     }
 
-    /// The last word, before the harness ends the module; `at` is the time of the record's clock.
-    pub fn finish(&mut self, at: Duration) -> Vec<Diagnostic> {
-        let mut found = Vec::new();
+    pub(super) fn finish(&mut self, at: Duration) -> Vec<Diagnostic> {
+        let mut found = self.asking.finish();
+        found.extend(self.answers.finish(at, &self.wording));
         match self.under_test {
             Party::Client => {
-                found.extend(self.asking.finish());
                 // A module that is gone is not late: its end is judged by the runner.
                 found.extend(self.links.is_online().then(|| self.presence.finish(at)).flatten());
             }
-            Party::Everest => {
-                found.extend(self.heartbeats.finish());
-                found.extend(self.answers.finish(at, &self.wording));
-            }
+            Party::Everest => found.extend(self.heartbeats.finish()),
         }
         let mut found = self.tell(found);
         for (id, count) in &self.told {
@@ -171,20 +166,37 @@ impl Monitors {
                 self.sent_by_harness(&seen);
                 Vec::new()
             }
-            (Direction::ToClient, true) if self.under_test == Party::Everest => {
-                if let Some(channel) = self.topics.channel(&publish.topic).filter(|channel| channel.is_request()) {
+            (Direction::ToClient, true) => {
+                if let Some(channel) = self.request_to_module(&publish.topic) {
                     self.answers.delivered(channel, &seen);
                 }
                 Vec::new()
             }
-            (Direction::ToClient, _) => Vec::new(),
+            (Direction::ToClient, false) => Vec::new(),
         }
     }
 
+    /// The channel of a topic on which the module under test is asked something.
+    fn request_to_module(&self, topic: &str) -> Option<Channel> {
+        let by_everest = self.under_test == Party::Client;
+        self.topics.channel(topic).filter(|channel| channel.is_request() && channel.is_from_everest() == by_everest)
+    }
+
     fn sent_by_client(&mut self, seen: &Seen<'_>, repeat: Repeat) -> Vec<Diagnostic> {
-        let channel = match self.shape.territory(&seen.publish.topic) {
+        let topic = &seen.publish.topic;
+        let replies = self.answers.messages(topic);
+        let channel = match self.shape.territory(topic) {
             Territory::Own(channel) => channel,
+            _ if !replies.is_empty() => {
+                let mut found = self.shape.check(seen, &replies);
+                found.extend(if repeat == Repeat::No { self.answers.reply(seen) } else { None });
+                return found;
+            }
+            _ if self.answers.lacks_prefix(topic) => return vec![self.answers.without_prefix(seen)],
             Territory::Foreign => return vec![self.shape.foreign(seen)],
+            Territory::Unknown if self.shape.is_place_of_replies(topic) => {
+                return Vec::from_iter(self.answers.stray(seen));
+            }
             Territory::Unknown => return vec![self.shape.unknown(seen)],
             Territory::Elsewhere => return Vec::new(),
         };
@@ -211,6 +223,10 @@ impl Monitors {
                 match channel {
                     Channel::Heartbeat => found.extend(self.heartbeats.observe(seen, repeat)),
                     Channel::TokenValidationStatus => found.extend(self.statuses.observe(seen, repeat)),
+                    Channel::ValidateToken => {
+                        let well_formed = self.shape.is_valid(channel, seen);
+                        found.extend(self.asking.request(seen, well_formed, repeat, &self.links));
+                    }
                     _ => {}
                 }
                 return found;
@@ -235,15 +251,14 @@ impl Monitors {
     /// What the harness sends is never a fault, but it says what the module may do.
     fn sent_by_harness(&mut self, seen: &Seen<'_>) {
         let topic = &*seen.publish.topic;
+        if let Some(channel) = self.request_to_module(topic) {
+            let well_formed = self.shape.is_valid(channel, seen);
+            self.answers.request(channel, seen, well_formed);
+        }
         match (self.under_test, self.topics.channel(topic)) {
-            (Party::Everest, Some(channel)) if channel.is_request() => {
-                let well_formed = self.shape.is_valid(channel, seen);
-                self.answers.request(channel, seen, well_formed);
-            }
             (Party::Client, Some(Channel::Heartbeat)) => self.presence.heartbeat(seen.record.at),
             (_, Some(_)) => {}
-            (Party::Client, None) => self.asking.answered(topic),
-            (Party::Everest, None) => {}
+            (_, None) => self.asking.answered(topic),
         }
         if topic == self.topics.control_topic() {
             let told = seen.json().ok();

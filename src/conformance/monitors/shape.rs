@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::conformance::Party;
 use crate::diagnostic::{Diagnostic, Severity, printable};
-use crate::protocol::channel::{Channel, Topics};
+use crate::protocol::channel::{ApiType, Channel, Topics};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::schema::{Message, Schemas, Violation};
 
@@ -83,6 +83,11 @@ impl Shape {
         )
     }
 
+    /// Whether a token validator's replies belong below this topic.
+    pub(super) fn is_place_of_replies(&self, topic: &str) -> bool {
+        self.topics.api == ApiType::AuthTokenValidator && self.is_below(topic, "m2e/reply")
+    }
+
     fn is_below(&self, topic: &str, side: &str) -> bool {
         let Some(address) = topic.strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix('/')) else {
             return false;
@@ -94,7 +99,7 @@ impl Shape {
     fn is_misspelt(&self, topic: &str) -> bool {
         let levels: Vec<&str> = topic.split('/').collect();
         levels.windows(4).any(|four| {
-            four[0].ends_with("everest_api") && four[2] == "auth_consumer" && four[3] == self.topics.module_id
+            four[0].ends_with("everest_api") && four[2] == self.topics.api.name() && four[3] == self.topics.module_id
         })
     }
 
@@ -137,11 +142,17 @@ impl Shape {
         }
         let name = messages.first().map_or("message", |message| message.name());
         let finding = seen.fail("monitor/retained", format!("module sent a {name} with the retain flag"));
-        Some(match self.under_test {
-            Party::Client => finding
+        Some(match (self.under_test, messages.first()) {
+            (Party::Client, Some(Message::On(Channel::ProvidedToken))) => finding
+                .with_help("publish it without the flag: a retained token is presented again each time EVerest starts")
+                .breaking("TP-3"),
+            (Party::Client, Some(Message::ValidateReply | Message::On(Channel::ValidateResultUpdate))) => {
+                finding.with_help("publish it without the flag: it is for one moment only").breaking("VA-10")
+            }
+            (Party::Client, _) => finding
                 .with_help("publish it without the flag: EVerest executes a retained request each time it starts")
                 .breaking("RR-17"),
-            Party::Everest => finding.breaking("RR-16"),
+            (Party::Everest, _) => finding.breaking("RR-16"),
         })
     }
 
@@ -180,8 +191,8 @@ impl Shape {
     pub(super) fn unknown(&self, seen: &Seen<'_>) -> Diagnostic {
         let topic = seen.wording.topic(&seen.publish.topic);
         let from_everest = self.under_test == Party::Everest;
-        let mine = Channel::ALL.into_iter().filter(|channel| {
-            channel.is_from_everest() == from_everest && self.channel(&self.topics.topic(*channel)).is_some()
+        let mine = self.topics.api.channels().iter().filter(|channel| {
+            channel.is_from_everest() == from_everest && self.channel(&self.topics.topic(**channel)).is_some()
         });
         let known: Vec<String> = mine.map(|channel| format!("`{}`", channel.address())).collect();
         seen.finding(
@@ -224,12 +235,12 @@ fn requirement(message: Message) -> &'static str {
             Channel::WithdrawAuthorization
             | Channel::GetTokenValidationStatus
             | Channel::SetConnectionTimeout
-            | Channel::SetMasterPassGroupId
-            | Channel::ProvidedToken
-            | Channel::ValidateToken
-            | Channel::ValidateResultUpdate,
-        )
-        | Message::ValidateReply => "SC-1",
+            | Channel::SetMasterPassGroupId,
+        ) => "SC-1",
+        Message::On(Channel::ProvidedToken) => "TP-1",
+        Message::On(Channel::ValidateToken) => "VA-1",
+        Message::ValidateReply => "VA-4",
+        Message::On(Channel::ValidateResultUpdate) => "VA-8",
         Message::DiscoverReply => "DI-1",
         Message::WithdrawReply => "RR-1",
         Message::GetReply => "LV-2",

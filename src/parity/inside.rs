@@ -1,0 +1,92 @@
+//! What can be seen and done inside EVerest, as messages: session events and commands at EVSEs, calls to EVSEs, and
+//! faults of API modules. Bindings say on which topics.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::station_file::{AtEvse, Binding, Meaning};
+use crate::auth::EvseCall;
+use crate::protocol::channel::Topics;
+use crate::station::CommunicationFault;
+
+/// Calls of Auth that an EVSE's log may name.
+pub(super) const CALLS: [&str; 3] = ["authorize_response", "withdraw_authorization", "stop_transaction"];
+
+/// What a message on a bound topic does at an EVSE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doing {
+    /// The EVSE reports a session event of this name.
+    Session(String),
+    /// Something is done there.
+    Command(AtEvse),
+}
+
+/// The filters of the topics on which something can be done at EVSEs.
+pub fn filters(bindings: &[Binding]) -> Vec<String> {
+    let mut filters = Vec::new();
+    for binding in bindings.iter().filter(|binding| !matches!(binding.is, Meaning::EvseCall(_))) {
+        let any = |level: &str| if Binding::names_evse(level) { "+".to_owned() } else { level.to_owned() };
+        let filter = binding.topic.split('/').map(any).collect::<Vec<_>>().join("/");
+        if !filters.contains(&filter) {
+            filters.push(filter);
+        }
+    }
+    filters
+}
+
+/// What a message does, and at which EVSE.
+pub fn doing(bindings: &[Binding], topic: &str, payload: &Bytes) -> Option<(i32, Doing)> {
+    let payload = serde_json::from_slice(payload)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(payload).into_owned()));
+    let (evse, meaning) = meaning(bindings, topic, &payload)?;
+    let doing = match meaning {
+        Meaning::SessionEvent(event) => Doing::Session(event.name_in(&payload)?.to_owned()),
+        Meaning::Command(commands) => Doing::Command(*commands.get(payload.as_str()?)?),
+        Meaning::EvseCall(_) => return None,
+    };
+    Some((evse, doing))
+}
+
+/// The message that shows a call to an EVSE; none where no binding says where calls are to be seen.
+pub fn call_message(bindings: &[Binding], evse: i32, call: &EvseCall) -> Option<(String, Value)> {
+    bindings.iter().find_map(|binding| {
+        let Meaning::EvseCall(members) = &binding.is else { return None };
+        let (name, arguments) = call_in_words(call);
+        let mut payload = json!({members.name.as_str(): name, members.arguments.as_str(): arguments});
+        for (member, value) in &binding.when {
+            payload[member.as_str()] = value.clone();
+        }
+        Some((binding.topic_of(evse), payload))
+    })
+}
+
+/// The message that shows a fault, as far as it is compared.
+pub fn fault_message(module: &Topics, fault: CommunicationFault, raised: bool) -> (String, Value) {
+    let state = if raised { "Active" } else { "ClearedByModule" };
+    let data = json!({"type": CommunicationFault::TYPE, "sub_type": fault.sub_type(), "state": state});
+    (fault_topic(module), json!({"data": data}))
+}
+
+/// EVerest's internal bus shows the faults of a module here.
+pub(super) fn fault_topic(module: &Topics) -> String {
+    format!("everest/modules/{}/impl/main/error/generic/CommunicationFault", module.module_id)
+}
+
+/// A call by its name, with its arguments.
+pub(super) fn call_in_words(call: &EvseCall) -> (&'static str, Value) {
+    match call {
+        EvseCall::AuthorizeResponse(response) => (CALLS[0], json!({"token": response.0, "result": response.1})),
+        EvseCall::WithdrawAuthorization => (CALLS[1], Value::Null),
+        EvseCall::StopTransaction { reason, id_tag: None } => (CALLS[2], json!({"reason": reason.name()})),
+        EvseCall::StopTransaction { reason, id_tag } => (CALLS[2], json!({"reason": reason.name(), "id_tag": id_tag})),
+    }
+}
+
+/// What the first binding that fits says of a message.
+pub(super) fn meaning<'b>(bindings: &'b [Binding], topic: &str, payload: &Value) -> Option<(i32, &'b Meaning)> {
+    bindings.iter().find_map(|binding| {
+        let evse = binding.evse_of(topic)?;
+        let fits = binding.when.iter().all(|(member, value)| payload[member.as_str()] == *value);
+        fits.then_some((evse, &binding.is))
+    })
+}

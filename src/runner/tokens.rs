@@ -1,0 +1,142 @@
+//! The steps about tokens: who presents them, and who is told what they are worth.
+//!
+//! A token is presented by the module under test if that is a token provider, by khumbu if it plays the provider of an
+//! EVerest under test, else at the station itself. Verdicts are told to whoever is the token validator.
+
+use serde_json::{Value, json};
+
+use super::expectation::{Expectation, What};
+use super::findings;
+use super::module::command_name;
+use super::observer::Party;
+use super::stage::{Played, Stage, Stop, broken};
+use super::steps::{Memory, strings_filled, token};
+use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::control::Command;
+use crate::protocol::types::{ValidationResult, ValidationResultUpdate};
+use crate::scenario::model::UpdateVerdict;
+use crate::scenario::pattern::Pattern;
+use crate::sim::everest::Order;
+use crate::station::config::TokenConfig;
+
+impl Stage<'_> {
+    /// A token of the scenario is presented.
+    ///
+    /// # Errors
+    /// When the module under test does not present it, or cannot be told to.
+    pub async fn present_token(&mut self, name: &str, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+        let config = token(memory, name)?;
+        let (command, provided, value) = (config.to_command(), config.to_provided(), config.value.clone());
+        if self.sisters.has(ApiType::AuthTokenProvider) {
+            self.set_mark(memory);
+            self.sisters.tell(ApiType::AuthTokenProvider, command)?;
+        } else if self.scene.is_client_of(ApiType::AuthTokenProvider) {
+            let at = format!("{at}/present_token");
+            self.demand(Channel::ProvidedToken, &json!(provided), command, at, memory).await?;
+        } else {
+            self.stimulate(command, at, memory).await?;
+        }
+        if self.scene.is_client_of(ApiType::AuthTokenValidator) {
+            memory.last_request = None;
+        }
+        memory.presented.insert(value, memory.mark);
+        memory.last_presented = Some(memory.mark);
+        Ok(())
+    }
+
+    /// Whoever validates tokens learns what to say of one.
+    ///
+    /// # Errors
+    /// When the module under test is the validator and cannot be told.
+    pub async fn set_verdict(&mut self, command: Command, at: &str) -> Result<(), Stop> {
+        let is_provided = self.sisters.has(ApiType::AuthTokenProvider);
+        match &self.played {
+            _ if self.sisters.has(ApiType::AuthTokenValidator) => {
+                self.sisters.tell(ApiType::AuthTokenValidator, command)
+            }
+            Played::Everest { .. } if self.scene.is_client_of(ApiType::AuthTokenValidator) => {
+                self.demand_silently(command, at).await
+            }
+            Played::Everest { .. } if self.scene.is_client_of(ApiType::AuthTokenProvider) => {
+                self.tell_station(command).await
+            }
+            // Tokens from a provider come without a verdict.
+            Played::Client(_) if is_provided => self.demand_silently(command, at).await,
+            // Each presentation carries its verdict.
+            Played::Everest { .. } | Played::Client(_) => Ok(()),
+        }
+    }
+
+    /// A validator changes its mind about the token in use at an EVSE.
+    ///
+    /// # Errors
+    /// When the module under test does not say so, or cannot be told to.
+    pub async fn update_verdict(&mut self, update: &UpdateVerdict, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+        let says_nothing = update.tariff_messages.is_empty();
+        let mut result = ValidationResult::new(update.verdict);
+        result.tariff_messages.clone_from(&update.tariff_messages);
+        let update = ValidationResultUpdate { connector_id: update.evse, validation_result: result };
+        let mut wanted = json!(update);
+        if let Some(result) = wanted["validation_result"].as_object_mut().filter(|_| says_nothing) {
+            result.remove("tariff_messages");
+        }
+        let command = Command::UpdateVerdict(update);
+        if self.sisters.has(ApiType::AuthTokenValidator) {
+            self.set_mark(memory);
+            self.sisters.tell(ApiType::AuthTokenValidator, command)
+        } else if self.scene.is_client_of(ApiType::AuthTokenValidator) {
+            let at = format!("{at}/update_verdict");
+            self.demand(Channel::ValidateResultUpdate, &wanted, command, at, memory).await
+        } else {
+            self.stimulate(command, at, memory).await
+        }
+    }
+
+    /// Tells the simulated EVerest, which forgets it when it starts again, what tokens are worth that a provider under
+    /// test hands in.
+    ///
+    /// # Errors
+    /// When it has broken down.
+    pub async fn teach_station(&mut self, tokens: impl Iterator<Item = &TokenConfig>) -> Result<(), Stop> {
+        if self.scene.is_client_of(ApiType::AuthTokenProvider) {
+            for token in tokens {
+                self.tell_station(token.to_verdict()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell_station(&mut self, command: Command) -> Result<(), Stop> {
+        let (answer, done) = tokio::sync::oneshot::channel();
+        self.order(Order::Command(Box::new(command), answer))?;
+        done.await.map(drop).map_err(|_| broken("the simulated EVerest has ended").into())
+    }
+
+    /// Demands a message of the module under test; it must have at least what `wanted` has.
+    async fn demand(
+        &mut self,
+        channel: Channel,
+        wanted: &Value,
+        command: Command,
+        at: String,
+        memory: &mut Memory,
+    ) -> Result<(), Stop> {
+        self.set_mark(memory);
+        let is_told = self.tell(&command, &at).await?;
+        let literal = |text: &str| if text.starts_with('$') { format!("${text}") } else { text.to_owned() };
+        let pattern = Pattern::compile(&strings_filled(wanted, &literal)).map_err(|error| broken(&error.message))?;
+        let what = What::Request { channel, payload: pattern, at: at.clone() };
+        let (within, since) = (self.within(), memory.mark);
+        let mut expectation = Expectation { pointer: at, within, since, by: Party::Module, what };
+        memory.floor = Some(self.meet_request(&mut expectation, is_told).await?);
+        Ok(())
+    }
+
+    /// Tells the module under test something that no message shows.
+    async fn demand_silently(&mut self, command: Command, at: &str) -> Result<(), Stop> {
+        match self.tell(&command, at).await? {
+            true => Ok(()),
+            false => Err(findings::cannot_be_told(self, at, &command_name(&command)).into()),
+        }
+    }
+}

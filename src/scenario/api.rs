@@ -1,0 +1,37 @@
+//! What has no place in a scenario because of its API: steps that a module of that API cannot do, and messages of API
+//! modules that the station does not have.
+
+use super::model::{MessageKind, Model, Side, Step};
+use crate::protocol::channel::ApiType;
+
+/// The name of a step that a client of this API has no means for.
+pub(super) fn foreign_step(step: &Step, model: &Model) -> Option<&'static str> {
+    let is_consumer = model.under_test == Side::Everest || model.api == ApiType::AuthConsumer;
+    match step {
+        Step::Withdraw(_) if !is_consumer => Some("withdraw"),
+        Step::GetStatus(_) if !is_consumer => Some("get_status"),
+        _ => None,
+    }
+}
+
+/// The API of a message: the one that is named, else the only one that has such messages, else the one under test.
+pub fn api_of(kind: MessageKind, named: Option<ApiType>, under_test: ApiType) -> ApiType {
+    match kind {
+        MessageKind::TokenValidationStatus
+        | MessageKind::WithdrawAuthorization
+        | MessageKind::GetTokenValidationStatus => ApiType::AuthConsumer,
+        MessageKind::ProvidedToken => ApiType::AuthTokenProvider,
+        MessageKind::ValidateToken | MessageKind::ValidateResultUpdate => ApiType::AuthTokenValidator,
+        MessageKind::Heartbeat | MessageKind::CommunicationCheck | MessageKind::Reply => named.unwrap_or(under_test),
+    }
+}
+
+/// Whether messages of this kind are in every API, so that naming one makes sense.
+pub(super) fn is_in_every_api(kind: MessageKind) -> bool {
+    matches!(kind, MessageKind::Heartbeat | MessageKind::CommunicationCheck)
+}
+
+/// Whether somebody speaks an API in the scenario.
+pub(super) fn is_spoken(api: ApiType, model: &Model) -> bool {
+    api == model.api || model.station.cadence(api).is_some()
+}

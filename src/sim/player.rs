@@ -1,0 +1,197 @@
+//! Conforming clients of the three APIs that do what they are told: the built-in module, which takes commands on the
+//! control topic and connects again when it is cut off, and the clients that khumbu plays beside it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::client::{Client, fresh_reply_topic};
+use super::link::{LinkError, Message};
+use super::validator::Validator;
+use crate::protocol::channel::{ApiType, Channel, Topics};
+use crate::protocol::control::Command;
+use crate::protocol::wire::Wire;
+
+pub use super::validator::Verdicts;
+
+/// What a client is to be.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The broker.
+    pub address: SocketAddr,
+    /// The MQTT client id.
+    pub client_id: String,
+    /// The topics of its API module.
+    pub topics: Topics,
+    /// The time between communication checks.
+    pub period: Duration,
+    /// What it says of tokens, if it is a token validator.
+    pub verdicts: Verdicts,
+    /// How its messages are written.
+    pub wire: Wire,
+}
+
+/// A client and what it knows.
+struct Player {
+    client: Client,
+    messages: mpsc::UnboundedReceiver<Message>,
+    validator: Validator,
+    part: Part,
+}
+
+/// How often the built-in module tries to connect before it gives up.
+const ATTEMPTS: u32 = 6;
+/// How much longer it waits after each attempt.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The built-in module: sends communication checks, follows commands on the control topic, connects again when it is cut
+/// off. Ends when `stop` does, after saying that it leaves on purpose.
+///
+/// # Errors
+/// When it cannot connect.
+pub async fn run_module(part: Part, mut stop: oneshot::Receiver<()>) -> Result<(), LinkError> {
+    let control = part.topics.control_topic();
+    let filters = [control.clone()];
+    let mut player = Player::open(part, &filters, ATTEMPTS).await?;
+    // A lost connection shows at the next receive, here and below.
+    let _ = player.client.communication_check(true).await;
+    loop {
+        let received = tokio::select! {
+            biased;
+            received = player.messages.recv() => received,
+            _ = &mut stop => {
+                player.client.communication_check(false).await?;
+                player.client.close().await;
+                return Ok(());
+            }
+        };
+        let _ = match received {
+            Some(message) if message.topic == control => match serde_json::from_slice(&message.payload) {
+                Ok(command) => player.obey(command).await,
+                Err(_) => Ok(()),
+            },
+            Some(message) => player.take(message).await,
+            None => {
+                player.connect_again(&filters).await?;
+                player.client.communication_check(true).await
+            }
+        };
+    }
+}
+
+/// A client that khumbu plays beside the one under test, or for EVerest under test: follows `commands` until they end.
+///
+/// `ready` is told when it has subscribed.
+///
+/// # Errors
+/// When it cannot connect, or is cut off.
+pub async fn run_played(
+    part: Part,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    ready: oneshot::Sender<Result<(), LinkError>>,
+) -> Result<(), LinkError> {
+    let mut player = match Player::open(part, &[], 1).await {
+        Ok(player) => player,
+        Err(error) => {
+            // Nobody may be waiting.
+            let _ = ready.send(Err(error.clone()));
+            return Err(error);
+        }
+    };
+    let _ = ready.send(Ok(()));
+    loop {
+        tokio::select! {
+            biased;
+            command = commands.recv() => match command {
+                Some(command) => player.obey(command).await?,
+                None => {
+                    player.client.close().await;
+                    return Ok(());
+                }
+            },
+            message = player.messages.recv() => match message {
+                Some(message) => player.take(message).await?,
+                None => return Err(LinkError::Lost),
+            },
+        }
+    }
+}
+
+impl Player {
+    async fn open(part: Part, more: &[String], attempts: u32) -> Result<Self, LinkError> {
+        let (client, messages) = connect(&part, more, attempts).await?;
+        let validator = Validator::new(part.topics.clone(), part.verdicts.clone());
+        Ok(Self { client, messages, validator, part })
+    }
+
+    /// As client libraries do; what it knows, it keeps.
+    async fn connect_again(&mut self, more: &[String]) -> Result<(), LinkError> {
+        (self.client, self.messages) = connect(&self.part, more, ATTEMPTS).await?;
+        Ok(())
+    }
+
+    /// What EVerest says.
+    async fn take(&mut self, message: Message) -> Result<(), LinkError> {
+        match self.part.topics.channel(&message.topic) {
+            Some(Channel::ValidateToken) => {
+                let (link, encoder) = (self.client.link(), self.client.encoder());
+                self.validator.answer(&message.payload, link, encoder).await
+            }
+            Some(_) => Ok(()),
+            // A reply: its topic has done its work.
+            None => self.client.link().unsubscribe(&message.topic).await,
+        }
+    }
+
+    /// Does what it is told, as far as its API has the means.
+    async fn obey(&mut self, command: Command) -> Result<(), LinkError> {
+        let (client, topics) = (&mut self.client, &self.part.topics);
+        match (topics.api, command) {
+            (_, Command::CommunicationCheck(on)) => client.communication_check(on).await,
+            (ApiType::AuthConsumer, Command::Withdraw(request)) => {
+                let channel = Channel::WithdrawAuthorization;
+                client.request(channel, Some(json!(request)), &fresh_reply_topic(topics, channel)).await
+            }
+            (ApiType::AuthConsumer, Command::GetStatus {}) => {
+                let channel = Channel::GetTokenValidationStatus;
+                client.request(channel, None, &fresh_reply_topic(topics, channel)).await
+            }
+            (ApiType::AuthTokenProvider, Command::PresentToken { token, .. }) => {
+                let topic = topics.topic(Channel::ProvidedToken);
+                client.link().publish(&topic, client.encoder().encode(&token), 1, false).await
+            }
+            (ApiType::AuthTokenValidator, Command::SetVerdict { token, validation }) => {
+                self.validator.learn(token.id_token.value, validation);
+                Ok(())
+            }
+            (ApiType::AuthTokenValidator, Command::UpdateVerdict(update)) => {
+                let topic = topics.topic(Channel::ValidateResultUpdate);
+                client.link().publish(&topic, client.encoder().encode(&update), 1, false).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+type Connected = (Client, mpsc::UnboundedReceiver<Message>);
+
+/// Connects and subscribes; again, if it is cut off in the middle.
+async fn connect(part: &Part, more: &[String], attempts: u32) -> Result<Connected, LinkError> {
+    let Part { address, client_id, topics, period, .. } = part;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match Client::open(*address, client_id, topics.clone(), *period, more).await {
+            Err(_) if attempt < attempts => tokio::time::sleep(PAUSE * attempt).await,
+            opened => return opened.map(|(client, messages)| (client.writing(part.wire), messages)),
+        }
+    }
+}
+
+/// A client id that nobody else has.
+pub fn fresh_client_id(api: ApiType) -> String {
+    format!("{}-{}", api.name(), Uuid::new_v4().simple())
+}

@@ -1,0 +1,253 @@
+//! Token providers, token validators, and EVerest's side of both.
+
+use khumbu::conformance::monitors::ApiModule;
+
+use super::*;
+
+fn of(api: ApiType) -> Topics {
+    Topics { api, ..topics() }
+}
+
+fn under_test(api: ApiType, prefix: &str) -> (Wire, Topics) {
+    let topics = Topics { external_prefix: prefix.to_owned(), ..of(api) };
+    (Wire::with(Context::new(topics.clone(), Party::Client)), topics)
+}
+
+fn provider() -> (Wire, Topics) {
+    under_test(ApiType::AuthTokenProvider, "")
+}
+
+fn token() -> Value {
+    json!({"id_token": {"value": "T1", "type": "ISO14443"}, "authorization_type": "RFID"})
+}
+
+fn question(reply_to: &str) -> String {
+    json!({"headers": {"replyTo": reply_to}, "payload": token()}).to_string()
+}
+
+const RESULT: &str = r#"{"authorization_status": "Accepted", "tariff_messages": []}"#;
+
+/// A validator that was asked, with the topic that the question names and the topic for its answer.
+fn asked(prefix: &str) -> (Wire, Topics, String, String) {
+    let (mut wire, topics) = under_test(ApiType::AuthTokenValidator, prefix);
+    let reply_to = topics.reply_topic_to_everest("1");
+    ask(&mut wire, &topics, &reply_to);
+    let wire_topic = format!("{prefix}{reply_to}");
+    (wire, topics, reply_to, wire_topic)
+}
+
+fn ask(wire: &mut Wire, topics: &Topics, reply_to: &str) {
+    let topic = topics.topic(Channel::ValidateToken);
+    wire.sends("harness", &topic, question(reply_to));
+    let delivery = message(&topic, question(reply_to), 1);
+    wire.packet("module", Direction::ToClient, delivery);
+}
+
+fn unsubscribed(wire: &mut Wire, topic: &str) {
+    wire.event("harness", Event::Unsubscribed { filter: topic.to_owned() });
+}
+
+#[test]
+fn bare_tokens_pass() {
+    let (mut wire, topics) = provider();
+    for _ in 0..2 {
+        wire.sends("module", &topics.topic(Channel::ProvidedToken), token().to_string());
+    }
+    wire.is_clean();
+}
+
+#[test]
+fn tokens_of_another_shape_fail() {
+    for payload in [
+        json!({"headers": {}, "payload": token()}),
+        json!({"id_token": {"value": "T1", "type": "Iso14443"}, "authorization_type": "RFID"}),
+        json!({"id_token": "T1", "authorization_type": "RFID"}),
+        json!({"id_token": {"value": "T1", "type": "ISO14443"}}),
+    ] {
+        let (mut wire, topics) = provider();
+        wire.sends("module", &topics.topic(Channel::ProvidedToken), payload.to_string());
+        wire.found(Severity::Fail, "monitor/schema-violation", "TP-1");
+    }
+}
+
+#[test]
+fn a_retained_token_fails() {
+    let (mut wire, topics) = provider();
+    let publish = message(&topics.topic(Channel::ProvidedToken), token().to_string(), 1);
+    wire.packet("module", Direction::FromClient, Publish { retain: true, ..publish });
+    let finding = wire.fails("monitor/retained", "TP-3");
+    assert!(finding.help.as_ref().is_some_and(|help| help.contains("presented again")), "{finding:#?}");
+}
+
+#[test]
+fn a_provider_keeps_to_its_own_side() {
+    let (mut wire, topics) = provider();
+    wire.sends("module", &topics.topic(Channel::Heartbeat), "1").found(
+        Severity::Fail,
+        "monitor/wrong-direction",
+        "SC-2",
+    );
+    let (mut wire, topics) = provider();
+    let topic = format!("{}/m2e/token", topics.base());
+    wire.sends("module", &topic, token().to_string());
+    let finding = wire.found(Severity::Warning, "monitor/unknown-topic", "SC-2");
+    assert!(finding.evidence.iter().any(|line| line.contains("m2e/provided_token")), "{finding:#?}");
+}
+
+#[test]
+fn one_answer_each_passes_with_and_without_prefix() {
+    for prefix in ["", "site/"] {
+        let (mut wire, topics, _, topic) = asked(prefix);
+        wire.sends("module", &topic, RESULT);
+        unsubscribed(&mut wire, &topic);
+        let second = topics.reply_topic_to_everest("2");
+        ask(&mut wire, &topics, &second);
+        wire.sends("module", &format!("{prefix}{second}"), RESULT).is_clean();
+    }
+}
+
+#[test]
+fn a_question_that_has_the_prefix_gets_no_second_one() {
+    let (mut wire, topics) = under_test(ApiType::AuthTokenValidator, "site/");
+    let topic = format!("site/{}", topics.reply_topic_to_everest("1"));
+    ask(&mut wire, &topics, &topic);
+    wire.sends("module", &topic, RESULT).is_clean();
+}
+
+#[test]
+fn a_second_answer_fails_also_when_everest_listens_no_more() {
+    let (mut wire, _, _, topic) = asked("");
+    wire.sends("module", &topic, RESULT);
+    unsubscribed(&mut wire, &topic);
+    wire.after(20).sends("module", &topic, RESULT).fails("monitor/second-reply", "VA-3");
+}
+
+#[test]
+fn an_answer_without_the_prefix_fails() {
+    let (mut wire, _, bare, _) = asked("site/");
+    wire.sends("module", &bare, RESULT).fails("monitor/reply-without-prefix", "VA-3");
+}
+
+#[test]
+fn an_answer_to_no_question_fails() {
+    let (mut wire, topics, _, topic) = asked("");
+    wire.sends("module", &topics.reply_topic_to_everest("7"), RESULT).sends("module", &topic, RESULT);
+    wire.fails("monitor/stray-reply", "VA-3");
+}
+
+#[test]
+fn an_answer_that_everest_waits_for_no_longer_fails() {
+    let (mut wire, _, _, topic) = asked("");
+    unsubscribed(wire.after(1000), &topic);
+    wire.after(800).sends("module", &topic, RESULT).fails("monitor/late-reply", "VA-5");
+    // A busy machine explains a little.
+    let (mut wire, _, _, topic) = asked("");
+    unsubscribed(wire.after(1000), &topic);
+    wire.after(300).sends("module", &topic, RESULT).warns("monitor/late-reply", "VA-5");
+}
+
+#[test]
+fn no_answer_fails_once_everest_has_given_up() {
+    let (mut wire, _, _, topic) = asked("");
+    unsubscribed(wire.after(1000), &topic);
+    let finding = wire.fails("monitor/missing-reply", "VA-3");
+    assert!(finding.headline.contains("within 1s"), "{finding:#?}");
+    asked("").0.after(60_000).is_clean();
+}
+
+#[test]
+fn a_validator_that_the_harness_cut_off_owes_no_answer() {
+    for late in [false, true] {
+        let (mut wire, _, _, topic) = asked("");
+        wire.monitors.module_cut_off();
+        wire.disconnect("module", false).connect("module");
+        unsubscribed(wire.after(1000), &topic);
+        if late {
+            wire.after(2000).sends("module", &topic, RESULT);
+        }
+        wire.is_clean();
+    }
+    // One that leaves by itself does.
+    let (mut wire, _, _, topic) = asked("");
+    wire.disconnect("module", false).connect("module");
+    unsubscribed(wire.after(1000), &topic);
+    wire.fails("monitor/missing-reply", "VA-3");
+}
+
+#[test]
+fn answers_of_another_shape_fail() {
+    for payload in [
+        json!({"authorization_status": "Accepted"}),
+        json!({"authorization_status": "accepted", "tariff_messages": []}),
+        json!({"payload": {"authorization_status": "Accepted", "tariff_messages": []}}),
+        json!("Accepted"),
+    ] {
+        let (mut wire, _, _, topic) = asked("");
+        wire.sends("module", &topic, payload.to_string()).found(Severity::Fail, "monitor/schema-violation", "VA-4");
+    }
+    let (mut wire, _, _, topic) = asked("");
+    wire.sends("module", &topic, "Accepted").found(Severity::Fail, "monitor/not-json", "VA-4");
+}
+
+#[test]
+fn retained_answers_and_updates_fail() {
+    let (mut wire, topics, _, topic) = asked("");
+    wire.packet("module", Direction::FromClient, Publish { retain: true, ..message(&topic, RESULT, 1) });
+    let update =
+        json!({"connector_id": 1, "validation_result": {"authorization_status": "Accepted", "tariff_messages": []}});
+    let update = message(&topics.topic(Channel::ValidateResultUpdate), update.to_string(), 2);
+    wire.packet("module", Direction::FromClient, Publish { retain: true, ..update });
+    assert_eq!(wire.ids(), ["monitor/retained"; 2]);
+    assert!(wire.found.iter().all(|finding| finding.requirement == Some("VA-10")), "{:#?}", wire.found);
+}
+
+#[test]
+fn an_update_of_another_shape_fails() {
+    let (mut wire, topics) = under_test(ApiType::AuthTokenValidator, "");
+    let update =
+        json!({"connector_id": "1,", "validation_result": {"authorization_status": "Accepted", "tariff_messages": []}});
+    wire.sends("module", &topics.topic(Channel::ValidateResultUpdate), update.to_string());
+    wire.found(Severity::Fail, "monitor/schema-violation", "VA-8");
+}
+
+/// EVerest with a token provider's and a token validator's API module.
+fn everest() -> Wire {
+    let sister = |api| ApiModule { topics: of(api), communication_check_timeout: None, heartbeat_interval: None };
+    let sisters = vec![sister(ApiType::AuthTokenProvider), sister(ApiType::AuthTokenValidator)];
+    Wire::with(Context { sisters, ..Context::new(topics(), Party::Everest) })
+}
+
+#[test]
+fn everest_counts_the_heartbeats_of_each_api() {
+    let mut wire = everest();
+    let beats = |wire: &mut Wire, api, number: u32| {
+        wire.sends("module", &of(api).topic(Channel::Heartbeat), number.to_string());
+    };
+    for number in 0..3 {
+        for api in ApiType::ALL {
+            beats(&mut wire, api, number);
+        }
+    }
+    assert_eq!(wire.ids(), [""; 0], "{:#?}", wire.found);
+    beats(&mut wire, ApiType::AuthTokenProvider, 4);
+    wire.found(Severity::Fail, "monitor/heartbeat-sequence", "HB-2");
+}
+
+#[test]
+fn everest_subscribes_before_it_asks_and_never_twice_for_one_topic() {
+    let topics = of(ApiType::AuthTokenValidator);
+    let (topic, reply_to) = (topics.topic(Channel::ValidateToken), topics.reply_topic_to_everest("1"));
+    let mut wire = everest();
+    wire.subscribe("module", &reply_to).sends("module", &topic, question(&reply_to));
+    wire.sends("harness", &reply_to, RESULT).is_clean();
+    everest().sends("module", &topic, question(&reply_to)).fails("monitor/reply-topic-not-subscribed", "VA-2");
+    let mut wire = everest();
+    wire.subscribe("module", &reply_to).sends("module", &topic, question(&reply_to));
+    wire.after(20).sends("module", &topic, question(&reply_to)).fails("monitor/reply-topic-reused", "VA-2");
+}
+
+#[test]
+fn a_question_of_another_shape_fails() {
+    let topic = of(ApiType::AuthTokenValidator).topic(Channel::ValidateToken);
+    everest().sends("module", &topic, token().to_string()).fails("monitor/schema-violation", "VA-1");
+}

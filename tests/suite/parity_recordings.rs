@@ -1,0 +1,640 @@
+//! Recordings written out by hand, as EVerest's behaviour reference says that EVerest of each release behaves: what
+//! parity makes of them must be every outcome. No output of the station went into them.
+#![allow(clippy::unwrap_used)]
+
+use khumbu::parity::{self, Kind, Report, StationFile};
+use khumbu::recording::Recording;
+use khumbu::scenario;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const CONSUMER: &str = "everest_api/1/auth_consumer/auth_api";
+const PROVIDER: &str = "everest_api/1/auth_token_provider/token_provider_api";
+const VALIDATOR: &str = "everest_api/1/auth_token_validator/token_validator_api";
+
+/// A recording in the making.
+struct Tape {
+    lines: Vec<(u64, String)>,
+    release: &'static str,
+    station: String,
+    questions: usize,
+}
+
+impl Tape {
+    /// Of two EVSEs that somebody else moves, with keys of `auth` besides; heartbeats once a second, check within 5 s.
+    fn new(release: &'static str, auth: &str) -> Self {
+        let station = format!(
+            "release: \"{release}\"\nevses: 2\nevse_manager: external\nauth: {{connection_timeout: 8, {auth}}}\n\
+             auth_consumer: {{cfg_communication_check_to_s: 5, cfg_heartbeat_interval_ms: 1000}}\n\
+             auth_token_provider: {{cfg_communication_check_to_s: 0, cfg_heartbeat_interval_ms: 0}}\n\
+             auth_token_validator: {{cfg_communication_check_to_s: 0, cfg_heartbeat_interval_ms: 0, cfg_request_reply_to_s: 20}}\n\
+             bindings:\n  - {{topic: \"everest_test/evse{{evse}}/log\", when: {{what: session_event}}, is: {{session_event: {{name: detail}}}}}}\n  \
+             - {{topic: \"everest_test/evse{{evse}}/log\", is: {{evse_call: {{name: what, arguments: detail}}}}}}\n"
+        );
+        Self { lines: Vec::new(), release, station, questions: 0 }
+    }
+
+    fn put(&mut self, at: u64, topic: &str, payload: &str, more: &str) -> &mut Self {
+        self.lines.push((at, format!(r#"{{"t_ms": {at}, "topic": "{topic}", "payload": {payload}{more}}}"#)));
+        self
+    }
+
+    /// A JSON message.
+    fn message(&mut self, at: u64, topic: &str, payload: Value) -> &mut Self {
+        self.put(at, topic, &payload.to_string(), "")
+    }
+
+    /// To `auth_consumer`, as the recorder wrote it.
+    fn request(&mut self, at: u64, channel: &str, payload: &str, more: &str) -> &mut Self {
+        self.put(at, &format!("{CONSUMER}/m2e/{channel}"), payload, more)
+    }
+
+    /// A withdraw request and its reply.
+    fn withdraw(&mut self, at: u64, payload: Value, replied: u64, result: &str) -> &mut Self {
+        let topic = format!("reply/{at}");
+        let request = json!({"headers": {"replyTo": topic}, "payload": payload});
+        self.request(at, "withdraw_authorization", &request.to_string(), "").message(replied, &topic, json!(result))
+    }
+
+    fn beats(&mut self, from: u64, first: u64, count: u64) -> &mut Self {
+        for beat in 0..count {
+            let payload = if self.release == "2025.10" { json!({}) } else { json!(first + beat) };
+            self.message(from + 1000 * beat, &format!("{CONSUMER}/e2m/heartbeat"), payload);
+        }
+        self
+    }
+
+    /// A start: heartbeats from `at` on, the initial fault, and the beacons of releases that have them.
+    fn start(&mut self, at: u64, beats: u64) -> &mut Self {
+        self.message(at, "harness/step", json!("manager starts")).beats(at, 0, beats);
+        if self.release == "main" {
+            for _ in 0..3 {
+                self.message(at + 3, "everest_api/ready_beacon", json!({}));
+            }
+        }
+        self.fault(at + 3, "Initial communication check", "Active")
+    }
+
+    fn fault(&mut self, at: u64, sub_type: &str, state: &str) -> &mut Self {
+        let data =
+            json!({"type": "generic/CommunicationFault", "sub_type": sub_type, "state": state, "severity": "High"});
+        let topic = "everest/modules/auth_api/impl/main/error/generic/CommunicationFault";
+        self.message(at, topic, json!({"data": data, "msg_type": "RaiseError"}))
+    }
+
+    fn token(&mut self, at: u64, value: &str) -> &mut Self {
+        self.message(at, &format!("{PROVIDER}/m2e/provided_token"), bare(value))
+    }
+
+    /// Validators are asked and reply.
+    fn validated(&mut self, at: u64, value: &str, replied: u64, result: Value) -> &mut Self {
+        self.questions += 1;
+        let reply_to = format!("{VALIDATOR}/m2e/reply/{}", self.questions);
+        let question = json!({"headers": {"replyTo": reply_to}, "payload": bare(value)});
+        self.message(at, &format!("{VALIDATOR}/e2m/validate_token"), question).message(replied, &reply_to, result)
+    }
+
+    fn status(&mut self, at: u64, value: &str, status: &str, evses: Option<&[i32]>) -> &mut Self {
+        let mut token = bare(value);
+        if let Some(evses) = evses {
+            token["connectors"] = json!(evses);
+        }
+        let mut message = json!({"status": status, "token": token});
+        if matches!(self.release, "2026.02" | "main") {
+            message["messages"] = json!([]);
+        }
+        self.message(at, &format!("{CONSUMER}/e2m/token_validation_status"), message)
+    }
+
+    fn log(&mut self, at: u64, evse: i32, what: &str, detail: Value) -> &mut Self {
+        let detail = if detail.is_object() { json!(detail.to_string()) } else { detail };
+        self.message(at, &format!("everest_test/evse{evse}/log"), json!({"what": what, "detail": detail}))
+    }
+
+    fn events(&mut self, at: u64, evse: i32, events: &[&str]) -> &mut Self {
+        for event in events {
+            self.log(at, evse, "session_event", json!(event));
+        }
+        self
+    }
+
+    /// An accepted token gets an EVSE.
+    fn granted(&mut self, at: u64, value: &str, evse: i32, events: &[&str]) -> &mut Self {
+        let mut token = bare(value);
+        token["connectors"] = json!([evse]);
+        let response = json!({"result": accepted(), "token": token});
+        self.log(at, evse, "authorize_response", response).events(at + 1, evse, events);
+        self.status(at + 40, value, "UsedToStart", Some(&[evse]))
+    }
+
+    fn report(&self) -> Report {
+        let mut lines = self.lines.clone();
+        lines.sort_by_key(|(at, _)| *at);
+        let text: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
+        let recording = Recording::parse("tape.jsonl", &text.join("\n")).unwrap();
+        let station: StationFile = scenario::parse_around_station("station.yaml", &self.station).unwrap();
+        parity::compare(&recording, &station, parity::TOLERANCE)
+    }
+
+    #[track_caller]
+    fn is_reproduced(&self, at_least: usize) {
+        let report = self.report();
+        assert_eq!(report.differences, [], "{}", self.release);
+        assert_eq!(report.outcomes, report.reproduced);
+        assert!(report.outcomes >= at_least, "{} outcomes only", report.outcomes);
+    }
+}
+
+fn bare(value: &str) -> Value {
+    json!({"authorization_type": "RFID", "id_token": {"type": "ISO14443", "value": value}})
+}
+
+fn accepted() -> Value {
+    json!({"authorization_status": "Accepted", "tariff_messages": []})
+}
+
+const RELEASES: [&str; 4] = ["2025.10", "2025.12", "2026.02", "main"];
+
+/// A token at the EVSE that is free, ended by its withdrawal.
+fn plain_life(tape: &mut Tape, at: u64) {
+    tape.token(at, "A").status(at + 5, "A", "Processing", None);
+    tape.validated(at + 6, "A", at + 156, accepted()).status(at + 160, "A", "Accepted", None);
+    tape.granted(at + 165, "A", 1, &["SessionStarted", "Authorized"]);
+    tape.log(at + 410, 1, "withdraw_authorization", json!(""));
+    tape.events(at + 411, 1, &["Deauthorized", "SessionFinished"]);
+    if tape.release == "main" {
+        tape.status(at + 420, "A", "Withdrawn", Some(&[1]));
+    }
+    tape.withdraw(at + 400, json!({"evse_id": 1}), at + 450, "Accepted");
+}
+
+#[test]
+fn a_start_shows_without_being_told() {
+    for release in RELEASES {
+        let mut tape = Tape::new(release, "");
+        tape.start(1300, 5);
+        tape.request(3000, "communication_check", "true", "");
+        tape.fault(3040, "Initial communication check", "ClearedByModule");
+        plain_life(&mut tape, 4000);
+        tape.is_reproduced(14);
+    }
+}
+
+#[test]
+fn an_everest_that_exits_is_silent_until_it_is_started_again() {
+    for (release, reply_to, exits) in [
+        ("2025.10", "", true),
+        ("2025.12", "", true),
+        ("2025.12", "x/+/y", true),
+        ("2026.02", "", false),
+        ("2026.02", "x/#", true),
+        ("main", "", false),
+        ("main", "x/#", false),
+    ] {
+        for pause in [1500, 7000] {
+            let mut tape = Tape::new(release, "");
+            tape.start(1000, if exits { 3 } else { 10 });
+            let request = json!({"headers": {"replyTo": reply_to}, "payload": {}}).to_string();
+            tape.request(3500, "withdraw_authorization", &request, "");
+            // Nobody hears these, or the initial fault is cleared.
+            tape.request(3700, "communication_check", "true", "");
+            tape.withdraw(3800, json!({"evse_id": 9}), 3840, "EvseNotFound");
+            if exits {
+                tape.lines.retain(|(at, line)| *at != 3840 || !line.contains("EvseNotFound"));
+                tape.start(3500 + pause, 4);
+                plain_life(&mut tape, 5000 + pause);
+            } else {
+                tape.fault(3741, "Initial communication check", "ClearedByModule");
+                tape.fault(8741, "Bridge to implementation connection lost", "Active");
+                plain_life(&mut tape, 9000);
+            }
+            tape.is_reproduced(15);
+        }
+    }
+}
+
+#[test]
+fn what_was_retained_is_executed_at_every_start() {
+    for release in RELEASES {
+        let mut tape = Tape::new(release, "");
+        let request = |topic: &str| json!({"headers": {"replyTo": topic}, "payload": {"evse_id": 2}}).to_string();
+        let retained = r#", "qos": 1, "retain": true"#;
+        // Of one topic the last message is kept, and an empty one deletes it.
+        tape.request(100, "withdraw_authorization", &request("lost"), retained);
+        tape.request(200, "withdraw_authorization", &request("r"), retained);
+        tape.request(300, "communication_check", "false", retained);
+        tape.request(400, "communication_check", r#""""#, r#", "raw": true, "retain": true"#);
+        tape.start(1500, 4).message(1540, "r", json!("AuthorizationNotFound"));
+        tape.request(2000, "communication_check", "true", retained);
+        tape.fault(2040, "Initial communication check", "ClearedByModule");
+        // It ends and starts anew by hand.
+        tape.start(8000, 4).message(8045, "r", json!("AuthorizationNotFound"));
+        tape.fault(8046, "Initial communication check", "ClearedByModule");
+        tape.is_reproduced(14);
+    }
+}
+
+#[test]
+fn tokens_wait_for_plug_ins_and_the_withdraw_sticks() {
+    for release in RELEASES {
+        let mut tape = Tape::new(release, "selection_algorithm: PlugEvents");
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.beats(100, 40, 13);
+        // Two wait; the first one gets the plug-in, at the EVSE where it comes.
+        for (at, value) in [(500, "A"), (900, "B")] {
+            tape.token(at, value).status(at + 5, value, "Processing", None);
+            tape.validated(at + 6, value, at + 156, accepted()).status(at + 160, value, "Accepted", None);
+        }
+        tape.events(1500, 2, &["SessionStarted", "AuthRequired"]);
+        tape.granted(1510, "A", 2, &["Authorized", "PrepareCharging", "TransactionStarted"]);
+        // Withdrawn where it merely could go, without connectors; then the transaction, without status.
+        tape.withdraw(3000, json!({"evse_id": 1, "id_token": {"value": "b", "type": "ISO14443"}}), 3045, "Accepted");
+        tape.status(3043, "B", "Withdrawn", None);
+        tape.log(4005, 2, "stop_transaction", json!({"reason": "DeAuthorized"}));
+        tape.withdraw(4000, json!({}), 4045, "Accepted");
+        tape.events(4010, 2, &["StoppingCharging", "ChargingFinished", "TransactionFinished"]);
+        tape.events(4500, 2, &["SessionFinished"]);
+        // The last request named everything, and every token falls to it, though an EV is there; not with one candidate.
+        tape.events(5000, 1, &["SessionStarted", "AuthRequired"]);
+        tape.token(5500, "C").status(5505, "C", "Processing", None);
+        tape.validated(5506, "C", 5656, accepted()).status(5660, "C", "Accepted", None);
+        tape.status(5663, "C", "Withdrawn", None);
+        tape.withdraw(
+            6000,
+            json!({"evse_id": 1, "id_token": {"value": "Z", "type": "Local"}}),
+            6044,
+            "AuthorizationNotFound",
+        );
+        tape.token(7000, "C").status(7005, "C", "Processing", None);
+        tape.validated(7006, "C", 7156, accepted()).status(7160, "C", "Accepted", None);
+        tape.granted(7165, "C", 1, &["Authorized", "PrepareCharging", "TransactionStarted"]);
+        // The one candidate that is left does not wait.
+        tape.token(8000, "D").status(8005, "D", "Processing", None);
+        tape.validated(8006, "D", 8156, accepted()).status(8160, "D", "Accepted", None);
+        tape.granted(8165, "D", 2, &["SessionStarted", "Authorized"]);
+        tape.is_reproduced(35);
+    }
+}
+
+#[test]
+fn a_wait_for_a_plug_in_ends_and_lifo_takes_the_last() {
+    let mut tape = Tape::new("main", "selection_algorithm: PlugEventsLIFO");
+    tape.station.push_str("start: {communication_check: false}\n");
+    tape.beats(100, 40, 13);
+    tape.token(500, "A").status(505, "A", "Processing", None);
+    tape.validated(506, "A", 656, accepted()).status(660, "A", "Accepted", None);
+    tape.status(8700, "A", "TimedOut", None);
+    tape.events(9000, 1, &["SessionStarted", "AuthRequired"]).events(9300, 2, &["SessionStarted", "AuthRequired"]);
+    tape.token(10_000, "B").status(10_005, "B", "Processing", None);
+    tape.validated(10_006, "B", 10_156, accepted()).status(10_160, "B", "Accepted", None);
+    tape.granted(10_165, "B", 2, &["Authorized"]);
+    tape.is_reproduced(20);
+}
+
+#[test]
+fn checks_starve_behind_a_withdraw_that_waits_for_a_validator() {
+    for release in RELEASES {
+        let mut tape = Tape::new(release, "");
+        tape.station.push_str("start: {communication_check: true}\n");
+        tape.beats(100, 7, 15);
+        for second in 1..15 {
+            tape.request(1000 * second - 500, "communication_check", "true", "");
+        }
+        tape.token(1000, "A").status(1005, "A", "Processing", None);
+        tape.validated(1006, "A", 10_200, accepted()).status(10_205, "A", "Accepted", None);
+        tape.withdraw(1200, json!({}), 10_260, "Accepted");
+        tape.withdraw(2200, json!({"evse_id": 77}), 10_300, "EvseNotFound");
+        tape.fault(5520, "Bridge to implementation connection lost", "Active");
+        tape.granted(10_206, "A", 1, &["SessionStarted", "Authorized"]);
+        tape.log(10_250, 1, "withdraw_authorization", json!(""));
+        tape.events(10_251, 1, &["Deauthorized", "SessionFinished"]);
+        if release == "main" {
+            tape.status(10_255, "A", "Withdrawn", Some(&[1]));
+        }
+        tape.fault(10_320, "Bridge to implementation connection lost", "ClearedByModule");
+        tape.is_reproduced(25);
+    }
+}
+
+#[test]
+fn how_the_check_stood_shows_in_the_first_fault() {
+    let lost = "Bridge to implementation connection lost";
+    let first = |release| {
+        let mut tape = Tape::new(release, "");
+        tape.beats(100, 70, 12);
+        tape
+    };
+    for release in RELEASES {
+        // The last one came 4 s before.
+        first(release).fault(1010, lost, "Active").is_reproduced(13);
+        // Checks went on, and then stopped.
+        let mut tape = first(release);
+        tape.request(500, "communication_check", "true", "").request(3000, "communication_check", "true", "");
+        tape.fault(8040, lost, "Active").is_reproduced(13);
+        // None had come for long.
+        let mut tape = first(release);
+        tape.request(1000, "communication_check", "true", "").fault(1040, lost, "ClearedByModule");
+        tape.fault(6040, lost, "Active").is_reproduced(14);
+        // There never was one.
+        let mut tape = first(release);
+        tape.request(1000, "communication_check", "true", "");
+        tape.fault(1040, "Initial communication check", "ClearedByModule")
+            .fault(6040, lost, "Active")
+            .is_reproduced(14);
+        // It had been ended.
+        first(release).request(1000, "communication_check", "true", "").is_reproduced(12);
+        first(release).is_reproduced(12);
+    }
+}
+
+#[test]
+fn requests_in_a_pipeline_find_what_the_first_one_left() {
+    for release in RELEASES {
+        let mut tape = Tape::new(release, "");
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.beats(100, 3, 5).token(500, "A").status(505, "A", "Processing", None);
+        tape.validated(506, "A", 656, accepted()).status(660, "A", "Accepted", None);
+        tape.granted(665, "A", 1, &["SessionStarted", "Authorized"]);
+        // All are sent before the EVSE has told anybody, yet EVerest takes them one after the other.
+        tape.withdraw(2000, json!({}), 2045, "Accepted");
+        for at in 2001..2009 {
+            tape.withdraw(at, json!({}), at + 50, "AuthorizationNotFound");
+        }
+        tape.log(2020, 1, "withdraw_authorization", json!(""));
+        tape.events(2020, 1, &["Deauthorized"]).events(2064, 1, &["SessionFinished"]);
+        if release == "main" {
+            tape.status(2040, "A", "Withdrawn", Some(&[1]));
+        }
+        tape.is_reproduced(20);
+    }
+}
+
+#[test]
+fn what_an_evse_says_of_a_time_out_waits_for_it() {
+    for release in RELEASES {
+        let mut tape = Tape::new(release, "");
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.beats(100, 3, 10).token(500, "A").status(505, "A", "Processing", None);
+        // EVerest had the reply 44 ms before it was recorded.
+        tape.validated(506, "A", 700, accepted()).status(704, "A", "Accepted", None);
+        tape.granted(705, "A", 1, &["SessionStarted", "Authorized"]);
+        tape.log(8656, 1, "withdraw_authorization", json!(""));
+        tape.events(8656, 1, &["Deauthorized", "SessionFinished"]).status(8690, "A", "TimedOut", Some(&[1]));
+        tape.is_reproduced(16);
+    }
+}
+
+#[test]
+fn a_token_presented_again() {
+    for release in RELEASES {
+        let mut tape = Tape::new(release, "stop_transaction_on_reswipe: false");
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.beats(100, 3, 5).token(500, "A").status(505, "A", "Processing", None);
+        tape.validated(506, "A", 656, accepted()).status(660, "A", "Accepted", None);
+        tape.granted(665, "A", 1, &["SessionStarted", "Authorized", "PrepareCharging", "TransactionStarted"]);
+        tape.token(2000, "a").status(2005, "a", "Processing", None);
+        if release == "main" {
+            tape.status(2010, "a", "UsedToReauthorize", Some(&[1]));
+            tape.token(3000, "A").status(3005, "A", "Processing", None).status(
+                3010,
+                "A",
+                "UsedToReauthorize",
+                Some(&[1]),
+            );
+        } else {
+            tape.log(2006, 1, "stop_transaction", json!({"reason": "Local", "id_tag": bare("a")}));
+            tape.events(2008, 1, &["StoppingCharging", "ChargingFinished", "TransactionFinished"]);
+            tape.status(2012, "a", "UsedToStop", Some(&[1]));
+        }
+        tape.is_reproduced(13);
+    }
+}
+
+#[test]
+fn a_plug_in_of_2025_10_times_out() {
+    for (release, times_out) in [("2025.10", true), ("2025.12", false)] {
+        let mut tape = Tape::new(release, "");
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.beats(100, 3, 13).events(500, 1, &["SessionStarted", "AuthRequired"]);
+        if times_out {
+            tape.log(8510, 1, "withdraw_authorization", json!("")).events(8511, 1, &["Deauthorized", "PluginTimeout"]);
+        }
+        tape.token(9500, "A").status(9505, "A", "Processing", None);
+        tape.validated(9506, "A", 9656, accepted()).status(9660, "A", "Accepted", None);
+        // The one whose plug-in timed out has no transaction, and 2025.10 asks no more than that.
+        tape.granted(9665, "A", 1, &["Authorized"]);
+        tape.is_reproduced(18);
+    }
+}
+
+#[test]
+fn bad_requests_are_answered_as_everest_answers_them() {
+    for release in RELEASES {
+        let (oldest, is_main) = (release.starts_with("2025"), release == "main");
+        let mut tape = Tape::new(release, "");
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.beats(100, 3, 40);
+        let mut at = 500;
+        let mut ask = |envelope: &str, more: &str, result: Option<&str>| {
+            at += 400;
+            let topic = format!("my/{at}");
+            tape.request(at, "withdraw_authorization", &envelope.replace("TOPIC", &topic), more);
+            if let Some(result) = result {
+                tape.message(at + 44, &topic, json!(result));
+            }
+        };
+        let deep = format!("{}{}", "[".repeat(3000), "]".repeat(3000));
+        let none = Some("AuthorizationNotFound");
+        let payloads = [
+            ("null", none),
+            ("5", none),
+            (r#""text""#, none),
+            ("[1]", none),
+            ("{}", none),
+            (r#"{"evseId": 2}"#, none),
+            (r#"{"evse_id": "1"}"#, None),
+            (r#"{"evse_id": null}"#, None),
+            (r#"{"evse_id": []}"#, None),
+            (r#"{"evse_id": 1.0}"#, none),
+            (r#"{"evse_id": 1.9}"#, none),
+            (r#"{"evse_id": true}"#, none),
+            (r#"{"evse_id": -0.5}"#, Some("EvseNotFound")),
+            (r#"{"evse_id": 4294967297}"#, none),
+            (r#"{"evse_id": 2147483648}"#, Some("EvseNotFound")),
+            (r#"{"evse_id": 18446744073709551617}"#, Some("EvseNotFound")),
+            (r#"{"evse_id": 1e+300}"#, Some("EvseNotFound")),
+            (r#"{"evse_id": Infinity}"#, None),
+            (r#"{"evse_id": NaN}"#, None),
+            (r#"{"evse_id": 0}"#, Some("EvseNotFound")),
+            (r#"{"id_token": {"value": "A"}}"#, None),
+            (r#"{"id_token": {"value": "A", "type": "iso14443"}}"#, None),
+            (r#"{"id_token": {"value": "\ud800", "type": "Local"}}"#, None),
+            (r#"{"id_token": {"value": "", "type": "Local"}}"#, none),
+            (&deep, none),
+            (r#"{"id_token": {"value": "A", "type": "Local", "additional_info": {}}}"#, none),
+        ];
+        for (payload, result) in payloads {
+            ask(&format!(r#"{{"headers": {{"replyTo": "TOPIC"}}, "payload": {payload}}}"#), "", result);
+        }
+        let raw = r#", "raw": true"#;
+        for (text, more, result) in [
+            (r#"{"headers": {"replyTo": "TOPIC"}}"#, "", None),
+            (r#"{"headers": {"replyTo": null}, "payload": {}}"#, "", None),
+            (r#"{"headers": {"replyTo": 7}, "payload": {}}"#, "", None),
+            (r#"{"payload": {}}"#, "", None),
+            (r#"{"headers": {"replyTo": "TOPIC\u0000x"}, "payload": {}}"#, "", none.filter(|_| !is_main)),
+            ("[]", "", None),
+            (r#""{\"headers\": {\"replyTo\": \"TOPIC\"}, \"payload\": {}} x""#, raw, None),
+            (r#""{\"headers\": {\"replyTo\": \"TOPIC\"}, \"payload\": {\"x\": \"\ufffd\"}}""#, raw, None),
+            (r#""{\"headers\": {\"replyTo\": \"TOPIC\"}, \"payload\": {\"x\": \"\udcff\"}}""#, raw, None),
+            (r#""\ufeff{\"headers\": {\"replyTo\": \"TOPIC\"}, \"payload\": {}}""#, raw, none),
+            (r#""""#, raw, None),
+        ] {
+            ask(text, more, result);
+        }
+        // Nobody would know of these, were it not for the withdrawal of what is granted.
+        let at = 17_000;
+        tape.token(at, "A").status(at + 5, "A", "Processing", None);
+        tape.validated(at + 6, "A", at + 156, accepted()).status(at + 160, "A", "Accepted", None);
+        tape.granted(at + 165, "A", 1, &["SessionStarted", "Authorized"]);
+        tape.request(at + 400, "withdraw_authorization", r#"{"payload": {"evse_id": 1}}"#, "");
+        if !oldest {
+            tape.log(at + 410, 1, "withdraw_authorization", json!(""));
+            tape.events(at + 411, 1, &["Deauthorized", "SessionFinished"]);
+        } else {
+            tape.log(at + 8165, 1, "withdraw_authorization", json!(""));
+            tape.events(at + 8166, 1, &["Deauthorized", "SessionFinished"]).status(
+                at + 8170,
+                "A",
+                "TimedOut",
+                Some(&[1]),
+            );
+        }
+        if is_main {
+            tape.status(at + 415, "A", "Withdrawn", Some(&[1]));
+            tape.request(30_000, "token_validation_status/get", r#"{"headers": {"replyTo": 1}}"#, "");
+            let get = r#"{"headers": {"replyTo": "my/get"}, "payload": [[]]}"#;
+            tape.request(31_000, "token_validation_status/get", get, "");
+            let token = json!({"authorization_type": "RFID", "id_token": {"type": "ISO14443", "value": "A"}, "connectors": [1]});
+            tape.message(31_040, "my/get", json!({"messages": [], "status": "Withdrawn", "token": token}));
+        }
+        tape.is_reproduced(60);
+    }
+}
+
+#[test]
+fn validators_that_answer_late_badly_or_never() {
+    for release in RELEASES {
+        let mut tape = Tape::new(release, "");
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.beats(100, 3, 60).token(500, "A").status(505, "A", "Processing", None);
+        // Malformed: the wait goes on; the late reply finds nobody; meanwhile B waits for its turn.
+        tape.validated(506, "A", 700, json!({"authorization_status": "Sure", "tariff_messages": []}));
+        tape.token(1000, "B").status(1005, "B", "Processing", None);
+        tape.status(20_550, "A", "Rejected", None);
+        tape.message(20_900, &format!("{VALIDATOR}/m2e/reply/1"), accepted());
+        let pin_required = json!({"authorization_status": "PinRequired", "tariff_messages": []});
+        tape.validated(20_552, "B", 21_000, pin_required);
+        let rejected = if release == "2025.10" { 40_560 } else { 21_045 };
+        tape.status(rejected, "B", "Rejected", None);
+        tape.is_reproduced(66);
+    }
+}
+
+#[test]
+fn setters_of_2025_10_and_silence_after() {
+    for (release, times_out) in [("2025.10", 4_660), ("2025.12", 9_160)] {
+        let mut tape = Tape::new(release, "");
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.beats(100, 3, 13);
+        tape.request(300, "set_connection_timeout", "3.5", "").request(400, "set_connection_timeout", r#""3""#, "");
+        tape.token(1000, "A").status(1005, "A", "Processing", None);
+        tape.validated(1006, "A", 1156, accepted()).status(1160, "A", "Accepted", None);
+        tape.granted(1165, "A", 1, &["SessionStarted", "Authorized"]);
+        let at = if times_out == 4_660 { 4_165 } else { 9_165 };
+        tape.log(at, 1, "withdraw_authorization", json!("")).events(at + 1, 1, &["Deauthorized", "SessionFinished"]);
+        tape.status(at + 40, "A", "TimedOut", Some(&[1]));
+        tape.is_reproduced(19);
+    }
+}
+
+#[test]
+fn prefixed_topics_of_version_1_0() {
+    let mut tape = Tape::new("2025.10", "");
+    plain_life(tape.start(1000, 4), 2500);
+    for (_, line) in &mut tape.lines {
+        *line = line.replace("\"topic\": \"everest_api/1/", "\"topic\": \"site7/everest_api/1.0/");
+        *line = line
+            .replace("\"topic\": \"reply/", "\"topic\": \"site7/reply/")
+            .replace("everest_api/1/", "everest_api/1.0/");
+    }
+    tape.station.push_str("api_version: \"1.0\"\nexternal_prefix: site7/\n");
+    tape.is_reproduced(12);
+}
+
+#[test]
+fn an_exit_is_not_taken_for_an_end_by_hand() {
+    let mut tape = Tape::new("2025.12", "");
+    let request = json!({"headers": {"replyTo": ""}, "payload": {}}).to_string();
+    tape.start(1000, 3).request(3400, "withdraw_authorization", &request, "");
+    tape.request(3700, "communication_check", "true", "").start(9000, 3);
+    tape.is_reproduced(8);
+    tape.station.push_str("deviations: {exit-on-empty-reply-to: false}\n");
+    let kinds: Vec<Kind> = tape.report().differences.into_iter().map(|difference| difference.kind).collect();
+    assert_eq!(kinds, [Kind::NotRecorded]);
+}
+
+#[test]
+fn an_end_without_a_reason_is_a_difference_if_nobody_starts_it_again() {
+    let mut tape = Tape::new("main", "");
+    tape.start(1000, 3).message(6000, "harness/step", json!("end"));
+    let kinds: Vec<Kind> = tape.report().differences.into_iter().map(|difference| difference.kind).collect();
+    assert_eq!(kinds, [Kind::NotRecorded, Kind::NotRecorded]);
+}
+
+proptest! {
+    #![proptest_config(super::model::cases(300))]
+
+    /// Whatever is done to a recording, there is a report or a reason.
+    #[test]
+    fn no_recording_hurts(
+        release in prop::sample::select(RELEASES.to_vec()),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), 0..7_u8, any::<u32>()), 0..12),
+    ) {
+        let mut tape = Tape::new(release, "selection_algorithm: PlugEvents");
+        tape.start(1000, 6);
+        plain_life(&mut tape, 3000);
+        plain_life(tape.start(9000, 3), 9500);
+        tape.lines.sort_by_key(|(at, _)| *at);
+        let mut lines: Vec<String> = tape.lines.iter().map(|(_, line)| line.clone()).collect();
+        for (index, kind, noise) in damage {
+            if lines.is_empty() {
+                break;
+            }
+            let at = index.index(lines.len());
+            match kind {
+                0 => drop(lines.remove(at)),
+                1 => lines.insert(at, lines[at].clone()),
+                2 => {
+                    let other = noise as usize % lines.len();
+                    lines.swap(at, other);
+                }
+                3 => lines[at] = lines[at].replacen("\"t_ms\": ", &format!("\"t_ms\": {}", noise % 1000), 1),
+                4 => lines[at] = lines[at].replace("true", "false").replace("Accepted", "Blocked"),
+                5 => lines[at] = lines[at].replace("\"payload\": ", &format!("\"retain\": true, \"payload\": {noise}, \"x\": ")),
+                _ => {
+                    let cut = lines[at].char_indices().nth(noise as usize % 80).map_or(0, |(cut, _)| cut);
+                    lines[at].truncate(cut);
+                }
+            }
+        }
+        let station: StationFile = scenario::parse_around_station("station.yaml", &tape.station).unwrap();
+        match Recording::parse("r", &lines.join("\n")) {
+            Ok(recording) => {
+                let report = parity::compare(&recording, &station, parity::TOLERANCE);
+                prop_assert!(report.reproduced <= report.outcomes);
+            }
+            Err(errors) => prop_assert!(!errors.is_empty()),
+        }
+    }
+}
