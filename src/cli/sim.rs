@@ -15,7 +15,7 @@ use super::config::{Config, wire_forms};
 use super::{Exit, files, print, signals};
 use crate::broker::{self, Broker};
 use crate::diagnostic::{Diagnostic, Severity, printable};
-use crate::gateway::{Chargers, Fleet, Server, Tokens};
+use crate::gateway::{Chargers, Feed, Fleet, Server, Tokens};
 use crate::parity::StationFile;
 use crate::parity::station_file::Binding;
 use crate::protocol::channel::Topics;
@@ -236,7 +236,10 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
     let broken = |why: String| Box::new(Diagnostic::new(Severity::Error, "harness/no-broker", why));
     let listen = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
     let is_traced = arguments.trace;
+    let feed = Feed::default();
+    let watched = feed.clone();
     let record = move |record: Record| {
+        watched.note_record(&record);
         if is_traced {
             trace(&record);
         }
@@ -258,7 +261,8 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
             simulated
         }
         Some(gateway) => {
-            start_gateway(broker.address(), gateway, &plan.topics, plan.wire, &url, arguments.json.is_some()).await?
+            let is_json = arguments.json.is_some();
+            start_gateway(broker.address(), gateway, &plan.topics, plan.wire, feed, &url, is_json).await?
         }
     };
     // Not by text lines: what is no UTF-8 is a bad command, not the end.
@@ -325,11 +329,12 @@ async fn start_gateway(
     plan: GatewayPlan,
     topics: &Topics,
     wire: Wire,
+    feed: Feed,
     mqtt: &str,
     is_json: bool,
 ) -> Result<Simulated, Box<Diagnostic>> {
     let GatewayPlan { listen, chargers, tokens, made } = plan;
-    let (fleet, simulations) = Fleet::start(broker, topics, wire, chargers).await?;
+    let (fleet, simulations) = Fleet::start(broker, topics, wire, chargers, feed).await?;
     let mut described = String::new();
     for (id, charger) in &fleet.chargers {
         let module_id = charger.config.module_id(id).to_owned();

@@ -25,6 +25,9 @@ pub enum ApiError {
     /// The client took too long.
     #[error("the request took longer than {0} s")]
     TooSlow(u64),
+    /// Too many do this at a time.
+    #[error("{0}")]
+    TooMany(String),
     /// The body is larger than this many bytes.
     #[error("the body has more than {0} bytes")]
     TooLarge(usize),
@@ -66,6 +69,7 @@ impl ApiError {
             ApiError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             ApiError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            ApiError::TooMany(_) => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -91,7 +95,10 @@ impl IntoResponse for ApiError {
 /// An answer as JSON.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
-        Ok(text) => (status, [(header::CONTENT_TYPE, "application/json")], text).into_response(),
+        Ok(text) => {
+            let headers = [(header::CONTENT_TYPE, "application/json"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+            (status, headers, text).into_response()
+        }
         // The types of answers are plain data; this is here because the type of `to_vec` says so.
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

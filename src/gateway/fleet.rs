@@ -11,7 +11,9 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::chargers::{ChargerConfig, Chargers, OcppVersion};
+use super::feed::Feed;
 use super::log::{Direction, Log};
+use super::owners::Owners;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::ocpp::{self, Identity};
 use crate::protocol::channel::Topics;
@@ -32,6 +34,10 @@ pub struct Fleet {
     pub chargers: BTreeMap<String, Charger>,
     /// When it started, counted from the Unix epoch.
     pub started_at: Duration,
+    /// What passes.
+    pub feed: Feed,
+    /// Which charger a message belongs to.
+    pub owners: Owners,
 }
 
 /// A charger that runs.
@@ -80,9 +86,8 @@ impl Charger {
 }
 
 impl Fleet {
-    /// Starts every charger at the broker; `topics` is the pattern of their topics, `wire` how they
-    /// write. Returns when all are ready. The
-    /// tasks end with why, in words.
+    /// Starts every charger at the broker; `topics` is the pattern of their topics, `wire` how they write, and `feed` shows
+    /// what passes. Returns when all are ready. The tasks end with why, in words.
     ///
     /// # Errors
     /// When one of them cannot connect.
@@ -91,13 +96,15 @@ impl Fleet {
         topics: &Topics,
         wire: Wire,
         chargers: Chargers,
+        feed: Feed,
     ) -> Result<(Self, JoinSet<String>), Box<Diagnostic>> {
-        let mut fleet = Self { chargers: BTreeMap::new(), started_at: now() };
+        let mut fleet = Self { chargers: BTreeMap::new(), started_at: now(), feed, owners: Owners::default() };
         let (mut simulations, mut waiting) = (JoinSet::new(), Vec::new());
         for (id, config) in chargers.chargers {
             let topics = Topics { module_id: config.module_id(&id).to_owned(), ..topics.clone() };
             let client_id = format!("everest-{}", topics.module_id);
             let (csms, said) = mpsc::unbounded_channel();
+            fleet.owners.add(&id, &config, &topics, &client_id);
             let station = config.station.clone();
             let everest = Everest {
                 address: broker,
@@ -119,7 +126,7 @@ impl Fleet {
                 }
             });
             waiting.push((id.clone(), is_ready));
-            let log = Arc::new(Log::default());
+            let log = Arc::new(Log::watched(&id, &fleet.feed));
             // Both end with the charger.
             let csms = match connection(&id, &config) {
                 Some(connection) => {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::chargers::OcppVersion;
+use super::feed::Feed;
 use crate::ocpp::call::{self, Occasion};
 pub use crate::ocpp::rfc3339;
 use crate::sim::everest::Said;
@@ -24,6 +25,8 @@ const LARGEST_MESSAGE: usize = 2048;
 #[derive(Debug, Default)]
 pub struct Log {
     entries: Mutex<VecDeque<Kept>>,
+    /// The charger's id, and who watches.
+    watched: Option<(String, Feed)>,
 }
 
 #[derive(Debug)]
@@ -63,6 +66,11 @@ pub struct LogEntry {
 }
 
 impl Log {
+    /// The empty log of a charger, which shows each entry to whoever watches.
+    pub fn watched(charger_id: &str, feed: &Feed) -> Self {
+        Self { entries: Mutex::default(), watched: Some((charger_id.to_owned(), feed.clone())) }
+    }
+
     /// Takes note of something; `at` counts from the Unix epoch.
     pub fn note(&self, direction: Direction, action: impl Into<String>, message: &Value, at: Duration) {
         let text = message.to_string();
@@ -74,7 +82,11 @@ impl Log {
         if entries.len() >= CAPACITY {
             entries.pop_front();
         }
-        entries.push_back(Kept { direction, action: action.into(), message, at });
+        let kept = Kept { direction, action: action.into(), message, at };
+        if let Some((charger_id, feed)) = &self.watched {
+            feed.note_entry(charger_id, || kept.shown());
+        }
+        entries.push_back(kept);
     }
 
     /// Takes note of what passed between charger and CSMS.
@@ -101,18 +113,24 @@ impl Log {
     /// Some entries, the latest first, and how many there are.
     pub fn page(&self, offset: usize, limit: usize) -> (Vec<LogEntry>, usize) {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let page = entries.iter().rev().skip(offset).take(limit).map(|kept| LogEntry {
-            direction: kept.direction,
-            action: kept.action.clone(),
-            message: serde_json::from_str(&kept.message).ok(),
-            timestamp: rfc3339(kept.at),
-        });
+        let page = entries.iter().rev().skip(offset).take(limit).map(Kept::shown);
         (page.collect(), entries.len())
     }
 
     /// When something was last said.
     pub fn last(&self) -> Option<Duration> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).back().map(|kept| kept.at)
+    }
+}
+
+impl Kept {
+    fn shown(&self) -> LogEntry {
+        LogEntry {
+            direction: self.direction,
+            action: self.action.clone(),
+            message: serde_json::from_str(&self.message).ok(),
+            timestamp: rfc3339(self.at),
+        }
     }
 }
 

@@ -13,6 +13,8 @@
 //! | `routes` | what is done for a request |
 //! | `fleet` | the chargers while they run |
 //! | `log` | what chargers and CSMS said |
+//! | `feed`, `owners`, `stream` | what passes, to which charger it belongs, and how it is shown live |
+//! | `state`, `page` | the chargers as they are now, and the page for people |
 //! | `openapi` | the description of it all |
 //! | `server` | connections, limits, timeouts |
 
@@ -23,14 +25,20 @@ pub mod chargers;
 mod commands;
 mod error;
 mod events;
+mod feed;
 mod fleet;
 mod log;
 mod openapi;
+mod owners;
+mod page;
 mod routes;
 mod server;
+mod state;
+mod stream;
 mod tokens;
 
 pub use chargers::Chargers;
+pub use feed::Feed;
 pub use fleet::Fleet;
 pub use server::Server;
 pub use tokens::Tokens;

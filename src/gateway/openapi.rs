@@ -9,6 +9,8 @@ use super::commands::Command;
 use super::error::{TextError, ValidationError};
 use super::events::{ChargerTarget, CommandTarget};
 use super::routes::{COMMANDS, LARGEST_BODY, LAST, MOST_CHARGERS, MOST_ENTRIES, PAGE};
+use super::state::StatePage;
+use super::stream::StreamEvent;
 
 /// The whole description.
 pub fn document(commands: &[Command]) -> Value {
@@ -41,6 +43,8 @@ pub fn document(commands: &[Command]) -> Value {
         &mut generator,
     );
     paths.insert("/ocpp/chargers/{charger_id}/logs".to_owned(), json!({"get": get}));
+    paths.insert("/state".to_owned(), json!({"get": of_state(&mut generator)}));
+    paths.insert("/events".to_owned(), json!({"get": of_events(&mut generator)}));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -76,6 +80,26 @@ fn of_command(command: &Command, generator: &mut SchemaGenerator) -> Value {
     })
 }
 
+fn of_state(generator: &mut SchemaGenerator) -> Value {
+    let answer = generator.subschema_for::<StatePage>().to_value();
+    let parameters = [integer("page", 1, LAST, 1), integer("limit", 1, MOST_CHARGERS, PAGE)];
+    reading("get_state", "Chargers as they are now", &parameters, answer, &["401", "403", "422"], generator)
+}
+
+/// It never ends by itself, which whoever tries out all paths has to know.
+fn of_events(generator: &mut SchemaGenerator) -> Value {
+    let event = generator.subschema_for::<StreamEvent>().to_value();
+    let description = "Server-sent events without end. The data of each is one StreamEvent as JSON.";
+    let text = json!({"type": "string", "description": description, "contentMediaType": "application/json",
+        "contentSchema": event});
+    let parameters = [json!({"name": "heartbeats", "in": "query", "required": false,
+        "schema": {"type": "boolean", "default": true}, "description": "Whether heartbeats over MQTT are shown."})];
+    let errors = ["401", "403", "422", "503"];
+    let mut get = reading("watch_events", "What passes, live", &parameters, Value::Null, &errors, generator);
+    get["responses"]["200"]["content"] = json!({"text/event-stream": {"schema": text}});
+    get
+}
+
 fn reading(
     id: &str,
     summary: &str,
@@ -105,6 +129,7 @@ fn responses(answer: Value, errors: &[&str], generator: &mut SchemaGenerator) ->
             "404" => ("There is no such charger or location.".to_owned(), generator.subschema_for::<TextError>()),
             "408" => ("The request took too long.".to_owned(), generator.subschema_for::<TextError>()),
             "413" => (format!("The body has more than {LARGEST_BODY} bytes."), generator.subschema_for::<TextError>()),
+            "503" => ("Too many do this at a time.".to_owned(), generator.subschema_for::<TextError>()),
             "422" => ("The request makes no sense.".to_owned(), generator.subschema_for::<ValidationError>()),
             _ => ("The fault is the gateway's.".to_owned(), generator.subschema_for::<TextError>()),
         };

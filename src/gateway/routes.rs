@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::actions;
@@ -23,8 +24,8 @@ use super::error::{ApiError, json};
 use super::events::{ChargerTarget, CommandTarget, ProxyEvent};
 use super::fleet::{Charger, Fleet, now};
 use super::log::{CAPACITY, Direction, rfc3339};
-use super::openapi;
 use super::tokens::{Caller, Tokens};
+use super::{openapi, page};
 use crate::station::charge_point::Request;
 
 /// The most bytes of a body.
@@ -49,22 +50,39 @@ pub struct Gateway {
     pub fleet: Fleet,
     /// Who may act on them.
     pub tokens: Tokens,
+    /// Places for those who watch.
+    pub places: Arc<Semaphore>,
+}
+
+/// Some of the chargers.
+#[derive(Debug)]
+pub struct Page<'a> {
+    /// Those on the page, with their ids.
+    pub chargers: Vec<(&'a str, &'a Charger)>,
+    /// How many there are in all.
+    pub total: usize,
+    /// The number of the page, from 1.
+    pub page: i64,
+    /// How many a page has at most.
+    pub limit: i64,
 }
 
 /// Where the target stands in a body.
 const TARGET: [&str; 2] = ["body", "target"];
 
-type Shared = State<Arc<Gateway>>;
+/// What handlers share.
+pub type Shared = State<Arc<Gateway>>;
 
-/// Everything that is served.
-pub fn router(gateway: Arc<Gateway>) -> Router {
+/// Everything that is served; to browsers of this machine only, if it `is_local`.
+pub fn router(gateway: Arc<Gateway>, is_local: bool) -> Router {
     let commands = commands::all();
     let description: Bytes = openapi::document(&commands).to_string().into();
     let mut router = Router::new()
         .route("/openapi.json", get(async move || described(description)))
         .route("/ocpp/chargers", get(list))
         .route("/ocpp/chargers/{charger_id}", get(show))
-        .route("/ocpp/chargers/{charger_id}/logs", get(show_log));
+        .route("/ocpp/chargers/{charger_id}/logs", get(show_log))
+        .merge(page::router(is_local));
     for command in commands {
         let path = format!("{COMMANDS}{}", command.path);
         let command = Arc::new(command);
@@ -168,7 +186,19 @@ impl Gateway {
         Ok(meant)
     }
 
-    fn describe(&self, id: &str, charger: &Charger) -> answers::Charger {
+    /// The page of chargers that a query asks for, of those that the caller may act on.
+    pub fn page(&self, caller: &Caller, query: &[(String, String)]) -> Result<Page<'_>, ApiError> {
+        let page = in_range::<1, LAST>(query, "page", 1)?;
+        let limit = in_range::<1, MOST_CHARGERS>(query, "limit", PAGE)?;
+        let visible: Vec<_> = self.fleet.chargers.iter().filter(|(id, it)| caller.may(id, &it.config)).collect();
+        let skipped = usize::try_from((page - 1) * limit).unwrap_or(usize::MAX);
+        let shown = visible.iter().skip(skipped).take(usize::try_from(limit).unwrap_or(0));
+        let chargers = shown.map(|(id, charger)| (id.as_str(), *charger)).collect();
+        Ok(Page { chargers, total: visible.len(), page, limit })
+    }
+
+    /// A charger as it is shown.
+    pub fn describe(&self, id: &str, charger: &Charger) -> answers::Charger {
         let config = &charger.config;
         let last = charger.log.last().unwrap_or(self.fleet.started_at);
         answers::Charger {
@@ -194,15 +224,9 @@ async fn list(
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let caller = gateway.tokens.caller(&headers)?;
-    let query = pairs(query)?;
-    let page = in_range::<1, LAST>(&query, "page", 1)?;
-    let limit = in_range::<1, MOST_CHARGERS>(&query, "limit", PAGE)?;
-    let visible: Vec<_> =
-        gateway.fleet.chargers.iter().filter(|(id, charger)| caller.may(id, &charger.config)).collect();
-    let skipped = usize::try_from((page - 1) * limit).unwrap_or(usize::MAX);
-    let shown = visible.iter().skip(skipped).take(usize::try_from(limit).unwrap_or(0));
-    let data = shown.map(|(id, charger)| gateway.describe(id, charger)).collect();
-    Ok(json(StatusCode::OK, &ChargerPage { data, total: visible.len(), page, limit }))
+    let Page { chargers, total, page, limit } = gateway.page(&caller, &pairs(query)?)?;
+    let data = chargers.into_iter().map(|(id, charger)| gateway.describe(id, charger)).collect();
+    Ok(json(StatusCode::OK, &ChargerPage { data, total, page, limit }))
 }
 
 async fn show(
@@ -236,7 +260,8 @@ fn text(id: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
     id.map(|Path(id)| id).map_err(|_| ApiError::NotFound("unknown charger".to_owned()))
 }
 
-fn pairs(query: Result<Query<Vec<(String, String)>>, QueryRejection>) -> Result<Vec<(String, String)>, Fault> {
+/// The parameters of a query, in their order.
+pub fn pairs(query: Result<Query<Vec<(String, String)>>, QueryRejection>) -> Result<Vec<(String, String)>, Fault> {
     query.map(|Query(pairs)| pairs).map_err(|error| Fault::value(&["query"], error.body_text()))
 }
 

@@ -33,6 +33,8 @@ struct Limits {
 }
 
 const LIMITS: Limits = Limits { connections: 512, head: Duration::from_secs(30), request: Duration::from_secs(20) };
+/// Streams of events at a time; each takes a connection.
+const MOST_WATCHERS: usize = 16;
 /// A pause after a connection that could not be accepted, as when there are no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -55,7 +57,8 @@ impl Server {
     /// # Errors
     /// When the address is taken or is none of this machine.
     pub async fn start(listen: SocketAddr, fleet: Fleet, tokens: Tokens) -> std::io::Result<Self> {
-        let router = routes::router(Arc::new(Gateway { fleet, tokens }));
+        let gateway = Gateway { fleet, tokens, places: Arc::new(Semaphore::new(MOST_WATCHERS)) };
+        let router = routes::router(Arc::new(gateway), listen.ip().to_canonical().is_loopback());
         Self::serve(TcpListener::bind(listen).await?, router, LIMITS)
     }
 

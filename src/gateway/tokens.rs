@@ -136,6 +136,12 @@ impl Tokens {
 }
 
 impl Caller {
+    /// Whether it may act on every charger, also on none in particular.
+    pub fn may_all(&self) -> bool {
+        [&self.grant.organization, &self.organization].iter().all(|name| name.is_none())
+            && self.grant.chargers.is_none()
+    }
+
     /// Whether it may act on a charger.
     pub fn may(&self, id: &str, charger: &ChargerConfig) -> bool {
         let organizations = [&self.grant.organization, &self.organization];

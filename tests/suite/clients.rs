@@ -1,4 +1,5 @@
-//! Where the clients are that nobody here wrote: paho-mqtt, MQTT.js and mosquitto's tools.
+//! Where the clients are that nobody here wrote: paho-mqtt, MQTT.js, mosquitto's tools and a
+//! browser.
 //!
 //! `ci/provision` installs them. A test that finds none says so and passes, unless `KHUMBU_REQUIRE_CLIENTS=1`.
 
@@ -38,6 +39,12 @@ pub fn node() -> Option<(PathBuf, PathBuf)> {
 /// One of `mosquitto`, `mosquitto_pub` and `mosquitto_sub`.
 pub fn mosquitto(tool: &str) -> Option<PathBuf> {
     on_path(tool).or_else(|| skipped(&format!("no `{tool}` on PATH")))
+}
+
+/// Debian's Chromium, or one of its kin.
+pub fn chromium() -> Option<PathBuf> {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    names.into_iter().find_map(on_path).or_else(|| skipped("no `chromium` on PATH"))
 }
 
 fn found(path: PathBuf, why_not: &str) -> Option<PathBuf> {

@@ -91,7 +91,7 @@ fn every_path_wants_a_token() {
     let (status, description) = send(minreq::get(format!("{}/openapi.json", gateway.url)));
     assert_eq!(status, 200);
     let paths = description["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 21);
+    assert_eq!(paths.len(), 23);
     for (path, methods) in paths {
         let url = format!("{}{}", gateway.url, path.replace("{charger_id}", "dep-1"));
         let (request, wrong) = match methods.as_object().unwrap().contains_key("get") {
@@ -331,7 +331,9 @@ fn random_requests_get_documented_answers() {
     const MOST: u64 = 100 * 1024 * 1024;
     let mut gateway = Gateway::start();
     let (_, description) = send(minreq::get(format!("{}/openapi.json", gateway.url)));
-    let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
+    // This one never ends.
+    let ends = |path: &&String| *path != "/events";
+    let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().filter(ends).collect();
     let mut random = Random(7);
     let mut seen = std::collections::BTreeMap::new();
     for number in 0..requests {
@@ -363,6 +365,8 @@ fn schemathesis_finds_nothing() {
     let output = Command::new(schemathesis)
         .args(["run", &format!("{}/openapi.json", gateway.url), "--checks", "all", "--seed", "7", "--no-color"])
         .args(["--max-time", "60", "--max-examples", "20", "--request-timeout", "30"])
+        // It never ends.
+        .args(["--exclude-path", "/events"])
         .args(["--header", &format!("Authorization: Bearer {}", gateway.token)])
         .env("SCHEMATHESIS_HOOKS", "gateway_hooks")
         .env("PYTHONPATH", fixture("clients"))
@@ -372,7 +376,7 @@ fn schemathesis_finds_nothing() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).replace(&gateway.token, "…");
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("Tested: 21"), "{text}");
+    assert!(text.contains("Tested: 22"), "{text}");
     assert!(gateway.sim.child.try_wait().unwrap().is_none());
     gateway.command("cache/reset", json!({}));
 }

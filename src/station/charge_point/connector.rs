@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::evse::Evse;
 use super::tag::IdTag;
 
 /// The state of a connector (OCPP 1.6, ChargePointStatus).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub enum ConnectorStatus {
     /// Free.
     Available,

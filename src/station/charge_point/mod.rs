@@ -16,6 +16,7 @@
 //! | `requests` | what a gateway asks of it |
 //! | `remote` | what a CSMS asks of it |
 //! | `report` | what it and its CSMS say to each other |
+//! | `overview` | what it looks like to people |
 
 mod authorization;
 mod cache;
@@ -24,6 +25,7 @@ mod connector;
 pub mod keys;
 mod local_list;
 mod machine;
+mod overview;
 mod remote;
 mod report;
 mod requests;
@@ -35,6 +37,7 @@ pub use connector::{ConnectorStatus, Transaction};
 pub use keys::{Keys, SetResult};
 pub use local_list::{LocalList, UpdateStatus, UpdateType};
 pub(super) use machine::ChargePoint;
+pub use overview::{ConnectorOverview, Overview, TransactionOverview};
 pub use report::{CsmsInput, Report, StopReason};
 pub use requests::{Answer, ListEntry, Meter, Request, Where};
 pub use tag::{IdTag, TagInfo, TagTooLong};

@@ -9,6 +9,7 @@ use super::connector::ConnectorStatus;
 use super::keys::SetResult;
 use super::local_list::{UpdateStatus, UpdateType};
 use super::machine::Plan;
+use super::overview::Overview;
 use super::report::{Report, StopReason};
 use super::tag::{IdTag, TagInfo};
 use crate::auth;
@@ -97,6 +98,8 @@ pub enum Request {
         /// Watts.
         watts: u32,
     },
+    /// What it looks like now; changes nothing.
+    Look,
     /// The CSMS wants a transaction, as soon as an EV is there.
     RemoteStart {
         /// The EVSE; any that suits if absent.
@@ -159,6 +162,8 @@ pub enum Answer {
     },
     /// What became of each key.
     Configured(BTreeMap<String, SetResult>),
+    /// What it looks like.
+    Seen(Box<Overview>),
     /// It will be done once the transactions have ended.
     Scheduled,
     /// The meters.
@@ -175,6 +180,10 @@ impl Station {
         let Some(charge_point) = &mut self.charge_point else { return Err("there is no charge point".to_owned()) };
         let authorization = &mut charge_point.authorization;
         match request {
+            Request::Look => {
+                let seen = self.overview().ok_or_else(|| "there is no charge point".to_owned())?;
+                Ok(Answer::Seen(Box::new(seen)))
+            }
             Request::ResetCache => Ok(Answer::Cleared(authorization.clear_cache().unwrap_or(0))),
             Request::UpdateList { kind, version, entries } => match authorization.update_list(kind, version, entries) {
                 Some(status) => Ok(Answer::List { status, version: authorization.list().version() }),

@@ -1,0 +1,82 @@
+//! `GET /state`: the chargers as they are now, for the page.
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::answers;
+use super::error::{ApiError, json};
+use super::fleet::Charger;
+use super::routes::{Page, Shared, pairs};
+use crate::protocol::types::AuthorizationStatus;
+use crate::station::charge_point::{Answer, Overview, Request};
+
+/// A page of chargers as they are now.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StatePage {
+    /// The chargers.
+    data: Vec<ChargerState>,
+    /// How many there are in all.
+    total: usize,
+    /// The number of the page, from 1.
+    page: i64,
+    /// How many a page has at most.
+    limit: i64,
+}
+
+/// A charger as it is now.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ChargerState {
+    /// As it was described.
+    charger: answers::Charger,
+    /// The tokens of its station.
+    tokens: Vec<TokenState>,
+    /// Its charge point; absent if it does not run any more.
+    charge_point: Option<Overview>,
+}
+
+/// A token of a station, as it was described.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TokenState {
+    /// Its name.
+    name: String,
+    /// What is on it.
+    id_tag: String,
+    /// What the CSMS inside says of it.
+    #[schemars(with = "String")]
+    verdict: AuthorizationStatus,
+}
+
+/// Answers with a page of chargers.
+pub async fn show(
+    State(gateway): Shared,
+    headers: HeaderMap,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let caller = gateway.tokens.caller(&headers)?;
+    let Page { chargers, total, page, limit } = gateway.page(&caller, &pairs(query)?)?;
+    // All are asked before one is waited for.
+    let asked: Vec<_> = chargers.into_iter().map(|(id, charger)| (id, charger, charger.ask(Request::Look))).collect();
+    let mut data = Vec::with_capacity(asked.len());
+    for (id, charger, answer) in asked {
+        let charge_point = match answer.await {
+            Ok(Answer::Seen(overview)) => Some(*overview),
+            _ => None,
+        };
+        data.push(ChargerState { charger: gateway.describe(id, charger), tokens: tokens(charger), charge_point });
+    }
+    Ok(json(StatusCode::OK, &StatePage { data, total, page, limit }))
+}
+
+fn tokens(charger: &Charger) -> Vec<TokenState> {
+    let tokens = charger.config.station.tokens.iter();
+    let shown = tokens.map(|(name, token)| TokenState {
+        name: name.clone(),
+        id_tag: token.value.clone(),
+        verdict: token.verdict,
+    });
+    shown.collect()
+}

@@ -1,0 +1,142 @@
+//! `GET /events`: what passes, live, as server-sent events (WHATWG HTML, 9.2).
+//!
+//! A client that reads slowly slows down nobody: it is told how much it missed.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::body::Fault;
+use super::error::ApiError;
+use super::feed::{Next, Passed, Watcher};
+use super::log::{LogEntry, rfc3339};
+use super::routes::{Gateway, Shared, pairs};
+use super::tokens::Caller;
+
+/// A comment goes out after so much silence, so that a client that has gone is noticed.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// An event as it is sent.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum StreamEvent {
+    /// A client published over MQTT.
+    Mqtt {
+        /// When.
+        #[schemars(extend("format" = "date-time"))]
+        timestamp: String,
+        /// The charger it belongs to, if it can be told.
+        charger_id: Option<String>,
+        /// The id of the client.
+        client: String,
+        /// The topic.
+        topic: String,
+        /// The payload as text, cut off after 2048 bytes.
+        payload: String,
+        /// How many bytes the payload has.
+        bytes: usize,
+    },
+    /// The log of a charger has a new entry.
+    Log {
+        /// The charger.
+        charger_id: String,
+        /// It.
+        entry: LogEntry,
+    },
+    /// The client is too slow; so many events were left out here.
+    LeftOut {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// What a stream needs.
+struct Sender {
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    with_heartbeats: bool,
+    watcher: Watcher,
+    /// Given back when the stream ends.
+    _place: OwnedSemaphorePermit,
+}
+
+/// Answers with a stream that ends when the client does.
+pub async fn show(
+    State(gateway): Shared,
+    headers: HeaderMap,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let caller = gateway.tokens.caller(&headers)?;
+    let with_heartbeats = match pairs(query)?.iter().rev().find(|(key, _)| key == "heartbeats") {
+        None => true,
+        Some((_, value)) => {
+            value.parse().map_err(|_| Fault::value(&["query", "heartbeats"], "neither `true` nor `false`"))?
+        }
+    };
+    let place = gateway.places.clone().try_acquire_owned();
+    let place = place.map_err(|_| ApiError::TooMany("too many streams of events are open; close one".to_owned()))?;
+    let watcher = gateway.fleet.feed.watch();
+    let sender = Sender { gateway, caller, with_heartbeats, watcher, _place: place };
+    let body = Body::from_stream(stream::unfold(sender, async |mut sender| {
+        let text = sender.next().await?;
+        Some((Ok::<_, Infallible>(text), sender))
+    }));
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, body).into_response())
+}
+
+impl Sender {
+    /// What is to be sent next.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let event = match timeout(SILENCE, self.watcher.next()).await {
+                Err(_) => return Some(Bytes::from_static(b":\n\n")),
+                Ok(Next::Over) => return None,
+                Ok(Next::Missed(count)) => Some(StreamEvent::LeftOut { count }),
+                Ok(Next::Passed(passed)) => self.shown(&passed),
+            };
+            // The types of events are plain data; JSON has no line breaks.
+            if let Some(text) = event.and_then(|event| serde_json::to_string(&event).ok()) {
+                return Some(format!("data: {text}\n\n").into());
+            }
+        }
+    }
+
+    /// As the client may see it, if it may.
+    fn shown(&self, passed: &Passed) -> Option<StreamEvent> {
+        match passed {
+            Passed::Mqtt { topic, .. } if !self.with_heartbeats && topic.ends_with("/heartbeat") => None,
+            Passed::Mqtt { at, client, topic, payload, bytes } => {
+                let charger_id = self.gateway.fleet.owners.of(topic, client);
+                let event = || StreamEvent::Mqtt {
+                    timestamp: rfc3339(*at),
+                    charger_id: charger_id.map(str::to_owned),
+                    client: client.to_string(),
+                    topic: topic.to_string(),
+                    payload: String::from_utf8_lossy(payload).into_owned(),
+                    bytes: *bytes,
+                };
+                charger_id.map_or_else(|| self.caller.may_all(), |id| self.may_see(id)).then(event)
+            }
+            Passed::Said { charger_id, entry } => {
+                let event = || StreamEvent::Log { charger_id: charger_id.clone(), entry: entry.clone() };
+                self.may_see(charger_id).then(event)
+            }
+        }
+    }
+
+    fn may_see(&self, id: &str) -> bool {
+        self.gateway.fleet.chargers.get(id).is_some_and(|charger| self.caller.may(id, &charger.config))
+    }
+}
