@@ -280,7 +280,9 @@ impl Session {
         self.ping_at = self.after("WebSocketPingInterval", now);
         match self.registration {
             Some(RegistrationStatus::Accepted) => self.go_online(now),
-            _ => self.boot_at = now,
+            // The interval that the CSMS gave still counts.
+            Some(RegistrationStatus::Pending | RegistrationStatus::Rejected) => {}
+            None => self.boot_at = now,
         }
     }
 

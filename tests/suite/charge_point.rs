@@ -302,3 +302,72 @@ fn a_fault_is_named_to_the_csms_and_ends_nothing_else() {
     assert!(bench.ask(Request::ClearFault(ANYWHERE)).is_err());
     assert!(bench.ask(Request::Plug(at(3))).unwrap_err().contains("EVSE 3"));
 }
+
+fn started(bench: &mut Bench) -> Vec<(i32, Option<i32>)> {
+    let reports = bench.reports().into_iter();
+    let started = reports.filter_map(|report| match report {
+        Report::TransactionStarted { evse, transaction } => Some((evse, transaction.remote_start_id)),
+        _ => None,
+    });
+    started.collect()
+}
+
+#[test]
+fn a_remote_start_waits_for_an_ev_and_asks_nobody_unless_it_must() {
+    for is_asked in [false, true] {
+        let mut bench = Bench::new(&format!("{{configuration: {{AuthorizeRemoteTxRequests: \"{is_asked}\"}}}}"));
+        let start = |evse| Request::RemoteStart { evse, id_tag: tag("ALICE"), remote_start_id: Some(5) };
+        assert_eq!(bench.ask(Request::Plug(at(2))), Ok(Answer::DoneAt(2)));
+        assert_eq!(bench.ask(start(Some(1))), Ok(Answer::DoneAt(1)));
+        bench.pass(1);
+        let seen = bench.seen.clone();
+        assert_eq!(bench.course(), (vec![Processing, Accepted, UsedToStart], is_asked));
+        bench.seen = seen;
+        assert_eq!(started(&mut bench), [], "no EV is there");
+        assert_eq!(bench.ask(Request::Plug(at(1))), Ok(Answer::DoneAt(1)));
+        assert_eq!(started(&mut bench), [(1, Some(5))]);
+        assert_eq!(bench.ask(start(None)), Ok(Answer::DoneAt(2)), "where an EV is");
+        assert!(bench.ask(start(Some(1))).is_err() && bench.ask(start(Some(3))).is_err());
+    }
+}
+
+#[test]
+fn what_is_out_of_service_starts_nothing_and_what_runs_there_ends_first() {
+    let mut bench = Bench::new("{}");
+    let change = |evse, is_operative| Request::ChangeAvailability { evse, is_operative };
+    let start = |evse| Request::StartSession { at: at(evse), id_tag: tag("ALICE"), duration: None, energy_wh: None };
+    assert_eq!(bench.ask(start(1)), Ok(Answer::DoneAt(1)));
+    bench.pass(1);
+    assert_eq!(bench.ask(change(None, false)), Ok(Answer::Scheduled));
+    assert!(bench.ask(start(2)).is_err_and(|why| why.contains("out of service")));
+    assert!(bench.ask(change(Some(3), false)).is_err());
+    let statuses = |bench: &mut Bench| -> Vec<_> {
+        let reports = bench.reports().into_iter();
+        reports
+            .filter_map(|it| if let Report::Status { evse, status, .. } = it { Some((evse, status)) } else { None })
+            .collect()
+    };
+    assert_eq!(statuses(&mut bench).last(), Some(&(2, ConnectorStatus::Unavailable)));
+    assert_eq!(bench.ask(Request::EndTransactions(StopReason::SoftReset)), Ok(Answer::Done));
+    assert_eq!(statuses(&mut bench), [(1, ConnectorStatus::Unavailable)]);
+    assert_eq!(bench.ask(change(None, true)), Ok(Answer::Done));
+    assert_eq!(statuses(&mut bench), [(1, ConnectorStatus::Finishing), (2, ConnectorStatus::Available)]);
+}
+
+#[test]
+fn a_csms_outside_that_gives_no_answer_is_decided_without() {
+    let mut bench = Bench::new("{csms: outside}");
+    bench.input(Input::Csms(CsmsInput::Online(true)));
+    let asked = |bench: &mut Bench| {
+        assert_eq!(bench.ask(Request::Authorize(tag("ALICE"))), Ok(Answer::Done));
+        let request = bench.seen.iter().find_map(|effect| match effect {
+            Effect::Csms(Report::Authorize { request, .. }) => Some(*request),
+            _ => None,
+        });
+        request.unwrap()
+    };
+    let request = asked(&mut bench);
+    bench.input(Input::Csms(CsmsInput::Unanswered(request)));
+    assert_eq!(bench.course(), (vec![Processing, Rejected], true));
+    assert_eq!(bench.ask(Request::ResetCache), Ok(Answer::Cleared(0)), "no answer is nothing to keep");
+}
