@@ -50,7 +50,7 @@ pub struct Arguments {
     /// Only the i-th of n parts, for runs on several machines
     #[arg(long, value_name = "i/n", value_parser = shard)]
     shard: Option<(usize, usize)>,
-    /// How many scenarios are played at once [default: twice the processors]
+    /// How many scenarios are played at once [default: twice the processors; eight times, if the module is built in]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// Use this broker instead of our own: mqtt://host:port
@@ -242,6 +242,8 @@ pub(super) fn settings(arguments: &Arguments, config: &Config) -> Result<Setting
         (None, None) => None,
     };
     let topics = config.topics(&arguments.module_id, &arguments.api_version, &arguments.external_prefix)?;
+    // Scenarios wait more than they work; a module that is a process has to be started besides.
+    let is_builtin = module == ModuleSource::Builtin;
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let span = |flag: Option<Timespan>, default: Option<Timespan>, otherwise| {
         flag.or(default).map_or(otherwise, |span| span.0)
@@ -265,7 +267,7 @@ pub(super) fn settings(arguments: &Arguments, config: &Config) -> Result<Setting
             .jobs
             .map(usize::from)
             .or(config.jobs.map(|jobs| usize::from(jobs.get())))
-            .unwrap_or(processors * 2),
+            .unwrap_or(processors * if is_builtin { 8 } else { 2 }),
     })
 }
 

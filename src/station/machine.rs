@@ -159,21 +159,32 @@ impl Station {
         self.next_part().map(|(at, _)| at)
     }
 
+    /// The first part that time does something to. Asked before and after every input, and so without detours.
     fn next_part(&self) -> Option<(Duration, Part)> {
         if self.ended {
             return None;
         }
-        let modules = self.modules.iter().enumerate().flat_map(|(index, module)| {
-            [(module.heartbeat.at(), Part::Heartbeat(index)), (module.communication.at(), Part::Communication(index))]
-        });
-        let others = [
-            (self.validators.at(), Part::Validators),
-            (self.inquiry.as_ref().and_then(Inquiry::at), Part::Inquiry),
-            (self.charge_point.as_ref().and_then(|it| it.at(self.now, &self.evses)), Part::ChargePoint),
-            (self.auth.next_deadline(), Part::Auth),
-            (self.api.at(), Part::Api),
-        ];
-        modules.chain(others).filter_map(|(at, part)| Some((at?, part))).min()
+        let mut first: Option<(Duration, Part)> = None;
+        // In the order of `Part`: the first of equal times stays.
+        let mut offer = |at: Option<Duration>, part: Part| {
+            if let Some(at) = at
+                && first.is_none_or(|(earliest, _)| at < earliest)
+            {
+                first = Some((at, part));
+            }
+        };
+        for (index, module) in self.modules.iter().enumerate() {
+            offer(module.heartbeat.at(), Part::Heartbeat(index));
+        }
+        for (index, module) in self.modules.iter().enumerate() {
+            offer(module.communication.at(), Part::Communication(index));
+        }
+        offer(self.validators.at(), Part::Validators);
+        offer(self.inquiry.as_ref().and_then(Inquiry::at), Part::Inquiry);
+        offer(self.charge_point.as_ref().and_then(|it| it.at(self.now, &self.evses)), Part::ChargePoint);
+        offer(self.auth.next_deadline(), Part::Auth);
+        offer(self.api.at(), Part::Api);
+        first
     }
 
     /// Does what is due by `until`, each at its own time, so that a driver that is late changes nothing.
