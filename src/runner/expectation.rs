@@ -1,7 +1,8 @@
 //! An expectation of a scenario, made ready to be held against messages.
 //!
 //! A *lane* is the statuses of one token, or the replies to one request. An expectation on a lane is strict: the next
-//! message of the lane must be the expected one. Any other expectation takes the first message that fits.
+//! message of the lane must be the expected one. Any other expectation takes the first message that fits, as does one of
+//! a reply to a discovery, which each API module sends.
 
 use std::collections::VecDeque;
 use std::time::Duration;
