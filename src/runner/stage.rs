@@ -349,7 +349,8 @@ impl Stage<'_> {
         let mut kinds = Vec::new();
         let mut words = Vec::new();
         for seen in self.observer.messages.iter().rev() {
-            if matches!(seen.kind, Kind::Control | Kind::Other) {
+            // The beacon is over before a client hears anything.
+            if matches!(seen.kind, Kind::Control | Kind::Beacon | Kind::Other) {
                 continue;
             }
             let kind = seen.kind.name();
