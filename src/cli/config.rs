@@ -92,6 +92,8 @@ pub enum Drive {
     Heartbeats,
     Withdraw,
     GetStatus,
+    Discover,
+    QueryModules,
     CommunicationCheck,
 }
 
@@ -111,6 +113,8 @@ impl Drive {
             Drive::Heartbeats => "heartbeats",
             Drive::Withdraw => "withdraw",
             Drive::GetStatus => "get_status",
+            Drive::Discover => "discover",
+            Drive::QueryModules => "query_modules",
             Drive::CommunicationCheck => "communication_check",
         }
     }

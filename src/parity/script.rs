@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::roles::{Roles, Stimulus};
 use super::station_file::{Everest, Meaning, StationFile};
 use super::{Outcome, Report, checks, compare, lives};
-use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::channel::{ApiType, Channel, EntryPoint};
 use crate::protocol::control::Command;
 use crate::recording::{Message, Recording};
 
@@ -198,6 +198,8 @@ fn demand(stimulus: &Stimulus<'_>, content: Option<&Value>) -> Option<Command> {
             serde_json::from_value(content?.clone()).ok().map(Command::Withdraw)
         }
         Stimulus::Received(_, Channel::GetTokenValidationStatus) => Some(Command::GetStatus {}),
+        Stimulus::Queried(EntryPoint::Discover) => Some(Command::Discover {}),
+        Stimulus::Queried(EntryPoint::QueryModules(api)) => Some(Command::QueryModules(api.clone())),
         _ => None,
     }
 }

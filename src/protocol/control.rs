@@ -99,6 +99,10 @@ pub enum Command {
     Withdraw(WithdrawAuthorizationRequest),
     /// Client: ask for the latched status.
     GetStatus {},
+    /// Client: ask every API module what it is.
+    Discover {},
+    /// Client: ask the API modules of this type, which may be anything.
+    QueryModules(String),
     /// Client: `true` sends communication checks from now on, `false` sends one `false` and no more.
     CommunicationCheck(bool),
 }
@@ -106,7 +110,14 @@ pub enum Command {
 impl Command {
     /// Whether a client follows it; otherwise EVerest's side does.
     pub fn is_for_client(&self) -> bool {
-        matches!(self, Command::Withdraw(_) | Command::GetStatus {} | Command::CommunicationCheck(_))
+        matches!(
+            self,
+            Command::Withdraw(_)
+                | Command::GetStatus {}
+                | Command::Discover {}
+                | Command::QueryModules(_)
+                | Command::CommunicationCheck(_)
+        )
     }
 }
 

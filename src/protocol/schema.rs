@@ -34,13 +34,17 @@ pub enum Message {
     GetReply,
     /// The reply of a token validator.
     ValidateReply,
-    /// The reply to `discover` and `query-modules`.
+    /// `discover` and `query-modules`.
+    DiscoverRequest,
+    /// The reply to these.
     DiscoverReply,
+    /// `ready_beacon`.
+    ReadyBeacon,
 }
 
 impl Message {
     /// Every kind that there is at [`Release::Main`].
-    pub const ALL: [Message; 12] = [
+    pub const ALL: [Message; 14] = [
         Message::On(Channel::WithdrawAuthorization),
         Message::On(Channel::TokenValidationStatus),
         Message::On(Channel::GetTokenValidationStatus),
@@ -52,7 +56,9 @@ impl Message {
         Message::On(Channel::ValidateToken),
         Message::On(Channel::ValidateResultUpdate),
         Message::ValidateReply,
+        Message::DiscoverRequest,
         Message::DiscoverReply,
+        Message::ReadyBeacon,
     ];
 
     /// The reply to a request on this channel; `None` for channels that carry no requests.
@@ -87,7 +93,9 @@ impl Message {
             Message::On(Channel::ValidateToken) => "request to validate a token",
             Message::On(Channel::ValidateResultUpdate) => "update of a validation result",
             Message::ValidateReply => "validation result",
+            Message::DiscoverRequest => "discovery",
             Message::DiscoverReply => "reply to discovery",
+            Message::ReadyBeacon => "ready beacon",
         }
     }
 }
@@ -115,7 +123,9 @@ pub struct Schemas {
     validate_token: OnceLock<Validator>,
     validate_reply: OnceLock<Validator>,
     result_update: OnceLock<Validator>,
+    discover: OnceLock<Validator>,
     discovery: OnceLock<Validator>,
+    beacon: OnceLock<Validator>,
     connection_timeout: OnceLock<Validator>,
     master_pass_group: OnceLock<Validator>,
 }
@@ -152,7 +162,9 @@ impl Schemas {
                 compiled(&self.master_pass_group, documents::master_pass_group)
             }
             Message::ValidateReply => compiled(&self.validate_reply, documents::validate_reply),
+            Message::DiscoverRequest => compiled(&self.discover, documents::discover),
             Message::DiscoverReply => compiled(&self.discovery, documents::discovery),
+            Message::ReadyBeacon => compiled(&self.beacon, documents::beacon),
         };
         if validator.is_valid(payload) {
             return Vec::new();

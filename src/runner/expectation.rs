@@ -1,7 +1,8 @@
 //! An expectation of a scenario, made ready to be held against messages.
 //!
 //! A *lane* is the statuses of one token, or the replies to one request. An expectation on a lane is strict: the next
-//! message of the lane must be the expected one. Any other expectation takes the first message that fits.
+//! message of the lane must be the expected one. Any other expectation takes the first message that fits, as does one of
+//! a reply to a discovery, which each API module sends.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -98,10 +99,10 @@ pub enum What {
         /// Where the payload's pattern stands.
         at: String,
     },
-    /// The next request of the module on a channel.
+    /// The next request of the module of a kind.
     Request {
-        /// The channel.
-        channel: Channel,
+        /// The kind.
+        kind: Kind,
         /// The whole message.
         payload: Pattern,
         /// Where the step's arguments stand.
@@ -171,11 +172,13 @@ impl Expectation {
                 }
                 match matches(payload, seen, captures) {
                     Ok(()) => Offer::Met,
+                    // Another API module may have sent it.
+                    Err(_) if seen.kind == Kind::Answer => Offer::Foreign,
                     Err(mismatch) => Offer::Broken(mismatch.below(at)),
                 }
             }
-            What::Request { channel, payload, at } => {
-                if seen.kind != Kind::Channel(*channel) {
+            What::Request { kind, payload, at } => {
+                if seen.kind != *kind {
                     return Offer::Foreign;
                 }
                 match matches(payload, seen, captures) {
@@ -225,8 +228,8 @@ impl Expectation {
                 None => format!("status for token `{name}`"),
             },
             What::Reply { .. } => "reply".to_owned(),
-            What::Request { channel, .. } if channel.is_request() => format!("{} request", channel.name()),
-            What::Request { channel, .. } => channel.name().to_owned(),
+            What::Request { kind, .. } if kind.is_request() => format!("{} request", kind.name()),
+            What::Request { kind, .. } => kind.name().to_owned(),
         }
     }
 }
@@ -242,6 +245,7 @@ impl Mismatch {
 pub fn sender(kind: MessageKind, api: ApiType, side: Side, under_test: ApiType) -> Party {
     let is_clients = match channel_of(kind) {
         Some(channel) => !channel.is_from_everest(),
+        None if kind == MessageKind::ReadyBeacon => false,
         // Only a token validator is asked by EVerest.
         None => api == ApiType::AuthTokenValidator,
     };
@@ -256,14 +260,15 @@ pub fn sender(kind: MessageKind, api: ApiType, side: Side, under_test: ApiType) 
 pub fn is_of_kind(seen: &Seen, kind: MessageKind, api: ApiType) -> bool {
     match channel_of(kind) {
         Some(channel) => seen.kind == Kind::Channel(channel) && seen.api == api,
-        None => matches!(seen.kind, Kind::Reply(_)),
+        None if kind == MessageKind::ReadyBeacon => seen.kind == Kind::Beacon,
+        None => matches!(seen.kind, Kind::Reply(_) | Kind::Answer),
     }
 }
 
-/// The channel of a kind; a reply has none.
+/// The channel of a kind; a reply and the beacon have none.
 fn channel_of(kind: MessageKind) -> Option<Channel> {
     Some(match kind {
-        MessageKind::Reply => return None,
+        MessageKind::Reply | MessageKind::ReadyBeacon => return None,
         MessageKind::TokenValidationStatus => Channel::TokenValidationStatus,
         MessageKind::Heartbeat => Channel::Heartbeat,
         MessageKind::WithdrawAuthorization => Channel::WithdrawAuthorization,
@@ -317,5 +322,9 @@ fn status_token(seen: &Seen) -> Option<&str> {
 }
 
 fn name_of(kind: MessageKind) -> &'static str {
-    channel_of(kind).map_or("reply", Channel::name)
+    match channel_of(kind) {
+        Some(channel) => channel.name(),
+        None if kind == MessageKind::ReadyBeacon => Kind::Beacon.name(),
+        None => "reply",
+    }
 }

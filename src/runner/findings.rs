@@ -31,7 +31,7 @@ pub fn mismatch(
     };
     let what = match &expectation.what {
         What::Reply { .. } => "replied",
-        What::Request { channel, .. } if !channel.is_request() => "sent",
+        What::Request { kind, .. } if !kind.is_request() => "sent",
         What::Request { .. } => "requested",
         What::Status { .. } if mismatch.is_whole => "published status",
         What::Status { .. } if mismatch.actual.is_none() => "published a status",
@@ -133,7 +133,7 @@ pub fn unexpected(stage: &Stage<'_>, pointer: &str, seen: &Seen) -> Diagnostic {
         Party::Harness if is_sister(stage) && is_status(seen) => outcome(stage),
         Party::Harness => (Severity::Error, "scenario/contradicted", played(stage)),
     };
-    Diagnostic::new(severity, id, format!("{who} sent a {} where none may come", kind_in_words(seen)))
+    Diagnostic::new(severity, id, format!("{who} sent a {} where none may come", seen.kind.name()))
         .at(place(stage.scenario, pointer, ""))
         .with_evidence(stage.line(seen))
 }
@@ -324,12 +324,12 @@ fn blame(stage: &Stage<'_>, expectation: &Expectation, severity: Severity) -> (S
 }
 
 fn noun(expectation: &Expectation) -> &'static str {
-    match expectation.what {
+    match &expectation.what {
         What::Message { .. } => "message",
         What::Status { .. } => "status",
         What::Reply { .. } => "reply",
-        What::Request { channel, .. } if channel.is_request() => "request",
-        What::Request { channel, .. } => channel.name(),
+        What::Request { kind, .. } if kind.is_request() => "request",
+        What::Request { kind, .. } => kind.name(),
     }
 }
 
@@ -337,14 +337,6 @@ fn place(scenario: &Scenario, pointer: &str, label: &str) -> Place {
     let mut place = scenario.place(pointer);
     label.clone_into(&mut place.label);
     place
-}
-
-fn kind_in_words(seen: &Seen) -> String {
-    match seen.kind {
-        Kind::Channel(channel) => channel.name().to_owned(),
-        Kind::Reply(_) => "reply".to_owned(),
-        Kind::Control | Kind::Other => "message".to_owned(),
-    }
 }
 
 /// What was seen before a message, newest last.

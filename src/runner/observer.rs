@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::Recorder;
 use crate::conformance::monitors::Monitors;
 use crate::diagnostic::Diagnostic;
-use crate::protocol::channel::{ApiType, Channel, Topics};
+use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::topic;
 use crate::protocol::wire;
 use crate::transcript::record::{Direction, Event, Publish, Record};
@@ -50,12 +50,40 @@ pub enum Party {
 pub enum Kind {
     /// On a channel of the API.
     Channel(Channel),
-    /// On the reply topic of a request, by its index.
+    /// A discovery.
+    EntryPoint(EntryPoint),
+    /// The beacon of EVerest's entry point.
+    Beacon,
+    /// On the reply topic of a discovery: one of as many as there are API modules.
+    Answer,
+    /// On the reply topic of any other request, by its index.
     Reply(usize),
     /// A command of khumbu to the module.
     Control,
     /// Anything else.
     Other,
+}
+
+impl Kind {
+    /// Its name in scenarios and reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Channel(channel) => channel.name(),
+            Kind::EntryPoint(EntryPoint::Discover) => "discover",
+            Kind::EntryPoint(EntryPoint::QueryModules(_)) => "query_modules",
+            Kind::Beacon => "ready_beacon",
+            Kind::Answer | Kind::Reply(_) => "reply",
+            Kind::Control | Kind::Other => "message",
+        }
+    }
+
+    /// Whether such a message asks for a reply.
+    pub fn is_request(&self) -> bool {
+        match self {
+            Kind::Channel(channel) => channel.is_request(),
+            kind => matches!(kind, Kind::EntryPoint(_)),
+        }
+    }
 }
 
 /// A message that a client published.
@@ -82,8 +110,8 @@ pub struct Seen {
 pub struct Request {
     /// Its place in the record.
     pub seq: u64,
-    /// The channel.
-    pub channel: Channel,
+    /// What it is.
+    pub kind: Kind,
     /// The value of the token that EVerest asks a validator about.
     pub token: Option<String>,
     /// Where the reply will pass.
@@ -229,17 +257,16 @@ impl Observer {
             None => (self.topics.api, self.kind(&publish.topic)),
         };
         let text = |pointer| json.as_ref().and_then(|json| json.pointer(pointer)?.as_str());
-        if let Kind::Channel(channel) = kind
-            && channel.is_request()
+        if kind.is_request()
             && let Some(reply_to) = text("/headers/replyTo")
         {
-            let is_question = channel == Channel::ValidateToken;
+            let is_question = kind == Kind::Channel(Channel::ValidateToken);
             let reply_topic = match is_question {
                 true => self.topics.reply_topic_of_question(reply_to),
                 false => self.topics.reply_topic_on_wire(reply_to),
             };
             let token = text("/payload/id_token/value").filter(|_| is_question).map(str::to_owned);
-            self.requests.push(Request { seq: record.seq, channel, token, reply_topic });
+            self.requests.push(Request { seq: record.seq, kind: kind.clone(), token, reply_topic });
         }
         let publish = publish.clone();
         self.messages.push(Seen { seq: record.seq, from, kind, api, publish, json, is_claimed: false });
@@ -249,7 +276,8 @@ impl Observer {
     pub fn question(&self, value: Option<&str>, since: u64) -> Option<&Request> {
         let mut requests = self.requests.iter().rev().take_while(|request| request.seq >= since);
         requests.find(|request| {
-            request.channel == Channel::ValidateToken && (value.is_none() || request.token.as_deref() == value)
+            request.kind == Kind::Channel(Channel::ValidateToken)
+                && (value.is_none() || request.token.as_deref() == value)
         })
     }
 
@@ -262,8 +290,16 @@ impl Observer {
         if topic == self.topics.control_topic() || topic == self.topics.mark_topic() {
             return Kind::Control;
         }
+        let prefix = &self.topics.external_prefix;
+        if let Some(entry_point) = EntryPoint::from_topic(prefix, topic) {
+            return Kind::EntryPoint(entry_point);
+        }
+        if topic == EntryPoint::beacon_topic(prefix) {
+            return Kind::Beacon;
+        }
         // The latest request wins where a client uses a topic twice; the monitors speak of that.
         match self.requests.iter().rposition(|request| request.reply_topic == topic) {
+            Some(index) if matches!(self.requests[index].kind, Kind::EntryPoint(_)) => Kind::Answer,
             Some(index) => Kind::Reply(index),
             None => Kind::Other,
         }

@@ -460,6 +460,8 @@ fn needed(step: &Step, scene: &Scene<'_>) -> Option<String> {
         }
         Step::Withdraw(_) => return (side == Side::Client).then(|| "withdraw".to_owned()),
         Step::GetStatus(_) => (Command::GetStatus {}, Side::Client),
+        Step::Discover(_) => (Command::Discover {}, Side::Client),
+        Step::QueryModules(api) => (Command::QueryModules(api.clone()), Side::Client),
         Step::CommunicationCheck(on) => (Command::CommunicationCheck(*on), Side::Client),
         _ => return None,
     };

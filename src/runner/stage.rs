@@ -337,7 +337,7 @@ impl Stage<'_> {
 
     /// How a message of khumbu's own is written, where EVerest would not write it like this.
     fn form_of(&self, seen: &Seen) -> Option<Form> {
-        let is_ours = seen.from == Party::Harness && matches!(seen.kind, Kind::Channel(_) | Kind::Reply(_));
+        let is_ours = seen.from == Party::Harness && !matches!(seen.kind, Kind::Control | Kind::Other);
         if self.scene.wire == Wire::Everest || !is_ours {
             return None;
         }
@@ -349,11 +349,11 @@ impl Stage<'_> {
         let mut kinds = Vec::new();
         let mut words = Vec::new();
         for seen in self.observer.messages.iter().rev() {
-            let kind = match seen.kind {
-                Kind::Channel(channel) => channel.name(),
-                Kind::Reply(_) => "reply",
-                Kind::Control | Kind::Other => continue,
-            };
+            // The beacon is over before a client hears anything.
+            if matches!(seen.kind, Kind::Control | Kind::Beacon | Kind::Other) {
+                continue;
+            }
+            let kind = seen.kind.name();
             if seen.from == Party::Harness && !kinds.contains(&kind) {
                 kinds.push(kind);
                 words.extend(self.form_of(seen).map(|form| format!("{kind} as `{}`", form.name())));

@@ -11,18 +11,18 @@ use serde_json::{Value, json};
 use super::expectation::{Expectation, What};
 use super::findings;
 use super::module::{command_name, environment, fill, in_words};
-use super::observer::Party;
+use super::observer::{Kind, Party};
 use super::process::run_to_end;
 use super::stage::{Played, Stage, Stop, broken, is_true, shown};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::channel::{ApiType, Channel, Topics};
+use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::types::WithdrawAuthorizationRequest;
 use crate::protocol::{codec, topic};
-use crate::scenario::model::{Evse, Heartbeats, Publish, Run, Step, Withdraw};
+use crate::scenario::model::{Evse, Heartbeats, Publish, Request, Run, Step, Withdraw};
 use crate::scenario::pattern::{self, Pattern};
 use crate::scenario::{placeholder, played};
-use crate::sim::client::fresh_reply_topic;
+use crate::sim::client::{fresh_discovery_topic, fresh_reply_topic};
 use crate::sim::everest::Order;
 use crate::station::config::TokenConfig;
 
@@ -54,6 +54,14 @@ impl Memory {
     /// Nothing happened yet.
     pub fn new(tokens: &BTreeMap<String, TokenConfig>) -> Self {
         Self { tokens: tokens.clone(), ..Self::default() }
+    }
+
+    /// A request was made.
+    fn remember(&mut self, name: Option<&str>, reply_topic: String) {
+        if let Some(name) = name {
+            self.named.insert(name.to_owned(), reply_topic.clone());
+        }
+        self.last_request = Some(reply_topic);
     }
 }
 
@@ -113,6 +121,15 @@ impl Stage<'_> {
                 let channel = Channel::GetTokenValidationStatus;
                 self.request(channel, None, Command::GetStatus {}, name, within, &format!("{at}/get_status"), memory)
                     .await
+            }
+            Step::Discover(request) => {
+                self.discover(EntryPoint::Discover, Command::Discover {}, request, format!("{at}/discover"), memory)
+                    .await
+            }
+            Step::QueryModules(api) => {
+                let (entry_point, command) =
+                    (EntryPoint::QueryModules(api.clone()), Command::QueryModules(api.clone()));
+                self.discover(entry_point, command, &Request::default(), format!("{at}/query_modules"), memory).await
             }
             Step::CommunicationCheck(on) => self.communication_check(*on, at, memory).await,
             Step::Publish(publish) => self.publish(publish, at, memory).await,
@@ -228,29 +245,59 @@ impl Stage<'_> {
                 topics.reply_topic_on_wire(&reply_to)
             }
             Played::Everest { .. } => {
-                let is_told = self.tell(&command, at).await?;
-                let pattern = request_pattern(payload.as_ref())?;
-                let mut expectation = Expectation {
-                    pointer: at.to_owned(),
-                    within: within.unwrap_or_else(|| self.within()),
-                    since: memory.mark,
-                    by: Party::Module,
-                    what: What::Request { channel, payload: pattern, at: at.to_owned() },
-                };
-                let seq = self.meet_request(&mut expectation, is_told).await?;
-                memory.floor = Some(seq);
-                match self.observer.requests.iter().find(|request| request.seq == seq) {
-                    Some(request) => request.reply_topic.clone(),
-                    // A request that asks for no reply is in its right; there is no lane then.
-                    None => String::new(),
-                }
+                let payload = request_pattern(payload.as_ref())?;
+                let what = What::Request { kind: Kind::Channel(channel), payload, at: at.to_owned() };
+                self.demand_request(&command, what, within, at, memory).await?
             }
         };
-        if let Some(name) = name {
-            memory.named.insert(name.to_owned(), reply_topic.clone());
-        }
-        memory.last_request = Some(reply_topic);
+        memory.remember(name, reply_topic);
         Ok(())
+    }
+
+    /// Asks API modules what they are as the client, or demands it of the module.
+    async fn discover(
+        &mut self,
+        entry_point: EntryPoint,
+        command: Command,
+        request: &Request,
+        at: String,
+        memory: &mut Memory,
+    ) -> Result<(), Stop> {
+        self.set_mark(memory);
+        let topics = self.scene.topics.clone();
+        let reply_topic = match &self.played {
+            Played::Client(client) => {
+                let reply_to = fresh_discovery_topic(&topics);
+                client.discover(&entry_point, &reply_to).await.map_err(|error| broken(&error.to_string()))?;
+                topics.reply_topic_on_wire(&reply_to)
+            }
+            Played::Everest { .. } => {
+                let kind = Kind::EntryPoint(entry_point);
+                let what = What::Request { kind, payload: request_pattern(None)?, at: at.clone() };
+                self.demand_request(&command, what, request.within.map(|span| span.0), &at, memory).await?
+            }
+        };
+        memory.remember(request.r#as.as_deref(), reply_topic);
+        Ok(())
+    }
+
+    /// Demands a request of the module; where its reply will pass.
+    async fn demand_request(
+        &mut self,
+        command: &Command,
+        what: What,
+        within: Option<Duration>,
+        at: &str,
+        memory: &mut Memory,
+    ) -> Result<String, Stop> {
+        let is_told = self.tell(command, at).await?;
+        let (within, since) = (within.unwrap_or_else(|| self.within()), memory.mark);
+        let mut expectation = Expectation { pointer: at.to_owned(), within, since, by: Party::Module, what };
+        let seq = self.meet_request(&mut expectation, is_told).await?;
+        memory.floor = Some(seq);
+        let request = self.observer.requests.iter().find(|request| request.seq == seq);
+        // A request that asks for no reply is in its right; there is no lane then.
+        Ok(request.map(|request| request.reply_topic.clone()).unwrap_or_default())
     }
 
     async fn communication_check(&mut self, on: bool, at: &str, memory: &mut Memory) -> Result<(), Stop> {
@@ -321,6 +368,7 @@ impl Stage<'_> {
         placeholder::fill(text, |name| match name {
             "e2m" | "m2e" => Some(format!("{}/{name}", topics.base())),
             "module_id" => Some(topics.module_id.clone()),
+            "external_prefix" => Some(topics.external_prefix.clone()),
             _ => {
                 let wanted = placeholder::api(name)?;
                 let mut all = std::iter::once(topics).chain(&self.scene.sisters);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::expectation::{Expectation, What};
 use super::findings;
 use super::module::command_name;
-use super::observer::Party;
+use super::observer::{Kind, Party};
 use super::stage::{Played, Stage, Stop, broken};
 use super::steps::{Memory, strings_filled, token};
 use crate::protocol::channel::{ApiType, Channel};
@@ -125,7 +125,7 @@ impl Stage<'_> {
         let is_told = self.tell(&command, &at).await?;
         let literal = |text: &str| if text.starts_with('$') { format!("${text}") } else { text.to_owned() };
         let pattern = Pattern::compile(&strings_filled(wanted, &literal)).map_err(|error| broken(&error.message))?;
-        let what = What::Request { channel, payload: pattern, at: at.clone() };
+        let what = What::Request { kind: Kind::Channel(channel), payload: pattern, at: at.clone() };
         let (within, since) = (self.within(), memory.mark);
         let mut expectation = Expectation { pointer: at, within, since, by: Party::Module, what };
         memory.floor = Some(self.meet_request(&mut expectation, is_told).await?);

@@ -22,7 +22,9 @@ pub fn api_of(kind: MessageKind, named: Option<ApiType>, under_test: ApiType) ->
         | MessageKind::GetTokenValidationStatus => ApiType::AuthConsumer,
         MessageKind::ProvidedToken => ApiType::AuthTokenProvider,
         MessageKind::ValidateToken | MessageKind::ValidateResultUpdate => ApiType::AuthTokenValidator,
-        MessageKind::Heartbeat | MessageKind::CommunicationCheck | MessageKind::Reply => named.unwrap_or(under_test),
+        MessageKind::Heartbeat | MessageKind::CommunicationCheck | MessageKind::ReadyBeacon | MessageKind::Reply => {
+            named.unwrap_or(under_test)
+        }
     }
 }
 

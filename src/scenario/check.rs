@@ -105,6 +105,7 @@ impl<'a> Checker<'a> {
             let (name, pointer) = match step {
                 Step::Withdraw(withdraw) => (withdraw.r#as.as_ref(), format!("{at}/withdraw/as")),
                 Step::GetStatus(request) => (request.r#as.as_ref(), format!("{at}/get_status/as")),
+                Step::Discover(request) => (request.r#as.as_ref(), format!("{at}/discover/as")),
                 Step::Publish(publish) => (publish.r#as.as_ref(), format!("{at}/publish/as")),
                 Step::Repeat(repeat) => {
                     self.collect_names(&repeat.steps, &format!("{at}/repeat/steps"), names);
@@ -208,6 +209,14 @@ impl<'a> Checker<'a> {
                 self.check_wait(request.within, &format!("{at}/get_status/within"));
                 self.make(request.r#as.as_ref());
             }
+            Step::Discover(request) => {
+                self.check_wait(request.within, &format!("{at}/discover/within"));
+                self.make(request.r#as.as_ref());
+            }
+            Step::QueryModules(api) => {
+                self.check_type(api, &format!("{at}/query_modules"));
+                self.make(None);
+            }
             Step::Publish(publish) => self.check_publish(publish, &format!("{at}/publish")),
             Step::Repeat(repeat) => self.check_repeat(repeat, &format!("{at}/repeat"), repeats),
             Step::Run(run) => self.check_run(run, &format!("{at}/run")),
@@ -229,6 +238,15 @@ impl<'a> Checker<'a> {
     fn make(&mut self, name: Option<&String>) {
         self.made.any = true;
         self.made.names.extend(name.cloned());
+    }
+
+    /// The type of an API is the last level of a topic.
+    fn check_type(&mut self, api: &str, pointer: &str) {
+        let why = if api.contains('/') { Some("is more than one level of a topic") } else { wrong_topic(api, false) };
+        if let Some(why) = why {
+            let api = if api.is_empty() { String::new() } else { format!(" `{api}`") };
+            self.report("scenario/bad-topic", pointer, format!("type{api} {why}"));
+        }
     }
 
     fn check_evse(&mut self, evse: i32, pointer: &str) {
@@ -462,7 +480,8 @@ impl<'a> Checker<'a> {
                 Some(if is_asked {
                     "`present_token` makes EVerest ask the validator".to_owned()
                 } else {
-                    "`withdraw`, `get_status` and a `publish` with `{reply}` make requests".to_owned()
+                    "`withdraw`, `get_status`, `discover`, `query_modules` and a `publish` with `{reply}` make requests"
+                        .to_owned()
                 });
         }
         self.check_wait(expect.within, &format!("{at}/within"));

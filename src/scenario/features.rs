@@ -113,9 +113,11 @@ impl<'s> Requests<'s> {
 fn of_step(step: &Step) -> Vec<Feature> {
     match step {
         Step::GetStatus(_) => vec![Feature::LatchedGet],
+        Step::Discover(_) | Step::QueryModules(_) => vec![Feature::EntryPoint],
         Step::Expect(expect) => {
             let by_kind = match expect.message {
                 Some(MessageKind::GetTokenValidationStatus) => Some(Feature::LatchedGet),
+                Some(MessageKind::ReadyBeacon) => Some(Feature::EntryPoint),
                 _ => expect.topic.as_deref().and_then(of_topic),
             };
             let is_status = expect.message == Some(MessageKind::TokenValidationStatus);

@@ -111,6 +111,10 @@ pub enum Step {
     Withdraw(Withdraw),
     /// The client asks for the latched status.
     GetStatus(Request),
+    /// The client asks every API module what it is: each replies for itself.
+    Discover(Request),
+    /// The client asks the API modules of this type, which may be anything.
+    QueryModules(String),
     /// The client says that communication is good (`true`), or ends the checking (`false`).
     CommunicationCheck(bool),
     /// Publishes exactly this, as the side that khumbu plays.
@@ -217,7 +221,7 @@ pub struct Request {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Publish {
-    /// The topic; `{e2m}`, `{m2e}`, `{module_id}` and `{reply}` are filled in.
+    /// The topic; `{e2m}`, `{m2e}`, `{module_id}`, `{external_prefix}` and `{reply}` are filled in.
     pub topic: String,
     /// A JSON payload; `{reply}` is filled in within strings.
     #[serde(default)]
@@ -260,6 +264,8 @@ pub enum MessageKind {
     ValidateToken,
     /// `m2e/validate_result_update` of a token validator.
     ValidateResultUpdate,
+    /// `ready_beacon` of EVerest's entry point.
+    ReadyBeacon,
     /// A reply on the topic of any request of this scenario.
     Reply,
 }

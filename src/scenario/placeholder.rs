@@ -5,10 +5,11 @@ use std::ops::Range;
 use crate::protocol::channel::ApiType;
 
 /// What `expect`, `expect_none` and `ready` know in a topic: the branches of the API below the module's pathname, the
-/// module's id, and the pathnames of the station's API modules.
-pub const IN_FILTERS: [&str; 6] = ["e2m", "m2e", "module_id", "consumer", "provider", "validator"];
+/// module's id, EVerest's external prefix, and the pathnames of the station's API modules.
+pub const IN_FILTERS: [&str; 7] = ["e2m", "m2e", "module_id", "external_prefix", "consumer", "provider", "validator"];
 /// What `publish` knows in a topic; in `payload` and `text` only `{reply}` means something.
-pub const IN_TOPICS: [&str; 7] = ["e2m", "m2e", "module_id", "consumer", "provider", "validator", "reply"];
+pub const IN_TOPICS: [&str; 8] =
+    ["e2m", "m2e", "module_id", "external_prefix", "consumer", "provider", "validator", "reply"];
 /// What a command knows.
 pub const IN_COMMANDS: [&str; 6] = ["host", "port", "api", "module_id", "api_version", "external_prefix"];
 

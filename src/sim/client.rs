@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::link::{Link, LinkError, Message};
-use crate::protocol::channel::{Channel, Topics};
+use crate::protocol::channel::{Channel, EntryPoint, Topics};
 use crate::protocol::wire::{Encoder, Wire};
 
 /// A client of an API module.
@@ -70,13 +70,25 @@ impl Client {
     /// # Errors
     /// As [`Link::subscribe`] and [`Link::publish`].
     pub async fn request(&self, channel: Channel, payload: Option<Value>, reply_to: &str) -> Result<(), LinkError> {
+        self.send_request(&self.topics.topic(channel), payload, reply_to).await
+    }
+
+    /// Asks API modules what they are: each replies for itself.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn discover(&self, entry_point: &EntryPoint, reply_to: &str) -> Result<(), LinkError> {
+        self.send_request(&entry_point.topic(&self.topics.external_prefix), None, reply_to).await
+    }
+
+    async fn send_request(&self, topic: &str, payload: Option<Value>, reply_to: &str) -> Result<(), LinkError> {
         // EVerest puts its external prefix before the reply topic too (framework, external_mqtt_publish).
         self.link.subscribe(&[self.topics.reply_topic_on_wire(reply_to)], 2).await?;
         let mut envelope = json!({"headers": {"replyTo": reply_to}});
         if let Some(payload) = payload {
             envelope["payload"] = payload;
         }
-        self.link.publish(&self.topics.topic(channel), self.encoder.encode(&envelope), 0, false).await
+        self.link.publish(topic, self.encoder.encode(&envelope), 0, false).await
     }
 
     /// `true`: a check now, and one every period; `false`: one `false`, and no more (CC-8, CC-9).
@@ -130,6 +142,11 @@ impl Drop for Client {
 pub fn fresh_reply_topic(topics: &Topics, channel: Channel) -> String {
     let operation = channel.address().trim_start_matches("m2e/").replace('/', "_");
     topics.reply_topic(&operation, &Uuid::new_v4().to_string())
+}
+
+/// A topic nobody else asks for the replies to a discovery on.
+pub fn fresh_discovery_topic(topics: &Topics) -> String {
+    topics.reply_topic("discover", &Uuid::new_v4().to_string())
 }
 
 /// The time between checks for a check interval of EVerest: well below it, and at most a second.

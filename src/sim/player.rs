@@ -8,10 +8,10 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::client::{Client, fresh_reply_topic};
+use super::client::{Client, fresh_discovery_topic, fresh_reply_topic};
 use super::link::{LinkError, Message};
 use super::validator::Validator;
-use crate::protocol::channel::{ApiType, Channel, Topics};
+use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::control::Command;
 use crate::protocol::wire::Wire;
 
@@ -39,6 +39,8 @@ struct Player {
     client: Client,
     messages: mpsc::UnboundedReceiver<Message>,
     validator: Validator,
+    /// Where the replies to the last discovery come in, of which there is no last one.
+    discovering: Option<String>,
     part: Part,
 }
 
@@ -124,7 +126,7 @@ impl Player {
     async fn open(part: Part, more: &[String], attempts: u32) -> Result<Self, LinkError> {
         let (client, messages) = connect(&part, more, attempts).await?;
         let validator = Validator::new(part.topics.clone(), part.verdicts.clone());
-        Ok(Self { client, messages, validator, part })
+        Ok(Self { client, messages, validator, discovering: None, part })
     }
 
     /// As client libraries do; what it knows, it keeps.
@@ -141,9 +143,19 @@ impl Player {
                 self.validator.answer(&message.payload, link, encoder).await
             }
             Some(_) => Ok(()),
+            None if self.discovering.as_ref() == Some(&message.topic) => Ok(()),
             // A reply: its topic has done its work.
             None => self.client.link().unsubscribe(&message.topic).await,
         }
+    }
+
+    async fn discover(&mut self, entry_point: &EntryPoint) -> Result<(), LinkError> {
+        let reply_to = fresh_discovery_topic(&self.part.topics);
+        let topic = self.part.topics.reply_topic_on_wire(&reply_to);
+        if let Some(before) = self.discovering.replace(topic) {
+            self.client.link().unsubscribe(&before).await?;
+        }
+        self.client.discover(entry_point, &reply_to).await
     }
 
     /// Does what it is told, as far as its API has the means.
@@ -151,6 +163,8 @@ impl Player {
         let (client, topics) = (&mut self.client, &self.part.topics);
         match (topics.api, command) {
             (_, Command::CommunicationCheck(on)) => client.communication_check(on).await,
+            (_, Command::Discover {}) => self.discover(&EntryPoint::Discover).await,
+            (_, Command::QueryModules(api)) => self.discover(&EntryPoint::QueryModules(api)).await,
             (ApiType::AuthConsumer, Command::Withdraw(request)) => {
                 let channel = Channel::WithdrawAuthorization;
                 client.request(channel, Some(json!(request)), &fresh_reply_topic(topics, channel)).await

@@ -285,7 +285,11 @@ impl Station {
                     out.push(ignored(*why));
                 }
             }
-            Command::Withdraw(_) | Command::GetStatus {} | Command::CommunicationCheck(_) => {
+            Command::Withdraw(_)
+            | Command::GetStatus {}
+            | Command::Discover {}
+            | Command::QueryModules(_)
+            | Command::CommunicationCheck(_) => {
                 out.push(ignored("a command for a client, not for EVerest's side"));
             }
         }
@@ -444,6 +448,8 @@ fn moves_evse(command: &Command) -> bool {
         | Command::Heartbeats(_)
         | Command::Withdraw(_)
         | Command::GetStatus {}
+        | Command::Discover {}
+        | Command::QueryModules(_)
         | Command::CommunicationCheck(_) => false,
     }
 }

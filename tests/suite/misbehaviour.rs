@@ -38,6 +38,9 @@ const REPLY: [&str; 3] = ["everest", "everest_reply", ""];
 const PROVIDER: [&str; 3] = ["provider", "provider", ""];
 const VALIDATOR: [&str; 3] = ["validator", "validator", ""];
 const STATUS: [&str; 3] = ["everest", "everest_status", ""];
+const DISCOVERY: [&str; 3] = ["everest", "everest_discovery", ""];
+const QUERY: [&str; 3] = ["everest", "everest_query", ""];
+const DISCOVERS: [&str; 3] = ["client", "client_discovers", ""];
 const ASKS: [&str; 3] = ["client", "client_asks", ""];
 const ONCE: [&str; 3] = ["client", "client_once", ""];
 // The same, with khumbu's own messages in other forms of the same meaning.
@@ -79,6 +82,9 @@ const CASES: &[Case] = &[
     case("never-withdraws", CLIENT, "fail", &["expect/missing"], &[]),
     case("withdraw-wrong-evse", CLIENT, "fail", &["expect/payload-mismatch"], &[]),
     case("withdraw-wrong-type", CLIENT, "fail", &["expect/payload-mismatch", "monitor/schema-violation"], &[]),
+    case("leave-grandchild", DISCOVERS, "pass", &[], &[]),
+    case("queries-other-type", DISCOVERS, "fail", &["expect/missing"], &[]),
+    case("discovers-before-subscribe", DISCOVERS, "fail", &["monitor/reply-topic-not-subscribed"], &[]),
 
     case("reply-late", LATE, "fail", &["expect/late"], &[]),
     case("reply-never", EVEREST, "fail", &["expect/missing"], &[]),
@@ -94,6 +100,13 @@ const CASES: &[Case] = &[
     case("heartbeat-from-one", EVEREST, "fail", &["monitor/heartbeat-first"], &[]),
     case("illegal-status-transition", STATUS, "fail", &["monitor/illegal-transition"], &[]),
     case("status-retained", STATUS, "fail", &["monitor/retained"], &[]),
+    case("leave-grandchild", DISCOVERY, "pass", &[], &[]),
+    case("discovered-twice", DISCOVERY, "fail", &["monitor/second-reply"], &[]),
+    case("discovered-wrong-id", DISCOVERY, "fail", &["expect/missing"], &[]),
+    case("discovered-without-version", DISCOVERY, "fail", &["monitor/schema-violation"], &[]),
+    case("answers-unknown-type", QUERY, "fail", &["expect/unexpected", "monitor/wrong-type"], &[]),
+    case("beacon-retained", DISCOVERY, "fail", &["monitor/retained"], &[]),
+    case("reply-never", DISCOVERY, "fail", &["expect/missing"], &[]),
 
     case("never-connect", PROVIDER, "inconclusive", &["module/never-connected"], &[]),
     case("exit-at-once", PROVIDER, "inconclusive", &["module/ended-early"], &[]),

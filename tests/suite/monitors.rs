@@ -4,6 +4,7 @@
 
 mod answers;
 mod asking;
+mod discovery;
 mod heartbeats;
 mod presence;
 mod recordings;

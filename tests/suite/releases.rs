@@ -276,6 +276,9 @@ fn what_a_release_lacks_as_a_whole_is_found() {
             [true, true, true, false],
         ),
         ("", "  - restart_everest\n  - expect: {topic: everest_api/ready_beacon}\n", [true, true, true, false]),
+        ("", "  - discover: {}\n", [true, true, true, false]),
+        ("", "  - query_modules: x\n", [true, true, true, false]),
+        ("", "  - restart_everest\n  - expect: {message: ready_beacon}\n", [true, true, true, false]),
         ("", "  - only: {releases: [main], steps: [get_status: {}]}\n", [false, false, false, false]),
         (reauthorizes, "  - note: x\n", [true, true, true, false]),
         (

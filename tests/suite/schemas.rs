@@ -64,6 +64,8 @@ fn full(message: Message) -> Value {
         QUESTION => json!({"headers": {"replyTo": "r"}, "payload": full_token()}),
         UPDATE => json!({"connector_id": 1, "validation_result": full_result()}),
         Message::ValidateReply => full_result(),
+        Message::DiscoverRequest => json!({"headers": {"replyTo": "r"}}),
+        Message::ReadyBeacon => json!({}),
         Message::DiscoverReply => {
             let monitoring = json!({
                 "heartbeat_period_ms": 1000, "communication_check_period_s": 5, "request_reply_timeout_s": 20
@@ -95,6 +97,8 @@ fn what_the_specification_allows_is_valid() {
         (GET, json!({"headers": {"replyTo": ""}})),
         (STATUS, full_status()),
         (STATUS, json!({"token": full_token(), "status": "UsedToReauthorize", "new_in_2027": null})),
+        (Message::DiscoverRequest, json!({})),
+        (Message::ReadyBeacon, json!({"since": 1})),
         (HEARTBEAT, json!(u64::MAX)),
         (HEARTBEAT, json!(-1)),
         (CHECK, json!(false)),
@@ -229,7 +233,9 @@ fn specified() -> Option<Vec<(Message, [Validator; 2])>> {
         QUESTION => "receive_request_validate_token",
         UPDATE => "send_validate_result_update",
         Message::ValidateReply => "send_reply_validate_token",
+        Message::DiscoverRequest => "send_request_discover",
         Message::DiscoverReply => "receive_reply_discover",
+        Message::ReadyBeacon => "send_ready_beacon",
         _ => "receive_reply_get_token_validation_status",
     };
     let validators = Message::ALL.map(|message| {

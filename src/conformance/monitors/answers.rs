@@ -80,7 +80,7 @@ impl Answers {
     }
 
     fn entry(&mut self, channel: Channel, seen: &Seen<'_>) -> Option<&mut Asked> {
-        self.hidden |= seen.hides_reply_to();
+        self.may_be_asked(seen);
         let reply_to = seen.reply_to()?;
         let key = match self.under_test {
             Party::Everest => reply_to.to_owned(),
@@ -91,6 +91,11 @@ impl Answers {
             asked.channels.push(channel);
         }
         Some(asked)
+    }
+
+    /// A message may give a reply topic that we cannot read.
+    pub(super) fn may_be_asked(&mut self, seen: &Seen<'_>) {
+        self.hidden |= seen.hides_reply_to();
     }
 
     /// What a message on this topic replies to; empty if nobody gave the topic.

@@ -24,7 +24,7 @@ impl Monitors {
                 Panel::new(Context { topics, communication_check_timeout, heartbeat_interval, ..context.clone() })
             });
         let mut panels: Vec<_> = sisters.collect();
-        panels.insert(0, Panel::new(context));
+        panels.insert(0, Panel::first(context));
         Self { panels }
     }
 

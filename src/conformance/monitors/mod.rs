@@ -7,14 +7,15 @@
 //!
 //! | id | requirement | |
 //! | --- | --- | --- |
-//! | `monitor/not-json`, `monitor/schema-violation` | SC-1, HB-1, CC-8, TV-1, RR-1, LV-2, TP-1, VA-1, VA-4, VA-8 | shape of every message |
+//! | `monitor/not-json`, `monitor/schema-violation` | SC-1, HB-1, CC-8, TV-1, RR-1, LV-2, TP-1, VA-1, VA-4, VA-8, DI-1, DI-5 | shape of every message |
 //! | `monitor/wrong-direction` | SC-2, LV-4 | who publishes where |
 //! | `monitor/unknown-topic` | SC-2 | warning: a topic that nobody reads |
 //! | `monitor/retained` | RR-16, RR-17, TP-3, VA-10 | retain flag |
 //! | `monitor/qos` | RR-16 | warning: QoS is no part of the specification |
 //! | `monitor/heartbeat-value`, `-first`, `-sequence` | HB-1, HB-3, HB-2 | heartbeat numbers |
 //! | `monitor/heartbeat-spacing` | HB-4 | warning: mean spacing |
-//! | `monitor/second-reply`, `monitor/stray-reply`, `monitor/missing-reply` | RR-1, LV-2, VA-3 | one reply a request |
+//! | `monitor/second-reply`, `monitor/stray-reply`, `monitor/missing-reply` | RR-1, LV-2, VA-3, DI-1 | one reply a request, of each module to a discovery |
+//! | `monitor/wrong-type` | DI-2 | a module that was not asked for |
 //! | `monitor/late-reply` | VA-5 | a reply that EVerest waits for no longer |
 //! | `monitor/reply-without-prefix` | VA-3 | the reply topic of a token validator |
 //! | `monitor/reply-topic-reused`, `-not-subscribed`, `-unusable` | RR-13, VA-2 | how requests are made |
@@ -29,6 +30,7 @@
 mod answers;
 mod asking;
 mod board;
+mod discovery;
 mod heartbeats;
 mod links;
 mod panel;

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use crate::conformance::Party;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::channel::{Channel, Topics};
+use crate::protocol::channel::{Channel, EntryPoint, Topics};
 use crate::protocol::schema::Message;
 use crate::transcript::record::{Direction, Event, Publish, Record};
 
 use super::Context;
 use super::answers::Answers;
 use super::asking::Asking;
+use super::discovery::Discovery;
 use super::heartbeats::Heartbeats;
 use super::links::{Change, Links};
 use super::presence::Presence;
@@ -30,6 +31,8 @@ const TOLD: u32 = 5;
 pub(super) struct Panel {
     topics: Topics,
     under_test: Party,
+    /// Whether it is the one that speaks of what concerns all API modules.
+    is_first: bool,
     wording: Arc<Wording>,
     links: Links,
     redelivery: Redelivery,
@@ -37,6 +40,7 @@ pub(super) struct Panel {
     heartbeats: Heartbeats,
     statuses: Statuses,
     answers: Answers,
+    discovery: Discovery,
     asking: Asking,
     presence: Presence,
     told: BTreeMap<&'static str, u32>,
@@ -53,12 +57,19 @@ impl Panel {
             heartbeats: Heartbeats::new(from_start, heartbeat_interval, in_force),
             statuses: Statuses::new(from_start, in_force),
             answers: Answers::new(topics.clone(), under_test, from_start, context.reply_grace, in_force),
+            discovery: Discovery::new(topics.external_prefix.clone(), in_force),
             asking: Asking::new(topics.external_prefix.clone(), context.relayed, under_test, in_force),
             presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
             told: BTreeMap::new(),
             topics,
             under_test,
+            is_first: false,
         }
+    }
+
+    /// The one of the API under test, which also watches the entry point that all have in common.
+    pub(super) fn first(context: Context) -> Self {
+        Self { is_first: true, ..Self::new(context) }
     }
 
     pub(super) fn observe(&mut self, record: &Record, from_module: bool) -> Vec<Diagnostic> {
@@ -169,6 +180,8 @@ impl Panel {
             (Direction::ToClient, true) => {
                 if let Some(channel) = self.request_to_module(&publish.topic) {
                     self.answers.delivered(channel, &seen);
+                } else if self.discovery(&publish.topic).is_some() {
+                    self.discovery.delivered(&seen);
                 }
                 Vec::new()
             }
@@ -180,6 +193,10 @@ impl Panel {
     fn request_to_module(&self, topic: &str) -> Option<Channel> {
         let by_everest = self.under_test == Party::Client;
         self.topics.channel(topic).filter(|channel| channel.is_request() && channel.is_from_everest() == by_everest)
+    }
+
+    fn discovery(&self, topic: &str) -> Option<EntryPoint> {
+        EntryPoint::from_topic(&self.topics.external_prefix, topic)
     }
 
     fn sent_by_client(&mut self, seen: &Seen<'_>, repeat: Repeat) -> Vec<Diagnostic> {
@@ -198,11 +215,17 @@ impl Panel {
                 return Vec::from_iter(self.answers.stray(seen));
             }
             Territory::Unknown => return vec![self.shape.unknown(seen)],
+            Territory::Elsewhere if self.discovery(topic).is_some() => {
+                let mut found = self.shape.check(seen, &[Message::DiscoverRequest]);
+                let well_formed = self.shape.is_valid(Message::DiscoverRequest, seen);
+                found.extend(self.asking.request(seen, well_formed, repeat, &self.links));
+                return found;
+            }
             Territory::Elsewhere => return Vec::new(),
         };
         let mut found = self.shape.check(seen, &[Message::On(channel)]);
         if channel.is_request() {
-            let well_formed = self.shape.is_valid(channel, seen);
+            let well_formed = self.shape.is_valid(Message::On(channel), seen);
             found.extend(self.asking.request(seen, well_formed, repeat, &self.links));
         }
         if channel == Channel::CommunicationCheck {
@@ -215,6 +238,11 @@ impl Panel {
         let topic = &seen.publish.topic;
         let replies = self.answers.messages(topic);
         let territory = self.shape.territory(topic);
+        if self.discovery.is_asked_on(topic) {
+            // Each knows of it, one speaks; and of what else is to come there, too, nobody can.
+            let is_apart = replies.is_empty() && !matches!(territory, Territory::Own(_));
+            return if self.is_first && is_apart { self.discovered(seen, repeat) } else { Vec::new() };
+        }
         match territory {
             // A request gave a channel as its reply topic: what is sent there cannot be told apart.
             Territory::Own(_) if !replies.is_empty() => return Vec::new(),
@@ -224,7 +252,7 @@ impl Panel {
                     Channel::Heartbeat => found.extend(self.heartbeats.observe(seen, repeat)),
                     Channel::TokenValidationStatus => found.extend(self.statuses.observe(seen, repeat)),
                     Channel::ValidateToken => {
-                        let well_formed = self.shape.is_valid(channel, seen);
+                        let well_formed = self.shape.is_valid(Message::On(channel), seen);
                         found.extend(self.asking.request(seen, well_formed, repeat, &self.links));
                     }
                     _ => {}
@@ -244,16 +272,32 @@ impl Panel {
             Territory::Foreign => vec![self.shape.foreign(seen)],
             Territory::Unknown if self.shape.is_own(topic) => Vec::from_iter(self.answers.stray(seen)),
             Territory::Unknown => vec![self.shape.unknown(seen)],
+            Territory::Elsewhere
+                if self.is_first && **topic == *EntryPoint::beacon_topic(&self.topics.external_prefix) =>
+            {
+                self.shape.check(seen, &[Message::ReadyBeacon])
+            }
             Territory::Own(_) | Territory::Elsewhere => Vec::new(),
         }
+    }
+
+    fn discovered(&mut self, seen: &Seen<'_>, repeat: Repeat) -> Vec<Diagnostic> {
+        let mut found = self.shape.check(seen, &[Message::DiscoverReply]);
+        if repeat == Repeat::No {
+            found.extend(self.discovery.reply(seen));
+        }
+        found
     }
 
     /// What the harness sends is never a fault, but it says what the module may do.
     fn sent_by_harness(&mut self, seen: &Seen<'_>) {
         let topic = &*seen.publish.topic;
         if let Some(channel) = self.request_to_module(topic) {
-            let well_formed = self.shape.is_valid(channel, seen);
+            let well_formed = self.shape.is_valid(Message::On(channel), seen);
             self.answers.request(channel, seen, well_formed);
+        } else if let Some(entry_point) = self.discovery(topic) {
+            self.answers.may_be_asked(seen);
+            self.discovery.request(entry_point, seen);
         }
         match (self.under_test, self.topics.channel(topic)) {
             (Party::Client, Some(Channel::Heartbeat)) => self.presence.heartbeat(seen.record.at),

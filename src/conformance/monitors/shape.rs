@@ -131,8 +131,8 @@ impl Shape {
     }
 
     /// Whether a request has the shape that the specification gives it.
-    pub(super) fn is_valid(&self, channel: Channel, seen: &Seen<'_>) -> bool {
-        seen.json().is_ok_and(|json| self.schemas.check(Message::On(channel), json).is_empty())
+    pub(super) fn is_valid(&self, message: Message, seen: &Seen<'_>) -> bool {
+        seen.json().is_ok_and(|json| self.schemas.check(message, json).is_empty())
     }
 
     fn retained(&self, seen: &Seen<'_>, messages: &[Message]) -> Option<Diagnostic> {
@@ -241,7 +241,9 @@ fn requirement(message: Message) -> &'static str {
         Message::On(Channel::ValidateToken) => "VA-1",
         Message::ValidateReply => "VA-4",
         Message::On(Channel::ValidateResultUpdate) => "VA-8",
+        Message::DiscoverRequest => "SC-1",
         Message::DiscoverReply => "DI-1",
+        Message::ReadyBeacon => "DI-5",
         Message::WithdrawReply => "RR-1",
         Message::GetReply => "LV-2",
     }

@@ -172,6 +172,17 @@ pub(super) fn result_update() -> Value {
     }))
 }
 
+/// `entrypoint_API.yaml`; unlike other requests, it need not have `headers`.
+pub(super) fn discover() -> Value {
+    let headers = json!({"type": "object", "properties": {"replyTo": {"type": "string"}}});
+    json!({"type": "object", "properties": {"headers": headers}})
+}
+
+/// `entrypoint_API.yaml`.
+pub(super) fn beacon() -> Value {
+    json!({"type": "object"})
+}
+
 /// `entrypoint_API.yaml`.
 pub(super) fn discovery() -> Value {
     let monitoring = json!({
