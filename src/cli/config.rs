@@ -22,6 +22,8 @@ use crate::timespan::Timespan;
 
 /// The file that is read where no other is named.
 pub const DEFAULT: &str = "khumbu.yaml";
+/// Versions that EVerest ever had in its topics.
+const API_VERSIONS: [&str; 2] = ["1", "1.0"];
 /// The module id of EVerest's own examples.
 const MODULE_ID: &str = "auth_api";
 /// More than any such file needs.
@@ -195,10 +197,15 @@ impl Config {
             let headline = format!("{name} `{value}` {why}");
             Err(Box::new(Diagnostic::new(Severity::Error, "usage/bad-topic", headline)))
         };
-        for (name, value) in [("module id", &topics.module_id), ("API version", &topics.api_version)] {
-            if value.is_empty() || value.contains(['+', '#', '/', '\0']) {
-                return refuse(name, value, "cannot be a level of a topic");
-            }
+        if topics.module_id.is_empty() || topics.module_id.contains(['+', '#', '/', '\0']) {
+            return refuse("module id", &topics.module_id, "cannot be a level of a topic");
+        }
+        if !API_VERSIONS.contains(&topics.api_version.as_str()) {
+            return refuse(
+                "API version",
+                &topics.api_version,
+                "is none of EVerest: 1, or 1.0 before its first release",
+            );
         }
         if topics.external_prefix.contains(['+', '#', '\0']) {
             return refuse("external prefix", &topics.external_prefix, "cannot begin a topic");

@@ -49,6 +49,12 @@ pub fn run(arguments: &Arguments) -> Exit {
     for (path, recording) in arguments.recordings.iter().zip(&recordings) {
         results.push((path.display().to_string(), parity::compare(recording, &station, tolerance)));
     }
+    if let Some((path, _)) = results.iter().find(|(_, report)| report.outcomes == 0) {
+        let headline = format!("recording `{path}` has nothing that EVerest did");
+        let help = "compare its topics with module ids, `api_version` and `external_prefix` of the station file";
+        print::diagnostics(&[Diagnostic::new(Severity::Error, "recording/no-outcomes", headline).with_help(help)]);
+        return Exit::Usage;
+    }
     let text = to_text(&results);
     let is_json_alone = matches!(report, Some(None));
     if is_json_alone {
@@ -124,8 +130,17 @@ fn to_text(results: &[(String, Report)]) -> String {
         }
     }
     let (outcomes, reproduced) = sums(results);
-    text.push_str(&format!("{reproduced} of {outcomes} outcomes reproduced\n"));
+    text.push_str(&format!("{reproduced} of {outcomes} outcomes reproduced{}\n", more(results)));
     text
+}
+
+/// What the station did besides, in words.
+fn more(results: &[(String, Report)]) -> String {
+    let differences = results.iter().flat_map(|(_, report)| &report.differences);
+    match differences.filter(|difference| difference.recorded.is_none()).count() {
+        0 => String::new(),
+        count => format!(", and {count} simulated that EVerest did not have"),
+    }
 }
 
 /// A difference with both sides below each other; `other` names the one that was not recorded.

@@ -235,6 +235,9 @@ impl<'de> Visitor<'de> for FileVisitor {
         let mut own = Own::default();
         // serde's `flatten` would lose the places of errors.
         let station = StationConfig::deserialize(MapAccessDeserializer::new(Rest { map, own: &mut own }))?;
+        if let Some(version) = own.api_version.as_ref().filter(|version| !["1", "1.0"].contains(&version.as_str())) {
+            return Err(M::Error::custom(format!("EVerest never had API version `{version}`, only `1` and `1.0`")));
+        }
         if let Some(binding) = own.bindings.iter().find(|binding| !binding.topic.contains(EVSE)) {
             return Err(M::Error::custom(format!("binding `{}` does not say where `{EVSE}` stands", binding.topic)));
         }

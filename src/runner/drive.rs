@@ -21,6 +21,8 @@ use crate::transcript::record::Event;
 const RUN_WITHIN: Duration = Duration::from_secs(10);
 /// How long a module may take to read a line from its standard input, once the pipe is full.
 const READ_WITHIN: Duration = Duration::from_secs(10);
+/// How long the end of a module may be known later than that of its standard input.
+const SOON: Duration = Duration::from_millis(500);
 /// How long a module that was never seen on the control topic may take to come there.
 const FIRST_VISIT: Duration = Duration::from_millis(500);
 
@@ -102,6 +104,11 @@ impl Stage<'_> {
                     Ok(Err(error)) => error.to_string(),
                     Err(_) => format!("it did not read its standard input within {}", super::stage::shown(READ_WITHIN)),
                 };
+                // A pipe breaks before it is known that its reader has ended.
+                if self.wait_until(SOON, |_| false).await?.is_none() && self.module.has_ended() {
+                    let when = format!("when it was told to `{name}`");
+                    return Err(findings::ended_while(self, at, &when).into());
+                }
                 Err(findings::binding_failed(self, at, name, &why).into())
             }
             Binding::Publish(BoundPublish { topic, payload }) => {

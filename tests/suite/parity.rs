@@ -153,6 +153,8 @@ fn bad_files_are_refused() {
     run("absent.jsonl", &station).says("file/not-found");
     run("text.jsonl", &station).says("recording/invalid").says("text.jsonl:2");
     run("empty.jsonl", &station).says("recording/empty");
+    project.write("foreign.jsonl", "{\"t_ms\": 4, \"topic\": \"a\", \"payload\": null}\n");
+    run("foreign.jsonl", &station).says("recording/no-outcomes");
     run(&good, "absent.yaml").says("file/not-found");
     run(&good, "typo.yaml").says("config/invalid").says("typo.yaml:2");
     run(&good, "binding.yaml").says("config/invalid").says("{evse}");
