@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::pin::pin;
 
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::findings;
 use super::http::{self, Answer};
@@ -24,8 +24,6 @@ use crate::station::charge_point::{
 };
 use crate::station::config::StationConfig;
 
-/// How long the gateway may take for an answer: longer than it allows a request itself.
-const ANSWER: Duration = Duration::from_secs(30);
 /// What is sent where a wrong token is wanted.
 const WRONG_TOKEN: &str = "0000000000000000-not-the-token-of-this-gateway";
 
@@ -266,15 +264,20 @@ impl Stage<'_> {
             Method::Delete => "DELETE",
         };
         let request = http::Request { method, path: &step.path, token: token.as_deref(), body: body.as_ref() };
-        let answered = tokio::select! {
-            answered = timeout(ANSWER, http::ask(address, &request)) => answered,
-            () = is_true(&mut self.interrupt) => return Err(Stop::Interrupted),
+        let mut asked = pin!(http::ask(address, &request));
+        let within = self.within();
+        let mut patience = Patience::new(&self.lag);
+        let answered = loop {
+            tokio::select! {
+                biased;
+                answered = &mut asked => break answered,
+                () = is_true(&mut self.interrupt) => return Err(Stop::Interrupted),
+                () = sleep_until(patience.deadline(within)) => if patience.is_over(within, &self.lag).await {
+                    return Err(findings::no_whole_answer(self.scenario, &pointer, within).into());
+                }
+            }
         };
-        let answer = match answered {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(broken(&format!("the gateway gave no answer: {error}")).into()),
-            Err(_) => return Err(findings::no_whole_answer(self.scenario, &pointer, ANSWER).into()),
-        };
+        let answer = answered.map_err(|error| broken(&format!("the gateway gave no answer: {error}")))?;
         self.reach_record().await?;
         self.judge_answer(step, &answer, &pointer)
     }

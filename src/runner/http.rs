@@ -36,8 +36,12 @@ pub struct Answer {
 ///
 /// # Errors
 /// When it cannot be made, or when the answer breaks off.
-pub async fn ask(address: SocketAddr, request: &Request<'_>) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
-    let mut built = hyper::Request::builder().method(request.method).uri(request.path).header(HOST, address.to_string());
+pub async fn ask(
+    address: SocketAddr,
+    request: &Request<'_>,
+) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+    let mut built =
+        hyper::Request::builder().method(request.method).uri(request.path).header(HOST, address.to_string());
     if let Some(token) = request.token {
         built = built.header(AUTHORIZATION, format!("Bearer {token}"));
     }

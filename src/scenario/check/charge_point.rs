@@ -68,7 +68,13 @@ impl Checker<'_> {
 
     pub(super) fn check_local_list(&mut self, list: &SendLocalList, at: &str) {
         for token in list.entries.keys() {
-            self.check_token(token, &format!("{at}/entries/{}", escaped(token)));
+            let pointer = format!("{at}/entries/{}", escaped(token));
+            let known = self.found.len();
+            self.check_token(token, &pointer);
+            // The name is the key here.
+            for place in self.found[known..].iter_mut().filter_map(|found| found.place.as_mut()) {
+                place.range = self.scenario.place_of_key(&pointer).range;
+            }
         }
     }
 
