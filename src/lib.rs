@@ -11,8 +11,9 @@
 //! | 2 | [`recording`], [`station`], [`verdict`] |
 //! | 3 | [`scenario`], [`conformance`], [`parity`], [`ocpp`], [`broker`] |
 //! | 4 | [`report`], [`sim`] |
-//! | 5 | [`gateway`], [`runner`] |
-//! | 6 | [`cli`] |
+//! | 5 | [`gateway`] |
+//! | 6 | [`runner`] |
+//! | 7 | [`cli`] |
 
 pub mod auth;
 pub mod broker;

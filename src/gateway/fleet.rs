@@ -86,6 +86,21 @@ impl Charger {
 }
 
 impl Fleet {
+    /// A single charger that somebody else runs and who passes on what it and its CSMS say.
+    pub fn of_one(
+        id: &str,
+        config: ChargerConfig,
+        orders: mpsc::UnboundedSender<Order>,
+        said: mpsc::UnboundedReceiver<CsmsMessage>,
+    ) -> Self {
+        let log = Arc::new(Log::default());
+        // Ends when nothing is passed on any more.
+        tokio::spawn(listen(log.clone(), config.ocpp_version, said));
+        let charger = Charger { config: Arc::new(config), log, orders, csms: None };
+        let chargers = BTreeMap::from([(id.to_owned(), charger)]);
+        Self { chargers, started_at: now(), feed: Feed::default(), owners: Owners::default() }
+    }
+
     /// Starts every charger at the broker; `topics` is the pattern of their topics, `wire` how they write, and `feed` shows
     /// what passes. Returns when all are ready. The tasks end with why, in words.
     ///

@@ -1,5 +1,7 @@
 //! The diagnostics of a scenario's steps: what was expected, what came instead, and what the wire showed meanwhile.
 
+mod charge_point;
+
 use std::time::Duration;
 
 use super::expectation::{Expectation, Mismatch, What};
@@ -12,6 +14,8 @@ use crate::parity::Report;
 use crate::protocol::channel::{ApiType, Channel};
 use crate::scenario::Scenario;
 use crate::scenario::model::{MessageKind, Side};
+
+pub use charge_point::{no_whole_answer, not_told, other_answer, other_status, told_in_vain};
 
 /// Messages shown as evidence.
 const SHOWN: usize = 6;

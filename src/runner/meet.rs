@@ -224,7 +224,10 @@ impl Stage<'_> {
     }
 
     /// Waits for something new; `true` if the time is over, with everything taken that had come by then.
-    async fn waits_in_vain(&mut self, patience: &mut Patience, within: Duration) -> Result<bool, Stop> {
+    ///
+    /// # Errors
+    /// As [`Stage::wait`].
+    pub async fn waits_in_vain(&mut self, patience: &mut Patience, within: Duration) -> Result<bool, Stop> {
         match self.wait(patience.deadline(within)).await? {
             Wake::Record | Wake::Ended => Ok(false),
             Wake::Deadline if !patience.is_over(within, &self.lag).await => Ok(false),

@@ -2,10 +2,12 @@
 //!
 //! What happens is told as a stream of [`RunEvent`]s; nothing is printed here, and no file is read or written.
 
+mod charge_point;
 mod clock;
 mod drive;
 mod expectation;
 mod findings;
+mod http;
 mod lag;
 mod meet;
 mod module;

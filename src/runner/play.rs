@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Piece;
+use super::charge_point::ChargePoint;
 use super::lag::Lag;
 use super::module::{Module, command_name};
 use super::observer::{Connections, Observer, is_own, own_client};
@@ -27,7 +28,7 @@ use crate::scenario::model::{Side, Step};
 use crate::scenario::pattern::Captures;
 use crate::scenario::{lacking, played};
 use crate::sim::client::{Client, check_period};
-use crate::sim::everest::{Everest, Order};
+use crate::sim::everest::{CsmsMessage, Everest, Order};
 use crate::sim::link::LinkError;
 use crate::transcript::record::{Direction, Event, Record};
 use crate::transcript::{golden, snapshot};
@@ -225,13 +226,17 @@ async fn begin_side(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result
     match scenario.model.under_test {
         // A recording says all by itself, whichever side it plays; what plays it needs no more than a connection.
         Side::Client if piece.replay.is_none() => {
-            let (address, wire, csms) = (broker.address(), scene.wire, None);
+            let (csms, said) = mpsc::unbounded_channel();
+            let (address, wire, csms) = (broker.address(), scene.wire, Some(csms));
             let everest = Everest { address, client_id, topics, station, is_driven: false, inside: None, wire, csms };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));
             match is_ready.await {
-                Ok(Ok(())) => Ok(Played::Everest { orders, task }),
+                Ok(Ok(())) => {
+                    let charge_point = open_charge_point(scene, &orders, said).await?;
+                    Ok(Played::Everest { orders, task, charge_point })
+                }
                 Ok(Err(error)) => Err(no_link(settings, &error)),
                 Err(_) => Err(broken("the simulated EVerest has ended")),
             }
@@ -244,6 +249,22 @@ async fn begin_side(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result
                 Err(error) => Err(no_link(settings, &error)),
             }
         }
+    }
+}
+
+/// The charge point of the station, if it has one.
+async fn open_charge_point(
+    scene: &Scene<'_>,
+    orders: &mpsc::UnboundedSender<Order>,
+    said: mpsc::UnboundedReceiver<CsmsMessage>,
+) -> Result<Option<Box<ChargePoint>>, Diagnostic> {
+    let station = &scene.station;
+    if station.charge_point.is_none() {
+        return Ok(None);
+    }
+    match ChargePoint::open(station.clone(), &scene.topics.module_id, orders.clone(), said).await {
+        Ok(charge_point) => Ok(Some(Box::new(charge_point))),
+        Err(error) => Err(broken(&format!("the gateway does not start: {error}"))),
     }
 }
 
@@ -292,8 +313,8 @@ async fn end_played(played: Played, sisters: Sisters) {
     sisters.close().await;
     match played {
         Played::Client(client) => client.close().await,
-        Played::Everest { orders, task } => {
-            drop(orders);
+        Played::Everest { orders, task, charge_point } => {
+            drop((orders, charge_point));
             // Its outcome says no more than what the record showed.
             let _ = timeout(FAREWELL, task).await;
         }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+use super::charge_point::ChargePoint;
 use super::expectation::plain;
 use super::lag::Lag;
 use super::module::Module;
@@ -61,6 +62,8 @@ pub enum Played {
         orders: mpsc::UnboundedSender<Order>,
         /// Its task.
         task: JoinHandle<Result<(), LinkError>>,
+        /// Its charge point, if it has one.
+        charge_point: Option<Box<ChargePoint>>,
     },
     /// The client's side, for an EVerest under test.
     Client(Client),

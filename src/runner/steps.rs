@@ -115,6 +115,10 @@ impl Stage<'_> {
             Step::UpdateVerdict(update) => self.update_verdict(update, at, memory).await,
             Step::RestartEverest => self.restart_everest(memory).await,
             Step::Disconnect => self.disconnect(memory).await,
+            Step::Csms(state) => self.set_csms(*state, memory).await,
+            Step::ResetCache(_) => self.reset_cache(at, memory).await,
+            Step::SendLocalList(list) => self.send_local_list(list, at, memory).await,
+            Step::Gateway(gateway) => self.ask_gateway(gateway, at, memory).await,
             Step::Withdraw(withdraw) => self.withdraw(withdraw, at, memory).await,
             Step::GetStatus(request) => {
                 let (name, within) = (request.r#as.as_deref(), request.within.map(|span| span.0));
@@ -148,7 +152,11 @@ impl Stage<'_> {
                 }
                 self.meet(expectations, memory).await
             }
-            Step::ExpectNone(none) => self.expect_none(none, at, memory).await,
+            Step::ExpectCsms(expect) => self.expect_csms(expect, at).await,
+            Step::ExpectNone(none) => match none.csms {
+                Some(message) => self.expect_none_of_csms(message, none, at).await,
+                None => self.expect_none(none, at, memory).await,
+            },
             Step::Run(run) => self.run_command(run, at, memory).await,
             Step::Repeat(repeat) => {
                 for _ in 0..repeat.times {
@@ -165,6 +173,9 @@ impl Stage<'_> {
     pub fn set_mark(&mut self, memory: &mut Memory) {
         memory.mark = self.observer.mark();
         memory.floor = None;
+        if let Played::Everest { charge_point: Some(charge_point), .. } = &mut self.played {
+            charge_point.set_mark();
+        }
     }
 
     /// Does something at the station: ours, or the one of the module under test.
@@ -195,6 +206,7 @@ impl Stage<'_> {
         match &self.played {
             Played::Everest { .. } => {
                 self.restart_played().await?;
+                self.remind_of_csms()?;
                 self.teach_station(memory.tokens.values()).await
             }
             Played::Client(_) => self.restart_module().await,
@@ -458,7 +470,8 @@ fn unknown_token(name: &str) -> Stop {
     broken(&format!("the station has no token `{name}`")).into()
 }
 
-fn not_captured(name: &str) -> Stop {
+/// The checker has looked at all captured names before.
+pub fn not_captured(name: &str) -> Stop {
     broken(&format!("nothing was captured as `{name}`")).into()
 }
 

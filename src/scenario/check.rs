@@ -1,5 +1,6 @@
 //! The sense of a scenario: what the structure allows and nobody can mean. Finds everything in one pass.
 
+mod charge_point;
 mod releases;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -147,6 +148,7 @@ impl<'a> Checker<'a> {
             self.report_key("scenario/api-side", "/api", diagnostic).help =
                 Some(format!("leave `api` out, and give the station the module: `station: {{{name}: {{}}}}`"));
         }
+        self.check_csms_link();
         for (id, pointer, headline) in rules::faults_of_station(&model.station) {
             self.report(id, &format!("/station{pointer}"), headline);
         }
@@ -174,6 +176,7 @@ impl<'a> Checker<'a> {
             let headline = format!("`{name}` is no part of the API {}", self.scenario.model.api.name());
             self.report_key("scenario/foreign-step", &format!("{at}/{name}"), headline);
         }
+        self.check_has_charge_point(step, at);
         match step {
             Step::PlugIn(evse) => self.check_evse(evse.evse, &format!("{at}/plug_in/evse")),
             Step::Unplug(evse) => self.check_evse(evse.evse, &format!("{at}/unplug/evse")),
@@ -221,7 +224,13 @@ impl<'a> Checker<'a> {
             Step::Repeat(repeat) => self.check_repeat(repeat, &format!("{at}/repeat"), repeats),
             Step::Run(run) => self.check_run(run, &format!("{at}/run")),
             Step::AnyOrder(steps) => self.check_any_order(steps, &format!("{at}/any_order")),
-            Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_) | Step::ExpectNone(_) => {
+            Step::Gateway(gateway) => self.check_gateway(gateway, &format!("{at}/gateway")),
+            Step::SendLocalList(list) => self.check_local_list(list, &format!("{at}/send_local_list")),
+            Step::Expect(_)
+            | Step::ExpectStatus(_)
+            | Step::ExpectReply(_)
+            | Step::ExpectCsms(_)
+            | Step::ExpectNone(_) => {
                 let captured = self.check_expectation(step, at);
                 self.captured.extend(captured);
             }
@@ -230,6 +239,8 @@ impl<'a> Checker<'a> {
             Step::Heartbeats(_)
             | Step::RestartEverest
             | Step::Disconnect
+            | Step::Csms(_)
+            | Step::ResetCache(_)
             | Step::CommunicationCheck(_)
             | Step::Note(_) => {}
         }
@@ -419,6 +430,11 @@ impl<'a> Checker<'a> {
             }
             Step::ExpectStatus(expect) => self.check_expect_status(expect, &format!("{at}/expect_status")),
             Step::ExpectReply(expect) => self.check_expect_reply(expect, &format!("{at}/expect_reply")),
+            Step::ExpectCsms(expect) => {
+                let at = format!("{at}/expect_csms");
+                self.check_wait(expect.within, &format!("{at}/within"));
+                self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload"))
+            }
             Step::ExpectNone(expect) => self.check_expect_none(expect, &format!("{at}/expect_none")),
             _ => Vec::new(),
         }
@@ -489,7 +505,10 @@ impl<'a> Checker<'a> {
     }
 
     fn check_expect_none(&mut self, expect: &ExpectNone, at: &str) -> Vec<String> {
-        self.check_what(expect.message, expect.api, expect.topic.as_deref(), at);
+        match expect.csms {
+            Some(_) => self.check_only_csms(expect, at),
+            None => self.check_what(expect.message, expect.api, expect.topic.as_deref(), at),
+        }
         self.check_wait(Some(expect.r#for), &format!("{at}/for"));
         for name in self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload")) {
             let headline = format!("`$capture:{name}` in expect_none: what must not come cannot be remembered");

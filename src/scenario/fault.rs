@@ -170,7 +170,7 @@ impl de::Error for Fault {
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         Self::nowhere("scenario/unknown-field", format!("unknown field `{field}`"))
             .label(did_you_mean(field, expected))
-            .evidence(format!("fields: {}", expected.join(", ")))
+            .evidence(format!("fields: {}", if expected.is_empty() { "none".to_owned() } else { expected.join(", ") }))
     }
 
     fn missing_field(field: &'static str) -> Self {

@@ -3,6 +3,8 @@
 //!
 //! Strict: unknown keys are errors. No `untagged` and no `flatten`, which would cost the place of an error.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -107,6 +109,15 @@ pub enum Step {
     /// Cuts the module under test off the broker; it may connect again.
     Disconnect,
 
+    /// The CSMS of the charge point can be reached from now on, or not any more.
+    Csms(CsmsState),
+    /// The charge point forgets every answer of its CSMS.
+    ResetCache(Nothing),
+    /// The charge point gets a whole new local authorization list.
+    SendLocalList(SendLocalList),
+    /// A request to the gateway of the charge point, over HTTP, and its answer.
+    Gateway(Gateway),
+
     /// The client withdraws an authorization: played by khumbu, or demanded of the module under test.
     Withdraw(Withdraw),
     /// The client asks for the latched status.
@@ -126,6 +137,8 @@ pub enum Step {
     ExpectStatus(ExpectStatus),
     /// Waits for the reply to a request.
     ExpectReply(ExpectReply),
+    /// Waits for what the charge point tells its CSMS.
+    ExpectCsms(ExpectCsms),
     /// Demands that no such message comes.
     ExpectNone(ExpectNone),
     /// Several expectations that may be met in any order.
@@ -189,6 +202,104 @@ pub enum Heartbeats {
     Every(Timespan),
     /// The number of the next one.
     Next(u64),
+}
+
+/// Whether a CSMS can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CsmsState {
+    /// It answers.
+    Online,
+    /// It does not.
+    Offline,
+}
+
+/// No arguments: `{}`.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// A local authorization list.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SendLocalList {
+    /// Must be later than that of the list before.
+    #[schemars(range(min = 1))]
+    pub version: i32,
+    /// What it says of tokens of the station, by name.
+    pub entries: BTreeMap<String, AuthorizationStatus>,
+}
+
+/// A request to the gateway.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// The method.
+    #[serde(default)]
+    pub method: Method,
+    /// The path, for example `/ocpp/commands/cache/reset`.
+    pub path: String,
+    /// A JSON body; none if absent. `$captured:NAME` is filled in.
+    #[serde(default)]
+    pub body: Option<Value>,
+    /// The bearer token; the right one if absent.
+    #[serde(default)]
+    pub token: Bearer,
+    /// The status it must have, 200 if absent.
+    #[serde(default = "ok")]
+    #[schemars(range(min = 200, max = 599))]
+    pub status: u16,
+    /// A pattern for the body of the answer.
+    #[serde(default)]
+    pub reply: Option<Value>,
+}
+
+const fn ok() -> u16 {
+    200
+}
+
+/// A method of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// Does something.
+    #[default]
+    Post,
+    /// Reads something.
+    Get,
+    /// The gateway has no use for it.
+    Put,
+    /// The gateway has no use for it.
+    Delete,
+}
+
+/// Which bearer token a request has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Bearer {
+    /// The one that the gateway has.
+    #[default]
+    Right,
+    /// Another.
+    Wrong,
+    /// None at all.
+    None,
+}
+
+/// What a charge point tells its CSMS, in the words of OCPP 1.6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CsmsMessage {
+    /// It asks about a token.
+    Authorize,
+    /// A connector has a new state.
+    StatusNotification,
+    /// A transaction began.
+    StartTransaction,
+    /// The meter, while a transaction runs.
+    MeterValues,
+    /// A transaction ended.
+    StopTransaction,
 }
 
 /// A withdraw request; nothing named means everything.
@@ -332,13 +443,30 @@ pub struct ExpectReply {
     pub within: Option<Timespan>,
 }
 
+/// What the charge point tells its CSMS.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectCsms {
+    /// The kind.
+    pub message: CsmsMessage,
+    /// A pattern for what it says.
+    #[serde(default)]
+    pub payload: Option<Value>,
+    /// The time limit.
+    #[serde(default)]
+    pub within: Option<Timespan>,
+}
+
 /// A message that must not come.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectNone {
-    /// The kind; or give `topic`.
+    /// The kind; or give `topic` or `csms`.
     #[serde(default)]
     pub message: Option<MessageKind>,
+    /// What the charge point does not tell its CSMS.
+    #[serde(default)]
+    pub csms: Option<CsmsMessage>,
     /// The API of a `heartbeat` or `communication_check`; the one under test if absent.
     #[serde(default)]
     pub api: Option<ApiType>,

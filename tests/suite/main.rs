@@ -38,6 +38,7 @@ mod recordings;
 mod releases;
 mod replays;
 mod reports;
+mod run_charge_point;
 mod run_cli;
 mod run_end;
 mod run_goldens;

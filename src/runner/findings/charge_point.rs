@@ -1,0 +1,87 @@
+//! What is wrong between a scenario and the charge point that khumbu plays.
+//!
+//! It is khumbu's own, so the scenario is at fault; unless a token provider or validator under test has led it there.
+
+use std::time::Duration;
+
+use super::{culprit, is_sister, place};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::runner::charge_point::{Told, name};
+use crate::runner::http::Answer;
+use crate::runner::stage::{Stage, actual, cut, shown};
+use crate::scenario::Scenario;
+use crate::scenario::model::{ExpectCsms, Gateway};
+use crate::scenario::pattern;
+
+/// Messages to the CSMS shown as evidence.
+const SHOWN: usize = 6;
+
+/// Who is to blame for what the charge point did.
+fn blame(stage: &Stage<'_>) -> (Severity, &'static str, String) {
+    match is_sister(stage) {
+        true => (Severity::Fail, "expect/outcome", format!("because of {} the charge point", culprit(stage))),
+        false => (Severity::Error, "scenario/contradicted", "the simulated charge point".to_owned()),
+    }
+}
+
+/// The gateway answered with another status. No module has a say in that.
+pub fn other_status(scenario: &Scenario, pointer: &str, step: &Gateway, answer: &Answer) -> Diagnostic {
+    let headline = format!("the gateway answered with status {}, expected {}", answer.status, step.status);
+    let written = format!("{pointer}/status");
+    let pointer = if scenario.has(&written) { written } else { format!("{pointer}/path") };
+    Diagnostic::new(Severity::Error, "scenario/contradicted", headline)
+        .at(place(scenario, &pointer, &format!("actual `{}`", answer.status)))
+        .with_evidence(answered(answer))
+}
+
+/// The gateway answered with another body.
+pub fn other_answer(
+    stage: &Stage<'_>,
+    pointer: &str,
+    step: &Gateway,
+    answer: &Answer,
+    mismatch: &pattern::Mismatch,
+) -> Diagnostic {
+    let (severity, id, who) = blame(stage);
+    let came = actual(mismatch.actual.as_ref());
+    let headline = format!("{who} answered {came} to `{}`, expected {}", step.path, cut(&mismatch.expected, 120));
+    Diagnostic::new(severity, id, headline)
+        .at(place(stage.scenario, &format!("{pointer}/reply{}", mismatch.pointer), &format!("actual {came}")))
+        .with_evidence(answered(answer))
+}
+
+/// The gateway did not come to the end of an answer.
+pub fn no_whole_answer(scenario: &Scenario, pointer: &str, within: Duration) -> Diagnostic {
+    let headline = format!("the gateway gave no whole answer within {}", shown(within));
+    Diagnostic::new(Severity::Error, "scenario/contradicted", headline)
+        .at(place(scenario, &format!("{pointer}/path"), ""))
+        .with_help("ask for something that has an end; a stream of events has none")
+}
+
+/// The charge point did not tell its CSMS something.
+pub fn not_told(stage: &Stage<'_>, at: &str, expect: &ExpectCsms, within: Duration, told: &[Told]) -> Diagnostic {
+    let (severity, id, who) = blame(stage);
+    let matching = if expect.payload.is_some() { "matching " } else { "" };
+    let headline = format!("{who} told its CSMS no {matching}{} within {}", name(expect.message), shown(within));
+    let lines: Vec<_> = told.iter().map(|told| format!("meanwhile it told: {}", cut(&told.to_string(), 160))).collect();
+    let evidence = match lines.len() {
+        0 => vec!["meanwhile it told nothing".to_owned()],
+        count => lines[count.saturating_sub(SHOWN)..].to_vec(),
+    };
+    Diagnostic::new(severity, id, headline)
+        .at(place(stage.scenario, &format!("{at}/expect_csms"), ""))
+        .with_lines(evidence)
+}
+
+/// The charge point told its CSMS what it must not tell.
+pub fn told_in_vain(stage: &Stage<'_>, at: &str, told: &Told) -> Diagnostic {
+    let (severity, id, who) = blame(stage);
+    let headline = format!("{who} told its CSMS {} where it may not", name(told.message));
+    Diagnostic::new(severity, id, headline)
+        .at(place(stage.scenario, &format!("{at}/expect_none/csms"), ""))
+        .with_evidence(cut(&told.to_string(), 160))
+}
+
+fn answered(answer: &Answer) -> String {
+    format!("answered: {} {}", answer.status, cut(&answer.body.to_string(), 300))
+}

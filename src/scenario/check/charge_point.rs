@@ -1,0 +1,90 @@
+//! The sense of steps at the charge point: they need one of khumbu's own.
+
+use super::Checker;
+use crate::scenario::model::{ExpectNone, Gateway, SendLocalList, Side, Step};
+use crate::scenario::pattern::escaped;
+use crate::station::charge_point::config::CsmsLink;
+
+/// The statuses that end a request (RFC 9110, 15).
+const STATUSES: std::ops::RangeInclusive<u16> = 200..=599;
+
+/// The key of a step that only a charge point has a use for, below the step.
+fn key(step: &Step) -> Option<&'static str> {
+    match step {
+        Step::Csms(_) => Some("csms"),
+        Step::ResetCache(_) => Some("reset_cache"),
+        Step::SendLocalList(_) => Some("send_local_list"),
+        Step::Gateway(_) => Some("gateway"),
+        Step::ExpectCsms(_) => Some("expect_csms"),
+        Step::ExpectNone(ExpectNone { csms: Some(_), .. }) => Some("expect_none/csms"),
+        _ => None,
+    }
+}
+
+impl Checker<'_> {
+    /// A step at a charge point that is not there.
+    pub(super) fn check_has_charge_point(&mut self, step: &Step, at: &str) {
+        let Some(key) = key(step) else { return };
+        let model = &self.scenario.model;
+        let name = key.replace('/', ": ");
+        let (headline, help) = if model.under_test == Side::Everest {
+            let headline = format!("`{name}` needs a charge point that khumbu plays, and EVerest is under test");
+            (headline, "use it in a scenario with `under_test: client`")
+        } else if model.station.charge_point.is_none() {
+            (format!("`{name}` needs a charge point, and the station has none"), "add `station: {charge_point: {}}`")
+        } else {
+            return;
+        };
+        self.report_key("scenario/no-charge-point", &format!("{at}/{key}"), headline).help = Some(help.to_owned());
+    }
+
+    /// In a scenario nobody outside would answer.
+    pub(super) fn check_csms_link(&mut self) {
+        let charge_point = self.scenario.model.station.charge_point.as_ref();
+        if charge_point.is_some_and(|it| it.csms == CsmsLink::Outside) {
+            let headline = "a scenario has no CSMS outside, only the simulated one inside";
+            self.report("scenario/bad-station", "/station/charge_point/csms", headline).help =
+                Some("leave `csms` out".to_owned());
+        }
+    }
+
+    pub(super) fn check_gateway(&mut self, gateway: &Gateway, at: &str) {
+        let path = &gateway.path;
+        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+            let headline = format!("`{}` is no path of a request", path.escape_debug());
+            self.report("scenario/bad-path", &format!("{at}/path"), headline).help =
+                Some("a path begins with `/` and has visible ASCII characters, such as `/ocpp/chargers`".to_owned());
+        }
+        if !STATUSES.contains(&gateway.status) {
+            let headline = format!("`{}` is no status of an answer, they go from 200 to 599", gateway.status);
+            self.report("scenario/bad-http-status", &format!("{at}/status"), headline);
+        }
+        if let Some(body) = &gateway.body {
+            self.check_filling(body, &format!("{at}/body"));
+        }
+        let captured = self.check_optional_pattern(gateway.reply.as_ref(), &format!("{at}/reply"));
+        self.captured.extend(captured);
+    }
+
+    pub(super) fn check_local_list(&mut self, list: &SendLocalList, at: &str) {
+        for token in list.entries.keys() {
+            let pointer = format!("{at}/entries/{}", escaped(token));
+            let known = self.found.len();
+            self.check_token(token, &pointer);
+            // The name is the key here.
+            for place in self.found[known..].iter_mut().filter_map(|found| found.place.as_mut()) {
+                place.range = self.scenario.place_of_key(&pointer).range;
+            }
+        }
+    }
+
+    /// `csms` says all by itself where a message would go.
+    pub(super) fn check_only_csms(&mut self, expect: &ExpectNone, at: &str) {
+        let others =
+            [("message", expect.message.is_some()), ("api", expect.api.is_some()), ("topic", expect.topic.is_some())];
+        if let Some((other, _)) = others.into_iter().find(|(_, is_there)| *is_there) {
+            let headline = format!("expect_none has both `csms` and `{other}`");
+            self.report_key("scenario/expect-what", &format!("{at}/{other}"), headline);
+        }
+    }
+}
