@@ -5,7 +5,7 @@ mod charge_point;
 use std::time::Duration;
 
 use super::expectation::{Expectation, Mismatch, What};
-use super::observer::{Kind, Party, Seen};
+use super::observer::{Kind, Party, Request, Seen};
 use super::replay::Requests;
 use super::settings::{ModuleSource, Settings};
 use super::stage::{Patience, Stage, actual, broken, cut, shown};
@@ -44,11 +44,11 @@ pub fn mismatch(
     };
     let came = match (&mismatch.actual, mismatch.pointer.rsplit_once('/')) {
         (None, Some((_, key))) if !mismatch.is_whole => format!("without `{key}`"),
-        (actual_value, _) => actual(actual_value.as_ref()),
+        _ => told_apart(mismatch),
     };
     let headline = format!("{who} {what} {came}, expected {}", cut(&mismatch.expected, 120));
     Diagnostic::new(severity, id, headline)
-        .at(place(stage.scenario, &mismatch.pointer, &format!("actual {}", actual(mismatch.actual.as_ref()))))
+        .at(place(stage.scenario, &mismatch.pointer, &format!("actual {}", told_apart(mismatch))))
         .with_evidence(format!(
             "{}, after {} (allowed {})",
             stage.line(seen),
@@ -57,6 +57,14 @@ pub fn mismatch(
         ))
         .with_lines(before(stage, seen, expectation.since))
         .with_lines(sent_by_module(stage, expectation))
+}
+
+/// The actual value; a text that reads like what was expected has its quotes.
+fn told_apart(mismatch: &Mismatch) -> String {
+    match (actual(mismatch.actual.as_ref()), &mismatch.actual) {
+        (text, Some(value)) if text == mismatch.expected => format!("`{value}`"),
+        (text, _) => text,
+    }
 }
 
 /// A message came before one that it should have followed.
@@ -287,12 +295,18 @@ fn outcome(stage: &Stage<'_>) -> (Severity, &'static str, String) {
 
 /// Whether what khumbu's own EVerest sends depends on what the module under test has sent.
 pub fn follows_from_module(stage: &Stage<'_>, expectation: &Expectation) -> bool {
-    let is_status = match &expectation.what {
-        What::Status { .. } => true,
-        What::Message { kind, .. } => *kind == Some(MessageKind::TokenValidationStatus),
-        What::Reply { .. } | What::Request { .. } => false,
+    let follows = match &expectation.what {
+        What::Status { .. } => is_sister(stage),
+        What::Message { kind, .. } => *kind == Some(MessageKind::TokenValidationStatus) && is_sister(stage),
+        // Replies on one topic cannot be told apart.
+        What::Reply { topic, .. } => {
+            let is_here = |request: &&Request| request.reply_topic == *topic;
+            stage.scenario.model.under_test == Side::Client
+                && stage.observer.requests.iter().filter(is_here).count() > 1
+        }
+        What::Request { .. } => false,
     };
-    expectation.by == Party::Harness && is_sister(stage) && is_status
+    expectation.by == Party::Harness && follows
 }
 
 fn is_sister(stage: &Stage<'_>) -> bool {

@@ -77,6 +77,7 @@ const CASES: &[Case] = &[
          &["monitor/communication-check-late"], &[]),
     case("request-before-subscribe", CLIENT, "fail", &["monitor/reply-topic-not-subscribed"], &[]),
     case("same-reply-topic", ["client", "client_twice", ""], "fail", &["monitor/reply-topic-reused"], &[]),
+    case("same-reply-topic", ["client", "client_cut_off", ""], "fail", &["expect/outcome"], &[]),
     case("request-not-json", CLIENT, "fail", &["expect/payload-mismatch", "monitor/not-json"], &[]),
     case("request-without-envelope", CLIENT, "fail", &["expect/payload-mismatch", "monitor/schema-violation"], &[]),
     case("never-withdraws", CLIENT, "fail", &["expect/missing"], &[]),
