@@ -11,7 +11,7 @@ use super::files;
 use super::release::ReleaseChoice;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::parity::station_file::StationFile;
-use crate::protocol::channel::{ApiType, Topics};
+use crate::protocol::channel::{API_VERSIONS, ApiType, Topics};
 use crate::protocol::release::Release;
 use crate::protocol::wire::Wire;
 use crate::report::KnownFailure;
@@ -22,8 +22,6 @@ use crate::timespan::Timespan;
 
 /// The file that is read where no other is named.
 pub const DEFAULT: &str = "khumbu.yaml";
-/// Versions that EVerest ever had in its topics.
-const API_VERSIONS: [&str; 2] = ["1", "1.0"];
 /// The module id of EVerest's own examples.
 const MODULE_ID: &str = "auth_api";
 /// More than any such file needs.

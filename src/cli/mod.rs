@@ -5,6 +5,8 @@ pub mod check;
 pub mod config;
 pub mod files;
 pub mod goldens;
+mod module_flags;
+mod output;
 pub mod parity;
 pub mod print;
 mod progress;
@@ -22,11 +24,12 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::conformance::requirements;
 
 /// How the process ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
     /// Everything passed.
@@ -39,10 +42,47 @@ pub enum Exit {
     Error = 3,
 }
 
+impl From<u8> for Exit {
+    fn from(code: u8) -> Self {
+        match code {
+            0 => Exit::Pass,
+            1 => Exit::Fail,
+            2 => Exit::Usage,
+            _ => Exit::Error,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)
     }
+}
+
+/// Threads that play: one module that floods must not hold up what judges the others.
+const WORKERS: usize = 2;
+
+/// The runtime of a command that plays.
+///
+/// # Errors
+/// When there is none; said on standard error.
+fn playing_runtime() -> Result<Runtime, Exit> {
+    built(Builder::new_multi_thread().worker_threads(WORKERS))
+}
+
+/// The runtime of a command that only listens and answers, on one thread: nothing is handed from thread to thread.
+///
+/// # Errors
+/// As [`playing_runtime`].
+fn quiet_runtime() -> Result<Runtime, Exit> {
+    built(&mut Builder::new_current_thread())
+}
+
+fn built(builder: &mut Builder) -> Result<Runtime, Exit> {
+    builder.enable_all().build().map_err(|error| {
+        print::err(&format!("error[harness/broken]: no runtime: {error}\n"));
+        Exit::Error
+    })
 }
 
 /// Plays scenario files against modules that speak EVerest's auth API, and tells whether they conform.

@@ -1,11 +1,10 @@
 //! `khumbu parity`: recordings of genuine EVerest beside the simulated station.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::output::{Output, beside};
 use super::{Exit, files, print};
 use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::parity::{self, Difference, Outcome, Report, StationFile};
@@ -56,26 +55,15 @@ pub fn run(arguments: &Arguments) -> Exit {
         return Exit::Usage;
     }
     let text = to_text(&results);
-    let is_json_alone = matches!(report, Some(None));
-    if is_json_alone {
-        print::err(&text)
-    } else {
-        print::out(&text)
-    }
-    let written = match report {
-        None => Ok(()),
-        Some(None) => print::report(&to_json(&results)),
-        Some(Some(mut file)) => file.write_all(to_json(&results).as_bytes()),
-    };
-    if let Err(error) = written {
-        print::err(&format!("error[run/report-lost]: a report could not be written: {error}\n"));
+    beside(&report)(&text);
+    if report.is_some_and(|output| !output.write(&to_json(&results))) {
         return Exit::Error;
     }
     if results.iter().all(|(_, report)| report.differences.is_empty()) { Exit::Pass } else { Exit::Fail }
 }
 
-/// The recordings, the station, and where the report goes: a file, or standard output.
-type Prepared = (Vec<Recording>, StationFile, Option<Option<File>>);
+/// The recordings, the station, and where the report goes.
+type Prepared = (Vec<Recording>, StationFile, Option<Output>);
 
 fn prepare(arguments: &Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let station = read_station(&arguments.station)?;
@@ -89,14 +77,7 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    let report = match arguments.json.as_deref() {
-        None => None,
-        Some(path) if path == Path::new("-") => Some(None),
-        Some(path) => Some(Some(File::create(path).map_err(|error| {
-            let headline = format!("report `{}` cannot be written: {error}", path.display());
-            vec![Diagnostic::new(Severity::Error, "usage/unwritable-report", headline)]
-        })?)),
-    };
+    let report = arguments.json.as_deref().map(Output::open).transpose().map_err(|diagnostic| vec![*diagnostic])?;
     Ok((recordings, station, report))
 }
 

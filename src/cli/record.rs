@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::recorder::unwritable;
-use super::{Exit, print, signals};
+use super::{Exit, print, quiet_runtime, signals};
 use crate::broker::Upstream;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::topic;
@@ -42,12 +42,9 @@ fn filter(text: &str) -> Result<String, String> {
 
 /// Records.
 pub fn run(arguments: &Arguments) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match quiet_runtime() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            print::err(&format!("error[harness/broken]: no runtime: {error}\n"));
-            return Exit::Error;
-        }
+        Err(exit) => return exit,
     };
     runtime.block_on(record(arguments)).unwrap_or_else(|(diagnostic, exit)| {
         print::diagnostics(&[*diagnostic]);

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::print;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Topics;
 use crate::recording::Writer;
@@ -101,14 +102,16 @@ impl RecordingFile {
         }
     }
 
-    /// Whether everything was written.
-    ///
-    /// # Errors
-    /// The first thing that went wrong.
-    pub fn finish(&self) -> io::Result<()> {
+    /// Whether everything was written; says on standard error what was not.
+    #[must_use]
+    pub fn finish(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = state.failed.take().map_or(Ok(()), Err);
-        failed.map_err(|error| io::Error::other(format!("{}: {error}", self.path.display())))
+        if let Some(error) = &state.failed.take() {
+            let path = self.path.display();
+            print::err(&format!("error[run/recording-lost]: a recording could not be written: {path}: {error}\n"));
+            return false;
+        }
+        true
     }
 }
 

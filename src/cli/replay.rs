@@ -1,9 +1,6 @@
 //! `khumbu replay`: one side of a recording, played to a live module of the other side.
 
-use std::fs::File;
-use std::io::Write;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,15 +8,15 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::config::Config;
+use super::module_flags::{ModuleFlags, side};
+use super::output::{Output, beside};
 use super::parity::{difference_to_text, read_recording, read_station};
-use super::run::{self, WORKERS, ready, side};
-use super::{Exit, print, recorder, signals};
-use crate::broker::Upstream;
-use crate::diagnostic::{Diagnostic, Severity, printable};
+use super::{Exit, playing_runtime, print, recorder, signals};
+use crate::diagnostic::{Diagnostic, printable};
 use crate::parity::{self, Script, StationFile};
 use crate::report;
 use crate::runner::{self, Piece, Replay, Replayed, Requests, Settings, Speed};
-use crate::scenario::model::{Ready, Side};
+use crate::scenario::model::Side;
 use crate::scenario::{self, Scenario};
 use crate::timespan::Timespan;
 use crate::verdict::ScenarioResult;
@@ -32,13 +29,8 @@ pub struct Arguments {
     /// A recording: JSON Lines with `t_ms`, `topic`, `payload`, `qos` and `retain`
     #[arg(value_name = "RECORDING")]
     recording: PathBuf,
-    /// Command line of the module under test; {host}, {port}, {module_id}, {api_version} and {external_prefix} are
-    /// filled in [default: the built-in module of that side]
-    #[arg(long, value_name = "CMD")]
-    module: Option<String>,
-    /// The module runs already and connects to --listen by itself
-    #[arg(long, conflicts_with = "module", requires = "listen")]
-    attach: bool,
+    #[command(flatten)]
+    module: ModuleFlags,
     /// The side on which the module stands [default: everest]
     #[arg(long, value_name = "client|everest", value_parser = side)]
     side: Option<Side>,
@@ -58,34 +50,6 @@ pub struct Arguments {
     /// Record what passes the broker
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Use this broker instead of our own: mqtt://host:port
-    #[arg(long, value_name = "URL")]
-    broker: Option<Upstream>,
-    /// Where our broker listens [default: 127.0.0.1:0, a free port]
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
-    /// Id of the API module in EVerest's configuration [default: that of the recording]
-    #[arg(long, value_name = "ID")]
-    module_id: Option<String>,
-    /// Version in the topics [default: that of the recording]
-    #[arg(long, value_name = "1|1.0")]
-    api_version: Option<String>,
-    /// EVerest's external MQTT prefix [default: that of the recording]
-    #[arg(long, value_name = "PREFIX")]
-    external_prefix: Option<String>,
-    /// What the wire must show before the recording begins: connected, subscribed, communication_check, or topic:FILTER
-    /// [default: subscribed]
-    #[arg(long, value_name = "WHAT", value_parser = ready)]
-    ready: Option<Ready>,
-    /// How long the module may take to be ready [default: 10s]
-    #[arg(long, value_name = "TIME")]
-    ready_within: Option<Timespan>,
-    /// How long the module may take to end after SIGTERM [default: 2s]
-    #[arg(long, value_name = "TIME")]
-    stop_within: Option<Timespan>,
-    /// Configuration file, for the module and its bindings [default: khumbu.yaml, if there is one]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
 }
 
 fn speed(text: &str) -> Result<Speed, String> {
@@ -116,37 +80,29 @@ struct Prepared {
     replay: Arc<Replay>,
     settings: Settings,
     recordings: Vec<Arc<recorder::RecordingFile>>,
-    /// Where the report goes: a file, or standard output.
-    report: Option<Option<File>>,
+    report: Option<Output>,
 }
 
 fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
-    let config = Config::load(arguments.config.as_deref())?;
+    let mut flags = arguments.module;
+    let config = Config::load(flags.topics.config.as_deref())?;
     let recording = read_recording(&arguments.recording)?;
     let file = match &arguments.station {
         Some(path) => read_station(path)?,
         None => StationFile::of(&recording),
     };
     let one = |diagnostic: Box<Diagnostic>| vec![*diagnostic];
-    let own = |flag: &Option<String>, recorded: &String| flag.clone().or_else(|| Some(recorded.clone()));
-    let mut of_run = run::Arguments::default();
-    of_run.module = arguments.module;
-    of_run.attach = arguments.attach;
-    of_run.broker = arguments.broker;
-    of_run.listen = arguments.listen;
-    of_run.module_id = own(&arguments.module_id, &file.station.auth_consumer.module_id);
-    of_run.api_version = own(&arguments.api_version, &file.api_version);
-    of_run.external_prefix = own(&arguments.external_prefix, &file.external_prefix);
-    of_run.ready = arguments.ready;
-    of_run.ready_within = arguments.ready_within;
-    of_run.stop_within = arguments.stop_within;
-    let mut settings = run::settings(&of_run, &config).map_err(one)?;
+    // The names of the recording, unless a flag says otherwise.
+    flags.topics.module_id.get_or_insert_with(|| file.station.auth_consumer.module_id.clone());
+    flags.topics.api_version.get_or_insert_with(|| file.api_version.clone());
+    flags.topics.external_prefix.get_or_insert_with(|| file.external_prefix.clone());
+    let mut settings = flags.settings(&config).map_err(one)?;
     settings.inside = Some(file.bindings.clone());
     let side = arguments.side.unwrap_or(Side::Everest);
     let speed = arguments.speed.unwrap_or(Speed::Times(1.0));
     let path = arguments.recording.display().to_string();
     let mut scenario = frame(&path, side, file.station.clone())?;
-    run::check_sides(std::slice::from_ref(&scenario), &of_run, &config).map_err(one)?;
+    flags.check_sides(std::slice::from_ref(&scenario), &config).map_err(one)?;
     let tolerance = arguments.tolerance.map_or(parity::TOLERANCE, |tolerance| tolerance.0);
     let script = Script { recording, file };
     let length = Duration::from_millis(u64::try_from(script.recording.end_ms()).unwrap_or(0));
@@ -155,14 +111,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let replay = Arc::new(Replay { script, speed, tolerance, replayed: Mutex::new(None) });
     let (scenario, release) = (Arc::new(scenario), replay.script.file.station.release);
     let mut pieces = [Piece { scenario, release, golden: None, recorder: None, replay: Some(Arc::clone(&replay)) }];
-    let report = match arguments.json.as_deref() {
-        None => None,
-        Some(path) if path == Path::new("-") => Some(None),
-        Some(path) => Some(Some(File::create(path).map_err(|error| {
-            let headline = format!("report `{}` cannot be written: {error}", path.display());
-            vec![Diagnostic::new(Severity::Error, "usage/unwritable-report", headline)]
-        })?)),
-    };
+    let report = arguments.json.as_deref().map(Output::open).transpose().map_err(one)?;
     let recordings = match arguments.record {
         Some(path) => recorder::open(vec![path], &mut pieces, &settings.topics).map_err(one)?,
         None => Vec::new(),
@@ -182,12 +131,9 @@ fn frame(path: &str, side: Side, station: crate::station::config::StationConfig)
 
 impl Prepared {
     fn perform(self) -> Exit {
-        let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
+        let runtime = match playing_runtime() {
             Ok(runtime) => runtime,
-            Err(error) => {
-                print::err(&format!("error[harness/broken]: no runtime: {error}\n"));
-                return Exit::Error;
-            }
+            Err(exit) => return exit,
         };
         let (piece, settings) = (self.piece, self.settings);
         let (results, is_interrupted) = runtime.block_on(async {
@@ -199,37 +145,24 @@ impl Prepared {
         });
         runtime.shutdown_background();
         let results: Vec<ScenarioResult> = results.iter().map(|result| without_places(result)).collect();
-        let mut exit = report::exit_code(results.iter().map(|result| result.verdict), is_interrupted);
+        let mut exit = Exit::from(report::exit_code(results.iter().map(|result| result.verdict), is_interrupted));
         let replayed = self.replay.replayed.lock().unwrap_or_else(PoisonError::into_inner).take();
         let text = replayed.as_ref().map(|replayed| to_text(&self.path, replayed)).unwrap_or_default();
-        let is_json_alone = matches!(self.report, Some(None));
-        let say = if is_json_alone { print::err } else { print::out };
+        let say = beside(&self.report);
         for result in results.iter().filter(|result| !result.findings.is_empty()) {
             print::err(&report::terminal::findings(result, false, print::style()));
         }
         say(&text);
         let json = to_json(&self.path, &results, replayed.as_ref());
-        let written = match self.report {
-            None => Ok(()),
-            Some(None) => print::report(&json),
-            Some(Some(mut file)) => file.write_all(json.as_bytes()),
-        };
-        if let Err(error) = written {
-            print::err(&format!("error[run/report-lost]: a report could not be written: {error}\n"));
-            exit = Exit::Error as u8;
+        if self.report.is_some_and(|output| !output.write(&json)) {
+            exit = Exit::Error;
         }
         for recording in self.recordings {
-            if let Err(error) = recording.finish() {
-                print::err(&format!("error[run/recording-lost]: a recording could not be written: {error}\n"));
-                exit = Exit::Error as u8;
+            if !recording.finish() {
+                exit = Exit::Error;
             }
         }
-        match exit {
-            0 => Exit::Pass,
-            1 => Exit::Fail,
-            2 => Exit::Usage,
-            _ => Exit::Error,
-        }
+        exit
     }
 }
 

@@ -1,8 +1,6 @@
 //! `khumbu run`: plays scenarios, prints what happened, writes reports, picks the exit code.
 
-use std::fs::File;
-use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,34 +8,28 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::config::{Config, wire_forms};
+use super::module_flags::{ModuleFlags, side};
+use super::output::{Output, beside};
 use super::recorder::{self, RecordingFile};
 use super::release::ReleaseChoice;
-use super::{Exit, files, goldens, print, progress, signals};
-use crate::broker::Upstream;
+use super::{Exit, files, goldens, playing_runtime, print, progress, signals};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::topic;
 use crate::protocol::wire::Wire;
 use crate::report;
-use crate::runner::{self, ModuleSource, Piece, Settings};
+use crate::runner::{self, Piece, Settings};
 use crate::scenario::Scenario;
-use crate::scenario::model::{Ready, Side};
-use crate::timespan::Timespan;
+use crate::scenario::model::Side;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
 /// Plays scenarios against a module under test.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Scenario files, or directories with such files [default: scenarios]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Command line of the module under test; {host}, {port}, {module_id}, {api_version} and {external_prefix} are
-    /// filled in [default: the built-in module of that side]
-    #[arg(long, value_name = "CMD")]
-    pub(super) module: Option<String>,
-    /// The module runs already and connects to --listen by itself
-    #[arg(long, conflicts_with = "module", requires = "listen")]
-    pub(super) attach: bool,
+    #[command(flatten)]
+    module: ModuleFlags,
     /// The release of EVerest to play, over what scenarios say; `all` plays each scenario under each release
     #[arg(long, value_name = "2025.10|2025.12|2026.02|main|all", hide_possible_values = true)]
     release: Option<ReleaseChoice>,
@@ -53,31 +45,6 @@ pub struct Arguments {
     /// How many scenarios are played at once [default: twice the processors; eight times, if the module is built in]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
-    /// Use this broker instead of our own: mqtt://host:port
-    #[arg(long, value_name = "URL")]
-    pub(super) broker: Option<Upstream>,
-    /// Where our broker listens [default: 127.0.0.1:0, a free port]
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) listen: Option<SocketAddr>,
-    /// Id of the API module in EVerest's configuration [default: auth_api]
-    #[arg(long, value_name = "ID")]
-    pub(super) module_id: Option<String>,
-    /// Version in the topics [default: 1]
-    #[arg(long, value_name = "1|1.0")]
-    pub(super) api_version: Option<String>,
-    /// EVerest's external MQTT prefix [default: none]
-    #[arg(long, value_name = "PREFIX")]
-    pub(super) external_prefix: Option<String>,
-    /// What the wire must show before the first step: connected, subscribed, communication_check, or topic:FILTER
-    /// [default: subscribed]
-    #[arg(long, value_name = "WHAT", value_parser = ready)]
-    pub(super) ready: Option<Ready>,
-    /// How long the module may take to be ready [default: 10s]
-    #[arg(long, value_name = "TIME")]
-    pub(super) ready_within: Option<Timespan>,
-    /// How long the module may take to end after SIGTERM [default: 2s]
-    #[arg(long, value_name = "TIME")]
-    pub(super) stop_within: Option<Timespan>,
     /// How khumbu writes its own messages, where a scenario does not say [default: everest]
     #[arg(long, value_name = "NAME", value_parser = wire_forms())]
     wire: Option<Wire>,
@@ -94,17 +61,6 @@ pub struct Arguments {
     /// Accept every transcript that differs from its golden
     #[arg(long)]
     update: bool,
-    /// Configuration file [default: khumbu.yaml, if there is one]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-pub(super) fn side(text: &str) -> Result<Side, String> {
-    match text {
-        "client" => Ok(Side::Client),
-        "everest" => Ok(Side::Everest),
-        _ => Err("it is `client` or `everest`".to_owned()),
-    }
 }
 
 fn shard(text: &str) -> Result<(usize, usize), String> {
@@ -115,25 +71,6 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
-pub(super) fn ready(text: &str) -> Result<Ready, String> {
-    match text {
-        "connected" => Ok(Ready::Connected),
-        "subscribed" => Ok(Ready::Subscribed),
-        "communication_check" => Ok(Ready::CommunicationCheck),
-        _ => match text.strip_prefix("topic:") {
-            Some(filter) => topic::check_filter(filter).map(|()| Ready::Topic(filter.to_owned())),
-            None => Err("it is `connected`, `subscribed`, `communication_check` or `topic:FILTER`".to_owned()),
-        },
-    }
-}
-
-/// Time for a module's start, also of an interpreter on a busy machine.
-const READY_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
-/// Time for a module's end.
-const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
-
-/// Threads that play: one module that floods must not hold up what judges the others.
-pub(super) const WORKERS: usize = 2;
 /// More scenarios than this scroll their verdicts off the screen.
 const SCREEN: usize = 20;
 
@@ -170,15 +107,13 @@ enum Form {
     JUnit,
 }
 
-enum Output {
-    Stdout,
-    File(File, PathBuf),
-}
-
 fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
-    let config = Config::load(arguments.config.as_deref())?;
-    let mut settings = settings(&arguments, &config).map_err(|diagnostic| vec![*diagnostic])?;
+    let config = Config::load(arguments.module.topics.config.as_deref())?;
+    let mut settings = arguments.module.settings(&config).map_err(|diagnostic| vec![*diagnostic])?;
     settings.station = config.station()?;
+    settings.wire = arguments.wire.unwrap_or(settings.wire);
+    settings.jobs = arguments.jobs.map_or(settings.jobs, usize::from);
+    settings.is_updating_goldens = arguments.update;
     let paths = if arguments.paths.is_empty() { &config.scenarios } else { &arguments.paths };
     let known: Vec<_> = requirements::ids().collect();
     let scenarios = files::load(paths, &known)?;
@@ -189,7 +124,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
             .with_help("widen --keyword, --side or --shard");
         return Err(vec![nothing]);
     }
-    check_sides(&selected, &arguments, &config).map_err(|diagnostic| vec![*diagnostic])?;
+    arguments.module.check_sides(&selected, &config).map_err(|diagnostic| vec![*diagnostic])?;
     let mut pieces = Vec::with_capacity(selected.len());
     let mut errors = Vec::new();
     let choice = arguments.release.or(config.release);
@@ -220,82 +155,6 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     Ok(Prepared { pieces, settings, config, reports, recordings, orphans })
 }
 
-pub(super) fn settings(arguments: &Arguments, config: &Config) -> Result<Settings, Box<Diagnostic>> {
-    let usage = |headline: String| Box::new(Diagnostic::new(Severity::Error, "usage/bad-value", headline));
-    let command = arguments.module.as_ref().or(config.module.command.as_ref());
-    let module = match command {
-        _ if arguments.attach => ModuleSource::Attached,
-        None => ModuleSource::Builtin,
-        Some(name) if name == "builtin" || built_in_side(name).is_some() => ModuleSource::Builtin,
-        Some(name) if name.starts_with("builtin:") => {
-            return Err(usage(format!("there is no module `{name}`, only `builtin:client` and `builtin:everest`")));
-        }
-        Some(command) => match shell_words::split(command) {
-            Ok(words) if !words.is_empty() => ModuleSource::Command(words),
-            Ok(_) => return Err(usage("the module's command line is empty".to_owned())),
-            Err(error) => return Err(usage(format!("the module's command line `{command}` has {error}"))),
-        },
-    };
-    let upstream = match (&arguments.broker, &config.broker) {
-        (Some(upstream), _) => Some(upstream.clone()),
-        (None, Some(url)) => Some(url.parse().map_err(|error| usage(format!("broker `{url}`: {error}")))?),
-        (None, None) => None,
-    };
-    let topics = config.topics(&arguments.module_id, &arguments.api_version, &arguments.external_prefix)?;
-    // Scenarios wait more than they work; a module that is a process has to be started besides.
-    let is_builtin = module == ModuleSource::Builtin;
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let span = |flag: Option<Timespan>, default: Option<Timespan>, otherwise| {
-        flag.or(default).map_or(otherwise, |span| span.0)
-    };
-    Ok(Settings {
-        module,
-        topics,
-        listen: arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
-        upstream,
-        ready: arguments.ready.clone().or_else(|| config.module.ready.clone()),
-        ready_within: span(arguments.ready_within, config.module.ready_within, READY_WITHIN),
-        stop_within: span(arguments.stop_within, config.module.stop_within, STOP_WITHIN),
-        bindings: config.module.bindings.iter().map(|(d, binding)| (d.name().to_owned(), binding.clone())).collect(),
-        station: None,
-        lacks: config.module.lacks.clone(),
-        cannot: config.module.cannot.iter().map(|drive| drive.name().to_owned()).collect(),
-        wire: arguments.wire.or(config.wire).unwrap_or_default(),
-        is_updating_goldens: arguments.update,
-        inside: None,
-        jobs: arguments
-            .jobs
-            .map(usize::from)
-            .or(config.jobs.map(|jobs| usize::from(jobs.get())))
-            .unwrap_or(processors * if is_builtin { 8 } else { 2 }),
-    })
-}
-
-/// The side of a built-in module that was named with its side.
-fn built_in_side(command: &str) -> Option<Side> {
-    command.strip_prefix("builtin:").and_then(|name| side(name).ok())
-}
-
-/// A module that was named with its side cannot stand on the other one.
-pub(super) fn check_sides(
-    selected: &[Scenario],
-    arguments: &Arguments,
-    config: &Config,
-) -> Result<(), Box<Diagnostic>> {
-    let command = arguments.module.as_ref().or(config.module.command.as_ref()).filter(|_| !arguments.attach);
-    let Some((command, side)) = command.and_then(|command| Some((command, built_in_side(command)?))) else {
-        return Ok(());
-    };
-    let Some(other) = selected.iter().find(|scenario| scenario.model.under_test != side) else { return Ok(()) };
-    let headline = format!("`{command}` stands on the other side than `{}` tests", other.source.path);
-    let diagnostic = Diagnostic::new(Severity::Error, "usage/wrong-side", headline);
-    Err(Box::new(
-        diagnostic
-            .at(other.place("/under_test"))
-            .with_help("--module builtin   (each scenario then gets its own side)"),
-    ))
-}
-
 fn select(scenarios: Vec<Scenario>, arguments: &Arguments) -> Vec<Scenario> {
     let keyword = arguments.keyword.as_deref().unwrap_or_default();
     let chosen = scenarios
@@ -320,16 +179,7 @@ fn open_reports(arguments: &Arguments) -> Result<Vec<Report>, Box<Diagnostic>> {
         return Err(Box::new(Diagnostic::new(Severity::Error, "usage/same-report", headline)));
     }
     for (form, path) in wanted.into_iter().filter_map(|(form, path)| Some((form, path.as_ref()?))) {
-        let output = if path == Path::new("-") {
-            Output::Stdout
-        } else {
-            let file = File::create(path).map_err(|error| {
-                let headline = format!("report `{}` cannot be written: {error}", path.display());
-                Box::new(Diagnostic::new(Severity::Error, "usage/unwritable-report", headline))
-            })?;
-            Output::File(file, path.clone())
-        };
-        reports.push(Report { form, output });
+        reports.push(Report { form, output: Output::open(path)? });
     }
     Ok(reports)
 }
@@ -337,18 +187,10 @@ fn open_reports(arguments: &Arguments) -> Result<Vec<Report>, Box<Diagnostic>> {
 impl Prepared {
     fn perform(self) -> Exit {
         let started = Instant::now();
-        // Standard output belongs to the report that was asked for there.
-        let say = if self.reports.iter().any(|report| matches!(report.output, Output::Stdout)) {
-            print::err
-        } else {
-            print::out
-        };
-        let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
+        let say = beside(self.reports.iter().map(|report| &report.output));
+        let runtime = match playing_runtime() {
             Ok(runtime) => runtime,
-            Err(error) => {
-                print::err(&format!("error[harness/broken]: no runtime: {error}\n"));
-                return Exit::Error;
-            }
+            Err(exit) => return exit,
         };
         let is_update = self.settings.is_updating_goldens;
         let (pieces, settings) = (self.pieces, self.settings);
@@ -363,7 +205,7 @@ impl Prepared {
         });
         runtime.shutdown_background();
         let results = report::excuse(&results, &self.config.known_failures());
-        let mut exit = report::exit_code(results.iter().map(|result| result.verdict), is_interrupted);
+        let mut exit = Exit::from(report::exit_code(results.iter().map(|result| result.verdict), is_interrupted));
         let duration = started.elapsed();
         let style = print::style();
         let matrix = report::matrix(&results);
@@ -380,43 +222,27 @@ impl Prepared {
         say(&report::terminal::summary(&results, duration, style));
         exit = exit.max(finish_goldens(&results, is_update, &self.orphans));
         for recording in self.recordings {
-            if let Err(error) = recording.finish() {
-                print::err(&format!("error[run/recording-lost]: a recording could not be written: {error}\n"));
-                exit = Exit::Error as u8;
+            if !recording.finish() {
+                exit = Exit::Error;
             }
         }
-        for report in self.reports {
-            if let Err(error) = write_report(report, &results, duration) {
-                print::err(&format!("error[run/report-lost]: a report could not be written: {error}\n"));
-                exit = Exit::Error as u8;
+        for Report { form, output } in self.reports {
+            let text = match form {
+                Form::Json => report::json(&results, duration),
+                Form::JUnit => report::junit(&results, duration),
+            };
+            if !output.write(&text) {
+                exit = Exit::Error;
             }
         }
-        match exit {
-            0 => Exit::Pass,
-            1 => Exit::Fail,
-            2 => Exit::Usage,
-            _ => Exit::Error,
-        }
+        exit
     }
 }
 
-fn write_report(report: Report, results: &[Arc<ScenarioResult>], duration: std::time::Duration) -> std::io::Result<()> {
-    let text = match report.form {
-        Form::Json => report::json(results, duration),
-        Form::JUnit => report::junit(results, duration),
-    };
-    match report.output {
-        Output::Stdout => print::report(&text),
-        Output::File(mut file, path) => file
-            .write_all(text.as_bytes())
-            .map_err(|error| std::io::Error::other(format!("{}: {error}", path.display()))),
-    }
-}
-
-/// Writes pending goldens, or accepts them; says what waits for review. The exit code that this asks for.
-fn finish_goldens(results: &[Arc<ScenarioResult>], is_update: bool, orphans: &[Diagnostic]) -> u8 {
+/// Writes pending goldens, or accepts them; says what waits for review. How the process should end for it.
+fn finish_goldens(results: &[Arc<ScenarioResult>], is_update: bool, orphans: &[Diagnostic]) -> Exit {
     let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-    let mut exit = Exit::Pass as u8;
+    let mut exit = Exit::Pass;
     for result in results {
         let scenario = Path::new(&result.path);
         let written = match &result.pending_golden {
@@ -435,12 +261,12 @@ fn finish_goldens(results: &[Arc<ScenarioResult>], is_update: bool, orphans: &[D
         if let Err(error) = written {
             let headline = format!("the golden of `{}` cannot be written: {error}", result.path);
             print::diagnostics(&[Diagnostic::new(Severity::Error, "golden/unwritable", headline)]);
-            exit = Exit::Error as u8;
+            exit = Exit::Error;
         }
     }
     print::diagnostics(orphans);
     if is_ci && !orphans.is_empty() {
-        exit = exit.max(Exit::Fail as u8);
+        exit = exit.max(Exit::Fail);
     }
     exit
 }

@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::config::{Config, wire_forms};
-use super::{Exit, files, print, signals};
+use super::module_flags::TopicFlags;
+use super::{Exit, files, print, quiet_runtime, signals};
 use crate::broker::{self, Broker};
 use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::gateway::{Chargers, Feed, Fleet, Server, Tokens};
@@ -64,18 +65,8 @@ pub struct Arguments {
     /// Print every message that passes, on standard error
     #[arg(long)]
     trace: bool,
-    /// Id of the API module in EVerest's configuration [default: auth_api]
-    #[arg(long, value_name = "ID")]
-    module_id: Option<String>,
-    /// Version in the topics [default: 1]
-    #[arg(long, value_name = "1|1.0")]
-    api_version: Option<String>,
-    /// EVerest's external MQTT prefix [default: none]
-    #[arg(long, value_name = "PREFIX")]
-    external_prefix: Option<String>,
-    /// Configuration file [default: khumbu.yaml, if there is one]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    topics: TopicFlags,
 }
 
 /// The station without `--station`.
@@ -110,12 +101,9 @@ pub fn run(arguments: Arguments) -> Exit {
     }
     match prepare(&arguments) {
         Ok(plan) => {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            let runtime = match quiet_runtime() {
                 Ok(runtime) => runtime,
-                Err(error) => {
-                    print::err(&format!("error[harness/broken]: no runtime: {error}\n"));
-                    return Exit::Error;
-                }
+                Err(exit) => return exit,
             };
             let exit = match runtime.block_on(simulate(arguments, plan)) {
                 Ok(()) => Exit::Pass,
@@ -155,7 +143,7 @@ struct GatewayPlan {
 }
 
 fn prepare(arguments: &Arguments) -> Result<Plan, Vec<Diagnostic>> {
-    let config = Config::load(arguments.config.as_deref())?;
+    let config = Config::load(arguments.topics.config.as_deref())?;
     let mut file: StationFile = match &arguments.station {
         None => scenario::parse_as("station.yaml", STATION)?,
         Some(path) => {
@@ -166,9 +154,10 @@ fn prepare(arguments: &Arguments) -> Result<Plan, Vec<Diagnostic>> {
     file.station.release = arguments.release.unwrap_or(file.station.release);
     // What the file says by default is no wish.
     let said = |value: &String, default: &str| (value != default).then(|| value.clone());
-    let api_version = arguments.api_version.clone().or_else(|| said(&file.api_version, "1"));
-    let external_prefix = arguments.external_prefix.clone().or_else(|| said(&file.external_prefix, ""));
-    let topics = config.topics(&arguments.module_id, &api_version, &external_prefix).map_err(|error| vec![*error])?;
+    let api_version = arguments.topics.api_version.clone().or_else(|| said(&file.api_version, "1"));
+    let external_prefix = arguments.topics.external_prefix.clone().or_else(|| said(&file.external_prefix, ""));
+    let topics =
+        config.topics(&arguments.topics.module_id, &api_version, &external_prefix).map_err(|error| vec![*error])?;
     let StationFile { station, bindings, .. } = file;
     let inside = (!bindings.is_empty()).then_some(bindings);
     let gateway = match arguments.gateway {

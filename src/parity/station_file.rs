@@ -10,7 +10,7 @@ use serde::de::value::{MapAccessDeserializer, StringDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::protocol::channel::ApiType;
+use crate::protocol::channel::{API_VERSIONS, ApiType};
 use crate::protocol::control::Command;
 use crate::recording::Recording;
 use crate::station::config::StationConfig;
@@ -235,7 +235,7 @@ impl<'de> Visitor<'de> for FileVisitor {
         let mut own = Own::default();
         // serde's `flatten` would lose the places of errors.
         let station = StationConfig::deserialize(MapAccessDeserializer::new(Rest { map, own: &mut own }))?;
-        if let Some(version) = own.api_version.as_ref().filter(|version| !["1", "1.0"].contains(&version.as_str())) {
+        if let Some(version) = own.api_version.as_ref().filter(|version| !API_VERSIONS.contains(&version.as_str())) {
             return Err(M::Error::custom(format!("EVerest never had API version `{version}`, only `1` and `1.0`")));
         }
         if let Some(binding) = own.bindings.iter().find(|binding| !binding.topic.contains(EVSE)) {

@@ -173,6 +173,9 @@ impl EntryPoint {
     }
 }
 
+/// Versions that EVerest ever had in the topics of these APIs.
+pub const API_VERSIONS: [&str; 2] = ["1", "1.0"];
+
 /// The topics of one API module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topics {

@@ -71,10 +71,13 @@ impl Stage<'_> {
         Ok(self.wait_until(within, condition).await?.is_some())
     }
 
-    async fn send(&self, topic: &str, payload: String) -> Result<(), Stop> {
+    async fn send(&mut self, topic: &str, payload: String) -> Result<(), Stop> {
         match &self.played {
             Played::Client(client) => {
-                client.link().publish(topic, payload, 1, false).await.map_err(|error| broken(&error.to_string()).into())
+                let from = self.observer.messages.len();
+                let published = client.link().publish(topic, payload, 1, false).await;
+                published.map_err(|error| broken(&error.to_string()))?;
+                self.reach_broker(from, topic).await
             }
             Played::Everest { .. } => {
                 self.order(Order::Publish { topic: topic.to_owned(), payload: payload.into(), qos: 1, retain: false })
@@ -105,7 +108,8 @@ impl Stage<'_> {
                     Err(_) => format!("it did not read its standard input within {}", super::stage::shown(READ_WITHIN)),
                 };
                 // A pipe breaks before it is known that its reader has ended.
-                if self.wait_until(SOON, |_| false).await?.is_none() && self.module.has_ended() {
+                self.wait_until(SOON, |_| false).await?;
+                if self.module.has_ended() {
                     let when = format!("when it was told to `{name}`");
                     return Err(findings::ended_while(self, at, &when).into());
                 }

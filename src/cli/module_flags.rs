@@ -1,0 +1,182 @@
+//! The flags about the module under test and its topics, and what they and `khumbu.yaml` settle together.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::config::Config;
+use crate::broker::Upstream;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::Topics;
+use crate::protocol::topic;
+use crate::runner::{ModuleSource, Settings};
+use crate::scenario::Scenario;
+use crate::scenario::model::{Ready, Side};
+use crate::timespan::Timespan;
+
+/// Flags about topics.
+#[derive(Debug, clap::Args)]
+pub struct TopicFlags {
+    /// Id of the API module in EVerest's configuration [default: auth_api, or that of a recording]
+    #[arg(long, value_name = "ID")]
+    pub module_id: Option<String>,
+    /// Version in the topics [default: 1, or that of a recording]
+    #[arg(long, value_name = "1|1.0")]
+    pub api_version: Option<String>,
+    /// EVerest's external MQTT prefix [default: none, or that of a recording]
+    #[arg(long, value_name = "PREFIX")]
+    pub external_prefix: Option<String>,
+    /// Configuration file [default: khumbu.yaml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl TopicFlags {
+    /// The topics; a flag wins over the configuration, and that over what is otherwise known.
+    ///
+    /// # Errors
+    /// `usage/bad-topic`.
+    pub fn topics(&self, config: &Config) -> Result<Topics, Box<Diagnostic>> {
+        config.topics(&self.module_id, &self.api_version, &self.external_prefix)
+    }
+}
+
+/// Flags about the module under test.
+#[derive(Debug, clap::Args)]
+pub struct ModuleFlags {
+    /// Command line of the module under test; {host}, {port}, {module_id}, {api_version} and {external_prefix} are
+    /// filled in [default: the built-in module of that side]
+    #[arg(long, value_name = "CMD")]
+    pub module: Option<String>,
+    /// The module runs already and connects to --listen by itself
+    #[arg(long, conflicts_with = "module", requires = "listen")]
+    pub attach: bool,
+    /// Use this broker instead of our own: mqtt://host:port
+    #[arg(long, value_name = "URL")]
+    pub broker: Option<Upstream>,
+    /// Where our broker listens [default: 127.0.0.1:0, a free port]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub topics: TopicFlags,
+    /// What the wire must show before anything is played: connected, subscribed, communication_check, or topic:FILTER
+    /// [default: subscribed]
+    #[arg(long, value_name = "WHAT", value_parser = ready)]
+    pub ready: Option<Ready>,
+    /// How long the module may take to be ready [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub ready_within: Option<Timespan>,
+    /// How long the module may take to end after SIGTERM [default: 2s]
+    #[arg(long, value_name = "TIME")]
+    pub stop_within: Option<Timespan>,
+}
+
+/// Time for a module's start, also of an interpreter on a busy machine.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+/// Time for a module's end.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
+
+impl ModuleFlags {
+    /// The settings of a run as far as the module goes; the rest is as by default.
+    ///
+    /// # Errors
+    /// `usage/bad-value`, `usage/bad-topic`.
+    pub fn settings(&self, config: &Config) -> Result<Settings, Box<Diagnostic>> {
+        let usage = |headline: String| Box::new(Diagnostic::new(Severity::Error, "usage/bad-value", headline));
+        let module = match self.command(config) {
+            _ if self.attach => ModuleSource::Attached,
+            None => ModuleSource::Builtin,
+            Some(name) if name == "builtin" || built_in_side(name).is_some() => ModuleSource::Builtin,
+            Some(name) if name.starts_with("builtin:") => {
+                return Err(usage(format!("there is no module `{name}`, only `builtin:client` and `builtin:everest`")));
+            }
+            Some(command) => match shell_words::split(command) {
+                Ok(words) if !words.is_empty() => ModuleSource::Command(words),
+                Ok(_) => return Err(usage("the module's command line is empty".to_owned())),
+                Err(error) => return Err(usage(format!("the module's command line `{command}` has {error}"))),
+            },
+        };
+        let upstream = match (&self.broker, &config.broker) {
+            (Some(upstream), _) => Some(upstream.clone()),
+            (None, Some(url)) => Some(url.parse().map_err(|error| usage(format!("broker `{url}`: {error}")))?),
+            (None, None) => None,
+        };
+        let span = |flag: Option<Timespan>, default: Option<Timespan>, otherwise| {
+            flag.or(default).map_or(otherwise, |span| span.0)
+        };
+        // Scenarios wait more than they work; a module that is a process has to be started besides.
+        let at_once = if module == ModuleSource::Builtin { 8 } else { 2 };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Settings {
+            module,
+            topics: self.topics.topics(config)?,
+            listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
+            upstream,
+            ready: self.ready.clone().or_else(|| config.module.ready.clone()),
+            ready_within: span(self.ready_within, config.module.ready_within, READY_WITHIN),
+            stop_within: span(self.stop_within, config.module.stop_within, STOP_WITHIN),
+            bindings: config
+                .module
+                .bindings
+                .iter()
+                .map(|(d, binding)| (d.name().to_owned(), binding.clone()))
+                .collect(),
+            station: None,
+            lacks: config.module.lacks.clone(),
+            cannot: config.module.cannot.iter().map(|drive| drive.name().to_owned()).collect(),
+            wire: config.wire.unwrap_or_default(),
+            is_updating_goldens: false,
+            inside: None,
+            jobs: config.jobs.map_or(processors * at_once, |jobs| usize::from(jobs.get())),
+        })
+    }
+
+    /// A module that was named with its side cannot stand on the other one.
+    ///
+    /// # Errors
+    /// `usage/wrong-side`.
+    pub fn check_sides(&self, selected: &[Scenario], config: &Config) -> Result<(), Box<Diagnostic>> {
+        let command = self.command(config).filter(|_| !self.attach);
+        let Some((command, side)) = command.and_then(|command| Some((command, built_in_side(command)?))) else {
+            return Ok(());
+        };
+        let Some(other) = selected.iter().find(|scenario| scenario.model.under_test != side) else { return Ok(()) };
+        let headline = format!("`{command}` stands on the other side than `{}` tests", other.source.path);
+        let diagnostic = Diagnostic::new(Severity::Error, "usage/wrong-side", headline);
+        let help = "--module builtin   (each scenario then gets its own side)";
+        Err(Box::new(diagnostic.at(other.place("/under_test")).with_help(help)))
+    }
+
+    fn command<'a>(&'a self, config: &'a Config) -> Option<&'a String> {
+        self.module.as_ref().or(config.module.command.as_ref())
+    }
+}
+
+/// Reads `client` or `everest`.
+///
+/// # Errors
+/// What it has to be.
+pub fn side(text: &str) -> Result<Side, String> {
+    match text {
+        "client" => Ok(Side::Client),
+        "everest" => Ok(Side::Everest),
+        _ => Err("it is `client` or `everest`".to_owned()),
+    }
+}
+
+/// The side of a built-in module that was named with its side.
+fn built_in_side(command: &str) -> Option<Side> {
+    command.strip_prefix("builtin:").and_then(|name| side(name).ok())
+}
+
+fn ready(text: &str) -> Result<Ready, String> {
+    match text {
+        "connected" => Ok(Ready::Connected),
+        "subscribed" => Ok(Ready::Subscribed),
+        "communication_check" => Ok(Ready::CommunicationCheck),
+        _ => match text.strip_prefix("topic:") {
+            Some(filter) => topic::check_filter(filter).map(|()| Ready::Topic(filter.to_owned())),
+            None => Err("it is `connected`, `subscribed`, `communication_check` or `topic:FILTER`".to_owned()),
+        },
+    }
+}
