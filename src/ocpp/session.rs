@@ -105,7 +105,7 @@ pub struct Session {
     told: BTreeMap<i32, ConnectorStatus>,
     /// Where transactions run.
     busy: BTreeSet<i32>,
-    is_restart_due: bool,
+    restart: Restart,
     next_id: u64,
     backoff: Backoff,
     out: Vec<Effect>,
@@ -120,6 +120,16 @@ enum Phase {
     },
     Opening,
     Open,
+}
+
+/// Whether the CSMS has asked for a restart that is still to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Restart {
+    No,
+    /// When the last transaction is over.
+    WhenIdle,
+    /// When the CSMS knows the end of all transactions, or at this time.
+    WhenTold(Duration),
 }
 
 /// A request that waits for its turn.
@@ -166,6 +176,8 @@ enum How {
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait where the CSMS does not say.
 const BOOT_AGAIN: Duration = Duration::from_secs(60);
+/// How long a restart waits until the CSMS has taken all messages of transactions.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 /// The most requests that wait for their turn.
 const MOST_WAITING: usize = 256;
 
@@ -190,7 +202,7 @@ impl Session {
             statuses: BTreeMap::new(),
             told: BTreeMap::new(),
             busy: BTreeSet::new(),
-            is_restart_due: false,
+            restart: Restart::No,
             next_id: 1,
             backoff,
             out: Vec::new(),
@@ -215,6 +227,7 @@ impl Session {
             Input::Answered(outcome) => self.answered(now, outcome),
         }
         self.run(now);
+        self.restart_if_due(now);
         std::mem::take(&mut self.out)
     }
 
@@ -250,7 +263,8 @@ impl Session {
                 let boot = (is_free && !self.is_online()).then_some(self.boot_at);
                 let kept = if is_free && self.is_online() { self.outbox.at() } else { None };
                 let heartbeat = self.heartbeat_at.filter(|_| self.is_online());
-                [of_current, boot, kept, heartbeat, self.ping_at].into_iter().flatten().min()
+                let restart = if let Restart::WhenTold(at) = self.restart { Some(at) } else { None };
+                [of_current, boot, kept, heartbeat, self.ping_at, restart].into_iter().flatten().min()
             }
         }
     }
@@ -445,8 +459,8 @@ impl Session {
             Report::TransactionStopped { evse, .. } => {
                 self.busy.remove(evse);
                 self.outbox.keep(report, now, !self.is_online());
-                if self.busy.is_empty() && std::mem::take(&mut self.is_restart_due) {
-                    self.restart(Reset::OnIdle);
+                if self.busy.is_empty() && self.restart == Restart::WhenIdle {
+                    self.reset(now, Reset::OnIdle);
                 }
             }
         }
@@ -467,7 +481,7 @@ impl Session {
         self.statuses.clear();
         self.told.clear();
         self.busy.clear();
-        self.is_restart_due = false;
+        self.restart = Restart::No;
     }
 
     fn received(&mut self, now: Duration, text: &str) {

@@ -388,7 +388,7 @@ pub fn read(action: &str, payload: Value, situation: Situation<'_>) -> Result<In
         "Reset" => match read_as(payload)? {
             // An EVSE alone does not restart.
             ResetRequest { evse_id: Some(_), .. } => Incoming::Tell(of_status("Rejected")),
-            ResetRequest { r#type: ResetType::Immediate, .. } => Incoming::Reset(Reset::Hard),
+            ResetRequest { r#type: ResetType::Immediate, .. } => Incoming::Reset(Reset::Soft),
             ResetRequest { r#type: ResetType::OnIdle, .. } => Incoming::Reset(Reset::OnIdle),
         },
         "ChangeAvailability" => {

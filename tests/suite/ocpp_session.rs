@@ -40,6 +40,8 @@ impl Bench {
         let mut bench = Self::new(version);
         bench.input(Input::Opened);
         bench.answers(json!({"currentTime": "2026-09-21T00:00:00Z", "interval": 300, "status": "Accepted"}));
+        // The interval is set.
+        bench.input(Input::Answered(Ok(Answer::Done)));
         while bench.session_waits() {
             bench.answers(json!({}));
         }
@@ -237,6 +239,43 @@ fn a_reset_on_idle_waits_for_the_transaction() {
     assert!(bench.effects.contains(&Effect::Send("[3,\"r\",{\"status\":\"Scheduled\"}]".to_owned())));
     assert!(!bench.effects.contains(&Effect::Restart));
     bench.input(stopped("a"));
+    assert!(bench.effects.contains(&Effect::Ask(Request::EndTransactions(StopReason::SoftReset))));
+    bench.input(Input::Answered(Ok(Answer::Done)));
+    assert!(!bench.effects.contains(&Effect::Restart), "the CSMS does not know of the end yet");
+    bench.answers(json!({}));
+    assert!(bench.effects.contains(&Effect::Restart));
+}
+
+#[test]
+fn a_soft_reset_tells_the_end_of_transactions_first() {
+    for is_cut_off in [false, true] {
+        let mut bench = Bench::online(OcppVersion::Ocpp16);
+        bench.input(started("a"));
+        bench.answers(json!({"transactionId": 7, "idTagInfo": {"status": "Accepted"}}));
+        bench.input(Input::Received("[2,\"r\",\"Reset\",{\"type\":\"Soft\"}]".to_owned()));
+        assert!(bench.effects.contains(&Effect::Send("[3,\"r\",{\"status\":\"Accepted\"}]".to_owned())));
+        bench.input(Input::Answered(Ok(Answer::Done)));
+        bench.input(stopped("a"));
+        assert_eq!(bench.sent().0, "StopTransaction");
+        assert!(!bench.effects.contains(&Effect::Restart));
+        match is_cut_off {
+            true => bench.input(Input::Closed("x".to_owned())),
+            false => bench.answers(json!({})),
+        }
+        assert!(bench.effects.contains(&Effect::Restart));
+    }
+}
+
+#[test]
+fn a_restart_does_not_wait_for_ever() {
+    let mut bench = Bench::online(OcppVersion::Ocpp16);
+    bench.input(started("a"));
+    bench.input(Input::Received("[2,\"r\",\"Reset\",{\"type\":\"Soft\"}]".to_owned()));
+    bench.input(Input::Answered(Ok(Answer::Done)));
+    bench.input(stopped("a"));
+    assert!(!bench.effects.contains(&Effect::Restart));
+    bench.now = bench.session.next_deadline().unwrap();
+    bench.input(Input::Deadline);
     assert!(bench.effects.contains(&Effect::Restart));
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Asked, Direction, Effect, How, Identity, Session, Waiting, What, heartbeat};
+use super::{Asked, Direction, Effect, How, Identity, LAST_WORDS, Restart, Session, Waiting, What, heartbeat};
 use crate::ocpp::call::{self, BootReason, Incoming, Refusal, RegistrationStatus, Reset, Situation, Trigger};
 use crate::ocpp::frame::{ErrorCode, Frame};
 use crate::ocpp::version::OcppVersion;
@@ -42,12 +42,12 @@ impl Session {
                 self.triggered(now, trigger, evse);
             }
             Ok(Incoming::Reset(Reset::OnIdle)) if !self.busy.is_empty() => {
-                self.is_restart_due = true;
+                self.restart = Restart::WhenIdle;
                 self.answer(id, &action, call::of_status("Scheduled"));
             }
             Ok(Incoming::Reset(kind)) => {
                 self.answer(id, &action, call::of_status("Accepted"));
-                self.restart(kind);
+                self.reset(now, kind);
             }
             Err(Refusal { code, why }) => self.refuse(id, &action, code, &why),
         }
@@ -105,11 +105,27 @@ impl Session {
         }
     }
 
-    pub(super) fn restart(&mut self, kind: Reset) {
-        let reason = if kind == Reset::Hard { StopReason::HardReset } else { StopReason::SoftReset };
+    /// Ends all transactions and restarts. The CSMS is told of their end first, but for a hard reset, after which it
+    /// hears of it (1.6, 5.14; 2.0.1, B12).
+    pub(super) fn reset(&mut self, now: Duration, kind: Reset) {
         self.boot_reason = BootReason::RemoteReset;
-        self.ask(Request::EndTransactions(reason), None);
-        self.out.push(Effect::Restart);
+        if kind == Reset::Hard {
+            self.ask(Request::EndTransactions(StopReason::HardReset), None);
+            self.out.push(Effect::Restart);
+        } else {
+            self.ask(Request::EndTransactions(StopReason::SoftReset), None);
+            self.restart = Restart::WhenTold(now.saturating_add(LAST_WORDS));
+        }
+    }
+
+    pub(super) fn restart_if_due(&mut self, now: Duration) {
+        let Restart::WhenTold(until) = self.restart else { return };
+        let is_told =
+            self.asked.is_empty() && self.busy.is_empty() && self.outbox.at().is_none() && self.current.is_none();
+        if is_told || until <= now || !self.is_online() {
+            self.restart = Restart::No;
+            self.out.push(Effect::Restart);
+        }
     }
 
     pub(super) fn ask(&mut self, request: Request, asked: Option<Asked>) {
