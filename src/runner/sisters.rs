@@ -15,7 +15,7 @@ use super::observer::own_client;
 use super::settings::Scene;
 use super::stage::{Stop, broken};
 use crate::broker::Broker;
-use crate::protocol::channel::ApiType;
+use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::control::Command;
 use crate::sim::client::check_period;
 use crate::sim::link::LinkError;
@@ -30,6 +30,7 @@ pub struct Sisters(BTreeMap<ApiType, Sister>);
 
 #[derive(Debug)]
 struct Sister {
+    topics: Topics,
     commands: mpsc::UnboundedSender<Command>,
     task: JoinHandle<Result<(), LinkError>>,
 }
@@ -60,7 +61,7 @@ impl Sisters {
             let (commands, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(run_played(part, received, ready));
-            sisters.0.insert(topics.api, Sister { commands, task });
+            sisters.0.insert(topics.api, Sister { topics: topics.clone(), commands, task });
             is_ready.await.unwrap_or(Err(LinkError::Lost))?;
         }
         Ok(sisters)
@@ -84,14 +85,14 @@ impl Sisters {
         self.0.contains_key(&api)
     }
 
-    /// Tells the client of an API what to do.
+    /// Tells the client of an API what to do; the topics on which it will do it.
     ///
     /// # Errors
     /// When it has broken down, or there is none.
-    pub fn tell(&self, api: ApiType, command: Command) -> Result<(), Stop> {
-        let sister = self.0.get(&api);
-        let told = sister.is_some_and(|sister| sister.commands.send(command).is_ok());
-        if told { Ok(()) } else { Err(broken(&format!("the simulated {} has ended", api.name())).into()) }
+    pub fn tell(&self, api: ApiType, command: Command) -> Result<&Topics, Stop> {
+        let told = self.0.get(&api).filter(|sister| sister.commands.send(command).is_ok());
+        let ended = || broken(&format!("the simulated {} has ended", api.name())).into();
+        told.map(|sister| &sister.topics).ok_or_else(ended)
     }
 
     /// Ends them.

@@ -407,16 +407,21 @@ impl Stage<'_> {
         let topic = self.scene.topics.mark_topic();
         let from = self.observer.messages.len();
         self.order(Order::Publish { topic: topic.clone(), payload: Bytes::new(), qos: 0, retain: false })?;
-        let arrived = move |observer: &Observer| {
-            let new = observer.messages.iter().skip(from);
-            new.into_iter().any(|seen| seen.from == Party::Harness && *seen.publish.topic == topic)
-        };
+        self.reach_broker(from, &topic).await
+    }
+
+    /// Waits until the broker has taken a message of khumbu's own on this topic, the first behind message `from`. What
+    /// khumbu says next may go over another connection, and must not overtake it.
+    ///
+    /// # Errors
+    /// As [`Stage::wait`].
+    pub async fn reach_broker(&mut self, from: usize, topic: &str) -> Result<(), Stop> {
         let mut patience = Patience::new(&self.lag);
-        while !arrived(&self.observer) {
+        while !self.observer.is_taken(from, topic) {
             if self.wait(patience.deadline(OWN_MESSAGE)).await? == Wake::Deadline
                 && patience.is_over(OWN_MESSAGE, &self.lag).await
             {
-                return Err(broken("the simulated EVerest does not reach the broker").into());
+                return Err(broken(&format!("its message on `{topic}` does not reach the broker")).into());
             }
         }
         Ok(())

@@ -253,7 +253,9 @@ impl Stage<'_> {
         let reply_topic = match &self.played {
             Played::Client(client) => {
                 let reply_to = fresh_reply_topic(&topics, channel);
+                let from = self.observer.messages.len();
                 client.request(channel, payload, &reply_to).await.map_err(|error| broken(&error.to_string()))?;
+                self.reach_broker(from, &topics.topic(channel)).await?;
                 topics.reply_topic_on_wire(&reply_to)
             }
             Played::Everest { .. } => {
@@ -280,7 +282,9 @@ impl Stage<'_> {
         let reply_topic = match &self.played {
             Played::Client(client) => {
                 let reply_to = fresh_discovery_topic(&topics);
+                let from = self.observer.messages.len();
                 client.discover(&entry_point, &reply_to).await.map_err(|error| broken(&error.to_string()))?;
+                self.reach_broker(from, &entry_point.topic(&topics.external_prefix)).await?;
                 topics.reply_topic_on_wire(&reply_to)
             }
             Played::Everest { .. } => {
@@ -315,7 +319,9 @@ impl Stage<'_> {
     async fn communication_check(&mut self, on: bool, at: &str, memory: &mut Memory) -> Result<(), Stop> {
         self.set_mark(memory);
         if let Played::Client(client) = &mut self.played {
-            return client.communication_check(on).await.map_err(|error| broken(&error.to_string()).into());
+            let from = self.observer.messages.len();
+            client.communication_check(on).await.map_err(|error| broken(&error.to_string()))?;
+            return self.reach_broker(from, &self.scene.topics.topic(Channel::CommunicationCheck)).await;
         }
         let pointer = format!("{at}/communication_check");
         let is_told = self.tell(&Command::CommunicationCheck(on), at).await?;
@@ -354,12 +360,13 @@ impl Stage<'_> {
         }
         match &self.played {
             Played::Client(client) => {
-                let link = client.link();
+                let (from, link) = (self.observer.messages.len(), client.link());
                 let published = async {
                     link.subscribe(std::slice::from_ref(&wire), 2).await?;
                     link.publish(&topic, payload, qos, retain).await
                 };
                 published.await.map_err(|error| broken(&error.to_string()))?;
+                self.reach_broker(from, &topic).await?;
             }
             Played::Everest { .. } => {
                 self.order(Order::Publish { topic, payload: payload.into(), qos, retain })?;

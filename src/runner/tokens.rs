@@ -29,7 +29,7 @@ impl Stage<'_> {
         let (command, provided, value) = (config.to_command(), config.to_provided(), config.value.clone());
         if self.sisters.has(ApiType::AuthTokenProvider) {
             self.set_mark(memory);
-            self.sisters.tell(ApiType::AuthTokenProvider, command)?;
+            self.say_as(ApiType::AuthTokenProvider, command, Channel::ProvidedToken).await?;
         } else if self.scene.is_client_of(ApiType::AuthTokenProvider) {
             let at = format!("{at}/present_token");
             self.demand(Channel::ProvidedToken, &json!(provided), command, at, memory).await?;
@@ -52,7 +52,7 @@ impl Stage<'_> {
         let is_provided = self.sisters.has(ApiType::AuthTokenProvider);
         match &self.played {
             _ if self.sisters.has(ApiType::AuthTokenValidator) => {
-                self.sisters.tell(ApiType::AuthTokenValidator, command)
+                self.sisters.tell(ApiType::AuthTokenValidator, command).map(drop)
             }
             Played::Everest { .. } if self.scene.is_client_of(ApiType::AuthTokenValidator) => {
                 self.demand_silently(command, at).await
@@ -83,13 +83,20 @@ impl Stage<'_> {
         let command = Command::UpdateVerdict(update);
         if self.sisters.has(ApiType::AuthTokenValidator) {
             self.set_mark(memory);
-            self.sisters.tell(ApiType::AuthTokenValidator, command)
+            self.say_as(ApiType::AuthTokenValidator, command, Channel::ValidateResultUpdate).await
         } else if self.scene.is_client_of(ApiType::AuthTokenValidator) {
             let at = format!("{at}/update_verdict");
             self.demand(Channel::ValidateResultUpdate, &wanted, command, at, memory).await
         } else {
             self.stimulate(command, at, memory).await
         }
+    }
+
+    /// The client that khumbu plays at another API says something on this channel.
+    async fn say_as(&mut self, api: ApiType, command: Command, channel: Channel) -> Result<(), Stop> {
+        let from = self.observer.messages.len();
+        let topic = self.sisters.tell(api, command)?.topic(channel);
+        self.reach_broker(from, &topic).await
     }
 
     /// Tells the simulated EVerest, which forgets it when it starts again, what tokens are worth that a provider under
