@@ -65,12 +65,12 @@ impl AuthManager {
             let parent = self.evse(evse).and_then(|evse| evse.identifier.as_ref()?.parent.clone());
             let terminal = if self.stops_on_reswipe() {
                 out.push(stop(evse, StopTransactionReason::Local, Some(&token)));
-                TokenValidationStatus::UsedToStop
+                self.stopped()
             } else {
                 TokenValidationStatus::UsedToReauthorize
             };
             token.parent_id_token = parent.or(token.parent_id_token);
-            token.connectors = Some(vec![evse]);
+            self.name_evses(&mut token, vec![evse]);
             out.push(status(token, terminal));
             return;
         }
@@ -141,10 +141,10 @@ impl AuthManager {
                     return;
                 }
                 let mut token = attempt.token;
-                token.connectors = Some(vec![evse]);
+                self.name_evses(&mut token, vec![evse]);
                 let terminal = if self.stops_on_reswipe() {
                     out.push(stop(evse, StopTransactionReason::Local, Some(&token)));
-                    TokenValidationStatus::UsedToStop
+                    self.stopped()
                 } else {
                     TokenValidationStatus::UsedToReauthorize
                 };
@@ -173,8 +173,8 @@ impl AuthManager {
             }
         }
         token.parent_id_token = Some(parent.clone());
-        token.connectors = Some(stopped);
-        out.push(status(token, TokenValidationStatus::UsedToStop));
+        self.name_evses(&mut token, stopped);
+        out.push(status(token, self.stopped()));
     }
 
     /// Goes through the results from `first` on until one of them leads to an EVSE.
@@ -276,16 +276,34 @@ impl AuthManager {
         result.authorization_status = unusable(candidates, &result);
         let granted = result.authorization_status == AuthorizationStatus::Accepted;
         if granted {
-            token.connectors = Some(vec![id]);
+            self.name_evses(token, vec![id]);
         }
         self.notify_evse(now, id, token, result, out);
         granted
     }
 
-    /// An EVSE was granted to a token; see [`Deviation::UsedToStartBeforeSession`] for when that is told.
+    /// An EVSE was granted to a token; see [`Deviation::UsedToStartBeforeSession`] for when that is told, and
+    /// [`Deviation::NoUsedToStart`] for whether it is.
     fn tell_granted(&self, token: ProvidedIdToken, out: &mut Vec<Effect>) {
-        if self.deviations.is_on(Deviation::UsedToStartBeforeSession) {
+        let is_told = !self.deviations.is_on(Deviation::NoUsedToStart);
+        if is_told && self.deviations.is_on(Deviation::UsedToStartBeforeSession) {
             out.push(status(token, TokenValidationStatus::UsedToStart));
+        }
+    }
+
+    /// The status of a token that stopped a transaction, see [`Deviation::StopSaysAccepted`].
+    fn stopped(&self) -> TokenValidationStatus {
+        if self.deviations.is_on(Deviation::StopSaysAccepted) {
+            TokenValidationStatus::Accepted
+        } else {
+            TokenValidationStatus::UsedToStop
+        }
+    }
+
+    /// Statuses say which EVSEs a token was used at, but see [`Deviation::ConnectorsAsProvided`].
+    fn name_evses(&self, token: &mut ProvidedIdToken, evses: Vec<i32>) {
+        if !self.deviations.is_on(Deviation::ConnectorsAsProvided) {
+            token.connectors = Some(evses);
         }
     }
 

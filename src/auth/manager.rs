@@ -166,7 +166,8 @@ impl AuthManager {
             || self.deviations.is_on(Deviation::PlugInAlwaysTimed);
         let timeout = self.connection_timeout;
         let faults_count = !self.config.ignore_connector_faults;
-        let tells_grants = self.deviations.is_on(Deviation::UsedToStartBeforeSession);
+        let tells_grants_late = !self.deviations.is_on(Deviation::UsedToStartBeforeSession)
+            && !self.deviations.is_on(Deviation::NoUsedToStart);
         let Some(evse) = self.evse_mut(id) else {
             out.push(Effect::Ignored { why: "a session event of an unknown EVSE" });
             return;
@@ -182,7 +183,7 @@ impl AuthManager {
             SessionEvent::TransactionStarted => {
                 evse.transaction_active = true;
                 if let Some(Timer { kind: TimerKind::Authorization(token), .. }) = evse.timer.take()
-                    && !tells_grants
+                    && tells_grants_late
                 {
                     out.push(status(*token, TokenValidationStatus::UsedToStart));
                 }

@@ -1,14 +1,18 @@
-//! Which releases of EVerest a run plays, as flags and `khumbu.yaml` say it.
+//! Which releases of EVerest are played, as flags and `khumbu.yaml` say it.
 
 use clap::ValueEnum;
 use serde::Deserialize;
 
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::release::Release;
 
 /// A release, or each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
 #[allow(missing_docs)]
 pub enum ReleaseChoice {
+    #[serde(rename = "1.0")]
+    #[value(name = "1.0")]
+    V1_0,
     #[serde(rename = "2025.10")]
     #[value(name = "2025.10")]
     V2025_10,
@@ -20,7 +24,7 @@ pub enum ReleaseChoice {
     V2026_02,
     #[serde(rename = "main")]
     Main,
-    /// Each of them.
+    /// Each release; 1.0 was none.
     #[serde(rename = "all")]
     All,
 }
@@ -29,12 +33,40 @@ impl ReleaseChoice {
     /// The releases, earliest first.
     pub fn releases(self) -> Vec<Release> {
         vec![match self {
+            ReleaseChoice::V1_0 => Release::V1_0,
             ReleaseChoice::V2025_10 => Release::V2025_10,
             ReleaseChoice::V2025_12 => Release::V2025_12,
             ReleaseChoice::V2026_02 => Release::V2026_02,
             ReleaseChoice::Main => Release::Main,
             ReleaseChoice::All => return Release::ALL.to_vec(),
         }]
+    }
+
+    /// What one place, such as the flags, says: the release it names, or else the one that its API version stands for.
+    ///
+    /// # Errors
+    /// `usage/bad-topic` if it names both and they exclude each other.
+    pub fn of(release: Option<Self>, api_version: Option<&str>) -> Result<Option<Self>, Box<Diagnostic>> {
+        if let (Some(release), Some(version)) = (release, api_version) {
+            release.releases().into_iter().try_for_each(|release| check(release, version))?;
+        }
+        let implied = api_version.and_then(Release::of_api_version).map(|_| ReleaseChoice::V1_0);
+        Ok(release.or(implied))
+    }
+}
+
+/// Whether a version may stand in the topics of a release.
+///
+/// # Errors
+/// `usage/bad-topic`.
+pub fn check(release: Release, api_version: &str) -> Result<(), Box<Diagnostic>> {
+    match release.own_api_version().filter(|own| *own != api_version) {
+        None => Ok(()),
+        Some(own) => {
+            let headline = format!("release `{release}` has `{own}` in its topics, not `{api_version}`");
+            let help = "leave the API version out";
+            Err(Box::new(Diagnostic::new(Severity::Error, "usage/bad-topic", headline).with_help(help)))
+        }
     }
 }
 
@@ -45,11 +77,23 @@ mod tests {
 
     #[test]
     fn flags_and_files_know_every_release_by_its_name() {
-        for release in Release::ALL {
+        for release in Release::PROFILES {
             let flag = ReleaseChoice::from_str(release.name(), false).unwrap();
             let file: ReleaseChoice = serde_json::from_value(release.name().into()).unwrap();
             assert_eq!((flag.releases(), file), (vec![release], flag));
         }
         assert_eq!(ReleaseChoice::from_str("all", false).unwrap().releases(), Release::ALL);
+    }
+    #[test]
+    fn a_version_stands_for_a_release_where_none_is_named() {
+        let of = |release, version| ReleaseChoice::of(release, version).map_err(|why| why.headline);
+        assert_eq!(of(None, None), Ok(None));
+        assert_eq!(of(None, Some("1")), Ok(None));
+        assert_eq!(of(None, Some("1.0")), Ok(Some(ReleaseChoice::V1_0)));
+        for named in [ReleaseChoice::V2025_12, ReleaseChoice::All] {
+            assert_eq!(of(Some(named), Some("1.0")), Ok(Some(named)));
+        }
+        let why = "release `1.0` has `1.0` in its topics, not `1`";
+        assert_eq!(of(Some(ReleaseChoice::V1_0), Some("1")), Err(why.to_owned()));
     }
 }

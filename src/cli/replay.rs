@@ -11,7 +11,7 @@ use super::config::Config;
 use super::module_flags::{ModuleFlags, side};
 use super::output::{Output, beside};
 use super::parity::{difference_to_text, read_recording, read_station};
-use super::{Exit, playing_runtime, print, recorder, signals};
+use super::{Exit, playing_runtime, print, recorder, release, signals};
 use crate::diagnostic::{Diagnostic, printable};
 use crate::parity::{self, Script, StationFile};
 use crate::report;
@@ -97,6 +97,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     flags.topics.api_version.get_or_insert_with(|| file.api_version.clone());
     flags.topics.external_prefix.get_or_insert_with(|| file.external_prefix.clone());
     let mut settings = flags.settings(&config).map_err(one)?;
+    release::check(file.station.release, &settings.topics.api_version).map_err(one)?;
     settings.inside = Some(file.bindings.clone());
     let side = arguments.side.unwrap_or(Side::Everest);
     let speed = arguments.speed.unwrap_or(Speed::Times(1.0));

@@ -30,8 +30,9 @@ pub struct Arguments {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     module: ModuleFlags,
-    /// The release of EVerest to play, over what scenarios say; `all` plays each scenario under each release
-    #[arg(long, value_name = "2025.10|2025.12|2026.02|main|all", hide_possible_values = true)]
+    /// The release of EVerest to play, over what scenarios say; `all` plays each scenario under each release, and 1.0 is
+    /// what was before the first [default: 1.0, if that is the version in the topics]
+    #[arg(long, value_name = "1.0|2025.10|2025.12|2026.02|main|all", hide_possible_values = true)]
     release: Option<ReleaseChoice>,
     /// Only scenarios that test this side
     #[arg(long, value_name = "client|everest", value_parser = side)]
@@ -127,7 +128,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     arguments.module.check_sides(&selected, &config).map_err(|diagnostic| vec![*diagnostic])?;
     let mut pieces = Vec::with_capacity(selected.len());
     let mut errors = Vec::new();
-    let choice = arguments.release.or(config.release);
+    let choice = chosen(&arguments, &config).map_err(|diagnostic| vec![*diagnostic])?;
     for scenario in selected.into_iter().map(Arc::new) {
         let releases = choice.map_or_else(|| vec![scenario.release()], ReleaseChoice::releases);
         for release in releases {
@@ -153,6 +154,13 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let reports = open_reports(&arguments).map_err(|diagnostic| vec![*diagnostic])?;
     let recordings = recorder::open(paths, &mut pieces, &settings.topics).map_err(|diagnostic| vec![*diagnostic])?;
     Ok(Prepared { pieces, settings, config, reports, recordings, orphans })
+}
+
+/// The releases that somebody wants: the flags, or else `khumbu.yaml`.
+fn chosen(arguments: &Arguments, config: &Config) -> Result<Option<ReleaseChoice>, Box<Diagnostic>> {
+    let by_flags = ReleaseChoice::of(arguments.release, arguments.module.topics.api_version.as_deref())?;
+    let by_file = ReleaseChoice::of(config.release, config.api_version.as_deref())?;
+    Ok(by_flags.or(by_file))
 }
 
 fn select(scenarios: Vec<Scenario>, arguments: &Arguments) -> Vec<Scenario> {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::config::{Config, wire_forms};
 use super::module_flags::TopicFlags;
-use super::{Exit, files, print, quiet_runtime, signals};
+use super::{Exit, files, print, quiet_runtime, release, signals};
 use crate::broker::{self, Broker};
 use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::gateway::{Chargers, Feed, Fleet, Server, Tokens};
@@ -151,17 +151,24 @@ fn prepare(arguments: &Arguments) -> Result<Plan, Vec<Diagnostic>> {
             scenario::parse_around_station(&path.display().to_string(), &text)?
         }
     };
-    file.station.release = arguments.release.unwrap_or(file.station.release);
     // What the file says by default is no wish.
     let said = |value: &String, default: &str| (value != default).then(|| value.clone());
     let api_version = arguments.topics.api_version.clone().or_else(|| said(&file.api_version, "1"));
     let external_prefix = arguments.topics.external_prefix.clone().or_else(|| said(&file.external_prefix, ""));
     let topics =
         config.topics(&arguments.topics.module_id, &api_version, &external_prefix).map_err(|error| vec![*error])?;
+    if let (Some(release), Some(version)) = (arguments.release, &arguments.topics.api_version) {
+        release::check(release, version).map_err(|error| vec![*error])?;
+    }
+    let by_flags = arguments.topics.api_version.as_deref().and_then(Release::of_api_version);
+    let implied = Release::of_api_version(&topics.api_version).filter(|_| !file.names_release);
+    let release = arguments.release.or(by_flags).or(implied);
+    file.station.release = release.unwrap_or(file.station.release);
+    let topics = topics.under(file.station.release);
     let StationFile { station, bindings, .. } = file;
     let inside = (!bindings.is_empty()).then_some(bindings);
     let gateway = match arguments.gateway {
-        Some(listen) => Some(prepare_gateway(arguments, listen, &station, &topics)?),
+        Some(listen) => Some(prepare_gateway(arguments, listen, &station, &topics, release)?),
         None => None,
     };
     let wire = arguments.wire.or(config.wire).unwrap_or_default();
@@ -173,6 +180,7 @@ fn prepare_gateway(
     listen: SocketAddr,
     station: &StationConfig,
     topics: &Topics,
+    release: Option<Release>,
 ) -> Result<GatewayPlan, Vec<Diagnostic>> {
     let mut chargers = match (&arguments.chargers, &arguments.station) {
         (Some(path), _) => Chargers::parse(&path.display().to_string(), &files::read_text(path, LARGEST_CHARGERS)?)?,
@@ -180,7 +188,7 @@ fn prepare_gateway(
         (None, None) => Chargers::two(&topics.module_id)?,
     };
     for charger in chargers.chargers.values_mut() {
-        charger.station.release = arguments.release.unwrap_or(charger.station.release);
+        charger.station.release = release.unwrap_or(charger.station.release);
     }
     let (tokens, made) = match &arguments.tokens {
         Some(path) => {
@@ -326,8 +334,7 @@ async fn start_gateway(
     let (fleet, simulations) = Fleet::start(broker, topics, wire, chargers, feed).await?;
     let mut described = String::new();
     for (id, charger) in &fleet.chargers {
-        let module_id = charger.config.module_id(id).to_owned();
-        described.push_str(&format!("charger {id} {}\n", Topics { module_id, ..topics.clone() }.base()));
+        described.push_str(&format!("charger {id} {}\n", charger.config.topics(id, topics).base()));
     }
     // A file without chargers is refused.
     let first = fleet

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::diagnostic::Diagnostic;
 pub use crate::ocpp::OcppVersion;
+use crate::protocol::channel::Topics;
 use crate::scenario;
 use crate::sim::csms::{Endpoint, Password};
 use crate::station::charge_point::config::CsmsLink;
@@ -65,6 +66,12 @@ impl ChargerConfig {
     /// The id of its API module.
     pub fn module_id<'a>(&'a self, id: &'a str) -> &'a str {
         self.module_id.as_deref().unwrap_or(id)
+    }
+
+    /// The topics of that module; `pattern` has what all chargers have in common.
+    pub fn topics(&self, id: &str, pattern: &Topics) -> Topics {
+        let module_id = self.module_id(id).to_owned();
+        Topics { module_id, ..pattern.clone() }.under(self.station.release)
     }
 }
 

@@ -116,7 +116,7 @@ impl Fleet {
         let mut fleet = Self { chargers: BTreeMap::new(), started_at: now(), feed, owners: Owners::default() };
         let (mut simulations, mut waiting) = (JoinSet::new(), Vec::new());
         for (id, config) in chargers.chargers {
-            let topics = Topics { module_id: config.module_id(&id).to_owned(), ..topics.clone() };
+            let topics = config.topics(&id, topics);
             let client_id = format!("everest-{}", topics.module_id);
             let (csms, said) = mpsc::unbounded_channel();
             fleet.owners.add(&id, &config, &topics, &client_id);

@@ -124,6 +124,7 @@ mod tests {
     fn there_and_back() {
         let file = StationFile {
             station: StationConfig { auth_token_provider: Some(Default::default()), ..StationConfig::default() },
+            names_release: true,
             bindings: Vec::new(),
             start: Default::default(),
             api_version: "1.0".to_owned(),

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::protocol::channel::{API_VERSIONS, ApiType};
 use crate::protocol::control::Command;
+use crate::protocol::release::Release;
 use crate::recording::Recording;
 use crate::station::config::StationConfig;
 
@@ -20,6 +21,8 @@ use crate::station::config::StationConfig;
 pub struct StationFile {
     /// The station.
     pub station: StationConfig,
+    /// Whether the file says of which release the station is; otherwise the version in the topics does, if it can.
+    pub names_release: bool,
     /// How topics that are not EVerest's API are to be understood; the first binding that fits counts.
     pub bindings: Vec<Binding>,
     /// How EVerest was when the recording began.
@@ -177,6 +180,7 @@ impl StationFile {
     pub fn of(recording: &Recording) -> Self {
         let mut file = Self {
             station: StationConfig::default(),
+            names_release: false,
             bindings: Vec::new(),
             start: Start::default(),
             api_version: "1".to_owned(),
@@ -203,6 +207,7 @@ impl StationFile {
             version.clone_into(&mut file.api_version);
             prefix.clone_into(&mut file.external_prefix);
         }
+        file.station.release = Release::of_api_version(&file.api_version).unwrap_or_default();
         file
     }
 }
@@ -234,18 +239,32 @@ impl<'de> Visitor<'de> for FileVisitor {
     fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<StationFile, M::Error> {
         let mut own = Own::default();
         // serde's `flatten` would lose the places of errors.
-        let station = StationConfig::deserialize(MapAccessDeserializer::new(Rest { map, own: &mut own }))?;
+        let mut station = StationConfig::deserialize(MapAccessDeserializer::new(Rest { map, own: &mut own }))?;
         if let Some(version) = own.api_version.as_ref().filter(|version| !API_VERSIONS.contains(&version.as_str())) {
             return Err(M::Error::custom(format!("EVerest never had API version `{version}`, only `1` and `1.0`")));
         }
+        let implied = own.api_version.as_deref().and_then(Release::of_api_version);
+        if let (Some(release), false) = (implied, own.names_release) {
+            station.release = release;
+        }
+        let release = station.release;
+        let api_version = match (release.own_api_version(), own.api_version) {
+            (Some(theirs), Some(version)) if version != theirs => {
+                let why = format!("release `{release}` has `{theirs}` in its topics, not `{version}`");
+                return Err(M::Error::custom(why));
+            }
+            (Some(theirs), _) => theirs.to_owned(),
+            (None, version) => version.unwrap_or_else(|| "1".to_owned()),
+        };
         if let Some(binding) = own.bindings.iter().find(|binding| !binding.topic.contains(EVSE)) {
             return Err(M::Error::custom(format!("binding `{}` does not say where `{EVSE}` stands", binding.topic)));
         }
         Ok(StationFile {
             station,
+            names_release: own.names_release,
             bindings: own.bindings,
             start: own.start,
-            api_version: own.api_version.unwrap_or_else(|| "1".to_owned()),
+            api_version,
             external_prefix: own.external_prefix.unwrap_or_default(),
         })
     }
@@ -258,6 +277,8 @@ struct Own {
     start: Start,
     api_version: Option<String>,
     external_prefix: Option<String>,
+    /// Whether the station's `release` is among the keys.
+    names_release: bool,
 }
 
 impl Own {
@@ -277,7 +298,10 @@ impl<'de, M: MapAccess<'de>> MapAccess<'de> for Rest<'_, M> {
         loop {
             let own = match self.map.next_key_seed(Unless(seed))? {
                 None => return Ok(None),
-                Some(Key::Station(value)) => return Ok(Some(value)),
+                Some(Key::Station(value, is_release)) => {
+                    self.own.names_release |= is_release;
+                    return Ok(Some(value));
+                }
                 Some(Key::Own(key, given_back)) => {
                     seed = given_back;
                     key
@@ -302,7 +326,8 @@ struct Unless<S>(S);
 
 /// What came of it.
 enum Key<V, S> {
-    Station(V),
+    /// Whether it is `release`, besides.
+    Station(V, bool),
     Own(String, S),
 }
 
@@ -314,7 +339,8 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Unless<S> {
         if Own::KEYS.contains(&key.as_str()) {
             return Ok(Key::Own(key, self.0));
         }
+        let is_release = key == "release";
         let key: StringDeserializer<D::Error> = key.into_deserializer();
-        self.0.deserialize(key).map(Key::Station)
+        self.0.deserialize(key).map(|value| Key::Station(value, is_release))
     }
 }

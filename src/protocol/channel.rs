@@ -6,6 +6,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::release::Release;
+
 /// The kind of an API module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -183,7 +185,7 @@ pub struct Topics {
     pub api: ApiType,
     /// EVerest's external MQTT prefix, put before every topic as it is; default empty.
     pub external_prefix: String,
-    /// `1`, or `1.0` as releases before 2025-10-28 had it.
+    /// `1`, or `1.0` as it was before the first release.
     pub api_version: String,
     /// The id of the module in EVerest's configuration.
     pub module_id: String,
@@ -204,6 +206,15 @@ impl Topics {
     #[must_use]
     pub fn of(&self, api: ApiType, module_id: &str) -> Self {
         Self { api, module_id: module_id.to_owned(), ..self.clone() }
+    }
+
+    /// The same in a release: its own version stands in the topics, if it has one.
+    #[must_use]
+    pub fn under(self, release: Release) -> Self {
+        match release.own_api_version() {
+            Some(version) => Self { api_version: version.to_owned(), ..self },
+            None => self,
+        }
     }
 
     /// The topic of a channel.

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::release::Release;
-use super::release::Release::{Main, V2025_10, V2025_12, V2026_02};
+use super::release::Release::{Main, V1_0, V2025_10, V2025_12, V2026_02};
 
 /// What a station follows where specification and running EVerest differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
@@ -106,12 +106,16 @@ impl Deviation {
     }
 }
 
-/// Every release.
-const ALWAYS: &[Release] = &[V2025_10, V2025_12, V2026_02, Main];
-/// The tagged releases.
-const TAGGED: &[Release] = &[V2025_10, V2025_12, V2026_02];
+/// Every release, and what was before.
+const ALWAYS: &[Release] = &[V1_0, V2025_10, V2025_12, V2026_02, Main];
+/// The tagged releases, and what was before.
+const TAGGED: &[Release] = &[V1_0, V2025_10, V2025_12, V2026_02];
 /// Those of 2025.
-const OLDEST: &[Release] = &[V2025_10, V2025_12];
+const OLDEST: &[Release] = &[V1_0, V2025_10, V2025_12];
+/// The first release, and what was before.
+const FIRST: &[Release] = &[V1_0, V2025_10];
+/// What was before the first release.
+const BEFORE: &[Release] = &[V1_0];
 /// None of them by itself, or none that agrees.
 const NEVER: &[Release] = &[];
 
@@ -265,12 +269,12 @@ deviations! {
     PlugInAlwaysTimed "plug-in-always-timed" {
         "plug_in_timeout_enabled, and more than one EVSE, make a plug-in without authorization time out",
         "every plug-in does after connection_timeout: there is no such option",
-        &[V2025_10], &[V2025_10], "AuthHandler.cpp, handle_session_event (2025.10.0)"
+        FIRST, FIRST, "AuthHandler.cpp, handle_session_event (2025.10.0)"
     }
     FindFirstTakesUnavailable "find-first-takes-unavailable" {
         "FindFirst selects the first available EVSE",
         "it selects the first without transaction, also a faulted one or one whose plug-in timed out, if any is available",
-        &[V2025_10], NEVER, "AuthHandler.cpp, select_evse (2025.10.0)"
+        FIRST, NEVER, "AuthHandler.cpp, select_evse (2025.10.0)"
     }
     ExitOnUnknownConnector "exit-on-unknown-connector" {
         "nothing is said of EVSEs that do not exist; a token that names one besides others is rejected like any",
@@ -281,6 +285,21 @@ deviations! {
         "stop_transaction_on_reswipe: false makes a token presented again UsedToReauthorize",
         "there is no such option: it always stops its transaction",
         TAGGED, TAGGED, "03f2a41c6"
+    }
+    NoUsedToStart "no-used-to-start" {
+        "UsedToStart is published when a token is used to start a session (listed since 142adf82c)",
+        "it is not: of a token that was granted an EVSE, Accepted is the last that is told",
+        BEFORE, BEFORE, "658dcd516; AuthHandler.cpp, on_token (b32b6fb91)"
+    }
+    StopSaysAccepted "stop-says-accepted" {
+        "UsedToStop: the token was used to stop a transaction (listed since 142adf82c)",
+        "a token that stops a transaction is Accepted, like one that starts one",
+        BEFORE, BEFORE, "658dcd516; AuthHandler.cpp, on_token (b32b6fb91)"
+    }
+    ConnectorsAsProvided "connectors-as-provided" {
+        "connectors lists those to which an authorization can be assigned; off, it names the EVSE that was used",
+        "it stays as the token was provided with, also when an EVSE is granted, times out, or is stopped",
+        BEFORE, BEFORE, "658dcd516; AuthHandler.cpp, handle_token (b32b6fb91)"
     }
     UnlistedStatuses "unlisted-statuses" {
         "the statuses are Processing, Accepted, Rejected and TimedOut; off, no others are published",
@@ -316,7 +335,7 @@ deviations! {
     EmptyHeartbeat "empty-heartbeat" {
         "a heartbeat is a number that counts up",
         "a heartbeat is {}",
-        &[V2025_10], &[V2025_10], "e5891c5ff; seen on the wire"
+        FIRST, FIRST, "e5891c5ff; seen on the wire"
     }
     NarrowHeartbeat "narrow-heartbeat" {
         "the number of a heartbeat has 64 bits",
@@ -331,17 +350,17 @@ deviations! {
     SetterCommands "setter-commands" {
         "there are no set_connection_timeout and set_master_pass_group_id (since 2025-11-20)",
         "they take a bare value and do not reply; tokens that wait already keep their time",
-        &[V2025_10], &[V2025_10], "060a1ce1a; seen on the wire"
+        FIRST, FIRST, "060a1ce1a; seen on the wire"
     }
     SetterLimitsIgnored "setter-limits-ignored" {
         "set_connection_timeout takes an integer from 10 to 300, set_master_pass_group_id at most 36 characters",
         "the limits are not enforced, and numbers and booleans are cast to 32 bits",
-        &[V2025_10], NEVER, "auth_consumer_API.2025.10.0.yaml; seen on the wire"
+        FIRST, NEVER, "auth_consumer_API.2025.10.0.yaml; seen on the wire"
     }
     MasterPassAddress "master-pass-address" {
         "the address of set_master_pass_group_id is m2e/set_connection_timeout",
         "it is m2e/set_master_pass_group_id",
-        &[V2025_10], NEVER, "auth_consumer_API.2025.10.0.yaml; auth_consumer_API.cpp"
+        FIRST, NEVER, "auth_consumer_API.2025.10.0.yaml; auth_consumer_API.cpp"
     }
     // The entry point and the transport.
     NoEntryPoint "no-entry-point" {
@@ -398,7 +417,7 @@ deviations! {
     UnknownPinRequired "unknown-pin-required" {
         "PinRequired and Timeout are results",
         "they are unknown, so that the reply is malformed",
-        &[V2025_10], &[V2025_10], "seen on the wire"
+        FIRST, FIRST, "seen on the wire"
     }
     TariffMessagesRequired "tariff-messages-required" {
         "tariff_messages is required; the example of the specification lacks it; off, so may a reply",
@@ -441,7 +460,7 @@ mod tests {
 
     #[test]
     fn as_running_follows_the_releases() {
-        for release in Release::ALL {
+        for release in Release::PROFILES {
             let deviations = Deviations::new(release, Behaviour::AsRunning, &BTreeMap::new());
             assert_eq!(deviations.release(), release);
             for entry in &TABLE {
@@ -452,7 +471,7 @@ mod tests {
 
     #[test]
     fn as_specified_keeps_only_what_the_specification_of_the_release_says_too() {
-        for release in Release::ALL {
+        for release in Release::PROFILES {
             let deviations = Deviations::new(release, Behaviour::AsSpecified, &BTreeMap::new());
             for entry in &TABLE {
                 assert_eq!(deviations.is_on(entry.deviation), entry.agreed.contains(&release), "{}", entry.id);

@@ -1,5 +1,7 @@
 //! Releases of EVerest. The wire changed without a version number: what a release speaks differently stands in
 //! [`super::deviations`], one entry each.
+//!
+//! What was before the first of them, with `1.0` in its topics, is a profile like a release: [`Release::V1_0`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,9 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use super::types::TokenValidationStatus;
 
-/// A release of EVerest; later ones are greater.
+/// The version in topics before the first release (`Topics.cpp`, 5d684690c).
+const API_VERSION_1_0: &str = "1.0";
+
+/// A release of EVerest, or what was before the first; later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Release {
+    /// The head of development from 2025-10-09 (5d684690c) to 2025-10-28 (a5ed89fc8), with `1.0` in its topics; in no
+    /// release.
+    #[serde(rename = "1.0")]
+    V1_0,
     /// 2025.10.0.
     #[serde(rename = "2025.10")]
     V2025_10,
@@ -28,12 +37,27 @@ pub enum Release {
 }
 
 impl Release {
-    /// Every release, earliest first.
+    /// Every release, earliest first; [`Release::V1_0`] is none.
     pub const ALL: [Release; 4] = [Release::V2025_10, Release::V2025_12, Release::V2026_02, Release::Main];
+
+    /// All that can be played, earliest first.
+    pub const PROFILES: [Release; 5] =
+        [Release::V1_0, Release::V2025_10, Release::V2025_12, Release::V2026_02, Release::Main];
+
+    /// The profile that a version in topics stands for by itself; `1` stands for none, since every release has it.
+    pub fn of_api_version(version: &str) -> Option<Release> {
+        (version == API_VERSION_1_0).then_some(Release::V1_0)
+    }
+
+    /// The only version that may stand in its topics; releases that may be played with either have none.
+    pub fn own_api_version(self) -> Option<&'static str> {
+        (self == Release::V1_0).then_some(API_VERSION_1_0)
+    }
 
     /// The name users write.
     pub fn name(self) -> &'static str {
         match self {
+            Release::V1_0 => API_VERSION_1_0,
             Release::V2025_10 => "2025.10",
             Release::V2025_12 => "2025.12",
             Release::V2026_02 => "2026.02",
@@ -64,14 +88,14 @@ impl fmt::Display for Release {
 
 /// A name that is no release's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no release; there are 2025.10, 2025.12, 2026.02 and main")]
+#[error("`{0}` is no release; there are 2025.10, 2025.12, 2026.02 and main, and 1.0 before them")]
 pub struct UnknownRelease(String);
 
 impl FromStr for Release {
     type Err = UnknownRelease;
 
     fn from_str(name: &str) -> Result<Self, UnknownRelease> {
-        Release::ALL
+        Release::PROFILES
             .into_iter()
             .find(|release| release.name() == name)
             .ok_or_else(|| UnknownRelease(name.chars().take(40).collect()))
@@ -85,21 +109,32 @@ mod tests {
 
     #[test]
     fn every_name_leads_back_in_both_ways() {
-        for release in Release::ALL {
+        for release in Release::PROFILES {
             assert_eq!(release.name().parse(), Ok(release));
             assert_eq!(serde_json::to_value(release).unwrap(), release.name());
             assert_eq!(serde_json::from_value::<Release>(release.name().into()).unwrap(), release);
         }
         let error = "2024.09".parse::<Release>().unwrap_err();
-        assert_eq!(error.to_string(), "`2024.09` is no release; there are 2025.10, 2025.12, 2026.02 and main");
+        let told = "`2024.09` is no release; there are 2025.10, 2025.12, 2026.02 and main, and 1.0 before them";
+        assert_eq!(error.to_string(), told);
     }
 
     #[test]
     fn later_releases_list_more_statuses() {
         use TokenValidationStatus::{Processing, UsedToReauthorize, Withdrawn};
-        let lists = |status| Release::ALL.map(|release| release.lists(status));
-        assert_eq!(lists(Processing), [true; 4]);
-        assert_eq!(lists(Withdrawn), [false, false, true, true]);
-        assert_eq!(lists(UsedToReauthorize), [false, false, false, true]);
+        let lists = |status| Release::PROFILES.map(|release| release.lists(status));
+        assert_eq!(lists(Processing), [true; 5]);
+        assert_eq!(lists(Withdrawn), [false, false, false, true, true]);
+        assert_eq!(lists(UsedToReauthorize), [false, false, false, false, true]);
+    }
+
+    #[test]
+    fn only_what_was_before_the_releases_is_known_by_its_topics() {
+        assert_eq!(Release::PROFILES[1..], Release::ALL);
+        assert_eq!(Release::of_api_version("1.0"), Some(Release::V1_0));
+        assert_eq!(Release::of_api_version("1"), None);
+        assert_eq!(Release::V1_0.own_api_version(), Some("1.0"));
+        assert!(Release::ALL.iter().all(|release| release.own_api_version().is_none()));
+        assert!(Release::PROFILES.is_sorted());
     }
 }

@@ -8,12 +8,14 @@
 //!
 //! Pure. A schema is compiled on its first use: most runs need two or three.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use jsonschema::{Draft, ValidationError, Validator};
 use serde_json::Value;
 
 use super::channel::Channel;
+use super::deviations::{Behaviour, Deviations};
 use super::release::Release;
 
 mod documents;
@@ -112,7 +114,7 @@ pub struct Violation {
 /// The schemas of one release.
 #[derive(Debug, Default)]
 pub struct Schemas {
-    release: Release,
+    in_force: Deviations,
     withdraw: OnceLock<Validator>,
     withdraw_reply: OnceLock<Validator>,
     status: OnceLock<Validator>,
@@ -133,7 +135,12 @@ pub struct Schemas {
 impl Schemas {
     /// The schemas of a release; nothing is compiled yet.
     pub fn new(release: Release) -> Self {
-        Self { release, ..Self::default() }
+        Self::of(Deviations::new(release, Behaviour::AsRunning, &BTreeMap::new()))
+    }
+
+    /// The schemas of a release in which single deviations are switched.
+    pub fn of(in_force: Deviations) -> Self {
+        Self { in_force, ..Self::default() }
     }
 
     /// Every violation, in the order of the schema; empty for a valid payload.
@@ -141,14 +148,14 @@ impl Schemas {
         let validator = match message {
             Message::GetReply if EMPTY_LATCH.contains(payload) => return Vec::new(),
             Message::On(Channel::TokenValidationStatus) | Message::GetReply => {
-                compiled(&self.status, || documents::status(self.release))
+                compiled(&self.status, || documents::status(self.in_force))
             }
             Message::On(Channel::WithdrawAuthorization) => {
-                compiled(&self.withdraw, || documents::withdraw(self.release))
+                compiled(&self.withdraw, || documents::withdraw(self.in_force.release()))
             }
             Message::WithdrawReply => compiled(&self.withdraw_reply, documents::withdraw_reply),
             Message::On(Channel::GetTokenValidationStatus) => compiled(&self.get, documents::get),
-            Message::On(Channel::Heartbeat) => compiled(&self.heartbeat, || documents::heartbeat(self.release)),
+            Message::On(Channel::Heartbeat) => compiled(&self.heartbeat, || documents::heartbeat(self.in_force)),
             Message::On(Channel::CommunicationCheck) => {
                 compiled(&self.communication_check, documents::communication_check)
             }

@@ -73,7 +73,7 @@ impl<'s> Scene<'s> {
     /// The scene of a scenario under a release.
     pub fn new(scenario: &'s Scenario, settings: &'s Settings, release: Release) -> Self {
         let model = &scenario.model;
-        let topics = Topics { api: model.api, ..settings.topics.clone() };
+        let topics = Topics { api: model.api, ..settings.topics.clone() }.under(release);
         let mut station = StationConfig { release, ..model.station.clone() };
         if let (Side::Everest, Some(file)) = (model.under_test, &settings.station) {
             let known = file.station.clone();

@@ -48,6 +48,12 @@ impl Feature {
             Feature::EntryPoint => Deviation::NoEntryPoint,
             Feature::Reauthorization | Feature::Status(Status::UsedToReauthorize) => Deviation::NoReauthorization,
             Feature::Messages => Deviation::NoMessages,
+            Feature::Status(Status::UsedToStart) if in_force.is_on(Deviation::NoUsedToStart) => {
+                Deviation::NoUsedToStart
+            }
+            Feature::Status(Status::UsedToStop) if in_force.is_on(Deviation::StopSaysAccepted) => {
+                Deviation::StopSaysAccepted
+            }
             Feature::Status(status) => {
                 let is_published = in_force.release().lists(status) || in_force.is_on(Deviation::UnlistedStatuses);
                 return (!is_published).then(|| "its specification does not list it".to_owned());

@@ -7,7 +7,7 @@ use crate::protocol::release::Release;
 impl Scenario {
     /// The releases for which it holds, earliest first.
     pub fn releases(&self) -> Vec<Release> {
-        Release::ALL.into_iter().filter(|release| self.holds_for(*release)).collect()
+        Release::PROFILES.into_iter().filter(|release| self.holds_for(*release)).collect()
     }
 
     /// Whether it holds for a release.
@@ -55,8 +55,9 @@ mod tests {
     fn a_scenario_that_names_no_release_holds_for_all() {
         let note = "  - note: x\n";
         for (frame, releases, release) in [
-            ("", Release::ALL.as_slice(), Release::Main),
-            ("station: {release: 2025.12}\n", &Release::ALL, Release::V2025_12),
+            ("", Release::PROFILES.as_slice(), Release::Main),
+            ("station: {release: 2025.12}\n", &Release::PROFILES, Release::V2025_12),
+            ("releases: [1.0]\n", &[Release::V1_0], Release::V1_0),
             ("releases: [2025.12, \"2025.10\"]\n", &[Release::V2025_10, Release::V2025_12], Release::V2025_12),
             ("releases: [2025.10, main]\n", &[Release::V2025_10, Release::Main], Release::Main),
             ("releases: [2025.10, main]\nstation: {release: 2025.10}\n", &[Release::V2025_10, Release::Main], {

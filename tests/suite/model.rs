@@ -48,7 +48,7 @@ pub(crate) fn config() -> impl Strategy<Value = StationConfig> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let api = (select(vec![0, 1, 3]), select(vec![-1, 0, 100, 1000]), proptest::bool::weighted(0.9));
     let evses = prop_oneof![6 => 1..=2_u8, 3 => 3..=4_u8, 2 => 5..=8_u8];
-    let release = prop_oneof![3 => Just(Release::Main), 3 => select(Release::ALL.to_vec())];
+    let release = prop_oneof![3 => Just(Release::Main), 3 => select(Release::PROFILES.to_vec())];
     (evses, algorithm, 0..6_u64, flags, api, release).prop_map(
         |(evses, selection_algorithm, timeout, flags, api, release)| {
             let auth = AuthConfig {

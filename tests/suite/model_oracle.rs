@@ -25,12 +25,20 @@ pub(crate) struct Monitor {
     evses: Vec<(Option<String>, bool)>,
     /// An authorization that Auth took back, whose status has to come next.
     owed: Option<(i32, String)>,
+    /// The token that Auth just stopped a transaction with, if the release calls that Accepted.
+    stopping: Option<String>,
     release: Release,
 }
 
 impl Monitor {
     pub(crate) fn new(evses: u8, release: Release) -> Self {
-        Self { open: BTreeMap::new(), evses: vec![(None, false); usize::from(evses)], owed: None, release }
+        Self {
+            open: BTreeMap::new(),
+            evses: vec![(None, false); usize::from(evses)],
+            owed: None,
+            stopping: None,
+            release,
+        }
     }
 
     /// Says what rule an effect breaks.
@@ -46,9 +54,20 @@ impl Monitor {
             Effect::EvseCall { evse, call: EvseCall::AuthorizeResponse(response) } => {
                 let accepted = response.1.authorization_status == AuthorizationStatus::Accepted;
                 let taken = self.evse(*evse).0.is_some();
-                check(!accepted || !taken, || format!("EVSE {evse} is granted twice"))
+                check(!accepted || !taken, || format!("EVSE {evse} is granted twice"))?;
+                if accepted && self.release == Release::V1_0 {
+                    // No status says so.
+                    let value = response.0.id_token.value.clone();
+                    check(self.open.remove(&value) == Some(Phase::Accepted), || format!("`{value}` is granted"))?;
+                    self.evse(*evse).0 = Some(value);
+                }
+                Ok(())
             }
-            Effect::EvseCall { call: EvseCall::StopTransaction { .. }, .. } => Ok(()),
+            Effect::EvseCall { call: EvseCall::StopTransaction { id_tag, .. }, .. } => {
+                let by = id_tag.as_ref().map(|token| token.id_token.value.clone());
+                self.stopping = by.filter(|_| self.release == Release::V1_0);
+                Ok(())
+            }
             Effect::SessionEvent { evse, event } => {
                 match event {
                     SessionEvent::TransactionStarted => self.evse(*evse).1 = true,
@@ -80,13 +99,23 @@ impl Monitor {
         check(!has_tariff || *status == Status::Accepted, || format!("tariff messages with {status:?}"))?;
 
         if let Some((evse, owed)) = self.owed.take() {
-            let names_it = token.connectors.as_deref() == Some(&[evse]) && *value == owed;
+            let names_evse = token.connectors.as_deref() == Some(&[evse]) || self.release == Release::V1_0;
+            let names_it = names_evse && *value == owed;
             if self.release == Release::Main {
                 let fits = matches!(status, Status::TimedOut | Status::Withdrawn);
                 return check(fits && names_it, || format!("{} instead of an end for EVSE {evse}", broken()));
             }
             // Earlier releases tell of a time-out, and not of a withdrawal.
             if names_it && *status == Status::TimedOut {
+                return Ok(());
+            }
+        }
+        if self.release == Release::V1_0 {
+            let is_known = !matches!(status, Status::UsedToStart | Status::UsedToStop | Status::UsedToReauthorize);
+            check(is_known, broken)?;
+            if self.stopping.take_if(|stopping| *status == Status::Accepted && stopping == value).is_some() {
+                check(phase == Some(Phase::Processing), broken)?;
+                self.open.remove(value);
                 return Ok(());
             }
         }

@@ -261,7 +261,7 @@ fn in_any_release() -> impl Strategy<Value = StationConfig> {
     let deviations =
         prop::collection::btree_map((0..TABLE.len()).prop_map(|index| TABLE[index].deviation), any::<bool>(), 0..6);
     let behaviour = select(vec![Behaviour::AsRunning, Behaviour::AsSpecified]);
-    (config(), select(Release::ALL.to_vec()), behaviour, deviations)
+    (config(), select(Release::PROFILES.to_vec()), behaviour, deviations)
         .prop_map(|(config, release, behaviour, deviations)| StationConfig { release, behaviour, deviations, ..config })
 }
 

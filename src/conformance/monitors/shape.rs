@@ -42,7 +42,7 @@ pub(super) struct Shape {
 
 impl Shape {
     pub(super) fn new(topics: Topics, under_test: Party, in_force: Deviations) -> Self {
-        let schemas = Schemas::new(in_force.release());
+        let schemas = Schemas::of(in_force);
         Self { schemas, in_force, under_test, base: topics.base(), topics, odd_qos: BTreeSet::new() }
     }
 

@@ -61,11 +61,13 @@ struct Reading {
     tails: BTreeMap<i64, Tail>,
     /// Whether there may be tails that were not seen to begin.
     unseen: bool,
+    /// Whether it may have been granted an EVSE without a word, see [`Deviation::NoUsedToStart`].
+    untold: bool,
 }
 
 impl Reading {
     fn fresh(unseen: bool) -> Self {
-        Self { attempt: Attempt::Closed, tails: BTreeMap::new(), unseen }
+        Self { attempt: Attempt::Closed, tails: BTreeMap::new(), unseen, untold: false }
     }
 
     fn with_attempt(&self, attempt: Attempt) -> Self {
@@ -80,6 +82,12 @@ impl Reading {
             (Attempt::Closed, Status::Processing) => next.push(self.with_attempt(Attempt::Processing)),
             (Attempt::Processing | Attempt::Accepted, Status::Accepted) => {
                 next.push(self.with_attempt(Attempt::Accepted));
+                if in_force.is_on(Deviation::NoUsedToStart) {
+                    next.push(Self { untold: true, ..self.with_attempt(Attempt::Closed) });
+                }
+                if in_force.is_on(Deviation::StopSaysAccepted) {
+                    next.push(self.with_attempt(Attempt::Closed));
+                }
             }
             (Attempt::Processing | Attempt::Accepted, Status::Rejected)
             | (Attempt::Accepted, Status::TimedOut | Status::Withdrawn) => {
@@ -107,7 +115,7 @@ impl Reading {
             return Vec::new();
         }
         let mut next = Vec::new();
-        if self.unseen {
+        if self.unseen || self.untold {
             next.push(self.clone());
         }
         if evses.is_empty() {
@@ -137,14 +145,18 @@ impl Reading {
     }
 
     /// What can be said after a status that fitted nothing, or came out of the blue.
-    fn after(status: Status, evses: &[i64]) -> BTreeSet<Self> {
+    fn after(status: Status, evses: &[i64], in_force: Deviations) -> BTreeSet<Self> {
         let fresh = Self::fresh(true);
+        if status == Status::Accepted {
+            // An attempt that goes on, unless the release says no more than this.
+            let ended = in_force.is_on(Deviation::NoUsedToStart).then(|| fresh.clone());
+            return ended.into_iter().chain([fresh.with_attempt(Attempt::Accepted)]).collect();
+        }
         BTreeSet::from([match status {
             Status::Processing => fresh.with_attempt(Attempt::Processing),
-            Status::Accepted => fresh.with_attempt(Attempt::Accepted),
             Status::UsedToStart => fresh.ended_at(evses, Tail::Granted),
             Status::UsedToStop | Status::UsedToReauthorize => fresh.ended_at(evses, Tail::Used),
-            Status::Rejected | Status::TimedOut | Status::Withdrawn => fresh,
+            Status::Accepted | Status::Rejected | Status::TimedOut | Status::Withdrawn => fresh,
         }])
     }
 }
@@ -204,7 +216,8 @@ impl Statuses {
             }
             return Vec::new();
         };
-        let mut found = Vec::from_iter(named_evses(seen, json, status));
+        let names_evses = !self.in_force.is_on(Deviation::ConnectorsAsProvided);
+        let mut found = Vec::from_iter(named_evses(seen, json, status).filter(|_| names_evses));
         found.extend(shown_texts(seen, json, status));
         found.extend(self.unusual_messages(seen, json));
         if repeat != Repeat::Yes {
@@ -260,10 +273,10 @@ impl Statuses {
             next.extend(history.readings.iter().cloned());
         }
         if next.is_empty() {
-            next = Reading::after(status, &evses);
+            next = Reading::after(status, &evses, in_force);
         }
         history.mixed |= next.len() > READINGS;
-        history.readings = if history.mixed { Reading::after(status, &evses) } else { next };
+        history.readings = if history.mixed { Reading::after(status, &evses, in_force) } else { next };
         if history.shown.len() == SHOWN {
             history.shown.pop_front();
         }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::release::Release;
 
 pub(super) fn withdraw(release: Release) -> Value {
@@ -38,21 +39,28 @@ pub(super) fn get() -> Value {
     })
 }
 
-pub(super) fn heartbeat(release: Release) -> Value {
-    // The specification of 2025.10 has no payload here.
-    json!({"type": if release == Release::V2025_10 { "object" } else { "integer" }})
+pub(super) fn heartbeat(in_force: Deviations) -> Value {
+    // The specifications up to 2025.10 have no payload here.
+    json!({"type": if in_force.is_on(Deviation::EmptyHeartbeat) { "object" } else { "integer" }})
 }
 
 pub(super) fn communication_check() -> Value {
     json!({"type": "boolean"})
 }
 
-pub(super) fn status(release: Release) -> Value {
-    // Earlier ones were published before their specification listed them; this one did not exist.
-    let mut statuses = vec!["Processing", "Accepted", "Rejected", "TimedOut", "UsedToStart", "UsedToStop", "Withdrawn"];
-    if release >= Release::Main {
-        statuses.push("UsedToReauthorize");
-    }
+/// Every status, in the order of the specification.
+const STATUSES: [&str; 8] =
+    ["Processing", "Accepted", "Rejected", "TimedOut", "UsedToStart", "UsedToStop", "Withdrawn", "UsedToReauthorize"];
+
+pub(super) fn status(in_force: Deviations) -> Value {
+    // Some were published before their specification listed them; these did not exist.
+    let is_absent = |status: &&str| match *status {
+        "UsedToStart" => in_force.is_on(Deviation::NoUsedToStart),
+        "UsedToStop" => in_force.is_on(Deviation::StopSaysAccepted),
+        "UsedToReauthorize" => in_force.is_on(Deviation::NoReauthorization),
+        _ => false,
+    };
+    let statuses: Vec<_> = STATUSES.into_iter().filter(|status| !is_absent(status)).collect();
     json!({
         "type": "object",
         "required": ["token", "status"],
