@@ -158,9 +158,11 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
 
 /// The releases that somebody wants: the flags, or else `khumbu.yaml`.
 fn chosen(arguments: &Arguments, config: &Config) -> Result<Option<ReleaseChoice>, Box<Diagnostic>> {
-    let by_flags = ReleaseChoice::of(arguments.release, arguments.module.topics.api_version.as_deref())?;
-    let by_file = ReleaseChoice::of(config.release, config.api_version.as_deref())?;
-    Ok(by_flags.or(by_file))
+    let version = arguments.module.topics.api_version.as_deref();
+    match ReleaseChoice::of(arguments.release, version)? {
+        Some(choice) => Ok(Some(choice)),
+        None => ReleaseChoice::of(config.release, version.or(config.api_version.as_deref())),
+    }
 }
 
 fn select(scenarios: Vec<Scenario>, arguments: &Arguments) -> Vec<Scenario> {

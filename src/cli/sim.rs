@@ -157,18 +157,23 @@ fn prepare(arguments: &Arguments) -> Result<Plan, Vec<Diagnostic>> {
     let external_prefix = arguments.topics.external_prefix.clone().or_else(|| said(&file.external_prefix, ""));
     let topics =
         config.topics(&arguments.topics.module_id, &api_version, &external_prefix).map_err(|error| vec![*error])?;
-    if let (Some(release), Some(version)) = (arguments.release, &arguments.topics.api_version) {
-        release::check(release, version).map_err(|error| vec![*error])?;
+    let named = &arguments.topics.api_version;
+    let wanted = arguments.release.or_else(|| Release::of_api_version(named.as_deref()?));
+    let implied = Release::of_api_version(&topics.api_version);
+    if !file.names_release {
+        file.station.release = implied.unwrap_or_default();
     }
-    let by_flags = arguments.topics.api_version.as_deref().and_then(Release::of_api_version);
-    let implied = Release::of_api_version(&topics.api_version).filter(|_| !file.names_release);
-    let release = arguments.release.or(by_flags).or(implied);
-    file.station.release = release.unwrap_or(file.station.release);
+    file.station.release = wanted.unwrap_or(file.station.release);
+    if let Some(version) = named {
+        release::check(file.station.release, version).map_err(|error| vec![*error])?;
+    }
     let topics = topics.under(file.station.release);
+    // What stands in a station file was dealt with.
+    let of_chargers = wanted.or(implied.filter(|_| arguments.station.is_none()));
     let StationFile { station, bindings, .. } = file;
     let inside = (!bindings.is_empty()).then_some(bindings);
     let gateway = match arguments.gateway {
-        Some(listen) => Some(prepare_gateway(arguments, listen, &station, &topics, release)?),
+        Some(listen) => Some(prepare_gateway(arguments, listen, &station, &topics, of_chargers)?),
         None => None,
     };
     let wire = arguments.wire.or(config.wire).unwrap_or_default();

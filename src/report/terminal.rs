@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diagnostic::{Severity, Style, printable};
+use crate::protocol::release::Release;
 use crate::timespan::Timespan;
 use crate::verdict::{ScenarioResult, Verdict};
 
@@ -22,10 +23,12 @@ const YELLOW: &str = "1;33";
 const RED: &str = "1;31";
 const DIM: &str = "2";
 
-/// One line for a scenario that ended: verdict, path, the release where there are several, time. Without a line feed.
+/// One line for a scenario that ended: verdict, path, the release where there are several or it was none, time. Without a
+/// line feed.
 pub fn line(result: &ScenarioResult, names_release: bool, style: Style) -> String {
     let word = format!("{:<WORD$}", word(result.verdict));
     let took = paint(style, DIM, &time(result.duration));
+    let names_release = names_release || result.release == Release::V1_0;
     let release = if names_release { format!("  {}", result.release) } else { String::new() };
     format!("{}  {}{release}  {took}", paint(style, colour(result.verdict), &word), printable(&result.path))
 }

@@ -33,6 +33,7 @@ mod page;
 mod parity;
 mod parity_recordings;
 mod patterns;
+mod profile;
 mod project;
 mod recordings;
 mod releases;

@@ -392,6 +392,71 @@ fn used_to_start_before_session() {
 }
 
 #[test]
+fn no_used_to_start() {
+    let config = StationConfig { release: Release::V1_0, ..quiet() };
+    let [mut with, mut without] = pair(&config, Deviation::NoUsedToStart);
+    for (desk, expected) in [(&mut with, &[][..]), (&mut without, &["A UsedToStart"])] {
+        desk.present("A", 0);
+        assert_eq!(desk.seen_publications(), [&["A Processing", "A Accepted"][..], expected].concat());
+        // It is granted all the same.
+        desk.command(Command::PlugIn { evse: 1 });
+        desk.command(Command::StartTransaction { evse: 1 });
+        assert_eq!(desk.seen_publications(), NOTHING);
+        assert_eq!(desk.station.status().evses[0].state, "transaction");
+    }
+    // Neither is it told later, where that is asked for.
+    let mut late = Desk::ready(&switched(config, Deviation::UsedToStartBeforeSession, false));
+    late.present("A", 0);
+    late.command(Command::PlugIn { evse: 1 });
+    late.command(Command::StartTransaction { evse: 1 });
+    assert_eq!(late.seen_publications(), ["A Processing", "A Accepted"]);
+}
+
+#[test]
+fn stop_says_accepted() {
+    let master = Command::PresentToken { token: token("M"), validation: of_group("POLICE") };
+    let by_token = |desk: &mut Desk| desk.present("A", 0);
+    let by_group = |desk: &mut Desk| {
+        desk.send(Channel::SetMasterPassGroupId, "\"POLICE\"");
+        desk.command(master.clone());
+    };
+    let auth = AuthConfig { prioritize_authorization_over_stopping_transaction: false, ..quiet().auth };
+    let config = StationConfig { release: Release::V1_0, auth, ..quiet() };
+    for stop in [&by_token as &dyn Fn(&mut Desk), &by_group] {
+        let ends = pair(&config, Deviation::StopSaysAccepted).map(|mut desk| {
+            desk.command(Command::PlugIn { evse: 1 });
+            desk.present("A", 0);
+            desk.command(Command::StartTransaction { evse: 1 });
+            desk.seen();
+            stop(&mut desk);
+            assert_eq!(desk.station.status().evses[0].identifier, None);
+            let told: Vec<_> = desk.statuses[2..].iter().map(|status| status["status"].clone()).collect();
+            told
+        });
+        assert_eq!(ends, [["Processing", "Accepted"], ["Processing", "UsedToStop"]]);
+    }
+}
+
+#[test]
+fn connectors_as_provided() {
+    let config = StationConfig { release: Release::V1_0, ..quiet() };
+    let act = |desk: &mut Desk| {
+        desk.present("A", 0);
+        desk.pass(secs(8));
+        let provided = ProvidedIdToken { connectors: Some(vec![2, 1]), ..token("B") };
+        present(desk, provided, accepted_after(0));
+        desk.pass(secs(8));
+    };
+    let told = pair(&config, Deviation::ConnectorsAsProvided).map(|mut desk| {
+        act(&mut desk);
+        desk.seen_publications()
+    });
+    let of_b = ["B Processing [2,1]", "B Accepted [2,1]"];
+    assert_eq!(told[0], [&["A Processing", "A Accepted", "A TimedOut"][..], &of_b, &["B TimedOut [2,1]"]].concat());
+    assert_eq!(told[1], [&["A Processing", "A Accepted", "A TimedOut [1]"][..], &of_b, &["B TimedOut [2]"]].concat());
+}
+
+#[test]
 fn update_says_accepted() {
     let update = ValidationResult::new(AuthorizationStatus::Blocked);
     let act = |desk: &mut Desk| {

@@ -1,20 +1,23 @@
 //! Releases side by side: what each was seen to do, row by row, and what their histories say.
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use khumbu::auth::EvseCall;
 use khumbu::protocol::channel::{Channel, EntryPoint};
 use khumbu::protocol::control::Command;
-use khumbu::protocol::deviations::{Behaviour, Deviation, TABLE};
+use khumbu::protocol::deviations::{Behaviour, Deviation, Deviations, TABLE};
 use khumbu::protocol::release::Release;
 use khumbu::protocol::schema::{Message, Schemas};
-use khumbu::protocol::types::AuthorizationStatus;
+use khumbu::protocol::types::{AuthorizationStatus, TokenValidationStatus as Status};
 use khumbu::station::config::{AuthConfig, StationConfig, ValidatorConfig};
-use khumbu::station::{Address, Effect, Input, RequestId};
+use khumbu::station::{Address, Effect, Input, Payload, RequestId};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use super::model::{cases, config, played, steps};
+use super::model::{Act, cases, config, played, steps};
 use super::model_desk::{Desk, accepted_after, millis, plug_events, quiet, secs, token, with_heartbeat};
 
 /// What a release does.
@@ -222,6 +225,26 @@ fn as_specified_an_earlier_release_does_what_its_own_specification_says() {
 }
 
 #[test]
+fn before_the_releases_a_status_says_less() {
+    let mut desk = of(Release::V1_0, with_heartbeat(1000));
+    desk.command(Command::PlugIn { evse: 1 });
+    desk.present("A", 0);
+    desk.command(Command::StartTransaction { evse: 1 });
+    desk.present("A", 0);
+    assert_eq!(desk.seen_publications(), ["A Processing", "A Accepted", "A Processing", "A Accepted"]);
+    assert!(desk.statuses.iter().all(|status| status.get("messages").is_none()));
+    desk.get("get");
+    assert_eq!((desk.why().as_str(), desk.beacons), ("this release has no latched getter", 0));
+    desk.pass(secs(1));
+    assert_eq!(desk.seen(), ["heartbeat {}"]);
+    desk.send(Channel::SetConnectionTimeout, "15");
+    desk.present("B", 0);
+    assert_eq!(desk.station.next_deadline(), Some(secs(2)));
+    desk.pass(secs(15));
+    assert!(desk.seen().contains(&"B TimedOut".to_owned()));
+}
+
+#[test]
 fn schemas_follow_the_releases() {
     let valid =
         |message, payload: Value| Release::ALL.map(|release| Schemas::new(release).check(message, &payload).is_empty());
@@ -234,6 +257,16 @@ fn schemas_follow_the_releases() {
     let channel = Message::On(Channel::TokenValidationStatus);
     assert_eq!(valid(channel, status("Withdrawn")), [true; 4]);
     assert_eq!(valid(channel, status("UsedToReauthorize")), [false, false, false, true]);
+    let schemas = Schemas::new(Release::V1_0);
+    let used = ["Accepted", "Withdrawn", "UsedToStart", "UsedToStop", "UsedToReauthorize"];
+    let known = used.map(|name| schemas.check(channel, &status(name)).is_empty());
+    assert_eq!(known, [true, true, false, false, false]);
+    assert!(schemas.check(heartbeat, &json!({})).is_empty() && !schemas.check(heartbeat, &json!(7)).is_empty());
+    // What is switched counts.
+    let switched = [(Deviation::NoUsedToStart, false), (Deviation::EmptyHeartbeat, false)].into();
+    let schemas = Schemas::of(Deviations::new(Release::V1_0, Behaviour::AsRunning, &switched));
+    assert!(schemas.check(channel, &status("UsedToStart")).is_empty());
+    assert!(schemas.check(heartbeat, &json!(7)).is_empty());
 }
 
 #[test]
@@ -265,8 +298,66 @@ fn in_any_release() -> impl Strategy<Value = StationConfig> {
         .prop_map(|(config, release, behaviour, deviations)| StationConfig { release, behaviour, deviations, ..config })
 }
 
+/// What happened, without which EVSEs a token names and without what only releases say.
+fn as_before_the_releases(log: Vec<(Duration, Effect)>) -> Vec<(Duration, Value)> {
+    let told = log.into_iter().filter_map(|(at, effect)| {
+        let mut seen = match effect {
+            Effect::Publish { to, payload: Payload::Status(message) } => {
+                let message = serde_json::to_value(&*message).unwrap();
+                json!({"status": format!("{to:?}"), "message": message})
+            }
+            Effect::EvseCall { evse, call: EvseCall::AuthorizeResponse(response) } => {
+                json!({"granted": evse, "token": response.0, "result": format!("{:?}", response.1)})
+            }
+            Effect::EvseCall { evse, call: EvseCall::StopTransaction { reason, id_tag } } => {
+                json!({"stopped": evse, "reason": format!("{reason:?}"), "token": id_tag})
+            }
+            other => return Some((at, json!(format!("{other:?}")))),
+        };
+        for token in ["/message/token", "/token"] {
+            if let Some(token) = seen.pointer_mut(token).and_then(Value::as_object_mut) {
+                token.remove("connectors");
+            }
+        }
+        match seen.pointer_mut("/message/status") {
+            Some(status) if *status == "UsedToStart" => return None,
+            Some(status) if *status == "UsedToStop" => *status = json!("Accepted"),
+            _ => {}
+        }
+        Some((at, seen))
+    });
+    told.collect()
+}
+
 proptest! {
     #![proptest_config(cases(400))]
+
+    /// It does what 2025.10 does; only some statuses say less.
+    #[test]
+    fn before_the_releases_all_but_the_words_is_as_in_2025_10(config in config(), steps in steps()) {
+        let [before, first] = [Release::V1_0, Release::V2025_10].map(|release| {
+            as_before_the_releases(played(&StationConfig { release, ..config.clone() }, &steps).log)
+        });
+        prop_assert_eq!(before, first);
+    }
+
+    /// Nothing is said of what a token was used for, nor where.
+    #[test]
+    fn before_the_releases_no_status_says_what_became_of_a_token(config in config(), steps in steps()) {
+        let config = StationConfig { release: Release::V1_0, ..config };
+        for (_, effect) in played(&config, &steps).log {
+            let Effect::Publish { payload: Payload::Status(message), .. } = effect else { continue };
+            let (token, status) = (&message.token, message.status);
+            prop_assert!(message.messages.is_none());
+            prop_assert!(!matches!(status, Status::UsedToStart | Status::UsedToStop | Status::UsedToReauthorize));
+            let presented = steps.iter().any(|(_, act)| matches!(
+                act,
+                Act::Command(Command::PresentToken { token: other, .. })
+                    if other.id_token.value == token.id_token.value && other.connectors == token.connectors
+            ));
+            prop_assert!(presented, "{} {status:?} {:?}", token.id_token.value, token.connectors);
+        }
+    }
 
     /// No release and no mixture of deviations panics, has a mind of its own, or answers a request twice.
     #[test]

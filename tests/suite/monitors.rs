@@ -4,6 +4,7 @@
 
 mod answers;
 mod asking;
+mod before_releases;
 mod discovery;
 mod heartbeats;
 mod presence;

@@ -58,7 +58,7 @@ impl Tape {
 
     fn beats(&mut self, from: u64, first: u64, count: u64) -> &mut Self {
         for beat in 0..count {
-            let payload = if self.release == "2025.10" { json!({}) } else { json!(first + beat) };
+            let payload = if matches!(self.release, "1.0" | "2025.10") { json!({}) } else { json!(first + beat) };
             self.message(from + 1000 * beat, &format!("{CONSUMER}/e2m/heartbeat"), payload);
         }
         self
@@ -118,13 +118,16 @@ impl Tape {
         self
     }
 
-    /// An accepted token gets an EVSE.
+    /// An accepted token gets an EVSE, of which 1.0 says nothing.
     fn granted(&mut self, at: u64, value: &str, evse: i32, events: &[&str]) -> &mut Self {
         let mut token = bare(value);
-        token["connectors"] = json!([evse]);
+        let is_named = self.release != "1.0";
+        if is_named {
+            token["connectors"] = json!([evse]);
+        }
         let response = json!({"result": accepted(), "token": token});
         self.log(at, evse, "authorize_response", response).events(at + 1, evse, events);
-        self.status(at + 40, value, "UsedToStart", Some(&[evse]))
+        if is_named { self.status(at + 40, value, "UsedToStart", Some(&[evse])) } else { self }
     }
 
     fn report(&self) -> Report {
@@ -558,18 +561,56 @@ fn setters_of_2025_10_and_silence_after() {
     }
 }
 
-#[test]
-fn prefixed_topics_of_version_1_0() {
-    let mut tape = Tape::new("2025.10", "");
-    plain_life(tape.start(1000, 4), 2500);
+/// As everything would be called with `1.0` in the topics, and a prefix.
+fn renamed(tape: &mut Tape) {
     for (_, line) in &mut tape.lines {
         *line = line.replace("\"topic\": \"everest_api/1/", "\"topic\": \"site7/everest_api/1.0/");
         *line = line
             .replace("\"topic\": \"reply/", "\"topic\": \"site7/reply/")
             .replace("everest_api/1/", "everest_api/1.0/");
     }
-    tape.station.push_str("api_version: \"1.0\"\nexternal_prefix: site7/\n");
+    tape.station.push_str("external_prefix: site7/\n");
+}
+
+#[test]
+fn prefixed_topics_of_version_1_0() {
+    let mut tape = Tape::new("2025.10", "");
+    plain_life(tape.start(1000, 4), 2500);
+    renamed(&mut tape);
+    tape.station.push_str("api_version: \"1.0\"\n");
     tape.is_reproduced(12);
+}
+
+#[test]
+fn version_1_0_alone_says_how_everest_was() {
+    let mut tape = Tape::new("1.0", "");
+    plain_life(tape.start(1000, 12), 2500);
+    // Used, and used again to stop: a token says no more of it than that it is accepted.
+    tape.token(4000, "B").status(4005, "B", "Processing", None);
+    tape.validated(4006, "B", 4010, accepted()).status(4015, "B", "Accepted", None);
+    tape.granted(4020, "B", 1, &["SessionStarted", "Authorized", "TransactionStarted"]);
+    tape.token(5000, "B").status(5005, "B", "Processing", None);
+    let stop = json!({"id_tag": bare("B"), "reason": "Local"});
+    tape.log(5006, 1, "stop_transaction", stop).events(5007, 1, &["TransactionFinished", "SessionFinished"]);
+    tape.status(5010, "B", "Accepted", None);
+    renamed(&mut tape);
+    let named = tape.station.clone();
+    for station in [
+        named.clone() + "api_version: \"1.0\"\n",
+        named.replace("release: \"1.0\"\n", "api_version: \"1.0\"\n"),
+        // The other way round, too.
+        named.clone(),
+    ] {
+        tape.station = station;
+        tape.is_reproduced(26);
+    }
+    // No release did so, even on these topics.
+    tape.station = named.replace("release: \"1.0\"\n", "release: \"2025.10\"\napi_version: \"1.0\"\n");
+    assert!(!tape.report().differences.is_empty());
+    for station in ["release: \"1.0\"\napi_version: \"1\"\n", "api_version: \"1\"\nrelease: \"1.0\"\n"] {
+        let refused = scenario::parse_around_station::<StationFile>("station.yaml", station).unwrap_err();
+        assert!(format!("{refused:?}").contains("release `1.0` has `1.0` in its topics, not `1`"), "{refused:?}");
+    }
 }
 
 #[test]
