@@ -20,7 +20,7 @@ pub struct TopicFlags {
     /// Id of the API module in EVerest's configuration [default: auth_api, or that of a recording]
     #[arg(long, value_name = "ID")]
     pub module_id: Option<String>,
-    /// Version in the topics [default: 1, or that of a recording]
+    /// Version in the topics; 1.0 also means `--release 1.0` where no release is named [default: 1, or that of a recording]
     #[arg(long, value_name = "1|1.0")]
     pub api_version: Option<String>,
     /// EVerest's external MQTT prefix [default: none, or that of a recording]

@@ -24,22 +24,30 @@ pub enum ReleaseChoice {
     V2026_02,
     #[serde(rename = "main")]
     Main,
-    /// Each release; 1.0 was none.
+    /// Each release; 1.0 was none, see [`ReleaseChoice::releases`].
     #[serde(rename = "all")]
     All,
 }
 
 impl ReleaseChoice {
-    /// The releases, earliest first.
-    pub fn releases(self) -> Vec<Release> {
-        vec![match self {
-            ReleaseChoice::V1_0 => Release::V1_0,
-            ReleaseChoice::V2025_10 => Release::V2025_10,
-            ReleaseChoice::V2025_12 => Release::V2025_12,
-            ReleaseChoice::V2026_02 => Release::V2026_02,
-            ReleaseChoice::Main => Release::Main,
-            ReleaseChoice::All => return Release::ALL.to_vec(),
-        }]
+    /// The releases, earliest first. With `1.0` in the topics, what was before them is among all of them.
+    pub fn releases(self, api_version: &str) -> Vec<Release> {
+        match self.one() {
+            Some(release) => vec![release],
+            None if Release::of_api_version(api_version).is_some() => Release::PROFILES.to_vec(),
+            None => Release::ALL.to_vec(),
+        }
+    }
+
+    fn one(self) -> Option<Release> {
+        match self {
+            ReleaseChoice::V1_0 => Some(Release::V1_0),
+            ReleaseChoice::V2025_10 => Some(Release::V2025_10),
+            ReleaseChoice::V2025_12 => Some(Release::V2025_12),
+            ReleaseChoice::V2026_02 => Some(Release::V2026_02),
+            ReleaseChoice::Main => Some(Release::Main),
+            ReleaseChoice::All => None,
+        }
     }
 
     /// What one place, such as the flags, says: the release it names, or else the one that its API version stands for.
@@ -47,8 +55,8 @@ impl ReleaseChoice {
     /// # Errors
     /// `usage/bad-topic` if it names both and they exclude each other.
     pub fn of(release: Option<Self>, api_version: Option<&str>) -> Result<Option<Self>, Box<Diagnostic>> {
-        if let (Some(release), Some(version)) = (release, api_version) {
-            release.releases().into_iter().try_for_each(|release| check(release, version))?;
+        if let (Some(release), Some(version)) = (release.and_then(Self::one), api_version) {
+            check(release, version)?;
         }
         let implied = api_version.and_then(Release::of_api_version).map(|_| ReleaseChoice::V1_0);
         Ok(release.or(implied))
@@ -80,9 +88,11 @@ mod tests {
         for release in Release::PROFILES {
             let flag = ReleaseChoice::from_str(release.name(), false).unwrap();
             let file: ReleaseChoice = serde_json::from_value(release.name().into()).unwrap();
-            assert_eq!((flag.releases(), file), (vec![release], flag));
+            assert_eq!((flag.releases("1"), file), (vec![release], flag));
         }
-        assert_eq!(ReleaseChoice::from_str("all", false).unwrap().releases(), Release::ALL);
+        let all = ReleaseChoice::from_str("all", false).unwrap();
+        assert_eq!(all.releases("1"), Release::ALL);
+        assert_eq!(all.releases("1.0"), Release::PROFILES);
     }
     #[test]
     fn a_version_stands_for_a_release_where_none_is_named() {

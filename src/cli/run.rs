@@ -130,7 +130,10 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let mut errors = Vec::new();
     let choice = chosen(&arguments, &config).map_err(|diagnostic| vec![*diagnostic])?;
     for scenario in selected.into_iter().map(Arc::new) {
-        let releases = choice.map_or_else(|| vec![scenario.release()], ReleaseChoice::releases);
+        let releases = match choice {
+            Some(choice) => choice.releases(&settings.topics.api_version),
+            None => vec![scenario.release()],
+        };
         for release in releases {
             let golden = match scenario.model.golden && release == scenario.release() {
                 true => goldens::read(Path::new(&scenario.source.path)),

@@ -54,7 +54,7 @@ pub struct Arguments {
     #[arg(long, value_name = "-", value_parser = ["-"])]
     json: Option<String>,
     /// Release of EVerest, over what the station says [default: main]
-    #[arg(long, value_name = "2025.10|2025.12|2026.02|main")]
+    #[arg(long, value_name = "1.0|2025.10|2025.12|2026.02|main")]
     release: Option<Release>,
     /// How the station writes its messages [default: everest]
     #[arg(long, value_name = "NAME", value_parser = wire_forms())]
