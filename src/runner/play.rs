@@ -228,7 +228,8 @@ async fn begin_side(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result
         Side::Client if piece.replay.is_none() => {
             let (csms, said) = mpsc::unbounded_channel();
             let (address, wire, csms) = (broker.address(), scene.wire, Some(csms));
-            let everest = Everest { address, client_id, topics, station, is_driven: false, inside: None, wire, csms };
+            let everest =
+                Everest { address, client_id, topics, station, is_driven: false, inside: None, wire, csms, ends: None };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));
