@@ -42,8 +42,8 @@ pub fn mismatch(
         What::Status { .. } => "published a status with",
         What::Message { .. } => "sent",
     };
-    let came = match (&mismatch.actual, mismatch.pointer.rsplit_once('/')) {
-        (None, Some((_, key))) if !mismatch.is_whole => format!("without `{key}`"),
+    let came = match (&mismatch.actual, &mismatch.member) {
+        (None, Some(member)) => format!("without `{member}`"),
         _ => told_apart(mismatch),
     };
     let headline = format!("{who} {what} {came}, expected {}", cut(&mismatch.expected, 120));
@@ -86,13 +86,15 @@ pub fn late(stage: &Stage<'_>, expectation: &Expectation, seen: &Seen, waited: D
         .with_evidence(stage.line(seen))
 }
 
+/// A message of the module that is the expected one but for its topic.
+pub fn astray<'a>(stage: &'a Stage<'_>, expectation: &Expectation) -> Option<&'a Seen> {
+    let mut messages = stage.observer.messages.iter().filter(|_| expectation.by == Party::Module);
+    messages.find(|seen| seen.seq >= expectation.since && !seen.is_claimed && expectation.is_met_on_another_topic(seen))
+}
+
 /// The message did not come.
 pub fn missing(stage: &Stage<'_>, expectation: &Expectation, waited: Duration) -> Diagnostic {
-    let astray =
-        stage.observer.messages.iter().find(|seen| {
-            seen.seq >= expectation.since && !seen.is_claimed && expectation.is_met_on_another_topic(seen)
-        });
-    if let (Some(seen), Party::Module) = (astray, expectation.by) {
+    if let Some(seen) = astray(stage, expectation) {
         let mut diagnostic = Diagnostic::new(
             Severity::Fail,
             "expect/wrong-topic",
@@ -276,6 +278,27 @@ pub fn of_requests(stage: &Stage<'_>, requests: &Requests) -> Vec<Diagnostic> {
     missing.chain(others).collect()
 }
 
+/// Withdraw requests that a client made once more than it was told to. It may have its reasons, such as a reply that it
+/// did not get; but nothing else would show that it withdraws twice.
+pub fn asked_again(stage: &Stage<'_>) -> Vec<Diagnostic> {
+    let requests = stage.observer.messages.iter().filter(|seen| {
+        seen.from == Party::Module && seen.kind == Kind::Channel(Channel::WithdrawAuthorization) && seen.json.is_some()
+    });
+    let (demanded, others): (Vec<_>, Vec<_>) = requests.partition(|seen| seen.is_claimed);
+    let part = |seen: &Seen, pointer: &str| seen.json.as_ref().and_then(|json| json.pointer(pointer)).cloned();
+    let is_same = |a: &Seen, b: &Seen| {
+        part(a, "/payload") == part(b, "/payload") && part(a, "/headers/replyTo") != part(b, "/headers/replyTo")
+    };
+    let again = others.iter().filter(|seen| demanded.iter().any(|demanded| is_same(demanded, seen)));
+    let warning = |seen: &&Seen| {
+        let headline = format!("{} made a withdraw request again that no step demands again", culprit(stage));
+        Diagnostic::new(Severity::Warning, "module/asked-again", headline)
+            .with_evidence(stage.line(seen))
+            .with_help("a step `expect_none: {message: withdraw_authorization, for: 300ms}` makes it a failure")
+    };
+    again.map(warning).collect()
+}
+
 /// The module under test in a headline.
 pub fn culprit(stage: &Stage<'_>) -> String {
     format!("module `{}`", stage.scene.topics.module_id)
@@ -288,9 +311,10 @@ fn played(stage: &Stage<'_>) -> String {
     }
 }
 
-/// EVerest's statuses are what a token provider or validator under test has made of them.
+/// EVerest's statuses are what a token provider or validator under test has made of them; or the scenario expects
+/// what does not follow from what the module had to send.
 fn outcome(stage: &Stage<'_>) -> (Severity, &'static str, String) {
-    (Severity::Fail, "expect/outcome", format!("because of {} EVerest", culprit(stage)))
+    (Severity::Fail, "expect/outcome", format!("given what {} sent, EVerest", culprit(stage)))
 }
 
 /// Whether what khumbu's own EVerest sends depends on what the module under test has sent.
