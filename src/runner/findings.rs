@@ -2,11 +2,12 @@
 
 mod charge_point;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::expectation::{Expectation, Mismatch, What};
 use super::observer::{Kind, Party, Request, Seen};
-use super::replay::Requests;
+use super::replay::{Requests, Undelivered};
 use super::settings::{ModuleSource, Settings};
 use super::stage::{Patience, Stage, actual, broken, cut, shown};
 use crate::diagnostic::{Diagnostic, Place, Severity};
@@ -246,16 +247,39 @@ pub fn run_not_started(scenario: &Scenario, pointer: &str, command: &str, why: &
     ))
 }
 
-/// What an EVerest did otherwise than in the recording that was played to it.
-pub fn of_outcomes(stage: &Stage<'_>, report: &Report) -> Option<Diagnostic> {
-    let differ = report.differences.len();
+/// What an EVerest did otherwise than in the recording that was played to it; so many of the differences are `judged`,
+/// because nothing was lost before them.
+pub fn of_outcomes(stage: &Stage<'_>, report: &Report, judged: usize, undelivered: &[Undelivered]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    if judged > 0 {
+        let headline = format!(
+            "{} did otherwise than recorded: {} of {} outcomes reproduced",
+            culprit(stage),
+            report.reproduced,
+            report.outcomes
+        );
+        found.push(Diagnostic::new(Severity::Fail, "recording/not-reproduced", headline));
+    }
+    let unjudged = report.differences.len() - judged;
+    let Some(first) = undelivered.first().filter(|_| unjudged > 0) else { return found };
     let headline = format!(
-        "{} did otherwise than recorded: {} of {} outcomes reproduced",
+        "{} was not reached by {} of the recording's messages: {unjudged} differences after the first are not judged",
         culprit(stage),
-        report.reproduced,
-        report.outcomes
+        undelivered.len()
     );
-    (differ > 0).then(|| Diagnostic::new(Severity::Fail, "recording/not-reproduced", headline))
+    let mut topics: BTreeMap<&str, usize> = BTreeMap::new();
+    for lost in undelivered {
+        *topics.entry(&lost.topic).or_default() += 1;
+    }
+    let topics = topics.iter().take(SHOWN).map(|(topic, count)| format!("not delivered: {topic} ({count})"));
+    let diagnostic = Diagnostic::new(Severity::Inconclusive, "recording/not-delivered", headline)
+        .with_evidence(format!("the first: line {}, {} ms", first.line, first.t_ms))
+        .with_lines(topics.collect())
+        .with_help(
+            "let a `command` binding of the station file (`--station`) say how EVs are plugged in at this module",
+        );
+    found.push(diagnostic);
+    found
 }
 
 /// What a client asked otherwise than in the recording that was played to it. To ask something else is its right; not
