@@ -203,6 +203,7 @@ impl Prepared {
             let _ = shown.await;
             (results, *interrupt.borrow())
         });
+        signals::give_way();
         runtime.shutdown_background();
         let results = report::excuse(&results, &self.config.known_failures());
         let mut exit = Exit::from(report::exit_code(results.iter().map(|result| result.verdict), is_interrupted));
