@@ -4,6 +4,7 @@
 
 mod answers;
 mod asking;
+mod collecting;
 mod discovery;
 mod heartbeats;
 mod presence;
