@@ -151,6 +151,7 @@ impl Prepared {
             let _ = shown.await;
             (results, *interrupt.borrow())
         });
+        signals::give_way();
         runtime.shutdown_background();
         let results: Vec<ScenarioResult> = results.iter().map(|result| without_places(result)).collect();
         let mut exit = Exit::from(report::exit_code(results.iter().map(|result| result.verdict), is_interrupted));

@@ -17,7 +17,7 @@ use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::wire::Wire;
 use crate::report;
-use crate::runner::{self, Piece, Settings};
+use crate::runner::{self, ModuleSource, Piece, Settings};
 use crate::scenario::Scenario;
 use crate::scenario::model::Side;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
@@ -126,9 +126,12 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
         return Err(vec![nothing]);
     }
     arguments.module.check_sides(&selected, &config).map_err(|diagnostic| vec![*diagnostic])?;
+    let choice = chosen(&arguments, &config).map_err(|diagnostic| vec![*diagnostic])?;
+    if settings.module == ModuleSource::Attached && choice == Some(ReleaseChoice::All) {
+        check_attached(&selected).map_err(|diagnostic| vec![*diagnostic])?;
+    }
     let mut pieces = Vec::with_capacity(selected.len());
     let mut errors = Vec::new();
-    let choice = chosen(&arguments, &config).map_err(|diagnostic| vec![*diagnostic])?;
     for scenario in selected.into_iter().map(Arc::new) {
         let releases = match choice {
             Some(choice) => choice.releases(&settings.topics.api_version),
@@ -166,6 +169,17 @@ fn chosen(arguments: &Arguments, config: &Config) -> Result<Option<ReleaseChoice
         Some(choice) => Ok(Some(choice)),
         None => ReleaseChoice::of(config.release, version.or(config.api_version.as_deref())),
     }
+}
+
+/// A client that runs already meets the EVerest of any release; an EVerest that runs already is one.
+fn check_attached(selected: &[Scenario]) -> Result<(), Box<Diagnostic>> {
+    let Some(scenario) = selected.iter().find(|scenario| scenario.model.under_test == Side::Everest) else {
+        return Ok(());
+    };
+    let headline = format!("an EVerest that is attached is of one release, and `{}` tests one", scenario.source.path);
+    let diagnostic = Diagnostic::new(Severity::Error, "usage/one-release", headline);
+    let help = "name its release with `--release`, or let khumbu start it with `--module` once for each";
+    Err(Box::new(diagnostic.at(scenario.place("/under_test")).with_help(help)))
 }
 
 fn select(scenarios: Vec<Scenario>, arguments: &Arguments) -> Vec<Scenario> {
@@ -216,6 +230,7 @@ impl Prepared {
             let _ = shown.await;
             (results, *interrupt.borrow())
         });
+        signals::give_way();
         runtime.shutdown_background();
         let results = report::excuse(&results, &self.config.known_failures());
         let mut exit = Exit::from(report::exit_code(results.iter().map(|result| result.verdict), is_interrupted));

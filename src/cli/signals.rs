@@ -1,10 +1,15 @@
 //! The user's wish to stop: Ctrl-C, SIGTERM, SIGHUP. The first one ends everything in order, the second one at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::print;
 use crate::runner::kill_all_groups;
+
+/// Whether the second signal has come.
+static ENDS_AT_ONCE: AtomicBool = AtomicBool::new(false);
 
 /// Becomes `true` at the first signal; the process ends at the second.
 pub fn interrupt() -> watch::Receiver<bool> {
@@ -24,6 +29,7 @@ pub fn interrupt() -> watch::Receiver<bool> {
                 _ = three.recv() => {}
             }
             if is_last {
+                ENDS_AT_ONCE.store(true, Ordering::SeqCst);
                 kill_all_groups();
                 std::process::exit(INTERRUPTED);
             }
@@ -33,6 +39,14 @@ pub fn interrupt() -> watch::Receiver<bool> {
         }
     });
     receiver
+}
+
+/// Does not return once the second signal has come: modules that it killed are no end of a run, and the process must not
+/// end as if they were.
+pub fn give_way() {
+    while ENDS_AT_ONCE.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
 }
 
 /// What shells report for a program that was ended by Ctrl-C.

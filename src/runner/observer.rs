@@ -110,6 +110,8 @@ pub struct Seen {
 pub struct Request {
     /// Its place in the record.
     pub seq: u64,
+    /// Who made it.
+    pub from: Party,
     /// What it is.
     pub kind: Kind,
     /// The value of the token that EVerest asks a validator about.
@@ -266,7 +268,7 @@ impl Observer {
                 false => self.topics.reply_topic_on_wire(reply_to),
             };
             let token = text("/payload/id_token/value").filter(|_| is_question).map(str::to_owned);
-            self.requests.push(Request { seq: record.seq, kind: kind.clone(), token, reply_topic });
+            self.requests.push(Request { seq: record.seq, from, kind: kind.clone(), token, reply_topic });
         }
         let publish = publish.clone();
         self.messages.push(Seen { seq: record.seq, from, kind, api, publish, json, is_claimed: false });
@@ -281,8 +283,14 @@ impl Observer {
         })
     }
 
+    /// Where the module under test wants the reply to its last request or question.
+    pub fn wanted_reply_topic(&self) -> Option<&str> {
+        let last = self.requests.iter().rev().find(|request| request.from == Party::Module)?;
+        Some(&last.reply_topic).filter(|topic| !topic.is_empty()).map(String::as_str)
+    }
+
     /// Whether the broker has taken the first message of khumbu's own on this topic behind message `from`: it is in the
-    /// record, and acknowledged if its QoS asks for that. A broker that is relayed to has it no sooner.
+    /// record, and acknowledged if its QoS asks for that. A broker that is relayed to may have a message of QoS 0 later.
     pub fn is_taken(&self, from: usize, topic: &str) -> bool {
         let mut messages = self.messages.iter().skip(from);
         let is_it = |seen: &&Seen| seen.from == Party::Harness && *seen.publish.topic == *topic;

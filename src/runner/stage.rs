@@ -424,6 +424,13 @@ impl Stage<'_> {
                 return Err(broken(&format!("its message on `{topic}` does not reach the broker")).into());
             }
         }
+        if self.settings.upstream.is_some()
+            && let Played::Client(client) = &self.played
+        {
+            // Behind a relay QoS 0 says nothing of its arrival; what comes later on the connection is answered later.
+            let mark = self.scene.topics.mark_topic();
+            client.link().subscribe(&[mark], 0).await.map_err(|error| broken(&error.to_string()))?;
+        }
         Ok(())
     }
 

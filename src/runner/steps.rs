@@ -343,7 +343,11 @@ impl Stage<'_> {
         let id = uuid::Uuid::new_v4().to_string();
         let reply_to = if asks { topics.reply_topic_to_everest(&id) } else { topics.reply_topic("publish", &id) };
         let fill_in = |text: &str| self.filled(text).replace("{reply}", &reply_to);
-        let topic = fill_in(&publish.topic);
+        let topic = match self.observer.wanted_reply_topic() {
+            _ if !publish.topic.contains("{reply_to}") => fill_in(&publish.topic),
+            Some(wanted) => fill_in(&publish.topic).replace("{reply_to}", wanted),
+            None => return Err(findings::no_reply_asked_for(self.scenario, &format!("{at}/publish/topic")).into()),
+        };
         let payload = match (&publish.payload, &publish.text, &publish.hex) {
             (Some(value), ..) => {
                 let value = pattern::fill(value, &self.captures).map_err(|name| not_captured(&name))?;

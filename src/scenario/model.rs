@@ -332,7 +332,7 @@ pub struct Request {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Publish {
-    /// The topic; `{e2m}`, `{m2e}`, `{module_id}`, `{external_prefix}` and `{reply}` are filled in.
+    /// The topic; `{e2m}`, `{m2e}`, `{module_id}`, `{external_prefix}`, `{reply}` and `{reply_to}` are filled in.
     pub topic: String,
     /// A JSON payload; `{reply}` is filled in within strings.
     #[serde(default)]

@@ -8,8 +8,8 @@ use crate::protocol::channel::ApiType;
 /// module's id, EVerest's external prefix, and the pathnames of the station's API modules.
 pub const IN_FILTERS: [&str; 7] = ["e2m", "m2e", "module_id", "external_prefix", "consumer", "provider", "validator"];
 /// What `publish` knows in a topic; in `payload` and `text` only `{reply}` means something.
-pub const IN_TOPICS: [&str; 8] =
-    ["e2m", "m2e", "module_id", "external_prefix", "consumer", "provider", "validator", "reply"];
+pub const IN_TOPICS: [&str; 9] =
+    ["e2m", "m2e", "module_id", "external_prefix", "consumer", "provider", "validator", "reply", "reply_to"];
 /// What a command knows.
 pub const IN_COMMANDS: [&str; 6] = ["host", "port", "api", "module_id", "api_version", "external_prefix"];
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use khumbu::broker::{Config, Upstream};
 use khumbu::transcript::record::{Direction, Event};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -83,7 +83,13 @@ async fn says_why_the_upstream_did_not_accept() {
     let why = bench.refused().await;
     assert!(why.ends_with(&format!("upstream mqtt://{address}, before CONNACK")), "{why}");
 
-    drop(upstream);
+    bench.stop().await;
+
+    // Bound and not listening: a port that is given back may be another's at once.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut bench = Bench::with(relay_to(address)).await;
     let mut client = Wire::open(bench.address()).await;
     client.send(&connect4("client", 2, 0)).await;
     assert_eq!(client.next().await, None);

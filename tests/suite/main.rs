@@ -45,6 +45,7 @@ mod run_end;
 mod run_goldens;
 mod run_hostile;
 mod run_module;
+mod run_order;
 mod run_sisters;
 mod run_steps;
 mod scenario_files;

@@ -41,6 +41,11 @@ const STATUS: [&str; 3] = ["everest", "everest_status", ""];
 const DISCOVERY: [&str; 3] = ["everest", "everest_discovery", ""];
 const QUERY: [&str; 3] = ["everest", "everest_query", ""];
 const DISCOVERS: [&str; 3] = ["client", "client_discovers", ""];
+const COLLECTS: [&str; 3] = ["client", "client_collects", ""];
+const FINDS: [&str; 3] = ["client", "client_finds_topics", ""];
+const REJECTED: [&str; 3] = ["client", "client_rejected", ""];
+const PACE: [&str; 3] = ["everest", "everest_pace", ""];
+const UNREADABLE: [&str; 3] = ["everest", "everest_unreadable", ""];
 const ASKS: [&str; 3] = ["client", "client_asks", ""];
 const ONCE: [&str; 3] = ["client", "client_once", ""];
 // The same, with khumbu's own messages in other forms of the same meaning.
@@ -110,6 +115,19 @@ const CASES: &[Case] = &[
     case("answers-unknown-type", QUERY, "fail", &["expect/unexpected", "monitor/wrong-type"], &[]),
     case("beacon-retained", DISCOVERY, "fail", &["monitor/retained"], &[]),
     case("reply-never", DISCOVERY, "fail", &["expect/missing"], &[]),
+    case("heartbeat-at-own-pace", PACE, "fail", &["expect/unexpected"], &[]),
+    case("leave-grandchild", PACE, "pass", &[], &[]),
+    case("unreadable-answer-invalid", UNREADABLE, "fail", &["expect/payload-mismatch"], &[]),
+    case("unreadable-answer-believed", UNREADABLE, "fail", &["expect/payload-mismatch"], &[]),
+    case("leave-grandchild", UNREADABLE, "pass", &[], &[]),
+
+    case("stops-after-first-reply", COLLECTS, "fail", &["monitor/discovery-cut-short"], &[]),
+    case("leave-grandchild", COLLECTS, "pass", &[], &[]),
+    case("finds-its-topics", FINDS, "pass", &[], &[]),
+    case("finds-topics-of-first", FINDS, "fail", &["expect/missing"], &[]),
+    case("waits-for-beacon", FINDS, "fail", &["expect/missing"], &[]),
+    case("rejected-unforeseen", REJECTED, "fail", &["module/ended"], &[]),
+    case("leave-grandchild", REJECTED, "pass", &[], &[]),
 
     case("never-connect", PROVIDER, "inconclusive", &["module/never-connected"], &[]),
     case("exit-at-once", PROVIDER, "inconclusive", &["module/ended-early"], &[]),

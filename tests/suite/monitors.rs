@@ -5,6 +5,7 @@
 mod answers;
 mod asking;
 mod before_releases;
+mod collecting;
 mod discovery;
 mod heartbeats;
 mod presence;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::clients;
 use crate::project::{Project, fixture, python_module, wait_for};
 use crate::recordings::{Tap, messages, publish};
+use crate::run_module::{attach, free_port, mosquitto};
 use crate::sim::Sim;
 
 const HEARTBEAT: &str = "everest_api/1/auth_consumer/auth_api/e2m/heartbeat";
@@ -187,6 +188,36 @@ fn an_everest_of_somebody_else_is_told_and_compared() {
     let report = replay(&project, &["--module", &crash]).report();
     assert_ne!(report["verdict"], "pass");
     project.assert_nothing_left();
+}
+
+#[test]
+fn a_module_that_runs_already_is_played_to() {
+    for (side, module, made) in [("everest", "everest.py", "reproduced"), ("client", "consumer.py", "made")] {
+        let Some(command) = python_module(module) else { return };
+        let project = project(&conversation());
+        let (program, script) = command.split_once(' ').unwrap();
+        let port = free_port().to_string();
+        let arguments = [script, "--host", "127.0.0.1", "--port", &port, "--module-id", "auth_api"];
+        let _module = attach(&project, program, &arguments);
+        let listen = format!("127.0.0.1:{port}");
+        // It is still there afterwards.
+        for _ in 0..2 {
+            let flags = ["--attach", "--listen", &listen, "--ready-within", "30s", "--speed", "max", "--side", side];
+            let report = replay(&project, &flags).exits(0).report();
+            assert_eq!(report[made], if side == "client" { 2 } else { 6 }, "{report:#}");
+        }
+    }
+}
+
+#[test]
+fn a_recording_is_played_over_another_broker() {
+    let project = project(&conversation());
+    let Some((_broker, port)) = mosquitto(&project) else { return };
+    let url = format!("mqtt://127.0.0.1:{port}");
+    for (side, made) in [("everest", "reproduced"), ("client", "made")] {
+        let report = replay(&project, &["--broker", &url, "--speed", "max", "--side", side]).exits(0).report();
+        assert_eq!(report[made], if side == "client" { 2 } else { 6 }, "{report:#}");
+    }
 }
 
 #[test]

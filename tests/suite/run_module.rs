@@ -10,7 +10,7 @@ use crate::clients;
 use crate::project::{ERROR, FAIL, PASS, Project, REPLY, Running, WITHDRAW, fixture, python_module, wait_for};
 
 /// A child of the test that ends with it.
-struct Companion(Child);
+pub struct Companion(Child);
 
 impl Drop for Companion {
     fn drop(&mut self) {
@@ -20,12 +20,12 @@ impl Drop for Companion {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Starts mosquitto on a free port; `None` if it is not there.
-fn mosquitto(project: &Project) -> Option<(Companion, u16)> {
+pub fn mosquitto(project: &Project) -> Option<(Companion, u16)> {
     let program = clients::mosquitto("mosquitto")?;
     let port = free_port();
     let config = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n");
@@ -40,6 +40,14 @@ fn mosquitto(project: &Project) -> Option<(Companion, u16)> {
     let broker = Companion(broker.spawn().unwrap());
     wait_for("mosquitto", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
     Some((broker, port))
+}
+
+/// A module that the user has started.
+pub fn attach(project: &Project, program: &str, arguments: &[&str]) -> Companion {
+    let log = std::fs::File::create(project.path("log")).unwrap();
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    Companion(command.spawn().unwrap())
 }
 
 /// The lines that the module of the only scenario wrote.
@@ -351,14 +359,8 @@ steps:
         let Some(command) = python_module(module) else { return };
         let (program, script) = command.split_once(' ').unwrap();
         let port = free_port().to_string();
-        let log = std::fs::File::create(project.path("log")).unwrap();
-        let child = Command::new(program)
-            .args([script, "--host", "127.0.0.1", "--port", &port, "--module-id", "auth_api"])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn();
-        let _module = Companion(child.unwrap());
+        let arguments = [script, "--host", "127.0.0.1", "--port", &port, "--module-id", "auth_api"];
+        let _module = attach(&project, program, &arguments);
         let ran = project.play(&[paths, "--attach", "--listen", &format!("127.0.0.1:{port}"), "--ready-within", "30s"]);
         let ran = ran.exits(code);
         match code {
@@ -369,6 +371,24 @@ steps:
             }
         }
     }
+}
+
+#[test]
+fn an_attached_client_meets_every_release_and_an_attached_everest_is_one() {
+    let Some(command) = python_module("consumer.py") else { return };
+    let project = Project::with(&[("c/a.yaml", WITHDRAW), ("c/b.yaml", PASS), ("e/a.yaml", REPLY)]);
+    let port = free_port().to_string();
+    let listen = format!("127.0.0.1:{port}");
+    let attached = ["--attach", "--listen", &listen, "--release", "all"];
+    let refused = project.run(&[&["run", "c", "e"], &attached[..]].concat()).exits(2);
+    refused.says("error[usage/one-release]").says("--> e/a.yaml:2:13").says("help: name its release");
+    project.write("khumbu.yaml", "release: all\n");
+    project.run(&["run", "e", "--attach", "--listen", &listen]).exits(2).says("usage/one-release");
+    let (program, script) = command.split_once(' ').unwrap();
+    let _module =
+        attach(&project, program, &[script, "--host", "127.0.0.1", "--port", &port, "--module-id", "auth_api"]);
+    let ran = project.play(&[&["c", "--ready-within", "30s"], &attached[..]].concat()).exits(0);
+    assert_eq!(ran.report()["summary"]["pass"], 8);
 }
 
 #[test]
@@ -389,6 +409,8 @@ fn another_broker_carries_a_directory_of_scenarios() {
     }
     let url = format!("mqtt://127.0.0.1:{port}");
     let ran = project.play(&["client", "everest", "--broker", &url, "-j", "4"]).exits(0);
+    assert_eq!(ran.report()["summary"]["pass"], 8);
+    let ran = project.play(&["client/0.yaml", "everest/0.yaml", "--broker", &url, "--release", "all"]).exits(0);
     assert_eq!(ran.report()["summary"]["pass"], 8);
     for (module, side) in [("consumer.py", "client"), ("everest.py", "everest")] {
         let Some(module) = python_module(module) else { return };

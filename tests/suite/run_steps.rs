@@ -208,6 +208,8 @@ const CASES: &[Case] = &[
           expect_none: {message: reply, for: 100ms}\n")), 3,
          &["scenario/timeout"], &["not over within 400ms", "timeout.yaml:1"]),
     case("unpublishable", client!("  - publish: {topic: \"a/{module_id}/\\0\", text: x}\n"), 2, &[], &["scenario/"]),
+    case("nobody_asked", client!("  - publish: {topic: \"{reply_to}\", payload: Rejected}\n"), 3,
+         &["expect/no-reply-topic"], &["nobody_asked.yaml", "no reply can come"]),
 
     case("out_of_order", everest!("  - withdraw: {as: one}\n  - withdraw: {as: two}\n  - expect_reply: {to: two, \
           payload: $any}\n  - expect_reply: {to: one, payload: $any}\n"), 1, &["expect/out-of-order"], &["any_order"]),

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use khumbu::cli::{files, goldens};
+use khumbu::conformance::requirements;
 use khumbu::scenario;
 use serde_json::Value;
 
@@ -230,6 +232,19 @@ fn the_manual_names_every_step_and_every_marker() {
     for word in steps.into_iter().chain(markers).chain(placeholders.map(|name| format!("{{{name}}}"))) {
         assert!(manual.contains(&format!("`{word}")), "`{word}` is missing in scenarios/README.md");
     }
+}
+
+#[test]
+fn every_requirement_has_a_scenario_or_a_reason_in_the_manual() {
+    let manual = fs::read_to_string(project().join("scenarios/README.md")).unwrap();
+    let (_, table) = manual.split_once("| requirement | why no scenario judges it |").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let excused: BTreeSet<&str> = rows.flat_map(|row| row.split('|').nth(1).unwrap().trim().split(", ")).collect();
+    let known: Vec<_> = requirements::ids().collect();
+    let scenarios = files::load(&[project().join("scenarios")], &known).unwrap();
+    let claimed = |id: &str| scenarios.iter().any(|it| it.model.requirements.iter().any(|claimed| claimed == id));
+    let unclaimed: BTreeSet<_> = known.iter().copied().filter(|id| !claimed(id)).collect();
+    assert_eq!(unclaimed, excused);
 }
 
 #[test]

@@ -19,6 +19,7 @@
 //! | `monitor/late-reply` | VA-5 | a reply that EVerest waits for no longer |
 //! | `monitor/reply-without-prefix` | VA-3 | the reply topic of a token validator |
 //! | `monitor/reply-topic-reused`, `-not-subscribed`, `-unusable` | RR-13, VA-2 | how requests are made |
+//! | `monitor/discovery-cut-short` | DI-6 | a client that takes the first reply to a discovery for the last |
 //! | `monitor/request-ignored` | RR-2 | warning: a request without reply address, in releases that ignore it |
 //! | `monitor/communication-check-late` | CC-8 | cadence of communication checks |
 //! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect |
@@ -30,6 +31,7 @@
 mod answers;
 mod asking;
 mod board;
+mod collecting;
 mod discovery;
 mod heartbeats;
 mod links;

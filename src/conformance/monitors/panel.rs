@@ -13,6 +13,7 @@ use crate::transcript::record::{Direction, Event, Publish, Record};
 use super::Context;
 use super::answers::Answers;
 use super::asking::Asking;
+use super::collecting::Collecting;
 use super::discovery::Discovery;
 use super::heartbeats::Heartbeats;
 use super::links::{Change, Links};
@@ -42,6 +43,7 @@ pub(super) struct Panel {
     answers: Answers,
     discovery: Discovery,
     asking: Asking,
+    collecting: Collecting,
     presence: Presence,
     told: BTreeMap<&'static str, u32>,
 }
@@ -59,6 +61,7 @@ impl Panel {
             answers: Answers::new(topics.clone(), under_test, from_start, context.reply_grace, in_force),
             discovery: Discovery::new(topics.external_prefix.clone(), in_force),
             asking: Asking::new(topics.external_prefix.clone(), context.relayed, under_test, in_force),
+            collecting: Collecting::default(),
             presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
             told: BTreeMap::new(),
             topics,
@@ -90,11 +93,13 @@ impl Panel {
         self.heartbeats.restarted();
         self.statuses.restarted();
         self.asking.forget();
+        self.collecting.forget();
         self.presence.everest_restarted();
     }
 
     pub(super) fn module_cut_off(&mut self) {
         self.presence.begin_anew();
+        self.collecting.forget();
         self.answers.cut_off();
         self.statuses.lost();
     }
@@ -142,6 +147,7 @@ impl Panel {
             }
             Change::Alone { clean } => {
                 self.asking.forget();
+                self.collecting.forget();
                 self.statuses.lost();
                 if !clean {
                     self.presence.begin_anew();
@@ -149,6 +155,7 @@ impl Panel {
             }
             Change::None => {}
         }
+        self.collecting.look(record.at, &self.links);
         match &record.event {
             Event::Subscribed { filter, .. } => self.asking.subscribed(filter, record.at),
             _ => Vec::new(),
@@ -173,10 +180,7 @@ impl Panel {
                     Party::Everest => self.sent_by_everest(&seen, repeat),
                 }
             }
-            (Direction::FromClient, false) => {
-                self.sent_by_harness(&seen);
-                Vec::new()
-            }
+            (Direction::FromClient, false) => Vec::from_iter(self.sent_by_harness(&seen)),
             (Direction::ToClient, true) => {
                 if let Some(channel) = self.request_to_module(&publish.topic) {
                     self.answers.delivered(channel, &seen);
@@ -215,8 +219,12 @@ impl Panel {
                 return Vec::from_iter(self.answers.stray(seen));
             }
             Territory::Unknown => return vec![self.shape.unknown(seen)],
-            Territory::Elsewhere if self.discovery(topic).is_some() => {
+            Territory::Elsewhere if let Some(entry_point) = self.discovery(topic) => {
                 let mut found = self.shape.check(seen, &[Message::DiscoverRequest]);
+                if let (EntryPoint::Discover, Some(reply_to)) = (entry_point, seen.reply_to()) {
+                    let topic = self.topics.reply_topic_on_wire(reply_to);
+                    self.collecting.asked(topic, seen.record.at, &self.links);
+                }
                 let well_formed = self.shape.is_valid(Message::DiscoverRequest, seen);
                 found.extend(self.asking.request(seen, well_formed, repeat, &self.links));
                 return found;
@@ -289,8 +297,8 @@ impl Panel {
         found
     }
 
-    /// What the harness sends is never a fault, but it says what the module may do.
-    fn sent_by_harness(&mut self, seen: &Seen<'_>) {
+    /// What the harness sends is never a fault, but it says what the module may do, or should have waited for.
+    fn sent_by_harness(&mut self, seen: &Seen<'_>) -> Option<Diagnostic> {
         let topic = &*seen.publish.topic;
         if let Some(channel) = self.request_to_module(topic) {
             let well_formed = self.shape.is_valid(Message::On(channel), seen);
@@ -313,5 +321,6 @@ impl Panel {
                 _ => {}
             }
         }
+        self.collecting.replied(seen)
     }
 }

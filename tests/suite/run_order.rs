@@ -1,0 +1,107 @@
+//! The order of khumbu's own messages: what a scenario does one after the other reaches EVerest in that order, also where
+//! it goes over several connections.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+use crate::broker_wire::Bench;
+use crate::project::Project;
+use crate::recordings::messages;
+
+/// Over the client's connection and over the token provider's, by turns.
+const BY_TURNS: &str = "\
+description: A transaction begins, and a token is presented, again and again.
+under_test: everest
+station:
+  auth_token_provider: {}
+  tokens:
+    ALICE: {value: \"04A2F3B1\", type: ISO14443}
+steps:
+  - repeat:
+      times: 300
+      steps:
+        - start_transaction: {evse: 1}
+        - present_token: ALICE
+";
+
+#[test]
+fn bound_stimuli_and_tokens_keep_their_order() {
+    let project = Project::with(&[("s.yaml", BY_TURNS)]);
+    project.write(
+        "khumbu.yaml",
+        "module:\n  bindings:\n    start_transaction: {publish: {topic: stand_in/cmd, payload: start}}\n",
+    );
+    project.play(&["s.yaml", "--record", "r.jsonl"]).exits(0);
+    let topics = messages(&project.read("r.jsonl")).into_iter().filter_map(|message| {
+        let topic = message["topic"].as_str()?.rsplit('/').next()?.to_owned();
+        ["cmd", "provided_token"].contains(&topic.as_str()).then_some(topic)
+    });
+    let topics: Vec<_> = topics.collect();
+    assert_eq!(topics.len(), 600);
+    let first = topics.chunks(2).position(|pair| pair != ["cmd", "provided_token"]);
+    assert_eq!(first, None, "{topics:?}");
+}
+
+/// The request goes at QoS 0, the token at QoS 1 over another connection.
+const UNACKNOWLEDGED: &str = "\
+description: What was withdrawn before a token came leaves the token alone.
+under_test: everest
+station:
+  auth_token_provider: {}
+  tokens:
+    ALICE: {value: \"04A2F3B1\", type: ISO14443}
+steps:
+  - repeat:
+      times: 3
+      steps:
+        - withdraw: {}
+        - present_token: ALICE
+        - expect_reply: AuthorizationNotFound
+        - expect_status: {token: ALICE, sequence: [Processing, Accepted, UsedToStart]}
+        - withdraw: {token: ALICE}
+        - any_order:
+            - expect_reply: Accepted
+            - expect_status: {token: ALICE, status: Withdrawn}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_way_to_another_broker_changes_nothing() {
+    let upstream = Bench::start().await;
+    let way = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("mqtt://{}", way.local_addr().unwrap());
+    let slow = tokio::spawn(lead(way, upstream.address()));
+    let project = Project::with(&[("s.yaml", UNACKNOWLEDGED)]);
+    let played = tokio::task::spawn_blocking(move || project.play(&["s.yaml", "--broker", &url]));
+    played.await.unwrap().exits(0);
+    slow.abort();
+    upstream.stop().await;
+}
+
+const WITHDRAW: &[u8] = b"m2e/withdraw_authorization";
+
+/// Leads connections to a broker, those with withdraw requests in them slowly.
+async fn lead(way: TcpListener, to: SocketAddr) {
+    while let Ok((near, _)) = way.accept().await {
+        let far = TcpStream::connect(to).await.unwrap();
+        near.set_nodelay(true).unwrap();
+        far.set_nodelay(true).unwrap();
+        let ((mut from_near, mut to_near), (mut from_far, mut to_far)) = (near.into_split(), far.into_split());
+        tokio::spawn(async move { copy(&mut from_far, &mut to_near).await });
+        tokio::spawn(async move {
+            let mut bytes = Vec::with_capacity(1 << 16);
+            while let Ok(1..) = from_near.read_buf(&mut bytes).await {
+                if bytes.windows(WITHDRAW.len()).any(|part| part == WITHDRAW) {
+                    sleep(Duration::from_millis(100)).await;
+                }
+                if to_far.write_all(&bytes).await.is_err() {
+                    break;
+                }
+                bytes.clear();
+            }
+        });
+    }
+}
