@@ -89,7 +89,13 @@ pub fn meter(meter: &Meter, named: Option<&str>, at: Duration) -> Call {
 }
 
 pub fn of_info(info: &TagInfo) -> Value {
-    let mut value = json!({"status": info.status});
+    use AuthorizationStatus::{Accepted, Blocked, ConcurrentTx, Expired, Invalid};
+    // 1.6 has no other words.
+    let status = match info.status {
+        status @ (Accepted | Blocked | ConcurrentTx | Expired) => status,
+        _ => Invalid,
+    };
+    let mut value = json!({"status": status});
     if let Some(expiry) = info.expiry {
         value["expiryDate"] = json!(rfc3339(expiry));
     }

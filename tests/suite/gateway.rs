@@ -89,7 +89,7 @@ impl Gateway {
         assert_eq!(status, 200, "{body}");
         let entry = |entry: &Value| {
             let said = format!("{} {}", entry["direction"].as_str().unwrap(), entry["action"].as_str().unwrap());
-            (said, entry["message"].clone())
+            (said, serde_json::from_str(entry["message"].as_str().unwrap()).unwrap())
         };
         body["data"].as_array().unwrap().iter().rev().map(entry).collect()
     }

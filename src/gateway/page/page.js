@@ -224,7 +224,7 @@ function row(event) {
   } else {
     const { direction, action, message } = event.entry;
     const way = { outgoing: "to CSMS", incoming: "from CSMS", command: "command" }[direction];
-    it.append(element("span", way), element("strong", action), element("code", redacted(JSON.stringify(message ?? null))));
+    it.append(element("span", way), element("strong", action), element("code", redacted(message)));
   }
   filter(it);
   return it;
