@@ -103,6 +103,8 @@ impl Log {
         if entries.len() >= CAPACITY {
             entries.pop_front();
         }
+        // As precise as it is shown.
+        let at = Duration::new(at.as_secs(), at.subsec_millis() * 1_000_000);
         let kept = Kept { direction, action: action.into(), message, at };
         if let Some((charger_id, feed)) = &self.watched {
             feed.note_entry(charger_id, || kept.shown());
@@ -124,9 +126,12 @@ impl Log {
                 (Direction::Incoming, "Authorize", call::of_info(version, info))
             }
             // These are notices of the link, which nobody said.
-            Said::ByCsms(CsmsInput::Online(_) | CsmsInput::Unanswered(_) | CsmsInput::TransactionNoted { .. }) => {
-                return;
-            }
+            Said::ByCsms(
+                CsmsInput::Online(_)
+                | CsmsInput::Unanswered(_)
+                | CsmsInput::TagNoted { .. }
+                | CsmsInput::TransactionNoted { .. },
+            ) => return,
         };
         self.note(direction, action, &message, at);
     }

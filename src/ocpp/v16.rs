@@ -42,7 +42,8 @@ const KNOWN: [&str; 16] = [
 pub fn of_report(report: &Report, occasion: Occasion, named: Option<&str>) -> Option<Result<Call, String>> {
     let at = occasion.at;
     let call = match report {
-        Report::Booted(_) | Report::Configured(_) => return None,
+        // The state of the connector says how it charges.
+        Report::Booted(_) | Report::Configured(_) | Report::ChargingState { .. } => return None,
         Report::Authorize { id_tag, .. } => {
             fitting(id_tag).map(|id_tag| Call::new("Authorize", json!({"idTag": id_tag})))
         }
@@ -174,6 +175,15 @@ pub fn read_started(payload: Value) -> Result<(String, TagInfo), Refusal> {
         transaction_id: i32,
     }
     read_as::<Started>(payload).map(|answer| (answer.transaction_id.to_string(), answer.id_tag_info.into()))
+}
+
+pub fn read_stopped(payload: Value) -> Result<Option<TagInfo>, Refusal> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Stopped {
+        id_tag_info: Option<IdTagInfo>,
+    }
+    read_as::<Stopped>(payload).map(|answer| answer.id_tag_info.map(TagInfo::from))
 }
 
 #[derive(Deserialize)]
