@@ -17,17 +17,17 @@ use crate::sim::lines;
 const VERSIONS: [&str; 2] = ["ocpp1.6", "ocpp2.0.1"];
 
 /// A CSMS that runs.
-struct Csms {
+pub struct Csms {
     child: Child,
     stdin: RefCell<ChildStdin>,
     events: Receiver<String>,
     /// Events that nobody has asked for yet.
     seen: RefCell<Vec<Value>>,
-    port: u64,
+    pub port: u64,
 }
 
 impl Csms {
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         let mut command = Command::new(clients::csms()?);
         let mut child = command.arg(fixture("csms.py")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let events = lines(child.stdout.take().unwrap());

@@ -164,6 +164,8 @@ function showConnector(row, it) {
   set(start, run ? "stop-transaction" : "start-transaction", run ? "Stop" : "Start");
   const full = it.status === "SuspendedEV";
   set(energy, full ? "ev-requests-energy" : "ev-stops-energy", full ? "EV takes energy" : "EV stops energy");
+  start.disabled = !run && (!it.plugged_in || it.faulted);
+  energy.disabled = !run;
   set(fault, it.faulted ? "clear-fault" : "inject-fault", it.faulted ? "Clear fault" : "Inject fault");
 }
 
