@@ -263,8 +263,10 @@ fn a_tag_that_the_csms_refuses_starts_nothing() {
     let mut listener = gateway.listen();
     gateway.does("start-session", json!({"id_tag": MALLORY}));
     listener.hears("auth_api", MALLORY, &["Processing", "Rejected"]);
-    let answer = gateway.log("dep-1").into_iter().find(|(said, _)| said == "incoming Authorize");
-    assert_eq!(answer.unwrap().1, json!({"idTagInfo": {"status": "Invalid"}}));
+    let answer = wait_for("the answer of the CSMS", || {
+        gateway.log("dep-1").into_iter().find(|(said, _)| said == "incoming Authorize")
+    });
+    assert_eq!(answer.1, json!({"idTagInfo": {"status": "Invalid"}}));
     gateway.until_connector(1, "Preparing");
 }
 

@@ -43,6 +43,7 @@ impl Csms {
 
     fn set(&self, settings: Value) {
         self.order(&json!({"do": "set", "settings": settings}));
+        self.event("set");
     }
 
     /// Takes the first event that suits, now or as soon as it comes.
