@@ -16,7 +16,7 @@ use super::frame::{ErrorCode, Frame};
 use super::outbox::Outbox;
 use super::version::OcppVersion;
 use crate::station::RequestId;
-use crate::station::charge_point::{Answer, ConnectorStatus, CsmsInput, Keys, Report, Request};
+use crate::station::charge_point::{Answer, ConnectorStatus, CsmsInput, Keys, Report, Request, Transaction};
 
 /// Who the charge point is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -547,7 +547,8 @@ impl Session {
                         if let Some(named) = &named {
                             self.outbox.name(&transaction.id, named);
                         }
-                        Some(CsmsInput::TransactionNoted { transaction: transaction.id, named, info })
+                        let Transaction { id, id_tag, .. } = transaction;
+                        Some(CsmsInput::TransactionNoted { transaction: id, id_tag, named, info })
                     }
                     Some(Report::TransactionStopped { transaction, .. }) => {
                         info.map(|info| CsmsInput::TagNoted { id_tag: transaction.id_tag, info })

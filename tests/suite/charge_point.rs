@@ -279,6 +279,27 @@ fn a_csms_outside_is_waited_for_and_then_taken_for_gone() {
     assert_eq!(bench.course().0, [Rejected]);
 }
 
+/// Also of transactions that began and ended while it was away.
+#[test]
+fn what_the_csms_says_of_a_transaction_is_cached() {
+    let mut bench = Bench::new("{csms: outside}");
+    let mut decides = |said: CsmsInput| {
+        bench.input(Input::Csms(said));
+        bench.ask(Request::Plug(at(1))).unwrap();
+        bench.ask(Request::Authorize(tag("BOB"))).unwrap();
+        bench.pass(1);
+        bench.ask(Request::Unplug(at(1))).unwrap();
+        let course = bench.course().0;
+        course[1]
+    };
+    assert_eq!(decides(CsmsInput::Online(false)), Rejected);
+    let (transaction, id_tag) = ("gone".to_owned(), tag("BOB"));
+    let info = Some(TagInfo::of(AuthorizationStatus::Accepted));
+    assert_eq!(decides(CsmsInput::TransactionNoted { transaction, id_tag, named: None, info }), Accepted);
+    let info = TagInfo::of(AuthorizationStatus::Blocked);
+    assert_eq!(decides(CsmsInput::TagNoted { id_tag: tag("BOB"), info }), Rejected);
+}
+
 #[test]
 fn keys_are_set_one_by_one() {
     let mut bench = Bench::new("{}");

@@ -470,20 +470,22 @@ fn pending_and_rejected_charge_points_try_again() {
 #[test]
 fn the_password_must_be_right_and_is_never_shown() {
     const SECRET: &str = "correct-horse";
-    let Some(csms) = Csms::start() else { return };
-    csms.set(json!({"passwords": {"CP-1": "something else"}}));
-    let gateway = charger(&csms, "ocpp1.6", &format!("    csms_password: {SECRET}\n"));
-    csms.event("unauthorized");
-    csms.event("unauthorized");
-    let log = gateway.log("dep-1");
-    assert!(
-        log.iter().any(|(_, message)| message["reason"].as_str().is_some_and(|why| why.contains("401"))),
-        "{log:?}"
-    );
-    csms.set(json!({"passwords": {"CP-1": SECRET}}));
-    csms.request("BootNotification");
-    until_online(&csms, "ocpp1.6");
-    assert!(!format!("{:?}", gateway.log("dep-1")).contains(SECRET));
+    for version in VERSIONS {
+        let Some(csms) = Csms::start() else { return };
+        csms.set(json!({"passwords": {"CP-1": "something else"}}));
+        let gateway = charger(&csms, version, &format!("    csms_password: {SECRET}\n"));
+        csms.event("unauthorized");
+        csms.event("unauthorized");
+        let log = gateway.log("dep-1");
+        assert!(
+            log.iter().any(|(_, message)| message["reason"].as_str().is_some_and(|why| why.contains("401"))),
+            "{log:?}"
+        );
+        csms.set(json!({"passwords": {"CP-1": SECRET}}));
+        csms.request("BootNotification");
+        until_online(&csms, version);
+        assert!(!format!("{:?}", gateway.log("dep-1")).contains(SECRET));
+    }
 }
 
 #[test]

@@ -250,21 +250,23 @@ fn in_2_0_1_a_transaction_tells_how_it_charges() {
 
 #[test]
 fn a_silent_connection_is_given_up() {
-    let mut bench = Bench::online(OcppVersion::Ocpp201);
-    bench.pass(60);
-    assert_eq!(bench.effects, [Effect::Ping]);
-    bench.input(Input::Heard);
-    bench.pass(60);
-    bench.effects.clear();
-    bench.pass(60);
-    assert!(bench.effects.contains(&Effect::Close));
-    assert_eq!(bench.told(), [&CsmsInput::Online(false)]);
-    bench.effects.clear();
-    bench.pass(1);
-    assert_eq!(bench.effects, [Effect::Connect]);
-    bench.input(Input::Opened);
-    assert_eq!(bench.told(), [&CsmsInput::Online(true)]);
-    assert_eq!(bench.request(), None, "it need not boot again");
+    for version in [OcppVersion::Ocpp16, OcppVersion::Ocpp201] {
+        let mut bench = Bench::online(version);
+        bench.pass(60);
+        assert_eq!(bench.effects, [Effect::Ping]);
+        bench.input(Input::Heard);
+        bench.pass(60);
+        bench.effects.clear();
+        bench.pass(60);
+        assert!(bench.effects.contains(&Effect::Close));
+        assert_eq!(bench.told(), [&CsmsInput::Online(false)]);
+        bench.effects.clear();
+        bench.pass(1);
+        assert_eq!(bench.effects, [Effect::Connect]);
+        bench.input(Input::Opened);
+        assert_eq!(bench.told(), [&CsmsInput::Online(true)]);
+        assert_eq!(bench.request(), None, "it need not boot again");
+    }
 }
 
 #[test]

@@ -202,7 +202,10 @@ impl Station {
             }
             CsmsInput::Unanswered(request) => self.decide_without_csms(|asked| asked.request == request),
             CsmsInput::TagNoted { id_tag, info } => charge_point.authorization.answered(&id_tag, &info, now),
-            CsmsInput::TransactionNoted { transaction, named, info } => {
+            CsmsInput::TransactionNoted { transaction, id_tag, named, info } => {
+                if let Some(info) = &info {
+                    charge_point.authorization.answered(&id_tag, info, now);
+                }
                 let mut to_stop = None;
                 for (evse, connector) in (1..).zip(&mut charge_point.connectors) {
                     let Some(running) = connector.transaction.as_mut().filter(|running| running.id == transaction)
@@ -210,7 +213,6 @@ impl Station {
                         continue;
                     };
                     if let Some(info) = &info {
-                        charge_point.authorization.answered(&running.id_tag, info, now);
                         let stops = charge_point.authorization.keys.is_on("StopTransactionOnInvalidId");
                         to_stop = (stops && !info.is_accepted()).then_some(evse);
                     }

@@ -127,6 +127,8 @@ pub enum CsmsInput {
     TransactionNoted {
         /// The id that the transaction had.
         transaction: String,
+        /// Its tag.
+        id_tag: IdTag,
         /// The id that it gave it.
         named: Option<String>,
         /// What it says of the tag.
