@@ -105,7 +105,7 @@ impl ModuleFlags {
             flag.or(default).map_or(otherwise, |span| span.0)
         };
         // Scenarios wait more than they work; a module that is a process has to be started besides.
-        let at_once = if module == ModuleSource::Builtin { 8 } else { 2 };
+        let at_once = if module == ModuleSource::Builtin { 16 } else { 2 };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Settings {
             module,

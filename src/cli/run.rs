@@ -42,7 +42,7 @@ pub struct Arguments {
     /// Only the i-th of n parts, for runs on several machines
     #[arg(long, value_name = "i/n", value_parser = shard)]
     shard: Option<(usize, usize)>,
-    /// How many scenarios are played at once [default: twice the processors; eight times, if the module is built in]
+    /// How many scenarios are played at once [default: twice the processors; sixteen times, if the module is built in]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// How khumbu writes its own messages, where a scenario does not say [default: everest]

@@ -287,7 +287,8 @@ impl Observer {
         let mut messages = self.messages.iter().skip(from);
         let is_it = |seen: &&Seen| seen.from == Party::Harness && *seen.publish.topic == *topic;
         let Some(Seen { seq, publish: Publish { qos, pkid, .. }, .. }) = messages.find(is_it) else { return false };
-        let mut records = self.records.iter().skip_while(|record| record.seq < *seq);
+        let first = self.records.partition_point(|record| record.seq < *seq);
+        let mut records = self.records.iter().skip(first);
         let client = records.next().map(|record| &record.client);
         let is_end = |event: &Event| matches!(event, Event::Packet { direction: Direction::ToClient, kind: "PUBACK" | "PUBCOMP", pkid: id } if id == pkid);
         *qos == 0 || records.any(|record| Some(&record.client) == client && is_end(&record.event))

@@ -40,6 +40,17 @@ fn directory(entries: &[(&str, &[u8])]) -> tempfile::TempDir {
     directory
 }
 
+/// EVerest's manifest has `connection_timeout` as an integer of seconds.
+#[test]
+fn a_real_everest_can_be_configured_as_the_scenarios_ask() {
+    let scenarios = files::load(&[project().join("scenarios/everest")], &[]).unwrap();
+    assert!(scenarios.len() > 60);
+    for scenario in scenarios {
+        let timeout = scenario.model.station.auth.connection_timeout.0;
+        assert_eq!(timeout.subsec_nanos(), 0, "{}", scenario.source.path);
+    }
+}
+
 #[test]
 fn good_files_pass_and_are_counted() {
     let directory = directory(&[
