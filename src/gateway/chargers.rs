@@ -191,7 +191,7 @@ fn masked(text: &str) -> String {
 /// The error with nothing of the text that was masked; where its words would tell some, it is said in other words.
 fn without_passwords(mut error: Diagnostic, text: &str, masked: &str) -> Diagnostic {
     let Some(place) = &mut error.place else { return error };
-    let (line, hidden) = (place.line(), &masked[place.range.clone()] != &text[place.range.clone()]);
+    let (line, hidden) = (place.line(), masked[place.range.clone()] != text[place.range.clone()]);
     if hidden {
         error.headline = format!("file `{}` is wrong in line {line}", place.source.path);
         place.label.clear();
