@@ -84,7 +84,8 @@ fn camel_case(name: &str) -> String {
     if name == "responder_url" {
         return "responderURL".to_owned();
     }
-    if name.contains(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && c != '_') {
+    let is_snake_case = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.starts_with('_') || !name.chars().all(is_snake_case) {
         return name.to_owned();
     }
     let mut words = name.split('_');
@@ -109,7 +110,7 @@ mod tests {
             "custom_data": {"vendor_id": "k"}, "data": {"any_name": 1}, "iso15118_certificate_hash_data": [{"responder_url": "u"}],
         });
         let expected = json!({
-            "idTag": "A_b", "connectorId": 1, "iccid": "x", "limit_L3": 1, "": 3,
+            "idTag": "A_b", "connectorId": 1, "iccid": "x", "limit_L3": 1, "_": 2, "": 3,
             "meterValue": [{"sampledValue": [{"unitOfMeasure": {"unit": "Wh"}}]}],
             "customData": {"vendor_id": "k"}, "data": {"any_name": 1}, "iso15118CertificateHashData": [{"responderURL": "u"}],
         });
