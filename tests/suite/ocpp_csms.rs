@@ -132,12 +132,19 @@ fn connected(csms: &Csms, version: &str, more: &str) -> Gateway {
     gateway
 }
 
-/// A charger that looks for a CSMS.
+/// A charger that looks for a CSMS, and sends no meter values by itself.
 fn charger(csms: &Csms, version: &str, more: &str) -> Gateway {
+    metering(csms, version, 0, more)
+}
+
+/// One that sends meter values after so many seconds each.
+fn metering(csms: &Csms, version: &str, interval: u32, more: &str) -> Gateway {
     let port = csms.port;
+    let station =
+        format!("{{evses: 2, charge_point: {{configuration: {{MeterValueSampleInterval: \"{interval}\"}}}}}}");
     let file = format!(
         "chargers:\n  dep-1:\n    identity: CP-1\n    csms: ws://127.0.0.1:{port}/ocpp\n    ocpp_version: {version}\n    \
-         module_id: auth_api\n    station: {{evses: 2}}\n{more}"
+         module_id: auth_api\n    station: {station}\n{more}"
     );
     Gateway::with(Project::with(&[("chargers.yaml", &file)]), &["--chargers", "chargers.yaml"])
 }
@@ -251,6 +258,33 @@ fn messages_of_transactions_wait_for_the_csms() {
                 ]
             );
             assert_ne!(all[0]["transactionInfo"]["transactionId"], all[2]["transactionInfo"]["transactionId"]);
+        }
+        csms.is_content();
+    }
+}
+
+#[test]
+fn the_meter_is_told_while_a_transaction_runs() {
+    for version in VERSIONS {
+        let Some(csms) = Csms::start() else { return };
+        let gateway = metering(&csms, version, 1, "");
+        until_online(&csms, version);
+        gateway.does("start-session", json!({"id_tag": ALICE, "connector_id": 1}));
+        let told = csms.of_transactions(3);
+        let of = |frame: &Value| match version {
+            "ocpp1.6" => frame[3]["transactionId"].clone(),
+            _ => frame[3]["transactionInfo"]["transactionId"].clone(),
+        };
+        let id = if version == "ocpp1.6" { json!(7001) } else { of(&told[0]) };
+        let mut before = -1.0;
+        for frame in &told[1..] {
+            assert_eq!(of(frame), id, "{frame}");
+            let trigger = &frame[3]["triggerReason"];
+            assert!(frame[2] == "MeterValues" || trigger == "MeterValuePeriodic", "{frame}");
+            let value = &frame[3]["meterValue"][0]["sampledValue"][0]["value"];
+            let meter = value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap();
+            assert!(meter > before, "{meter} after {before}");
+            before = meter;
         }
         csms.is_content();
     }
