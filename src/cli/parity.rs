@@ -12,7 +12,8 @@ use crate::recording::Recording;
 use crate::scenario;
 use crate::timespan::Timespan;
 
-/// Plays what was done in recordings to the simulated station, and compares what comes out with what was recorded.
+/// Plays what was done in recordings to the simulated station, and compares what comes out with what was recorded:
+/// content, order within a topic, and time; not QoS and retain flag, which many taps do not see as they were published.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Recordings: JSON Lines with `t_ms`, `topic`, `payload`, `qos` and `retain`

@@ -1,20 +1,25 @@
-//! What a run shows while it runs: a line with a bar on a terminal, one plain line a scenario elsewhere.
+//! What a run shows while it runs: a line with a bar on a terminal, one plain line a scenario elsewhere. A replay shows a
+//! bar on a terminal, of how far in its recording it is.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 use super::print;
 use super::run::{Events, is_watched};
 use crate::report;
+use crate::runner::Replay;
 use crate::verdict::{RunEvent, Verdict};
+
+/// How often a position is looked at.
+const EVERY: Duration = Duration::from_millis(200);
 
 /// Shows events until there are no more. On a terminal only what did not pass gets a line of its own.
 pub async fn show(mut events: Events, say: fn(&str)) {
     let is_watched = is_watched();
-    let target = if is_watched { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(None, target);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}") {
-        bar.set_style(style);
-    }
+    let bar = bar(None, "{bar:30} {pos}/{len} {wide_msg}");
     let mut names_release = false;
     while let Some(event) = events.recv().await {
         match event {
@@ -37,4 +42,24 @@ pub async fn show(mut events: Events, say: fn(&str)) {
         }
     }
     bar.finish_and_clear();
+}
+
+/// Shows how far a replay is, until the task is ended.
+pub async fn show_position(replay: Arc<Replay>) {
+    let bar = bar(Some(replay.script.length_ms() / 1000), "{bar:30} {pos}/{len} s");
+    let mut ticks = tokio::time::interval(EVERY);
+    loop {
+        ticks.tick().await;
+        bar.set_position(replay.position_ms.load(Ordering::Relaxed) / 1000);
+    }
+}
+
+/// A bar on a terminal, which goes away when it is dropped; nothing elsewhere.
+fn bar(length: Option<u64>, template: &str) -> ProgressBar {
+    let target = if is_watched() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(length, target).with_finish(ProgressFinish::AndClear);
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
 }

@@ -1,6 +1,7 @@
 //! `khumbu replay`: one side of a recording, played to a live module of the other side.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::config::Config;
 use super::module_flags::{ModuleFlags, side};
 use super::output::{Output, beside};
 use super::parity::{difference_to_text, read_recording, read_station};
-use super::{Exit, playing_runtime, print, recorder, signals};
+use super::{Exit, playing_runtime, print, progress, recorder, signals};
 use crate::diagnostic::{Diagnostic, printable};
 use crate::parity::{self, Script, StationFile};
 use crate::report;
@@ -105,10 +106,11 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     flags.check_sides(std::slice::from_ref(&scenario), &config).map_err(one)?;
     let tolerance = arguments.tolerance.map_or(parity::TOLERANCE, |tolerance| tolerance.0);
     let script = Script { recording, file };
-    let length = Duration::from_millis(u64::try_from(script.recording.end_ms()).unwrap_or(0));
+    let length = Duration::from_millis(script.length_ms());
     let length = if let Speed::Times(factor) = speed { length.div_f64(factor) } else { length };
     scenario.model.timeout = Some(Timespan(length * 2 + settings.ready_within + tolerance + MARGIN));
-    let replay = Arc::new(Replay { script, speed, tolerance, replayed: Mutex::new(None) });
+    let replay =
+        Arc::new(Replay { script, speed, tolerance, replayed: Mutex::new(None), position_ms: AtomicU64::new(0) });
     let (scenario, release) = (Arc::new(scenario), replay.script.file.station.release);
     let mut pieces = [Piece { scenario, release, golden: None, recorder: None, replay: Some(Arc::clone(&replay)) }];
     let report = arguments.json.as_deref().map(Output::open).transpose().map_err(one)?;
@@ -136,11 +138,16 @@ impl Prepared {
             Err(exit) => return exit,
         };
         let (piece, settings) = (self.piece, self.settings);
+        print::err(&announcement(&self.path, &self.replay));
         let (results, is_interrupted) = runtime.block_on(async {
             let interrupt = signals::interrupt();
-            // Nobody watches: there is one scenario.
+            // There is one scenario, which has no events of its own.
             let (events, _) = mpsc::unbounded_channel();
+            let shown = tokio::spawn(progress::show_position(Arc::clone(&self.replay)));
             let results = runner::run(vec![piece], settings, events, interrupt.clone()).await;
+            shown.abort();
+            // The bar is taken away when its task has ended.
+            let _ = shown.await;
             (results, *interrupt.borrow())
         });
         runtime.shutdown_background();
@@ -166,6 +173,19 @@ impl Prepared {
     }
 }
 
+/// What is played, and for how long: at full speed the module decides.
+fn announcement(path: &str, replay: &Replay) -> String {
+    let recording = &replay.script.recording;
+    let (factor, bound) = match replay.speed {
+        Speed::Times(factor) => (factor, ""),
+        Speed::Max => (1.0, "at most "),
+    };
+    let seconds = Duration::from_millis(replay.script.length_ms()).div_f64(factor).as_secs();
+    let messages = print::count(recording.messages.len(), "message");
+    let (minutes, seconds) = (seconds / 60, seconds % 60);
+    format!("{}: {messages}, {bound}{minutes}m {seconds:02}s once the module is ready\n", printable(path))
+}
+
 /// Nobody wrote the scenario, so that no place in it tells anything.
 fn without_places(result: &ScenarioResult) -> ScenarioResult {
     let mut result = result.clone();
@@ -177,7 +197,7 @@ fn without_places(result: &ScenarioResult) -> ScenarioResult {
 
 fn to_text(path: &str, replayed: &Replayed) -> String {
     match replayed {
-        Replayed::ToEverest { report, hidden } => {
+        Replayed::ToEverest { report, hidden, undelivered } => {
             let path = printable(path);
             let differences = report.differences.iter().map(|it| difference_to_text(&path, it, "module"));
             let mut text: String = differences.collect();
@@ -185,6 +205,10 @@ fn to_text(path: &str, replayed: &Replayed) -> String {
                 text.push_str(&format!(
                     "{hidden} outcomes inside EVerest were left out: the module does not show them\n"
                 ));
+            }
+            if !undelivered.is_empty() {
+                let count = print::count(undelivered.len(), "message");
+                text.push_str(&format!("{count} could not be delivered\n"));
             }
             text + &format!("{} of {} outcomes reproduced\n", report.reproduced, report.outcomes)
         }
@@ -203,11 +227,14 @@ fn to_json(path: &str, results: &[ScenarioResult], replayed: Option<&Replayed>) 
     let mut report = json!({"recording": path, "verdict": verdict, "findings": findings});
     match replayed {
         None => {}
-        Some(Replayed::ToEverest { report: compared, hidden }) => {
+        Some(Replayed::ToEverest { report: compared, hidden, undelivered }) => {
             report["outcomes"] = json!(compared.outcomes);
             report["reproduced"] = json!(compared.reproduced);
             report["differences"] = json!(compared.differences);
             report["hidden"] = json!(hidden);
+            let lost = undelivered.iter();
+            report["undelivered"] =
+                lost.map(|it| json!({"line": it.line, "t_ms": it.t_ms, "topic": it.topic})).collect();
         }
         Some(Replayed::ToClient(requests)) => {
             report["requests"] = json!(requests.recorded);

@@ -26,7 +26,7 @@ use crate::protocol::release::Release;
 use crate::protocol::types::AuthorizationStatus;
 use crate::protocol::wire::Wire;
 use crate::scenario;
-use crate::sim::everest::{Everest, Order};
+use crate::sim::everest::{End, Everest, Order};
 use crate::station::config::StationConfig;
 use crate::station::config::TokenConfig;
 use crate::timespan::Timespan;
@@ -88,8 +88,8 @@ stop_transaction EVSE     the transaction ends
 inject_fault EVSE         the EVSE becomes unusable
 clear_fault EVSE          the EVSE becomes usable again
 heartbeats WHAT           pause, resume, every TIME, next NUMBER
-restart_everest           everything starts anew
-status                    the station as JSON
+restart_everest           everything starts anew, also an EVerest that has ended
+status                    the station as JSON; `ended` says whether EVerest has
 help                      this
 ";
 
@@ -239,10 +239,22 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
         .await
         .map_err(|error| Box::new(broken(error.to_string()).with_evidence(error.source.to_string())))?;
     let url = format!("mqtt://{}", broker.address());
+    let (ends, mut ended) = mpsc::unbounded_channel();
     let Simulated { mut simulations, mut console, server } = match plan.gateway {
         None => {
             let Plan { station, topics, inside, wire, .. } = plan;
-            let simulated = start_station(broker.address(), station, topics, inside, wire).await.map_err(broken)?;
+            let everest = Everest {
+                address: broker.address(),
+                client_id: "everest".to_owned(),
+                topics,
+                station,
+                is_driven: true,
+                inside,
+                wire,
+                csms: None,
+                ends: Some(ends),
+            };
+            let simulated = start_station(everest).await.map_err(broken)?;
             match arguments.json {
                 Some(_) => print::out(&format!("{}\n", json!({"mqtt": url}))),
                 None => print::out(&format!("{url}\n")),
@@ -251,7 +263,9 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
         }
         Some(gateway) => {
             let is_json = arguments.json.is_some();
-            start_gateway(broker.address(), gateway, &plan.topics, plan.wire, feed, &url, is_json).await?
+            let GatewayPlan { listen, chargers, tokens, made } = gateway;
+            let fleet = Fleet::start(broker.address(), &plan.topics, plan.wire, chargers, feed, &ends).await?;
+            start_gateway(fleet, listen, tokens, made, &plan.topics, &url, is_json).await?
         }
     };
     // Not by text lines: what is no UTF-8 is a bad command, not the end.
@@ -263,6 +277,7 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
             Some(ended) = simulations.join_next() => {
                 return Err(broken(ended.unwrap_or_else(|error| error.to_string())));
             }
+            Some(end) = ended.recv() => print::diagnostics(&[has_ended(&end, &console)]),
             line = lines.next_segment(), if is_open => match line {
                 Ok(Some(line)) => match console.follow(&String::from_utf8_lossy(&line)).await {
                     Ok(answer) => print::out(&answer),
@@ -289,16 +304,8 @@ struct Simulated {
     server: Option<Server>,
 }
 
-async fn start_station(
-    address: SocketAddr,
-    station: StationConfig,
-    topics: Topics,
-    inside: Option<Vec<Binding>>,
-    wire: Wire,
-) -> Result<Simulated, String> {
-    let tokens = station.tokens.clone();
-    let client_id = "everest".to_owned();
-    let everest = Everest { address, client_id, topics, station, is_driven: true, inside, wire, csms: None };
+async fn start_station(everest: Everest) -> Result<Simulated, String> {
+    let (module_id, tokens) = (everest.topics.module_id.clone(), everest.station.tokens.clone());
     let (orders, received) = mpsc::unbounded_channel();
     let (ready, is_ready) = oneshot::channel();
     let mut simulations = JoinSet::new();
@@ -307,34 +314,32 @@ async fn start_station(
         ended.map_or_else(|error| error.to_string(), |()| "the simulation has ended".to_owned())
     });
     match is_ready.await {
-        Ok(Ok(())) => Ok(Simulated { simulations, console: Console { orders, tokens }, server: None }),
+        Ok(Ok(())) => Ok(Simulated { simulations, console: Console { module_id, orders, tokens }, server: None }),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the simulation has ended".to_owned()),
     }
 }
 
 async fn start_gateway(
-    broker: SocketAddr,
-    plan: GatewayPlan,
+    (fleet, simulations): (Fleet, JoinSet<String>),
+    listen: SocketAddr,
+    tokens: Tokens,
+    made: Option<String>,
     topics: &Topics,
-    wire: Wire,
-    feed: Feed,
     mqtt: &str,
     is_json: bool,
 ) -> Result<Simulated, Box<Diagnostic>> {
-    let GatewayPlan { listen, chargers, tokens, made } = plan;
-    let (fleet, simulations) = Fleet::start(broker, topics, wire, chargers, feed).await?;
     let mut described = String::new();
     for (id, charger) in &fleet.chargers {
         let module_id = charger.config.module_id(id).to_owned();
         described.push_str(&format!("charger {id} {}\n", Topics { module_id, ..topics.clone() }.base()));
     }
     // A file without chargers is refused.
-    let first = fleet
-        .chargers
-        .values()
-        .next()
-        .map(|charger| Console { orders: charger.orders(), tokens: charger.config.station.tokens.clone() });
+    let first = fleet.chargers.iter().next().map(|(id, charger)| Console {
+        module_id: charger.config.module_id(id).to_owned(),
+        orders: charger.orders(),
+        tokens: charger.config.station.tokens.clone(),
+    });
     let no_gateway = |error: std::io::Error| {
         let headline = format!("no gateway can listen at {listen}");
         Box::new(Diagnostic::new(Severity::Error, "harness/no-gateway", headline).with_evidence(error.to_string()))
@@ -347,12 +352,27 @@ async fn start_gateway(
         let token = made.map_or_else(String::new, |token| format!("token {token}\n"));
         print::out(&format!("{mqtt}\ngateway {gateway}\n{token}{described}"));
     }
-    let console = first.unwrap_or_else(|| Console { orders: mpsc::unbounded_channel().0, tokens: BTreeMap::new() });
+    let nobody = || Console { module_id: String::new(), orders: mpsc::unbounded_channel().0, tokens: BTreeMap::new() };
+    let console = first.unwrap_or_else(nobody);
     Ok(Simulated { simulations, console, server: Some(server) })
+}
+
+/// Some releases end on requests that others survive; whoever waits for a reply should know.
+fn has_ended(end: &End, console: &Console) -> Diagnostic {
+    let headline = format!("the simulated EVerest `{}` has ended: {}", end.module_id, end.why);
+    let help = match console.module_id == end.module_id {
+        true => "type `restart_everest` to start it again",
+        false => "end `khumbu sim` and start it again: what is typed is for the first charger",
+    };
+    Diagnostic::new(Severity::Warning, "sim/ended", headline)
+        .with_evidence("it answers nothing any more, as that release of EVerest would not")
+        .with_help(help)
 }
 
 /// Follows commands that an author types.
 struct Console {
+    /// Of the station that it is for.
+    module_id: String,
     orders: mpsc::UnboundedSender<Order>,
     tokens: BTreeMap<String, TokenConfig>,
 }

@@ -19,7 +19,7 @@ use crate::ocpp::{self, Identity};
 use crate::protocol::channel::Topics;
 use crate::protocol::wire::Wire;
 use crate::sim::csms::{Connection, Endpoint, Proxied};
-use crate::sim::everest::{CsmsMessage, Everest, Order};
+use crate::sim::everest::{CsmsMessage, End, Everest, Order};
 use crate::station::charge_point::{Answer, Request};
 
 /// The most messages that wait to be handed to a link.
@@ -102,7 +102,8 @@ impl Fleet {
     }
 
     /// Starts every charger at the broker; `topics` is the pattern of their topics, `wire` how they write, and `feed` shows
-    /// what passes. Returns when all are ready. The tasks end with why, in words.
+    /// what passes. Returns when all are ready. The tasks end with why, in words; `ends` hears when the EVerest of a charger
+    /// has ended by itself.
     ///
     /// # Errors
     /// When one of them cannot connect.
@@ -112,6 +113,7 @@ impl Fleet {
         wire: Wire,
         chargers: Chargers,
         feed: Feed,
+        ends: &mpsc::UnboundedSender<End>,
     ) -> Result<(Self, JoinSet<String>), Box<Diagnostic>> {
         let mut fleet = Self { chargers: BTreeMap::new(), started_at: now(), feed, owners: Owners::default() };
         let (mut simulations, mut waiting) = (JoinSet::new(), Vec::new());
@@ -130,6 +132,7 @@ impl Fleet {
                 inside: None,
                 wire,
                 csms: Some(csms),
+                ends: Some(ends.clone()),
             };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();

@@ -65,7 +65,8 @@ impl Kind {
 }
 
 impl Difference {
-    fn t_ms(&self) -> i64 {
+    /// When it was in the recording, in milliseconds since its start; when the station did it, if nothing was recorded.
+    pub fn t_ms(&self) -> i64 {
         self.recorded.as_ref().or(self.simulated.as_ref()).map_or(0, |outcome| outcome.t_ms)
     }
 }

@@ -80,6 +80,11 @@ impl Script {
         (Everest::Running, before.map(|before| before.check))
     }
 
+    /// The time of the last message, in milliseconds.
+    pub fn length_ms(&self) -> u64 {
+        u64::try_from(self.recording.end_ms()).unwrap_or(0)
+    }
+
     /// The part of EVerest's side, for a client under test.
     pub fn everest(&self) -> Part {
         let roles = Roles::new(&self.recording, &self.file);
@@ -257,6 +262,16 @@ impl Witness<'_> {
         message.topic == self.roles.question_topic()
     }
 
+    /// Whether a message is for EVerest by its topic, and not by what a binding says of it.
+    pub fn is_for_api(&self, message: &Message) -> bool {
+        matches!(self.roles.stimulus(message), Some(Stimulus::Received(..) | Stimulus::Queried(_)))
+    }
+
+    /// Whether a message is what an EVSE reports of itself.
+    pub fn is_report(&self, message: &Message) -> bool {
+        matches!(self.roles.stimulus(message), Some(Stimulus::Session(..)))
+    }
+
     /// What EVerest did in the recording, in its order.
     pub fn recorded(&self) -> &[Outcome] {
         &self.recorded
@@ -269,7 +284,12 @@ impl Witness<'_> {
 
     /// Whether outcomes of a lane are heartbeats.
     pub fn is_heartbeat(&self, outcome: &Outcome) -> bool {
-        self.roles.heartbeat_topics().any(|topic| topic == outcome.lane)
+        self.is_heartbeat_lane(&outcome.lane)
+    }
+
+    /// The same, for the lane itself.
+    pub fn is_heartbeat_lane(&self, lane: &str) -> bool {
+        self.roles.heartbeat_topics().any(|topic| topic == lane)
     }
 
     /// Compares; tells also how many recorded outcomes were left out because they can only be seen inside EVerest.

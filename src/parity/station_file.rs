@@ -260,8 +260,27 @@ struct Own {
     external_prefix: Option<String>,
 }
 
+/// All keys of a station file; first those that are not the station's.
+const KEYS: [&str; 15] = [
+    "bindings",
+    "start",
+    "api_version",
+    "external_prefix",
+    "evses",
+    "auth",
+    "auth_consumer",
+    "auth_token_provider",
+    "auth_token_validator",
+    "charge_point",
+    "evse_manager",
+    "tokens",
+    "release",
+    "behaviour",
+    "deviations",
+];
+
 impl Own {
-    const KEYS: [&str; 4] = ["bindings", "start", "api_version", "external_prefix"];
+    const KEYS: &[&str] = KEYS.split_at(4).0;
 }
 
 /// The keys of the station; the others are put aside.
@@ -314,7 +333,27 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Unless<S> {
         if Own::KEYS.contains(&key.as_str()) {
             return Ok(Key::Own(key, self.0));
         }
+        if !KEYS.contains(&key.as_str()) {
+            return Err(D::Error::unknown_field(&key, &KEYS));
+        }
         let key: StringDeserializer<D::Error> = key.into_deserializer();
         self.0.deserialize(key).map(Key::Station)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn all_keys_of_a_station_are_known() {
+        let schema = serde_json::to_value(schemars::schema_for!(StationConfig)).unwrap();
+        let mut stations: Vec<_> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut known = KEYS[Own::KEYS.len()..].to_vec();
+        stations.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(known, stations);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A line has `t_ms` (milliseconds since the start), `topic`, the payload in one of three forms, `qos` and `retain` as
 //! published. The forms are `payload` (JSON), `payload` with `"raw": true` (a text that is no JSON), and `hex` (bytes
-//! that are no text). JSON is kept as a value: its white space and the order of its keys are not.
+//! that are no text). JSON is kept as it is but for the white space between its parts.
 //!
 //! Pure: [`Recording::parse`] reads a text, [`Writer`] makes lines of what the front door saw, [`Message::to_line`] of
 //! anything else.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{LATEST_MS, Message};
 use crate::transcript::record::{Direction, Event, Publish, Record};
@@ -17,7 +18,7 @@ struct Line<'a> {
     t_ms: u64,
     topic: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<&'a Value>,
+    payload: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     raw: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,10 +36,7 @@ impl Message {
         let json = text.and_then(to_json).filter(|json| !json.to_string().contains(char::REPLACEMENT_CHARACTER));
         let (payload, bytes, raw, hex) = match (text, json) {
             (None, _) => (Value::Null, payload.clone(), false, Some(payload.clone())),
-            (Some(_), Some(json)) => {
-                let bytes = Bytes::from(json.to_string());
-                (json, bytes, false, None)
-            }
+            (Some(text), Some(json)) => (json, Bytes::from(on_one_line(text)), false, None),
             (Some(text), None) => (Value::String(text.to_owned()), payload.clone(), true, None),
         };
         Self { line: 0, t_ms, topic: topic.to_owned(), payload, bytes, raw, hex, qos, retain }
@@ -47,12 +45,30 @@ impl Message {
     /// The message as a line of a recording, with the line's end.
     pub fn to_line(&self) -> String {
         let hex = self.hex.as_ref().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect());
-        let payload = self.hex.is_none().then_some(&self.payload);
+        // A number may have more digits than a value can keep.
+        let exact = self.json().and_then(|_| RawValue::from_string(String::from_utf8(self.bytes.to_vec()).ok()?).ok());
+        let payload = self.hex.is_none().then(|| exact.or_else(|| to_raw_value(&self.payload).ok())).flatten();
         let Self { t_ms, raw, qos, retain, .. } = *self;
         let line = Line { t_ms, topic: &self.topic, payload, raw, hex, qos, retain };
         // Texts, numbers and JSON values can always be written.
         serde_json::to_string(&line).unwrap_or_default() + "\n"
     }
+}
+
+/// JSON without the white space between its parts, and otherwise as it is.
+fn on_one_line(json: &str) -> String {
+    let (mut in_string, mut is_escaped) = (false, false);
+    let is_kept = |c: &char| {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            '"' => in_string = !in_string,
+            ' ' | '\t' | '\n' | '\r' => return in_string,
+            _ => {}
+        }
+        true
+    };
+    json.chars().filter(is_kept).collect()
 }
 
 /// The value of a text that is JSON, unless it is nested so deeply that a line with it could not be read again.
@@ -163,6 +179,10 @@ mod tests {
             (&b"\xff\x00"[..], "{\"t_ms\":0,\"topic\":\"t\",\"hex\":\"ff00\",\"qos\":0,\"retain\":false}\n"),
             (b"", "{\"t_ms\":0,\"topic\":\"t\",\"payload\":\"\",\"raw\":true,\"qos\":0,\"retain\":false}\n"),
             (b"1,2", "{\"t_ms\":0,\"topic\":\"t\",\"payload\":\"1,2\",\"raw\":true,\"qos\":0,\"retain\":false}\n"),
+            (
+                b"{\"b\" : 12345678901234567890123,\n \"a\": [1E2, 0.10000000000000000000001, \"\\u0041 \\\" \"]}",
+                "{\"t_ms\":0,\"topic\":\"t\",\"payload\":{\"b\":12345678901234567890123,\"a\":[1E2,0.10000000000000000000001,\"\\u0041 \\\" \"]},\"qos\":0,\"retain\":false}\n",
+            ),
             (b" 1\n", "{\"t_ms\":0,\"topic\":\"t\",\"payload\":1,\"qos\":0,\"retain\":false}\n"),
         ] {
             let message = Message::new(Duration::ZERO, "t", &Bytes::from_static(payload), 0, false);

@@ -38,6 +38,8 @@ pub struct Mismatch {
     pub expected: String,
     /// The value seen; `None` if there is none.
     pub actual: Option<Value>,
+    /// The member of the message that differs; none if it is the whole message.
+    pub member: Option<String>,
     /// Whether the status as such differs, and not a value within the message.
     pub is_whole: bool,
 }
@@ -144,6 +146,7 @@ impl Expectation {
                         pointer: place,
                         expected: format!("`{}`", plain(&expected_word)),
                         actual: status.cloned(),
+                        member: None,
                         is_whole: true,
                     });
                 }
@@ -154,7 +157,8 @@ impl Expectation {
                 }
                 if let Some(pattern) = connectors {
                     let found = seen.json.as_ref().and_then(|json| json.pointer("/token/connectors"));
-                    if let Err(mismatch) = matches_value(pattern, found, captures) {
+                    if let Err(mut mismatch) = matches_value(pattern, found, captures) {
+                        mismatch.member.get_or_insert_with(|| "connectors".to_owned());
                         return Offer::Broken(mismatch.below(&format!("{pointer}/connectors")));
                     }
                 }
@@ -297,16 +301,24 @@ fn matches_value(pattern: &Pattern, value: Option<&Value>, captures: &mut Captur
             pointer: String::new(),
             expected: "a JSON value".to_owned(),
             actual: None,
+            member: None,
             is_whole: false,
         });
     };
     pattern.matches(value, captures).map_err(|mismatch| Mismatch {
+        member: member(&mismatch.pointer),
         pointer: mismatch.pointer,
         // A text stands there in JSON's quotes, which say no more than the backticks.
         expected: mismatch.expected.replace("`\"", "`").replace("\"`", "`"),
         actual: mismatch.actual,
         is_whole: false,
     })
+}
+
+/// The key that a JSON pointer leads to, as it is written in the message.
+fn member(pointer: &str) -> Option<String> {
+    let (_, token) = pointer.rsplit_once('/')?;
+    Some(token.replace("~1", "/").replace("~0", "~"))
 }
 
 /// A value as it stands in a sentence: texts without quotes.

@@ -2,11 +2,12 @@
 
 mod charge_point;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::expectation::{Expectation, Mismatch, What};
 use super::observer::{Kind, Party, Request, Seen};
-use super::replay::Requests;
+use super::replay::{Requests, Undelivered};
 use super::settings::{ModuleSource, Settings};
 use super::stage::{Patience, Stage, actual, broken, cut, shown};
 use crate::diagnostic::{Diagnostic, Place, Severity};
@@ -42,8 +43,8 @@ pub fn mismatch(
         What::Status { .. } => "published a status with",
         What::Message { .. } => "sent",
     };
-    let came = match (&mismatch.actual, mismatch.pointer.rsplit_once('/')) {
-        (None, Some((_, key))) if !mismatch.is_whole => format!("without `{key}`"),
+    let came = match (&mismatch.actual, &mismatch.member) {
+        (None, Some(member)) => format!("without `{member}`"),
         _ => told_apart(mismatch),
     };
     let headline = format!("{who} {what} {came}, expected {}", cut(&mismatch.expected, 120));
@@ -86,13 +87,15 @@ pub fn late(stage: &Stage<'_>, expectation: &Expectation, seen: &Seen, waited: D
         .with_evidence(stage.line(seen))
 }
 
+/// A message of the module that is the expected one but for its topic.
+pub fn astray<'a>(stage: &'a Stage<'_>, expectation: &Expectation) -> Option<&'a Seen> {
+    let mut messages = stage.observer.messages.iter().filter(|_| expectation.by == Party::Module);
+    messages.find(|seen| seen.seq >= expectation.since && !seen.is_claimed && expectation.is_met_on_another_topic(seen))
+}
+
 /// The message did not come.
 pub fn missing(stage: &Stage<'_>, expectation: &Expectation, waited: Duration) -> Diagnostic {
-    let astray =
-        stage.observer.messages.iter().find(|seen| {
-            seen.seq >= expectation.since && !seen.is_claimed && expectation.is_met_on_another_topic(seen)
-        });
-    if let (Some(seen), Party::Module) = (astray, expectation.by) {
+    if let Some(seen) = astray(stage, expectation) {
         let mut diagnostic = Diagnostic::new(
             Severity::Fail,
             "expect/wrong-topic",
@@ -244,16 +247,39 @@ pub fn run_not_started(scenario: &Scenario, pointer: &str, command: &str, why: &
     ))
 }
 
-/// What an EVerest did otherwise than in the recording that was played to it.
-pub fn of_outcomes(stage: &Stage<'_>, report: &Report) -> Option<Diagnostic> {
-    let differ = report.differences.len();
+/// What an EVerest did otherwise than in the recording that was played to it; so many of the differences are `judged`,
+/// because nothing was lost before them.
+pub fn of_outcomes(stage: &Stage<'_>, report: &Report, judged: usize, undelivered: &[Undelivered]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    if judged > 0 {
+        let headline = format!(
+            "{} did otherwise than recorded: {} of {} outcomes reproduced",
+            culprit(stage),
+            report.reproduced,
+            report.outcomes
+        );
+        found.push(Diagnostic::new(Severity::Fail, "recording/not-reproduced", headline));
+    }
+    let unjudged = report.differences.len() - judged;
+    let Some(first) = undelivered.first().filter(|_| unjudged > 0) else { return found };
     let headline = format!(
-        "{} did otherwise than recorded: {} of {} outcomes reproduced",
+        "{} was not reached by {} of the recording's messages: {unjudged} differences after the first are not judged",
         culprit(stage),
-        report.reproduced,
-        report.outcomes
+        undelivered.len()
     );
-    (differ > 0).then(|| Diagnostic::new(Severity::Fail, "recording/not-reproduced", headline))
+    let mut topics: BTreeMap<&str, usize> = BTreeMap::new();
+    for lost in undelivered {
+        *topics.entry(&lost.topic).or_default() += 1;
+    }
+    let topics = topics.iter().take(SHOWN).map(|(topic, count)| format!("not delivered: {topic} ({count})"));
+    let diagnostic = Diagnostic::new(Severity::Inconclusive, "recording/not-delivered", headline)
+        .with_evidence(format!("the first: line {}, {} ms", first.line, first.t_ms))
+        .with_lines(topics.collect())
+        .with_help(
+            "let a `command` binding of the station file (`--station`) say how EVs are plugged in at this module",
+        );
+    found.push(diagnostic);
+    found
 }
 
 /// What a client asked otherwise than in the recording that was played to it. To ask something else is its right; not
@@ -276,6 +302,27 @@ pub fn of_requests(stage: &Stage<'_>, requests: &Requests) -> Vec<Diagnostic> {
     missing.chain(others).collect()
 }
 
+/// Withdraw requests that a client made once more than it was told to. It may have its reasons, such as a reply that it
+/// did not get; but nothing else would show that it withdraws twice.
+pub fn asked_again(stage: &Stage<'_>) -> Vec<Diagnostic> {
+    let requests = stage.observer.messages.iter().filter(|seen| {
+        seen.from == Party::Module && seen.kind == Kind::Channel(Channel::WithdrawAuthorization) && seen.json.is_some()
+    });
+    let (demanded, others): (Vec<_>, Vec<_>) = requests.partition(|seen| seen.is_claimed);
+    let part = |seen: &Seen, pointer: &str| seen.json.as_ref().and_then(|json| json.pointer(pointer)).cloned();
+    let is_same = |a: &Seen, b: &Seen| {
+        part(a, "/payload") == part(b, "/payload") && part(a, "/headers/replyTo") != part(b, "/headers/replyTo")
+    };
+    let again = others.iter().filter(|seen| demanded.iter().any(|demanded| is_same(demanded, seen)));
+    let warning = |seen: &&Seen| {
+        let headline = format!("{} made a withdraw request again that no step demands again", culprit(stage));
+        Diagnostic::new(Severity::Warning, "module/asked-again", headline)
+            .with_evidence(stage.line(seen))
+            .with_help("a step `expect_none: {message: withdraw_authorization, for: 300ms}` makes it a failure")
+    };
+    again.map(warning).collect()
+}
+
 /// The module under test in a headline.
 pub fn culprit(stage: &Stage<'_>) -> String {
     format!("module `{}`", stage.scene.topics.module_id)
@@ -288,9 +335,10 @@ fn played(stage: &Stage<'_>) -> String {
     }
 }
 
-/// EVerest's statuses are what a token provider or validator under test has made of them.
+/// EVerest's statuses are what a token provider or validator under test has made of them; or the scenario expects
+/// what does not follow from what the module had to send.
 fn outcome(stage: &Stage<'_>) -> (Severity, &'static str, String) {
-    (Severity::Fail, "expect/outcome", format!("because of {} EVerest", culprit(stage)))
+    (Severity::Fail, "expect/outcome", format!("given what {} sent, EVerest", culprit(stage)))
 }
 
 /// Whether what khumbu's own EVerest sends depends on what the module under test has sent.

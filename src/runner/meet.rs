@@ -27,8 +27,9 @@ struct Open {
     is_over: bool,
 }
 
-/// How long is waited for a message whose time is over, to tell late from never.
-const LATE: Duration = Duration::from_secs(3);
+/// How long is waited at most for a message whose time is over, to tell late from never. What is not there after three
+/// times its time counts as never, so that short limits stay short.
+const LATE: Duration = Duration::from_secs(2);
 
 impl Stage<'_> {
     /// Makes a step's expectation ready.
@@ -144,6 +145,9 @@ impl Stage<'_> {
             let mut patience = Patience::new(&self.lag);
             let mut is_over = false;
             while self.question(to.as_deref(), memory).is_none() {
+                if self.module.has_ended() {
+                    return Err(findings::ended_while(self, at, "while a question to it was expected").into());
+                }
                 if is_over {
                     return Err(findings::nothing_asked(self.scenario, at).into());
                 }
@@ -284,10 +288,14 @@ impl Stage<'_> {
         }
     }
 
-    /// The expected message did not come in time. Waits a little more, to tell late from never.
+    /// The expected message did not come in time. Waits a little more, to tell late from never, if it can still come: not
+    /// from a module without a connection, nor if it went elsewhere.
     async fn missing(&mut self, expectation: &Expectation, patience: &Patience, from: usize) -> Stop {
         let waited = patience.waited();
-        let deadline = Instant::now() + LATE;
+        let is_hopeless = findings::astray(self, expectation).is_some()
+            || expectation.by == Party::Module && !self.observer.connections.is_connected();
+        let late = if is_hopeless { Duration::ZERO } else { LATE.min(expectation.within * 2) };
+        let deadline = Instant::now() + late;
         let mut scratch = self.captures.clone();
         let mut next = from;
         let mut again = expectation.clone();

@@ -121,9 +121,9 @@ impl Module {
             Side::Everest => {
                 let client_id = format!("everest-{}", uuid::Uuid::new_v4().simple());
                 let (station, inside) = (station.clone(), scene.settings.inside.clone());
-                let (wire, csms) = (Wire::Everest, None);
+                let (address, wire, csms, ends) = (broker, Wire::Everest, None, None);
                 let everest =
-                    Everest { address: broker, client_id, topics, station, is_driven: true, inside, wire, csms };
+                    Everest { address, client_id, topics, station, is_driven: true, inside, wire, csms, ends };
                 let (orders, received) = mpsc::unbounded_channel();
                 let (ready, _) = oneshot::channel();
                 let task = tokio::spawn(async move { say(everest.run(received, ready).await) });

@@ -142,10 +142,15 @@ async fn perform(
     let written = stage.written_last();
     let by_itself = stage.module.ended.borrow().clone();
     let ending = farewell(&mut stage, is_complete).await;
+    if is_complete {
+        findings.extend(super::findings::asked_again(&stage));
+    }
     let Stage { mut observer, played, sisters, module, .. } = stage;
     result.output = module.output().map(|output| output.tail(200)).unwrap_or_default();
-    if let (true, Some(how)) = (is_complete, by_itself) {
-        findings.push(ended_by_itself(&ending, scene, &how));
+    // Where a step has failed without saying so, this is why.
+    let is_told = findings.iter().any(|found| found.id.starts_with("module/") || found.id == "harness/broken");
+    if let Some(how) = by_itself.filter(|_| is_complete || !is_told) {
+        findings.insert(0, ended_by_itself(&ending, scene, &how));
     }
     notes_on_ending(&ending, scene, findings);
     if settings.upstream.is_some() || settings.module == ModuleSource::Attached {
@@ -228,7 +233,8 @@ async fn begin_side(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result
         Side::Client if piece.replay.is_none() => {
             let (csms, said) = mpsc::unbounded_channel();
             let (address, wire, csms) = (broker.address(), scene.wire, Some(csms));
-            let everest = Everest { address, client_id, topics, station, is_driven: false, inside: None, wire, csms };
+            let everest =
+                Everest { address, client_id, topics, station, is_driven: false, inside: None, wire, csms, ends: None };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));

@@ -4,6 +4,7 @@
 //! the module has asked; nothing is demanded of a module that it cannot be told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::settings::ModuleSource;
 use super::stage::{Played, Stage, Stop, Wake, broken};
 use super::steps::WITHIN;
 use crate::parity::station_file::Everest;
-use crate::parity::{Act, Allowance, Outcome, Part, Renaming, Report, Script, Witness};
+use crate::parity::{Act, Allowance, Difference, Outcome, Part, Renaming, Report, Script, Witness};
 use crate::protocol::channel::ApiType;
 use crate::protocol::control::Command;
 use crate::protocol::{codec, topic};
@@ -39,6 +40,8 @@ pub struct Replay {
     pub tolerance: Duration,
     /// What came of it, once it was played to its end.
     pub replayed: Mutex<Option<Replayed>>,
+    /// How far it is, in milliseconds of the recording.
+    pub position_ms: AtomicU64,
 }
 
 /// What came of a replay.
@@ -52,7 +55,20 @@ pub enum Replayed {
         report: Report,
         /// How many recorded outcomes were not looked for, because this module does not show them.
         hidden: usize,
+        /// What was done to EVerest in the recording and could not be done to the module.
+        undelivered: Vec<Undelivered>,
     },
+}
+
+/// A stimulus that found nobody. What came after it in the recording may depend on it, and says nothing of the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undelivered {
+    /// The line of the recording.
+    pub line: usize,
+    /// Milliseconds since the start of the recording.
+    pub t_ms: i64,
+    /// The topic.
+    pub topic: String,
 }
 
 /// The requests of a client beside the recorded ones.
@@ -112,15 +128,28 @@ pub async fn replay(stage: &mut Stage<'_>, replay: &Replay) -> Result<(), Stop> 
         live: Vec::new(),
         lag: Duration::ZERO,
         others: Vec::new(),
+        undelivered: Vec::new(),
+        reports: Vec::new(),
+        moves_evses: false,
         stage,
     };
     player.begin().await?;
     while let Some(cue) = player.part.cues.get(player.cue).cloned() {
         player.wait(cue.at_ms).await?;
+        replay.position_ms.store(u64::try_from(cue.at_ms).unwrap_or(0), Ordering::Relaxed);
         player.cue += 1;
         player.act(cue.act).await?;
     }
     player.end().await
+}
+
+/// Whether a difference lies before everything that could not be delivered.
+fn is_before(difference: &Difference, undelivered: &[Undelivered]) -> bool {
+    undelivered.first().is_none_or(|first| difference.t_ms() < first.t_ms)
+}
+
+fn undelivered(message: &Message) -> Undelivered {
+    Undelivered { line: message.line, t_ms: message.at_ms(), topic: message.topic.clone() }
 }
 
 fn fresh() -> String {
@@ -165,6 +194,11 @@ pub(super) struct Player<'a, 's> {
     /// How long khumbu had been held up when the recording began.
     pub(super) lag: Duration,
     others: Vec<(String, Value)>,
+    undelivered: Vec<Undelivered>,
+    /// What EVSEs reported in the recording and the module was not told: its own may report it.
+    reports: Vec<Undelivered>,
+    /// Whether the EVSEs of the module are moved otherwise: by commands, by messages of others, or they report themselves.
+    moves_evses: bool,
 }
 
 impl Player<'_, '_> {
@@ -230,12 +264,36 @@ impl Player<'_, '_> {
 
     async fn act(&mut self, act: Act) -> Result<(), Stop> {
         match act {
-            Act::Publish(message) => self.say(&message).await,
+            Act::Publish(message) => {
+                if self.side == Side::Everest && !self.witness.is_for_api(&message) {
+                    match self.is_heard(&message) {
+                        true => self.moves_evses = true,
+                        // Without bindings nobody knows which topics of others move EVerest's EVSEs.
+                        false if self.replay.script.file.bindings.is_empty() => {
+                            self.undelivered.push(undelivered(&message));
+                        }
+                        false => {}
+                    }
+                }
+                self.say(&message).await
+            }
             Act::Report(message) if self.stage.settings.module == ModuleSource::Builtin => self.say(&message).await,
-            Act::Report(_) => Ok(()),
+            Act::Report(message) => {
+                self.reports.push(undelivered(&message));
+                Ok(())
+            }
             Act::Tell(command, otherwise) => match (self.tell(&command).await?, otherwise) {
-                (true, _) => Ok(()),
-                (false, Some(message)) => self.say(&message).await,
+                (true, otherwise) => {
+                    self.moves_evses |= otherwise.is_some();
+                    Ok(())
+                }
+                (false, Some(message)) => {
+                    match self.is_heard(&message) {
+                        true => self.moves_evses = true,
+                        false => self.undelivered.push(undelivered(&message)),
+                    }
+                    self.say(&message).await
+                }
                 // A client goes on as it wants; an EVerest without its EVs cannot be judged.
                 (false, None) if self.side == Side::Client => Ok(()),
                 (false, None) => Err(findings::cannot_be_told(self.stage, "", &command_name(&command)).into()),
@@ -247,6 +305,14 @@ impl Player<'_, '_> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the module hears what passes on the topic of a recorded message, as far as khumbu can see.
+    fn is_heard(&mut self, message: &Message) -> bool {
+        let topic = self.renaming.topic_to_live(&message.topic, fresh);
+        let is_elsewhere =
+            self.stage.settings.module == ModuleSource::Attached && self.stage.settings.upstream.is_some();
+        is_elsewhere || self.stage.observer.connections.is_subscribed(&topic)
     }
 
     async fn tell(&mut self, command: &Command) -> Result<bool, Stop> {
@@ -340,6 +406,7 @@ impl Player<'_, '_> {
         if is_asking {
             self.take_request(seen, &message, at);
         }
+        self.moves_evses |= self.side == Side::Everest && self.witness.is_report(&message);
         if self.side == Side::Everest
             && let Some(outcome) = self.witness.outcome(&message)
         {
@@ -474,13 +541,23 @@ impl Player<'_, '_> {
             inside: is_builtin || live.iter().any(|outcome| self.witness.is_inside(outcome)),
         };
         let (report, hidden) = self.witness.compare(live, allowance);
-        Replayed::ToEverest { report, hidden }
+        let mut undelivered = std::mem::take(&mut self.undelivered);
+        if !self.moves_evses {
+            undelivered.append(&mut self.reports);
+            undelivered.sort_by_key(|it| it.line);
+        }
+        Replayed::ToEverest { report, hidden, undelivered }
     }
 
     fn judge(&mut self, replayed: &Replayed) {
         let found = match replayed {
             Replayed::ToClient(requests) => findings::of_requests(self.stage, requests),
-            Replayed::ToEverest { report, .. } => findings::of_outcomes(self.stage, report).into_iter().collect(),
+            Replayed::ToEverest { report, undelivered, .. } => {
+                let is_heartbeat = |it: &Difference| self.witness.is_heartbeat_lane(&it.lane);
+                let judged =
+                    report.differences.iter().filter(|it| is_heartbeat(it) || is_before(it, undelivered)).count();
+                findings::of_outcomes(self.stage, report, judged, undelivered)
+            }
         };
         self.stage.observer.findings.extend(found);
     }

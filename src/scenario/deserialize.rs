@@ -229,7 +229,7 @@ impl<'de> de::MapAccess<'de> for Entries<'_> {
         let Some(entry) = self.entries.next() else { return Ok(None) };
         self.value = Some(entry);
         let key: de::value::StrDeserializer<'_, Fault> = entry.key.as_str().into_deserializer();
-        seed.deserialize(key).map(Some).map_err(|fault| fault.at(&entry.key_range))
+        seed.deserialize(key).map(Some).map_err(|fault| fault.of_keys().at(&entry.key_range))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {

@@ -116,6 +116,14 @@ impl Fault {
         self
     }
 
+    /// Whether this is about a key that is none of a set: says which there are.
+    pub fn of_keys(mut self) -> Self {
+        if let Some((_, known)) = self.0.unknown.take() {
+            self.0.evidence.push(format!("known: {}", known.join(", ")));
+        }
+        self
+    }
+
     /// The diagnostic, in a file.
     pub fn into_diagnostic(self, source: &Arc<Source>) -> Diagnostic {
         let range = self.0.range.unwrap_or(0..0);

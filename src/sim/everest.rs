@@ -43,6 +43,17 @@ pub struct Everest {
     pub wire: Wire,
     /// Hears what the charge point and its CSMS say to each other.
     pub csms: Option<mpsc::UnboundedSender<CsmsMessage>>,
+    /// Hears when EVerest has ended by itself, as some releases do; [`Order::Restart`] starts it again.
+    pub ends: Option<mpsc::UnboundedSender<End>>,
+}
+
+/// An EVerest has ended by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// The id of its API module.
+    pub module_id: String,
+    /// Why, in words.
+    pub why: &'static str,
 }
 
 /// What passed between a charge point and its CSMS.
@@ -349,6 +360,10 @@ impl Everest {
                 Effect::Exit { why } => {
                     life.link.clone().close().await;
                     life.has_ended = true;
+                    if let Some(ends) = &self.ends {
+                        // Nobody may be listening any more.
+                        let _ = ends.send(End { module_id: self.topics.module_id.clone(), why });
+                    }
                     return Ok(Some(format!("EVerest has ended: {why}")));
                 }
                 Effect::Ignored { why } => ignored = Some(why.into_owned()),

@@ -39,7 +39,7 @@ const FORBIDDEN_IN_PURE: [&str; 14] = [
 /// What no code may contain: loose ends, and waiting for time instead of a condition.
 const FORBIDDEN: [&str; 4] = ["todo!", "unimplemented!", "dbg!", "thread::sleep"];
 /// The subjects of diagnostics, the part of an id before its slash.
-const AREAS: [&str; 14] = [
+const AREAS: [&str; 15] = [
     "broker",
     "config",
     "expect",
@@ -53,6 +53,7 @@ const AREAS: [&str; 14] = [
     "release",
     "run",
     "scenario",
+    "sim",
     "usage",
 ];
 

@@ -81,6 +81,8 @@ const CASES: &[Case] = &[
     case("request-not-json", CLIENT, "fail", &["expect/payload-mismatch", "monitor/not-json"], &[]),
     case("request-without-envelope", CLIENT, "fail", &["expect/payload-mismatch", "monitor/schema-violation"], &[]),
     case("never-withdraws", CLIENT, "fail", &["expect/missing"], &[]),
+    case("withdraws-twice", ["client", "client_again", ""], "pass", &[], &["module/asked-again"]),
+    case("withdraws-twice", ONCE, "fail", &["expect/unexpected"], &[]),
     case("withdraw-wrong-evse", CLIENT, "fail", &["expect/payload-mismatch"], &[]),
     case("withdraw-wrong-type", CLIENT, "fail", &["expect/payload-mismatch", "monitor/schema-violation"], &[]),
     case("leave-grandchild", DISCOVERS, "pass", &[], &[]),
@@ -128,6 +130,8 @@ const CASES: &[Case] = &[
     case("token-wrong-value", PROVIDER, "fail", &["expect/payload-mismatch"], &[]),
 
     case("never-connect", VALIDATOR, "inconclusive", &["module/never-connected"], &[]),
+    case("crash-in-middle", VALIDATOR, "fail", &["module/ended"], &[]),
+    case("crash-in-middle", ["validator", "validator_queue", ""], "fail", &["module/ended"], &[]),
     case("silent", VALIDATOR, "inconclusive", &["module/never-ready"], &[]),
     case("no-communication-check", VALIDATOR, "fail", &["expect/missing"], &[]),
     case("reply-never", VALIDATOR, "fail", &["expect/missing", "monitor/missing-reply"], &[]),

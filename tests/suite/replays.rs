@@ -69,7 +69,13 @@ fn an_everest_that_does_as_recorded_passes() {
     // Without heartbeats, and in no time.
     let ran = replay(&project, &["--speed", "max"]).exits(0);
     assert_eq!(ran.report()["reproduced"], 6);
+    assert!(
+        ran.stderr.starts_with("r.jsonl: 13 messages, at most 0m 01s once the module is ready\n"),
+        "{}",
+        ran.stderr
+    );
     let slow = replay(&project, &["--speed", "0.5"]).exits(0);
+    assert!(slow.stderr.starts_with("r.jsonl: 13 messages, 0m 03s once the module is ready\n"), "{}", slow.stderr);
     assert_eq!(slow.report()["reproduced"], 6);
     assert!(slow.took.as_millis() > 3600, "{:?}", slow.took);
 }
@@ -100,6 +106,72 @@ fn an_everest_that_does_otherwise_fails() {
         text.stdout
     );
 }
+
+/// The conversation with an EV that is plugged in by a message that no API knows.
+fn plugged_in_by(topic: &str, payload: Value) -> Vec<Value> {
+    let mut messages = conversation();
+    messages[3]["topic"] = json!(topic);
+    messages[3]["payload"] = payload;
+    messages
+}
+
+/// As [`STATION`], where a token waits until an EV is plugged in.
+const WAITING: &str = "evses: 2\nauth: {connection_timeout: 8, selection_algorithm: PlugEvents}\ndeviations: {sticky-withdraw: false}\nstart: {communication_check: false}\n";
+
+#[test]
+fn what_follows_a_stimulus_that_finds_nobody_is_not_judged() {
+    // Nobody says what the topic means.
+    let waiting = |messages: &[Value], more: &str| {
+        let project = project(messages);
+        project.write("station.yaml", &format!("{WAITING}{more}"));
+        project
+    };
+    let unbound = plugged_in_by("stand_in/1/cmd", json!("plug_in"));
+    let ran = replay(&waiting(&unbound, ""), &["--speed", "max"]).exits(3);
+    assert!(ran.stderr.contains("2 messages could not be delivered"), "{}", ran.stderr);
+    let report = ran.report();
+    assert_eq!(ids(&report), ["recording/not-delivered"], "{report:#}");
+    assert_eq!(report["undelivered"][0], json!({"line": 4, "t_ms": 500, "topic": "stand_in/1/cmd"}));
+    // What was before it is judged.
+    let mut falsified = unbound;
+    falsified[2]["payload"] = json!("Accepted");
+    let report = replay(&waiting(&falsified, ""), &["--speed", "max"]).exits(1).report();
+    assert_eq!(ids(&report), ["recording/not-reproduced", "recording/not-delivered"], "{report:#}");
+    // An EVSE's own report moves khumbu's own EVerest, and no other.
+    let Some(right) = python_module("everest.py") else { return };
+    let bindings = "evse_manager: external\nbindings:\n  - topic: log/{evse}\n    is: {session_event: {}}\n";
+    let reported = waiting(&plugged_in_by("log/1", json!("SessionStarted")), bindings);
+    replay(&reported, &["--speed", "max"]).exits(0);
+    let report = replay(&reported, &["--speed", "max", "--module", &right]).exits(3).report();
+    assert_eq!(ids(&report), ["recording/not-delivered"], "{report:#}");
+    // One that hears what moves its EVSEs needs no reports, and is judged.
+    let mut moved = plugged_in_by("log/1", json!("SessionStarted"));
+    moved.insert(3, json!({"t_ms": 499, "topic": "stand_in/1/cmd", "payload": "plug_in"}));
+    for (verdict, (code, found)) in [("Accepted", (0, &[][..])), ("Rejected", (1, &["recording/not-reproduced"][..]))] {
+        let last = moved.len() - 3;
+        moved[last]["payload"] = json!(verdict);
+        let project = waiting(&moved, bindings);
+        project.write("moved.py", MOVED);
+        let module = right.replace(&fixture("modules/everest.py"), "moved.py");
+        let report = replay(&project, &["--speed", "max", "--module", &module]).exits(code).report();
+        assert_eq!(ids(&report), found, "{report:#}");
+    }
+}
+
+/// An EVerest whose EVs are plugged in on a topic of its own.
+const MOVED: &str = "
+import everest
+class Moved(everest.Everest):
+    def topics(self):
+        return [*super().topics(), ('stand_in/+/cmd', 1)]
+    def on_message(self, topic, payload):
+        if topic.startswith('stand_in/'):
+            self.on_command('plug_in', {'evse': int(topic.split('/')[1])})
+        else:
+            super().on_message(topic, payload)
+everest.Everest = Moved
+everest.main()
+";
 
 #[test]
 fn an_everest_of_somebody_else_is_told_and_compared() {

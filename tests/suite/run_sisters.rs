@@ -1,7 +1,7 @@
 //! Token providers and token validators: as modules under test, and played by khumbu beside an EVerest under test.
 
 use crate::clients;
-use crate::project::{Project, python_module};
+use crate::project::{Project, WITHDRAW, python_module};
 
 const PROVIDER: &str = "\
 description: A provider hands in a token.
@@ -128,7 +128,7 @@ fn what_everest_makes_of_a_modules_message_is_the_modules_affair() {
         .play(&["v.yaml", "--module", &wrong])
         .exits(1)
         .fails_with(&["expect/outcome"])
-        .says("because of module `auth_api` EVerest published status `Rejected`, expected `Accepted`")
+        .says("given what module `auth_api` sent, EVerest published status `Rejected`, expected `Accepted`")
         .says("the module sent: ")
         .says(r#"{"authorization_status":"Blocked","tariff_messages":[]}"#);
     // A display is not to blame for what EVerest says.
@@ -137,6 +137,46 @@ fn what_everest_makes_of_a_modules_message_is_the_modules_affair() {
         display.lines().filter(|line| !line.contains("validate_token")).map(|l| format!("{l}\n")).collect();
     project.write("d.yaml", &display);
     project.play(&["d.yaml"]).exits(3).fails_with(&["scenario/contradicted"]);
+}
+
+/// Ends when it is asked, and leaves EVerest waiting.
+const GONE: &str = "
+import os
+from token_validator import TokenValidator, arguments, tokens_of_station
+module = TokenValidator(arguments('').parse_args(), tokens_of_station())
+module.validate = lambda question: os._exit(7)
+module.run()
+";
+
+#[test]
+fn a_validator_that_ends_when_it_is_asked_is_said_to_have_ended() {
+    let Some(python) = clients::python() else { return };
+    // By the time a status is looked at, EVerest has given the token up.
+    let scenario = VALIDATOR
+        .replace("station:", "station:\n  auth_token_validator: {cfg_request_reply_to_s: 1}")
+        .replace(
+            "  - expect: {message: validate_token, payload: {payload: {id_token: {value: \"04A2F3B1\"}}}}",
+            "  - run: {command: sleep 3}",
+        )
+        .replace("  - expect_reply: {to: ALICE, payload: {authorization_status: Blocked}}\n", "");
+    let project = Project::with(&[("v.yaml", &scenario), ("gone.py", GONE)]);
+    let command = format!("{} gone.py", python.display());
+    let ran = project.play(&["v.yaml", "--module", &command]).exits(1);
+    let report = ran.report();
+    let first = &report["scenarios"][0]["failures"][0];
+    assert_eq!(first["id"], "module/ended", "{report:#}");
+    ran.says("module `auth_api` exited with code 7");
+}
+
+#[test]
+fn a_member_that_is_missing_is_named_and_not_the_step() {
+    let Some(module) = python_module("misbehaving.py") else { return };
+    let project = Project::with(&[("p.yaml", PROVIDER), ("w.yaml", WITHDRAW)]);
+    let wrong = |side: &str, behaviour: &str| format!("{module} --side {side} --behaviour {behaviour}");
+    let enveloped = wrong("provider", "token-enveloped");
+    project.play(&["p.yaml", "--module", &enveloped]).exits(1).says("sent without `authorization_type`, expected");
+    let bare = wrong("client", "request-without-envelope");
+    project.play(&["w.yaml", "--module", &bare]).exits(1).says("requested without `payload`, expected");
 }
 
 #[test]

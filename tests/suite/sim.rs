@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::clients;
 use crate::project::{DEADLINE, Project, wait_for};
+use crate::recordings::publish;
 
 /// A simulation that runs.
 pub struct Sim {
@@ -110,6 +111,12 @@ fn bad_stations_and_flags_are_refused() {
         ("long.yaml", &format!("tokens:\n  A: {{value: \"{}\", type: Central}}\n", "x".repeat(100))),
         ("broken.yaml", "evses: [\n"),
     ]);
+    let all = "fields: bindings, start, api_version, external_prefix, evses";
+    project.run(&["sim", "--station", "unknown.yaml"]).exits(2).says(all).says("did you mean `evses`?");
+    project.write("misspelt.yaml", "bindngs: []\n");
+    project.run(&["sim", "--station", "misspelt.yaml"]).exits(2).says("did you mean `bindings`?");
+    project.write("deviation.yaml", "deviations: {everything: true}\n");
+    project.run(&["sim", "--station", "deviation.yaml"]).exits(2).says("known: ").says("sticky-withdraw");
     for (file, line) in [("unknown.yaml", 2), ("many.yaml", 1), ("none.yaml", 1), ("long.yaml", 2), ("broken.yaml", 1)]
     {
         project.run(&["sim", "--station", file]).exits(2).says(&format!("{file}:{line}"));
@@ -193,6 +200,28 @@ fn a_client_gets_heartbeats_and_the_status_of_a_token() {
     assert_eq!(sim.end(Signal::SIGINT), Some(0));
     listener.kill().unwrap();
     listener.wait().unwrap();
+}
+
+#[test]
+fn an_everest_that_ends_by_itself_is_told_of_and_can_be_started_again() {
+    let Some(tool) = clients::mosquitto("mosquitto_pub") else { return };
+    let project = Project::new();
+    let topic = "everest_api/1/auth_consumer/auth_api/m2e/withdraw_authorization";
+    let mut sim = Sim::start(&project, &["--release", "2025.12"]);
+    let port: u16 = sim.out().rsplit_once(':').unwrap().1.parse().unwrap();
+    let wildcard = r#"{"headers": {"replyTo": "a/#"}, "payload": {}}"#;
+    publish(&tool, port, &["-t", topic, "-m", wildcard, "-q", "1"]);
+    let said: Vec<String> = (0..3).map(|_| sim.err()).collect();
+    assert!(said[0].starts_with("warning[sim/ended]: the simulated EVerest `auth_api` has ended: "), "{said:?}");
+    assert!(said[2].contains("type `restart_everest`"), "{said:?}");
+    sim.type_line("status");
+    wait_for("its end in the status", || (sim.out().trim() == "\"ended\": true,").then_some(()));
+    sim.type_line("help");
+    wait_for("the way on", || sim.out().contains("also an EVerest that has ended").then_some(()));
+    sim.type_line("restart_everest");
+    sim.type_line("status");
+    wait_for("its start in the status", || (sim.out().trim() == "\"ended\": false,").then_some(()));
+    assert_eq!(sim.end(Signal::SIGTERM), Some(0));
 }
 
 #[test]

@@ -49,6 +49,7 @@ impl Stand {
             inside: None,
             wire: wire::Wire::Everest,
             csms: None,
+            ends: None,
         };
         let (orders, received) = mpsc::unbounded_channel();
         let (ready, is_ready) = oneshot::channel();

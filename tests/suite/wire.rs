@@ -38,7 +38,17 @@ impl Stand {
     async fn with(station: StationConfig, wire: Wire) -> Self {
         let bench = Bench::start().await;
         let (address, client_id, topics) = (bench.address(), EVEREST.to_owned(), topics());
-        let everest = Everest { address, client_id, topics, station, is_driven: false, inside: None, wire, csms: None };
+        let everest = Everest {
+            address,
+            client_id,
+            topics,
+            station,
+            is_driven: false,
+            inside: None,
+            wire,
+            csms: None,
+            ends: None,
+        };
         let (orders, received) = mpsc::unbounded_channel();
         let (ready, is_ready) = oneshot::channel();
         let task = tokio::spawn(everest.run(received, ready));
