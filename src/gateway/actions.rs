@@ -1,5 +1,7 @@
 //! The messages that a charge point may send to its CSMS, by their names in commands.
 
+use serde_json::Value;
+
 use super::chargers::OcppVersion;
 
 /// A message: its name in snake case, its action in OCPP, and whether 1.6 and 2.0.1 have it.
@@ -54,4 +56,64 @@ pub fn names(version: OcppVersion) -> Vec<&'static str> {
 /// The action of this name in a version.
 pub fn find(version: OcppVersion, name: &str) -> Option<&'static str> {
     rows(version).find(|row| row.0 == name).map(|row| row.1)
+}
+
+/// Members whose content is the sender's own business.
+const FREE: [&str; 2] = ["customData", "data"];
+
+/// A message whose members may have names in snake case, as the API's clients write them, as OCPP has them.
+pub fn in_camel_case(message: Value) -> Value {
+    match message {
+        Value::Object(members) => Value::Object(
+            members
+                .into_iter()
+                .map(|(name, value)| (camel_case(&name), value))
+                .map(|(name, value)| match FREE.contains(&name.as_str()) {
+                    true => (name, value),
+                    false => (name, in_camel_case(value)),
+                })
+                .collect(),
+        ),
+        Value::Array(values) => values.into_iter().map(in_camel_case).collect(),
+        value => value,
+    }
+}
+
+fn camel_case(name: &str) -> String {
+    // The one name that is written otherwise.
+    if name == "responder_url" {
+        return "responderURL".to_owned();
+    }
+    let is_snake_case = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.starts_with('_') || !name.chars().all(is_snake_case) {
+        return name.to_owned();
+    }
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        let (initial, rest) = word.split_at(word.len().min(1));
+        name + &initial.to_ascii_uppercase() + rest
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_become_those_of_ocpp() {
+        let message = json!({
+            "id_tag": "A_b", "connectorId": 1, "iccid": "x", "limit_L3": 1, "_": 2, "": 3,
+            "meter_value": [{"sampled_value": [{"unit_of_measure": {"unit": "Wh"}}]}],
+            "custom_data": {"vendor_id": "k"}, "data": {"any_name": 1}, "iso15118_certificate_hash_data": [{"responder_url": "u"}],
+        });
+        let expected = json!({
+            "idTag": "A_b", "connectorId": 1, "iccid": "x", "limit_L3": 1, "_": 2, "": 3,
+            "meterValue": [{"sampledValue": [{"unitOfMeasure": {"unit": "Wh"}}]}],
+            "customData": {"vendor_id": "k"}, "data": {"any_name": 1}, "iso15118CertificateHashData": [{"responderURL": "u"}],
+        });
+        assert_eq!(in_camel_case(message), expected);
+    }
 }

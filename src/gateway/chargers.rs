@@ -1,10 +1,11 @@
 //! The chargers that a gateway serves, as a file describes them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Source};
 pub use crate::ocpp::OcppVersion;
 use crate::protocol::channel::Topics;
 use crate::scenario;
@@ -103,9 +104,13 @@ impl Chargers {
     /// Reads a file of chargers.
     ///
     /// # Errors
-    /// All that is wrong with it.
+    /// All that is wrong with it, with the lines where it stands, but never a password.
     pub fn parse(path: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
-        scenario::parse_checked(path, text, faults).map(Self::with_charge_points)
+        let read = scenario::parse_checked(path, text, faults).map(Self::with_charge_points);
+        read.map_err(|errors| {
+            let masked = masked(text);
+            errors.into_iter().map(|error| without_passwords(error, text, &masked)).collect()
+        })
     }
 
     fn with_charge_points(mut self) -> Self {
@@ -164,6 +169,46 @@ fn faults(file: &Chargers) -> Vec<(&'static str, String, String)> {
     faults
 }
 
+/// The same text, as long as before, with `*` for whatever stands behind a key that looks like one of a password, up to
+/// the end of the line and in the lines that belong to it.
+fn masked(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut key_indent = None;
+    for line in text.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        let key = line.to_ascii_lowercase().find("passw");
+        let shown = match key.and_then(|key| Some(key + line[key..].find(':')? + 1)) {
+            Some(shown) => {
+                key_indent = Some(indent);
+                shown
+            }
+            None if key_indent.is_some_and(|key| indent > key || line.trim().is_empty()) => indent,
+            None => {
+                key_indent = None;
+                line.len()
+            }
+        };
+        let stars = |c: char| if c.is_whitespace() { c.to_string() } else { "*".repeat(c.len_utf8()) };
+        masked.push_str(&line[..shown]);
+        masked.extend(line[shown..].chars().map(stars));
+    }
+    masked
+}
+
+/// The error with nothing of the text that was masked; where its words would tell some, it is said in other words.
+fn without_passwords(mut error: Diagnostic, text: &str, masked: &str) -> Diagnostic {
+    let Some(place) = &mut error.place else { return error };
+    let (line, hidden) = (place.line(), masked[place.range.clone()] != text[place.range.clone()]);
+    if hidden {
+        error.headline = format!("file `{}` is wrong in line {line}", place.source.path);
+        place.label.clear();
+        error.evidence.clear();
+        error.help = None;
+    }
+    place.source = Arc::new(Source { path: place.source.path.clone(), text: masked.to_owned() });
+    error
+}
+
 fn is_id(text: &str) -> bool {
     let is_in_order = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     (1..=LONGEST_ID).contains(&text.len()) && text.chars().all(is_in_order)
@@ -181,6 +226,33 @@ mod tests {
         assert_eq!((chargers.len(), locations.len()), (2, 1));
         assert!(chargers.values().all(|charger| charger.station.charge_point.is_some()));
         assert_eq!(chargers["dep-1"].module_id("dep-1"), "auth_api");
+    }
+
+    #[test]
+    fn no_error_shows_a_password() {
+        for text in [
+            "chargers:\n  a:\n    csms_password: [hunter2]\n",
+            "chargers:\n  a:\n    csms_password: {hunter2: 1}\n",
+            "chargers:\n  a:\n    csms_password:\n      hunter2: 1\n",
+            "chargers:\n  a:\n    csms_pasword: x\n    csms_password: \"hunter2\n",
+            "chargers:\n  a:\n    csms_passwort: hunter2\n",
+            "chargers:\n  a: {csms_password: hunter2, colour: red}\n",
+            "chargers:\n  a: {colour: red, csms_password: hunter2}\n",
+            "chargers:\n  a: {ocpp_version: ocpp9, csms_password: hunter2\n",
+            "chargers:\n  a:\n    csms_password: |\n      hunter2\n     hunter2\n",
+            "chargers:\n  a: {csms_password: hunter2, module_id: \"#\"}\n",
+            "chargers:\n  a:\n    csms_password: hunter2\n    csms_password: hunter2\n",
+            "chargers:\n  a:\n    csms_password: hunter2 colour: red\n",
+        ] {
+            let errors = Chargers::parse("c.yaml", text).unwrap_err();
+            let shown: String = errors.iter().map(|error| error.render(crate::diagnostic::Style::Plain)).collect();
+            assert!(shown.contains("c.yaml:") && !shown.contains("hunter2"), "{text}: {shown}");
+        }
+        let wrong = Chargers::parse("c.yaml", "chargers:\n  a:\n    csms_password: 1234567\n");
+        let shown = wrong.map_or_else(|errors| format!("{errors:?}"), |_| String::new());
+        assert!(!shown.contains("1234567"), "{shown}");
+        let errors = Chargers::parse("c.yaml", "chargers:\n  a:\n    csms_password: x\n    colour: red\n").unwrap_err();
+        assert!(errors[0].headline.contains("colour"), "{errors:?}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! the charger's version of OCPP.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,27 @@ pub struct Log {
     entries: Mutex<VecDeque<Kept>>,
     /// The charger's id, and who watches.
     watched: Option<(String, Feed)>,
+}
+
+/// Which entries are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// With this action.
+    pub action: Option<String>,
+    /// Noted then, counted from the Unix epoch.
+    pub at: RangeInclusive<Duration>,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { action: None, at: Duration::ZERO..=Duration::MAX }
+    }
+}
+
+impl Wanted {
+    fn is(&self, kept: &Kept) -> bool {
+        self.action.as_ref().is_none_or(|action| *action == kept.action) && self.at.contains(&kept.at)
+    }
 }
 
 #[derive(Debug)]
@@ -57,9 +79,8 @@ pub struct LogEntry {
     pub direction: Direction,
     /// The action in OCPP, or the command.
     pub action: String,
-    /// What was said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<Value>,
+    /// What was said, as JSON in a text: so the API's clients read it.
+    pub message: String,
     /// When.
     #[schemars(extend("format" = "date-time"))]
     pub timestamp: String,
@@ -82,6 +103,8 @@ impl Log {
         if entries.len() >= CAPACITY {
             entries.pop_front();
         }
+        // As precise as it is shown.
+        let at = Duration::new(at.as_secs(), at.subsec_millis() * 1_000_000);
         let kept = Kept { direction, action: action.into(), message, at };
         if let Some((charger_id, feed)) = &self.watched {
             feed.note_entry(charger_id, || kept.shown());
@@ -103,18 +126,21 @@ impl Log {
                 (Direction::Incoming, "Authorize", call::of_info(version, info))
             }
             // These are notices of the link, which nobody said.
-            Said::ByCsms(CsmsInput::Online(_) | CsmsInput::Unanswered(_) | CsmsInput::TransactionNoted { .. }) => {
-                return;
-            }
+            Said::ByCsms(
+                CsmsInput::Online(_)
+                | CsmsInput::Unanswered(_)
+                | CsmsInput::TagNoted { .. }
+                | CsmsInput::TransactionNoted { .. },
+            ) => return,
         };
         self.note(direction, action, &message, at);
     }
 
-    /// Some entries, the latest first, and how many there are.
-    pub fn page(&self, offset: usize, limit: usize) -> (Vec<LogEntry>, usize) {
+    /// Some of the entries that are wanted, the latest first, and how many of these there are.
+    pub fn page(&self, wanted: &Wanted, offset: usize, limit: usize) -> (Vec<LogEntry>, usize) {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let page = entries.iter().rev().skip(offset).take(limit).map(Kept::shown);
-        (page.collect(), entries.len())
+        let found = || entries.iter().rev().filter(|kept| wanted.is(kept));
+        (found().skip(offset).take(limit).map(Kept::shown).collect(), found().count())
     }
 
     /// When something was last said.
@@ -128,7 +154,7 @@ impl Kept {
         LogEntry {
             direction: self.direction,
             action: self.action.clone(),
-            message: serde_json::from_str(&self.message).ok(),
+            message: self.message.clone(),
             timestamp: rfc3339(self.at),
         }
     }
@@ -147,11 +173,12 @@ mod tests {
         for number in 0..count {
             log.note(Direction::Command, "plug_connector", &json!({"n": number}), Duration::from_secs(number));
         }
-        let (page, total) = log.page(1, 2);
+        let all = Wanted::default();
+        let (page, total) = log.page(&all, 1, 2);
         assert_eq!((page.len(), total), (2, CAPACITY));
-        assert_eq!(page[0].message, Some(json!({"n": count - 2})));
+        assert_eq!(page[0].message, json!({"n": count - 2}).to_string());
         assert_eq!(page[0].timestamp, "1970-01-01T00:03:21.000Z");
-        assert_eq!(log.page(CAPACITY, 9).0, []);
+        assert_eq!(log.page(&all, CAPACITY, 9).0, []);
         assert_eq!(log.last(), Some(Duration::from_secs(count - 1)));
     }
 
@@ -159,7 +186,24 @@ mod tests {
     fn a_large_message_is_left_out() {
         let log = Log::default();
         log.note(Direction::Command, "proxy_message", &json!("x".repeat(LARGEST_MESSAGE)), Duration::ZERO);
-        assert_eq!(log.page(0, 1).0[0].message, Some(json!({"omitted_bytes": LARGEST_MESSAGE + 2})));
+        let message = &log.page(&Wanted::default(), 0, 1).0[0].message;
+        assert_eq!(*message, json!({"omitted_bytes": LARGEST_MESSAGE + 2}).to_string());
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_left_out() {
+        let log = Log::default();
+        for (number, action) in (1..).zip(["Authorize", "Heartbeat", "Authorize", "Authorize"]) {
+            log.note(Direction::Outgoing, action, &json!(number), Duration::from_secs(number));
+        }
+        let messages = |action: Option<&str>, from: u64, to: u64| {
+            let at = Duration::from_secs(from)..=Duration::from_secs(to);
+            let (page, total) = log.page(&Wanted { action: action.map(str::to_owned), at }, 0, 2);
+            (page.into_iter().map(|entry| entry.message).collect::<Vec<_>>().join(" "), total)
+        };
+        assert_eq!(messages(Some("Authorize"), 0, 9), ("4 3".to_owned(), 3));
+        assert_eq!(messages(None, 2, 3), ("3 2".to_owned(), 2));
+        assert_eq!(messages(Some("authorize"), 3, 2), (String::new(), 0));
     }
 
     #[test]
@@ -172,8 +216,8 @@ mod tests {
         });
         log.note_csms(OcppVersion::Ocpp16, &said, Duration::ZERO);
         log.note_csms(OcppVersion::Ocpp201, &said, Duration::ZERO);
-        let (page, _) = log.page(0, 2);
-        let message = |number: usize| page[number].message.clone().unwrap();
+        let (page, _) = log.page(&Wanted::default(), 0, 2);
+        let message = |number: usize| serde_json::from_str::<Value>(&page[number].message).unwrap();
         assert_eq!((&message(1)["status"], &message(1)["errorCode"]), (&json!("Charging"), &json!("GroundFailure")));
         assert_eq!(message(0)["connectorStatus"], "Occupied");
         assert!(page.iter().all(|entry| entry.action == "StatusNotification"));

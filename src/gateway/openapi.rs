@@ -24,7 +24,8 @@ pub fn document(commands: &[Command]) -> Value {
         paths.insert(format!("{COMMANDS}{}", command.path), json!({"post": of_command(command, &mut generator)}));
     }
     let list = generator.subschema_for::<ChargerPage>().to_value();
-    let parameters = [integer("page", 1, LAST, 1), integer("limit", 1, MOST_CHARGERS, PAGE)];
+    let at_location = text("location_id", &json!({}), "Only those of this location.");
+    let parameters = [at_location, integer("page", 1, LAST, 1), integer("limit", 1, MOST_CHARGERS, PAGE)];
     let get = reading("list_chargers", "Chargers", &parameters, list, &["401", "403", "422"], &mut generator);
     paths.insert("/ocpp/chargers".to_owned(), json!({"get": get}));
     let one = generator.subschema_for::<Charger>().to_value();
@@ -32,7 +33,15 @@ pub fn document(commands: &[Command]) -> Value {
     let get = reading("get_charger", "A charger", &[charger_id()], one, &errors, &mut generator);
     paths.insert("/ocpp/chargers/{charger_id}".to_owned(), json!({"get": get}));
     let log = generator.subschema_for::<LogPage>().to_value();
-    let parameters = [charger_id(), integer("limit", 1, MOST_ENTRIES, PAGE), integer("offset", 0, LAST, 0)];
+    let moment = json!({"format": "date-time"});
+    let parameters = [
+        charger_id(),
+        text("start_date", &moment, "Nothing earlier."),
+        text("end_date", &moment, "Nothing later."),
+        text("event", &json!({}), "Only this action, such as `Authorize`."),
+        integer("limit", 1, MOST_ENTRIES, PAGE),
+        integer("offset", 0, LAST, 0),
+    ];
     let errors = ["401", "403", "404", "422"];
     let get = reading(
         "get_charger_logs",
@@ -82,7 +91,8 @@ fn of_command(command: &Command, generator: &mut SchemaGenerator) -> Value {
 
 fn of_state(generator: &mut SchemaGenerator) -> Value {
     let answer = generator.subschema_for::<StatePage>().to_value();
-    let parameters = [integer("page", 1, LAST, 1), integer("limit", 1, MOST_CHARGERS, PAGE)];
+    let at_location = text("location_id", &json!({}), "Only those of this location.");
+    let parameters = [at_location, integer("page", 1, LAST, 1), integer("limit", 1, MOST_CHARGERS, PAGE)];
     reading("get_state", "Chargers as they are now", &parameters, answer, &["401", "403", "422"], generator)
 }
 
@@ -146,6 +156,12 @@ fn charger_id() -> Value {
 fn integer(name: &str, least: i64, most: i64, default: i64) -> Value {
     let schema = json!({"type": "integer", "minimum": least, "maximum": most, "default": default});
     json!({"name": name, "in": "query", "required": false, "schema": schema})
+}
+
+fn text(name: &str, more: &Value, description: &str) -> Value {
+    let mut schema = more.clone();
+    schema["type"] = json!("string");
+    json!({"name": name, "in": "query", "required": false, "schema": schema, "description": description})
 }
 
 fn organization() -> Value {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -18,14 +19,15 @@ use uuid::Uuid;
 use super::actions;
 use super::answers::{self, ChargerPage, FailedAt, LogPage, QueuedAt, QueuedCommand, QueuedCommands};
 use super::body::{self, Fault, Object, Whole};
-use super::chargers::OcppVersion;
+use super::chargers::{ChargerConfig, OcppVersion};
 use super::commands::{self, Command, EVENT, Work};
 use super::error::{ApiError, json};
 use super::events::{ChargerTarget, CommandTarget, ProxyEvent};
 use super::fleet::{Charger, Fleet, now};
-use super::log::{CAPACITY, Direction, rfc3339};
-use super::tokens::{Caller, Tokens};
+use super::log::{Direction, Wanted, rfc3339};
+use super::tokens::{Caller, ORGANIZATION_HEADER, Tokens};
 use super::{openapi, page};
+use crate::ocpp::from_rfc3339;
 use crate::station::charge_point::Request;
 
 /// The most bytes of a body.
@@ -39,7 +41,7 @@ pub const LAST: i64 = 1_000_000;
 /// The most chargers of a page.
 pub const MOST_CHARGERS: i64 = 100;
 /// The most entries of a page.
-pub const MOST_ENTRIES: i64 = CAPACITY as i64;
+pub const MOST_ENTRIES: i64 = 1000;
 /// How many there are on a page if nobody says.
 pub const PAGE: i64 = 20;
 
@@ -102,8 +104,19 @@ fn described(description: Bytes) -> Response {
 }
 
 impl Gateway {
+    /// Who makes a request. Where no charger has a tenant, it does not matter which one is named.
+    ///
+    /// # Errors
+    /// As [`Tokens::caller`].
+    pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+        let caller = self.tokens.caller(headers)?;
+        let has_tenants = || self.fleet.chargers.values().any(|charger| charger.config.organization.is_some());
+        let names_none = !headers.contains_key(ORGANIZATION_HEADER);
+        Ok(if names_none || has_tenants() { caller } else { caller.of_any_organization() })
+    }
+
     async fn follow(&self, command: &Command, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
-        let caller = self.tokens.caller(headers);
+        let caller = self.caller(headers);
         // Also of a stranger: one who is still sending does not hear an answer.
         let bytes = whole(body).await;
         let caller = caller?;
@@ -190,7 +203,10 @@ impl Gateway {
     pub fn page(&self, caller: &Caller, query: &[(String, String)]) -> Result<Page<'_>, ApiError> {
         let page = in_range::<1, LAST>(query, "page", 1)?;
         let limit = in_range::<1, MOST_CHARGERS>(query, "limit", PAGE)?;
-        let visible: Vec<_> = self.fleet.chargers.iter().filter(|(id, it)| caller.may(id, &it.config)).collect();
+        let location = parameter(query, "location_id");
+        let is_there = |config: &ChargerConfig| location.is_none_or(|it| config.location.as_deref() == Some(it));
+        let chargers = self.fleet.chargers.iter();
+        let visible: Vec<_> = chargers.filter(|(id, it)| caller.may(id, &it.config) && is_there(&it.config)).collect();
         let skipped = usize::try_from((page - 1) * limit).unwrap_or(usize::MAX);
         let shown = visible.iter().skip(skipped).take(usize::try_from(limit).unwrap_or(0));
         let chargers = shown.map(|(id, charger)| (id.as_str(), *charger)).collect();
@@ -223,7 +239,7 @@ async fn list(
     headers: HeaderMap,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.tokens.caller(&headers)?;
+    let caller = gateway.caller(&headers)?;
     let Page { chargers, total, page, limit } = gateway.page(&caller, &pairs(query)?)?;
     let data = chargers.into_iter().map(|(id, charger)| gateway.describe(id, charger)).collect();
     Ok(json(StatusCode::OK, &ChargerPage { data, total, page, limit }))
@@ -234,7 +250,7 @@ async fn show(
     headers: HeaderMap,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.tokens.caller(&headers)?;
+    let caller = gateway.caller(&headers)?;
     let id = text(id)?;
     Ok(json(StatusCode::OK, &gateway.describe(&id, gateway.charger(&caller, &id)?)))
 }
@@ -245,13 +261,16 @@ async fn show_log(
     id: Result<Path<String>, PathRejection>,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.tokens.caller(&headers)?;
+    let caller = gateway.caller(&headers)?;
     let (id, query) = (text(id)?, pairs(query)?);
     let limit = in_range::<1, MOST_ENTRIES>(&query, "limit", PAGE)?;
     let offset = in_range::<0, LAST>(&query, "offset", 0)?;
+    let start = moment(&query, "start_date")?.unwrap_or(Duration::ZERO);
+    let end = moment(&query, "end_date")?.unwrap_or(Duration::MAX);
+    let wanted = Wanted { action: parameter(&query, "event").map(str::to_owned), at: start..=end };
     let charger = gateway.charger(&caller, &id)?;
     let position = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
-    let (data, total) = charger.log.page(position(offset), position(limit));
+    let (data, total) = charger.log.page(&wanted, position(offset), position(limit));
     Ok(json(StatusCode::OK, &LogPage { data, total, limit, offset }))
 }
 
@@ -265,13 +284,24 @@ pub fn pairs(query: Result<Query<Vec<(String, String)>>, QueryRejection>) -> Res
     query.map(|Query(pairs)| pairs).map_err(|error| Fault::value(&["query"], error.body_text()))
 }
 
-/// A parameter that is a whole number; the last one counts, as with FastAPI.
+/// A parameter; the last one counts, as with FastAPI.
+pub fn parameter<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    query.iter().rev().find(|(key, _)| key == name).map(|(_, text)| text.as_str())
+}
+
+/// A parameter that is a moment, counted from the Unix epoch.
+fn moment(query: &[(String, String)], name: &str) -> Result<Option<Duration>, Fault> {
+    let fault = || Fault::value(&["query", name], "no moment as RFC 3339 has it");
+    parameter(query, name).map(|text| from_rfc3339(text).ok_or_else(fault)).transpose()
+}
+
+/// A parameter that is a whole number.
 fn in_range<const MIN: i64, const MAX: i64>(
     query: &[(String, String)],
     name: &str,
     default: i64,
 ) -> Result<i64, ApiError> {
-    let Some((_, text)) = query.iter().rev().find(|(key, _)| key == name) else { return Ok(default) };
+    let Some(text) = parameter(query, name) else { return Ok(default) };
     let number = text.parse().ok().and_then(Whole::<MIN, MAX>::new);
     let fault = || Fault::value(&["query", name], format!("no whole number from {MIN} to {MAX}"));
     Ok(number.ok_or_else(fault)?.0)
@@ -288,7 +318,7 @@ async fn send(charger: &Charger, message: ProxyEvent) -> Result<(), Fault> {
         let loc = [EVENT[0], EVENT[1], "action"];
         return Err(Fault::value(&loc, format!("no message of a charge point in {}", version.name())));
     };
-    let sent = charger.send(action, Value::Object(message.payload)).await;
+    let sent = charger.send(action, actions::in_camel_case(Value::Object(message.payload))).await;
     sent.map_err(|why| Fault::value(&[TARGET[0], TARGET[1], "charger_id"], why))
 }
 

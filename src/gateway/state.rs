@@ -56,7 +56,7 @@ pub async fn show(
     headers: HeaderMap,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.tokens.caller(&headers)?;
+    let caller = gateway.caller(&headers)?;
     let Page { chargers, total, page, limit } = gateway.page(&caller, &pairs(query)?)?;
     // All are asked before one is waited for.
     let asked: Vec<_> = chargers.into_iter().map(|(id, charger)| (id, charger, charger.ask(Request::Look))).collect();

@@ -21,7 +21,7 @@ use super::body::Fault;
 use super::error::ApiError;
 use super::feed::{Next, Passed, Watcher};
 use super::log::{LogEntry, rfc3339};
-use super::routes::{Gateway, Shared, pairs};
+use super::routes::{Gateway, Shared, pairs, parameter};
 use super::tokens::Caller;
 
 /// A comment goes out after so much silence, so that a client that has gone is noticed.
@@ -77,10 +77,10 @@ pub async fn show(
     headers: HeaderMap,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.tokens.caller(&headers)?;
-    let with_heartbeats = match pairs(query)?.iter().rev().find(|(key, _)| key == "heartbeats") {
+    let caller = gateway.caller(&headers)?;
+    let with_heartbeats = match parameter(&pairs(query)?, "heartbeats") {
         None => true,
-        Some((_, value)) => {
+        Some(value) => {
             value.parse().map_err(|_| Fault::value(&["query", "heartbeats"], "neither `true` nor `false`"))?
         }
     };

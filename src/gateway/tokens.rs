@@ -136,6 +136,11 @@ impl Tokens {
 }
 
 impl Caller {
+    /// The same, whichever tenant the request names.
+    pub fn of_any_organization(self) -> Self {
+        Self { organization: None, ..self }
+    }
+
     /// Whether it may act on every charger, also on none in particular.
     pub fn may_all(&self) -> bool {
         [&self.grant.organization, &self.organization].iter().all(|name| name.is_none())

@@ -130,6 +130,15 @@ pub(super) fn read_started(version: OcppVersion, payload: Value) -> Result<(Opti
     }
 }
 
+/// What the CSMS says of the tag in its answer to another message of a transaction.
+pub(super) fn read_noted(version: OcppVersion, report: &Report, payload: Value) -> Result<Option<TagInfo>, Refusal> {
+    match (version, report) {
+        (OcppVersion::Ocpp16, Report::TransactionStopped { .. }) => v16::read_stopped(payload),
+        (OcppVersion::Ocpp16, _) => Ok(None),
+        (OcppVersion::Ocpp201, _) => v201::read_event(payload),
+    }
+}
+
 /// What the CSMS says in its answer to a boot.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -263,7 +272,7 @@ pub(super) fn done_or(done: &'static str, not: &'static str) -> Translation {
     Box::new(move |outcome| of_status(if outcome.is_ok() { done } else { not }))
 }
 
-/// The answer to ClearCache. Without a cache there is none to be cleared (2.0.1, C11.FR.04).
+/// The answer to ClearCache. Without a cache there is none to be cleared (2.0.1, C11).
 pub(super) fn clear_cache(situation: Situation<'_>) -> Incoming {
     if situation.keys.is_on("AuthorizationCacheEnabled") {
         Incoming::Ask(Request::ResetCache, done_or("Accepted", "Rejected"))

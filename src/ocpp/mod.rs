@@ -27,6 +27,6 @@ mod v201;
 mod version;
 
 pub use backoff::Backoff;
-pub use moment::rfc3339;
+pub use moment::{from_rfc3339, rfc3339};
 pub use session::{Direction, Effect, Identity, Input, Session};
 pub use version::OcppVersion;

@@ -12,7 +12,7 @@ pub fn rfc3339(at: Duration) -> String {
 }
 
 /// What a text says, if it is a moment; what was before the epoch counts as then.
-pub(super) fn from_rfc3339(text: &str) -> Option<Duration> {
+pub fn from_rfc3339(text: &str) -> Option<Duration> {
     let moment = DateTime::parse_from_rfc3339(text).ok()?;
     Some(Duration::from_millis(u64::try_from(moment.timestamp_millis()).unwrap_or(0)))
 }

@@ -34,7 +34,9 @@ pub fn transaction(report: &Report) -> Option<&str> {
         Report::TransactionStarted { transaction, .. } | Report::TransactionStopped { transaction, .. } => {
             Some(&transaction.id)
         }
-        Report::MeterValue { transaction_id, .. } => Some(transaction_id),
+        Report::MeterValue { transaction_id, .. } | Report::ChargingState { transaction_id, .. } => {
+            Some(transaction_id)
+        }
         Report::Authorize { .. } | Report::Status { .. } | Report::Booted(_) | Report::Configured(_) => None,
     }
 }

@@ -16,7 +16,7 @@ use super::frame::{ErrorCode, Frame};
 use super::outbox::Outbox;
 use super::version::OcppVersion;
 use crate::station::RequestId;
-use crate::station::charge_point::{Answer, ConnectorStatus, CsmsInput, Keys, Report, Request};
+use crate::station::charge_point::{Answer, ConnectorStatus, CsmsInput, Keys, Report, Request, Transaction};
 
 /// Who the charge point is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -455,7 +455,9 @@ impl Session {
                 self.busy.insert(*evse);
                 self.outbox.keep(report, now, !self.is_online());
             }
-            Report::MeterValue { .. } => self.outbox.keep(report, now, !self.is_online()),
+            Report::MeterValue { .. } | Report::ChargingState { .. } => {
+                self.outbox.keep(report, now, !self.is_online())
+            }
             Report::TransactionStopped { evse, .. } => {
                 self.busy.remove(evse);
                 self.outbox.keep(report, now, !self.is_online());
@@ -535,17 +537,25 @@ impl Session {
                 self.told.insert(evse, status);
             }
             What::Kept => {
-                let is_start = matches!(self.outbox.first(), Some((Report::TransactionStarted { .. }, ..)));
-                let noted = if is_start { Some(call::read_started(version, payload)?) } else { None };
-                if let Some(Report::TransactionStarted { transaction, .. }) = self.outbox.drop_first()
-                    && let Some((named, info)) = noted
-                {
-                    if let Some(named) = &named {
-                        self.outbox.name(&transaction.id, named);
+                let Some((report, ..)) = self.outbox.first() else { return Ok(()) };
+                let (named, info) = match report {
+                    Report::TransactionStarted { .. } => call::read_started(version, payload)?,
+                    report => (None, call::read_noted(version, report, payload)?),
+                };
+                let told = match self.outbox.drop_first() {
+                    Some(Report::TransactionStarted { transaction, .. }) => {
+                        if let Some(named) = &named {
+                            self.outbox.name(&transaction.id, named);
+                        }
+                        let Transaction { id, id_tag, .. } = transaction;
+                        Some(CsmsInput::TransactionNoted { transaction: id, id_tag, named, info })
                     }
-                    let transaction = transaction.id;
-                    self.out.push(Effect::Tell(CsmsInput::TransactionNoted { transaction, named, info }));
-                }
+                    Some(Report::TransactionStopped { transaction, .. }) => {
+                        info.map(|info| CsmsInput::TagNoted { id_tag: transaction.id_tag, info })
+                    }
+                    _ => None,
+                };
+                self.out.extend(told.map(Effect::Tell));
             }
             What::Other => {}
         }

@@ -42,7 +42,8 @@ const KNOWN: [&str; 16] = [
 pub fn of_report(report: &Report, occasion: Occasion, named: Option<&str>) -> Option<Result<Call, String>> {
     let at = occasion.at;
     let call = match report {
-        Report::Booted(_) | Report::Configured(_) => return None,
+        // The state of the connector says how it charges.
+        Report::Booted(_) | Report::Configured(_) | Report::ChargingState { .. } => return None,
         Report::Authorize { id_tag, .. } => {
             fitting(id_tag).map(|id_tag| Call::new("Authorize", json!({"idTag": id_tag})))
         }
@@ -89,7 +90,13 @@ pub fn meter(meter: &Meter, named: Option<&str>, at: Duration) -> Call {
 }
 
 pub fn of_info(info: &TagInfo) -> Value {
-    let mut value = json!({"status": info.status});
+    use AuthorizationStatus::{Accepted, Blocked, ConcurrentTx, Expired, Invalid};
+    // 1.6 has no other words.
+    let status = match info.status {
+        status @ (Accepted | Blocked | ConcurrentTx | Expired) => status,
+        _ => Invalid,
+    };
+    let mut value = json!({"status": status});
     if let Some(expiry) = info.expiry {
         value["expiryDate"] = json!(rfc3339(expiry));
     }
@@ -168,6 +175,15 @@ pub fn read_started(payload: Value) -> Result<(String, TagInfo), Refusal> {
         transaction_id: i32,
     }
     read_as::<Started>(payload).map(|answer| (answer.transaction_id.to_string(), answer.id_tag_info.into()))
+}
+
+pub fn read_stopped(payload: Value) -> Result<Option<TagInfo>, Refusal> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Stopped {
+        id_tag_info: Option<IdTagInfo>,
+    }
+    read_as::<Stopped>(payload).map(|answer| answer.id_tag_info.map(TagInfo::from))
 }
 
 #[derive(Deserialize)]

@@ -74,6 +74,10 @@ pub fn of_report(report: &Report, occasion: Occasion) -> Option<Call> {
             payload["meterValue"] = meter_value(transaction.meter_start_wh, None, "Transaction.Begin", at);
             Call::new("TransactionEvent", payload)
         }
+        Report::ChargingState { evse, transaction_id, status } => {
+            let info = json!({"transactionId": transaction_id, "chargingState": status});
+            Call::new("TransactionEvent", event("Updated", "ChargingStateChanged", info, *evse, occasion))
+        }
         Report::MeterValue { evse, transaction_id, meter_wh, power_w } => {
             let info = json!({"transactionId": transaction_id});
             let mut payload = event("Updated", "MeterValuePeriodic", info, *evse, occasion);

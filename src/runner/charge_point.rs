@@ -62,7 +62,8 @@ impl Told {
             Report::TransactionStarted { .. } => CsmsMessage::StartTransaction,
             Report::MeterValue { .. } => CsmsMessage::MeterValues,
             Report::TransactionStopped { .. } => CsmsMessage::StopTransaction,
-            Report::Booted(_) | Report::Configured(_) => return None,
+            // The state of the connector says the same.
+            Report::Booted(_) | Report::Configured(_) | Report::ChargingState { .. } => return None,
         };
         // An enum in JSON is an object whose only key is the name of the variant.
         let json = serde_json::to_value(report).ok()?;

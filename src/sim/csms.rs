@@ -144,6 +144,8 @@ impl Connection {
         loop {
             let deadline = link.session.next_deadline().map(|at| link.born + at.saturating_sub(link.epoch));
             tokio::select! {
+                // What the charge point said before it answered comes before what the CSMS makes of that answer.
+                biased;
                 message = said.recv() => match message {
                     Some(CsmsMessage { said: Said::ByChargePoint(report), .. }) => {
                         link.apply(Input::Reported(report)).await;

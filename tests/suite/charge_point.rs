@@ -130,6 +130,7 @@ fn a_session_shows_to_the_csms_from_plug_to_unplug() {
             }
             Report::MeterValue { meter_wh, power_w, .. } => format!("{meter_wh} Wh {power_w} W"),
             Report::TransactionStopped { meter_wh, reason, .. } => format!("stop {meter_wh} Wh {reason:?}"),
+            Report::ChargingState { status, .. } => format!("it {status:?}"),
             Report::Booted(_) | Report::Configured(_) => "configured".to_owned(),
         })
         .collect();
@@ -162,12 +163,17 @@ fn power_and_the_ev_decide_when_the_energy_is_there() {
     assert!(!bench.reports().iter().any(|report| matches!(report, Report::TransactionStopped { .. })));
     bench.ask(Request::EvTakes { at: at(1), takes: true }).unwrap();
     bench.ask(Request::SetPower { at: at(1), watts: 0 }).unwrap();
-    let states: Vec<_> = bench
-        .reports()
-        .into_iter()
-        .filter_map(|report| if let Report::Status { status, .. } = report { Some(status) } else { None })
-        .collect();
+    let reports = bench.reports();
+    let (mut states, mut charging) = (Vec::new(), Vec::new());
+    for report in reports {
+        match report {
+            Report::Status { status, .. } => states.push(status),
+            Report::ChargingState { status, transaction_id, .. } => charging.push((transaction_id, status)),
+            _ => {}
+        }
+    }
     assert_eq!(states, [ConnectorStatus::Charging, ConnectorStatus::SuspendedEVSE]);
+    assert_eq!(charging, states.into_iter().map(|state| ("1".to_owned(), state)).collect::<Vec<_>>());
     bench.ask(Request::SetPower { at: at(1), watts: 20_000 }).unwrap();
     bench.pass(899);
     assert!(!bench.reports().iter().any(|report| matches!(report, Report::TransactionStopped { .. })));
@@ -271,6 +277,27 @@ fn a_csms_outside_is_waited_for_and_then_taken_for_gone() {
     assert_eq!(bench.course().0, [Processing]);
     bench.pass(1);
     assert_eq!(bench.course().0, [Rejected]);
+}
+
+/// Also of transactions that began and ended while it was away.
+#[test]
+fn what_the_csms_says_of_a_transaction_is_cached() {
+    let mut bench = Bench::new("{csms: outside}");
+    let mut decides = |said: CsmsInput| {
+        bench.input(Input::Csms(said));
+        bench.ask(Request::Plug(at(1))).unwrap();
+        bench.ask(Request::Authorize(tag("BOB"))).unwrap();
+        bench.pass(1);
+        bench.ask(Request::Unplug(at(1))).unwrap();
+        let course = bench.course().0;
+        course[1]
+    };
+    assert_eq!(decides(CsmsInput::Online(false)), Rejected);
+    let (transaction, id_tag) = ("gone".to_owned(), tag("BOB"));
+    let info = Some(TagInfo::of(AuthorizationStatus::Accepted));
+    assert_eq!(decides(CsmsInput::TransactionNoted { transaction, id_tag, named: None, info }), Accepted);
+    let info = TagInfo::of(AuthorizationStatus::Blocked);
+    assert_eq!(decides(CsmsInput::TagNoted { id_tag: tag("BOB"), info }), Rejected);
 }
 
 #[test]

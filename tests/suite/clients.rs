@@ -27,6 +27,14 @@ pub fn csms() -> Option<PathBuf> {
     Some(venv.join("bin/python"))
 }
 
+/// A Python that has the OCPPLAB Gateway API's own client.
+pub fn ocpplab() -> Option<PathBuf> {
+    csms()?;
+    let venv = provision().join("venv");
+    found(venv.join(".ocpplab-0.2.1"), "no Python with ocpplab in target/provision/venv")?;
+    Some(venv.join("bin/python"))
+}
+
 /// Node, and the folder whose `node_modules` has MQTT.js; the driver is to be started in that folder.
 pub fn node() -> Option<(PathBuf, PathBuf)> {
     let folder = provision();

@@ -1,5 +1,6 @@
 //! Commands over HTTP as a program uses them: `khumbu sim --gateway`, a client of HTTP, a client of MQTT.
 
+use std::process::Command;
 use std::time::Duration;
 
 use khumbu::sim::link::{Link, Message};
@@ -7,7 +8,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
-use crate::project::{DEADLINE, Project, wait_for};
+use crate::clients;
+use crate::project::{DEADLINE, Project, fixture, wait_for};
 use crate::sim::Sim;
 
 /// The first token of the default chargers.
@@ -89,7 +91,7 @@ impl Gateway {
         assert_eq!(status, 200, "{body}");
         let entry = |entry: &Value| {
             let said = format!("{} {}", entry["direction"].as_str().unwrap(), entry["action"].as_str().unwrap());
-            (said, entry["message"].clone())
+            (said, serde_json::from_str(entry["message"].as_str().unwrap()).unwrap())
         };
         body["data"].as_array().unwrap().iter().rev().map(entry).collect()
     }
@@ -261,8 +263,10 @@ fn a_tag_that_the_csms_refuses_starts_nothing() {
     let mut listener = gateway.listen();
     gateway.does("start-session", json!({"id_tag": MALLORY}));
     listener.hears("auth_api", MALLORY, &["Processing", "Rejected"]);
-    let answer = gateway.log("dep-1").into_iter().find(|(said, _)| said == "incoming Authorize");
-    assert_eq!(answer.unwrap().1, json!({"idTagInfo": {"status": "Invalid"}}));
+    let answer = wait_for("the answer of the CSMS", || {
+        gateway.log("dep-1").into_iter().find(|(said, _)| said == "incoming Authorize")
+    });
+    assert_eq!(answer.1, json!({"idTagInfo": {"status": "Invalid"}}));
     gateway.until_connector(1, "Preparing");
 }
 
@@ -448,4 +452,25 @@ fn a_hundred_chargers_follow_a_command_at_their_location() {
     assert_eq!((status, &body["queued_count"]), (200, &json!(100)), "{body}");
     assert!(started.elapsed() < Duration::from_secs(30));
     assert_eq!(gateway.get("/ocpp/chargers?limit=100").1["data"].as_array().unwrap().len(), 100);
+}
+
+/// Every command, by a program written for the API with the API's own client; see `drive_ocpplab.py`.
+#[test]
+fn a_program_of_the_api_drives_it() {
+    let Some(python) = clients::ocpplab() else { return };
+    for version in ["ocpp1.6", "ocpp2.0.1"] {
+        let mut command = Command::new(&python);
+        command.args([&fixture("clients/drive_ocpplab.py"), env!("CARGO_BIN_EXE_khumbu"), version]);
+        let output = command.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
+        let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!((output.status.code(), out.trim()), (Some(0), &*format!("{version}: 18 commands")), "{errors}");
+    }
+}
+
+#[test]
+fn where_there_are_no_tenants_any_may_be_named() {
+    let gateway = Gateway::start();
+    let list = minreq::get(format!("{}/ocpp/chargers", gateway.url)).with_header("X-Organization-Id", "acme");
+    let (status, page) = gateway.request(list);
+    assert_eq!((status, &page["total"]), (200, &json!(2)));
 }

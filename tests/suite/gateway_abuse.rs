@@ -1,6 +1,9 @@
 //! What a gateway answers to whoever may not, cannot, or does not mean well.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
+use std::thread::{self, JoinHandle};
 
 use khumbu::gateway::Chargers;
 use nix::sys::signal::Signal;
@@ -8,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::clients;
 use crate::gateway::{ALICE, Gateway, send};
+use crate::ocpp_csms::Csms;
 use crate::project::{Project, fixture};
 use crate::sim::Sim;
 
@@ -324,12 +328,37 @@ fn memory(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
+/// Two chargers with links to a CSMS, where there is one.
+fn linked(csms: Option<&Csms>) -> Gateway {
+    let Some(Csms { port, .. }) = csms else { return Gateway::start() };
+    let charger = format!("csms: 'ws://127.0.0.1:{port}', location: loc-1, station: {{evses: 2}}");
+    let file = format!("chargers:\n  dep-1: {{{charger}}}\n  dep-2: {{{charger}, ocpp_version: ocpp2.0.1}}\n");
+    Gateway::with(Project::with(&[("chargers.yaml", &file)]), &["--chargers", "chargers.yaml"])
+}
+
+/// Watches what passes, as the page does, until the gateway ends; how many bytes there were.
+fn watch(gateway: &Gateway) -> JoinHandle<usize> {
+    let address = gateway.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let token = &gateway.token;
+    write!(stream, "GET /events HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\r\n").unwrap();
+    thread::spawn(move || {
+        let (mut buffer, mut bytes) = (vec![0; 64 * 1024], 0);
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            bytes += count;
+        }
+        bytes
+    })
+}
+
 #[test]
 fn random_requests_get_documented_answers() {
     // `KHUMBU_GATEWAY_REQUESTS=100000 cargo test --test suite random_requests -- --nocapture` is the long measurement.
     let requests = std::env::var("KHUMBU_GATEWAY_REQUESTS").map_or(5000, |count| count.parse().unwrap());
     const MOST: u64 = 100 * 1024 * 1024;
-    let mut gateway = Gateway::start();
+    let csms = Csms::start();
+    let mut gateway = linked(csms.as_ref());
+    let watching = watch(&gateway);
     let (_, description) = send(minreq::get(format!("{}/openapi.json", gateway.url)));
     // This one never ends.
     let ends = |path: &&String| *path != "/events";
@@ -355,12 +384,15 @@ fn random_requests_get_documented_answers() {
     assert!(gateway.sim.child.try_wait().unwrap().is_none());
     assert!(memory(gateway.sim.child.id()) < MOST);
     assert_eq!(gateway.sim.end(Signal::SIGTERM), Some(0));
+    let bytes = watching.join().unwrap();
+    assert!(bytes > requests, "{bytes}");
 }
 
 #[test]
 fn schemathesis_finds_nothing() {
     let Some(schemathesis) = clients::schemathesis() else { return };
-    let mut gateway = Gateway::start();
+    let csms = Csms::start();
+    let mut gateway = linked(csms.as_ref());
     let project = Project::new();
     let output = Command::new(schemathesis)
         .args(["run", &format!("{}/openapi.json", gateway.url), "--checks", "all", "--seed", "7", "--no-color"])

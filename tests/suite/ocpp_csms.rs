@@ -17,17 +17,17 @@ use crate::sim::lines;
 const VERSIONS: [&str; 2] = ["ocpp1.6", "ocpp2.0.1"];
 
 /// A CSMS that runs.
-struct Csms {
+pub struct Csms {
     child: Child,
     stdin: RefCell<ChildStdin>,
     events: Receiver<String>,
     /// Events that nobody has asked for yet.
     seen: RefCell<Vec<Value>>,
-    port: u64,
+    pub port: u64,
 }
 
 impl Csms {
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         let mut command = Command::new(clients::csms()?);
         let mut child = command.arg(fixture("csms.py")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let events = lines(child.stdout.take().unwrap());
@@ -43,6 +43,7 @@ impl Csms {
 
     fn set(&self, settings: Value) {
         self.order(&json!({"do": "set", "settings": settings}));
+        self.event("set");
     }
 
     /// Takes the first event that suits, now or as soon as it comes.
@@ -131,12 +132,19 @@ fn connected(csms: &Csms, version: &str, more: &str) -> Gateway {
     gateway
 }
 
-/// A charger that looks for a CSMS.
+/// A charger that looks for a CSMS, and sends no meter values by itself.
 fn charger(csms: &Csms, version: &str, more: &str) -> Gateway {
+    metering(csms, version, 0, more)
+}
+
+/// One that sends meter values after so many seconds each.
+fn metering(csms: &Csms, version: &str, interval: u32, more: &str) -> Gateway {
     let port = csms.port;
+    let station =
+        format!("{{evses: 2, charge_point: {{configuration: {{MeterValueSampleInterval: \"{interval}\"}}}}}}");
     let file = format!(
         "chargers:\n  dep-1:\n    identity: CP-1\n    csms: ws://127.0.0.1:{port}/ocpp\n    ocpp_version: {version}\n    \
-         module_id: auth_api\n    station: {{evses: 2}}\n{more}"
+         module_id: auth_api\n    station: {station}\n{more}"
     );
     Gateway::with(Project::with(&[("chargers.yaml", &file)]), &["--chargers", "chargers.yaml"])
 }
@@ -250,6 +258,33 @@ fn messages_of_transactions_wait_for_the_csms() {
                 ]
             );
             assert_ne!(all[0]["transactionInfo"]["transactionId"], all[2]["transactionInfo"]["transactionId"]);
+        }
+        csms.is_content();
+    }
+}
+
+#[test]
+fn the_meter_is_told_while_a_transaction_runs() {
+    for version in VERSIONS {
+        let Some(csms) = Csms::start() else { return };
+        let gateway = metering(&csms, version, 1, "");
+        until_online(&csms, version);
+        gateway.does("start-session", json!({"id_tag": ALICE, "connector_id": 1}));
+        let told = csms.of_transactions(3);
+        let of = |frame: &Value| match version {
+            "ocpp1.6" => frame[3]["transactionId"].clone(),
+            _ => frame[3]["transactionInfo"]["transactionId"].clone(),
+        };
+        let id = if version == "ocpp1.6" { json!(7001) } else { of(&told[0]) };
+        let mut before = -1.0;
+        for frame in &told[1..] {
+            assert_eq!(of(frame), id, "{frame}");
+            let trigger = &frame[3]["triggerReason"];
+            assert!(frame[2] == "MeterValues" || trigger == "MeterValuePeriodic", "{frame}");
+            let value = &frame[3]["meterValue"][0]["sampledValue"][0]["value"];
+            let meter = value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap();
+            assert!(meter > before, "{meter} after {before}");
+            before = meter;
         }
         csms.is_content();
     }
@@ -469,20 +504,22 @@ fn pending_and_rejected_charge_points_try_again() {
 #[test]
 fn the_password_must_be_right_and_is_never_shown() {
     const SECRET: &str = "correct-horse";
-    let Some(csms) = Csms::start() else { return };
-    csms.set(json!({"passwords": {"CP-1": "something else"}}));
-    let gateway = charger(&csms, "ocpp1.6", &format!("    csms_password: {SECRET}\n"));
-    csms.event("unauthorized");
-    csms.event("unauthorized");
-    let log = gateway.log("dep-1");
-    assert!(
-        log.iter().any(|(_, message)| message["reason"].as_str().is_some_and(|why| why.contains("401"))),
-        "{log:?}"
-    );
-    csms.set(json!({"passwords": {"CP-1": SECRET}}));
-    csms.request("BootNotification");
-    until_online(&csms, "ocpp1.6");
-    assert!(!format!("{:?}", gateway.log("dep-1")).contains(SECRET));
+    for version in VERSIONS {
+        let Some(csms) = Csms::start() else { return };
+        csms.set(json!({"passwords": {"CP-1": "something else"}}));
+        let gateway = charger(&csms, version, &format!("    csms_password: {SECRET}\n"));
+        csms.event("unauthorized");
+        csms.event("unauthorized");
+        let log = gateway.log("dep-1");
+        assert!(
+            log.iter().any(|(_, message)| message["reason"].as_str().is_some_and(|why| why.contains("401"))),
+            "{log:?}"
+        );
+        csms.set(json!({"passwords": {"CP-1": SECRET}}));
+        csms.request("BootNotification");
+        until_online(&csms, version);
+        assert!(!format!("{:?}", gateway.log("dep-1")).contains(SECRET));
+    }
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::time::Duration;
 use khumbu::ocpp::frame::Frame;
 use khumbu::ocpp::{Effect, Identity, Input, OcppVersion, Session};
 use khumbu::station::RequestId;
-use khumbu::station::charge_point::{Answer, CsmsInput, IdTag, Keys, Report, Request, StopReason, Transaction};
+use khumbu::station::charge_point::{
+    Answer, ConnectorStatus, CsmsInput, IdTag, Keys, Report, Request, StopReason, Transaction,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -212,22 +214,59 @@ fn a_message_of_a_transaction_is_sent_again_until_it_is_given_up() {
 }
 
 #[test]
-fn a_silent_connection_is_given_up() {
+fn what_the_csms_says_of_the_tag_at_the_end_is_kept() {
+    let mut bench = Bench::online(OcppVersion::Ocpp16);
+    bench.input(started("a"));
+    bench.answers(json!({"transactionId": 9, "idTagInfo": {"status": "Accepted"}}));
+    bench.input(stopped("a"));
+    bench.answers(json!({"idTagInfo": {"status": "Blocked"}}));
+    let [CsmsInput::TagNoted { id_tag, info }] = bench.told()[..] else { panic!("{:?}", bench.told()) };
+    assert_eq!((id_tag, info.is_accepted()), (&tag("ALICE"), false));
+    bench.input(started("b"));
+    bench.answers(json!({"transactionId": 10, "idTagInfo": {"status": "Accepted"}}));
+    bench.input(stopped("b"));
+    bench.answers(json!({}));
+    assert_eq!(bench.told(), Vec::<&CsmsInput>::new(), "it need not say anything");
+}
+
+#[test]
+fn in_2_0_1_a_transaction_tells_how_it_charges() {
+    let state = || {
+        let (transaction_id, status) = ("a".to_owned(), ConnectorStatus::SuspendedEV);
+        Input::Reported(Report::ChargingState { evse: 1, transaction_id, status })
+    };
     let mut bench = Bench::online(OcppVersion::Ocpp201);
-    bench.pass(60);
-    assert_eq!(bench.effects, [Effect::Ping]);
-    bench.input(Input::Heard);
-    bench.pass(60);
-    bench.effects.clear();
-    bench.pass(60);
-    assert!(bench.effects.contains(&Effect::Close));
-    assert_eq!(bench.told(), [&CsmsInput::Online(false)]);
-    bench.effects.clear();
-    bench.pass(1);
-    assert_eq!(bench.effects, [Effect::Connect]);
-    bench.input(Input::Opened);
-    assert_eq!(bench.told(), [&CsmsInput::Online(true)]);
-    assert_eq!(bench.request(), None, "it need not boot again");
+    bench.input(started("a"));
+    bench.answers(json!({}));
+    bench.input(state());
+    let (action, payload) = bench.sent();
+    assert_eq!((action.as_str(), &payload["triggerReason"]), ("TransactionEvent", &json!("ChargingStateChanged")));
+    assert_eq!(payload["transactionInfo"], json!({"transactionId": "a", "chargingState": "SuspendedEV"}));
+    assert_eq!((&payload["eventType"], &payload["seqNo"]), (&json!("Updated"), &json!(1)));
+    let mut bench = Bench::online(OcppVersion::Ocpp16);
+    bench.input(state());
+    assert_eq!(bench.request(), None, "in 1.6 the state of the connector says it");
+}
+
+#[test]
+fn a_silent_connection_is_given_up() {
+    for version in [OcppVersion::Ocpp16, OcppVersion::Ocpp201] {
+        let mut bench = Bench::online(version);
+        bench.pass(60);
+        assert_eq!(bench.effects, [Effect::Ping]);
+        bench.input(Input::Heard);
+        bench.pass(60);
+        bench.effects.clear();
+        bench.pass(60);
+        assert!(bench.effects.contains(&Effect::Close));
+        assert_eq!(bench.told(), [&CsmsInput::Online(false)]);
+        bench.effects.clear();
+        bench.pass(1);
+        assert_eq!(bench.effects, [Effect::Connect]);
+        bench.input(Input::Opened);
+        assert_eq!(bench.told(), [&CsmsInput::Online(true)]);
+        assert_eq!(bench.request(), None, "it need not boot again");
+    }
 }
 
 #[test]

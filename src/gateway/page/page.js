@@ -164,6 +164,8 @@ function showConnector(row, it) {
   set(start, run ? "stop-transaction" : "start-transaction", run ? "Stop" : "Start");
   const full = it.status === "SuspendedEV";
   set(energy, full ? "ev-requests-energy" : "ev-stops-energy", full ? "EV takes energy" : "EV stops energy");
+  start.disabled = !run && (!it.plugged_in || it.faulted);
+  energy.disabled = !run;
   set(fault, it.faulted ? "clear-fault" : "inject-fault", it.faulted ? "Clear fault" : "Inject fault");
 }
 
@@ -224,7 +226,7 @@ function row(event) {
   } else {
     const { direction, action, message } = event.entry;
     const way = { outgoing: "to CSMS", incoming: "from CSMS", command: "command" }[direction];
-    it.append(element("span", way), element("strong", action), element("code", redacted(JSON.stringify(message ?? null))));
+    it.append(element("span", way), element("strong", action), element("code", redacted(message)));
   }
   filter(it);
   return it;

@@ -10,7 +10,7 @@ use crate::ocpp::frame::{ErrorCode, Frame};
 use crate::ocpp::version::OcppVersion;
 use crate::station::charge_point::{Answer, Request, StopReason};
 
-/// Not before the CSMS has accepted the charge point (1.6, 4.2; 2.0.1, B02.FR.05).
+/// Not before the CSMS has accepted the charge point (1.6, 4.2; 2.0.1, B02).
 const ONLY_WHEN_ACCEPTED: [&str; 4] =
     ["RemoteStartTransaction", "RemoteStopTransaction", "RequestStartTransaction", "RequestStopTransaction"];
 
@@ -19,7 +19,7 @@ impl Session {
     pub(super) fn called(&mut self, now: Duration, id: String, action: String, payload: Value) {
         let version = self.identity.version;
         if self.registration == Some(RegistrationStatus::Rejected) {
-            // 1.6, 4.2: not answered at all; 2.0.1, B03.FR.08.
+            // 1.6, 4.2: not answered at all; 2.0.1, B03.
             if version == OcppVersion::Ocpp201 {
                 self.refuse(id, &action, ErrorCode::Security, "the charging station is rejected");
             }

@@ -5,8 +5,8 @@
 //! | online | accepted if `LocalPreAuthorize`, else the CSMS is asked | the CSMS is asked | the CSMS is asked |
 //! | offline | accepted if `LocalAuthorizeOffline` or `AllowOfflineTxForUnknownId` | refused | accepted if `AllowOfflineTxForUnknownId` |
 //!
-//! The local list stands above the cache for the tags that are in it (OCPP 1.6, 3.5.3; 2.0.1, C13.FR.02); what it
-//! covers is not kept in the cache. Source of the table: OCPP 1.6, 3.4 and 3.5; 2.0.1, C10 to C15.
+//! The local list stands above the cache for the tags that are in it (OCPP 1.6, 3.5.3; 2.0.1, C13); what it
+//! covers is not kept in the cache. Source of the table: OCPP 1.6, 3.5; 2.0.1, C10 to C15.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ impl Authorization {
         }
     }
 
-    /// Forgets all answers; how many there were. `None` if there is no cache to be cleared (2.0.1, C11.FR.04).
+    /// Forgets all answers; how many there were. `None` if there is no cache to be cleared (2.0.1, C11).
     pub fn clear_cache(&mut self) -> Option<usize> {
         self.uses_cache().then(|| self.cache.clear())
     }

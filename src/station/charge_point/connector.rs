@@ -80,6 +80,9 @@ pub struct Transaction {
     /// When a meter value is due.
     #[serde(skip)]
     pub(super) sample_at: Option<Duration>,
+    /// What was last told of its charging.
+    #[serde(skip)]
+    pub(super) told: ConnectorStatus,
 }
 
 impl Connector {
@@ -97,6 +100,17 @@ impl Connector {
             transaction: None,
             told: ConnectorStatus::Available,
         }
+    }
+
+    /// What is to be told of the charging of the transaction that runs, if it has changed.
+    pub(super) fn charging_state(&mut self, status: ConnectorStatus) -> Option<String> {
+        use ConnectorStatus::{Charging, SuspendedEV, SuspendedEVSE};
+        let transaction = self.transaction.as_mut()?;
+        let is_new = matches!(status, Charging | SuspendedEV | SuspendedEVSE) && transaction.told != status;
+        is_new.then(|| {
+            transaction.told = status;
+            transaction.id.clone()
+        })
     }
 
     /// The state, with what its EVSE adds.

@@ -1,4 +1,4 @@
-//! The local authorization list: tags that the CSMS sent ahead (OCPP 1.6, 3.5.3 and 5.15; 2.0.1, use cases D01, D02).
+//! The local authorization list: tags that the CSMS sent ahead (OCPP 1.6, 3.5.2 and 5.15; 2.0.1, use cases D01, D02).
 
 use std::collections::BTreeMap;
 

@@ -12,7 +12,7 @@ use super::super::{Effect, RequestId, Station};
 use super::authorization::{Authorization, Decision};
 use super::cache::Cache;
 use super::config::{ChargePointConfig, CsmsLink};
-use super::connector::{Connector, Transaction};
+use super::connector::{Connector, ConnectorStatus, Transaction};
 use super::keys::Keys;
 use super::report::{CsmsInput, Report, StopReason};
 use super::tag::{IdTag, TagInfo};
@@ -201,7 +201,11 @@ impl Station {
                 charge_point.decided.push((asked.attempt, to_result(&info)));
             }
             CsmsInput::Unanswered(request) => self.decide_without_csms(|asked| asked.request == request),
-            CsmsInput::TransactionNoted { transaction, named, info } => {
+            CsmsInput::TagNoted { id_tag, info } => charge_point.authorization.answered(&id_tag, &info, now),
+            CsmsInput::TransactionNoted { transaction, id_tag, named, info } => {
+                if let Some(info) = &info {
+                    charge_point.authorization.answered(&id_tag, info, now);
+                }
                 let mut to_stop = None;
                 for (evse, connector) in (1..).zip(&mut charge_point.connectors) {
                     let Some(running) = connector.transaction.as_mut().filter(|running| running.id == transaction)
@@ -209,7 +213,6 @@ impl Station {
                         continue;
                     };
                     if let Some(info) = &info {
-                        charge_point.authorization.answered(&running.id_tag, info, now);
                         let stops = charge_point.authorization.keys.is_on("StopTransactionOnInvalidId");
                         to_stop = (stops && !info.is_accepted()).then_some(evse);
                     }
@@ -327,7 +330,7 @@ impl Station {
             let id_tag = identifier.and_then(|value| IdTag::new(value).ok());
             let plan = charge_point.plans.remove(&id);
             let Some(id_tag) = id_tag.or_else(|| plan.as_ref().map(|plan| plan.id_tag.clone())) else { return true };
-            // For a CSMS outside no two are the same, also from one start to the next (2.0.1, E01.FR.08).
+            // For a CSMS outside no two are the same, also from one start to the next (2.0.1, E01).
             let transaction_id = match charge_point.link {
                 CsmsLink::Inside => charge_point.next_transaction.to_string(),
                 CsmsLink::Outside => format!("{:x}-{}", now.as_millis(), charge_point.next_transaction),
@@ -341,6 +344,7 @@ impl Station {
                 ends_at: plan.as_ref().and_then(|plan| plan.duration).map(|duration| now.saturating_add(duration)),
                 ends_with: None,
                 sample_at: interval.map(|interval| now.saturating_add(interval)),
+                told: ConnectorStatus::Charging,
             };
             charge_point.next_transaction += 1;
             connector.ev_takes = true;
@@ -372,6 +376,9 @@ impl Station {
         if std::mem::replace(&mut connector.told, status) != status {
             let fault = connector.fault.clone();
             out.push(Effect::Csms(Report::Status { evse: id, status, fault }));
+        }
+        if let Some(transaction_id) = connector.charging_state(status) {
+            out.push(Effect::Csms(Report::ChargingState { evse: id, transaction_id, status }));
         }
         let is_disabled = !connector.is_operative && !evse.transaction;
         if std::mem::replace(&mut connector.is_disabled, is_disabled) != is_disabled {

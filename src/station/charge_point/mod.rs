@@ -1,6 +1,6 @@
 //! The charge point's own authorization: local authorization list, authorization cache, and when its CSMS is asked.
 //!
-//! OCPP 1.6 (sections 3.4, 3.5, 5.8 and 9) and OCPP 2.0.1 (use cases C01, C10 to C15, D01, D02) say the same in other
+//! OCPP 1.6 (sections 3.5 and 9) and OCPP 2.0.1 (use cases C01, C10 to C15, D01, D02) say the same in other
 //! words; one set of keys serves both ([`keys`]). Pure: no clock, no I/O. Every moment is counted from the Unix epoch,
 //! because expiry dates are.
 //!

@@ -37,6 +37,15 @@ pub enum Report {
         /// It.
         transaction: Transaction,
     },
+    /// A transaction charges, or does not any more; not told at its start, when it does.
+    ChargingState {
+        /// The EVSE.
+        evse: i32,
+        /// Of which transaction.
+        transaction_id: String,
+        /// `Charging`, `SuspendedEV` or `SuspendedEVSE`.
+        status: ConnectorStatus,
+    },
     /// The meter, while a transaction runs.
     MeterValue {
         /// The EVSE.
@@ -107,10 +116,19 @@ pub enum CsmsInput {
     },
     /// It gave no answer about a tag, and will give none.
     Unanswered(RequestId),
+    /// What it says of a tag in its answer to the end of a transaction.
+    TagNoted {
+        /// The tag.
+        id_tag: IdTag,
+        /// What it says.
+        info: TagInfo,
+    },
     /// It has taken note of a transaction.
     TransactionNoted {
         /// The id that the transaction had.
         transaction: String,
+        /// Its tag.
+        id_tag: IdTag,
         /// The id that it gave it.
         named: Option<String>,
         /// What it says of the tag.
