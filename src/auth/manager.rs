@@ -110,6 +110,11 @@ impl AuthManager {
         timers.chain(waits).min()
     }
 
+    /// Whether a withdraw request waits for a token in process.
+    pub fn is_withdrawing(&self) -> bool {
+        !self.withdraws.is_empty()
+    }
+
     /// An EVSE as seen from outside; `None` for unknown ids.
     pub fn evse_view(&self, id: i32) -> Option<EvseView<'_>> {
         self.evse(id).map(|evse| EvseView {
