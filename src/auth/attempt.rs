@@ -52,6 +52,7 @@ impl Attempt {
 
 impl AuthManager {
     pub(super) fn present(&mut self, now: Duration, mut token: ProvidedIdToken, out: &mut Vec<Effect>) {
+        let id = self.new_attempt_id();
         let referenced = self.referenced(&token);
         if self.is_in_process(&token, &referenced) {
             out.push(Effect::Ignored { why: "the token is in process or was granted already" });
@@ -83,7 +84,6 @@ impl AuthManager {
             return;
         }
 
-        let id = self.new_attempt_id();
         if token.prevalidated == Some(true) {
             let parent_id_token = token.parent_id_token.clone();
             let result = ValidationResult { parent_id_token, ..ValidationResult::new(AuthorizationStatus::Accepted) };
@@ -316,7 +316,7 @@ impl AuthManager {
         out.push(status(token, TokenValidationStatus::Withdrawn));
     }
 
-    /// Lets every waiting token look again, in the order in which they came.
+    /// Lets every waiting token look again, in the order in which they came; in EVerest, threads race for that.
     pub(super) fn wake_waiting(&mut self, now: Duration, out: &mut Vec<Effect>) {
         let mut position = 0;
         while let Some(attempt) = self.in_process.get(position) {
@@ -361,15 +361,14 @@ impl AuthManager {
         }
     }
 
-    /// Ends the waits that were to last until `due`.
+    /// Ends the waits that were to last until `due`, each with a last look: what came without waking it counts.
     pub(super) fn waits_ran_out(&mut self, due: Duration, out: &mut Vec<Effect>) {
-        let mut position = 0;
-        while let Some(attempt) = self.in_process.get(position) {
-            if attempt.waits_until() == Some(due) {
-                let attempt = self.in_process.remove(position);
-                out.push(status(attempt.token, TokenValidationStatus::TimedOut));
-            } else {
-                position += 1;
+        let is_due = |attempt: &Attempt| attempt.waits_until() == Some(due);
+        while let Some(position) = self.in_process.iter().position(is_due) {
+            let mut attempt = self.in_process.remove(position);
+            if let Stage::WaitingForPlugIn(waiting) = std::mem::replace(&mut attempt.stage, Stage::Stuck) {
+                let selection = self.select(&waiting.candidates, &attempt.token);
+                self.stop_waiting(due, attempt, waiting, selection, out);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Stage};
 use super::config::AuthConfig;
 use super::evse::{ConnectorEvent, Evse, Identifier, Timer, TimerKind};
 use super::withdraw::PendingWithdraw;
@@ -110,6 +110,11 @@ impl AuthManager {
         timers.chain(waits).min()
     }
 
+    /// Whether a withdraw request waits for a token in process.
+    pub fn is_withdrawing(&self) -> bool {
+        !self.withdraws.is_empty()
+    }
+
     /// An EVSE as seen from outside; `None` for unknown ids.
     pub fn evse_view(&self, id: i32) -> Option<EvseView<'_>> {
         self.evse(id).map(|evse| EvseView {
@@ -137,13 +142,13 @@ impl AuthManager {
         while let Some(due) = self.next_deadline().filter(|due| *due < now || inclusive && *due == now) {
             let timed = self.evses.iter_mut().position(|evse| evse.timer.as_ref().is_some_and(|timer| timer.at == due));
             match timed {
-                Some(position) => self.evse_timer_ran_out(position, out),
+                Some(position) => self.evse_timer_ran_out(due, position, out),
                 None => self.waits_ran_out(due, out),
             }
         }
     }
 
-    fn evse_timer_ran_out(&mut self, position: usize, out: &mut Vec<Effect>) {
+    fn evse_timer_ran_out(&mut self, due: Duration, position: usize, out: &mut Vec<Effect>) {
         let id = position as i32 + 1;
         let evse = &mut self.evses[position];
         let Some(timer) = evse.timer.take() else { return };
@@ -158,6 +163,7 @@ impl AuthManager {
                 self.plug_ins.retain(|plugged| *plugged != id);
             }
         }
+        self.wake_waiting(due, out);
     }
 
     /// AuthHandler `handle_session_event`.
@@ -257,6 +263,13 @@ impl AuthManager {
             self.plug_ins.retain(|plugged| *plugged != id);
         }
         out.push(Effect::Call { evse: id, call: EvseCall::AuthorizeResponse(Box::new((token.clone(), result))) });
+    }
+
+    /// How many tokens were dealt with so far, those that were ignored included; what
+    /// AuthHandler's `processing_finished_cv` announces.
+    pub(super) fn dealt_with(&self) -> u64 {
+        let in_hand = self.in_process.iter().filter(|attempt| !matches!(attempt.stage, Stage::Stuck)).count();
+        self.next_attempt - in_hand as u64
     }
 
     pub(super) fn new_attempt_id(&mut self) -> AttemptId {

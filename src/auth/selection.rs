@@ -46,9 +46,10 @@ impl AuthManager {
             SelectionAlgorithm::FindFirst => {
                 let takes_any = self.deviations.is_on(Deviation::FindFirstTakesUnavailable);
                 let free = |id: &i32| self.evse(*id).is_some_and(|evse| !evse.transaction_active);
+                let usable = |id: &i32| if takes_any { free(id) } else { self.is_available(*id) };
                 self.oldest_plug_in(candidates)
                     .filter(free)
-                    .or_else(|| candidates.iter().copied().find(|id| takes_any && free(id) || self.is_available(*id)))
+                    .or_else(|| candidates.iter().copied().find(usable))
                     .map_or(Selection::None, Selection::Evse)
             }
             SelectionAlgorithm::PlugEvents => self.await_plug_in(self.oldest_plug_in(candidates), candidates, token),

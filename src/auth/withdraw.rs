@@ -25,6 +25,8 @@ struct Begun {
     matched: bool,
     /// How many tokens in process had been withdrawn.
     withdrawn: u64,
+    /// How many tokens had been dealt with when it last looked whether one in process matches.
+    dealt_with: u64,
 }
 
 impl PendingWithdraw {
@@ -44,13 +46,11 @@ impl AuthManager {
                 out.push(Effect::WithdrawResult { id, result: WithdrawAuthorizationResult::EvseNotFound });
                 continue;
             }
-            let matches = self.matches_in_process(&pending.request);
             let begun = match begun {
                 Some(begun) => begun,
-                None => self.begin_withdraw(now, position, matches, out),
+                None => self.begin_withdraw(now, position, out),
             };
-            let Some(pending) = self.withdraws.get(position) else { return };
-            if matches && self.matches_in_process(&pending.request) {
+            if begun.matched && self.still_matches(position) {
                 if self.deviations.is_on(Deviation::WithdrawBlocksMessages) {
                     return;
                 }
@@ -69,8 +69,10 @@ impl AuthManager {
     }
 
     /// It is a request's turn: it is in force from now on, and tokens without an EVSE look at it.
-    fn begin_withdraw(&mut self, now: Duration, position: usize, matched: bool, out: &mut Vec<Effect>) -> Begun {
-        let begun = Begun { matched, withdrawn: self.withdrawn_in_process };
+    fn begin_withdraw(&mut self, now: Duration, position: usize, out: &mut Vec<Effect>) -> Begun {
+        let request = self.withdraws.get(position).map(|pending| &pending.request);
+        let matched = request.is_some_and(|request| self.matches_in_process(request));
+        let begun = Begun { matched, withdrawn: self.withdrawn_in_process, dealt_with: self.dealt_with() };
         if let Some(pending) = self.withdraws.get_mut(position) {
             pending.begun = Some(begun);
             if self.deviations.is_on(Deviation::StickyWithdraw) {
@@ -81,6 +83,20 @@ impl AuthManager {
             self.wake_waiting(now, out);
         }
         begun
+    }
+
+    /// Whether a request that waits goes on waiting. It looks only when some token was dealt with: an EVSE that goes out
+    /// of service meanwhile is not noticed before.
+    fn still_matches(&mut self, position: usize) -> bool {
+        let dealt_with = self.dealt_with();
+        let Some(PendingWithdraw { request, begun: Some(begun), .. }) = self.withdraws.get(position) else {
+            return false;
+        };
+        let matches = begun.dealt_with == dealt_with || self.matches_in_process(request);
+        if let Some(PendingWithdraw { begun: Some(begun), .. }) = self.withdraws.get_mut(position) {
+            begun.dealt_with = dealt_with;
+        }
+        matches
     }
 
     /// Whether a token in process keeps a request waiting: it needs only be able to use the EVSE that is named.

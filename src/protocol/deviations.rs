@@ -215,6 +215,16 @@ deviations! {
          communication checks too, so that CommunicationFault is raised",
         ALWAYS, NEVER, "framework, message_handler.cpp; seen on the wire"
     }
+    ChecksBesideWithdraws "checks-beside-withdraws" {
+        "nothing is said of order; see withdraw-blocks-messages for what waits behind a withdraw request",
+        "communication checks do not: every topic has a thread of its own",
+        &[V2025_10], NEVER, "everest-framework 0.24, message_queue.cpp"
+    }
+    WithdrawBlocksAuth "withdraw-blocks-auth" {
+        "nothing is said of order; Auth takes tokens and what EVSEs report when they come",
+        "while a withdraw request waits for a validator, Auth takes nothing else: one thread brings it all",
+        &[V2025_12], NEVER, "framework, message_handler.cpp (2025.12.0), run_operation_message_worker"
+    }
     // What Auth does.
     StickyWithdraw "sticky-withdraw" {
         "a withdraw request concerns the authorizations there are",
@@ -418,6 +428,16 @@ deviations! {
         "PinRequired and Timeout are results",
         "they are unknown, so that the reply is malformed",
         FIRST, FIRST, "seen on the wire"
+    }
+    UnknownMcsModes "unknown-mcs-modes" {
+        "MCS and MCS_BPT are energy transfer modes",
+        "they are unknown, so that a result with one is malformed",
+        OLDEST, OLDEST, "206c9ae3c; iso15118_charger/json_codec.cpp"
+    }
+    UnknownDerModes "unknown-der-modes" {
+        "AC_DER_IEC and AC_DER_SAE are energy transfer modes",
+        "they are unknown, so that a result with one is malformed",
+        TAGGED, TAGGED, "iso15118_charger/json_codec.cpp"
     }
     TariffMessagesRequired "tariff-messages-required" {
         "tariff_messages is required; the example of the specification lacks it; off, so may a reply",

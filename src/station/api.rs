@@ -25,6 +25,8 @@ pub(super) struct Api {
     busy: Vec<Busy>,
     /// See [`Deviation::WithdrawBlocksMessages`].
     blocks: bool,
+    /// See [`Deviation::ChecksBesideWithdraws`].
+    checks_pass: bool,
     /// See [`Deviation::EmptyLatchTrue`].
     empty: Option<bool>,
     next_withdraw: u64,
@@ -56,6 +58,7 @@ impl Api {
             queue: VecDeque::new(),
             busy: Vec::new(),
             blocks: deviations.is_on(Deviation::WithdrawBlocksMessages),
+            checks_pass: deviations.is_on(Deviation::ChecksBesideWithdraws),
             empty: deviations.is_on(Deviation::EmptyLatchTrue).then_some(true),
             next_withdraw: 0,
             latching: latching && !deviations.is_on(Deviation::NoLatchedGet),
@@ -69,7 +72,12 @@ impl Api {
 
     /// The next message, unless the last one still keeps the thread.
     pub(super) fn next_message(&mut self) -> Option<(Request, Bytes)> {
-        if self.blocks && !self.busy.is_empty() { None } else { self.queue.pop_front() }
+        if !self.blocks || self.busy.is_empty() {
+            return self.queue.pop_front();
+        }
+        let is_check = |(request, _): &(Request, Bytes)| *request == Request::On(Channel::CommunicationCheck);
+        let check = self.queue.iter().position(is_check).filter(|_| self.checks_pass)?;
+        self.queue.remove(check)
     }
 
     /// Keeps the thread until Auth has a result.

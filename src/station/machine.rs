@@ -40,6 +40,8 @@ pub struct Station {
     pub(super) modules: Vec<ApiModule>,
     pub(super) ready: bool,
     pub(super) ended: bool,
+    /// What was sent to Auth and not taken yet, with what validators say of tokens.
+    for_auth: VecDeque<(auth::Input, Option<Validation>)>,
     /// What the broker holds for when EVerest subscribes.
     retained: Vec<Input>,
     pub(super) deviations: Deviations,
@@ -77,6 +79,7 @@ impl Station {
             modules: ApiModule::all(config, deviations),
             ready: false,
             ended: false,
+            for_auth: VecDeque::new(),
             retained: Vec::new(),
             deviations,
             now: Duration::ZERO,
@@ -349,68 +352,78 @@ impl Station {
     }
 
     /// Hands an input to Auth and carries out what it does. What EVSEs report meanwhile reaches Auth afterwards, as it
-    /// does in EVerest, where Auth holds its lock until it is done.
+    /// does in EVerest, where Auth holds its lock until it is done; see also [`Deviation::WithdrawBlocksAuth`].
     ///
     /// `validation` is what the validators say if they are asked about the token of this input.
-    pub(super) fn tell_auth(&mut self, input: auth::Input, mut validation: Option<Validation>, out: &mut Vec<Effect>) {
-        let mut reports = VecDeque::new();
-        let mut next = Some(input);
-        while let Some(input) = next {
-            let mut effects = self.auth.apply(self.now, input);
-            if self.deviations.is_on(Deviation::ReplyBeforeWithdrawn) {
-                effects = with_replies_first(effects);
-            }
-            for effect in effects {
-                match effect {
-                    auth::Effect::Status { token, status, messages } => {
-                        if !self.deviations.is_on(Deviation::UnlistedStatuses)
-                            && !self.deviations.release().lists(status)
-                        {
-                            continue;
-                        }
-                        self.note_status(&token, status);
-                        let messages = self.told(messages);
-                        let message = Arc::new(TokenValidationStatusMessage { messages, status, token });
-                        self.api.latch(&message);
-                        out.push(publish(Channel::TokenValidationStatus, Payload::Status(message)));
+    pub(super) fn tell_auth(&mut self, input: auth::Input, validation: Option<Validation>, out: &mut Vec<Effect>) {
+        match input {
+            // Results of commands and timers come by threads of their own.
+            auth::Input::Validated { .. } | auth::Input::Deadline => self.auth_takes(input, None, out),
+            message => self.for_auth.push_back((message, validation)),
+        }
+        while let Some((message, validation)) = self.next_for_auth() {
+            self.auth_takes(message, validation, out);
+        }
+    }
+
+    /// The next message for Auth, unless nobody takes it.
+    fn next_for_auth(&mut self) -> Option<(auth::Input, Option<Validation>)> {
+        let waits = self.deviations.is_on(Deviation::WithdrawBlocksAuth) && self.auth.is_withdrawing();
+        if self.ended || waits { None } else { self.for_auth.pop_front() }
+    }
+
+    fn auth_takes(&mut self, input: auth::Input, mut validation: Option<Validation>, out: &mut Vec<Effect>) {
+        let mut effects = self.auth.apply(self.now, input);
+        if self.deviations.is_on(Deviation::ReplyBeforeWithdrawn) {
+            effects = with_replies_first(effects);
+        }
+        for effect in effects {
+            match effect {
+                auth::Effect::Status { token, status, messages } => {
+                    if !self.deviations.is_on(Deviation::UnlistedStatuses) && !self.deviations.release().lists(status) {
+                        continue;
                     }
-                    auth::Effect::Validate { attempt, token } => {
-                        if self.charge_point.is_some() {
-                            self.charge_point_asked(attempt, token, validation.take(), out);
-                        } else if let Some(inquiry) = &mut self.inquiry {
-                            inquiry.ask(attempt, token);
-                            self.ask_validator(out);
-                        } else if let Some(carried) = validation.take() {
-                            self.validators.ask(self.now, attempt, token.id_token.value, carried);
-                        }
-                    }
-                    auth::Effect::Call { evse: id, call } => {
-                        self.note_call(id, &call);
-                        let events = match evse_mut(&mut self.evses, id) {
-                            Some(evse) if self.evse_manager == EvseManager::Simulated => evse.obey(&call),
-                            _ => Default::default(),
-                        };
-                        out.push(Effect::EvseCall { evse: id, call });
-                        for &event in events {
-                            out.push(Effect::SessionEvent { evse: id, event });
-                            reports.push_back((id, event));
-                        }
-                    }
-                    auth::Effect::WithdrawResult { id, result } => match self.api.end_withdraw(id) {
-                        Some(reply_to) => self.reply(reply_to, Payload::WithdrawResult(result), out),
-                        None => out.push(ignored("the result of a withdraw request that was given up")),
-                    },
-                    auth::Effect::Exit { why } => {
-                        self.ended = true;
-                        out.push(Effect::Exit { why });
-                    }
-                    auth::Effect::Ignored { why } => out.push(ignored(why)),
+                    self.note_status(&token, status);
+                    let messages = self.told(messages);
+                    let message = Arc::new(TokenValidationStatusMessage { messages, status, token });
+                    self.api.latch(&message);
+                    out.push(publish(Channel::TokenValidationStatus, Payload::Status(message)));
                 }
-                if self.ended {
-                    return;
+                auth::Effect::Validate { attempt, token } => {
+                    if self.charge_point.is_some() {
+                        self.charge_point_asked(attempt, token, validation.take(), out);
+                    } else if let Some(inquiry) = &mut self.inquiry {
+                        inquiry.ask(attempt, token);
+                        self.ask_validator(out);
+                    } else if let Some(carried) = validation.take() {
+                        self.validators.ask(self.now, attempt, token.id_token.value, carried);
+                    }
                 }
+                auth::Effect::Call { evse: id, call } => {
+                    self.note_call(id, &call);
+                    let events = match evse_mut(&mut self.evses, id) {
+                        Some(evse) if self.evse_manager == EvseManager::Simulated => evse.obey(&call),
+                        _ => Default::default(),
+                    };
+                    out.push(Effect::EvseCall { evse: id, call });
+                    for &event in events {
+                        out.push(Effect::SessionEvent { evse: id, event });
+                        self.for_auth.push_back((auth::Input::Session { evse: id, event }, None));
+                    }
+                }
+                auth::Effect::WithdrawResult { id, result } => match self.api.end_withdraw(id) {
+                    Some(reply_to) => self.reply(reply_to, Payload::WithdrawResult(result), out),
+                    None => out.push(ignored("the result of a withdraw request that was given up")),
+                },
+                auth::Effect::Exit { why } => {
+                    self.ended = true;
+                    out.push(Effect::Exit { why });
+                }
+                auth::Effect::Ignored { why } => out.push(ignored(why)),
             }
-            next = reports.pop_front().map(|(evse, event)| auth::Input::Session { evse, event });
+            if self.ended {
+                return;
+            }
         }
     }
 }

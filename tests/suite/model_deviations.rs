@@ -255,6 +255,42 @@ fn withdraw_blocks_messages() {
 }
 
 #[test]
+fn checks_beside_withdraws() {
+    let act = |desk: &mut Desk| {
+        desk.present("A", 9000);
+        desk.withdraw("a", json!({"id_token": {"value": "A", "type": "ISO14443"}}));
+        desk.withdraw("b", json!({"evse_id": 99}));
+        desk.check("true");
+    };
+    let cleared = "cleared Initial communication check";
+    differs(Deviation::ChecksBesideWithdraws, &with_check(5), act, &["A Processing", cleared], &["A Processing"]);
+}
+
+#[test]
+fn withdraw_blocks_auth() {
+    let act = |desk: &mut Desk| {
+        desk.present("A", 3000);
+        desk.withdraw("a", json!({"evse_id": 1}));
+        desk.command(Command::InjectFault { evse: 1 });
+        desk.present("B", 0);
+        desk.pass(secs(2));
+        desk.seen_publications()
+    };
+    let outcomes = pair(&quiet(), Deviation::WithdrawBlocksAuth).map(|mut desk| {
+        let before = act(&mut desk);
+        desk.pass(secs(4));
+        [before, desk.seen_publications()]
+    });
+    // The fault reaches Auth when the request was answered, and the other token after it.
+    let of_a = ["A Accepted", "A UsedToStart [1]", "A Withdrawn [1]", "a: \"Accepted\""];
+    let of_b = ["B Processing", "B Accepted", "B UsedToStart [2]"];
+    assert_eq!(outcomes[0][0], ["A Processing"]);
+    assert_eq!(outcomes[0][1], [&of_a[..], &of_b].concat());
+    assert_eq!(outcomes[1][0], [&["A Processing"][..], &of_b].concat());
+    assert_eq!(outcomes[1][1], ["A Rejected", "a: \"Accepted\""]);
+}
+
+#[test]
 fn sticky_withdraw() {
     let act = |desk: &mut Desk| {
         desk.withdraw("r", json!({}));
@@ -830,6 +866,35 @@ fn unknown_pin_required() {
         };
         differs(Deviation::UnknownPinRequired, &with_sisters(), act, &[], &["asked 0", "A Rejected"]);
     }
+}
+
+/// A result with a mode that may be unknown.
+#[track_caller]
+fn differs_by_mode(deviation: Deviation, modes: [&str; 2]) {
+    for mode in modes {
+        let act = |desk: &mut Desk| {
+            provide(desk, bare_token("A"));
+            desk.seen();
+            let modes = ["DC", mode];
+            let result = json!({
+                "allowed_energy_transfer_modes": modes,
+                "authorization_status": "Blocked",
+                "tariff_messages": [],
+            });
+            reply(desk, 0, &result.to_string());
+        };
+        differs(deviation, &with_sisters(), act, &[], &["asked 0", "A Rejected"]);
+    }
+}
+
+#[test]
+fn unknown_mcs_modes() {
+    differs_by_mode(Deviation::UnknownMcsModes, ["MCS", "MCS_BPT"]);
+}
+
+#[test]
+fn unknown_der_modes() {
+    differs_by_mode(Deviation::UnknownDerModes, ["AC_DER_IEC", "AC_DER_SAE"]);
 }
 
 #[test]

@@ -307,15 +307,21 @@ fn checks_starve_behind_a_withdraw_that_waits_for_a_validator() {
         tape.validated(1006, "A", 10_200, accepted()).status(10_205, "A", "Accepted", None);
         tape.withdraw(1200, json!({}), 10_260, "Accepted");
         tape.withdraw(2200, json!({"evse_id": 77}), 10_300, "EvseNotFound");
-        tape.fault(5520, "Bridge to implementation connection lost", "Active");
+        // In 2025.10, every topic has a thread of its own.
+        let starve = release != "2025.10";
+        if starve {
+            tape.fault(5520, "Bridge to implementation connection lost", "Active");
+        }
         tape.granted(10_206, "A", 1, &["SessionStarted", "Authorized"]);
         tape.log(10_250, 1, "withdraw_authorization", json!(""));
         tape.events(10_251, 1, &["Deauthorized", "SessionFinished"]);
         if release == "main" {
             tape.status(10_255, "A", "Withdrawn", Some(&[1]));
         }
-        tape.fault(10_320, "Bridge to implementation connection lost", "ClearedByModule");
-        tape.is_reproduced(25);
+        if starve {
+            tape.fault(10_320, "Bridge to implementation connection lost", "ClearedByModule");
+        }
+        tape.is_reproduced(if starve { 25 } else { 23 });
     }
 }
 

@@ -1,6 +1,10 @@
 //! Tokens and what becomes of them (reference tables "Stimulus to statuses" and "Selection, timers").
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::protocol::deviations::{Behaviour, Deviations};
+use crate::protocol::release::Release;
 
 const NONE: [&str; 0] = [];
 
@@ -114,6 +118,22 @@ fn find_first_takes_the_first_free_one_in_the_order_of_the_token() {
     bench.present(rfid_for("A", &[3, 1, 2]));
     bench.answer(&[accepted()]);
     assert_eq!(bench.seen().last().map(String::as_str), Some("A UsedToStart [3]"));
+}
+
+#[test]
+fn find_first_of_2025_10_passes_over_transactions_and_nothing_else() {
+    for (release, expected) in [(Release::V2025_10, "A UsedToStart [2]"), (Release::V2025_12, "A UsedToStart [1]")] {
+        let mut bench = Bench::new(3, &config());
+        let deviations = Deviations::new(release, Behaviour::AsRunning, &BTreeMap::new());
+        bench.auth = AuthManager::with_deviations(&config(), 3, deviations);
+        // A session that ends while its transaction goes on.
+        bench.report(1, SessionEvent::TransactionStarted);
+        bench.report(1, SessionEvent::SessionFinished);
+        bench.report(2, SessionEvent::Faulted);
+        bench.present(rfid_for("A", &[1, 2, 3]));
+        bench.answer(&[accepted()]);
+        assert_eq!(bench.seen().last().map(String::as_str), Some(expected));
+    }
 }
 
 #[test]

@@ -238,6 +238,46 @@ fn a_token_that_comes_while_a_withdraw_waits_prolongs_the_wait() {
 }
 
 #[test]
+fn an_evse_that_goes_out_of_service_is_noticed_when_the_next_token_was_dealt_with() {
+    let mut bench = Bench::new(2, &config());
+    bench.present(rfid("A"));
+    bench.withdraw(Some(2), None);
+    bench.seen();
+    bench.report(2, SessionEvent::Disabled);
+    assert_eq!(bench.seen(), [""; 0]);
+    // It is ignored, and that is enough.
+    bench.present(rfid("A"));
+    assert_eq!(bench.seen(), ["reply Accepted"]);
+}
+
+#[test]
+fn a_request_for_an_evse_out_of_service_withdraws_at_the_end_of_the_wait() {
+    let mut bench = Bench::new(2, &plug_events());
+    bench.present(rfid("A"));
+    bench.answer(&[accepted()]);
+    bench.report(2, SessionEvent::Disabled);
+    bench.seen();
+    bench.withdraw(Some(2), None);
+    assert_eq!(bench.seen(), NOTHING);
+    bench.pass(seconds(8));
+    assert_eq!(bench.seen(), ["A Withdrawn"]);
+}
+
+#[test]
+fn a_request_for_an_evse_out_of_service_withdraws_when_the_timer_of_another_wakes_the_token() {
+    let mut bench = Bench::new(3, &plug_events());
+    bench.grant(1, "B");
+    bench.pass(seconds(5));
+    bench.present(rfid("A"));
+    bench.answer(&[accepted()]);
+    bench.report(3, SessionEvent::Disabled);
+    bench.withdraw(Some(3), None);
+    bench.seen();
+    bench.pass(seconds(8));
+    assert_eq!(bench.seen(), ["evse 1: withdraw", "B TimedOut [1]", "A Withdrawn"]);
+}
+
+#[test]
 fn the_group_does_not_match_nor_does_another_type() {
     let mut bench = Bench::new(1, &config());
     bench.grant_of_group(1, "A", "PARENT");

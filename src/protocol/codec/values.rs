@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::types::{
-    AuthorizationStatus, CertificateHashData, CustomIdToken, IdToken, IdTokenType, MessageContent, ProvidedIdToken,
-    ValidationResult, ValidationResultUpdate, WithdrawAuthorizationRequest,
+    AuthorizationStatus, CertificateHashData, CustomIdToken, EnergyTransferMode, IdToken, IdTokenType, MessageContent,
+    ProvidedIdToken, ValidationResult, ValidationResultUpdate, WithdrawAuthorizationRequest,
 };
 
 /// The longest value of an id token that the specification allows, in characters.
@@ -63,7 +63,7 @@ pub(super) fn validation_result(value: Value, d: Deviations) -> Result<Validatio
         return Err("`authorization_status` is unknown to this release".to_owned());
     }
     let messages = |value| items(value, "tariff_messages", d, message_content);
-    let modes = |value| items(value, "allowed_energy_transfer_modes", d, |item| name(item, "an energy transfer mode"));
+    let modes = |value| items(value, "allowed_energy_transfer_modes", d, |item| energy_transfer_mode(item, d));
     let tariff_messages = match optional(&mut result, "tariff_messages", messages)? {
         Some(messages) => messages,
         None if d.is_on(Deviation::TariffMessagesRequired) => return Err("there are no `tariff_messages`".to_owned()),
@@ -146,6 +146,16 @@ fn message_content(value: Value) -> Result<MessageContent, String> {
         format: optional(&mut message, "format", |value| name(value, "format"))?,
         language: optional(&mut message, "language", |value| string(value, "language"))?,
     })
+}
+
+fn energy_transfer_mode(value: Value, d: Deviations) -> Result<EnergyTransferMode, String> {
+    let mode = name(value, "an energy transfer mode")?;
+    let is_unknown = match mode {
+        EnergyTransferMode::MCS | EnergyTransferMode::MCS_BPT => d.is_on(Deviation::UnknownMcsModes),
+        EnergyTransferMode::AC_DER_IEC | EnergyTransferMode::AC_DER_SAE => d.is_on(Deviation::UnknownDerModes),
+        _ => false,
+    };
+    if is_unknown { Err(format!("the energy transfer mode {mode:?} is unknown to this release")) } else { Ok(mode) }
 }
 
 /// All its fields are required, and none is optional: what serde makes of it is what EVerest does.
