@@ -218,7 +218,7 @@ deviations! {
     ChecksBesideWithdraws "checks-beside-withdraws" {
         "nothing is said of order; see withdraw-blocks-messages for what waits behind a withdraw request",
         "communication checks do not: every topic has a thread of its own",
-        &[V2025_10], NEVER, "everest-framework 0.24, message_queue.cpp"
+        FIRST, NEVER, "everest-framework 0.24, message_queue.cpp"
     }
     WithdrawBlocksAuth "withdraw-blocks-auth" {
         "nothing is said of order; Auth takes tokens and what EVSEs report when they come",
