@@ -46,7 +46,11 @@ impl Monitor {
         match effect {
             Effect::Publish { to: Address::Channel(_), payload: Payload::Status(message) } => self.status(message),
             Effect::EvseCall { evse, call: EvseCall::WithdrawAuthorization } => {
-                if let (Some(value), false) = self.evse(*evse).clone() {
+                // A withdraw request may have kept from Auth that a transaction has begun.
+                let may_not_know = self.release == Release::V2025_12;
+                if let (Some(value), in_transaction) = self.evse(*evse).clone()
+                    && (!in_transaction || may_not_know)
+                {
                     self.owed = Some((*evse, value));
                 }
                 Ok(())
