@@ -218,7 +218,7 @@ deviations! {
     ChecksBesideWithdraws "checks-beside-withdraws" {
         "nothing is said of order; see withdraw-blocks-messages for what waits behind a withdraw request",
         "communication checks do not: every topic has a thread of its own",
-        &[V2025_10], NEVER, "everest-framework 0.24, message_queue.cpp"
+        FIRST, NEVER, "everest-framework 0.24, message_queue.cpp"
     }
     WithdrawBlocksAuth "withdraw-blocks-auth" {
         "nothing is said of order; Auth takes tokens and what EVSEs report when they come",
@@ -310,6 +310,11 @@ deviations! {
         "connectors lists those to which an authorization can be assigned; off, it names the EVSE that was used",
         "it stays as the token was provided with, also when an EVSE is granted, times out, or is stopped",
         BEFORE, BEFORE, "658dcd516; AuthHandler.cpp, handle_token (b32b6fb91)"
+    }
+    NoPlugEventsLifo "no-plug-events-lifo" {
+        "selection_algorithm may be PlugEventsLIFO",
+        "there is no such algorithm: EVerest does not start with it",
+        TAGGED, TAGGED, "b37aed4ef; Auth.cpp, string_to_selection_algorithm"
     }
     UnlistedStatuses "unlisted-statuses" {
         "the statuses are Processing, Accepted, Rejected and TimedOut; off, no others are published",

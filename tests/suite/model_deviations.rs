@@ -13,7 +13,7 @@ use khumbu::protocol::types::{
     AuthorizationStatus, CertificateHashData, HashAlgorithm, IdToken, IdTokenType, MessageContent, ProvidedIdToken,
     ValidationResult,
 };
-use khumbu::station::config::{AuthConfig, ProviderConfig, StationConfig, ValidatorConfig};
+use khumbu::station::config::{AuthConfig, ProviderConfig, SelectionAlgorithm, StationConfig, ValidatorConfig};
 use khumbu::station::{Input, RequestId};
 use serde_json::{Value, json};
 
@@ -583,6 +583,17 @@ fn exit_on_unknown_connector() {
     let [mut with, mut without] = pair(&quiet(), deviation);
     [&mut with, &mut without].into_iter().for_each(act(vec![2, 99], accepted_after(0)));
     assert_eq!(with.seen(), without.seen());
+}
+
+#[test]
+fn no_plug_events_lifo() {
+    let auth = AuthConfig { selection_algorithm: SelectionAlgorithm::PlugEventsLIFO, ..quiet().auth };
+    let config = StationConfig { auth, ..quiet() };
+    let outcomes = pair(&config, Deviation::NoPlugEventsLifo).map(|mut desk| {
+        desk.present("A", 0);
+        desk.seen()
+    });
+    assert_eq!(outcomes, [vec![], vec!["A Processing", "A Accepted"]]);
 }
 
 #[test]
