@@ -424,6 +424,11 @@ deviations! {
         "it has cfg_request_reply_to_s",
         ALWAYS, NEVER, "apis.rst; AsyncApiRequestReply.hpp"
     }
+    ValidatorCallTime "validator-call-time" {
+        "a validator has cfg_request_reply_to_s for its reply, by default 550 s",
+        "300 s after its question, whether sent or not yet, Auth takes the token for Unknown",
+        ALWAYS, NEVER, "framework, everest.cpp, remote_cmd_res_timeout_seconds; Auth.cpp, ready"
+    }
     BadReplyAwaitsAnother "bad-reply-awaits-another" {
         "a reply is a ValidationResult; off, a malformed one counts as Invalid at once",
         "a malformed one is logged, and the wait goes on to its end",

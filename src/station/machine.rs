@@ -400,7 +400,7 @@ impl Station {
                     if self.charge_point.is_some() {
                         self.charge_point_asked(attempt, token, validation.take(), out);
                     } else if let Some(inquiry) = &mut self.inquiry {
-                        inquiry.ask(attempt, token);
+                        inquiry.ask(self.now, attempt, token);
                         self.ask_validator(out);
                     } else if let Some(carried) = validation.take() {
                         self.validators.ask(self.now, attempt, token.id_token.value, carried);

@@ -851,6 +851,25 @@ fn validator_reply_time() {
 }
 
 #[test]
+fn validator_call_time() {
+    let mut config = with_sisters();
+    config.auth_token_validator.as_mut().unwrap().cfg_request_reply_to_s = 550;
+    let act = |desk: &mut Desk| {
+        provide(desk, bare_token("A"));
+        provide(desk, bare_token("B"));
+        desk.seen();
+        desk.pass(secs(301));
+    };
+    differs(Deviation::ValidatorCallTime, &config, act, &["A Rejected", "B Rejected"], &[]);
+    // The module goes on: it waits for the reply, and asks about the other token.
+    let mut desk = Desk::ready(&config);
+    act(&mut desk);
+    desk.seen();
+    reply(&mut desk, 0, r#"{"authorization_status": "Accepted", "tariff_messages": []}"#);
+    assert_eq!(desk.seen(), ["asked 0", "ask 1 B"]);
+}
+
+#[test]
 fn bad_reply_awaits_another() {
     let act = |desk: &mut Desk| {
         provide(desk, bare_token("A"));
