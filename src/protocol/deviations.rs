@@ -311,6 +311,11 @@ deviations! {
         "it stays as the token was provided with, also when an EVSE is granted, times out, or is stopped",
         BEFORE, BEFORE, "658dcd516; AuthHandler.cpp, handle_token (b32b6fb91)"
     }
+    NoPlugEventsLifo "no-plug-events-lifo" {
+        "selection_algorithm may be PlugEventsLIFO",
+        "there is no such algorithm: EVerest does not start with it",
+        TAGGED, TAGGED, "b37aed4ef; Auth.cpp, string_to_selection_algorithm"
+    }
     UnlistedStatuses "unlisted-statuses" {
         "the statuses are Processing, Accepted, Rejected and TimedOut; off, no others are published",
         "UsedToStart, UsedToStop and Withdrawn are published too",
@@ -418,6 +423,11 @@ deviations! {
         "a validator has to reply within cfg_communication_check_to_s",
         "it has cfg_request_reply_to_s",
         ALWAYS, NEVER, "apis.rst; AsyncApiRequestReply.hpp"
+    }
+    ValidatorCallTime "validator-call-time" {
+        "a validator has cfg_request_reply_to_s for its reply, by default 550 s",
+        "300 s after its question, whether sent or not yet, Auth takes the token for Unknown",
+        ALWAYS, NEVER, "framework, everest.cpp, remote_cmd_res_timeout_seconds; Auth.cpp, ready"
     }
     BadReplyAwaitsAnother "bad-reply-awaits-another" {
         "a reply is a ValidationResult; off, a malformed one counts as Invalid at once",

@@ -11,7 +11,7 @@ use super::{Scenario, played};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::deviations::Deviation;
 use crate::protocol::types::TokenValidationStatus as Status;
-use crate::station::config::StationConfig;
+use crate::station::config::{SelectionAlgorithm, StationConfig};
 
 /// Something that EVerest has or has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ enum Feature {
     EntryPoint,
     /// A token presented again need not stop its transaction.
     Reauthorization,
+    /// The EVSE that was plugged in last is selected.
+    PlugEventsLifo,
     /// Texts for a display in a status.
     Messages,
     /// A status that is published at all.
@@ -35,6 +37,7 @@ impl Feature {
             Feature::LatchedGet => "latched get of the status".to_owned(),
             Feature::EntryPoint => "entry point".to_owned(),
             Feature::Reauthorization => "stop_transaction_on_reswipe".to_owned(),
+            Feature::PlugEventsLifo => "PlugEventsLIFO".to_owned(),
             Feature::Messages => "messages in a status".to_owned(),
             Feature::Status(status) => format!("status {status:?}"),
         }
@@ -47,6 +50,7 @@ impl Feature {
             Feature::LatchedGet => Deviation::NoLatchedGet,
             Feature::EntryPoint => Deviation::NoEntryPoint,
             Feature::Reauthorization | Feature::Status(Status::UsedToReauthorize) => Deviation::NoReauthorization,
+            Feature::PlugEventsLifo => Deviation::NoPlugEventsLifo,
             Feature::Messages => Deviation::NoMessages,
             Feature::Status(Status::UsedToStart) if in_force.is_on(Deviation::NoUsedToStart) => {
                 Deviation::NoUsedToStart
@@ -69,6 +73,9 @@ pub fn lacking(scenario: &Scenario, station: &StationConfig) -> Option<Diagnosti
     let mut needed = Vec::new();
     if !station.auth.stop_transaction_on_reswipe {
         needed.push(("/station/auth/stop_transaction_on_reswipe".to_owned(), Feature::Reauthorization));
+    }
+    if station.auth.selection_algorithm == SelectionAlgorithm::PlugEventsLIFO {
+        needed.push(("/station/auth/selection_algorithm".to_owned(), Feature::PlugEventsLifo));
     }
     Requests::default().search(&scenario.model.steps, "/steps", station, &mut needed);
     needed.into_iter().find_map(|(pointer, feature)| {

@@ -10,6 +10,9 @@ use crate::auth::AttemptId;
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::types::ProvidedIdToken;
 
+/// How long the framework waits for the result of a command, here of Auth's to the module.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// Instead of a time-out of 0 or less.
 const ENDLESS: u64 = 999_999;
 
@@ -19,8 +22,11 @@ pub(super) struct Inquiry {
     /// Tokens that nobody was asked about yet.
     waiting: VecDeque<(AttemptId, ProvidedIdToken)>,
     open: Vec<Open>,
+    /// What Auth waits for, and until when; see [`Deviation::ValidatorCallTime`].
+    calls: Vec<(AttemptId, Duration)>,
     next: u64,
     one_at_a_time: bool,
+    calls_end: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,12 +49,17 @@ impl Inquiry {
             within: Duration::from_secs(seconds),
             waiting: VecDeque::new(),
             open: Vec::new(),
+            calls: Vec::new(),
             next: 0,
             one_at_a_time: deviations.is_on(Deviation::SerialValidation),
+            calls_end: deviations.is_on(Deviation::ValidatorCallTime),
         }
     }
 
-    pub(super) fn ask(&mut self, attempt: AttemptId, token: ProvidedIdToken) {
+    pub(super) fn ask(&mut self, now: Duration, attempt: AttemptId, token: ProvidedIdToken) {
+        if self.calls_end {
+            self.calls.push((attempt, now.saturating_add(COMMAND_TIMEOUT)));
+        }
         self.waiting.push_back((attempt, token));
     }
 
@@ -71,16 +82,28 @@ impl Inquiry {
     /// Ends a question; gives who waits for its answer.
     pub(super) fn close(&mut self, id: RequestId) -> Option<AttemptId> {
         let position = self.open.iter().position(|open| open.id == id)?;
-        Some(self.open.remove(position).attempt)
+        let attempt = self.open.remove(position).attempt;
+        self.calls.retain(|(waits, _)| *waits != attempt);
+        Some(attempt)
     }
 
-    /// When the wait for the first of them ends.
+    /// When the wait for the first of them ends, or Auth's.
     pub(super) fn at(&self) -> Option<Duration> {
-        self.open.iter().map(|open| open.until).min()
+        let call = self.calls.first().map(|(_, until)| *until);
+        self.open.iter().map(|open| open.until).chain(call).min()
     }
 
-    /// The question whose wait ends first.
-    pub(super) fn first_due(&self) -> Option<RequestId> {
-        self.open.iter().min_by_key(|open| open.until).map(|open| open.id)
+    /// What Auth waits for no longer; its question stays open, or is still asked.
+    pub(super) fn ended_call(&mut self, now: Duration) -> Option<AttemptId> {
+        let (attempt, until) = *self.calls.first()?;
+        (until <= now).then(|| {
+            self.calls.remove(0);
+            attempt
+        })
+    }
+
+    /// The question whose wait ends first, if it has ended.
+    pub(super) fn first_due(&self, now: Duration) -> Option<RequestId> {
+        self.open.iter().filter(|open| open.until <= now).min_by_key(|open| open.until).map(|open| open.id)
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::api::Api;
 use super::charge_point::{Answer, ChargePoint, Report, Request};
-use super::config::{EvseManager, StationConfig};
+use super::config::{EvseManager, SelectionAlgorithm, StationConfig};
 use super::evse::Evse;
 use super::inquiry::Inquiry;
 use super::module::ApiModule;
@@ -39,6 +39,8 @@ pub struct Station {
     /// `auth_consumer` first.
     pub(super) modules: Vec<ApiModule>,
     pub(super) ready: bool,
+    /// Whether the selection algorithm is `PlugEventsLIFO`.
+    selects_last: bool,
     pub(super) ended: bool,
     /// What was sent to Auth and not taken yet, with what validators say of tokens.
     for_auth: VecDeque<(auth::Input, Option<Validation>)>,
@@ -78,6 +80,7 @@ impl Station {
             api: Api::new(config.auth_consumer.latch_variable_values, deviations),
             modules: ApiModule::all(config, deviations),
             ready: false,
+            selects_last: config.auth.selection_algorithm == SelectionAlgorithm::PlugEventsLIFO,
             ended: false,
             for_auth: VecDeque::new(),
             retained: Vec::new(),
@@ -228,6 +231,10 @@ impl Station {
         if mem::replace(&mut self.ready, true) {
             out.push(ignored("the station is ready already"));
             return;
+        }
+        if self.selects_last && self.deviations.is_on(Deviation::NoPlugEventsLifo) {
+            self.ended = true;
+            return out.push(Effect::Exit { why: "Auth has no selection algorithm PlugEventsLIFO" });
         }
         for module in &mut self.modules {
             module.heartbeat.start(self.now);
@@ -393,7 +400,7 @@ impl Station {
                     if self.charge_point.is_some() {
                         self.charge_point_asked(attempt, token, validation.take(), out);
                     } else if let Some(inquiry) = &mut self.inquiry {
-                        inquiry.ask(attempt, token);
+                        inquiry.ask(self.now, attempt, token);
                         self.ask_validator(out);
                     } else if let Some(carried) = validation.take() {
                         self.validators.ask(self.now, attempt, token.id_token.value, carried);

@@ -184,10 +184,14 @@ impl Station {
         }
     }
 
-    /// The token validator took too long.
+    /// The token validator took too long, for its module or for Auth.
     pub(super) fn validator_ran_out(&mut self, out: &mut Vec<Effect>) {
-        if let Some(request) = self.inquiry.as_ref().and_then(|inquiry| inquiry.first_due()) {
+        let Some(inquiry) = &mut self.inquiry else { return };
+        if let Some(request) = inquiry.first_due(self.now) {
             self.end_inquiry(request, ValidationResult::new(AuthorizationStatus::Invalid), out);
+        } else if let Some(attempt) = inquiry.ended_call(self.now) {
+            let results = vec![ValidationResult::new(AuthorizationStatus::Unknown)];
+            self.tell_auth(auth::Input::Validated { attempt, results }, None, out);
         }
     }
 

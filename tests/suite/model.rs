@@ -67,7 +67,8 @@ pub(crate) fn config() -> impl Strategy<Value = StationConfig> {
                 ..ApiConfig::default()
             };
             // Of a station that has ended there is nothing to tell.
-            let deviations = BTreeMap::from([(Deviation::ExitOnUnknownConnector, false)]);
+            let deviations =
+                BTreeMap::from([(Deviation::ExitOnUnknownConnector, false), (Deviation::NoPlugEventsLifo, false)]);
             StationConfig { evses, auth, auth_consumer, release, deviations, ..StationConfig::default() }
         },
     )

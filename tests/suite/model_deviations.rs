@@ -13,7 +13,7 @@ use khumbu::protocol::types::{
     AuthorizationStatus, CertificateHashData, HashAlgorithm, IdToken, IdTokenType, MessageContent, ProvidedIdToken,
     ValidationResult,
 };
-use khumbu::station::config::{AuthConfig, ProviderConfig, StationConfig, ValidatorConfig};
+use khumbu::station::config::{AuthConfig, ProviderConfig, SelectionAlgorithm, StationConfig, ValidatorConfig};
 use khumbu::station::{Input, RequestId};
 use serde_json::{Value, json};
 
@@ -586,6 +586,17 @@ fn exit_on_unknown_connector() {
 }
 
 #[test]
+fn no_plug_events_lifo() {
+    let auth = AuthConfig { selection_algorithm: SelectionAlgorithm::PlugEventsLIFO, ..quiet().auth };
+    let config = StationConfig { auth, ..quiet() };
+    let outcomes = pair(&config, Deviation::NoPlugEventsLifo).map(|mut desk| {
+        desk.present("A", 0);
+        desk.seen()
+    });
+    assert_eq!(outcomes, [vec![], vec!["A Processing", "A Accepted"]]);
+}
+
+#[test]
 fn no_reauthorization() {
     let auth = AuthConfig { stop_transaction_on_reswipe: false, ..quiet().auth };
     let config = StationConfig { auth, ..quiet() };
@@ -837,6 +848,25 @@ fn validator_reply_time() {
         desk.station.next_deadline().unwrap()
     });
     assert_eq!(times, [secs(20), secs(7)]);
+}
+
+#[test]
+fn validator_call_time() {
+    let mut config = with_sisters();
+    config.auth_token_validator.as_mut().unwrap().cfg_request_reply_to_s = 550;
+    let act = |desk: &mut Desk| {
+        provide(desk, bare_token("A"));
+        provide(desk, bare_token("B"));
+        desk.seen();
+        desk.pass(secs(301));
+    };
+    differs(Deviation::ValidatorCallTime, &config, act, &["A Rejected", "B Rejected"], &[]);
+    // The module goes on: it waits for the reply, and asks about the other token.
+    let mut desk = Desk::ready(&config);
+    act(&mut desk);
+    desk.seen();
+    reply(&mut desk, 0, r#"{"authorization_status": "Accepted", "tariff_messages": []}"#);
+    assert_eq!(desk.seen(), ["asked 0", "ask 1 B"]);
 }
 
 #[test]

@@ -106,6 +106,7 @@ fn a_time_of_0_or_less_is_endless() {
         config.auth_token_validator.as_mut().unwrap().cfg_request_reply_to_s = seconds;
         let mut desk = Desk::ready(&config);
         provide(&mut desk, bare("A"));
+        desk.pass(secs(300));
         assert_eq!(desk.station.next_deadline(), Some(secs(999_999)));
     }
 }

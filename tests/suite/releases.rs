@@ -281,6 +281,7 @@ fn what_a_release_lacks_as_a_whole_is_found() {
         ("", "  - restart_everest\n  - expect: {message: ready_beacon}\n", [true, true, true, false]),
         ("", "  - only: {releases: [main], steps: [get_status: {}]}\n", [false, false, false, false]),
         (reauthorizes, "  - note: x\n", [true, true, true, false]),
+        ("  auth: {selection_algorithm: PlugEventsLIFO}\n", "  - note: x\n", [true, true, true, false]),
         (
             "",
             "  - only: {releases: [2025.10, 2026.02], steps: [expect_status: {token: ALICE, status: \
