@@ -1,0 +1,202 @@
+//! What is expected: steps that can be met, patterns that mean something, and what they capture.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Checker, label, releases};
+use crate::protocol::channel::ApiType;
+use crate::scenario::model::{ExpectNone, ExpectReply, ExpectStatus, MessageKind, Side, Step};
+use crate::scenario::pattern::{MARKERS, Pattern, PatternErrorKind};
+use crate::scenario::{api, placeholder, played, suggestion};
+
+impl Checker<'_> {
+    pub(super) fn check_any_order(&mut self, steps: &[Step], at: &str) {
+        if releases::written(steps) < 2 {
+            self.report_key("scenario/any-order", at, "any_order needs two expectations or more");
+        }
+        let mut captured = BTreeSet::new();
+        for (pointer, step) in played(steps, at, self.release) {
+            if matches!(step, Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_)) {
+                captured.extend(self.check_expectation(step, &pointer));
+            } else {
+                let headline = "any_order holds `expect`, `expect_status` and `expect_reply` only";
+                self.report("scenario/any-order", &pointer, headline);
+            }
+        }
+        self.captured.extend(captured);
+    }
+
+    /// Checks one expectation and says what it captures.
+    pub(super) fn check_expectation(&mut self, step: &Step, at: &str) -> Vec<String> {
+        match step {
+            Step::Expect(expect) => {
+                let at = format!("{at}/expect");
+                self.check_what(expect.message, expect.api, expect.topic.as_deref(), &at);
+                self.check_qos(expect.qos, &format!("{at}/qos"));
+                self.check_wait(expect.within, &format!("{at}/within"));
+                // A request that the module under test makes on its own may be answered as well.
+                self.made.any |= matches!(
+                    expect.message,
+                    None | Some(MessageKind::WithdrawAuthorization | MessageKind::GetTokenValidationStatus)
+                );
+                self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload"))
+            }
+            Step::ExpectStatus(expect) => self.check_expect_status(expect, &format!("{at}/expect_status")),
+            Step::ExpectReply(expect) => self.check_expect_reply(expect, &format!("{at}/expect_reply")),
+            Step::ExpectCsms(expect) => {
+                let at = format!("{at}/expect_csms");
+                self.check_wait(expect.within, &format!("{at}/within"));
+                self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload"))
+            }
+            Step::ExpectNone(expect) => self.check_expect_none(expect, &format!("{at}/expect_none")),
+            _ => Vec::new(),
+        }
+    }
+
+    fn check_expect_status(&mut self, expect: &ExpectStatus, at: &str) -> Vec<String> {
+        self.check_token(&expect.token, &format!("{at}/token"));
+        match (&expect.status, &expect.sequence) {
+            (Some(_), None) => {}
+            (None, Some(sequence)) if !sequence.is_empty() => {}
+            (None, Some(_)) => {
+                self.report_key("scenario/status-what", &format!("{at}/sequence"), "sequence is empty");
+            }
+            (None, None) => {
+                let headline = "expect_status has neither `status` nor `sequence`";
+                self.report_key("scenario/status-what", at, headline);
+            }
+            (Some(_), Some(_)) => {
+                let headline = "expect_status has both `status` and `sequence`";
+                self.report_key("scenario/status-what", &format!("{at}/sequence"), headline);
+            }
+        }
+        if let Some(connectors) = &expect.connectors
+            && !connectors.is_array()
+            && !connectors.as_str().is_some_and(|text| text.starts_with('$'))
+        {
+            let headline = format!("connectors is an array, `{connectors}` never matches it");
+            self.report("scenario/never-matches", &format!("{at}/connectors"), headline).help =
+                Some(format!("write `connectors: [{connectors}]`"));
+        }
+        self.check_wait(expect.within, &format!("{at}/within"));
+        let mut captured = self.check_optional_pattern(expect.connectors.as_ref(), &format!("{at}/connectors"));
+        captured.extend(self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload")));
+        captured
+    }
+
+    fn check_expect_reply(&mut self, expect: &ExpectReply, at: &str) -> Vec<String> {
+        let model = &self.scenario.model;
+        let is_asked = model.under_test == Side::Client && model.api == ApiType::AuthTokenValidator;
+        if let Some(to) = &expect.to {
+            let pointer = format!("{at}/to");
+            let is_known = self.made.names.contains(to) || is_asked && model.station.tokens.contains_key(to);
+            if !is_known {
+                let later = self.names.get(to).map(|pointer| self.scenario.line(pointer));
+                let near = suggestion(to, self.made.names.iter().map(String::as_str)).map(str::to_owned);
+                let diagnostic =
+                    self.report("scenario/unknown-request", &pointer, format!("no request before is named `{to}`"));
+                label(diagnostic, near.as_deref());
+                match later {
+                    Some(line) => diagnostic.evidence.push(format!("it is made later, in line {line}")),
+                    None if is_asked => {
+                        diagnostic.help = Some("`to` is a token of the station, or the name of a `publish`".to_owned());
+                    }
+                    None => diagnostic.help = Some(format!("name the request: `withdraw: {{as: {to}}}`")),
+                }
+            }
+        } else if !(self.made.any || is_asked && self.made.presented) {
+            self.report_key("scenario/no-request", at, "expect_reply stands before any request").help =
+                Some(if is_asked {
+                    "`present_token` makes EVerest ask the validator".to_owned()
+                } else {
+                    "`withdraw`, `get_status`, `discover`, `query_modules` and a `publish` with `{reply}` make requests"
+                        .to_owned()
+                });
+        }
+        self.check_wait(expect.within, &format!("{at}/within"));
+        self.check_pattern(&expect.payload, &format!("{at}/payload"))
+    }
+
+    fn check_expect_none(&mut self, expect: &ExpectNone, at: &str) -> Vec<String> {
+        match expect.csms {
+            Some(_) => self.check_only_csms(expect, at),
+            None => self.check_what(expect.message, expect.api, expect.topic.as_deref(), at),
+        }
+        self.check_wait(Some(expect.r#for), &format!("{at}/for"));
+        for name in self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload")) {
+            let headline = format!("`$capture:{name}` in expect_none: what must not come cannot be remembered");
+            self.report("scenario/bad-capture", &format!("{at}/payload"), headline);
+        }
+        Vec::new()
+    }
+
+    fn check_what(&mut self, message: Option<MessageKind>, named: Option<ApiType>, topic: Option<&str>, at: &str) {
+        let step = at.rsplit('/').next().unwrap_or_default().to_owned();
+        let model = &self.scenario.model;
+        if named.is_some() && !message.is_some_and(api::is_in_every_api) {
+            let headline = "`api` tells heartbeats and communication checks apart, other messages need none";
+            self.report_key("scenario/expect-what", &format!("{at}/api"), headline);
+        } else if let Some(wanted) = message.map(|kind| api::api_of(kind, named, model.api))
+            && !api::is_spoken(wanted, model)
+        {
+            let key = if named.is_some() { "api" } else { "message" };
+            self.report_no_module(wanted, &format!("{at}/{key}"));
+        }
+        match (message, topic) {
+            (Some(_), None) | (None, Some(_)) => {}
+            (None, None) => {
+                self.report_key("scenario/expect-what", at, format!("{step} has neither `message` nor `topic`"));
+            }
+            (Some(_), Some(_)) => {
+                let headline = format!("{step} has both `message` and `topic`");
+                self.report_key("scenario/expect-what", &format!("{at}/topic"), headline);
+            }
+        }
+        if let Some(topic) = topic {
+            self.check_topic(topic, &format!("{at}/topic"), &placeholder::IN_FILTERS, true);
+        }
+    }
+
+    pub(super) fn check_optional_pattern(&mut self, pattern: Option<&Value>, pointer: &str) -> Vec<String> {
+        pattern.map(|pattern| self.check_pattern(pattern, pointer)).unwrap_or_default()
+    }
+
+    /// Checks a pattern and says what it captures.
+    pub(super) fn check_pattern(&mut self, value: &Value, pointer: &str) -> Vec<String> {
+        match Pattern::compile(value) {
+            Ok(pattern) => {
+                self.check_captured(&pattern.needs(), &self.captured.clone(), pointer);
+                pattern.captures().into_iter().map(str::to_owned).collect()
+            }
+            Err(error) => {
+                let pointer = format!("{pointer}{}", error.pointer);
+                let written = value.pointer(&error.pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let id = match error.kind {
+                    PatternErrorKind::UnknownMarker => "scenario/unknown-marker",
+                    PatternErrorKind::BadRegex => "scenario/bad-regex",
+                    PatternErrorKind::BadName => "scenario/bad-capture",
+                    PatternErrorKind::MisplacedAbsent => "scenario/misplaced-absent",
+                };
+                let diagnostic = self.report(id, &pointer, error.message);
+                if error.kind == PatternErrorKind::UnknownMarker {
+                    let markers = MARKERS.map(|(marker, _)| marker);
+                    label(diagnostic, suggestion(&written, markers));
+                    diagnostic.evidence.push(format!("markers: {}", markers.join(", ")));
+                    diagnostic.help = Some(format!("for the text itself write \"${written}\""));
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    pub(super) fn check_captured(&mut self, needs: &[&str], captured: &BTreeSet<String>, pointer: &str) {
+        for name in needs {
+            if !captured.contains(*name) {
+                let near = suggestion(name, captured.iter().map(String::as_str));
+                let headline = format!("nothing was captured as `{name}` in a step before");
+                label(self.report("scenario/not-captured", pointer, headline), near);
+            }
+        }
+    }
+}
