@@ -114,8 +114,7 @@ impl<'a> Roles<'a> {
             return Some(Sign::Heartbeat);
         }
         let initial = (CommunicationFault::Initial.sub_type(), ACTIVE);
-        let is_fault = self.modules.iter().any(|module| inside::fault_topic(module) == message.topic);
-        let shows_start = is_fault
+        let shows_start = self.is_fault(&message.topic)
             && (&payload["sub_type"], &payload["state"]) == (&json!(initial.0), &json!(initial.1))
             || message.topic == EntryPoint::beacon_topic(&self.file.external_prefix);
         Some(if shows_start { Sign::Start } else { Sign::Alive })
@@ -166,7 +165,12 @@ impl<'a> Roles<'a> {
     /// Whether outcomes of a lane can only be seen inside EVerest: faults, and calls to EVSEs.
     pub(super) fn is_inside(&self, lane: &str) -> bool {
         let is_call = |binding: &Binding| matches!(binding.is, Meaning::EvseCall(_)) && binding.evse_of(lane).is_some();
-        self.modules.iter().any(|module| inside::fault_topic(module) == lane) || self.file.bindings.iter().any(is_call)
+        self.is_fault(lane) || self.file.bindings.iter().any(is_call)
+    }
+
+    /// Whether a lane has the faults of an API module.
+    pub(super) fn is_fault(&self, lane: &str) -> bool {
+        self.modules.iter().any(|module| inside::fault_topic(module) == lane)
     }
 
     /// Where an outcome has its place: the topic, and where several modules answer one request, also the module.
@@ -188,7 +192,7 @@ impl<'a> Roles<'a> {
         if self.is_everests(topic) {
             return Some(content(message));
         }
-        if self.modules.iter().any(|module| inside::fault_topic(module) == topic) {
+        if self.is_fault(topic) {
             let data = &message.payload["data"];
             let part = |name: &str| data[name].clone();
             return Some(json!({"type": part("type"), "sub_type": part("sub_type"), "state": part("state")}));

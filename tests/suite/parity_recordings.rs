@@ -183,6 +183,23 @@ fn a_start_shows_without_being_told() {
     }
 }
 
+/// Every start raises a fault: where none was recorded, nobody listened.
+#[test]
+fn faults_are_compared_where_they_were_recorded() {
+    let mut tape = Tape::new("main", "");
+    tape.start(1300, 9);
+    tape.is_reproduced(5);
+    tape.lines.retain(|(_, line)| !line.contains("CommunicationFault"));
+    tape.is_reproduced(5);
+    // It lacks the end of the fault, and that the check was not repeated.
+    let mut tape = Tape::new("main", "");
+    tape.start(1300, 9);
+    tape.request(3000, "communication_check", "true", "");
+    let differences = tape.report().differences;
+    let states: Vec<_> = differences.iter().map(|it| &it.simulated.as_ref().unwrap().payload["state"]).collect();
+    assert_eq!(states, ["ClearedByModule", "Active"]);
+}
+
 #[test]
 fn an_everest_that_exits_is_silent_until_it_is_started_again() {
     for (release, reply_to, exits) in [
