@@ -13,6 +13,8 @@ const WARM_UP: i64 = 10_000;
 const UNKNOWN_MS: i64 = 60_000;
 /// What starts together does so within this time.
 const SPREAD_MS: i64 = 2000;
+/// A heartbeat 0 that comes so long after another is of another start; sooner it is the same, heard twice.
+const AGAIN_MS: i64 = 100;
 
 /// EVerest from one start to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +85,13 @@ pub(super) fn lives(recording: &Recording, file: &StationFile, roles: &Roles<'_>
     let Some(first) = spans.first_mut() else {
         return vec![Life { ready_ms: -UNKNOWN_MS, skipped: 0, begins: false, end: None }];
     };
-    first.begins |= is_starting;
+    if is_starting && !first.begins {
+        // What shows no start is an answer, or a heartbeat that gives no number: EVerest was there before.
+        first.begins = true;
+        if first.beats.is_empty() {
+            first.first_ms = 0;
+        }
+    }
     let mut lives: Vec<Life> = spans.iter().map(|span| life(span, interval)).collect();
     if let Some(last) = lives.last_mut() {
         last.end = None;
@@ -101,7 +109,9 @@ fn begins(span: &Span<'_>, sign: Sign, message: &Message, interval: i64) -> bool
             // A start leaves time for so many only; the greatest numbers are followed by 0 without one.
             (Some(before), Some(now)) => {
                 let since = u64::try_from((at - last.at_ms() + SPREAD_MS) / interval.max(1)).unwrap_or(0);
-                now < before && now <= since && before != u64::MAX && before != u64::from(u32::MAX)
+                // It may have ended before its second heartbeat.
+                let again = now == 0 && before == 0 && at - last.at_ms() >= AGAIN_MS;
+                again || now < before && now <= since && before != u64::MAX && before != u64::from(u32::MAX)
             }
             _ => at - last.at_ms() > 3 * interval + SPREAD_MS,
         },

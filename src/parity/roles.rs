@@ -190,7 +190,10 @@ impl<'a> Roles<'a> {
             None => {}
         }
         if self.is_everests(topic) {
-            return Some(content(message));
+            // A client that asks on a topic of the wrong branch; EVerest asks nobody but validators.
+            let is_astray =
+                self.is_from_everest(topic) && !self.replies.contains(topic) && message.reply_to().is_some();
+            return (!is_astray).then(|| content(message));
         }
         if self.is_fault(topic) {
             let data = &message.payload["data"];

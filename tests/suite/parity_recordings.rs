@@ -234,6 +234,41 @@ fn an_everest_that_exits_is_silent_until_it_is_started_again() {
 }
 
 #[test]
+fn an_end_before_the_second_heartbeat() {
+    let mut tape = Tape::new("2025.12", "");
+    let request = json!({"headers": {"replyTo": "x/+/y"}, "payload": {}}).to_string();
+    tape.start(1000, 1).request(1200, "withdraw_authorization", &request, "");
+    tape.start(2400, 4);
+    plain_life(&mut tape, 4000);
+    tape.is_reproduced(12);
+    // Twice at once is no start, but a message too many.
+    let mut tape = Tape::new("2025.12", "");
+    tape.start(1000, 4).beats(1000, 0, 1);
+    let kinds: Vec<_> = tape.report().differences.iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [Kind::NotSimulated]);
+}
+
+#[test]
+fn a_start_that_no_message_shows() {
+    for release in RELEASES {
+        let mut tape = Tape::new(release, "");
+        tape.station = tape.station.replace("ms: 1000", "ms: 0") + "start: {everest: starting}\n";
+        tape.withdraw(400, json!({"evse_id": 1}), 440, "AuthorizationNotFound");
+        plain_life(&mut tape, 1000);
+        tape.is_reproduced(7);
+    }
+}
+
+#[test]
+fn what_a_client_asks_on_topics_of_everest_is_not_everests() {
+    let mut tape = Tape::new("main", "");
+    tape.start(1000, 4);
+    let astray = json!({"headers": {"replyTo": "r"}, "payload": {}});
+    tape.message(2500, &format!("{CONSUMER}/e2m/token_validation_status/get"), astray);
+    tape.is_reproduced(8);
+}
+
+#[test]
 fn what_was_retained_is_executed_at_every_start() {
     for release in RELEASES {
         let mut tape = Tape::new(release, "");
