@@ -120,7 +120,7 @@ fn what_a_client_asks_on_topics_of_everest_is_not_everests() {
     let mut tape = Tape::new("main", "");
     tape.start(1000, 4);
     let astray = json!({"headers": {"replyTo": "r"}, "payload": {}});
-    tape.message(2500, &format!("{CONSUMER}/e2m/token_validation_status/get"), astray);
+    tape.message(2500, &format!("{}/e2m/token_validation_status/get", tape::CONSUMER), astray);
     tape.is_reproduced(8);
 }
 

@@ -5,7 +5,7 @@ use khumbu::recording::Recording;
 use khumbu::scenario;
 use serde_json::{Value, json};
 
-const CONSUMER: &str = "everest_api/1/auth_consumer/auth_api";
+pub(super) const CONSUMER: &str = "everest_api/1/auth_consumer/auth_api";
 const PROVIDER: &str = "everest_api/1/auth_token_provider/token_provider_api";
 pub(super) const VALIDATOR: &str = "everest_api/1/auth_token_validator/token_validator_api";
 
