@@ -226,7 +226,10 @@ impl Everest {
                 life.link.subscribe(&early, qos).await?;
             }
             self.apply(&mut life, Input::Ready).await?;
-            life.link.subscribe(&late, qos).await?;
+            // A setting that it does not know ends it at once.
+            if !life.has_ended {
+                life.link.subscribe(&late, qos).await?;
+            }
         } else {
             life.link.subscribe(&[early, late].concat(), qos).await?;
             self.apply(&mut life, Input::Ready).await?;

@@ -203,6 +203,19 @@ fn a_client_gets_heartbeats_and_the_status_of_a_token() {
 }
 
 #[test]
+fn an_everest_that_ends_at_its_start_says_why() {
+    let project = Project::new();
+    project.write("lifo.yaml", "auth: {selection_algorithm: PlugEventsLIFO}\n");
+    for release in ["2025.10", "2026.02"] {
+        let sim = Sim::start(&project, &["--release", release, "--station", "lifo.yaml"]);
+        sim.out();
+        let said = sim.err();
+        assert!(said.ends_with("has ended: Auth has no selection algorithm PlugEventsLIFO"), "{said}");
+        assert_eq!(sim.end(Signal::SIGINT), Some(0));
+    }
+}
+
+#[test]
 fn an_everest_that_ends_by_itself_is_told_of_and_can_be_started_again() {
     let Some(tool) = clients::mosquitto("mosquitto_pub") else { return };
     let project = Project::new();
