@@ -1,7 +1,7 @@
 //! Recorded and simulated outcomes beside each other: same content as JSON, same order within a lane, and nearly the
 //! same time. One fault in a recording is one difference: what follows it finds its partner again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Serialize;
 
@@ -80,15 +80,23 @@ pub(super) struct Edges {
     /// How far from the recording's beginning and end they reach.
     edge_ms: i64,
     tolerance_ms: i64,
+    /// Topics of replies to recorded requests: none of them came before the recording.
+    replies: BTreeSet<String>,
 }
 
 impl Edges {
-    pub(super) fn new(ends_ms: Vec<i64>, end_ms: i64, edge_ms: i64, tolerance_ms: i64) -> Self {
-        Self { ends_ms, end_ms, edge_ms, tolerance_ms }
+    pub(super) fn new(
+        ends_ms: Vec<i64>,
+        end_ms: i64,
+        edge_ms: i64,
+        tolerance_ms: i64,
+        replies: BTreeSet<String>,
+    ) -> Self {
+        Self { ends_ms, end_ms, edge_ms, tolerance_ms, replies }
     }
 
-    fn contain(&self, at_ms: i64) -> bool {
-        at_ms < self.edge_ms
+    fn contain(&self, lane: &str, at_ms: i64) -> bool {
+        at_ms < self.edge_ms && !self.replies.contains(lane)
             || at_ms > self.end_ms - self.edge_ms
             || self.ends_ms.iter().any(|end| (0..=self.tolerance_ms).contains(&(at_ms - end)))
     }
@@ -115,7 +123,7 @@ pub(super) fn compare(recorded: &[Outcome], simulated: Vec<Outcome>, edges: &Edg
                     continue;
                 }
                 (Some(_), None) => Kind::NotSimulated,
-                (None, Some(alone)) if edges.contain(alone.t_ms) => continue,
+                (None, Some(alone)) if edges.contain(&lane, alone.t_ms) => continue,
                 (None, _) => Kind::NotRecorded,
             };
             report.differences.push(Difference { kind, lane: lane.clone(), recorded, simulated });

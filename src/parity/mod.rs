@@ -57,6 +57,6 @@ pub fn compare(recording: &Recording, file: &StationFile, tolerance: Duration) -
         simulated.retain(|outcome| heard.contains(outcome.lane.as_str()) || !roles.is_fault(&outcome.lane));
     }
     let ends = lives.iter().filter_map(|life| Some(life.end?.after_ms)).collect();
-    let edges = compare::Edges::new(ends, recording.end_ms(), tolerance_ms, tolerance_ms);
+    let edges = compare::Edges::new(ends, recording.end_ms(), tolerance_ms, tolerance_ms, roles.replies().clone());
     compare::compare(&recorded, simulated, &edges)
 }

@@ -83,6 +83,11 @@ impl<'a> Roles<'a> {
         roles
     }
 
+    /// The topics of EVerest's replies to recorded requests.
+    pub(super) fn replies(&self) -> &BTreeSet<String> {
+        &self.replies
+    }
+
     /// The topics of all heartbeats.
     pub(super) fn heartbeat_topics(&self) -> impl Iterator<Item = String> {
         self.modules.iter().map(|module| module.topic(Channel::Heartbeat))

@@ -1,7 +1,7 @@
 //! A recording as a script for a conversation with a live module: what is said to it and when, what is answered to its
 //! requests, and how what it says is compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -309,7 +309,7 @@ impl Witness<'_> {
             compare::compare(
                 &recorded,
                 live,
-                &compare::Edges::new(Vec::new(), self.end_ms, allowance.edge_ms, near_ms),
+                &compare::Edges::new(Vec::new(), self.end_ms, allowance.edge_ms, near_ms, BTreeSet::new()),
             ),
             hidden,
         )

@@ -260,6 +260,11 @@ pub fn of_outcomes(stage: &Stage<'_>, report: &Report, judged: usize, undelivere
         );
         found.push(Diagnostic::new(Severity::Fail, "recording/not-reproduced", headline));
     }
+    if report.outcomes == 0 {
+        let headline = format!("{} was not judged: the recording has nothing that it should do", culprit(stage));
+        let help = "name its ids and topics with `--module-id`, `--api-version` and `--external-prefix`, or in the station file";
+        found.push(Diagnostic::new(Severity::Inconclusive, "recording/nothing-judged", headline).with_help(help));
+    }
     let unjudged = report.differences.len() - judged;
     let Some(first) = undelivered.first().filter(|_| unjudged > 0) else { return found };
     let headline = format!(

@@ -39,6 +39,18 @@ fn a_start_shows_without_being_told() {
     }
 }
 
+/// Nothing that was asked in the recording was answered before it.
+#[test]
+fn a_reply_to_an_early_request_is_missed() {
+    let mut tape = Tape::new("main", "");
+    tape.station.push_str("start: {communication_check: false}\n");
+    tape.withdraw(40, json!({"evse_id": 9}), 85, "EvseNotFound").beats(500, 40, 3);
+    tape.is_reproduced(4);
+    tape.lines.retain(|(at, _)| *at != 85);
+    let kinds: Vec<_> = tape.report().differences.iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [Kind::NotRecorded]);
+}
+
 /// Every start raises a fault: where none was recorded, nobody listened.
 #[test]
 fn faults_are_compared_where_they_were_recorded() {

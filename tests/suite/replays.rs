@@ -245,6 +245,14 @@ fn a_recording_is_played_under_other_names() {
 }
 
 #[test]
+fn a_recording_in_which_everest_does_nothing_judges_nobody() {
+    let check =
+        json!({"t_ms": 0, "topic": "everest_api/1/auth_consumer/auth_api/m2e/communication_check", "payload": true});
+    let project = project(&[check]);
+    replay(&project, &["--speed", "max"]).exits(3).says("recording/nothing-judged");
+}
+
+#[test]
 fn a_client_is_told_to_ask_and_answered_as_recorded() {
     let project = project(&conversation());
     let report = replay(&project, &["--side", "client", "--record", "live.jsonl"]).exits(0).report();
