@@ -1,6 +1,7 @@
 //! The session of a charge point with its CSMS: boot, heartbeat, one request at a time, and what happens when the CSMS is
 //! away (OCPP 1.6, sections 4.2, 4.6, 4.8 and 4.9; OCPP-J 1.6, section 4.1; 2.0.1, B01 to B04, B11, B12, G02, J01).
 
+mod answers;
 mod incoming;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -9,14 +10,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::backoff::Backoff;
-use super::call::{
-    self, BootReason, Call, Occasion, Refusal, Registration, RegistrationStatus, Reset, Translation, of_report, read_as,
-};
+use super::call::{self, BootReason, Call, Occasion, Refusal, RegistrationStatus, Reset, Translation, of_report};
 use super::frame::{ErrorCode, Frame};
 use super::outbox::Outbox;
 use super::version::OcppVersion;
 use crate::station::RequestId;
-use crate::station::charge_point::{Answer, ConnectorStatus, CsmsInput, Keys, Report, Request, Transaction};
+use crate::station::charge_point::{Answer, ConnectorStatus, CsmsInput, Keys, Report, Request};
 
 /// Who the charge point is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -521,85 +520,6 @@ impl Session {
                     self.out.push(Effect::Send(frame.to_text()));
                 }
             }
-        }
-    }
-
-    /// The CSMS has followed a request.
-    fn succeeded(&mut self, now: Duration, what: What, payload: Value) -> Result<(), Refusal> {
-        let version = self.identity.version;
-        match what {
-            What::Boot => self.registered(now, read_as(payload)?),
-            What::Authorize(request) => {
-                let info = call::read_authorized(version, payload)?;
-                self.out.push(Effect::Tell(CsmsInput::Authorized { request, info }));
-            }
-            What::Status(evse, status) => {
-                self.told.insert(evse, status);
-            }
-            What::Kept => {
-                let Some((report, ..)) = self.outbox.first() else { return Ok(()) };
-                let (named, info) = match report {
-                    Report::TransactionStarted { .. } => call::read_started(version, payload)?,
-                    report => (None, call::read_noted(version, report, payload)?),
-                };
-                let told = match self.outbox.drop_first() {
-                    Some(Report::TransactionStarted { transaction, .. }) => {
-                        if let Some(named) = &named {
-                            self.outbox.name(&transaction.id, named);
-                        }
-                        let Transaction { id, id_tag, .. } = transaction;
-                        Some(CsmsInput::TransactionNoted { transaction: id, id_tag, named, info })
-                    }
-                    Some(Report::TransactionStopped { transaction, .. }) => {
-                        info.map(|info| CsmsInput::TagNoted { id_tag: transaction.id_tag, info })
-                    }
-                    _ => None,
-                };
-                self.out.extend(told.map(Effect::Tell));
-            }
-            What::Other => {}
-        }
-        Ok(())
-    }
-
-    /// The CSMS has answered a boot.
-    fn registered(&mut self, now: Duration, registration: Registration) {
-        let interval = u64::try_from(registration.interval).ok().filter(|seconds| *seconds > 0);
-        let was_online = self.is_online();
-        self.registration = Some(registration.status);
-        if registration.status == RegistrationStatus::Accepted {
-            self.boot_reason = BootReason::PowerUp;
-            if let Some(seconds) = interval.and_then(|seconds| u32::try_from(seconds).ok()) {
-                self.keys.set("HeartbeatInterval", &seconds.to_string());
-                let values = BTreeMap::from([("HeartbeatInterval".to_owned(), seconds.to_string())]);
-                self.ask(Request::Configure(values), None);
-            }
-            if was_online {
-                self.heartbeat_at = self.after("HeartbeatInterval", now);
-            } else {
-                self.go_online(now);
-            }
-            return;
-        }
-        self.boot_at = now.saturating_add(interval.map_or(BOOT_AGAIN, Duration::from_secs));
-        if was_online {
-            self.out.push(Effect::Tell(CsmsInput::Online(false)));
-        }
-    }
-
-    /// The CSMS has not followed a request, or not in time.
-    fn failed(&mut self, now: Duration, what: What) {
-        match what {
-            What::Boot => self.boot_at = now.saturating_add(BOOT_AGAIN),
-            What::Authorize(request) => self.out.push(Effect::Tell(CsmsInput::Unanswered(request))),
-            What::Kept => {
-                let interval = self.keys.seconds("TransactionMessageRetryInterval").unwrap_or_default();
-                if !self.outbox.put_off(now, self.keys.number("TransactionMessageAttempts"), interval) {
-                    self.note(Direction::ToCsms, "Dropped", json!({"reason": "the CSMS does not take it"}));
-                    self.outbox.drop_first();
-                }
-            }
-            What::Status(..) | What::Other => {}
         }
     }
 }

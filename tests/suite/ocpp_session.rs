@@ -306,6 +306,17 @@ fn a_soft_reset_tells_the_end_of_transactions_first() {
 }
 
 #[test]
+fn a_hard_reset_overtakes_a_soft_one() {
+    let mut bench = Bench::online(OcppVersion::Ocpp16);
+    for kind in ["Soft", "Hard"] {
+        bench.input(Input::Received(format!("[2,\"r\",\"Reset\",{{\"type\":\"{kind}\"}}]")));
+    }
+    bench.input(Input::Answered(Ok(Answer::Done)));
+    bench.input(Input::Answered(Ok(Answer::Done)));
+    assert_eq!(bench.effects.iter().filter(|effect| **effect == Effect::Restart).count(), 1);
+}
+
+#[test]
 fn a_restart_does_not_wait_for_ever() {
     let mut bench = Bench::online(OcppVersion::Ocpp16);
     bench.input(started("a"));

@@ -111,6 +111,8 @@ impl Session {
         self.boot_reason = BootReason::RemoteReset;
         if kind == Reset::Hard {
             self.ask(Request::EndTransactions(StopReason::HardReset), None);
+            // One that still waits is this one.
+            self.restart = Restart::No;
             self.out.push(Effect::Restart);
         } else {
             self.ask(Request::EndTransactions(StopReason::SoftReset), None);
