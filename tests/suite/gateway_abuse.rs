@@ -10,8 +10,8 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::clients;
+use crate::csms::Csms;
 use crate::gateway::{ALICE, Gateway, send};
-use crate::ocpp_csms::Csms;
 use crate::project::{Project, fixture};
 use crate::sim::Sim;
 

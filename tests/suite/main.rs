@@ -11,6 +11,7 @@ mod broker_wire;
 mod browser;
 mod charge_point;
 mod clients;
+mod csms;
 mod diagnostics;
 mod gateway;
 mod gateway_abuse;
