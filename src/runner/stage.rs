@@ -19,10 +19,8 @@ use super::settings::{ModuleSource, Scene, Settings};
 use super::sisters::Sisters;
 use crate::broker::Broker;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::wire::{Form, Wire};
 use crate::scenario::Scenario;
-use crate::scenario::model::{Ready, Side};
 use crate::scenario::pattern::Captures;
 use crate::sim::client::Client;
 use crate::sim::everest::Order;
@@ -101,8 +99,6 @@ const CROWDED: Duration = Duration::from_millis(100);
 const SWAMPED: usize = 100_000;
 /// How long a message of khumbu's own may take to the broker.
 const OWN_MESSAGE: Duration = Duration::from_secs(10);
-/// How long a token provider that says nothing may go on saying nothing before the scenario begins.
-const SETTLED: Duration = Duration::from_secs(1);
 /// How long bytes of a module that has ended may take through the sockets.
 const LAST_BYTES: Duration = Duration::from_millis(500);
 
@@ -170,148 +166,6 @@ impl Stage<'_> {
                 self.observer.drain();
                 return Ok(condition(&self.observer).then_some(()));
             }
-        }
-    }
-
-    /// Waits until the module is ready.
-    ///
-    /// # Errors
-    /// `inconclusive` when it does not become ready.
-    pub async fn wait_ready(&mut self) -> Result<(), Stop> {
-        let ready = self.scenario.model.ready.clone().or_else(|| self.settings.ready.clone());
-        let is_told = ready.is_some();
-        let ready = match ready.unwrap_or(Ready::Subscribed) {
-            Ready::Topic(filter) => Ready::Topic(self.filled(&filter)),
-            // Such a client has nothing that it must listen to.
-            Ready::Subscribed if !is_told && self.scene.is_client_of(ApiType::AuthTokenProvider) => {
-                return self.wait_ready_provider().await;
-            }
-            ready => ready,
-        };
-        let wanted = self.heard_channels();
-        let is_all = self.scenario.model.under_test == Side::Everest;
-        let condition = |observer: &Observer| match &ready {
-            Ready::Connected => observer.connections.is_connected(),
-            Ready::Subscribed => {
-                let mut heard = wanted.iter().map(|topic| observer.connections.is_subscribed(topic));
-                if is_all { heard.all(|is_heard| is_heard) } else { heard.any(|is_heard| is_heard) }
-            }
-            Ready::CommunicationCheck => observer
-                .messages
-                .iter()
-                .any(|seen| seen.from == Party::Module && seen.kind == Kind::Channel(Channel::CommunicationCheck)),
-            Ready::Topic(filter) => observer
-                .messages
-                .iter()
-                .any(|seen| seen.from == Party::Module && crate::protocol::topic::matches(filter, &seen.publish.topic)),
-        };
-        if self.wait_until(self.settings.ready_within, condition).await?.is_some() {
-            return Ok(());
-        }
-        Err(self.not_ready(&ready).into())
-    }
-
-    /// The topics by whose subscription a module shows that it is ready: any of a client's, all of EVerest's.
-    fn heard_channels(&self) -> Vec<String> {
-        let topics = &self.scene.topics;
-        match self.scenario.model.under_test {
-            Side::Client => {
-                let heard = topics.api.channels().iter().filter(|channel| channel.is_from_everest());
-                let is_asked = topics.api == ApiType::AuthTokenValidator;
-                // A validator that hears no questions is none.
-                let heard = heard.filter(|channel| !is_asked || **channel == Channel::ValidateToken);
-                heard.map(|channel| topics.topic(*channel)).collect()
-            }
-            Side::Everest => {
-                let mut wanted = vec![topics.topic(Channel::WithdrawAuthorization)];
-                for sister in self.scene.played_sisters() {
-                    wanted.push(sister.topic(match sister.api {
-                        ApiType::AuthTokenProvider => Channel::ProvidedToken,
-                        _ => Channel::ValidateResultUpdate,
-                    }));
-                }
-                wanted
-            }
-        }
-    }
-
-    /// A token provider is ready when it has subscribed or sent something; one that does neither, a moment after it has
-    /// connected.
-    async fn wait_ready_provider(&mut self) -> Result<(), Stop> {
-        let was_connected = |observer: &Observer| observer.connections.is_connected();
-        if self.wait_until(self.settings.ready_within, was_connected).await?.is_none() {
-            return Err(self.not_ready(&Ready::Connected).into());
-        }
-        let (control, heartbeat) = (self.scene.topics.control_topic(), self.scene.topics.topic(Channel::Heartbeat));
-        let has_begun = |observer: &Observer| {
-            let connections = &observer.connections;
-            connections.is_subscribed(&control)
-                || connections.is_subscribed(&heartbeat)
-                || observer.messages.iter().any(|seen| seen.from == Party::Module)
-        };
-        self.wait_until(SETTLED, has_begun).await?;
-        Ok(())
-    }
-
-    fn not_ready(&self, ready: &Ready) -> Diagnostic {
-        let module = &self.scene.topics.module_id;
-        let within = shown(self.settings.ready_within);
-        let connections = &self.observer.connections;
-        let ended = self.module.ended.borrow().clone();
-        let connected_once = self.observer.records.iter().any(|record| {
-            matches!(record.event, crate::transcript::record::Event::Connected { .. })
-                && !super::observer::is_own(&record.client)
-        });
-        let mut diagnostic = match (&ended, connected_once) {
-            (Some(how), _) => Diagnostic::new(
-                Severity::Inconclusive,
-                "module/ended-early",
-                format!("module `{module}` {how} before it was ready"),
-            )
-            .with_help("start the command by hand and read what it says"),
-            (None, false) => Diagnostic::new(
-                Severity::Inconclusive,
-                "module/never-connected",
-                format!("module `{module}` had no connection accepted within {within}"),
-            )
-            .with_help(
-                "pass `{host}` and `{port}` to the module, or let it read MQTT_SERVER_ADDRESS and MQTT_SERVER_PORT",
-            ),
-            (None, true) => Diagnostic::new(
-                Severity::Inconclusive,
-                "module/never-ready",
-                format!("module `{module}` connected but was not ready within {within}"),
-            )
-            .with_evidence(format!("ready means: {}", self.ready_in_words(ready)))
-            .with_help("say what ready means for this module with `--ready connected`, or `ready:` in khumbu.yaml"),
-        };
-        diagnostic.place = Some(self.scenario.place("/under_test"));
-        diagnostic = diagnostic.with_evidence(format!("ran: {}", self.module.description)).with_evidence(format!(
-            "broker {}: {} TCP connections, {} MQTT clients now",
-            self.broker.address(),
-            connections.accepted,
-            connections.subscriptions.len()
-        ));
-        for why in &connections.refused {
-            diagnostic = diagnostic.with_evidence(format!("refused: {why}"));
-        }
-        for (client, filters) in &connections.subscriptions {
-            let filters: Vec<_> = filters.iter().map(|filter| self.elided(filter)).collect();
-            diagnostic = diagnostic.with_evidence(format!("client `{client}` subscribes to: {}", filters.join(", ")));
-        }
-        diagnostic
-    }
-
-    fn ready_in_words(&self, ready: &Ready) -> String {
-        match ready {
-            Ready::Connected => "connected".to_owned(),
-            Ready::Subscribed => {
-                let names: Vec<_> = self.heard_channels().iter().map(|topic| last_level(topic).to_owned()).collect();
-                let word = if self.scenario.model.under_test == Side::Everest { " and " } else { " or " };
-                format!("subscribed to {}", names.join(word))
-            }
-            Ready::CommunicationCheck => "a communication check came".to_owned(),
-            Ready::Topic(filter) => format!("a message came on `{filter}`"),
         }
     }
 
@@ -492,10 +346,6 @@ impl Patience {
     pub fn waited(&self) -> Duration {
         self.started.elapsed()
     }
-}
-
-fn last_level(topic: &str) -> &str {
-    topic.rsplit('/').next().unwrap_or_default()
 }
 
 /// The harness is at fault.
