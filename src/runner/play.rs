@@ -352,6 +352,7 @@ fn context(scene: &Scene<'_>) -> Context {
         relayed: settings.upstream.is_some(),
         communication_check_timeout,
         heartbeat_interval,
+        auth: Some(station.auth.clone()),
         sisters: everests.map(module).collect(),
         ..Context::new(topics, under_test)
     }

@@ -1,6 +1,7 @@
 //! Modules with one fault each must earn their exact verdict and message ids, and leave nothing behind.
 //!
-//! The faults are those of `fixtures/modules/misbehaving.py`, the scenarios those of `fixtures/verdicts`.
+//! The faults are those of `fixtures/modules/misbehaving.py`, the scenarios those of `fixtures/verdicts`, and of the suite
+//! where a path is given.
 
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -45,6 +46,10 @@ const COLLECTS: [&str; 3] = ["client", "client_collects", ""];
 const FINDS: [&str; 3] = ["client", "client_finds_topics", ""];
 const REJECTED: [&str; 3] = ["client", "client_rejected", ""];
 const PACE: [&str; 3] = ["everest", "everest_pace", ""];
+const BEATS: [&str; 3] = ["everest", "scenarios/everest/heartbeat_keeps_pace", ""];
+const COUNTS: [&str; 3] = ["everest", "scenarios/everest/heartbeat_beyond_2_32", ""];
+const TIMES_OUT: [&str; 3] = ["everest", "scenarios/everest/status_timed_out", ""];
+const WAITS: [&str; 3] = ["everest", "scenarios/everest/status_waits_in_vain", ""];
 const UNREADABLE: [&str; 3] = ["everest", "everest_unreadable", ""];
 const ASKS: [&str; 3] = ["client", "client_asks", ""];
 const ONCE: [&str; 3] = ["client", "client_once", ""];
@@ -117,6 +122,16 @@ const CASES: &[Case] = &[
     case("reply-never", DISCOVERY, "fail", &["expect/missing"], &[]),
     case("heartbeat-at-own-pace", PACE, "fail", &["expect/unexpected"], &[]),
     case("leave-grandchild", PACE, "pass", &[], &[]),
+    case("heartbeat-at-half-pace", BEATS, "fail", &["monitor/heartbeat-spacing"], &[]),
+    case("heartbeat-at-double-pace", BEATS, "fail", &["monitor/heartbeat-spacing"], &[]),
+    case("heartbeat-skips-late", BEATS, "fail", &["monitor/heartbeat-sequence"], &[]),
+    case("heartbeats-end", BEATS, "fail", &["expect/missing", "monitor/heartbeats-stopped"], &[]),
+    case("heartbeat-wraps-at-32-bits", COUNTS, "fail", &["expect/missing", "monitor/heartbeat-sequence"], &[]),
+    case("times-out-early", TIMES_OUT, "fail", &["monitor/timed-out-early"], &[]),
+    case("times-out-late", TIMES_OUT, "fail", &["expect/late"], &[]),
+    case("times-out-early", WAITS, "fail", &["monitor/timed-out-early"], &[]),
+    case("times-out-late", WAITS, "fail", &["expect/late"], &[]),
+    case("publishes-at-qos-1", EVEREST, "fail", &["monitor/qos"], &[]),
     case("unreadable-answer-invalid", UNREADABLE, "fail", &["expect/payload-mismatch"], &[]),
     case("unreadable-answer-believed", UNREADABLE, "fail", &["expect/payload-mismatch"], &[]),
     case("leave-grandchild", UNREADABLE, "pass", &[], &[]),
@@ -205,6 +220,8 @@ fn every_fault_earns_its_verdict_and_leaves_nothing_behind() {
 fn play(case: &Case, python: &str) -> Result<(), String> {
     let [side, scenario, more] = case.on;
     let (scenario, flags) = scenario.split_once(' ').unwrap_or((scenario, ""));
+    let folder = if scenario.contains('/') { "" } else { "fixtures/verdicts/" };
+    let path = format!("{folder}{scenario}.yaml");
     let mark = format!("case-{}-{side}-{scenario}-{flags}-{}", case.behaviour, std::process::id());
     let module = format!(
         "{python} fixtures/modules/misbehaving.py --host {{host}} --port {{port}} --behaviour {} --side {side} {more}",
@@ -212,7 +229,7 @@ fn play(case: &Case, python: &str) -> Result<(), String> {
     );
     let prefix = if scenario.ends_with("_prefix") { "site/" } else { "" };
     let output = Command::new(env!("CARGO_BIN_EXE_khumbu"))
-        .args(["run", &format!("fixtures/verdicts/{scenario}.yaml"), "--module", &module])
+        .args(["run", &path, "--module", &module])
         .args(["--external-prefix", prefix])
         .args(["--ready-within", "5s", "--json", "-"])
         .args(flags.split_whitespace())

@@ -15,6 +15,7 @@ mod shape;
 mod simulator;
 mod sisters;
 mod statuses;
+mod timeouts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,10 @@
 //! The numbers and the spacing of heartbeats.
 //!
-//! EVerest counts from 0 at every start, adds 1, and wraps at 2^64, on 32-bit builds at 2^32. 2025.10 does not count.
+//! EVerest counts from 0 at every start, adds 1, and wraps at 2^64. 2025.10 does not count. The next heartbeat is due one
+//! interval after the last was sent, so that a busy machine makes single ones late, never the usual one early.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,12 +16,18 @@ use super::redelivery::Repeat;
 use super::seen::Seen;
 use super::wording::time;
 
-/// Fewer intervals say nothing about their mean.
-const INTERVALS: u32 = 10;
-/// By how much the mean may differ: EVerest drifts by the time a publish takes, and machines are busy.
-const TOLERANCE: f64 = 0.2;
-/// What the first and the last heartbeat of a measurement may be late by.
-const SLACK: Duration = Duration::from_millis(500);
+/// Fewer intervals say nothing about the usual one.
+const INTERVALS: usize = 5;
+/// More intervals say nothing new.
+const MEASURED: usize = 1000;
+/// The usual interval may be shorter than the configured one by this factor.
+const FAST: f64 = 0.75;
+/// It may be longer by this factor, and by what a busy machine adds to each.
+const SLOW: f64 = 1.25;
+const BUSY: Duration = Duration::from_millis(150);
+/// So many intervals, and what one may be late by, without a heartbeat are their end.
+const SILENT_INTERVALS: u32 = 3;
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Watches heartbeats of EVerest's side.
 #[derive(Debug)]
@@ -28,39 +37,51 @@ pub(super) struct Heartbeats {
     /// Whether heartbeats are `{}`; the schema judges that, and here only their spacing is.
     is_empty: bool,
     last: Option<(u64, Duration)>,
-    /// The first of an unbroken row, and how many intervals it has.
-    row: Option<(Duration, u32)>,
+    /// Who sent the last one, and when, unless something came between that explains a pause.
+    unbroken: Option<(Arc<str>, Duration)>,
+    /// The time from each heartbeat to the next, where nothing explains a pause.
+    intervals: Vec<Duration>,
     /// Restarted by the harness; the next number is 0, or one more from before.
     restarted: bool,
     /// Told to go on from another number.
     renumbered: bool,
-    /// Connections since the last heartbeat; messages may be lost between them.
-    connections: u32,
+    /// Connections of each client since it sent its last heartbeat; messages may be lost between them. Other API modules
+    /// of the same EVerest connect whenever they like.
+    connections: BTreeMap<Arc<str>, u32>,
 }
 
 impl Heartbeats {
     pub(super) fn new(from_start: bool, interval: Option<Duration>, in_force: Deviations) -> Self {
         let is_empty = in_force.is_on(Deviation::EmptyHeartbeat);
-        let (restarted, renumbered) = (false, false);
-        Self { from_start, interval, is_empty, last: None, row: None, restarted, renumbered, connections: 0 }
+        Self {
+            from_start,
+            interval,
+            is_empty,
+            last: None,
+            unbroken: None,
+            intervals: Vec::new(),
+            restarted: false,
+            renumbered: false,
+            connections: BTreeMap::new(),
+        }
     }
 
     pub(super) fn restarted(&mut self) {
         self.restarted = true;
-        self.connections = 0;
-        self.row = None;
+        self.connections.clear();
+        self.unbroken = None;
     }
 
     /// Heartbeats were told to pause, to resume, to change their interval or their number.
     pub(super) fn changed(&mut self) {
         self.renumbered = true;
         self.interval = None;
-        self.row = None;
+        self.unbroken = None;
     }
 
-    pub(super) fn connected(&mut self) {
-        self.connections += 1;
-        self.row = None;
+    pub(super) fn connected(&mut self, client: &Arc<str>) {
+        *self.connections.entry(client.clone()).or_default() += 1;
+        self.unbroken.take_if(|(sender, _)| sender == client);
     }
 
     /// Judges a heartbeat that has the right shape.
@@ -78,33 +99,34 @@ impl Heartbeats {
             }
             Number::NotEven => return None,
         };
-        let finding = if self.is_empty { None } else { self.judge(number, seen) };
-        if let (Some((start, intervals)), None) = (self.row, &finding) {
-            self.row = Some((start, intervals + 1));
-        } else {
-            self.row = Some((at, 0));
+        let client = &seen.record.client;
+        let is_other = self.unbroken.as_ref().is_some_and(|(sender, _)| sender != client);
+        let connections = self.connections.get(client).copied().unwrap_or(0).max(u32::from(is_other));
+        let finding = if self.is_empty { None } else { self.judge(number, connections, seen) };
+        if let Some((_, before)) = self.unbroken.take_if(|_| connections == 0 && self.intervals.len() < MEASURED) {
+            self.intervals.push(at.saturating_sub(before));
         }
+        self.unbroken = Some((client.clone(), at));
         self.last = Some((number, at));
         // After a possible redelivery the next one may go on from either.
-        self.connections = u32::from(repeat == Repeat::Maybe);
+        self.connections.insert(client.clone(), u32::from(repeat == Repeat::Maybe));
         finding
     }
 
-    fn judge(&mut self, number: u64, seen: &Seen<'_>) -> Option<Diagnostic> {
+    fn judge(&mut self, number: u64, connections: u32, seen: &Seen<'_>) -> Option<Diagnostic> {
         let at = seen.record.at;
         let Some((last, last_at)) = self.last else {
-            let as_it_should_be = number == 0 || !self.from_start || self.connections > 1;
+            let as_it_should_be = number == 0 || !self.from_start || connections > 1;
             if as_it_should_be || std::mem::take(&mut self.renumbered) {
                 return None;
             }
             let headline = format!("module sent `{number}` as its first heartbeat, expected `0`");
             return Some(seen.fail("monitor/heartbeat-first", headline).breaking("HB-3"));
         };
-        let wrapped_32_bits = last == u64::from(u32::MAX) && number == 0;
-        if number == last.wrapping_add(1) || wrapped_32_bits {
+        if number == last.wrapping_add(1) {
             return None;
         }
-        if self.restarted && self.connections <= 1 {
+        if self.restarted && connections <= 1 {
             self.restarted = false;
             if number == 0 || std::mem::take(&mut self.renumbered) {
                 return None;
@@ -112,36 +134,59 @@ impl Heartbeats {
             let headline = format!("module sent `{number}` as its first heartbeat after a restart, expected `0`");
             return Some(seen.fail("monitor/heartbeat-first", headline).breaking("HB-3"));
         }
-        if self.connections > 0 || std::mem::take(&mut self.renumbered) {
-            self.row = None;
+        if connections > 0 || std::mem::take(&mut self.renumbered) {
             return None;
         }
         let expected = last.wrapping_add(1);
         let headline = format!("module sent heartbeat `{number}` after `{last}`, expected `{expected}`");
         let since = time(at.saturating_sub(last_at));
+        let finding = seen
+            .fail("monitor/heartbeat-sequence", headline)
+            .with_evidence(format!("{since} after heartbeat `{last}`, on the same connection"))
+            .breaking("HB-2");
+        if last == u64::from(u32::MAX) && number == 0 {
+            return Some(finding.with_help("count with 64 bits on machines of 32 bits, too"));
+        }
+        Some(finding)
+    }
+
+    /// Judges the usual interval, and whether heartbeats have ended; `is_online` says whether the module is connected.
+    pub(super) fn finish(&mut self, at: Duration, is_online: bool) -> Vec<Diagnostic> {
+        let Some(interval) = self.interval else { return Vec::new() };
+        Vec::from_iter(self.spacing(interval).or_else(|| self.stopped(interval, at).filter(|_| is_online)))
+    }
+
+    /// The median, because a pause of the whole machine must not count.
+    fn spacing(&mut self, interval: Duration) -> Option<Diagnostic> {
+        let count = self.intervals.len();
+        if count < INTERVALS {
+            return None;
+        }
+        self.intervals.sort_unstable();
+        let usual = *self.intervals.get(count / 2)?;
+        if (interval.mul_f64(FAST)..=interval.mul_f64(SLOW) + BUSY).contains(&usual) {
+            return None;
+        }
+        let headline = format!("module sent a heartbeat every {}, configured are {}", time(usual), time(interval));
+        let (shortest, longest) = (self.intervals.first()?, self.intervals.last()?);
         Some(
-            seen.fail("monitor/heartbeat-sequence", headline)
-                .with_evidence(format!("{since} after heartbeat `{last}`, on the same connection"))
-                .breaking("HB-2"),
+            Diagnostic::new(Severity::Fail, "monitor/heartbeat-spacing", headline)
+                .with_evidence(format!("median of {count} intervals of {} to {}", time(*shortest), time(*longest)))
+                .breaking("HB-4"),
         )
     }
 
-    /// Judges the mean spacing of the last unbroken row.
-    pub(super) fn finish(&self) -> Option<Diagnostic> {
-        let (interval, (start, intervals), (_, end)) = (self.interval?, self.row?, self.last?);
-        if intervals < INTERVALS {
+    fn stopped(&self, interval: Duration, at: Duration) -> Option<Diagnostic> {
+        let (_, last_at) = self.unbroken.as_ref()?;
+        let silence = at.saturating_sub(*last_at);
+        if silence <= interval * SILENT_INTERVALS + SILENCE {
             return None;
         }
-        let took = end.saturating_sub(start);
-        let due = interval * intervals;
-        if took.abs_diff(due) <= due.mul_f64(TOLERANCE) + SLACK {
-            return None;
-        }
-        let mean = time(took / intervals);
-        let headline = format!("module sent heartbeats every {mean} on average, configured are {}", time(interval));
+        let headline =
+            format!("module sent no more heartbeats for {}, configured is one every {}", time(silence), time(interval));
         Some(
-            Diagnostic::new(Severity::Warning, "monitor/heartbeat-spacing", headline)
-                .with_evidence(format!("{intervals} intervals in {}", time(took)))
+            Diagnostic::new(Severity::Fail, "monitor/heartbeats-stopped", headline)
+                .with_evidence(format!("the last one came at {}", time(*last_at)))
                 .breaking("HB-4"),
         )
     }

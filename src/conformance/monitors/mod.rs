@@ -11,9 +11,9 @@
 //! | `monitor/wrong-direction` | SC-2, LV-4 | who publishes where |
 //! | `monitor/unknown-topic` | SC-2 | warning: a topic that nobody reads |
 //! | `monitor/retained` | RR-16, RR-17, TP-3, VA-10 | retain flag |
-//! | `monitor/qos` | RR-16 | warning: QoS is no part of the specification |
+//! | `monitor/qos` | RR-16 | the QoS at which EVerest of this release sends |
 //! | `monitor/heartbeat-value`, `-first`, `-sequence` | HB-1, HB-3, HB-2 | heartbeat numbers |
-//! | `monitor/heartbeat-spacing` | HB-4 | warning: mean spacing |
+//! | `monitor/heartbeat-spacing`, `monitor/heartbeats-stopped` | HB-4 | the usual interval, and the end of heartbeats |
 //! | `monitor/second-reply`, `monitor/stray-reply`, `monitor/missing-reply` | RR-1, LV-2, VA-3, DI-1 | one reply a request, of each module to a discovery |
 //! | `monitor/wrong-type` | DI-2 | a module that was not asked for |
 //! | `monitor/late-reply` | VA-5 | a reply that EVerest waits for no longer |
@@ -24,6 +24,7 @@
 //! | `monitor/communication-check-late` | CC-8 | cadence of communication checks |
 //! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect |
 //! | `monitor/illegal-transition` | TV-2, TV-4 | status after status |
+//! | `monitor/timed-out-early`, `monitor/timed-out-late` | TV-9, TV-10 | `TimedOut` against `connection_timeout` |
 //! | `monitor/connectors` | TV-6, TV-7 | EVSEs named in a status |
 //! | `monitor/messages` | TV-14 | texts for a display without `Accepted`; warning: `messages` unlike the release |
 //! | `monitor/repeated` | | note: how often more |
@@ -41,11 +42,13 @@ mod redelivery;
 mod seen;
 mod shape;
 mod statuses;
+mod timeouts;
 mod wording;
 
 use std::time::Duration;
 
 use super::Party;
+use crate::auth::AuthConfig;
 use crate::protocol::channel::Topics;
 use crate::protocol::deviations::Deviations;
 
@@ -70,6 +73,8 @@ pub struct Context {
     pub communication_check_timeout: Option<Duration>,
     /// The heartbeat interval that EVerest's side was told; `None` where it is off or unknown.
     pub heartbeat_interval: Option<Duration>,
+    /// The configuration of Auth; `None` where it is not known.
+    pub auth: Option<AuthConfig>,
     /// How long a delivered, well-formed withdraw request may stay unanswered when the scenario ends; `None` leaves
     /// absent replies to expectations, because EVerest itself may take 300 s.
     pub reply_grace: Option<Duration>,
@@ -99,6 +104,7 @@ impl Context {
             relayed: false,
             communication_check_timeout: None,
             heartbeat_interval: None,
+            auth: None,
             reply_grace: None,
             sisters: Vec::new(),
         }

@@ -22,6 +22,7 @@ use super::redelivery::{Redelivery, Repeat};
 use super::seen::Seen;
 use super::shape::{Shape, Territory};
 use super::statuses::Statuses;
+use super::timeouts::Timeouts;
 use super::wording::Wording;
 
 /// So many findings with one id are told; the rest is counted.
@@ -40,6 +41,7 @@ pub(super) struct Panel {
     shape: Shape,
     heartbeats: Heartbeats,
     statuses: Statuses,
+    timeouts: Timeouts,
     answers: Answers,
     discovery: Discovery,
     asking: Asking,
@@ -58,6 +60,7 @@ impl Panel {
             shape: Shape::new(topics.clone(), under_test, in_force),
             heartbeats: Heartbeats::new(from_start, heartbeat_interval, in_force),
             statuses: Statuses::new(from_start, in_force),
+            timeouts: Timeouts::new(context.auth.as_ref().filter(|_| from_start)),
             answers: Answers::new(topics.clone(), under_test, from_start, context.reply_grace, in_force),
             discovery: Discovery::new(topics.external_prefix.clone(), in_force),
             asking: Asking::new(topics.external_prefix.clone(), context.relayed, under_test, in_force),
@@ -92,6 +95,7 @@ impl Panel {
     pub(super) fn everest_restarted(&mut self) {
         self.heartbeats.restarted();
         self.statuses.restarted();
+        self.timeouts.forget();
         self.asking.forget();
         self.collecting.forget();
         self.presence.everest_restarted();
@@ -102,6 +106,7 @@ impl Panel {
         self.collecting.forget();
         self.answers.cut_off();
         self.statuses.lost();
+        self.timeouts.forget();
     }
 
     pub(super) fn heartbeats_changed(&mut self) {
@@ -116,7 +121,7 @@ impl Panel {
                 // A module that is gone is not late: its end is judged by the runner.
                 found.extend(self.links.is_online().then(|| self.presence.finish(at)).flatten());
             }
-            Party::Everest => found.extend(self.heartbeats.finish()),
+            Party::Everest => found.extend(self.heartbeats.finish(at, self.links.is_online())),
         }
         let mut found = self.tell(found);
         for (id, count) in &self.told {
@@ -141,7 +146,7 @@ impl Panel {
         match self.links.observe(record) {
             Change::Connected => {
                 self.redelivery.connected(&record.client);
-                self.heartbeats.connected();
+                self.heartbeats.connected(&record.client);
                 // EVerest starts with its connection, and ends with it.
                 self.statuses.restarted();
             }
@@ -149,6 +154,7 @@ impl Panel {
                 self.asking.forget();
                 self.collecting.forget();
                 self.statuses.lost();
+                self.timeouts.forget();
                 if !clean {
                     self.presence.begin_anew();
                 }
@@ -258,7 +264,10 @@ impl Panel {
                 let mut found = self.shape.check(seen, &[Message::On(channel)]);
                 match channel {
                     Channel::Heartbeat => found.extend(self.heartbeats.observe(seen, repeat)),
-                    Channel::TokenValidationStatus => found.extend(self.statuses.observe(seen, repeat)),
+                    Channel::TokenValidationStatus => {
+                        found.extend(self.statuses.observe(seen, repeat));
+                        found.extend((repeat == Repeat::No).then(|| self.timeouts.observe(seen)).flatten());
+                    }
                     Channel::ValidateToken => {
                         let well_formed = self.shape.is_valid(Message::On(channel), seen);
                         found.extend(self.asking.request(seen, well_formed, repeat, &self.links));
@@ -311,6 +320,9 @@ impl Panel {
             (Party::Client, Some(Channel::Heartbeat)) => self.presence.heartbeat(seen.record.at),
             (_, Some(_)) => {}
             (_, None) => self.asking.answered(topic),
+        }
+        if self.topics.former_channel(topic) == Some(Channel::SetConnectionTimeout) {
+            self.timeouts.changed();
         }
         if topic == self.topics.control_topic() {
             let told = seen.json().ok();

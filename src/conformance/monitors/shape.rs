@@ -169,7 +169,8 @@ impl Shape {
         let name = messages.first().map_or("message", |message| message.name());
         let release = self.in_force.release();
         let headline = format!("module sent a {name} at QoS {qos}, EVerest {release} sends at QoS {usual}");
-        Some(seen.finding(Severity::Warning, "monitor/qos", headline).breaking("RR-16"))
+        let finding = seen.fail("monitor/qos", headline).breaking("RR-16");
+        Some(finding.with_help("play the release that the module speaks: `--release`"))
     }
 
     /// A message on a topic of the other side.

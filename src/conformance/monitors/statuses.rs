@@ -325,7 +325,7 @@ fn at_evses(status: Status, evses: &[i64]) -> String {
 }
 
 /// `token.connectors`, which holds EVSE ids.
-fn connectors(json: &Value) -> Option<Vec<i64>> {
+pub(super) fn connectors(json: &Value) -> Option<Vec<i64>> {
     Some(json.pointer("/token/connectors")?.as_array()?.iter().filter_map(Value::as_i64).collect())
 }
 

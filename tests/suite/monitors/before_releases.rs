@@ -91,7 +91,7 @@ fn heartbeats_are_empty_and_nothing_is_published_at_qos_2() {
     let mut sure = wire(Party::Everest);
     let publish = Publish { qos: 2, ..message("everest_api/1.0/auth_consumer/api/e2m/heartbeat", "{}", 1) };
     sure.packet("module", Direction::FromClient, publish);
-    sure.warns("monitor/qos", "RR-16");
+    sure.fails("monitor/qos", "RR-16");
 }
 
 #[test]

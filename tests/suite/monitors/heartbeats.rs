@@ -8,9 +8,27 @@ fn counting_from_zero_passes_and_wraps() {
     let mut wire = Wire::everest();
     wire.monitors.heartbeats_changed();
     wire.heartbeats([u64::MAX - 1, u64::MAX, 0, 1]).is_clean();
+}
+
+/// They have 64 bits: a build that counts with 32 is found out.
+#[test]
+fn the_wrap_is_at_64_bits() {
+    let beyond = u64::from(u32::MAX);
     let mut wire = Wire::everest();
     wire.monitors.heartbeats_changed();
-    wire.heartbeats([u64::from(u32::MAX), 0, 1]).is_clean();
+    wire.heartbeats([beyond - 1, beyond, beyond + 1]).is_clean();
+    let mut wire = Wire::everest();
+    wire.monitors.heartbeats_changed();
+    wire.heartbeats([beyond, 0, 1]).fails("monitor/heartbeat-sequence", "HB-2");
+}
+
+/// Each API module of an EVerest has a connection of its own.
+#[test]
+fn another_connection_of_everest_explains_no_gap() {
+    let mut wire = Wire::everest();
+    wire.heartbeats([0, 1]).connect("module-sister").heartbeats([3]).fails("monitor/heartbeat-sequence", "HB-2");
+    Wire::everest().connect("module-sister").heartbeats([1]).fails("monitor/heartbeat-first", "HB-3");
+    Wire::everest().heartbeats([0, 1]).connect("module-sister").heartbeats([2]).is_clean();
 }
 
 #[test]
@@ -80,13 +98,43 @@ fn a_command_may_change_the_number() {
     wire.heartbeats([2, 9_007_199_254_740_993, 9_007_199_254_740_994]).is_clean();
 }
 
-#[test]
-fn a_wrong_mean_is_worth_a_warning() {
-    let timed = |millis| Context {
+/// A wire on which heartbeats come every second, and are to come after `millis`.
+fn timed(millis: u64) -> Wire {
+    Wire::with(Context {
         heartbeat_interval: Some(Duration::from_millis(millis)),
         ..Context::new(topics(), Party::Everest)
-    };
-    Wire::with(timed(500)).heartbeats(0..20).warns("monitor/heartbeat-spacing", "HB-4");
-    Wire::with(timed(1050)).heartbeats(0..20).is_clean();
-    Wire::with(timed(500)).heartbeats(0..9).is_clean();
+    })
+}
+
+#[test]
+fn a_pace_of_their_own_fails() {
+    for configured in [500, 650, 1400, 2000] {
+        timed(configured).heartbeats(0..6).fails("monitor/heartbeat-spacing", "HB-4");
+    }
+    for configured in [700, 1000, 1300] {
+        timed(configured).heartbeats(0..6).is_clean();
+    }
+    // Too few to say.
+    timed(500).heartbeats(0..5).is_clean();
+}
+
+#[test]
+fn a_pause_of_the_machine_is_no_pace() {
+    timed(1000).heartbeats(0..4).after(4000).heartbeats(4..8).after(3000).heartbeats(8..10).is_clean();
+    // Nor is one between two connections.
+    let mut wire = timed(1000);
+    for n in 0..8 {
+        wire.heartbeats([n]).after(600).disconnect("module", false).connect("module");
+    }
+    wire.is_clean();
+}
+
+#[test]
+fn heartbeats_that_end_fail() {
+    timed(1000).heartbeats(0..3).after(5100).fails("monitor/heartbeats-stopped", "HB-4");
+    timed(1000).heartbeats(0..3).after(4900).is_clean();
+    // With their module, when they are switched off, and when they are told to pause.
+    timed(1000).heartbeats(0..3).disconnect("module", true).after(9000).is_clean();
+    Wire::everest().heartbeats(0..3).after(60_000).is_clean();
+    timed(1000).heartbeats(0..3).sends("harness", "khumbu/api/do", r#"{"heartbeats": "pause"}"#).after(9000).is_clean();
 }

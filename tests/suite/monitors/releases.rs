@@ -6,7 +6,7 @@ use super::*;
 type Found = Option<(Severity, &'static str, &'static str)>;
 
 const WRONG_SHAPE: Found = Some((Severity::Fail, "monitor/schema-violation", "HB-1"));
-const OTHER_QOS: Found = Some((Severity::Warning, "monitor/qos", "RR-16"));
+const OTHER_QOS: Found = Some((Severity::Fail, "monitor/qos", "RR-16"));
 
 fn everest(release: Release) -> Wire {
     Wire::with(Context { in_force: running(release), ..Context::new(topics(), Party::Everest) })
@@ -66,7 +66,7 @@ fn heartbeats_without_a_number_have_a_spacing_all_the_same() {
         }
         match is_right {
             true => wire.is_clean(),
-            false => drop(wire.warns("monitor/heartbeat-spacing", "HB-4").clone()),
+            false => drop(wire.fails("monitor/heartbeat-spacing", "HB-4").clone()),
         }
     }
 }

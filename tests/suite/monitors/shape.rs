@@ -116,12 +116,12 @@ fn retained_messages_fail_on_either_side() {
 }
 
 #[test]
-fn another_qos_is_worth_one_warning_a_channel() {
+fn another_qos_fails_once_a_channel() {
     let beat = |number: u64| Publish { qos: 0, ..message(&topics().topic(Channel::Heartbeat), number.to_string(), 0) };
     Wire::everest()
         .packet("module", Direction::FromClient, beat(0))
         .packet("module", Direction::FromClient, beat(1))
-        .warns("monitor/qos", "RR-16");
+        .fails("monitor/qos", "RR-16");
     let check = Publish { qos: 0, ..message(&topics().topic(Channel::CommunicationCheck), "true", 0) };
     Wire::client().packet("module", Direction::FromClient, check).is_clean();
 }

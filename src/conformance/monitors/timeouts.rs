@@ -1,0 +1,121 @@
+//! When `TimedOut` comes: one `connection_timeout` after the authorization, or after the wait for a plug-in began.
+//!
+//! Source: EVerest `AuthHandler.cpp`. Both timers begin just before the status that shows it is sent, so that a slow way
+//! makes the time that is seen longer or a little shorter. Only what no slow machine explains is a fault. What the record
+//! does not show from its beginning is not judged.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::auth::{AuthConfig, SelectionAlgorithm};
+use crate::diagnostic::{Diagnostic, printable};
+use crate::protocol::types::TokenValidationStatus as Status;
+
+use super::seen::Seen;
+use super::statuses::connectors;
+use super::wording::time;
+
+/// A `TimedOut` is early before this part of the timeout, less what its beginning may be shown late by.
+const EARLY: f64 = 0.75;
+const SHOWN_LATE: Duration = Duration::from_millis(250);
+/// It is late after this part of the timeout, and what a busy machine may add.
+const LATE: f64 = 1.5;
+const BUSY: Duration = Duration::from_secs(2);
+
+/// Watches how long authorizations of EVerest's side last.
+#[derive(Debug)]
+pub(super) struct Timeouts {
+    /// `connection_timeout`, where it is known.
+    timeout: Option<Duration>,
+    /// Whether an accepted token may wait for a plug-in.
+    waits: bool,
+    /// Since when a token value waits for a plug-in: the first and the last `Accepted`, because each validator that
+    /// accepts a token has one.
+    waiting: BTreeMap<String, (Duration, Duration)>,
+    /// Since when a token value is granted an EVSE.
+    granted: BTreeMap<(String, i64), Duration>,
+}
+
+impl Timeouts {
+    pub(super) fn new(auth: Option<&AuthConfig>) -> Self {
+        Self {
+            timeout: auth.map(|auth| auth.connection_timeout.0),
+            waits: auth.is_some_and(|auth| auth.selection_algorithm != SelectionAlgorithm::FindFirst),
+            waiting: BTreeMap::new(),
+            granted: BTreeMap::new(),
+        }
+    }
+
+    /// EVerest has started again, or messages of it may have been lost.
+    pub(super) fn forget(&mut self) {
+        self.waiting.clear();
+        self.granted.clear();
+    }
+
+    /// The timeout was set to something else.
+    pub(super) fn changed(&mut self) {
+        self.timeout = None;
+    }
+
+    /// Judges a status message that is no repetition.
+    pub(super) fn observe(&mut self, seen: &Seen<'_>) -> Option<Diagnostic> {
+        let timeout = self.timeout?;
+        let json = seen.json().ok()?;
+        let value = json.pointer("/token/id_token/value").and_then(Value::as_str)?.to_owned();
+        let status = serde_json::from_value::<Status>(json["status"].clone()).ok()?;
+        let evses = connectors(json).unwrap_or_default();
+        let at = seen.record.at;
+        match status {
+            Status::Processing => {
+                self.waiting.remove(&value);
+                None
+            }
+            Status::Accepted => {
+                self.waiting.entry(value).and_modify(|(_, last)| *last = at).or_insert((at, at));
+                None
+            }
+            Status::UsedToStart => {
+                self.waiting.remove(&value);
+                self.granted.extend(evses.iter().map(|evse| ((value.clone(), *evse), at)));
+                None
+            }
+            // The timer of a granted authorization goes on until the EVSE confirms.
+            Status::Withdrawn | Status::Rejected | Status::UsedToStop | Status::UsedToReauthorize => {
+                self.waiting.remove(&value);
+                None
+            }
+            Status::TimedOut => {
+                let granted = evses.iter().find_map(|evse| self.granted.remove(&(value.clone(), *evse)));
+                let (first, last, requirement) = match granted {
+                    Some(since) => (since, since, "TV-9"),
+                    None => {
+                        let (first, last) = self.waiting.remove(&value).filter(|_| self.waits)?;
+                        (first, last, "TV-10")
+                    }
+                };
+                judge(seen, &value, timeout, at.saturating_sub(first), at.saturating_sub(last))
+                    .map(|finding| finding.breaking(requirement))
+            }
+        }
+    }
+}
+
+/// `longest` and `shortest` are how long it may have lasted.
+fn judge(seen: &Seen<'_>, value: &str, timeout: Duration, longest: Duration, shortest: Duration) -> Option<Diagnostic> {
+    let (id, took) = if longest + SHOWN_LATE < timeout.mul_f64(EARLY) {
+        ("monitor/timed-out-early", longest)
+    } else if shortest > timeout.mul_f64(LATE) + BUSY {
+        ("monitor/timed-out-late", shortest)
+    } else {
+        return None;
+    };
+    let headline = format!(
+        "module sent `TimedOut` for token `{}` after {}, `connection_timeout` is {}",
+        printable(value),
+        time(took),
+        time(timeout)
+    );
+    Some(seen.fail(id, headline))
+}
