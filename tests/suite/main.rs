@@ -13,6 +13,7 @@ mod charge_point;
 mod clients;
 mod csms;
 mod diagnostics;
+mod faulty_everest;
 mod gateway;
 mod gateway_abuse;
 mod golden;
