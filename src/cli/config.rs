@@ -95,6 +95,7 @@ pub enum Drive {
     Discover,
     QueryModules,
     CommunicationCheck,
+    ExpectEvse,
 }
 
 impl Drive {
@@ -116,6 +117,7 @@ impl Drive {
             Drive::Discover => "discover",
             Drive::QueryModules => "query_modules",
             Drive::CommunicationCheck => "communication_check",
+            Drive::ExpectEvse => "expect_evse",
         }
     }
 }

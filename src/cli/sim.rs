@@ -262,6 +262,7 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
                 topics,
                 station,
                 is_driven: true,
+                tells: true,
                 inside,
                 wire,
                 csms: None,

@@ -129,6 +129,7 @@ impl Fleet {
                 topics,
                 station,
                 is_driven: true,
+                tells: true,
                 inside: None,
                 wire,
                 csms: Some(csms),

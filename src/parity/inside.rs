@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 use super::station_file::{AtEvse, Binding, Meaning};
 use crate::auth::EvseCall;
 use crate::protocol::channel::Topics;
+use crate::protocol::control::{EvseCommand, did_call};
 use crate::station::CommunicationFault;
-
-/// Calls of Auth that an EVSE's log may name.
-pub(super) const CALLS: [&str; 3] = ["authorize_response", "withdraw_authorization", "stop_transaction"];
 
 /// What a message on a bound topic does at an EVSE.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,14 +70,41 @@ pub(super) fn fault_topic(module: &Topics) -> String {
     format!("everest/modules/{}/impl/main/error/generic/CommunicationFault", module.module_id)
 }
 
+/// What tells of a call on the topic for what is done inside.
+pub fn did(evse: i32, call: &EvseCall) -> Value {
+    let (name, arguments) = call_in_words(call);
+    did_call(evse, name, &arguments)
+}
+
 /// A call by its name, with its arguments.
 pub(super) fn call_in_words(call: &EvseCall) -> (&'static str, Value) {
-    match call {
-        EvseCall::AuthorizeResponse(response) => (CALLS[0], json!({"token": response.0, "result": response.1})),
-        EvseCall::WithdrawAuthorization => (CALLS[1], Value::Null),
-        EvseCall::StopTransaction { reason, id_tag: None } => (CALLS[2], json!({"reason": reason.name()})),
-        EvseCall::StopTransaction { reason, id_tag } => (CALLS[2], json!({"reason": reason.name(), "id_tag": id_tag})),
+    let (command, arguments) = match call {
+        EvseCall::AuthorizeResponse(response) => {
+            (EvseCommand::AuthorizeResponse, json!({"token": response.0, "result": response.1}))
+        }
+        EvseCall::WithdrawAuthorization => (EvseCommand::WithdrawAuthorization, Value::Null),
+        EvseCall::StopTransaction { reason, id_tag: None } => {
+            (EvseCommand::StopTransaction, json!({"reason": reason.name()}))
+        }
+        EvseCall::StopTransaction { reason, id_tag } => {
+            (EvseCommand::StopTransaction, json!({"reason": reason.name(), "id_tag": id_tag}))
+        }
+    };
+    (command.name(), arguments)
+}
+
+/// The call that a message shows: the EVSE, the name of the call and its arguments.
+pub fn call_of<'p>(bindings: &[Binding], topic: &str, payload: &'p Value) -> Option<(i32, &'p str, Value)> {
+    let (evse, Meaning::EvseCall(members)) = meaning(bindings, topic, payload)? else { return None };
+    let name = payload[members.name.as_str()].as_str()?;
+    if !EvseCommand::ALL.iter().any(|command| command.name() == name) {
+        return None;
     }
+    let arguments = match &payload[members.arguments.as_str()] {
+        Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
+        arguments => arguments.clone(),
+    };
+    Some((evse, name, arguments))
 }
 
 /// What the first binding that fits says of a message.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::inside::{self, CALLS};
+use super::inside;
 use super::station_file::{AtEvse, Binding, Meaning, StationFile};
 use crate::auth::EvseCall;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
@@ -210,14 +210,8 @@ impl<'a> Roles<'a> {
 
     /// What Auth asked of an EVSE according to a message, as [`Roles::evse_call`] has it.
     pub(super) fn recorded_call(&self, message: &Message) -> Option<(i32, Value)> {
-        let (evse, meaning) = self.meaning(message)?;
-        let Meaning::EvseCall(call) = meaning else { return None };
-        let what = message.payload[call.name.as_str()].as_str().filter(|name| CALLS.contains(name))?;
-        let arguments = match &message.payload[call.arguments.as_str()] {
-            Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
-            arguments => arguments.clone(),
-        };
-        Some((evse, json!({"call": what, "arguments": arguments})))
+        let (evse, call, arguments) = inside::call_of(&self.file.bindings, &message.topic, &message.payload)?;
+        Some((evse, json!({"call": call, "arguments": arguments})))
     }
 
     /// The topic on which the station publishes.

@@ -280,6 +280,16 @@ impl Topics {
         format!("khumbu/{}/do", self.module_id)
     }
 
+    /// Where a module in EVerest's place tells what it did inside, see [`crate::protocol::control`].
+    pub fn did_topic(&self) -> String {
+        format!("khumbu/{}/did", self.module_id)
+    }
+
+    /// Whether a topic is none of the conversation: khumbu and the module under test talk about it there.
+    pub fn is_aside(&self, topic: &str) -> bool {
+        [self.control_topic(), self.did_topic(), self.mark_topic()].iter().any(|aside| aside == topic)
+    }
+
     /// Where the harness publishes to itself: once such a message is in the record, so is all it sent before.
     pub fn mark_topic(&self) -> String {
         format!("khumbu/{}/mark", self.module_id)

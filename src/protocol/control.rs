@@ -1,9 +1,13 @@
-//! How a module under test is told what to do: one JSON object with one key, published on `khumbu/<module_id>/do`.
+//! How a module under test is told what to do: one JSON object with one key, published on `khumbu/<module_id>/do`. And
+//! how one in EVerest's place tells what it did where no topic of the API shows it: the same on `khumbu/<module_id>/did`.
 //!
-//! The topic is not part of EVerest's API. A module that wants to be driven subscribes to it; the built-in modules and
-//! those under `fixtures/modules/` do. Others are driven by bindings of the configuration, or act on their own.
+//! The topics are not part of EVerest's API. A module that wants to be driven subscribes to the first; the built-in
+//! modules and those under `fixtures/modules/` do. Others are driven by bindings of the configuration, or act on their
+//! own.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::types::{
     AuthorizationStatus, IdToken, MessageContent, ProvidedIdToken, ValidationResult, ValidationResultUpdate,
@@ -133,4 +137,36 @@ pub enum HeartbeatControl {
     Every(u64),
     /// The number of the next heartbeat.
     Next(u64),
+}
+
+/// A command of Auth to an EVSE (interface `evse_manager`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EvseCommand {
+    /// What became of a token that concerns the EVSE: `token` and `result`.
+    AuthorizeResponse,
+    /// The granted authorization is void.
+    WithdrawAuthorization,
+    /// The transaction ends: `reason`, and `id_tag` if a token ends it.
+    StopTransaction,
+}
+
+impl EvseCommand {
+    /// Every command.
+    pub const ALL: [EvseCommand; 3] =
+        [EvseCommand::AuthorizeResponse, EvseCommand::WithdrawAuthorization, EvseCommand::StopTransaction];
+
+    /// EVerest's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            EvseCommand::AuthorizeResponse => "authorize_response",
+            EvseCommand::WithdrawAuthorization => "withdraw_authorization",
+            EvseCommand::StopTransaction => "stop_transaction",
+        }
+    }
+}
+
+/// What tells that Auth called an EVSE.
+pub fn did_call(evse: i32, call: &str, arguments: &Value) -> Value {
+    json!({"evse_call": {"evse": evse, "call": call, "arguments": arguments}})
 }

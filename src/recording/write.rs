@@ -80,24 +80,24 @@ fn to_json(text: &str) -> Option<Value> {
 /// Makes a recording of what the front door of the broker saw: the messages that clients published, each once.
 #[derive(Debug)]
 pub struct Writer {
-    /// Khumbu's topic for itself.
-    mark_topic: String,
+    /// Khumbu's topics for itself, and for what is told to it.
+    aside: [String; 2],
     start: Option<Duration>,
     /// What a client published last under a packet identifier, to know a second delivery by.
     last: BTreeMap<(Arc<str>, u16), Publish>,
 }
 
 impl Writer {
-    /// Nothing was written yet. What passes on `mark_topic` is left out: khumbu tells itself something there.
-    pub fn new(mark_topic: String) -> Self {
-        Self { mark_topic, start: None, last: BTreeMap::new() }
+    /// Nothing was written yet. What passes `aside` is left out: it is said to khumbu alone.
+    pub fn new(aside: [String; 2]) -> Self {
+        Self { aside, start: None, last: BTreeMap::new() }
     }
 
     /// The line of a record, if it is one of a published message. The first record of all is the start.
     pub fn line(&mut self, record: &Record) -> Option<String> {
         let start = *self.start.get_or_insert(record.at);
         let Event::Publish { direction: Direction::FromClient, publish } = &record.event else { return None };
-        if *publish.topic == *self.mark_topic || self.is_again(record, publish) {
+        if self.aside.iter().any(|topic| **topic == *publish.topic) || self.is_again(record, publish) {
             return None;
         }
         let Publish { topic, payload, qos, retain, .. } = publish;
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_message_is_written_once_and_khumbus_own_marks_are_not() {
-        let mut writer = Writer::new("khumbu/a/mark".to_owned());
+        let mut writer = Writer::new(["khumbu/a/mark".to_owned(), "khumbu/a/did".to_owned()]);
         let mut line = |millis, client: &str, direction, topic: &str, dup, pkid| {
             let payload = Bytes::from_static(b"1");
             let publish = Publish { topic: topic.into(), payload, qos: 1, retain: false, dup, pkid };

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::observer::{Kind, Party, Seen};
 use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::control::EvseCommand;
 use crate::protocol::topic;
 use crate::protocol::types::TokenValidationStatus;
 use crate::scenario::model::{MessageKind, Side};
@@ -92,6 +93,15 @@ pub enum What {
         /// Of the last status.
         payload: Option<Pattern>,
     },
+    /// The next call of this name to an EVSE.
+    EvseCall {
+        /// The EVSE.
+        evse: i32,
+        /// The name.
+        call: EvseCommand,
+        /// Its arguments.
+        payload: Option<Pattern>,
+    },
     /// The reply to a request, by the topic on the wire.
     Reply {
         /// Where the reply passes.
@@ -124,7 +134,7 @@ impl Expectation {
             What::Message { kind, api, filter, payload, qos, retain } => {
                 let is_it = kind.is_none_or(|kind| is_of_kind(seen, kind, *api))
                     && filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic))
-                    && seen.kind != Kind::Control
+                    && !matches!(seen.kind, Kind::Control | Kind::Did)
                     && qos.is_none_or(|qos| qos == seen.publish.qos)
                     && retain.is_none_or(|retain| retain == seen.publish.retain)
                     && payload.as_ref().is_none_or(|pattern| matches(pattern, seen, captures).is_ok());
@@ -170,6 +180,13 @@ impl Expectation {
                 remaining.pop_front();
                 Offer::Met
             }
+            What::EvseCall { evse, call, payload } => {
+                let Some(arguments) = arguments(seen, *call, Some(*evse)) else { return Offer::Foreign };
+                match payload.as_ref().map_or(Ok(()), |it| matches_value(it, Some(arguments), captures)) {
+                    Ok(()) => Offer::Met,
+                    Err(mismatch) => Offer::Broken(mismatch.below(&format!("{pointer}/payload"))),
+                }
+            }
             What::Reply { topic, payload, at } => {
                 if &*seen.publish.topic != topic.as_str() {
                     return Offer::Foreign;
@@ -203,7 +220,7 @@ impl Expectation {
     pub fn is_met_on_another_topic(&self, seen: &Seen) -> bool {
         let scratch = &mut Captures::new();
         match &self.what {
-            What::Message { .. } => false,
+            What::Message { .. } | What::EvseCall { .. } => false,
             What::Status { value, remaining, .. } => {
                 seen.from == self.by
                     && seen.kind == Kind::Other
@@ -231,6 +248,7 @@ impl Expectation {
                 Some(status) => format!("status `{status:?}` for token `{name}`"),
                 None => format!("status for token `{name}`"),
             },
+            What::EvseCall { evse, call, .. } => format!("call `{}` to EVSE {evse}", call.name()),
             What::Reply { .. } => "reply".to_owned(),
             What::Request { kind, .. } if kind.is_request() => format!("{} request", kind.name()),
             What::Request { kind, .. } => kind.name().to_owned(),
@@ -267,6 +285,13 @@ pub fn is_of_kind(seen: &Seen, kind: MessageKind, api: ApiType) -> bool {
         None if kind == MessageKind::ReadyBeacon => seen.kind == Kind::Beacon,
         None => matches!(seen.kind, Kind::Reply(_) | Kind::Answer),
     }
+}
+
+/// The arguments of a call to an EVSE, if a message shows this one, to any EVSE or to this.
+pub fn arguments(seen: &Seen, call: EvseCommand, evse: Option<i32>) -> Option<&Value> {
+    let shown = seen.json.as_ref().filter(|_| seen.kind == Kind::Did)?.get("evse_call")?;
+    let is_it = shown["call"] == call.name() && evse.is_none_or(|evse| shown["evse"] == evse);
+    is_it.then(|| &shown["arguments"])
 }
 
 /// The channel of a kind; a reply and the beacon have none.

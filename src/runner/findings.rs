@@ -41,6 +41,7 @@ pub fn mismatch(
         What::Status { .. } if mismatch.is_whole => "published status",
         What::Status { .. } if mismatch.actual.is_none() => "published a status",
         What::Status { .. } => "published a status with",
+        What::EvseCall { .. } => "called an EVSE with",
         What::Message { .. } => "sent",
     };
     let came = match (&mismatch.actual, &mismatch.member) {
@@ -145,7 +146,7 @@ pub fn ended_while(stage: &Stage<'_>, pointer: &str, when: &str) -> Diagnostic {
 pub fn unexpected(stage: &Stage<'_>, pointer: &str, seen: &Seen) -> Diagnostic {
     let (severity, id, who) = match seen.from {
         Party::Module => (Severity::Fail, "expect/unexpected", culprit(stage)),
-        Party::Harness if is_sister(stage) && is_status(seen) => outcome(stage),
+        Party::Harness if is_sister(stage) && (is_status(seen) || seen.kind == Kind::Did) => outcome(stage),
         Party::Harness => (Severity::Error, "scenario/contradicted", played(stage)),
     };
     Diagnostic::new(severity, id, format!("{who} sent a {} where none may come", seen.kind.name()))
@@ -167,6 +168,18 @@ pub fn not_drivable(stage: &Stage<'_>, expectation: &Expectation) -> Diagnostic 
 /// The module cannot be told to do something at its station.
 pub fn cannot_be_told(stage: &Stage<'_>, pointer: &str, command: &str) -> Diagnostic {
     undrivable(stage, pointer, format!("{} cannot be told to `{command}`", culprit(stage)))
+}
+
+/// Nobody can say whether the module calls its EVSEs as the scenario wants.
+pub fn shows_no_calls(stage: &Stage<'_>, pointer: &str) -> Diagnostic {
+    let headline = format!("{} does not show what it asks of EVSEs", culprit(stage));
+    Diagnostic::new(Severity::Inconclusive, "module/calls-unseen", headline)
+        .at(place(stage.scenario, pointer, ""))
+        .with_evidence(format!("it has sent nothing on `{}`", stage.scene.topics.did_topic()))
+        .with_evidence("no station file has a binding `evse_call`")
+        .with_help(
+            "name a station file that says where calls are shown, or put `expect_evse` under `cannot:` in khumbu.yaml",
+        )
 }
 
 fn undrivable(stage: &Stage<'_>, pointer: &str, headline: String) -> Diagnostic {
@@ -349,7 +362,7 @@ fn outcome(stage: &Stage<'_>) -> (Severity, &'static str, String) {
 /// Whether what khumbu's own EVerest sends depends on what the module under test has sent.
 pub fn follows_from_module(stage: &Stage<'_>, expectation: &Expectation) -> bool {
     let follows = match &expectation.what {
-        What::Status { .. } => is_sister(stage),
+        What::Status { .. } | What::EvseCall { .. } => is_sister(stage),
         What::Message { kind, .. } => *kind == Some(MessageKind::TokenValidationStatus) && is_sister(stage),
         // Replies on one topic cannot be told apart.
         What::Reply { topic, .. } => {
@@ -397,6 +410,7 @@ fn blame(stage: &Stage<'_>, expectation: &Expectation, severity: Severity) -> (S
 fn noun(expectation: &Expectation) -> &'static str {
     match &expectation.what {
         What::Message { .. } => "message",
+        What::EvseCall { .. } => "call to an EVSE",
         What::Status { .. } => "status",
         What::Reply { .. } => "reply",
         What::Request { kind, .. } if kind.is_request() => "request",

@@ -8,15 +8,17 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::expectation::{Expectation, Mismatch, Offer, What, is_of_kind, matches, sender};
+use super::expectation::{Expectation, Mismatch, Offer, What, arguments, is_of_kind, matches, sender};
 use super::findings;
 use super::observer::{Kind, Party, Request, Seen};
-use super::stage::{Patience, Stage, Stop, Wake, broken};
+use super::settings::ModuleSource;
+use super::stage::{Patience, Played, Stage, Stop, Wake, broken};
 use super::steps::{Memory, token};
+use crate::parity::station_file::Meaning;
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::topic;
 use crate::scenario::api_of;
-use crate::scenario::model::{Expect, ExpectNone, ExpectReply, ExpectStatus, MessageKind, Side, Step};
+use crate::scenario::model::{Expect, ExpectEvse, ExpectNone, ExpectReply, ExpectStatus, MessageKind, Side, Step};
 use crate::scenario::pattern::Pattern;
 
 /// An expectation that is not met yet.
@@ -77,6 +79,11 @@ impl Stage<'_> {
                 };
                 let within = within.map_or_else(|| self.within(), |span| span.0);
                 Expectation { pointer, within, since, by: everest, what }
+            }
+            Step::ExpectEvse(ExpectEvse { evse, call, payload, within }) => {
+                let what = What::EvseCall { evse: *evse, call: *call, payload: optional(payload)? };
+                let within = within.map_or_else(|| self.within(), |span| span.0);
+                Expectation { pointer: format!("{at}/expect_evse"), within, since: memory.mark, by: everest, what }
             }
             Step::ExpectReply(ExpectReply { payload, to, within }) => {
                 let pointer = format!("{at}/expect_reply");
@@ -270,6 +277,10 @@ impl Stage<'_> {
                 Offer::Met => {
                     self.observer.messages[index].is_claimed = true;
                     let met = open.remove(at).expectation;
+                    // Nobody says how calls to EVSEs stand to messages of the API.
+                    if matches!(met.what, What::EvseCall { .. }) {
+                        return Ok(None);
+                    }
                     if is_early {
                         let seen = self.observer.messages[index].clone();
                         return Err(findings::out_of_order(self, &met, &seen).into());
@@ -319,7 +330,18 @@ impl Stage<'_> {
                 Err(stop) => return stop,
             }
         }
+        if matches!(expectation.what, What::EvseCall { .. }) && !self.shows_calls() {
+            return findings::shows_no_calls(self, &expectation.pointer).into();
+        }
         findings::missing(self, expectation, waited).into()
+    }
+
+    /// Whether calls to EVSEs can be seen: khumbu's own EVerest tells of them, of others a binding or one of them shows.
+    pub fn shows_calls(&self) -> bool {
+        matches!(self.played, Played::Everest { .. })
+            || self.settings.module == ModuleSource::Builtin
+            || self.scene.bindings().iter().any(|binding| matches!(binding.is, Meaning::EvseCall(_)))
+            || self.observer.messages.iter().any(|seen| seen.kind == Kind::Did)
     }
 
     /// Demands silence.
@@ -342,10 +364,15 @@ impl Stage<'_> {
         let mut is_it = |seen: &Seen| {
             !seen.is_claimed
                 && seen.seq >= memory.mark
-                && seen.kind != Kind::Control
+                && none.call.map_or(!matches!(seen.kind, Kind::Control | Kind::Did), |call| {
+                    arguments(seen, call, none.evse).is_some_and(|arguments| {
+                        payload.as_ref().is_none_or(|pattern| pattern.matches(arguments, &mut scratch).is_ok())
+                    })
+                })
                 && none.message.is_none_or(|kind| is_meant(seen, kind))
                 && filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic))
-                && payload.as_ref().is_none_or(|pattern| matches(pattern, seen, &mut scratch).is_ok())
+                && (none.call.is_some()
+                    || payload.as_ref().is_none_or(|pattern| matches(pattern, seen, &mut scratch).is_ok()))
         };
         let deadline = Instant::now() + none.r#for.0;
         let mut next = 0;
@@ -357,6 +384,9 @@ impl Stage<'_> {
                     return Err(findings::unexpected(self, &pointer, &seen).into());
                 }
                 next += 1;
+            }
+            if is_over && none.call.is_some() && !self.shows_calls() {
+                return Err(findings::shows_no_calls(self, &pointer).into());
             }
             if is_over {
                 return Ok(());

@@ -122,8 +122,9 @@ impl Module {
                 let client_id = format!("everest-{}", uuid::Uuid::new_v4().simple());
                 let (station, inside) = (station.clone(), scene.settings.inside.clone());
                 let (address, wire, csms, ends) = (broker, Wire::Everest, None, None);
+                let (is_driven, tells) = (true, true);
                 let everest =
-                    Everest { address, client_id, topics, station, is_driven: true, inside, wire, csms, ends };
+                    Everest { address, client_id, topics, station, is_driven, tells, inside, wire, csms, ends };
                 let (orders, received) = mpsc::unbounded_channel();
                 let (ready, _) = oneshot::channel();
                 let task = tokio::spawn(async move { say(everest.run(received, ready).await) });

@@ -14,7 +14,10 @@ use uuid::Uuid;
 use super::Recorder;
 use crate::conformance::monitors::Monitors;
 use crate::diagnostic::Diagnostic;
+use crate::parity::inside;
+use crate::parity::station_file::Binding;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
+use crate::protocol::control::did_call;
 use crate::protocol::topic;
 use crate::protocol::wire;
 use crate::transcript::record::{Direction, Event, Publish, Record};
@@ -60,6 +63,8 @@ pub enum Kind {
     Reply(usize),
     /// A command of khumbu to the module.
     Control,
+    /// What EVerest did inside, as [`crate::protocol::control`] has it, also where a binding says where it is shown.
+    Did,
     /// Anything else.
     Other,
 }
@@ -73,6 +78,7 @@ impl Kind {
             Kind::EntryPoint(EntryPoint::QueryModules(_)) => "query_modules",
             Kind::Beacon => "ready_beacon",
             Kind::Answer | Kind::Reply(_) => "reply",
+            Kind::Did => "call to an EVSE",
             Kind::Control | Kind::Other => "message",
         }
     }
@@ -152,6 +158,8 @@ pub struct Observer {
     incoming: mpsc::UnboundedReceiver<Record>,
     topics: Topics,
     sisters: Vec<Topics>,
+    /// Where an EVerest under test shows what it does inside.
+    bindings: Vec<Binding>,
     /// Everything that was recorded in this scenario.
     pub records: Vec<Record>,
     /// Every message that a client published, in order.
@@ -174,6 +182,7 @@ impl Observer {
         incoming: mpsc::UnboundedReceiver<Record>,
         topics: Topics,
         sisters: Vec<Topics>,
+        bindings: Vec<Binding>,
         monitors: Monitors,
         connections: Connections,
     ) -> Self {
@@ -181,6 +190,7 @@ impl Observer {
             incoming,
             topics,
             sisters,
+            bindings,
             records: Vec::new(),
             messages: Vec::new(),
             requests: Vec::new(),
@@ -254,10 +264,15 @@ impl Observer {
         if let (Party::Harness, Some(json)) = (from, &mut json) {
             wire::remove_extra_fields(json);
         }
-        let (api, kind) = match self.channel(&publish.topic) {
+        let (api, mut kind) = match self.channel(&publish.topic) {
             Some((api, channel)) => (api, Kind::Channel(channel)),
             None => (self.topics.api, self.kind(&publish.topic)),
         };
+        let shown = json.as_ref().and_then(|json| inside::call_of(&self.bindings, &publish.topic, json));
+        if let Some((evse, call, arguments)) = shown {
+            let did = did_call(evse, call, &arguments);
+            (json, kind) = (Some(did), Kind::Did);
+        }
         let text = |pointer| json.as_ref().and_then(|json| json.pointer(pointer)?.as_str());
         if kind.is_request()
             && let Some(reply_to) = text("/headers/replyTo")
@@ -310,6 +325,9 @@ impl Observer {
     fn kind(&self, topic: &str) -> Kind {
         if topic == self.topics.control_topic() || topic == self.topics.mark_topic() {
             return Kind::Control;
+        }
+        if topic == self.topics.did_topic() {
+            return Kind::Did;
         }
         let prefix = &self.topics.external_prefix;
         if let Some(entry_point) = EntryPoint::from_topic(prefix, topic) {

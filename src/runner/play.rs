@@ -26,7 +26,7 @@ use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::scenario::model::{Side, Step};
 use crate::scenario::pattern::Captures;
-use crate::scenario::{lacking, played};
+use crate::scenario::{lacking, looks_inside, played};
 use crate::sim::client::{Client, check_period};
 use crate::sim::everest::{CsmsMessage, Everest, Order};
 use crate::sim::link::LinkError;
@@ -66,7 +66,8 @@ pub async fn play(
     let started = Instant::now();
     let (House { broker, records, connections }, mut findings) = (house, Vec::new());
     let (topics, sisters) = (scene.topics.clone(), scene.sisters.clone());
-    let mut observer = Observer::new(records, topics, sisters, Monitors::new(context(&scene)), connections);
+    let (bindings, monitors) = (scene.bindings().to_vec(), Monitors::new(context(&scene)));
+    let mut observer = Observer::new(records, topics, sisters, bindings, monitors, connections);
     observer.recorder.clone_from(&piece.recorder);
     let released = perform(&scene, piece, &broker, observer, interrupt, &mut findings, &mut result).await;
     result.duration = started.elapsed();
@@ -233,8 +234,9 @@ async fn begin_side(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result
         Side::Client if piece.replay.is_none() => {
             let (csms, said) = mpsc::unbounded_channel();
             let (address, wire, csms) = (broker.address(), scene.wire, Some(csms));
-            let everest =
-                Everest { address, client_id, topics, station, is_driven: false, inside: None, wire, csms, ends: None };
+            let tells = looks_inside(&scenario.model.steps);
+            let (is_driven, inside, ends) = (false, None, None);
+            let everest = Everest { address, client_id, topics, station, is_driven, tells, inside, wire, csms, ends };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));
@@ -491,6 +493,9 @@ fn needed(step: &Step, scene: &Scene<'_>) -> Option<String> {
         Step::Discover(_) => (Command::Discover {}, Side::Client),
         Step::QueryModules(api) => (Command::QueryModules(api.clone()), Side::Client),
         Step::CommunicationCheck(on) => (Command::CommunicationCheck(*on), Side::Client),
+        step if looks_inside(std::slice::from_ref(step)) => {
+            return (side == Side::Everest).then(|| "expect_evse".to_owned());
+        }
         _ => return None,
     };
     (side == by).then(|| command_name(&command))

@@ -95,6 +95,12 @@ impl<'s> Scene<'s> {
         self.sisters.iter().filter(move |topics| is_played(topics.api))
     }
 
+    /// What messages on foreign topics mean, where the module under test is an EVerest that a station file describes.
+    pub fn bindings(&self) -> &[station_file::Binding] {
+        let file = self.settings.station.as_ref().filter(|_| self.scenario.model.under_test == Side::Everest);
+        file.map(|file| file.bindings.as_slice()).unwrap_or_default()
+    }
+
     /// Whether the module under test is the client of this API.
     pub fn is_client_of(&self, api: ApiType) -> bool {
         self.scenario.model.under_test == Side::Client && self.topics.api == api

@@ -137,7 +137,7 @@ impl Stage<'_> {
             }
             Step::CommunicationCheck(on) => self.communication_check(*on, at, memory).await,
             Step::Publish(publish) => self.publish(publish, at, memory).await,
-            Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_) => {
+            Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_) | Step::ExpectEvse(_) => {
                 self.wait_for_questions(&[step], at, memory).await?;
                 let expectation = self.expectation(step, at, memory)?;
                 self.meet(vec![expectation], memory).await

@@ -230,6 +230,7 @@ impl<'a> Checker<'a> {
             Step::Expect(_)
             | Step::ExpectStatus(_)
             | Step::ExpectReply(_)
+            | Step::ExpectEvse(_)
             | Step::ExpectCsms(_)
             | Step::ExpectNone(_) => {
                 let captured = self.check_expectation(step, at);

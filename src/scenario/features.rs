@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::model::{MessageKind, Step};
+use super::model::{MessageKind, Only, Repeat, Step};
 use super::{Scenario, played};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::deviations::Deviation;
@@ -83,6 +83,18 @@ pub fn lacking(scenario: &Scenario, station: &StationConfig) -> Option<Diagnosti
         let headline = format!("the release has no {}", feature.name());
         let diagnostic = Diagnostic::new(Severity::Note, "release/no-feature", headline);
         Some(diagnostic.at(scenario.place(&pointer)).with_evidence(why))
+    })
+}
+
+/// Whether a step looks at what EVerest does inside, which no topic of the API shows.
+pub fn looks_inside(steps: &[Step]) -> bool {
+    steps.iter().any(|step| match step {
+        Step::ExpectEvse(_) => true,
+        Step::ExpectNone(none) => none.call.is_some(),
+        Step::Repeat(Repeat { steps, .. }) | Step::Only(Only { steps, .. }) | Step::AnyOrder(steps) => {
+            looks_inside(steps)
+        }
+        _ => false,
     })
 }
 

@@ -21,7 +21,7 @@ mod schema;
 mod suggest;
 
 pub use api::api_of;
-pub use features::lacking;
+pub use features::{lacking, looks_inside};
 pub use parse::{LARGEST, Scenario, parse, parse_around_station, parse_as, parse_checked, parse_station};
 pub use pattern::escaped;
 pub use releases::played;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::protocol::channel::ApiType;
+use crate::protocol::control::EvseCommand;
 use crate::protocol::release::Release;
 use crate::protocol::types::{AuthorizationStatus, IdToken, MessageContent, TokenValidationStatus};
 use crate::protocol::wire::Wire;
@@ -137,6 +138,8 @@ pub enum Step {
     ExpectStatus(ExpectStatus),
     /// Waits for the reply to a request.
     ExpectReply(ExpectReply),
+    /// Waits for what Auth asks of an EVSE.
+    ExpectEvse(ExpectEvse),
     /// Waits for what the charge point tells its CSMS.
     ExpectCsms(ExpectCsms),
     /// Demands that no such message comes.
@@ -457,13 +460,37 @@ pub struct ExpectCsms {
     pub within: Option<Timespan>,
 }
 
+/// A command of Auth to an EVSE.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectEvse {
+    /// The EVSE, from 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub evse: i32,
+    /// The command.
+    pub call: EvseCommand,
+    /// A pattern for its arguments.
+    #[serde(default)]
+    pub payload: Option<Value>,
+    /// The time limit.
+    #[serde(default)]
+    pub within: Option<Timespan>,
+}
+
 /// A message that must not come.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectNone {
-    /// The kind; or give `topic` or `csms`.
+    /// The kind; or give `topic`, `call` or `csms`.
     #[serde(default)]
     pub message: Option<MessageKind>,
+    /// What Auth does not ask of an EVSE.
+    #[serde(default)]
+    pub call: Option<EvseCommand>,
+    /// The EVSE of `call`; any if absent.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 64))]
+    pub evse: Option<i32>,
     /// What the charge point does not tell its CSMS.
     #[serde(default)]
     pub csms: Option<CsmsMessage>,

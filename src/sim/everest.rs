@@ -37,6 +37,8 @@ pub struct Everest {
     pub station: StationConfig,
     /// Whether commands are taken on the control topic.
     pub is_driven: bool,
+    /// Whether it tells on the topic for that what it did inside.
+    pub tells: bool,
     /// What can be seen and done inside: these topics move EVSEs, and calls to EVSEs and faults are published, too.
     pub inside: Option<Vec<Binding>>,
     /// How its messages are written.
@@ -381,6 +383,10 @@ impl Everest {
                     }
                 }
                 Effect::EvseCall { evse, call } => {
+                    if self.tells {
+                        let did = codec::encode_compact(&inside::did(evse, &call));
+                        life.link.publish(&self.topics.did_topic(), did, 0, false).await?;
+                    }
                     if let Some((topic, payload)) = inside::call_message(bindings, evse, &call) {
                         life.link.publish(&topic, codec::encode_compact(&payload), qos, false).await?;
                     }

@@ -270,7 +270,7 @@ fn subscriptions(records: &[Record], naming: &mut Naming<'_>) -> BTreeSet<String
                 let channel = names.channel(&publish.topic).map(|(_, channel)| channel);
                 // These two come when their time comes, before or after the end.
                 let is_background = matches!(channel, Some(Channel::Heartbeat | Channel::CommunicationCheck));
-                let is_ours = *publish.topic == topics.control_topic() || *publish.topic == topics.mark_topic();
+                let is_ours = topics.is_aside(&publish.topic);
                 if !is_background && !is_ours {
                     speakers.insert(&record.client);
                 }

@@ -221,6 +221,19 @@ const CASES: &[Case] = &[
          &["replied `AuthorizationNotFound`, expected `Accepted`"]),
     case("mismatch_in_sequence", everest!("  - present_token: ALICE\n  - expect_status: {token: ALICE, sequence: \
           [Processing, Rejected]}\n"), 1, &["expect/payload-mismatch"], &["published status `Accepted`, expected `Rejected`"]),
+    case("call_mismatch", everest!("  - present_token: ALICE\n  - expect_evse: {evse: 1, call: authorize_response, \
+          payload: {result: {authorization_status: Invalid}}}\n"), 1, &["expect/payload-mismatch"],
+         &["called an EVSE with `Accepted`, expected `Invalid`", "call_mismatch.yaml:9"]),
+    case("call_missing", everest!("  - present_token: ALICE\n  - expect_evse: {evse: 1, call: stop_transaction}\n"), 1,
+         &["expect/missing"], &["sent no call `stop_transaction` to EVSE 1 within 300ms"]),
+    case("call_unexpected", everest!("  - present_token: ALICE\n  - expect_none: {call: authorize_response, for: 2s}\n"),
+         1, &["expect/unexpected"], &["call to an EVSE where none may come"]),
+    case("call_of_another", everest!("  - present_token: ALICE\n  - expect_none: {call: authorize_response, \
+          payload: {result: {authorization_status: Invalid}}, for: 100ms}\n  - expect_none: {call: stop_transaction, \
+          evse: 1, for: 100ms}\n"), 0, &[], &[]),
+    case("call_contradicted", client!("  - expect_evse: {evse: 1, call: withdraw_authorization}\n"), 3,
+         &["scenario/contradicted"], &["the simulated EVerest sent no call `withdraw_authorization` to EVSE 1"]),
+
     case("mismatch_connectors", everest!("  - present_token: ALICE\n  - expect_status: {token: ALICE, sequence: \
           [Processing, Accepted], connectors: [2]}\n"), 1, &["expect/payload-mismatch"], &["published a status with"]),
 ];
@@ -275,6 +288,60 @@ fn modules_of_other_hands_do_the_same() {
         let ran = project.play(&[scenario, "--module", &module]);
         assert_eq!(ran.status.code(), Some(0), "{scenario}\n{}", ran.stderr);
     }
+}
+
+const CALLED: &str = everest!(
+    "  - plug_in: {evse: 1}\n  - present_token: ALICE\n  - any_order:\n      - expect_status: {token: ALICE, sequence: \
+     [Processing, Accepted, UsedToStart]}\n      - expect_evse: {evse: 1, call: authorize_response, payload: {result: \
+     {authorization_status: Accepted}}}\n  - withdraw: {}\n  - expect_reply: Accepted\n  - expect_evse: {evse: 1, call: \
+     withdraw_authorization}\n"
+);
+const NOT_CALLED: &str = everest!("  - expect_none: {call: stop_transaction, for: 100ms}\n");
+
+/// A stand-in shows what it asks of its EVSEs on khumbu's topic, or where its test bench has it; or nobody can say.
+#[test]
+fn calls_to_evses_are_seen_where_they_are_shown() {
+    const SHOWN: &str = "
+import json, sys
+from everest import Everest, arguments, DEFAULTS
+class Shown(Everest):
+    def show(self, what, detail):
+        if 'bench' in sys.argv:
+            self.publish('bench/1/log', json.dumps({'what': what, 'detail': json.dumps(detail)}))
+        elif 'did' in sys.argv:
+            self.publish('khumbu/auth_api/did', json.dumps({'evse_call': {'evse': 1, 'call': what, 'arguments': detail}}))
+    def publish_status(self, token, status, messages):
+        if status == 'UsedToStart':
+            self.show('authorize_response', {'token': token, 'result': {'authorization_status': 'Accepted'}})
+        if status == 'Withdrawn':
+            self.show('withdraw_authorization', None)
+        super().publish_status(token, status, messages)
+args, _ = arguments('x').parse_known_args()
+import os
+Shown(args, json.loads(os.environ['KHUMBU_STATION'])).run()
+";
+    const BENCH: &str =
+        "bindings:\n  - topic: bench/{evse}/log\n    is: {evse_call: {name: what, arguments: detail}}\n";
+    let Some(python) = crate::clients::python() else { return };
+    let files = [("called.yaml", CALLED), ("not.yaml", NOT_CALLED), ("shown.py", SHOWN), ("bench.yaml", BENCH)];
+    let project = Project::with(&files);
+    project.write("khumbu.yaml", "module: {station: bench.yaml}\n");
+    let module = |way: &str| format!("{} shown.py {way}", python.display());
+    for (config, way, exits) in [("khumbu.yaml", "bench", 0), ("none.yaml", "did", 0), ("none.yaml", "silent", 3)] {
+        project.write("none.yaml", "{}\n");
+        for scenario in ["called.yaml", "not.yaml"] {
+            let ran = project.play(&[scenario, "--config", config, "--module", &module(way)]);
+            // Silence about everything shows nothing.
+            let exits = if scenario == "not.yaml" && way == "did" { 3 } else { exits };
+            assert_eq!(ran.status.code(), Some(exits), "{scenario} {way}\n{}", ran.stderr);
+            let failures: &[&str] = if exits == 0 { &[] } else { &["module/calls-unseen"] };
+            assert_eq!(ran.failures(), failures, "{scenario} {way}\n{}", ran.stderr);
+        }
+    }
+    project.write("none.yaml", "module: {cannot: [expect_evse]}\n");
+    let ran =
+        project.play(&["called.yaml", "not.yaml", "--config", "none.yaml", "--module", &module("silent")]).exits(0);
+    assert_eq!(ran.report()["summary"]["not_applicable"], 2, "{}", ran.stdout);
 }
 
 #[test]

@@ -46,6 +46,7 @@ impl Stand {
             topics: topics.clone(),
             station,
             is_driven: false,
+            tells: false,
             inside: None,
             wire: wire::Wire::Everest,
             csms: None,

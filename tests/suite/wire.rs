@@ -44,6 +44,7 @@ impl Stand {
             topics,
             station,
             is_driven: false,
+            tells: false,
             inside: None,
             wire,
             csms: None,

@@ -77,14 +77,4 @@ impl Checker<'_> {
             }
         }
     }
-
-    /// `csms` says all by itself where a message would go.
-    pub(super) fn check_only_csms(&mut self, expect: &ExpectNone, at: &str) {
-        let others =
-            [("message", expect.message.is_some()), ("api", expect.api.is_some()), ("topic", expect.topic.is_some())];
-        if let Some((other, _)) = others.into_iter().find(|(_, is_there)| *is_there) {
-            let headline = format!("expect_none has both `csms` and `{other}`");
-            self.report_key("scenario/expect-what", &format!("{at}/{other}"), headline);
-        }
-    }
 }

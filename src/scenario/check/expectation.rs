@@ -17,10 +17,10 @@ impl Checker<'_> {
         }
         let mut captured = BTreeSet::new();
         for (pointer, step) in played(steps, at, self.release) {
-            if matches!(step, Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_)) {
+            if matches!(step, Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_) | Step::ExpectEvse(_)) {
                 captured.extend(self.check_expectation(step, &pointer));
             } else {
-                let headline = "any_order holds `expect`, `expect_status` and `expect_reply` only";
+                let headline = "any_order holds `expect`, `expect_status`, `expect_reply` and `expect_evse` only";
                 self.report("scenario/any-order", &pointer, headline);
             }
         }
@@ -44,6 +44,12 @@ impl Checker<'_> {
             }
             Step::ExpectStatus(expect) => self.check_expect_status(expect, &format!("{at}/expect_status")),
             Step::ExpectReply(expect) => self.check_expect_reply(expect, &format!("{at}/expect_reply")),
+            Step::ExpectEvse(expect) => {
+                let at = format!("{at}/expect_evse");
+                self.check_evse(expect.evse, &format!("{at}/evse"));
+                self.check_wait(expect.within, &format!("{at}/within"));
+                self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload"))
+            }
             Step::ExpectCsms(expect) => {
                 let at = format!("{at}/expect_csms");
                 self.check_wait(expect.within, &format!("{at}/within"));
@@ -119,9 +125,19 @@ impl Checker<'_> {
     }
 
     fn check_expect_none(&mut self, expect: &ExpectNone, at: &str) -> Vec<String> {
-        match expect.csms {
-            Some(_) => self.check_only_csms(expect, at),
-            None => self.check_what(expect.message, expect.api, expect.topic.as_deref(), at),
+        match (expect.csms, expect.call) {
+            (Some(_), _) => self.check_alone("csms", expect, at),
+            (None, Some(_)) => self.check_alone("call", expect, at),
+            (None, None) => {
+                self.check_what(expect.message, expect.api, expect.topic.as_deref(), at);
+                if expect.evse.is_some() {
+                    let headline = "`evse` says which EVSE is not called, and there is no `call`";
+                    self.report_key("scenario/expect-what", &format!("{at}/evse"), headline);
+                }
+            }
+        }
+        if let Some(evse) = expect.evse {
+            self.check_evse(evse, &format!("{at}/evse"));
         }
         self.check_wait(Some(expect.r#for), &format!("{at}/for"));
         for name in self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload")) {
@@ -129,6 +145,22 @@ impl Checker<'_> {
             self.report("scenario/bad-capture", &format!("{at}/payload"), headline);
         }
         Vec::new()
+    }
+
+    /// `csms` and `call` say all by themselves where a message would go; `evse` belongs to `call`.
+    fn check_alone(&mut self, key: &str, expect: &ExpectNone, at: &str) {
+        let others = [
+            ("message", expect.message.is_some()),
+            ("api", expect.api.is_some()),
+            ("topic", expect.topic.is_some()),
+            ("call", expect.call.is_some()),
+            ("evse", expect.evse.is_some() && expect.call.is_none()),
+        ];
+        let other = others.into_iter().find(|(other, is_there)| *is_there && *other != key);
+        if let Some((other, _)) = other {
+            let headline = format!("expect_none has both `{key}` and `{other}`");
+            self.report_key("scenario/expect-what", &format!("{at}/{other}"), headline);
+        }
     }
 
     fn check_what(&mut self, message: Option<MessageKind>, named: Option<ApiType>, topic: Option<&str>, at: &str) {
