@@ -315,6 +315,7 @@ impl Core {
             self.end_session(slot);
             old = None;
         }
+        let session_present = old.is_some();
         let slot = old.unwrap_or_else(|| self.new_session(&client));
         let seat = Seat { slot, number };
         let Some(session) = self.sessions[slot].as_mut() else {
@@ -333,6 +334,7 @@ impl Core {
         let event = Event::Connected {
             protocol: version.level(),
             clean: connect.clean,
+            session_present,
             keep_alive: connect.keep_alive,
             will: connect.will.as_ref().map(|will| will.topic.clone()),
         };
@@ -351,7 +353,6 @@ impl Core {
             PendingWill { message, delay: Duration::from_secs(will.delay.into()), expiry }
         });
         self.recorder.record(&client, event);
-        let session_present = old.is_some();
         let properties = codec::ConnAckProperties {
             assigned_client_identifier: assigned.then(|| client.to_string()),
             topic_alias_max: Some(TOPIC_ALIASES),

@@ -302,7 +302,7 @@ impl<'a> Tap<'a> {
 
     fn see_connack(&mut self, frame: &Frame) -> Result<(), Fault> {
         let mut cursor = frame.cursor();
-        cursor.u8("the acknowledge flags")?;
+        let session_present = cursor.u8("the acknowledge flags")? & 1 == 1;
         let code = cursor.u8("the return code")?;
         let mut assigned = None;
         if self.version == Version::V5 && !cursor.rest.is_empty() {
@@ -320,7 +320,8 @@ impl<'a> Tap<'a> {
         }
         self.stage = Stage::Accepted;
         let Asked { clean, keep_alive, will } = asked;
-        let event = Event::Connected { protocol: self.version.level(), clean, keep_alive, will };
+        let protocol = self.version.level();
+        let event = Event::Connected { protocol, clean, session_present, keep_alive, will };
         self.hub.connect_relayed(self.number, &self.client, event);
         Ok(())
     }

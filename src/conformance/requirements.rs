@@ -144,6 +144,7 @@ static TABLE: &[Requirement] = &[
     row("VA-8", Binds::Client, "an update of a validation result names the EVSE and has the new result", "AsyncAPI ValidationResultUpdate"),
     row("VA-9", Binds::Everest, "an update for the token in use at an EVSE gives `Accepted` again, with its tariff messages", "AuthHandler.cpp"),
     row("VA-10", Binds::Client, "a token validator retains neither answers nor updates", "framework message_handler.cpp"),
+    row("CN-1", Binds::Client, "a client that has lost its connection connects again, and listens again to what it listened to", "MQTT 3.1.1 section 3.1.2.4, MQTT 5 section 3.1.2.4; the number is khumbu's own"),
     row("SC-1", Binds::Both, "every message has the shape that the specification gives it, in JSON", "AsyncAPI; the number is khumbu's own"),
     row("SC-2", Binds::Both, "EVerest publishes under `e2m` and on reply topics that it was given, the client under `m2e`", "AsyncAPI; the number is khumbu's own"),
 ];

@@ -53,10 +53,13 @@ impl Stage<'_> {
                     (None, Some(filter)) => self.publisher_of(filter),
                     (None, None) => Party::Module,
                 };
+                // What the module was not there for, it was not shown.
+                let is_shown = side == Side::Client && by == Party::Harness;
+                let since = if is_shown { memory.mark.max(self.ready_since) } else { memory.mark };
                 let payload = optional(payload)?;
                 let what = What::Message { kind: *message, api, filter, payload, qos: *qos, retain: *retain };
                 let within = within.map_or_else(|| self.within(), |span| span.0);
-                Expectation { pointer: format!("{at}/expect"), within, since: memory.mark, by, what }
+                Expectation { pointer: format!("{at}/expect"), within, since, by, what }
             }
             Step::ExpectStatus(ExpectStatus { token: name, status, sequence, connectors, payload, within }) => {
                 let pointer = format!("{at}/expect_status");

@@ -25,9 +25,6 @@ use crate::transcript::record::{Direction, Event, Publish, Record};
 /// Client ids of khumbu's own begin like this; no module can know it, and so none can pass for khumbu.
 static OWN: LazyLock<String> = LazyLock::new(|| format!("khumbu-{}-", Uuid::new_v4().simple()));
 
-/// MQTT 3.1.1; a session that is not clean outlives the connection, with its subscriptions.
-const MQTT_3_1_1: u8 = 4;
-
 /// A new client id for khumbu's own use.
 pub fn own_client() -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -353,10 +350,10 @@ impl Connections {
                 self.refused.truncate(4);
                 self.refused.insert(0, why.clone());
             }
-            Event::Connected { protocol, clean, .. } => {
+            Event::Connected { session_present, .. } => {
                 *self.links.entry(record.client.clone()).or_default() += 1;
                 let left = self.asleep.remove(&record.client);
-                let kept = left.filter(|_| *protocol == MQTT_3_1_1 && !clean).unwrap_or_default();
+                let kept = left.filter(|_| *session_present).unwrap_or_default();
                 self.subscriptions.insert(record.client.clone(), kept);
             }
             Event::Subscribed { filter, .. } => {

@@ -36,6 +36,8 @@ use crate::verdict::{ScenarioResult, Verdict};
 
 /// The default time limit of a scenario.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// The communication check timeout of an EVerest that is configured like most.
+const DEFAULT_CHECK: Duration = Duration::from_secs(5);
 /// How long a module that was told to end may take to close its connections.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -113,8 +115,20 @@ async fn perform(
     };
     let lag = Lag::start();
     let captures = Captures::new();
-    let mut stage =
-        Stage { scenario, settings, scene, broker, observer, played, sisters, module, captures, interrupt, lag };
+    let mut stage = Stage {
+        scenario,
+        settings,
+        scene,
+        broker,
+        observer,
+        played,
+        sisters,
+        module,
+        captures,
+        interrupt,
+        lag,
+        ready_since: 0,
+    };
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
     let outcome = match timeout(limit, act(&mut stage, piece.replay.as_deref())).await {
         Ok(outcome) => outcome,
@@ -335,6 +349,11 @@ fn context(scene: &Scene<'_>) -> Context {
         Side::Client => Party::Client,
         Side::Everest => Party::Everest,
     };
+    // No client knows of a shorter one until a discovery tells it.
+    let untold = match under_test {
+        Party::Client => DEFAULT_CHECK,
+        Party::Everest => Duration::ZERO,
+    };
     let positive = |value: i32| u64::try_from(value).ok().filter(|value| *value > 0);
     let module = |topics: &Topics| {
         let cadence = station.cadence(topics.api);
@@ -342,7 +361,7 @@ fn context(scene: &Scene<'_>) -> Context {
         let heartbeat = cadence.and_then(|cadence| positive(cadence.heartbeat_ms));
         ApiModule {
             topics: topics.clone(),
-            communication_check_timeout: check.map(Duration::from_secs),
+            communication_check_timeout: check.map(Duration::from_secs).map(|check| check.max(untold)),
             heartbeat_interval: heartbeat.map(Duration::from_millis),
         }
     };

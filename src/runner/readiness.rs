@@ -2,19 +2,34 @@
 //!
 //! A client is ready when it listens, EVerest when it serves: two questions, both answered here and nowhere else. Nothing
 //! here speaks to the module.
+//!
+//! Most clients subscribe to one topic after the other, and nobody says which is the last. One that listens to all that
+//! there is to hear is ready at once. One that listens to what the scenario has to show is ready after a quiet of a few
+//! of its own round trips. One that does not yet may be slow, or may never want to: it gets [`PATIENCE`].
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::observer::{Kind, Observer, Party, is_own};
-use super::stage::{Stage, Stop, shown};
+use super::stage::{Patience, Stage, Stop, Wake, shown};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::topic;
 use crate::scenario::model::{Ready, Side};
-use crate::transcript::record::Event;
+use crate::scenario::shown_channels;
+use crate::transcript::record::{Direction, Event, Record};
 
-/// How long a token provider that says nothing may go on saying nothing before the scenario begins.
-const SETTLED: Duration = Duration::from_secs(1);
+/// How long a client that does not listen to what the scenario will show may go on not doing so.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The same for one that was cut off and listened before: long enough for the monitors to hold it against it.
+const BACK: Duration = Duration::from_secs(3);
+/// So many round trips of a client without a SUBSCRIBE mean that it has subscribed to what it wants.
+const QUIET: u32 = 4;
+/// The same, where something is missing that the scenario will show.
+const LONG_QUIET: u32 = 20;
 
 impl Stage<'_> {
     /// Waits until the module is ready.
@@ -23,6 +38,12 @@ impl Stage<'_> {
     /// `inconclusive` when it does not become ready.
     pub async fn wait_ready(&mut self) -> Result<(), Stop> {
         let told = self.scenario.model.ready.clone().or_else(|| self.settings.ready.clone());
+        self.wait_as_told(told).await?;
+        self.ready_since = self.observer.mark();
+        Ok(())
+    }
+
+    async fn wait_as_told(&mut self, told: Option<Ready>) -> Result<(), Stop> {
         match (told, self.scenario.model.under_test) {
             (Some(Ready::Connected), _) => {
                 self.ready_when("connected", |observer| observer.connections.is_connected()).await
@@ -51,7 +72,7 @@ impl Stage<'_> {
         }
     }
 
-    /// A client is ready when it has subscribed to anything that EVerest says.
+    /// A client is ready when it has subscribed to something that EVerest says, and its subscriptions have settled.
     async fn wait_client_listens(&mut self) -> Result<(), Stop> {
         let topics = &self.scene.topics;
         let heard = topics.api.channels().iter().filter(|channel| channel.is_from_everest());
@@ -60,22 +81,107 @@ impl Stage<'_> {
         let heard = heard.filter(|channel| !is_asked || **channel == Channel::ValidateToken);
         let wanted: Vec<_> = heard.map(|channel| topics.topic(*channel)).collect();
         let meaning = format!("subscribed to {}", last_levels(&wanted).join(" or "));
-        self.ready_when(&meaning, |observer| wanted.iter().any(|topic| observer.connections.is_subscribed(topic))).await
+        self.ready_when(&meaning, |observer| wanted.iter().any(|topic| observer.connections.is_subscribed(topic)))
+            .await?;
+        self.settle().await
     }
 
-    /// A token provider has begun when it has subscribed or sent something; one that does neither, a moment after it has
-    /// connected.
+    /// A token provider has nothing that it must listen to: it has begun when it has subscribed or sent something; one
+    /// that does neither, a while after it has connected.
     async fn wait_provider_begun(&mut self) -> Result<(), Stop> {
         self.ready_when("connected", |observer| observer.connections.is_connected()).await?;
-        let (control, heartbeat) = (self.scene.topics.control_topic(), self.scene.topics.topic(Channel::Heartbeat));
         let has_begun = |observer: &Observer| {
-            let connections = &observer.connections;
-            connections.is_subscribed(&control)
-                || connections.is_subscribed(&heartbeat)
+            let mut subscriptions = observer.connections.subscriptions.values();
+            subscriptions.any(|filters| !filters.is_empty())
                 || observer.messages.iter().any(|seen| seen.from == Party::Module)
         };
-        self.wait_until(SETTLED, has_begun).await?;
+        match self.wait_until(PATIENCE, has_begun).await? {
+            Some(()) => self.settle().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the subscriptions of a client have settled.
+    async fn settle(&mut self) -> Result<(), Stop> {
+        let topics = &self.scene.topics;
+        let all = topics.api.channels().iter().filter(|channel| channel.is_from_everest());
+        let mut everything: Vec<_> = all.map(|channel| topics.topic(*channel)).collect();
+        everything.push(topics.control_topic());
+        let shown = shown_channels(self.scenario, self.scene.station.release);
+        let needed: Vec<_> = shown.into_iter().map(|channel| topics.topic(channel)).collect();
+        self.settle_on(&needed, &everything, PATIENCE).await
+    }
+
+    /// Waits until a client listens to `everything`, or has had its time: little if it listens to what is `needed`.
+    async fn settle_on(&mut self, needed: &[String], everything: &[String], patience: Duration) -> Result<(), Stop> {
+        let has_all = |observer: &Observer, topics: &[String]| {
+            topics.iter().all(|topic| observer.connections.is_subscribed(topic))
+        };
+        let mut limit = Patience::new(&self.lag);
+        let mut quiet = Patience::new(&self.lag);
+        let mut pace = Pace::default();
+        loop {
+            if pace.take(&self.observer.records) {
+                quiet = Patience::new(&self.lag);
+            }
+            // One that has ended is judged by what is asked of it next.
+            if has_all(&self.observer, everything) || self.module.has_ended() {
+                return Ok(());
+            }
+            let (limit_is, quiet_is) = (
+                self.settings.ready_within,
+                match has_all(&self.observer, needed) {
+                    true => pace.round_trip * QUIET,
+                    false => patience.max(pace.round_trip * LONG_QUIET),
+                },
+            );
+            let deadline: Instant = quiet.deadline(quiet_is).min(limit.deadline(limit_is));
+            if self.wait(deadline).await? != Wake::Deadline {
+                continue;
+            }
+            if limit.is_over(limit_is, &self.lag).await || quiet.is_over(quiet_is, &self.lag).await {
+                self.observer.drain();
+                if !pace.take(&self.observer.records) {
+                    return Ok(());
+                }
+                quiet = Patience::new(&self.lag);
+            }
+        }
+    }
+
+    /// What a client listens to, of all that there is to hear.
+    pub fn heard_topics(&self) -> Vec<String> {
+        let topics = &self.scene.topics;
+        let all = topics.api.channels().iter().filter(|channel| channel.is_from_everest());
+        let all = all.map(|channel| topics.topic(*channel)).chain([topics.control_topic()]);
+        all.filter(|topic| self.observer.connections.is_subscribed(topic)).collect()
+    }
+
+    /// Waits until a client that was cut off has come back, and listens again to what it `heard` before.
+    ///
+    /// # Errors
+    /// When it stays away.
+    pub async fn wait_back(&mut self, heard: &[String]) -> Result<(), Stop> {
+        let within = self.settings.ready_within;
+        if self.wait_until(within, |observer| observer.connections.is_connected()).await?.is_none() {
+            // One that has ended is judged by what is asked of it next.
+            return if self.module.has_ended() { Ok(()) } else { Err(self.stayed_away().into()) };
+        }
+        self.settle_on(heard, heard, BACK).await?;
+        self.ready_since = self.observer.mark();
         Ok(())
+    }
+
+    fn stayed_away(&self) -> Diagnostic {
+        let (module, within) = (&self.scene.topics.module_id, shown(self.settings.ready_within));
+        let headline = format!("module `{module}` did not connect again within {within} after it was cut off");
+        Diagnostic::new(Severity::Fail, "module/stayed-away", headline)
+            .at(self.scenario.place("/steps"))
+            .breaking("CN-1")
+            .with_evidence(format!("ran: {}", self.module.description))
+            .with_help(
+                "let the client connect again when its connection is lost, or allow it more with `--ready-within`",
+            )
     }
 
     /// EVerest is ready when it has subscribed to all that clients may ask it.
@@ -144,6 +250,42 @@ impl Stage<'_> {
             diagnostic = diagnostic.with_evidence(format!("client `{client}` subscribes to: {}", filters.join(", ")));
         }
         diagnostic
+    }
+}
+
+/// How fast a client goes on subscribing.
+#[derive(Debug, Default)]
+struct Pace {
+    /// The longest that it took from an answer of the broker to what it said next.
+    round_trip: Duration,
+    /// When the broker had answered CONNECT or SUBSCRIBE, of clients that have said nothing since.
+    answered: BTreeMap<Arc<str>, Duration>,
+    /// How many records were taken.
+    taken: usize,
+}
+
+impl Pace {
+    /// Takes what is new; whether it has to do with subscriptions.
+    fn take(&mut self, records: &[Record]) -> bool {
+        let mut has_moved = false;
+        for record in records[self.taken..].iter().filter(|record| !is_own(&record.client)) {
+            match &record.event {
+                Event::Connected { .. } | Event::Subscribed { .. } => {
+                    has_moved = true;
+                    self.answered.insert(record.client.clone(), record.at);
+                }
+                // What it says without being asked, such as a communication check, tells nothing of its pace.
+                Event::Packet { direction: Direction::FromClient, kind: "SUBSCRIBE", .. } => {
+                    has_moved = true;
+                    if let Some(answered) = self.answered.remove(&record.client) {
+                        self.round_trip = self.round_trip.max(record.at.saturating_sub(answered));
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.taken = records.len();
+        has_moved
     }
 }
 

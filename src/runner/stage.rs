@@ -50,6 +50,8 @@ pub struct Stage<'s> {
     pub interrupt: watch::Receiver<bool>,
     /// How late the harness itself is woken.
     pub lag: Lag,
+    /// The number of the first record after the module was last ready: what khumbu had said before, it was not shown.
+    pub ready_since: u64,
 }
 
 /// The side that khumbu plays.

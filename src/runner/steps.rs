@@ -19,7 +19,7 @@ use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::types::WithdrawAuthorizationRequest;
 use crate::protocol::{codec, topic};
-use crate::scenario::model::{Evse, Heartbeats, Publish, Request, Run, Step, Withdraw};
+use crate::scenario::model::{Evse, Heartbeats, Publish, Request, Run, Side, Step, Withdraw};
 use crate::scenario::pattern::{self, Pattern};
 use crate::scenario::{placeholder, played};
 use crate::sim::client::{fresh_discovery_topic, fresh_reply_topic};
@@ -216,11 +216,16 @@ impl Stage<'_> {
     async fn disconnect(&mut self, memory: &mut Memory) -> Result<(), Stop> {
         self.set_mark(memory);
         self.observer.monitors.module_cut_off();
+        let heard = self.heard_topics();
         let clients: Vec<_> = self.observer.connections.subscriptions.keys().cloned().collect();
-        for client in clients {
-            self.broker.disconnect(&client);
+        for client in &clients {
+            self.broker.disconnect(client);
         }
-        Ok(())
+        if clients.is_empty() || self.scenario.model.under_test == Side::Everest {
+            return Ok(());
+        }
+        self.observer.drain();
+        self.wait_back(&heard).await
     }
 
     async fn withdraw(&mut self, withdraw: &Withdraw, at: &str, memory: &mut Memory) -> Result<(), Stop> {

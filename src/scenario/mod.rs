@@ -10,6 +10,7 @@ mod document;
 mod expect_reply;
 mod fault;
 mod features;
+mod involves;
 pub mod model;
 mod parse;
 pub mod pattern;
@@ -22,6 +23,7 @@ mod suggest;
 
 pub use api::api_of;
 pub use features::{lacking, looks_inside};
+pub use involves::{demands_something, shown_channels};
 pub use parse::{LARGEST, Scenario, parse, parse_around_station, parse_as, parse_checked, parse_station};
 pub use pattern::escaped;
 pub use releases::played;

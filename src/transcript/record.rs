@@ -30,6 +30,8 @@ pub enum Event {
         protocol: u8,
         /// Clean session, or clean start.
         clean: bool,
+        /// Whether the broker has kept the client's session, and with it its subscriptions.
+        session_present: bool,
         /// Seconds.
         keep_alive: u16,
         /// The topic of the will.

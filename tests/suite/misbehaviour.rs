@@ -45,6 +45,9 @@ const DISCOVERS: [&str; 3] = ["client", "client_discovers", ""];
 const COLLECTS: [&str; 3] = ["client", "client_collects", ""];
 const FINDS: [&str; 3] = ["client", "client_finds_topics", ""];
 const REJECTED: [&str; 3] = ["client", "client_rejected", ""];
+const FUTURE: [&str; 3] = ["client", "../../scenarios/client/status_from_the_future", ""];
+const CUT_OFF: [&str; 3] = ["client", "../../scenarios/client/reconnect_cut_off", ""];
+const RESTARTS: [&str; 3] = ["client", "../../scenarios/client/heartbeat_restarts_at_zero", ""];
 const PACE: [&str; 3] = ["everest", "everest_pace", ""];
 const BEATS: [&str; 3] = ["everest", "scenarios/everest/heartbeat_keeps_pace", ""];
 const COUNTS: [&str; 3] = ["everest", "scenarios/everest/heartbeat_beyond_2_32", ""];
@@ -144,6 +147,15 @@ const CASES: &[Case] = &[
     case("rejected-unforeseen", REJECTED, "fail", &["module/ended"], &[]),
     case("leave-grandchild", REJECTED, "pass", &[], &[]),
 
+    case("subscribes-in-steps", FUTURE, "fail", &["module/ended"], &[]),
+    case("subscribes-once", CUT_OFF, "fail", &["monitor/not-subscribed-again"], &[]),
+    case("stays-away", CUT_OFF, "fail", &["module/stayed-away"], &[]),
+    case("keeps-session", CUT_OFF, "pass", &[], &[]),
+    case("restart-unforeseen", RESTARTS, "fail", &["module/ended"], &[]),
+    case("leave-grandchild", RESTARTS, "pass", &[], &[]),
+    // Nobody told it that less is wanted.
+    case("slow-communication-check", ["client", "../../scenarios/client/check_repeated", "--seconds 4"], "pass", &[], &[]),
+
     case("never-connect", PROVIDER, "inconclusive", &["module/never-connected"], &[]),
     case("exit-at-once", PROVIDER, "inconclusive", &["module/ended-early"], &[]),
     // It need not listen to anything, and so is ready; what it then does not say counts.
@@ -151,7 +163,7 @@ const CASES: &[Case] = &[
     case("crash-when-connected", PROVIDER, "fail", &["module/ended"], &[]),
     case("no-communication-check", PROVIDER, "fail", &["expect/missing"], &[]),
     case("retained-communication-check", PROVIDER, "fail", &["monitor/retained"], &[]),
-    case("slow-communication-check", ["provider", "provider_slow_check", "--seconds 2"], "fail",
+    case("slow-communication-check", ["provider", "provider_slow_check", "--seconds 7"], "fail",
          &["monitor/communication-check-late"], &[]),
     case("never-presents", PROVIDER, "fail", &["expect/missing"], &[]),
     case("token-enveloped", PROVIDER, "fail", &["expect/payload-mismatch", "monitor/schema-violation"], &[]),

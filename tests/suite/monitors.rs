@@ -11,6 +11,7 @@ mod heartbeats;
 mod presence;
 mod recordings;
 mod releases;
+mod resubscription;
 mod shape;
 mod simulator;
 mod sisters;
@@ -40,6 +41,11 @@ fn topics() -> Topics {
         api_version: "1".into(),
         module_id: "api".into(),
     }
+}
+
+/// A CONNECT that was answered with success.
+fn connected(protocol: u8, clean: bool, session_present: bool) -> Event {
+    Event::Connected { protocol, clean, session_present, keep_alive: 20, will: None }
 }
 
 /// A release as it runs.
@@ -87,7 +93,7 @@ impl Wire {
     }
 
     fn connect(&mut self, client: &str) -> &mut Self {
-        self.event(client, Event::Connected { protocol: 4, clean: true, keep_alive: 20, will: None })
+        self.event(client, connected(4, true, false))
     }
 
     fn disconnect(&mut self, client: &str, clean: bool) -> &mut Self {

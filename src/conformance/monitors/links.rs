@@ -63,13 +63,13 @@ impl Links {
     /// Takes note of a record of one of the module's clients.
     pub(super) fn observe(&mut self, record: &Record) -> Change {
         match &record.event {
-            Event::Connected { protocol, clean, .. } => {
+            Event::Connected { protocol, clean, session_present, .. } => {
                 let link = self.clients.entry(record.client.clone()).or_default();
-                if *clean {
+                if !session_present {
                     link.filters.clear();
                 }
                 link.online = true;
-                link.unseen = self.relayed && !clean;
+                link.unseen = self.relayed && *session_present;
                 link.ends_with_connection = *clean && *protocol == MQTT_3_1_1;
                 Change::Connected
             }
@@ -105,6 +105,12 @@ impl Links {
     /// Whether any client is connected.
     pub(super) fn is_online(&self) -> bool {
         self.clients.values().any(|link| link.online)
+    }
+
+    /// Whether a client that is connected gets messages on this topic.
+    pub(super) fn hears(&self, topic: &str) -> bool {
+        let hears = |link: &Link| link.unseen || link.filters.iter().any(|filter| covers(filter, topic));
+        !self.from_start || self.clients.values().any(|link| link.online && hears(link))
     }
 
     /// Whether any client would get a message on this topic, as far as one can tell.

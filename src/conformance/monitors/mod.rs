@@ -22,6 +22,7 @@
 //! | `monitor/discovery-cut-short` | DI-6 | a client that takes the first reply to a discovery for the last |
 //! | `monitor/request-ignored` | RR-2 | warning: a request without reply address, in releases that ignore it |
 //! | `monitor/communication-check-late` | CC-8 | cadence of communication checks |
+//! | `monitor/not-subscribed-again` | CN-1 | what a client does not listen to any more after a lost connection |
 //! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect |
 //! | `monitor/illegal-transition` | TV-2, TV-4 | status after status |
 //! | `monitor/timed-out-early`, `monitor/timed-out-late` | TV-9, TV-10 | `TimedOut` against `connection_timeout` |
@@ -39,6 +40,7 @@ mod links;
 mod panel;
 mod presence;
 mod redelivery;
+mod resubscription;
 mod seen;
 mod shape;
 mod statuses;
@@ -69,7 +71,8 @@ pub struct Context {
     /// Whether the module's packets are relayed to a broker that is not ours. A subscription is then recorded when that
     /// broker acknowledges it, which may be after a request that was sent in one go with it.
     pub relayed: bool,
-    /// The communication check timeout that the client was told; `None` where it is off or unknown.
+    /// The communication check timeout that the client keeps to until a reply to a discovery tells it another; `None`
+    /// where it is off or unknown.
     pub communication_check_timeout: Option<Duration>,
     /// The heartbeat interval that EVerest's side was told; `None` where it is off or unknown.
     pub heartbeat_interval: Option<Duration>,

@@ -1,6 +1,6 @@
 //! All monitors of one API module together: who gets to see which record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use super::heartbeats::Heartbeats;
 use super::links::{Change, Links};
 use super::presence::Presence;
 use super::redelivery::{Redelivery, Repeat};
+use super::resubscription::Resubscription;
 use super::seen::Seen;
 use super::shape::{Shape, Territory};
 use super::statuses::Statuses;
@@ -47,6 +48,9 @@ pub(super) struct Panel {
     asking: Asking,
     collecting: Collecting,
     presence: Presence,
+    resubscription: Resubscription,
+    /// Where the module wants the replies to its discoveries.
+    discoveries: BTreeSet<String>,
     told: BTreeMap<&'static str, u32>,
 }
 
@@ -66,6 +70,8 @@ impl Panel {
             asking: Asking::new(topics.external_prefix.clone(), context.relayed, under_test, in_force),
             collecting: Collecting::default(),
             presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
+            resubscription: Resubscription::new(&topics),
+            discoveries: BTreeSet::new(),
             told: BTreeMap::new(),
             topics,
             under_test,
@@ -119,7 +125,10 @@ impl Panel {
         match self.under_test {
             Party::Client => {
                 // A module that is gone is not late: its end is judged by the runner.
-                found.extend(self.links.is_online().then(|| self.presence.finish(at)).flatten());
+                if self.links.is_online() {
+                    found.extend(self.presence.finish(at));
+                    found.extend(self.resubscription.finish(at, &self.wording));
+                }
             }
             Party::Everest => found.extend(self.heartbeats.finish(at, self.links.is_online())),
         }
@@ -162,6 +171,7 @@ impl Panel {
             Change::None => {}
         }
         self.collecting.look(record.at, &self.links);
+        self.resubscription.look(record, &self.links);
         match &record.event {
             Event::Subscribed { filter, .. } => self.asking.subscribed(filter, record.at),
             _ => Vec::new(),
@@ -192,6 +202,8 @@ impl Panel {
                     self.answers.delivered(channel, &seen);
                 } else if self.discovery(&publish.topic).is_some() {
                     self.discovery.delivered(&seen);
+                } else if self.discoveries.contains(&*publish.topic) {
+                    self.discovered_by_client(&seen);
                 }
                 Vec::new()
             }
@@ -227,8 +239,9 @@ impl Panel {
             Territory::Unknown => return vec![self.shape.unknown(seen)],
             Territory::Elsewhere if let Some(entry_point) = self.discovery(topic) => {
                 let mut found = self.shape.check(seen, &[Message::DiscoverRequest]);
-                if let (EntryPoint::Discover, Some(reply_to)) = (entry_point, seen.reply_to()) {
-                    let topic = self.topics.reply_topic_on_wire(reply_to);
+                let topic = seen.reply_to().map(|reply_to| self.topics.reply_topic_on_wire(reply_to));
+                self.discoveries.extend(topic.clone());
+                if let (EntryPoint::Discover, Some(topic)) = (entry_point, topic) {
                     self.collecting.asked(topic, seen.record.at, &self.links);
                 }
                 let well_formed = self.shape.is_valid(Message::DiscoverRequest, seen);
@@ -304,6 +317,21 @@ impl Panel {
             found.extend(self.discovery.reply(seen));
         }
         found
+    }
+
+    /// A client is told how often its API module wants to hear of it.
+    fn discovered_by_client(&mut self, seen: &Seen<'_>) {
+        let apis = seen.json().ok().and_then(|reply| reply.get("apis")?.as_array());
+        let is_own = |api: &&serde_json::Value| {
+            api.get("type").and_then(|name| name.as_str()) == Some(self.topics.api.name())
+                && api.get("module_id").and_then(|id| id.as_str()) == Some(&self.topics.module_id)
+        };
+        let own = apis.and_then(|apis| apis.iter().find(is_own));
+        let period =
+            own.and_then(|api| api.pointer("/communication_monitoring/communication_check_period_s")?.as_i64());
+        if let Some(seconds) = period {
+            self.presence.told(seconds, seen.record.at);
+        }
     }
 
     /// What the harness sends is never a fault, but it says what the module may do, or should have waited for.

@@ -20,6 +20,8 @@ fn slack(timeout: Duration) -> Duration {
 #[derive(Debug)]
 pub(super) struct Presence {
     timeout: Option<Duration>,
+    /// When the module was told the timeout.
+    told: Duration,
     heartbeat_interval: Option<Duration>,
     last_true: Option<Duration>,
     /// After `false` EVerest does not check any more.
@@ -35,6 +37,7 @@ impl Presence {
     pub(super) fn new(timeout: Option<Duration>, heartbeat_interval: Option<Duration>) -> Self {
         Self {
             timeout,
+            told: Duration::ZERO,
             heartbeat_interval,
             last_true: None,
             ended: false,
@@ -55,6 +58,15 @@ impl Presence {
         self.begin_anew();
         self.ended = false;
         self.remarked = false;
+    }
+
+    /// A reply to a discovery told the module the timeout: 0 or less is none.
+    pub(super) fn told(&mut self, seconds: i64, at: Duration) {
+        let timeout = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        if timeout != self.timeout {
+            self.timeout = timeout;
+            self.told = at;
+        }
     }
 
     /// The harness told the module to send checks again.
@@ -97,7 +109,7 @@ impl Presence {
             self.last_heartbeat = self.last_heartbeat.max(at.checked_sub(self.heartbeat_interval.unwrap_or_default()));
         }
         let previous = self.last_true.replace(at);
-        let (timeout, gap) = (self.timeout?, at.saturating_sub(previous?));
+        let (timeout, gap) = (self.timeout?, at.saturating_sub(previous?.max(self.told)));
         let headline = format!("module sent `true` {} after the one before", time(gap));
         let severity = severity(gap, timeout, lag)?;
         let finding = seen.finding(severity, "monitor/communication-check-late", headline);
@@ -107,7 +119,7 @@ impl Presence {
     /// Judges the silence at the end, while the module is still connected.
     pub(super) fn finish(&self, at: Duration) -> Option<Diagnostic> {
         let (timeout, last) = (self.timeout?, self.last_true?);
-        let (gap, lag) = (at.saturating_sub(last), self.lag_until(at));
+        let (gap, lag) = (at.saturating_sub(last.max(self.told)), self.lag_until(at));
         let headline = format!("module sent no communication check in the last {}", time(gap));
         let finding = Diagnostic::new(severity(gap, timeout, lag)?, "monitor/communication-check-late", headline);
         Some(explained(finding, timeout, lag))

@@ -102,11 +102,17 @@ fn an_acknowledgement_that_a_relay_recorded_a_little_late_is_no_fault() {
 
 #[test]
 fn a_session_keeps_its_subscriptions_and_a_clean_start_loses_them() {
-    let persistent = Event::Connected { protocol: 4, clean: false, keep_alive: 20, will: None };
+    let persistent = connected(4, false, true);
     let request = || withdraw("my/replies/1");
     let mut wire = Wire::client();
-    wire.event("module", persistent.clone()).subscribe("module", "my/#").disconnect("module", false);
+    let is_new = connected(4, false, false);
+    wire.event("module", is_new.clone()).subscribe("module", "my/#").disconnect("module", false);
     wire.event("module", persistent).module(Channel::WithdrawAuthorization, request()).is_clean();
+    let mut wire = Wire::client();
+    wire.event("module", is_new.clone()).subscribe("module", "my/#").disconnect("module", false);
+    // The broker has forgotten it.
+    wire.event("module", is_new).module(Channel::WithdrawAuthorization, request());
+    wire.fails("monitor/reply-topic-not-subscribed", "RR-13");
     let mut wire = Wire::client();
     wire.subscribe("module", "my/#").disconnect("module", false).connect("module");
     wire.module(Channel::WithdrawAuthorization, request());
@@ -126,7 +132,7 @@ fn a_reply_topic_that_is_a_filter_fails() {
 
 #[test]
 fn a_broker_behind_a_relay_may_keep_an_older_session() {
-    let persistent = Event::Connected { protocol: 5, clean: false, keep_alive: 20, will: None };
+    let persistent = connected(5, false, true);
     let mut wire = Wire::with(Context { relayed: true, ..Context::new(topics(), Party::Client) });
     wire.event("module", persistent).module(Channel::WithdrawAuthorization, withdraw("my/replies/1")).is_clean();
 }

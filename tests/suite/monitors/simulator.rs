@@ -79,7 +79,7 @@ fn event() -> impl Strategy<Value = Event> {
     });
     prop_oneof![
         12 => publish,
-        1 => any::<bool>().prop_map(|clean| Event::Connected { protocol: 5, clean, keep_alive: 0, will: None }),
+        1 => any::<bool>().prop_map(|present| connected(5, !present, present)),
         1 => any::<bool>().prop_map(|clean| Event::Disconnected { cause: "closed by peer".into(), clean }),
         1 => Just(Event::Disconnected { cause: "taken over".into(), clean: false }),
         1 => topic.clone().prop_map(|filter| Event::Subscribed { filter, qos: 1 }),
