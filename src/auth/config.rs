@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::timespan::Seconds;
 
 /// Configuration of EVerest's Auth module (`modules/EVSE/Auth/manifest.yaml`).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
     /// How an EVSE is found for an accepted token.
@@ -28,7 +28,7 @@ pub struct AuthConfig {
 }
 
 /// How an EVSE is found for an accepted token (EVerest Auth documentation).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SelectionAlgorithm {
     /// The EVSE with the earliest pending plug-in, else the first free one; never waits.
     FindFirst,

@@ -5,13 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::process::ExitStatus;
 
-use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::process::{Ending, Output, Process};
 use super::settings::{ModuleSource, Scene, Settings};
-use crate::protocol::channel::{ApiType, Topics};
+use crate::protocol::channel::Topics;
 use crate::protocol::control::Command;
 use crate::protocol::wire::Wire;
 use crate::scenario::model::Side;
@@ -19,7 +18,8 @@ use crate::sim::client::check_period;
 use crate::sim::everest::{Everest, Order};
 use crate::sim::link::LinkError;
 use crate::sim::player::{Part, Verdicts, fresh_client_id, run_module};
-use crate::station::config::{Cadence, StationConfig};
+use crate::station::config::StationConfig;
+use crate::station::told;
 
 /// A module under test that was started.
 #[derive(Debug)]
@@ -228,43 +228,8 @@ pub fn environment(scene: &Scene<'_>, broker: SocketAddr) -> BTreeMap<&'static s
         ("KHUMBU_API", topics.api.name().to_owned()),
         ("KHUMBU_MODULE_ID", topics.module_id.clone()),
         ("KHUMBU_API_VERSION", topics.api_version.clone()),
-        ("KHUMBU_STATION", station_json(station).to_string()),
+        ("KHUMBU_STATION", told::to_json(station).to_string()),
     ])
-}
-
-/// The station as a program that takes EVerest's place is asked to be, and the tokens as a validator is to know them.
-fn station_json(station: &StationConfig) -> serde_json::Value {
-    let auth = &station.auth;
-    let mut json = json!({
-        "release": station.release.name(),
-        "evses": station.evses,
-        "auth": {
-            "selection_algorithm": format!("{:?}", auth.selection_algorithm),
-            "connection_timeout_ms": u64::try_from(auth.connection_timeout.0.as_millis()).unwrap_or(u64::MAX),
-            "prioritize_authorization_over_stopping_transaction":
-                auth.prioritize_authorization_over_stopping_transaction,
-            "ignore_connector_faults": auth.ignore_connector_faults,
-            "plug_in_timeout_enabled": auth.plug_in_timeout_enabled,
-            "stop_transaction_on_reswipe": auth.stop_transaction_on_reswipe,
-        },
-        "tokens": station.tokens.iter().map(|(name, token)| {
-            (name.clone(), json!({"token": token.to_provided(), "validation": token.to_validation()}))
-        }).collect::<serde_json::Map<_, _>>(),
-    });
-    for api in ApiType::ALL {
-        if let Some(Cadence { module_id, check_within_s, heartbeat_ms }) = station.cadence(api) {
-            json[api.name()] = json!({
-                "module_id": module_id,
-                "cfg_communication_check_to_s": check_within_s,
-                "cfg_heartbeat_interval_ms": heartbeat_ms,
-            });
-        }
-    }
-    json["auth_consumer"]["latch_variable_values"] = json!(station.auth_consumer.latch_variable_values);
-    if let Some(validator) = &station.auth_token_validator {
-        json["auth_token_validator"]["cfg_request_reply_to_s"] = json!(validator.cfg_request_reply_to_s);
-    }
-    json
 }
 
 /// What a token validator is to know.

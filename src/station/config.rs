@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::charge_point::config::ChargePointConfig;
 use crate::protocol::channel::ApiType;
@@ -100,7 +100,7 @@ pub struct Cadence<'a> {
 }
 
 /// Configuration of an API module (`modules/API/EVerestAPI/auth_consumer_API/manifest.yaml`).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiConfig {
     /// The id of the module, as topics and discovery have it; what is said elsewhere about topics wins.
@@ -114,7 +114,7 @@ pub struct ApiConfig {
 }
 
 /// Configuration of an API module (`modules/API/EVerestAPI/auth_token_provider_API/manifest.yaml`).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProviderConfig {
     /// The id of the module, as topics and discovery have it.
@@ -126,7 +126,7 @@ pub struct ProviderConfig {
 }
 
 /// Configuration of an API module (`modules/API/EVerestAPI/auth_token_validator_API/manifest.yaml`).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ValidatorConfig {
     /// The id of the module, as topics and discovery have it.
