@@ -9,6 +9,7 @@ mod expectation;
 mod findings;
 mod http;
 mod lag;
+mod last_words;
 mod meet;
 mod module;
 mod observer;
@@ -38,7 +39,7 @@ use crate::transcript::record::Record;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
 pub use clock::Speed;
-pub use process::kill_all_groups;
+pub use process::{Process, kill_all_groups};
 pub use replay::{Missing, Replay, Replayed, Requests};
 pub use settings::{Binding, BoundPublish, ModuleSource, Settings};
 

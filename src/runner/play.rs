@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::Piece;
 use super::charge_point::ChargePoint;
 use super::lag::Lag;
+use super::last_words::last_words;
 use super::module::{Module, command_name};
 use super::observer::{Connections, Observer, is_own, own_client};
 use super::process::Ending;
@@ -156,6 +157,7 @@ async fn perform(
     }
     let written = stage.written_last();
     let by_itself = stage.module.ended.borrow().clone();
+    let has_ended = by_itself.is_some();
     let ending = farewell(&mut stage, is_complete).await;
     if is_complete {
         findings.extend(super::findings::asked_again(&stage));
@@ -166,6 +168,9 @@ async fn perform(
     let is_told = findings.iter().any(|found| found.id.starts_with("module/") || found.id == "harness/broken");
     if let Some(how) = by_itself.filter(|_| is_complete || !is_told) {
         findings.insert(0, ended_by_itself(&ending, scene, &how));
+    }
+    if has_ended && let Some(found) = findings.iter_mut().find(|found| found.id.starts_with("module/")) {
+        found.evidence.extend(last_words(&result.output).into_iter().map(|line| format!("it wrote: {line}")));
     }
     notes_on_ending(&ending, scene, findings);
     if settings.upstream.is_some() || settings.module == ModuleSource::Attached {

@@ -18,8 +18,13 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// The name in the environment that marks a module and everything it starts.
+use super::last_words::without_colours;
+
+/// The name in the environment that marks a module and everything it starts. Khumbu may have been started by a khumbu:
+/// so there may be several marks, the outermost first.
 pub const MARK: &str = "KHUMBU_PROCESS_MARK";
+/// What stands between marks.
+const MARKS: &str = ",";
 /// Lines of output that are kept.
 const KEPT_LINES: usize = 400;
 /// Bytes of a line that are kept.
@@ -92,7 +97,7 @@ impl Output {
             kept.pop_front();
         }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let text = String::from_utf8_lossy(&line[..line.len().min(KEPT_LINE)]).into_owned();
+        let text = without_colours(&String::from_utf8_lossy(&line[..line.len().min(KEPT_LINE)]));
         kept.push_back((stream, text));
     }
 }
@@ -145,17 +150,26 @@ impl Process {
     pub fn start(command: &[String], environment: &BTreeMap<&str, String>, with_stdin: bool) -> io::Result<Self> {
         let (program, arguments) =
             command.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"))?;
-        let mark = Uuid::new_v4().to_string();
-        let mut child = Command::new(program)
+        let mut prepared = Command::new(program);
+        prepared
             .args(arguments)
             .envs(environment)
-            .env(MARK, &mark)
             .stdin(if with_stdin { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
+            .stderr(Stdio::piped());
+        Self::start_prepared(prepared)
+    }
+
+    /// Starts what was prepared, with the streams that it was given; those that are piped are kept.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start_prepared(mut command: Command) -> io::Result<Self> {
+        let mark = Uuid::new_v4().to_string();
+        // Whoever has started this process finds what it leaves behind as well.
+        let outer = std::env::var(MARK).map(|outer| outer + MARKS).unwrap_or_default();
+        let mut child =
+            command.env(MARK, format!("{outer}{mark}")).process_group(0).kill_on_drop(true).spawn()?;
         // A child that was just started has an id; without one it is gone and so is its group.
         let id = child.id().and_then(|id| i32::try_from(id).ok()).ok_or_else(|| io::Error::other("it has no id"))?;
         GROUPS.lock().unwrap_or_else(PoisonError::into_inner).insert(id, mark.clone());
@@ -253,9 +267,8 @@ impl Process {
 
 /// What still lives of a module's group, or bears its mark.
 fn leftovers(group: i32, mark: &str) -> Vec<Living> {
-    let mark = format!("{MARK}={mark}");
     // Each is asked for its mark as soon as it is seen: one that forks all the time is another a moment later.
-    let is_left = |found: &Living| found.pid != group && (found.group == group || found.environment_has(&mark));
+    let is_left = |found: &Living| found.pid != group && (found.group == group || found.bears(mark));
     let left = living_processes(is_left);
     if left.is_empty() {
         (0..PEEKS).map(|_| newest_processes(is_left)).find(|new| !new.is_empty()).unwrap_or_default()
@@ -289,10 +302,14 @@ impl Living {
         }
     }
 
-    fn environment_has(&self, entry: &str) -> bool {
+    fn bears(&self, mark: &str) -> bool {
+        let marks = |entry: &[u8]| {
+            let marks = entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")?;
+            std::str::from_utf8(marks).ok().map(|marks| marks.split(MARKS).any(|found| found == mark))
+        };
         // Not readable means not ours.
         std::fs::read(format!("/proc/{}/environ", self.pid))
-            .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|found| found == entry.as_bytes()))
+            .is_ok_and(|environment| environment.split(|byte| *byte == 0).find_map(marks) == Some(true))
     }
 }
 
