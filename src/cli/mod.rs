@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod config;
+pub mod everest;
 pub mod files;
 pub mod goldens;
 mod module_flags;
@@ -103,6 +104,7 @@ enum Command {
     Parity(parity::Arguments),
     Record(record::Arguments),
     Replay(Box<replay::Arguments>),
+    Everest(everest::Arguments),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -128,6 +130,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Parity(arguments) => parity::run(&arguments),
         Command::Record(arguments) => record::run(&arguments),
         Command::Replay(arguments) => replay::run(*arguments),
+        Command::Everest(arguments) => return everest::run(&arguments),
     };
     exit.into()
 }

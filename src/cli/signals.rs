@@ -1,8 +1,9 @@
 //! The user's wish to stop: Ctrl-C, SIGTERM, SIGHUP. The first one ends everything in order, the second one at once.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::print;
@@ -11,23 +12,40 @@ use crate::runner::kill_all_groups;
 /// Whether the second signal has come.
 static ENDS_AT_ONCE: AtomicBool = AtomicBool::new(false);
 
+/// The user's wishes to stop, as they come.
+pub struct Wishes([Signal; 3]);
+
+/// Listens from now on.
+///
+/// # Errors
+/// When the signals cannot be had; then they do what they do by default.
+pub fn wishes() -> io::Result<Wishes> {
+    let [one, two, three] = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+    Ok(Wishes([one?, two?, three?]))
+}
+
+impl Wishes {
+    /// Waits for the next.
+    pub async fn next(&mut self) {
+        let [one, two, three] = &mut self.0;
+        tokio::select! {
+            _ = one.recv() => {}
+            _ = two.recv() => {}
+            _ = three.recv() => {}
+        }
+    }
+}
+
 /// Becomes `true` at the first signal; the process ends at the second.
 pub fn interrupt() -> watch::Receiver<bool> {
     let (wanted, receiver) = watch::channel(false);
     tokio::spawn(async move {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        // Without handlers the signals do what they do by default.
-        let Ok(mut signals) = kinds.into_iter().map(signal).collect::<Result<Vec<_>, _>>() else {
+        let Ok(mut wishes) = wishes() else {
             std::future::pending::<()>().await;
             return;
         };
-        let [one, two, three] = &mut signals[..] else { return };
         for is_last in [false, true] {
-            tokio::select! {
-                _ = one.recv() => {}
-                _ = two.recv() => {}
-                _ = three.recv() => {}
-            }
+            wishes.next().await;
             if is_last {
                 ENDS_AT_ONCE.store(true, Ordering::SeqCst);
                 kill_all_groups();

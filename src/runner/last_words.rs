@@ -6,7 +6,18 @@ const SHOWN: usize = 3;
 const LONGEST: usize = 240;
 /// Words of logs and languages for what ends a program; lower case.
 const WRONG: [&str; 12] = [
-    "[crit]", "[erro]", "critical", "error", "exception", "fatal", "panic", "abort", "terminat", "traceback", "cannot", "fail",
+    "[crit]",
+    "[erro]",
+    "critical",
+    "error",
+    "exception",
+    "fatal",
+    "panic",
+    "abort",
+    "terminat",
+    "traceback",
+    "cannot",
+    "fail",
 ];
 
 /// The last lines that tell of something wrong; the last lines at all, if none does.
@@ -66,7 +77,8 @@ mod tests {
             [INFO] manager: Module auth (pid: 78) exited\n\
             \n\
             [INFO] manager: bye";
-        let told = ["[ERRO] evse1: could not find the broker", "[CRIT] manager: Module evse1 (pid: 77) exited with status: 1"];
+        let told =
+            ["[ERRO] evse1: could not find the broker", "[CRIT] manager: Module evse1 (pid: 77) exited with status: 1"];
         assert_eq!(last_words(&lines(log)), told);
         assert_eq!(last_words(&lines("a\nb\nc\n\nd")), ["b", "c", "d"]);
         assert!(last_words(&[]).is_empty());

@@ -168,8 +168,7 @@ impl Process {
         let mark = Uuid::new_v4().to_string();
         // Whoever has started this process finds what it leaves behind as well.
         let outer = std::env::var(MARK).map(|outer| outer + MARKS).unwrap_or_default();
-        let mut child =
-            command.env(MARK, format!("{outer}{mark}")).process_group(0).kill_on_drop(true).spawn()?;
+        let mut child = command.env(MARK, format!("{outer}{mark}")).process_group(0).kill_on_drop(true).spawn()?;
         // A child that was just started has an id; without one it is gone and so is its group.
         let id = child.id().and_then(|id| i32::try_from(id).ok()).ok_or_else(|| io::Error::other("it has no id"))?;
         GROUPS.lock().unwrap_or_else(PoisonError::into_inner).insert(id, mark.clone());

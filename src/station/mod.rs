@@ -29,6 +29,7 @@ use crate::protocol::types::{
 
 pub mod charge_point;
 pub mod config;
+pub mod configuration;
 pub mod told;
 
 mod api;

@@ -13,6 +13,7 @@ mod charge_point;
 mod clients;
 mod csms;
 mod diagnostics;
+mod everest_command;
 mod faulty_everest;
 mod gateway;
 mod gateway_abuse;
