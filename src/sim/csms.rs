@@ -73,6 +73,8 @@ pub struct Proxied {
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long the other side may take nothing.
 const SEND_WITHIN: Duration = Duration::from_secs(10);
+/// How long the other side may take to read what was said last.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// The most bytes of a message.
 const LARGEST: usize = 1024 * 1024;
 
@@ -152,7 +154,7 @@ impl Connection {
                     }
                     // The CSMS inside, which is not asked.
                     Some(_) => {}
-                    None => return,
+                    None => return link.close().await,
                 },
                 Some(Proxied { action, payload, answer }) = proxied.recv() => {
                     let (outcome, effects) = link.session.send(link.now(), action, payload);
@@ -297,12 +299,17 @@ impl<N: FnMut(Direction, &str, &Value)> Link<N> {
         outcome
     }
 
+    /// Ends the connection in good order (RFC 6455, 7.1.1): says so and reads on until the other side has said it, too,
+    /// or has had its time. A socket that goes with something unread takes what the other side has not read with it.
     async fn close(&mut self) {
         self.opening = None;
-        if let Some(mut socket) = self.socket.take() {
-            // In good order if the other side is quick.
-            let _ = timeout(Duration::from_secs(1), socket.close(None)).await;
-        }
+        let Some(mut socket) = self.socket.take() else { return };
+        let farewell = async {
+            // Whether it can be said or not, the other side may still say something.
+            let _ = socket.close(None).await;
+            while let Some(Ok(_)) = socket.next().await {}
+        };
+        let _ = timeout(CLOSE_WITHIN, farewell).await;
     }
 }
 
