@@ -11,7 +11,7 @@ use super::frame::ErrorCode;
 use super::moment::from_rfc3339;
 use super::version::OcppVersion;
 use super::{v16, v201};
-use crate::station::charge_point::{Answer, ConnectorStatus, Keys, Meter, Report, Request, TagInfo};
+use crate::station::charge_point::{Answer, ConnectorStatus, Keys, Meter, Report, Request, Scope, TagInfo};
 
 /// A request of the charge point.
 #[derive(Debug, Clone, PartialEq)]
@@ -282,7 +282,7 @@ pub(super) fn clear_cache(situation: Situation<'_>) -> Incoming {
 }
 
 /// The answer to ChangeAvailability.
-pub(super) fn change_availability(evse: Option<i32>, is_operative: bool) -> Incoming {
+pub(super) fn change_availability(of: Scope, is_operative: bool) -> Incoming {
     let translate: Translation = Box::new(|outcome| {
         of_status(match outcome {
             Ok(Answer::Scheduled) => "Scheduled",
@@ -290,7 +290,7 @@ pub(super) fn change_availability(evse: Option<i32>, is_operative: bool) -> Inco
             Err(_) => "Rejected",
         })
     });
-    Incoming::Ask(Request::ChangeAvailability { evse, is_operative }, translate)
+    Incoming::Ask(Request::ChangeAvailability { of, is_operative }, translate)
 }
 
 /// The answer to TriggerMessage.

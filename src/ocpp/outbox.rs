@@ -37,7 +37,7 @@ pub fn transaction(report: &Report) -> Option<&str> {
         Report::MeterValue { transaction_id, .. } | Report::ChargingState { transaction_id, .. } => {
             Some(transaction_id)
         }
-        Report::Authorize { .. } | Report::Status { .. } | Report::Booted(_) | Report::Configured(_) => None,
+        Report::Authorize { .. } | Report::Status { .. } | Report::Booted { .. } | Report::Configured(_) => None,
     }
 }
 

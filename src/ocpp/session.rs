@@ -5,6 +5,7 @@ mod answers;
 mod incoming;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -307,13 +308,18 @@ impl Session {
         self.backoff.reset();
         self.heartbeat_at = self.after("HeartbeatInterval", now);
         self.out.push(Effect::Tell(CsmsInput::Online(true)));
-        let first = if self.identity.version == OcppVersion::Ocpp16 { 0 } else { 1 };
-        for evse in first..=self.identity.evses.into() {
+        for evse in self.places() {
             let (status, _) = self.status(evse);
             if self.told.get(&evse).is_none_or(|told| !call::is_same(self.identity.version, *told, status)) {
                 self.push_status(evse, now);
             }
         }
+    }
+
+    /// What has a state of its own: the EVSEs, and in 1.6 the charge point as a whole.
+    fn places(&self) -> RangeInclusive<i32> {
+        let first = if self.identity.version == OcppVersion::Ocpp16 { 0 } else { 1 };
+        first..=self.identity.evses.into()
     }
 
     fn status(&self, evse: i32) -> (ConnectorStatus, Option<String>) {
@@ -419,7 +425,7 @@ impl Session {
 
     fn reported(&mut self, now: Duration, report: Report) {
         match &report {
-            Report::Booted(keys) => self.booted(now, keys.clone()),
+            Report::Booted { keys, states } => self.booted(now, keys.clone(), states.clone()),
             Report::Configured(keys) => {
                 let before = std::mem::replace(&mut self.keys, keys.clone());
                 for (key, at) in
@@ -446,7 +452,8 @@ impl Session {
             Report::Status { evse, status, fault } => {
                 let (before, _) = self.status(*evse);
                 self.statuses.insert(*evse, (*status, fault.clone()));
-                if self.is_online() && !call::is_same(self.identity.version, before, *status) {
+                let is_place = self.places().contains(evse);
+                if is_place && self.is_online() && !call::is_same(self.identity.version, before, *status) {
                     self.push_status(*evse, now);
                 }
             }
@@ -468,7 +475,7 @@ impl Session {
     }
 
     /// The charge point has started, for the first time or again: all begins anew but the messages of transactions.
-    fn booted(&mut self, now: Duration, keys: Keys) {
+    fn booted(&mut self, now: Duration, keys: Keys, states: BTreeMap<i32, (ConnectorStatus, Option<String>)>) {
         self.keys = keys;
         if self.phase == Phase::Open {
             self.out.push(Effect::Close);
@@ -479,7 +486,7 @@ impl Session {
             Phase::Down { .. } => {}
         }
         self.registration = None;
-        self.statuses.clear();
+        self.statuses = states;
         self.told.clear();
         self.busy.clear();
         self.restart = Restart::No;

@@ -14,7 +14,8 @@ use super::frame::ErrorCode;
 use super::moment::rfc3339;
 use crate::protocol::types::AuthorizationStatus;
 use crate::station::charge_point::{
-    Answer, ConnectorStatus, IdTag, Meter, Report, Request, SetResult, TagInfo, UpdateStatus, UpdateType, Where, keys,
+    Answer, ConnectorStatus, IdTag, Meter, Report, Request, Scope, SetResult, TagInfo, UpdateStatus, UpdateType, Where,
+    keys,
 };
 
 /// The most characters of an id tag (section 7.28, IdToken).
@@ -43,7 +44,7 @@ pub fn of_report(report: &Report, occasion: Occasion, named: Option<&str>) -> Op
     let at = occasion.at;
     let call = match report {
         // The state of the connector says how it charges.
-        Report::Booted(_) | Report::Configured(_) | Report::ChargingState { .. } => return None,
+        Report::Booted { .. } | Report::Configured(_) | Report::ChargingState { .. } => return None,
         Report::Authorize { id_tag, .. } => {
             fitting(id_tag).map(|id_tag| Call::new("Authorize", json!({"idTag": id_tag})))
         }
@@ -339,8 +340,8 @@ pub fn read(action: &str, payload: Value, situation: Situation<'_>) -> Result<In
         }),
         "ChangeAvailability" => {
             let ChangeAvailability { connector_id, r#type } = read_as(payload)?;
-            let evse = Some(connector_id).filter(|id| *id != 0);
-            change_availability(evse, r#type == Availability::Operative)
+            let of = if connector_id == 0 { Scope::WholeAndEach } else { Scope::Evse(connector_id) };
+            change_availability(of, r#type == Availability::Operative)
         }
         "TriggerMessage" => {
             let TriggerMessage { requested_message, connector_id } = read_as(payload)?;

@@ -14,7 +14,7 @@ use super::moment::rfc3339;
 use super::v16::{Availability, Update, of_update};
 use crate::protocol::types::AuthorizationStatus;
 use crate::station::charge_point::{
-    Answer, ConnectorStatus, IdTag, Meter, Report, Request, SetResult, StopReason, TagInfo, Where, keys,
+    Answer, ConnectorStatus, IdTag, Meter, Report, Request, Scope, SetResult, StopReason, TagInfo, Where, keys,
 };
 
 /// What other charging stations have.
@@ -59,7 +59,8 @@ const KNOWN: [&str; 35] = [
 pub fn of_report(report: &Report, occasion: Occasion) -> Option<Call> {
     let at = occasion.at;
     Some(match report {
-        Report::Booted(_) | Report::Configured(_) => return None,
+        // The charging station as a whole has no status of its own.
+        Report::Booted { .. } | Report::Configured(_) | Report::Status { evse: 0, .. } => return None,
         Report::Authorize { id_tag, .. } => Call::new("Authorize", json!({"idToken": token(id_tag)})),
         Report::Status { evse, status: now, .. } => status(*evse, *now, at),
         Report::TransactionStarted { evse, transaction } => {
@@ -89,6 +90,7 @@ pub fn of_report(report: &Report, occasion: Occasion) -> Option<Call> {
                 StopReason::DeAuthorized => ("Deauthorized", "DeAuthorized"),
                 StopReason::EVDisconnected => ("EVDeparted", "EVDisconnected"),
                 StopReason::HardReset | StopReason::SoftReset => ("ResetCommand", "ImmediateReset"),
+                StopReason::Reboot => ("AbnormalCondition", "Reboot"),
                 StopReason::Local => ("StopAuthorized", "Local"),
                 StopReason::Remote => ("RemoteStop", "Remote"),
                 StopReason::UnlockCommand => ("UnlockCommand", "Other"),
@@ -397,7 +399,10 @@ pub fn read(action: &str, payload: Value, situation: Situation<'_>) -> Result<In
         },
         "ChangeAvailability" => {
             let ChangeAvailability { operational_status, evse } = read_as(payload)?;
-            change_availability(evse.map(|evse| evse.id), operational_status == Availability::Operative)
+            change_availability(
+                evse.map_or(Scope::Whole, |evse| Scope::Evse(evse.id)),
+                operational_status == Availability::Operative,
+            )
         }
         "TriggerMessage" => {
             let TriggerMessage { requested_message, evse } = read_as(payload)?;

@@ -138,6 +138,14 @@ impl Module {
         Self { body, is_over: false, ended, description: name.to_owned() }
     }
 
+    /// Has an EVerest that is built in restart, if it is one: the EVs that are plugged in are not part of it, and are found
+    /// again. `false` if it is none, or does not come up.
+    pub async fn restart_everest(&self) -> bool {
+        let Body::Everest { orders: Some(orders), .. } = &self.body else { return false };
+        let (done, again) = oneshot::channel();
+        orders.send(Order::Restart(done)).is_ok() && again.await.is_ok_and(|outcome| outcome.is_ok())
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.ended.borrow().is_some()

@@ -247,10 +247,12 @@ impl Stage<'_> {
             let diagnostic = Diagnostic::new(Severity::Inconclusive, "module/not-restartable", why);
             return Err(diagnostic.at(self.scenario.place("/steps")).into());
         }
-        self.module.end(self.settings).await;
-        self.drain_after_end().await;
-        self.module = Module::start(self.scene, self.broker.address())
-            .map_err(|error| super::findings::not_started(self.scenario, self.settings, &error))?;
+        if !self.module.restart_everest().await {
+            self.module.end(self.settings).await;
+            self.drain_after_end().await;
+            self.module = Module::start(self.scene, self.broker.address())
+                .map_err(|error| super::findings::not_started(self.scenario, self.settings, &error))?;
+        }
         self.wait_ready().await
     }
 

@@ -90,6 +90,23 @@ impl Evse {
         Ok(&[SessionEvent::FaultCleared])
     }
 
+    /// Takes over what a restart does not change: the EV and the fault.
+    pub(super) fn survive(&mut self, before: &Evse) {
+        self.plugged_in = before.plugged_in;
+        self.faulted = before.faulted;
+    }
+
+    /// Reports what it finds when EVerest starts.
+    pub(super) fn wake(&mut self) -> Events {
+        let is_new = self.plugged_in && !std::mem::replace(&mut self.session, self.plugged_in);
+        match (self.faulted, is_new) {
+            (false, false) => &[],
+            (false, true) => &[SessionEvent::SessionStartedByPlugIn, SessionEvent::AuthRequired],
+            (true, false) => &[SessionEvent::Faulted],
+            (true, true) => &[SessionEvent::Faulted, SessionEvent::SessionStartedByPlugIn, SessionEvent::AuthRequired],
+        }
+    }
+
     /// Does what Auth asks, and reports.
     pub(super) fn obey(&mut self, call: &EvseCall) -> Events {
         match call {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::api::Api;
-use super::charge_point::{Answer, ChargePoint, Report, Request};
+use super::charge_point::{Answer, ChargePoint, Request};
 use super::config::{EvseManager, SelectionAlgorithm, StationConfig};
 use super::evse::Evse;
 use super::inquiry::Inquiry;
@@ -236,6 +236,10 @@ impl Station {
             self.ended = true;
             return out.push(Effect::Exit { why: "Auth has no selection algorithm PlugEventsLIFO" });
         }
+        for id in (1..).take(self.evses.len()) {
+            self.at_evse(id, |evse| Ok(evse.wake()), out);
+        }
+        self.tell_boot(out);
         for module in &mut self.modules {
             module.heartbeat.start(self.now);
         }
@@ -250,7 +254,6 @@ impl Station {
             let beacon = Effect::Publish { to: Address::ReadyBeacon, payload: Payload::Empty {} };
             out.extend(iter::repeat_n(beacon, beacons));
         }
-        self.tell_configuration(Report::Booted, out);
         for input in mem::take(&mut self.retained) {
             self.take(input, out);
         }

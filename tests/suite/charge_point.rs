@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use khumbu::auth::SessionEvent;
 use khumbu::protocol::types::{AuthorizationStatus, TokenValidationStatus};
 use khumbu::scenario;
 use khumbu::station::charge_point::{
-    Answer, ConnectorStatus, CsmsInput, IdTag, Report, Request, SetResult, StopReason, TagInfo, UpdateStatus,
-    UpdateType, Where,
+    Answer, ConnectorStatus, CsmsInput, IdTag, Report, Request,
+    Scope::{Evse, Whole, WholeAndEach},
+    SetResult, StopReason, TagInfo, UpdateStatus, UpdateType, Where,
 };
 use khumbu::station::config::StationConfig;
 use khumbu::station::{Effect, Input, Payload, Station};
@@ -20,6 +22,7 @@ const START: u64 = 1_790_000_000;
 
 struct Bench {
     station: Station,
+    config: StationConfig,
     now: Duration,
     seen: Vec<Effect>,
 }
@@ -32,7 +35,8 @@ impl Bench {
              MALLORY: {{value: MALLORY, type: ISO14443, verdict: Blocked}}\n"
         );
         let config: StationConfig = scenario::parse_station("station.yaml", &text).unwrap();
-        let mut bench = Self { station: Station::new(&config), now: Duration::from_secs(START), seen: Vec::new() };
+        let (station, now) = (Station::new(&config), Duration::from_secs(START));
+        let mut bench = Self { station, config, now, seen: Vec::new() };
         bench.input(Input::Ready);
         bench.seen.clear();
         bench
@@ -41,6 +45,13 @@ impl Bench {
     fn input(&mut self, input: Input) {
         let effects = self.station.apply(self.now, input);
         self.seen.extend(effects);
+    }
+
+    /// EVerest restarts, and the charge point with it.
+    fn restart(&mut self) {
+        let before = std::mem::replace(&mut self.station, Station::new(&self.config));
+        self.station.remember(&before);
+        self.input(Input::Ready);
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -131,7 +142,7 @@ fn a_session_shows_to_the_csms_from_plug_to_unplug() {
             Report::MeterValue { meter_wh, power_w, .. } => format!("{meter_wh} Wh {power_w} W"),
             Report::TransactionStopped { meter_wh, reason, .. } => format!("stop {meter_wh} Wh {reason:?}"),
             Report::ChargingState { status, .. } => format!("it {status:?}"),
-            Report::Booted(_) | Report::Configured(_) => "configured".to_owned(),
+            Report::Booted { .. } | Report::Configured(_) => "configured".to_owned(),
         })
         .collect();
     assert_eq!(
@@ -330,6 +341,13 @@ fn a_fault_is_named_to_the_csms_and_ends_nothing_else() {
     assert!(bench.ask(Request::Plug(at(3))).unwrap_err().contains("EVSE 3"));
 }
 
+fn statuses(bench: &mut Bench) -> Vec<(i32, ConnectorStatus)> {
+    let reports = bench.reports().into_iter();
+    reports
+        .filter_map(|it| if let Report::Status { evse, status, .. } = it { Some((evse, status)) } else { None })
+        .collect()
+}
+
 fn started(bench: &mut Bench) -> Vec<(i32, Option<i32>)> {
     let reports = bench.reports().into_iter();
     let started = reports.filter_map(|report| match report {
@@ -361,24 +379,78 @@ fn a_remote_start_waits_for_an_ev_and_asks_nobody_unless_it_must() {
 #[test]
 fn what_is_out_of_service_starts_nothing_and_what_runs_there_ends_first() {
     let mut bench = Bench::new("{}");
-    let change = |evse, is_operative| Request::ChangeAvailability { evse, is_operative };
+    let change = |of, is_operative| Request::ChangeAvailability { of, is_operative };
     let start = |evse| Request::StartSession { at: at(evse), id_tag: tag("ALICE"), duration: None, energy_wh: None };
     assert_eq!(bench.ask(start(1)), Ok(Answer::DoneAt(1)));
     bench.pass(1);
-    assert_eq!(bench.ask(change(None, false)), Ok(Answer::Scheduled));
+    assert_eq!(bench.ask(change(WholeAndEach, false)), Ok(Answer::Scheduled));
     assert!(bench.ask(start(2)).is_err_and(|why| why.contains("out of service")));
-    assert!(bench.ask(change(Some(3), false)).is_err());
-    let statuses = |bench: &mut Bench| -> Vec<_> {
-        let reports = bench.reports().into_iter();
-        reports
-            .filter_map(|it| if let Report::Status { evse, status, .. } = it { Some((evse, status)) } else { None })
-            .collect()
-    };
+    assert!(bench.ask(change(Evse(3), false)).is_err());
     assert_eq!(statuses(&mut bench).last(), Some(&(2, ConnectorStatus::Unavailable)));
     assert_eq!(bench.ask(Request::EndTransactions(StopReason::SoftReset)), Ok(Answer::Done));
-    assert_eq!(statuses(&mut bench), [(1, ConnectorStatus::Unavailable)]);
-    assert_eq!(bench.ask(change(None, true)), Ok(Answer::Done));
-    assert_eq!(statuses(&mut bench), [(1, ConnectorStatus::Finishing), (2, ConnectorStatus::Available)]);
+    assert_eq!(statuses(&mut bench), [(0, ConnectorStatus::Unavailable), (1, ConnectorStatus::Unavailable)]);
+    assert_eq!(bench.ask(change(WholeAndEach, true)), Ok(Answer::Done));
+    let again = [ConnectorStatus::Available, ConnectorStatus::Finishing, ConnectorStatus::Available];
+    assert_eq!(statuses(&mut bench), [(0, again[0]), (1, again[1]), (2, again[2])]);
+}
+
+#[test]
+fn the_charge_point_in_service_again_leaves_each_evse_what_it_was_unless_all_are_meant() {
+    for (of, last) in [(Whole, ConnectorStatus::Unavailable), (WholeAndEach, ConnectorStatus::Available)] {
+        let mut bench = Bench::new("{}");
+        let change = |of, is_operative| Request::ChangeAvailability { of, is_operative };
+        assert_eq!(bench.ask(change(Evse(2), false)), Ok(Answer::Done));
+        assert_eq!(statuses(&mut bench), [(2, ConnectorStatus::Unavailable)]);
+        assert_eq!(bench.ask(change(of, false)), Ok(Answer::Done));
+        assert_eq!(statuses(&mut bench), [(0, ConnectorStatus::Unavailable), (1, ConnectorStatus::Unavailable)]);
+        assert_eq!(bench.ask(change(of, true)), Ok(Answer::Done));
+        assert_eq!(statuses(&mut bench)[..2], [(0, ConnectorStatus::Available), (1, ConnectorStatus::Available)]);
+        let Ok(Answer::Seen(seen)) = bench.ask(Request::Look) else { panic!("it is seen") };
+        assert_eq!(seen.connectors[1].status, last);
+    }
+}
+
+#[test]
+fn a_restart_finds_the_evs_the_faults_and_what_is_out_of_service() {
+    let mut bench = Bench::new("{csms: outside, configuration: {AllowOfflineTxForUnknownId: \"true\"}}");
+    let start = Request::StartSession { at: at(1), id_tag: tag("ALICE"), duration: None, energy_wh: None };
+    assert_eq!(bench.ask(start), Ok(Answer::DoneAt(1)));
+    bench.pass(3600);
+    assert_eq!(started(&mut bench).len(), 1);
+    assert_eq!(bench.ask(Request::ChangeAvailability { of: Evse(2), is_operative: false }), Ok(Answer::Done));
+    bench.reports();
+    bench.restart();
+    let events: Vec<_> = bench.seen.iter().filter(|it| matches!(it, Effect::SessionEvent { .. })).cloned().collect();
+    let event = |evse, event| Effect::SessionEvent { evse, event };
+    let found = [SessionEvent::SessionStartedByPlugIn, SessionEvent::AuthRequired];
+    assert_eq!(events, [event(1, found[0]), event(1, found[1]), event(2, SessionEvent::Disabled)]);
+    let reports = bench.reports();
+    let states = |reports: &[Report]| {
+        let mut states = reports.iter().filter_map(|report| match report {
+            Report::Booted { states, .. } => Some(states.values().map(|(status, _)| *status).collect::<Vec<_>>()),
+            _ => None,
+        });
+        states.next().unwrap()
+    };
+    use ConnectorStatus::{Available, Faulted, Preparing, Unavailable};
+    assert_eq!(states(&reports), [Available, Preparing, Unavailable]);
+    let ended = reports.iter().find_map(|report| match report {
+        Report::TransactionStopped { evse, meter_wh, reason, .. } => Some((*evse, *meter_wh, *reason)),
+        _ => None,
+    });
+    assert_eq!(ended, Some((1, 11_000, StopReason::Reboot)), "{reports:#?}");
+    assert!(!reports.iter().any(|report| matches!(report, Report::Status { .. })), "{reports:#?}");
+
+    let inject = Request::InjectFault { at: at(1), fault: "GroundFault".to_owned() };
+    assert!(bench.ask(inject).is_ok());
+    assert_eq!(bench.ask(Request::ChangeAvailability { of: Whole, is_operative: false }), Ok(Answer::Done));
+    bench.reports();
+    bench.restart();
+    let reports = bench.reports();
+    assert_eq!(states(&reports), [Unavailable, Faulted, Unavailable]);
+    let Some(Report::Booted { states, .. }) = reports.first() else { panic!("{reports:#?}") };
+    assert_eq!(states[&1].1.as_deref(), Some("GroundFault"));
+    assert_eq!(bench.ask(Request::Plug(at(1))), Err("EVSE 1: an EV is plugged in already".to_owned()));
 }
 
 #[test]

@@ -1,11 +1,18 @@
 //! Charge points of `khumbu sim --gateway` at a CSMS that nobody here wrote (`fixtures/csms.py`), which holds all that
 //! is said against OCPP's own schemas.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::csms::Csms;
 use crate::gateway::{ALICE, BOB, Gateway};
-use crate::project::{Project, wait_for};
+use crate::project::{DEADLINE, Project, wait_for};
 
 const VERSIONS: [&str; 2] = ["ocpp1.6", "ocpp2.0.1"];
 
@@ -365,6 +372,110 @@ fn a_reset_restarts_the_charger_and_keeps_its_cache() {
         assert_eq!(csms.unseen("Authorize"), 0, "the cache outlives a restart");
         csms.is_content();
     }
+}
+
+#[test]
+fn after_a_reset_each_connector_tells_its_state_as_it_is() {
+    for (version, kind) in [("ocpp1.6", "Hard"), ("ocpp2.0.1", "Immediate")] {
+        let is_old = version == "ocpp1.6";
+        let occupied = if is_old { "Preparing" } else { "Occupied" };
+        for (place, after) in [
+            (2, [(0, "Available"), (1, occupied), (2, "Unavailable")]),
+            (0, [(0, "Unavailable"), (1, "Unavailable"), (2, "Unavailable")]),
+        ] {
+            let Some(csms) = Csms::start() else { return };
+            let gateway = connected(&csms, version, "");
+            let states = |count: usize| -> Vec<(i64, String)> {
+                let (place, status) = if is_old { ("connectorId", "status") } else { ("evseId", "connectorStatus") };
+                let told = (0..count).map(|_| csms.request("StatusNotification"));
+                told.map(|it| (it[place].as_i64().unwrap(), it[status].as_str().unwrap().to_owned())).collect()
+            };
+            gateway.does("plug-connector", json!({"evse_id": 1}));
+            assert_eq!(states(1), [(1, occupied.to_owned())]);
+            let change = match place {
+                place if is_old => json!({"connector_id": place, "type": "Inoperative"}),
+                0 => json!({"operational_status": "Inoperative"}),
+                place => json!({"operational_status": "Inoperative", "evse": {"id": place}}),
+            };
+            assert_eq!(csms.status("ChangeAvailability", change), "Accepted");
+            let after = after.iter().filter(|it| is_old || it.0 > 0).map(|it| (it.0, it.1.to_owned()));
+            let after: Vec<_> = after.collect();
+            let changed: Vec<_> = after.iter().filter(|it| it.1 == "Unavailable").cloned().collect();
+            assert_eq!(states(changed.len()), changed, "{version}, {place}");
+            assert_eq!(csms.status("Reset", json!({"type": kind})), "Accepted");
+            csms.request("BootNotification");
+            assert_eq!(states(after.len()), after, "{version}, {place}");
+            if place == 2 {
+                gateway.does("start-session", json!({"id_tag": ALICE, "connector_id": 1}));
+                csms.of_transactions(1);
+            }
+            csms.is_content();
+        }
+    }
+}
+
+/// A CSMS that says nothing of its own accord.
+type Quiet = tungstenite::WebSocket<TcpStream>;
+
+/// Takes the next connection of a charger of OCPP 1.6.
+fn accepted(listener: &TcpListener) -> Quiet {
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let speaks = |_: &Request, mut response: Response| {
+        response.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("ocpp1.6"));
+        Ok(response)
+    };
+    tungstenite::accept_hdr(stream, speaks).unwrap()
+}
+
+/// Answers the charger's requests until there is another frame of its own.
+fn next_frame(socket: &mut Quiet) -> Value {
+    loop {
+        let Message::Text(text) = socket.read().unwrap() else { continue };
+        let frame: Value = serde_json::from_str(&text).unwrap();
+        if frame[0] != 2 {
+            return frame;
+        }
+        let now = "2026-11-28T08:00:00Z";
+        let answer = match frame[2].as_str().unwrap() {
+            "BootNotification" => json!({"currentTime": now, "interval": 300, "status": "Accepted"}),
+            _ => json!({}),
+        };
+        let is_last = frame[2] == "StatusNotification" && frame[3]["connectorId"] == 2;
+        socket.send(Message::text(json!([3, frame[1], answer]).to_string())).unwrap();
+        if is_last {
+            return frame;
+        }
+    }
+}
+
+#[test]
+fn the_socket_stays_until_the_csms_has_read_the_answer_to_its_reset() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let file = format!(
+        "chargers:\n  dep-1:\n    identity: CP-1\n    csms: ws://127.0.0.1:{port}\n    station: {{evses: 2, charge_point: {{}}}}\n"
+    );
+    let _gateway = Gateway::with(Project::with(&[("chargers.yaml", &file)]), &["--chargers", "chargers.yaml"]);
+    for is_slow in [true, false] {
+        let mut socket = accepted(&listener);
+        next_frame(&mut socket);
+        socket.send(Message::text("[2,\"r\",\"Reset\",{\"type\":\"Hard\"}]")).unwrap();
+        assert_eq!(next_frame(&mut socket), json!([3, "r", {"status": "Accepted"}]));
+        if is_slow {
+            // What it says is never read there, and the end of the connection comes no sooner for it.
+            let stream = socket.get_mut();
+            stream.write_all(b"\x81\x03abc").unwrap();
+            let since = Instant::now();
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).unwrap();
+            assert_eq!(rest.first(), Some(&0x88), "a close frame");
+            assert!(since.elapsed() >= Duration::from_millis(900), "{:?}", since.elapsed());
+        } else {
+            while socket.read().is_ok() {}
+        }
+    }
+    accepted(&listener);
 }
 
 #[test]

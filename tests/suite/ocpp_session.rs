@@ -33,8 +33,14 @@ impl Bench {
             seed: 7,
         };
         let mut bench = Self { session: Session::new(identity), now: START, effects: Vec::new() };
-        bench.input(Input::Reported(Report::Booted(Keys::default())));
+        bench.boots([]);
         bench
+    }
+
+    /// The charge point boots, with states that are not as usual.
+    fn boots<const N: usize>(&mut self, states: [(i32, ConnectorStatus); N]) {
+        let states = states.map(|(evse, status)| (evse, (status, None))).into();
+        self.input(Input::Reported(Report::Booted { keys: Keys::default(), states }));
     }
 
     /// One that the CSMS has accepted, with nothing more to be said.
@@ -302,6 +308,46 @@ fn a_soft_reset_tells_the_end_of_transactions_first() {
             false => bench.answers(json!({})),
         }
         assert!(bench.effects.contains(&Effect::Restart));
+    }
+}
+
+#[test]
+fn a_charge_point_takes_leave_before_it_restarts_and_then_tells_what_it_is() {
+    use ConnectorStatus::{Available, Preparing, Unavailable};
+    for (version, kind) in [(OcppVersion::Ocpp16, "Hard"), (OcppVersion::Ocpp201, "Immediate")] {
+        let mut bench = Bench::online(version);
+        bench.input(Input::Received(format!("[2,\"r\",\"Reset\",{{\"type\":\"{kind}\"}}]")));
+        bench.input(Input::Answered(Ok(Answer::Done)));
+        let at = |effect: &Effect| bench.effects.iter().position(|it| it == effect).unwrap();
+        let answer = at(&Effect::Send("[3,\"r\",{\"status\":\"Accepted\"}]".to_owned()));
+        assert!(answer < at(&Effect::Close) && at(&Effect::Close) < at(&Effect::Restart), "{:?}", bench.effects);
+        bench.effects.clear();
+        bench.input(Input::Closed("late".to_owned()));
+        bench.input(Input::Received("[2,\"s\",\"ClearCache\",{}]".to_owned()));
+        assert_eq!((&bench.effects[..], bench.session.next_deadline()), (&[][..], None), "it is away");
+        bench.boots([(0, Unavailable), (1, Preparing)]);
+        assert_eq!(bench.effects, [Effect::Connect], "at once");
+        bench.input(Input::Opened);
+        bench.answers(json!({"currentTime": "2026-09-21T00:00:00Z", "interval": 300, "status": "Accepted"}));
+        let mut told = Vec::new();
+        while bench.session_waits() {
+            told.push(bench.sent().1);
+            bench.answers(json!({}));
+        }
+        let told: Vec<_> = match version {
+            OcppVersion::Ocpp16 => told.iter().map(|it| (it["connectorId"].clone(), it["status"].clone())).collect(),
+            OcppVersion::Ocpp201 => {
+                told.iter().map(|it| (it["evseId"].clone(), it["connectorStatus"].clone())).collect()
+            }
+        };
+        let expected = match version {
+            OcppVersion::Ocpp16 => vec![(json!(0), json!("Unavailable")), (json!(1), json!("Preparing"))],
+            OcppVersion::Ocpp201 => vec![(json!(1), json!("Occupied"))],
+        };
+        assert_eq!(told, expected);
+        bench.effects.clear();
+        bench.input(Input::Reported(Report::Status { evse: 0, status: Available, fault: None }));
+        assert_eq!(bench.request().is_some(), version == OcppVersion::Ocpp16, "2.0.1 has no such connector");
     }
 }
 

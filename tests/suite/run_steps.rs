@@ -174,6 +174,20 @@ macro_rules! everest {
     };
 }
 
+/// The EV that is there is found again.
+macro_rules! ev_stays {
+    ($side:literal) => {
+        concat!(
+            "description: An EV stays plugged in while EVerest is started again.\nunder_test: ",
+            $side,
+            "\nstation:\n  tokens:\n    ALICE: {value: \"04A2F3B1\", type: ISO14443, connectors: [1]}\nsteps:\n",
+            "  - plug_in: {evse: 1}\n  - restart_everest\n  - present_token: ALICE\n",
+            "  - expect_status: {token: ALICE, sequence: [Processing, Accepted, UsedToStart]}\n",
+            "  - start_transaction: {evse: 1}\n  - unplug: {evse: 1}\n"
+        )
+    };
+}
+
 /// Against the built-in modules.
 #[rustfmt::skip]
 const CASES: &[Case] = &[
@@ -181,6 +195,8 @@ const CASES: &[Case] = &[
     case("loops", LOOPS, 0, &[], &[]),
     case("client_returns", CLIENT_RETURNS, 0, &[], &[]),
     case("everest_returns", EVEREST_RETURNS, 0, &[], &[]),
+    case("ev_stays_at_everest", ev_stays!("everest"), 0, &[], &[]),
+    case("ev_stays_for_client", ev_stays!("client"), 0, &[], &[]),
     // What khumbu publishes itself meets no expectation.
     case("bytes", BYTES, 1, &["expect/missing"], &["bytes.yaml:16", r#"echo/auth_api q0 retain {"answer":"AuthorizationNotFound"}"#]),
     case("beats", BEATS, 0, &[], &[]),

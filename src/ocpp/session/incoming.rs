@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Asked, Direction, Effect, How, Identity, LAST_WORDS, Restart, Session, Waiting, What, heartbeat};
+use super::{Asked, Direction, Effect, How, Identity, LAST_WORDS, Phase, Restart, Session, Waiting, What, heartbeat};
 use crate::ocpp::call::{self, BootReason, Incoming, Refusal, RegistrationStatus, Reset, Situation, Trigger};
 use crate::ocpp::frame::{ErrorCode, Frame};
 use crate::ocpp::version::OcppVersion;
@@ -76,8 +76,7 @@ impl Session {
             }
             Trigger::Heartbeat => self.push(Waiting { call: heartbeat(), what: What::Other, is_early: true }),
             Trigger::Status => {
-                let all = 1..=i32::from(self.identity.evses);
-                for evse in evse.map_or(all, |evse| evse..=evse) {
+                for evse in evse.map_or(self.places(), |evse| evse..=evse) {
                     self.push_status(evse, now);
                 }
             }
@@ -112,8 +111,7 @@ impl Session {
         if kind == Reset::Hard {
             self.ask(Request::EndTransactions(StopReason::HardReset), None);
             // One that still waits is this one.
-            self.restart = Restart::No;
-            self.out.push(Effect::Restart);
+            self.restart(now);
         } else {
             self.ask(Request::EndTransactions(StopReason::SoftReset), None);
             self.restart = Restart::WhenTold(now.saturating_add(LAST_WORDS));
@@ -125,9 +123,19 @@ impl Session {
         let is_told =
             self.asked.is_empty() && self.busy.is_empty() && self.outbox.at().is_none() && self.current.is_none();
         if is_told || until <= now || !self.is_online() {
-            self.restart = Restart::No;
-            self.out.push(Effect::Restart);
+            self.restart(now);
         }
+    }
+
+    /// Takes leave of the CSMS, so that it has the answer to its Reset, and restarts.
+    fn restart(&mut self, now: Duration) {
+        self.restart = Restart::No;
+        self.out.push(Effect::Close);
+        if matches!(self.phase, Phase::Open | Phase::Opening) {
+            self.closed(now);
+        }
+        self.phase = Phase::Idle;
+        self.out.push(Effect::Restart);
     }
 
     pub(super) fn ask(&mut self, request: Request, asked: Option<Asked>) {

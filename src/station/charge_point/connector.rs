@@ -43,7 +43,7 @@ pub struct Connector {
     pub(super) power: u32,
     /// Whether the EV takes energy.
     pub(super) ev_takes: bool,
-    /// Whether it is in service.
+    /// Whether it is in service by itself; the charge point as a whole may be out of it.
     pub(super) is_operative: bool,
     /// Whether Auth knows it as out of service.
     pub(super) is_disabled: bool,
@@ -85,6 +85,13 @@ pub struct Transaction {
     pub(super) told: ConnectorStatus,
 }
 
+impl Transaction {
+    /// As it is after a restart: nothing of it happens by itself any more.
+    pub(super) fn to_be_ended(&self) -> Self {
+        Self { ends_at: None, ends_with: None, sample_at: None, ..self.clone() }
+    }
+}
+
 impl Connector {
     /// With nothing plugged in; `power` in watts flows while charging.
     pub(super) fn new(power: u32) -> Self {
@@ -113,14 +120,23 @@ impl Connector {
         })
     }
 
-    /// The state, with what its EVSE adds.
-    pub(super) fn status(&self, evse: &Evse) -> ConnectorStatus {
+    /// What is left of it after a restart: the meter, whether it is in service, a fault. Without the transaction, which
+    /// has ended with it.
+    pub(super) fn survive(&mut self, before: &Connector) {
+        self.register = before.register;
+        self.read_at = before.read_at;
+        self.is_operative = before.is_operative;
+        self.fault.clone_from(&before.fault);
+    }
+
+    /// The state, with what its EVSE adds; `is_in_service` is whether both it and the charge point are.
+    pub(super) fn status(&self, evse: &Evse, is_in_service: bool) -> ConnectorStatus {
         match () {
             () if evse.faulted => ConnectorStatus::Faulted,
             () if evse.transaction && !self.ev_takes => ConnectorStatus::SuspendedEV,
             () if evse.transaction && self.power == 0 => ConnectorStatus::SuspendedEVSE,
             () if evse.transaction => ConnectorStatus::Charging,
-            () if !self.is_operative => ConnectorStatus::Unavailable,
+            () if !is_in_service => ConnectorStatus::Unavailable,
             () if self.is_finishing && evse.plugged_in => ConnectorStatus::Finishing,
             () if evse.session || evse.plugged_in => ConnectorStatus::Preparing,
             () => ConnectorStatus::Available,
@@ -134,7 +150,7 @@ impl Connector {
 
     /// Watts that flow now.
     pub(super) fn flowing(&self, evse: &Evse) -> u32 {
-        if self.status(evse) == ConnectorStatus::Charging { self.power } else { 0 }
+        if self.status(evse, true) == ConnectorStatus::Charging { self.power } else { 0 }
     }
 
     /// Brings the meter forward; must be called before anything changes the flow.
@@ -188,9 +204,9 @@ mod tests {
         assert_eq!(connector.meter_wh(), 22_000);
         connector.ev_takes = false;
         connector.read(hours(4), &CHARGING);
-        assert_eq!((connector.meter_wh(), connector.status(&CHARGING)), (22_000, ConnectorStatus::SuspendedEV));
+        assert_eq!((connector.meter_wh(), connector.status(&CHARGING, true)), (22_000, ConnectorStatus::SuspendedEV));
         (connector.ev_takes, connector.power) = (true, 0);
-        assert_eq!(connector.status(&CHARGING), ConnectorStatus::SuspendedEVSE);
+        assert_eq!(connector.status(&CHARGING, true), ConnectorStatus::SuspendedEVSE);
         connector.read(hours(2), &CHARGING);
         assert_eq!(connector.meter_wh(), 22_000, "time does not run backwards");
     }
@@ -199,13 +215,12 @@ mod tests {
     fn states_follow_the_session() {
         let mut connector = Connector::new(7_000);
         let plugged = Evse { plugged_in: true, session: true, ..Evse::default() };
-        assert_eq!(connector.status(&Evse::default()), ConnectorStatus::Available);
-        assert_eq!(connector.status(&plugged), ConnectorStatus::Preparing);
+        assert_eq!(connector.status(&Evse::default(), true), ConnectorStatus::Available);
+        assert_eq!(connector.status(&plugged, true), ConnectorStatus::Preparing);
         connector.is_finishing = true;
-        assert_eq!(connector.status(&plugged), ConnectorStatus::Finishing);
-        assert_eq!(connector.status(&Evse { faulted: true, ..CHARGING }), ConnectorStatus::Faulted);
-        connector.is_operative = false;
-        assert_eq!(connector.status(&Evse::default()), ConnectorStatus::Unavailable);
-        assert_eq!(connector.status(&CHARGING), ConnectorStatus::Charging, "a transaction goes on to its end");
+        assert_eq!(connector.status(&plugged, true), ConnectorStatus::Finishing);
+        assert_eq!(connector.status(&Evse { faulted: true, ..CHARGING }, true), ConnectorStatus::Faulted);
+        assert_eq!(connector.status(&Evse::default(), false), ConnectorStatus::Unavailable);
+        assert_eq!(connector.status(&CHARGING, false), ConnectorStatus::Charging, "a transaction goes on to its end");
     }
 }

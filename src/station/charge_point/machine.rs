@@ -30,6 +30,10 @@ pub(in crate::station) struct ChargePoint {
     pub connectors: Vec<Connector>,
     /// What is to be done at an EVSE once it is authorized.
     pub plans: BTreeMap<i32, Plan>,
+    /// Whether it is in service as a whole.
+    pub is_operative: bool,
+    /// What was last told of it as a whole.
+    pub told: ConnectorStatus,
     /// Whether the CSMS is there.
     pub is_online: bool,
     pub link: CsmsLink,
@@ -81,6 +85,8 @@ impl ChargePoint {
             authorization,
             connectors: vec![Connector::new(config.max_charging_power); evses.into()],
             plans: BTreeMap::new(),
+            is_operative: true,
+            told: ConnectorStatus::Available,
             is_online: config.csms == CsmsLink::Inside,
             link: config.csms,
             asked: Vec::new(),
@@ -113,14 +119,23 @@ impl ChargePoint {
 }
 
 impl Station {
-    /// Takes over what outlives a restart of the charger: the configuration, the local list, the cache, which EVSEs are
-    /// in service (OCPP 1.6, 5.2), and which ids of transactions were given.
+    /// Takes over what outlives a restart: the EVs that are plugged in and the faults; of the charge point the
+    /// configuration, the local list, the cache, the meters, what is in service (OCPP 1.6, 5.2), and which ids of
+    /// transactions were given. A transaction that ran has ended.
     pub fn remember(&mut self, before: &Station) {
+        for (evse, before) in self.evses.iter_mut().zip(&before.evses) {
+            evse.survive(before);
+        }
         if let (Some(charge_point), Some(before)) = (&mut self.charge_point, &before.charge_point) {
             charge_point.authorization = before.authorization.clone();
             charge_point.next_transaction = before.next_transaction;
-            for (connector, before) in charge_point.connectors.iter_mut().zip(&before.connectors) {
-                connector.is_operative = before.is_operative;
+            charge_point.is_operative = before.is_operative;
+            for ((evse, connector), before) in (1..).zip(&mut charge_point.connectors).zip(&before.connectors) {
+                connector.survive(before);
+                if let Some(transaction) = &before.transaction {
+                    connector.transaction = Some(transaction.to_be_ended());
+                    charge_point.reasons.insert(evse, StopReason::Reboot);
+                }
             }
         }
     }
@@ -303,6 +318,12 @@ impl Station {
         for evse in ready {
             self.at_evse(evse, Evse::start_transaction, out);
         }
+        let status = self.whole_status();
+        if let Some(charge_point) = &mut self.charge_point
+            && std::mem::replace(&mut charge_point.told, status) != status
+        {
+            out.push(Effect::Csms(Report::Status { evse: 0, status, fault: None }));
+        }
         for evse in 1.. {
             if !self.settle_connector(evse, out) {
                 return;
@@ -359,7 +380,8 @@ impl Station {
         {
             let otherwise = if evse.plugged_in { StopReason::Local } else { StopReason::EVDisconnected };
             let reason = charge_point.reasons.remove(&id).unwrap_or(otherwise);
-            connector.is_finishing = true;
+            // A charge point that has started anew knows nothing of what was before.
+            connector.is_finishing = reason != StopReason::Reboot;
             let meter_wh = connector.meter_wh();
             out.push(Effect::Csms(Report::TransactionStopped { evse: id, transaction, meter_wh, reason }));
         }
@@ -372,7 +394,8 @@ impl Station {
         if !evse.faulted {
             connector.fault = None;
         }
-        let status = connector.status(evse);
+        let is_in_service = charge_point.is_operative && connector.is_operative;
+        let status = connector.status(evse, is_in_service);
         if std::mem::replace(&mut connector.told, status) != status {
             let fault = connector.fault.clone();
             out.push(Effect::Csms(Report::Status { evse: id, status, fault }));
@@ -380,7 +403,7 @@ impl Station {
         if let Some(transaction_id) = connector.charging_state(status) {
             out.push(Effect::Csms(Report::ChargingState { evse: id, transaction_id, status }));
         }
-        let is_disabled = !connector.is_operative && !evse.transaction;
+        let is_disabled = !is_in_service && !evse.transaction;
         if std::mem::replace(&mut connector.is_disabled, is_disabled) != is_disabled {
             self.at_evse(
                 id,

@@ -39,5 +39,5 @@ pub use local_list::{LocalList, UpdateStatus, UpdateType};
 pub(super) use machine::ChargePoint;
 pub use overview::{ConnectorOverview, Overview, TransactionOverview};
 pub use report::{CsmsInput, Report, StopReason};
-pub use requests::{Answer, ListEntry, Meter, Request, Where};
+pub use requests::{Answer, ListEntry, Meter, Request, Scope, Where};
 pub use tag::{IdTag, TagInfo, TagTooLong};

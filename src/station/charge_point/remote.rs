@@ -1,29 +1,58 @@
 //! What a CSMS asks of a charge point.
 
+use std::collections::BTreeMap;
+
 use super::super::{Effect, Station};
 use super::config::CsmsLink;
-use super::keys::Keys;
+use super::connector::ConnectorStatus;
 use super::machine::Plan;
 use super::report::Report;
-use super::requests::{Answer, Meter, Outcome};
+use super::requests::{Answer, Meter, Outcome, Scope};
 use super::tag::IdTag;
 use crate::protocol::types::{AuthorizationType, IdToken, IdTokenType, ProvidedIdToken};
 
 impl Station {
     /// Tells a CSMS outside how the charge point is configured.
-    pub(in crate::station) fn tell_configuration(&mut self, told: fn(Keys) -> Report, out: &mut Vec<Effect>) {
-        if let Some(charge_point) = &self.charge_point
-            && charge_point.link == CsmsLink::Outside
-        {
-            out.push(Effect::Csms(told(charge_point.authorization.keys.clone())));
+    pub(super) fn tell_configuration(&mut self, out: &mut Vec<Effect>) {
+        if let Some(charge_point) = self.charge_point.as_ref().filter(|it| it.link == CsmsLink::Outside) {
+            out.push(Effect::Csms(Report::Configured(charge_point.authorization.keys.clone())));
         }
     }
 
-    pub(super) fn is_operative(&self, evse: i32) -> bool {
+    /// Tells a CSMS outside that the charge point has started, and how it is.
+    pub(in crate::station) fn tell_boot(&mut self, out: &mut Vec<Effect>) {
+        let whole = self.whole_status();
+        let Some(charge_point) = self.charge_point.as_mut().filter(|it| it.link == CsmsLink::Outside) else { return };
+        charge_point.told = whole;
+        let mut states = BTreeMap::from([(0, (whole, None))]);
+        for ((id, connector), evse) in (1..).zip(&mut charge_point.connectors).zip(&self.evses) {
+            connector.told = connector.status(evse, charge_point.is_operative && connector.is_operative);
+            states.insert(id, (connector.told, connector.fault.clone()));
+        }
+        let keys = charge_point.authorization.keys.clone();
+        out.push(Effect::Csms(Report::Booted { keys, states }));
+    }
+
+    /// Whether an EVSE is in service, and the charge point with it.
+    pub(super) fn is_in_service(&self, evse: i32) -> bool {
+        let Some(charge_point) = &self.charge_point else { return true };
         let index = usize::try_from(evse).ok().and_then(|evse| evse.checked_sub(1));
-        index
-            .and_then(|index| self.charge_point.as_ref()?.connectors.get(index))
-            .is_none_or(|connector| connector.is_operative)
+        let connector = index.and_then(|index| charge_point.connectors.get(index));
+        charge_point.is_operative && connector.is_none_or(|connector| connector.is_operative)
+    }
+
+    /// The state of the connector of an EVSE; `None` if there is none.
+    pub(super) fn connector_status(&self, id: i32) -> Option<ConnectorStatus> {
+        let index = usize::try_from(id).ok().and_then(|id| id.checked_sub(1))?;
+        let connector = self.charge_point.as_ref()?.connectors.get(index)?;
+        Some(connector.status(self.evses.get(index)?, self.is_in_service(id)))
+    }
+
+    /// The state of the charge point as a whole. It is out of service once no transaction runs any more.
+    pub(super) fn whole_status(&self) -> ConnectorStatus {
+        let is_operative = self.charge_point.as_ref().is_none_or(|it| it.is_operative);
+        let is_busy = self.evses.iter().any(|evse| evse.transaction);
+        if is_operative || is_busy { ConnectorStatus::Available } else { ConnectorStatus::Unavailable }
     }
 
     /// Whether an EVSE is authorized for a token already.
@@ -69,20 +98,22 @@ impl Station {
         Ok(Answer::DoneAt(evse))
     }
 
-    pub(super) fn change_availability(&mut self, evse: Option<i32>, is_operative: bool) -> Outcome {
-        let count = i32::try_from(self.evses.len()).unwrap_or(i32::MAX);
-        let meant = match evse {
-            Some(evse) if !(1..=count).contains(&evse) => return Err(format!("there is no EVSE {evse}")),
-            Some(evse) => evse..=evse,
-            None => 1..=count,
-        };
-        let mut is_busy = false;
-        for id in meant {
-            is_busy |= self.evse(id).is_some_and(|evse| evse.transaction);
-            if let Some(connector) = self.charge_point.as_mut().and_then(|it| it.connector_mut(id)) {
-                connector.is_operative = is_operative;
+    pub(super) fn change_availability(&mut self, of: Scope, is_operative: bool) -> Outcome {
+        let Some(charge_point) = &mut self.charge_point else { return Err("there is no charge point".to_owned()) };
+        let is_busy = match of {
+            Scope::Evse(id) => {
+                let no_such = || format!("there is no EVSE {id}");
+                charge_point.connector_mut(id).ok_or_else(no_such)?.is_operative = is_operative;
+                self.evse(id).is_some_and(|evse| evse.transaction)
             }
-        }
+            Scope::Whole | Scope::WholeAndEach => {
+                charge_point.is_operative = is_operative;
+                if of == Scope::WholeAndEach {
+                    charge_point.connectors.iter_mut().for_each(|connector| connector.is_operative = is_operative);
+                }
+                self.evses.iter().any(|evse| evse.transaction)
+            }
+        };
         Ok(if is_busy && !is_operative { Answer::Scheduled } else { Answer::Done })
     }
 

@@ -1,5 +1,7 @@
 //! What a charge point and its CSMS say to each other, in no version of OCPP.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::super::RequestId;
@@ -20,9 +22,9 @@ pub enum Report {
         /// About what.
         id_tag: IdTag,
     },
-    /// A connector has a new state.
+    /// A connector has a new state, or the charge point as a whole.
     Status {
-        /// The EVSE.
+        /// The EVSE; 0 for the charge point as a whole.
         evse: i32,
         /// The state.
         status: ConnectorStatus,
@@ -68,8 +70,13 @@ pub enum Report {
         /// Why.
         reason: StopReason,
     },
-    /// It has started, with this configuration; told to a CSMS outside only.
-    Booted(Keys),
+    /// It has started; told to a CSMS outside only.
+    Booted {
+        /// With this configuration.
+        keys: Keys,
+        /// With these states, by EVSE, the charge point as a whole at 0; with `Faulted`, the fault as it was injected.
+        states: BTreeMap<i32, (ConnectorStatus, Option<String>)>,
+    },
     /// The configuration as it is from now on; told to a CSMS outside only.
     Configured(Keys),
 }
@@ -85,6 +92,8 @@ pub enum StopReason {
     HardReset,
     /// At the charger: a token, a limit, a button.
     Local,
+    /// It had to end: the charge point has started anew.
+    Reboot,
     /// On behalf of a CSMS or a gateway.
     Remote,
     /// The charge point restarts in good order.

@@ -10,7 +10,7 @@ use super::keys::SetResult;
 use super::local_list::{UpdateStatus, UpdateType};
 use super::machine::Plan;
 use super::overview::Overview;
-use super::report::{Report, StopReason};
+use super::report::StopReason;
 use super::tag::{IdTag, TagInfo};
 use crate::auth;
 use crate::protocol::types::{AuthorizationType, IdToken, IdTokenType, ProvidedIdToken};
@@ -109,10 +109,10 @@ pub enum Request {
         /// The number of the request.
         remote_start_id: Option<i32>,
     },
-    /// An EVSE, or all if none is named, goes into service or out of it; where a transaction runs, once that has ended.
+    /// Something goes into service or out of it; where a transaction runs, once that has ended.
     ChangeAvailability {
-        /// The EVSE.
-        evse: Option<i32>,
+        /// What.
+        of: Scope,
         /// Whether it is in service.
         is_operative: bool,
     },
@@ -122,6 +122,17 @@ pub enum Request {
     ReadMeters(Option<i32>),
     /// The version of the local list is read.
     ReadListVersion,
+}
+
+/// What goes into service or out of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// An EVSE.
+    Evse(i32),
+    /// The charge point as a whole; in service again, each EVSE is what it was (2.0.1, G04).
+    Whole,
+    /// The charge point as a whole and each of its EVSEs (1.6, 5.2).
+    WholeAndEach,
 }
 
 /// A meter as it was read.
@@ -196,7 +207,7 @@ impl Station {
                     (name, result)
                 };
                 let results = values.into_iter().map(set).collect();
-                self.tell_configuration(Report::Configured, out);
+                self.tell_configuration(out);
                 Ok(Answer::Configured(results))
             }
             Request::InjectFault { at, fault } => {
@@ -265,7 +276,7 @@ impl Station {
             Request::RemoteStart { evse, id_tag, remote_start_id } => {
                 self.start_remotely(evse, id_tag, remote_start_id, out)
             }
-            Request::ChangeAvailability { evse, is_operative } => self.change_availability(evse, is_operative),
+            Request::ChangeAvailability { of, is_operative } => self.change_availability(of, is_operative),
             Request::EndTransactions(reason) => {
                 for evse in (1..).take(self.evses.len()) {
                     self.end_transaction(evse, reason, out);
@@ -316,10 +327,9 @@ impl Station {
     }
 
     fn now_at(&self, id: i32) -> Outcome {
-        let index = usize::try_from(id).ok().and_then(|id| id.checked_sub(1));
-        let connector = index.and_then(|index| self.charge_point.as_ref()?.connectors.get(index));
-        let status = connector.zip(self.evse(id)).map(|(connector, evse)| connector.status(evse));
-        status.map(|status| Answer::NowAt { evse: id, status }).ok_or_else(|| format!("there is no EVSE {id}"))
+        self.connector_status(id)
+            .map(|status| Answer::NowAt { evse: id, status })
+            .ok_or_else(|| format!("there is no EVSE {id}"))
     }
 
     fn change(&mut self, evse: i32, change: impl FnOnce(&mut super::connector::Connector)) -> Outcome {
@@ -332,7 +342,7 @@ impl Station {
         match self.evse(id) {
             Some(evse) if evse.transaction => Err(format!("EVSE {id}: a transaction runs already")),
             Some(evse) if evse.faulted => Err(format!("EVSE {id}: it is faulted")),
-            Some(_) if !self.is_operative(id) => Err(format!("EVSE {id}: it is out of service")),
+            Some(_) if !self.is_in_service(id) => Err(format!("EVSE {id}: it is out of service")),
             Some(_) => Ok(()),
             None => Err(format!("there is no EVSE {id}")),
         }
