@@ -421,6 +421,7 @@ type Quiet = tungstenite::WebSocket<TcpStream>;
 fn accepted(listener: &TcpListener) -> Quiet {
     let (stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    #[allow(clippy::result_large_err, reason = "tungstenite has it so")]
     let speaks = |_: &Request, mut response: Response| {
         response.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("ocpp1.6"));
         Ok(response)
