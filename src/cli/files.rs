@@ -14,6 +14,9 @@ use crate::scenario::{self, LARGEST, Scenario};
 /// Where scenarios are looked for if no path is given.
 pub const DEFAULT: &str = "scenarios";
 
+/// What some editors begin a UTF-8 text with; it is no part of the text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// All that was found.
 #[derive(Debug, Default)]
 pub struct Loaded {
@@ -52,7 +55,7 @@ pub fn load_all(paths: &[PathBuf], known_requirements: &[&str]) -> Loaded {
     loaded
 }
 
-/// Reads a text of at most so many bytes; a regular file only, so that no pipe can make this wait.
+/// Reads a text of at most so many bytes, without a byte order mark; a regular file only, so that no pipe can make this wait.
 ///
 /// # Errors
 ///
@@ -81,6 +84,9 @@ pub fn read_text(path: &Path, largest: usize) -> Result<String, Vec<Diagnostic>>
     File::open(path).and_then(|file| file.take(largest as u64 + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
     if bytes.len() > largest {
         return Err(too_large(bytes.len() as u64));
+    }
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -115,7 +121,8 @@ pub fn find(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<Diagnostic>) {
                 Diagnostic::new(Severity::Error, "file/not-found", format!("there is no directory `{DEFAULT}` here"))
                     .with_help("khumbu check PATH"),
             ),
-            // What is wrong with a file is said when it is read.
+            // What is wrong with a file is said when it is read, once.
+            Err(_) if walk.found.contains(path) => {}
             Err(_) => walk.found.push(path.clone()),
         }
     }

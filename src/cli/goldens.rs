@@ -1,8 +1,8 @@
 //! Golden files: `scenarios/x/y.snap` beside `scenarios/x/y.yaml`, and `y.snap.new` while it waits for review.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -64,7 +64,12 @@ pub(super) fn read_file(path: &Path) -> Result<Option<Arc<Source>>, Vec<Diagnost
 /// What the file system says.
 pub fn write_pending(scenario: &Path, text: &str) -> io::Result<PathBuf> {
     let path = pending_of(scenario);
-    fs::write(&path, text)?;
+    let mut file = File::create(&path)?;
+    if let Err(error) = file.write_all(text.as_bytes()) {
+        // Half a golden waits for nobody.
+        let _ = fs::remove_file(&path);
+        return Err(error);
+    }
     Ok(path)
 }
 

@@ -118,7 +118,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             } else {
                 print::out(&text)
             }
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Pass.into() };
+            return print::exit(if error.use_stderr() { Exit::Usage } else { Exit::Pass }).into();
         }
     };
     let exit = match cli.command {
@@ -132,5 +132,5 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Replay(arguments) => replay::run(*arguments),
         Command::Everest(arguments) => return everest::run(&arguments),
     };
-    exit.into()
+    print::exit(exit).into()
 }

@@ -1,7 +1,7 @@
 //! Where a report goes: to a file that was opened before anything began, or to standard output.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::print;
@@ -33,19 +33,16 @@ impl Output {
         }
     }
 
-    /// Writes the report; `false`, with a word on standard error, if it was lost.
-    #[must_use]
-    pub fn write(self, text: &str) -> bool {
-        let written = match self {
+    /// Writes the report.
+    pub fn write(self, text: &str) {
+        match self {
             Output::Stdout => print::report(text),
-            Output::File(mut file, path) => file
-                .write_all(text.as_bytes())
-                .map_err(|error| io::Error::other(format!("{}: {error}", path.display()))),
-        };
-        if let Err(error) = &written {
-            print::err(&format!("error[run/report-lost]: a report could not be written: {error}\n"));
+            Output::File(mut file, path) => {
+                if let Err(error) = file.write_all(text.as_bytes()) {
+                    print::lost("run/report-lost", &format!("report `{}`", path.display()), &error);
+                }
+            }
         }
-        written.is_ok()
     }
 }
 

@@ -1,43 +1,81 @@
-//! Standard output and standard error. A reader that went away is no error.
+//! Standard output and standard error, and whether everything that was to be written, there and in files, was.
+//!
+//! Output that gets lost, be it by a full disk or a reader that went away, is said once and makes the process end with
+//! [`Exit::Error`]: what did not arrive must not be taken for a pass.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::diagnostic::{Diagnostic, Style};
+use terminal_size::{Width, terminal_size_of};
+
+use super::Exit;
+use crate::diagnostic::{Diagnostic, Screen, Style};
+
+/// Whether any output is lost.
+static IS_LOST: AtomicBool = AtomicBool::new(false);
+/// Whether some of standard output is.
+static IS_STDOUT_LOST: AtomicBool = AtomicBool::new(false);
 
 /// Writes results.
 pub fn out(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    to_stdout("run/output-lost", "standard output", text);
 }
 
 /// Writes a report.
-///
-/// # Errors
-/// When it is lost; not when its reader went away, as `head` does.
-pub fn report(text: &str) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+pub fn report(text: &str) {
+    to_stdout("run/report-lost", "a report on standard output", text);
+}
+
+fn to_stdout(id: &str, what: &str, text: &str) {
+    let mut stdout = io::stdout().lock();
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+        && !IS_STDOUT_LOST.swap(true, Ordering::Relaxed)
+    {
+        lost(id, what, &error);
     }
 }
 
 /// Writes messages.
 pub fn err(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    if io::stderr().lock().write_all(text.as_bytes()).is_err() {
+        IS_LOST.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Says that an output is lost, which the end of the process will show.
+pub fn lost(id: &str, what: &str, error: &io::Error) {
+    IS_LOST.store(true, Ordering::Relaxed);
+    err(&format!("error[{id}]: {what} could not be written: {error}\n"));
+}
+
+/// Whether an output is lost.
+pub fn is_lost() -> bool {
+    IS_LOST.load(Ordering::Relaxed)
+}
+
+/// How the process ends that would end so if all its output has arrived.
+pub fn exit(exit: Exit) -> Exit {
+    if is_lost() { Exit::Error } else { exit }
 }
 
 /// Writes diagnostics, each followed by an empty line.
 pub fn diagnostics(diagnostics: &[Diagnostic]) {
-    let style = style();
+    let screen = screen();
     for diagnostic in diagnostics {
-        err(&format!("{}\n", diagnostic.render(style)));
+        err(&format!("{}\n", diagnostic.render(screen)));
     }
 }
 
 /// The style of messages.
 pub fn style() -> Style {
-    style_of(&std::io::stderr())
+    style_of(&io::stderr())
+}
+
+/// What messages are rendered for. `COLUMNS` stands above what the terminal says of itself.
+pub fn screen() -> Screen {
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
+    let columns = told.or_else(|| terminal_size_of(io::stderr()).map(|(Width(columns), _)| columns.into()));
+    Screen { style: style(), columns }
 }
 
 /// Colours on a terminal, unless the user wants none (<https://no-color.org>).

@@ -98,7 +98,6 @@ async fn record(arguments: &Arguments) -> Result<Exit, Failed> {
         // Whatever happens to this program, what was heard is there.
         match written.and_then(|()| output.flush()) {
             Ok(()) => {}
-            Err(error) if output.is_nobodys(&error) => break false,
             Err(error) => return Err((output.lost(&error), Exit::Error)),
         }
     };
@@ -109,9 +108,7 @@ async fn record(arguments: &Arguments) -> Result<Exit, Failed> {
     }
     let last = tap.finish().await;
     let written = last.iter().try_for_each(|message| output.write(message)).and_then(|()| output.flush());
-    if let Err(error) = written
-        && !output.is_nobodys(&error)
-    {
+    if let Err(error) = written {
         return Err((output.lost(&error), Exit::Error));
     }
     print::err(&format!("{}\n", output.count()));
@@ -153,11 +150,6 @@ impl Output {
 
     fn count(&self) -> String {
         format!("{} recorded in {}", print::count(self.messages, "message"), self.name)
-    }
-
-    /// A reader that went away, as `head` does, has had what it wanted.
-    fn is_nobodys(&self, error: &io::Error) -> bool {
-        error.kind() == io::ErrorKind::BrokenPipe
     }
 
     fn lost(&self, error: &io::Error) -> Box<Diagnostic> {

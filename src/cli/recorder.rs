@@ -102,16 +102,12 @@ impl RecordingFile {
         }
     }
 
-    /// Whether everything was written; says on standard error what was not.
-    #[must_use]
-    pub fn finish(&self) -> bool {
+    /// Says what was not written.
+    pub fn finish(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = &state.failed.take() {
-            let path = self.path.display();
-            print::err(&format!("error[run/recording-lost]: a recording could not be written: {path}: {error}\n"));
-            return false;
+            print::lost("run/recording-lost", &format!("recording `{}`", self.path.display()), error);
         }
-        true
     }
 }
 

@@ -154,22 +154,20 @@ impl Prepared {
         signals::give_way();
         runtime.shutdown_background();
         let results: Vec<ScenarioResult> = results.iter().map(|result| without_places(result)).collect();
-        let mut exit = Exit::from(report::exit_code(results.iter().map(|result| result.verdict), is_interrupted));
+        let exit = Exit::from(report::exit_code(results.iter().map(|result| result.verdict), is_interrupted));
         let replayed = self.replay.replayed.lock().unwrap_or_else(PoisonError::into_inner).take();
         let text = replayed.as_ref().map(|replayed| to_text(&self.path, replayed)).unwrap_or_default();
         let say = beside(&self.report);
         for result in results.iter().filter(|result| !result.findings.is_empty()) {
-            print::err(&report::terminal::findings(result, false, print::style()));
+            print::err(&report::terminal::findings(result, false, print::screen()));
         }
         say(&text);
         let json = to_json(&self.path, &results, replayed.as_ref());
-        if self.report.is_some_and(|output| !output.write(&json)) {
-            exit = Exit::Error;
+        if let Some(output) = self.report {
+            output.write(&json);
         }
         for recording in self.recordings {
-            if !recording.finish() {
-                exit = Exit::Error;
-            }
+            recording.finish();
         }
         exit
     }

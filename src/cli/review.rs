@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     let is_interactive = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let mut answers = std::io::stdin().lock();
     let mut waiting = 0;
-    let mut failed = false;
+    let (mut failed, mut unwritable) = (false, false);
     for (n, path) in pending.iter().enumerate() {
         let name = printable(&path.display().to_string());
         match shown(path) {
@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Exit {
                 let headline = format!("golden `{name}` cannot be {word}");
                 let diagnostic = Diagnostic::new(Severity::Error, "golden/unwritable", headline);
                 print::diagnostics(&[diagnostic.with_evidence(error.to_string())]);
-                failed = true;
+                unwritable = true;
             }
         }
     }
@@ -87,10 +87,11 @@ pub fn run(arguments: &Arguments) -> Exit {
             print::out("khumbu review --accept | --reject [PATH…], or khumbu review on a terminal\n");
         }
     }
-    match (failed, waiting) {
-        (true, _) => Exit::Usage,
-        (false, 0) => Exit::Pass,
-        (false, _) => Exit::Fail,
+    match (unwritable, failed, waiting) {
+        (true, ..) => Exit::Error,
+        (_, true, _) => Exit::Usage,
+        (_, _, 0) => Exit::Pass,
+        _ => Exit::Fail,
     }
 }
 

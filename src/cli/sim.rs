@@ -282,6 +282,10 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
             start_gateway(fleet, listen, tokens, made, &plan.topics, &url, is_json).await?
         }
     };
+    // Where it can be reached nobody has learnt.
+    if print::is_lost() {
+        return Ok(());
+    }
     // Not by text lines: what is no UTF-8 is a bad command, not the end.
     let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
     let mut is_open = true;

@@ -8,7 +8,7 @@ mod render;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use render::{Style, printable};
+pub use render::{Screen, Style, printable};
 
 /// How grave a diagnostic is; its word opens the rendered message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,6 +16,23 @@ pub enum Style {
     Coloured,
 }
 
+/// What text is rendered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Screen {
+    /// Whether it is coloured.
+    pub style: Style,
+    /// So many columns; without, lines are as long as is good for files.
+    pub columns: Option<usize>,
+}
+
+impl From<Style> for Screen {
+    fn from(style: Style) -> Self {
+        Self { style, columns: None }
+    }
+}
+
+/// The least columns that are reckoned with.
+const NARROWEST: usize = 40;
 /// The most lines of a message.
 const LINES: usize = 20;
 /// The widest line.
@@ -50,23 +67,36 @@ impl Severity {
 
 impl Diagnostic {
     /// The message as text, with a line feed at its end.
-    pub fn render(&self, style: Style) -> String {
+    pub fn render(&self, screen: impl Into<Screen>) -> String {
+        let Screen { style, columns } = screen.into();
+        let columns = columns.map(|columns| columns.clamp(NARROWEST, COLUMNS + 8));
         let word = format!("{}[{}]", self.severity.word(), self.id);
-        let headline = format!(": {}", short(&printable(&self.headline)));
-        let mut out = format!("{}{}\n", style.paint(self.severity.colour(), &word), style.paint(BOLD, &headline));
-        let margin = self.place.as_ref().map_or(2, |place| place.line().to_string().len());
-        if let Some(place) = &self.place {
-            render_place(&mut out, place, margin, self.severity, style);
+        let headline = format!("{word}: {}", short(&printable(&self.headline)));
+        // Files have no edge.
+        let headline = wrapped(&headline, columns.map_or(usize::MAX, |columns| columns - 2));
+        let mut out = String::new();
+        for (n, line) in headline.iter().enumerate() {
+            let (painted, rest) =
+                if n == 0 { line.split_at(word.len().min(line.len())) } else { ("  ", line.as_str()) };
+            let painted = if n == 0 { style.paint(self.severity.colour(), painted) } else { painted.to_owned() };
+            let _ = writeln!(out, "{painted}{}", style.paint(BOLD, rest));
         }
+        let margin = self.place.as_ref().map_or(2, |place| place.line().to_string().len());
+        let room = columns.map_or(COLUMNS, |columns| columns - margin - 4);
+        if let Some(place) = &self.place {
+            render_place(&mut out, place, margin, room, self.severity, style);
+        }
+        let room = columns.map_or(COLUMNS - 8, |_| room);
         let bullet = format!("{} {} ", " ".repeat(margin), style.paint(BLUE, "="));
         let indent = " ".repeat(margin + 3);
-        let mut tail: Vec<String> = self.evidence.iter().flat_map(|line| bulleted(line, &bullet, &indent)).collect();
+        let mut tail: Vec<String> =
+            self.evidence.iter().flat_map(|line| bulleted(line, &bullet, &indent, room)).collect();
         let mut rest = Vec::new();
         if let Some(requirement) = self.requirement {
             rest.push(format!("{bullet}requirement: {requirement}"));
         }
         if let Some(help) = &self.help {
-            rest.extend(bulleted(&format!("help: {help}"), &bullet, &indent));
+            rest.extend(bulleted(&format!("help: {help}"), &bullet, &indent, room));
         }
         let room = LINES.saturating_sub(out.lines().count() + rest.len()).max(3);
         if tail.len() > room {
@@ -83,17 +113,17 @@ impl Diagnostic {
 }
 
 /// One piece of evidence as lines: the first with a bullet, the rest below it.
-fn bulleted(text: &str, bullet: &str, indent: &str) -> Vec<String> {
-    let lines = text.trim_end().split('\n').flat_map(|line| wrapped(&short(&printable(line))));
+fn bulleted(text: &str, bullet: &str, indent: &str, room: usize) -> Vec<String> {
+    let lines = text.trim_end().split('\n').flat_map(|line| wrapped(&short(&printable(line)), room));
     lines.enumerate().map(|(n, line)| format!("{}{line}", if n == 0 { bullet } else { indent })).collect()
 }
 
-/// Breaks a line at blanks; text that has none is left as it is.
-fn wrapped(line: &str) -> Vec<String> {
+/// Breaks a line at blanks, for so many columns; text that has none is left as it is.
+fn wrapped(line: &str, room: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut current = String::new();
     for word in line.split_inclusive(' ') {
-        if !current.trim().is_empty() && width(&current) + width(word.trim_end()) > COLUMNS - 8 {
+        if !current.trim().is_empty() && width(&current) + width(word.trim_end()) > room {
             lines.push(std::mem::take(&mut current).trim_end().to_owned());
         }
         current.push_str(word);
@@ -131,7 +161,7 @@ fn drives_terminal(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-fn render_place(out: &mut String, place: &Place, margin: usize, severity: Severity, style: Style) {
+fn render_place(out: &mut String, place: &Place, margin: usize, room: usize, severity: Severity, style: Style) {
     let text = &place.source.text;
     let start = floor(text, place.range.start);
     let end = floor(text, place.range.end).max(start);
@@ -149,13 +179,24 @@ fn render_place(out: &mut String, place: &Place, margin: usize, severity: Severi
     let bar = style.paint(BLUE, "|");
     let from = start - line_start;
     let to = (end - line_start).clamp(from, line.len().max(from));
-    let (shown, before, marked) = cut(line, from, to);
+    let (shown, before, marked) = cut(line, from, to, room);
     let label = short(&printable(&place.label));
-    let caret = "^".repeat(marked.max(1));
-    let caret = if label.is_empty() { caret } else { format!("{caret} {label}") };
+    let carets = "^".repeat(marked.max(1));
+    // Beside the carets if it has room there, else below.
+    let beside = room.saturating_sub(before + carets.len() + 1);
+    let (caret, below) = match () {
+        () if label.is_empty() => (carets, Vec::new()),
+        () if room == COLUMNS || width(&label) <= beside => (format!("{carets} {label}"), Vec::new()),
+        () => (carets, wrapped(&label, room)),
+    };
     let _ = writeln!(out, "{blank} {bar}");
     let _ = writeln!(out, "{} {bar} {shown}", style.paint(BLUE, &format!("{number:margin$}")));
     let _ = writeln!(out, "{blank} {bar} {}{}", " ".repeat(before), style.paint(severity.colour(), &caret));
+    for line in below {
+        // Under the carets, as far as it fits.
+        let before = before.min(room.saturating_sub(width(&line)));
+        let _ = writeln!(out, "{blank} {bar} {}{}", " ".repeat(before), style.paint(severity.colour(), &line));
+    }
 }
 
 fn floor(text: &str, at: usize) -> usize {
@@ -167,13 +208,13 @@ fn floor(text: &str, at: usize) -> usize {
 }
 
 /// The part of a line around a range that fits; with the columns before the range and within it.
-fn cut(line: &str, from: usize, to: usize) -> (String, usize, usize) {
+fn cut(line: &str, from: usize, to: usize, room: usize) -> (String, usize, usize) {
     let from = from.min(line.len());
     let to = to.clamp(from, line.len());
-    let mut left: Vec<char> = line[..from].chars().rev().take(COLUMNS).collect();
-    let is_left_cut = from > 0 && line[..from].chars().count() > COLUMNS - 40;
+    let mut left: Vec<char> = line[..from].chars().rev().take(room).collect();
+    let is_left_cut = from > 0 && width(&line[..from]) > room - 40.min(room * 2 / 5);
     if is_left_cut {
-        left.truncate(COLUMNS / 3);
+        left.truncate(room / 3);
     }
     left.reverse();
     let mut shown = String::new();
@@ -185,7 +226,7 @@ fn cut(line: &str, from: usize, to: usize) -> (String, usize, usize) {
     let mut marked = 0;
     let mut is_right_cut = false;
     for (at, c) in line[from..].char_indices() {
-        if width(&shown) >= COLUMNS {
+        if width(&shown) >= room {
             is_right_cut = true;
             break;
         }
@@ -272,6 +313,32 @@ error[scenario/unknown-step]: unknown step `expct`
             (Severity::Error, "error[a/b]: x\n"),
         ] {
             assert_eq!(Diagnostic::new(severity, "a/b", "x").render(Style::Plain), word);
+        }
+    }
+
+    #[test]
+    fn a_narrow_screen_breaks_between_words_and_keeps_carets_under_their_text() {
+        let words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen";
+        let long =
+            format!("  - expect: {{message: token_validation_status, payload: {{statsu: Processing}}}} # {words}");
+        for (text, marked) in [("steps:\n  - expct: 1\n", "expct"), (long.as_str(), "statsu")] {
+            let mut at = place(text, marked);
+            at.label = format!("did you mean this? {words}");
+            let diagnostic =
+                Diagnostic::new(Severity::Error, "a/b", words).at(at).with_evidence(words).with_help(words);
+            for columns in [40, 60, 80] {
+                let screen = Screen { style: Style::Plain, columns: Some(columns) };
+                let rendered = diagnostic.render(screen);
+                let mut lines = rendered.lines().peekable();
+                assert!(lines.all(|line| width(line) <= columns), "{columns}\n{rendered}");
+                let lines: Vec<&str> = rendered.lines().collect();
+                let caret = lines.iter().position(|line| line.contains('^')).unwrap_or_default();
+                let column = |line: &str, what: &str| line.find(what).map(|at| width(&line[..at]));
+                assert_eq!(column(lines[caret - 1], marked), column(lines[caret], "^"), "{rendered}");
+                let said: Vec<&str> = rendered.split_whitespace().collect();
+                let said = words.split(' ').all(|word| said.iter().filter(|it| **it == word).count() >= 4);
+                assert!(said, "{rendered}");
+            }
         }
     }
 

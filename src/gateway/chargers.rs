@@ -205,8 +205,21 @@ fn without_passwords(mut error: Diagnostic, text: &str, masked: &str) -> Diagnos
         error.evidence.clear();
         error.help = None;
     }
+    // Help may show more of the file than the place.
+    error.help.take_if(|help| hidden_words(text, masked).any(|word| help.contains(word)));
     place.source = Arc::new(Source { path: place.source.path.clone(), text: masked.to_owned() });
     error
+}
+
+/// What was masked, word by word.
+fn hidden_words<'a>(text: &'a str, masked: &'a str) -> impl Iterator<Item = &'a str> {
+    let words = text.split_whitespace().zip(masked.split_whitespace());
+    words.filter(|(word, masked)| word != masked).map(|(word, masked)| {
+        let shown = word.bytes().zip(masked.bytes()).take_while(|(one, other)| one == other).count();
+        let hidden = word.get(shown..).unwrap_or(word);
+        let bare = hidden.trim_matches(|c: char| !c.is_alphanumeric());
+        if bare.is_empty() { hidden } else { bare }
+    })
 }
 
 fn is_id(text: &str) -> bool {
@@ -243,6 +256,11 @@ mod tests {
             "chargers:\n  a: {csms_password: hunter2, module_id: \"#\"}\n",
             "chargers:\n  a:\n    csms_password: hunter2\n    csms_password: hunter2\n",
             "chargers:\n  a:\n    csms_password: hunter2 colour: red\n",
+            "chargers:\n  a:\n    csms_password:hunter2\n    colour: red\n",
+            "chargers:\n  a: {colour: @red, csms_password: hunter2}\n",
+            "chargers:\n  a: {colour: red: x, csms_password: \"hunter2\"}\n",
+            "chargers:\n  a:\n    csms_password: {x: hunter2}\n",
+            "chargers:\n  a:\n    csms_password: hunter2: x\n",
         ] {
             let errors = Chargers::parse("c.yaml", text).unwrap_err();
             let shown: String = errors.iter().map(|error| error.render(crate::diagnostic::Style::Plain)).collect();

@@ -48,8 +48,6 @@ impl Recording {
     ///
     /// `recording/invalid` for each line that is no message, the first ten of them; `recording/empty`.
     pub fn parse(path: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
-        // An editor's byte order mark is no part of the first line.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let source = Arc::new(Source { path: path.to_owned(), text: text.to_owned() });
         let (mut messages, mut errors, mut start) = (Vec::new(), Vec::new(), 0);
         for (number, whole) in text.split_inclusive('\n').enumerate() {
@@ -197,8 +195,7 @@ mod tests {
         assert_eq!((first.line, &first.bytes[..], first.retain), (1, &b"{\"b\": 1}"[..], false));
         assert_eq!((second.line, &second.bytes[..], second.qos), (3, &b"plug_in"[..], 1));
         assert_eq!(recording.end_ms(), 5);
-        assert_eq!(Recording::parse("r", &format!("\u{feff}{text}")), Ok(recording));
-        let errors = Recording::parse("r", "\u{feff}not JSON\n").unwrap_err();
+        let errors = Recording::parse("r", "not JSON\n").unwrap_err();
         assert_eq!(errors[0].place.as_ref().map(|place| place.range.clone()), Some(0..8));
     }
 

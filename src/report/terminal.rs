@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::diagnostic::{Severity, Style, printable};
+use crate::diagnostic::{Screen, Severity, Style, printable};
 use crate::protocol::release::Release;
 use crate::timespan::Timespan;
 use crate::verdict::{ScenarioResult, Verdict};
@@ -35,12 +35,23 @@ pub fn line(result: &ScenarioResult, names_release: bool, style: Style) -> Strin
 
 /// Everything there is to say about a scenario: its line, its findings, and if it did not pass, what the module wrote
 /// last. Empty for a scenario without findings; otherwise it begins with an empty line.
-pub fn findings(result: &ScenarioResult, names_release: bool, style: Style) -> String {
+pub fn findings(result: &ScenarioResult, names_release: bool, screen: impl Into<Screen>) -> String {
+    let screen = screen.into();
+    match details(result, screen) {
+        text if text.is_empty() => text,
+        text => format!("\n{}\n{}", line(result, names_release, screen.style), text.trim_start_matches('\n')),
+    }
+}
+
+/// As [`findings`], below a line of the scenario that stands there already.
+pub fn details(result: &ScenarioResult, screen: impl Into<Screen>) -> String {
+    let screen = screen.into();
+    let style = screen.style;
     if result.findings.is_empty() {
         return String::new();
     }
-    let mut text = format!("\n{}\n", line(result, names_release, style));
-    text.extend(result.findings.iter().map(|finding| finding.render(style)));
+    let mut text = String::from("\n");
+    text.extend(result.findings.iter().map(|finding| finding.render(screen)));
     let is_judged = matches!(result.verdict, Verdict::Pass | Verdict::NotApplicable);
     if !is_judged && !result.output.is_empty() {
         text.push_str(&output(&result.output, style));

@@ -76,16 +76,19 @@ impl<'de> de::Deserializer<'de> for Cursor<'_> {
         self.visit()?;
         let result: Result<V::Value, Fault> = match self.node.content() {
             Content::Scalar { text, plain: false } => visitor.visit_str(text),
-            Content::Scalar { text, plain: true } => match resolve(text) {
-                Scalar::Null => visitor.visit_unit(),
-                Scalar::Bool(value) => visitor.visit_bool(value),
-                Scalar::Unsigned(value) => visitor.visit_u64(value),
-                Scalar::Signed(value) => visitor.visit_i64(value),
-                Scalar::Float(value) => visitor.visit_f64(value),
-                Scalar::Text(text) => visitor.visit_str(text),
-                Scalar::Odd(why) => Err(Fault::new("scenario/odd-number", format!("`{text}` {why}"), self.range())
-                    .help(format!("quote it if it is a text: \"{text}\""))),
-            },
+            Content::Scalar { text, plain: true } => as_written(
+                text,
+                match resolve(text) {
+                    Scalar::Null => visitor.visit_unit(),
+                    Scalar::Bool(value) => visitor.visit_bool(value),
+                    Scalar::Unsigned(value) => visitor.visit_u64(value),
+                    Scalar::Signed(value) => visitor.visit_i64(value),
+                    Scalar::Float(value) => visitor.visit_f64(value),
+                    Scalar::Text(text) => visitor.visit_str(text),
+                    Scalar::Odd(why) => Err(Fault::new("scenario/odd-number", format!("`{text}` {why}"), self.range())
+                        .help(format!("quote it if it is a text: \"{text}\""))),
+                },
+            ),
             Content::List(items) => visitor.visit_seq(Items { items: items.iter(), visits: self.visits }),
             Content::Mapping(entries) => {
                 visitor.visit_map(Entries { entries: entries.iter(), value: None, visits: self.visits })
@@ -97,7 +100,7 @@ impl<'de> de::Deserializer<'de> for Cursor<'_> {
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         let Content::Scalar { text, plain } = self.node.content() else {
-            return Err(self.wrong("a text"));
+            return Err(self.wrong("a text").instead(self.only_text()));
         };
         if !plain || matches!(resolve(text), Scalar::Text(_)) {
             self.visit()?;
@@ -135,7 +138,8 @@ impl<'de> de::Deserializer<'de> for Cursor<'_> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         let Content::Mapping(entries) = self.node.content() else {
-            return Err(self.wrong("a mapping").evidence(format!("fields: {}", fields.join(", "))));
+            let fault = self.wrong("a mapping").evidence(format!("fields: {}", fields.join(", ")));
+            return Err(fault.instead(self.as_field(fields)));
         };
         // Types of the wire take what they do not know; a file may not.
         if let Some(entry) = entries.iter().find(|entry| !fields.contains(&entry.key.as_str())) {
@@ -181,7 +185,39 @@ impl<'de> de::Deserializer<'de> for Cursor<'_> {
     }
 }
 
+/// An error about a number says it as it is written.
+fn as_written<T>(written: &str, result: Result<T, Fault>) -> Result<T, Fault> {
+    let number = match resolve(written) {
+        Scalar::Unsigned(value) => value.to_string(),
+        Scalar::Signed(value) => value.to_string(),
+        Scalar::Float(value) => value.to_string(),
+        _ => return result,
+    };
+    result.map_err(|fault| fault.quoting(&number, written))
+}
+
 impl Cursor<'_> {
+    /// The value as the first of these fields, where it is one word and may be that field's.
+    fn as_field(&self, fields: &[&str]) -> Option<String> {
+        let (Content::Scalar { text, plain: true }, [first, ..]) = (self.node.content(), fields) else { return None };
+        let is_meant = match resolve(text) {
+            Scalar::Unsigned(_) => first.starts_with("evse"),
+            Scalar::Text(_) => !first.starts_with("evse"),
+            _ => false,
+        };
+        is_meant.then(|| format!("{{{first}: {text}}}"))
+    }
+
+    /// The one text in a mapping that should be a text.
+    fn only_text(&self) -> Option<String> {
+        let Content::Mapping(entries) = self.node.content() else { return None };
+        let [Entry { value, .. }] = entries.as_slice() else { return None };
+        match value.content() {
+            Content::Scalar { text, plain: true } if matches!(resolve(text), Scalar::Text(_)) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
     fn not_one_key(&self, name: &str, entries: &[Entry]) -> Fault {
         let what = if name == "Step" { "a step" } else { "it" };
         match entries {
@@ -237,7 +273,7 @@ impl<'de> de::MapAccess<'de> for Entries<'_> {
             return Err(de::Error::custom("a value was asked for before its key"));
         };
         seed.deserialize(Cursor { node: &entry.value, key: Some(&entry.key_range), visits: self.visits })
-            .map_err(|fault| fault.at(&entry.key_range))
+            .map_err(|fault| fault.at(&entry.key_range).under(&entry.key))
     }
 }
 
@@ -278,7 +314,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
         match self.content {
             Some(entry) => seed
                 .deserialize(Cursor { node: &entry.value, key: Some(&entry.key_range), visits: self.visits })
-                .map_err(|fault| fault.at(&entry.key_range)),
+                .map_err(|fault| fault.at(&entry.key_range).under(&entry.key)),
             None => Err(Fault::new(
                 "scenario/wrong-type",
                 format!("`{}` needs a value: `{}: …`", self.text, self.text),

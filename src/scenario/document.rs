@@ -99,13 +99,9 @@ struct Builder {
 
 /// Reads the one document of a text.
 pub(super) fn read(text: &str) -> Result<Node, Vec<Fault>> {
-    let mut options = Options::default();
-    options.flow_nesting_limit = DEPTH + 1;
-    options.block_nesting_limit = DEPTH + 1;
-    options.set_emit_comments(false);
     let mut builder =
         Builder { open: Vec::new(), anchors: BTreeMap::new(), root: None, end: 0, nodes: 0, faults: Vec::new() };
-    for event in Parser::new_from_str_with_options(text, options) {
+    for event in Parser::new_from_str_with_options(text, options()) {
         let taken = match event {
             Ok((event, span)) => {
                 let range = clamp(text, span.byte_range().unwrap_or(builder.end..builder.end));
@@ -126,6 +122,20 @@ pub(super) fn read(text: &str) -> Result<Node, Vec<Fault>> {
                 .help("start with `description:`, `under_test:` and `steps:`"),
         ]),
     }
+}
+
+/// Where a text ceases to be YAML.
+pub(super) fn first_error(text: &str) -> Option<usize> {
+    let error = Parser::new_from_str_with_options(text, options()).find_map(Result::err)?;
+    Some(clamp(text, error.marker().byte_offset().unwrap_or(0)..text.len()).start)
+}
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.flow_nesting_limit = DEPTH + 1;
+    options.block_nesting_limit = DEPTH + 1;
+    options.set_emit_comments(false);
+    options
 }
 
 fn is_empty(node: &Node) -> bool {

@@ -9,6 +9,12 @@ use serde::de;
 use super::suggest::suggestion;
 use crate::diagnostic::{Diagnostic, Place, Severity, Source};
 
+/// Steps that other languages have, and this one has not.
+const PAUSES: [&str; 8] = ["sleep", "sleep_ms", "wait", "wait_for", "pause", "delay", "timeout", "after"];
+/// What there is instead.
+const WAITS: &str =
+    "wait for what happens, `expect: {…, within: 2s}`, or let nothing happen, `expect_none: {…, for: 2s}`";
+
 /// Something wrong in a file; boxed, because it travels in many a `Result`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault(Box<Body>);
@@ -23,6 +29,8 @@ struct Body {
     evidence: Vec<String>,
     help: Option<String>,
     also: Option<(usize, &'static str)>,
+    /// What belongs under the key instead.
+    instead: Option<String>,
     /// What might have stood there, of an unknown variant.
     unknown: Option<(String, &'static [&'static str])>,
 }
@@ -42,6 +50,7 @@ impl Fault {
             evidence: Vec::new(),
             help: None,
             also: None,
+            instead: None,
             unknown: None,
         }))
     }
@@ -64,6 +73,36 @@ impl Fault {
         self
     }
 
+    /// A value that is meant; the help once the key is known.
+    pub fn instead(mut self, value: Option<String>) -> Self {
+        self.0.instead = value;
+        self
+    }
+
+    /// The key whose value is wrong.
+    pub fn under(mut self, key: &str) -> Self {
+        if let Some(value) = self.0.instead.take() {
+            self.0.help = Some(format!("{key}: {value}"));
+        }
+        self
+    }
+
+    /// A number is quoted as it is written, not as it is read.
+    pub fn quoting(mut self, number: &str, written: &str) -> Self {
+        let opening = format!("`{number}");
+        let mut headline = String::new();
+        let mut rest = self.0.headline.as_str();
+        while let Some(at) = rest.find(&opening) {
+            let (before, after) = (&rest[..=at], &rest[at + opening.len()..]);
+            let is_it = !after.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+            headline.push_str(before);
+            headline.push_str(if is_it { written } else { number });
+            rest = after;
+        }
+        self.0.headline = headline + rest;
+        self
+    }
+
     /// Another line of the file that has to do with it.
     pub fn also_at(mut self, byte: usize, what: &'static str) -> Self {
         self.0.also = Some((byte, what));
@@ -78,6 +117,11 @@ impl Fault {
     /// Whether to look for more would be a waste.
     pub fn is_fatal(&self) -> bool {
         self.0.id == "scenario/too-large"
+    }
+
+    /// Whether the text is no YAML.
+    pub fn is_about_syntax(&self) -> bool {
+        self.0.id == "scenario/syntax"
     }
 
     /// Where it is.
@@ -111,7 +155,12 @@ impl Fault {
             };
             self.0.id = id;
             self.0.headline = format!("unknown {one} `{word}`");
-            self.0.evidence.push(format!("{several}: {}", known.join(", ")));
+            if enumeration == "Step" && PAUSES.contains(&word.to_lowercase().as_str()) {
+                self.0.label = "there are no sleeps".to_owned();
+                self.0.help = Some(WAITS.to_owned());
+            } else {
+                self.0.evidence.push(format!("{several}: {}", known.join(", ")));
+            }
         }
         self
     }

@@ -16,6 +16,7 @@ mod parse;
 pub mod pattern;
 pub mod placeholder;
 mod releases;
+mod repair;
 mod rules;
 mod scalar;
 mod schema;

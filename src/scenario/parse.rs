@@ -9,7 +9,7 @@ use super::deserialize::from_node;
 use super::document::{self, Content, Node};
 use super::fault::Fault;
 use super::model::{Model, Step};
-use super::rules;
+use super::{repair, rules};
 use crate::diagnostic::{Diagnostic, Place, Source};
 use crate::station::config::StationConfig;
 
@@ -172,7 +172,7 @@ fn walk<'a>(root: &'a Node, pointer: &str) -> (&'a Node, Option<&'a Range<usize>
 }
 
 fn to_source(path: &str, text: &str) -> Arc<Source> {
-    Arc::new(Source { path: path.to_owned(), text: text.strip_prefix('\u{feff}').unwrap_or(text).to_owned() })
+    Arc::new(Source { path: path.to_owned(), text: text.to_owned() })
 }
 
 fn read_tree(source: &Arc<Source>) -> Result<Node, Vec<Diagnostic>> {
@@ -186,7 +186,9 @@ fn read_tree(source: &Arc<Source>) -> Result<Node, Vec<Diagnostic>> {
         let range = at..at + 1;
         Fault::new("scenario/binary", format!("scenario is no text: byte 0x{:02x}", source.text.as_bytes()[at]), range)
     } else {
-        return document::read(&source.text).map_err(|faults| into_diagnostics(faults, source));
+        let advised =
+            |faults: Vec<Fault>| faults.into_iter().map(|fault| repair::advised(fault, &source.text)).collect();
+        return document::read(&source.text).map_err(|faults| into_diagnostics(advised(faults), source));
     };
     Err(into_diagnostics(vec![fault], source))
 }

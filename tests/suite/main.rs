@@ -32,6 +32,7 @@ mod model_sisters;
 mod monitors;
 mod ocpp_csms;
 mod ocpp_session;
+mod outputs;
 mod page;
 mod parity;
 mod parity_recordings;

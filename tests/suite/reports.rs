@@ -57,6 +57,23 @@ fn results() -> Vec<Arc<ScenarioResult>> {
     [passed, failed, inconclusive, error, not_applicable].into_iter().map(Arc::new).collect()
 }
 
+#[test]
+fn junit_holds_nothing_that_xml_forbids() {
+    let forbidden = "\u{1}\u{b}\u{1f}\u{fffe}\u{ffff}";
+    let finding = Diagnostic::new(Severity::Fail, "expect/missing", format!("module wrote `{forbidden}`"));
+    let result = ScenarioResult {
+        description: forbidden.into(),
+        findings: vec![finding, Diagnostic::new(Severity::Warning, "monitor/qos", forbidden)],
+        output: vec![format!("so\u{fffd}\u{10ffff}{forbidden}")],
+        requirements: vec![forbidden.into()],
+        ..result(&format!("a{forbidden}/b{forbidden}.yaml"), Verdict::Fail, 1)
+    };
+    let text = junit(&[Arc::new(result)], TOOK);
+    let is_xml = |c: char| matches!(u32::from(c), 0x9 | 0xa | 0xd | 0x20..=0xd7ff | 0xe000..=0xfffd | 0x10000..);
+    assert!(text.chars().all(is_xml), "{text:?}");
+    assert!(text.contains("so\u{fffd}\u{10ffff}"), "{text:?}");
+}
+
 const TOOK: Duration = Duration::from_millis(7412);
 
 mod as_json {

@@ -119,7 +119,7 @@ fn goldens_that_cannot_be_read_or_written_are_told() {
     std::fs::remove_dir_all(project.path("s/talk.snap.new")).unwrap();
     project.play(&["s"]).exits(1);
     project.write("s/talk.snap/in/the/way", "");
-    project.run(&["review", "s", "--accept"]).exits(2).says("golden/unwritable");
+    project.run(&["review", "s", "--accept"]).exits(3).says("golden/unwritable");
 }
 
 #[test]

@@ -327,7 +327,7 @@ fn a_golden_that_cannot_be_written_is_said_so() {
     // A directory stands where the golden belongs; `x` in it keeps it from being replaced.
     let directory = directory(&[("scenarios/a.snap.new", &pending("one\n")), ("scenarios/a.snap/x", b"")]);
     let accept = khumbu(directory.path(), &["review", "--accept"]);
-    assert_eq!(accept.status.code(), Some(2));
+    assert_eq!(accept.status.code(), Some(3));
     assert!(stderr(&accept).starts_with("error[golden/unwritable]: golden `scenarios/a.snap.new`"), "{accept:?}");
 }
 
