@@ -135,7 +135,7 @@ static TABLE: &[Requirement] = &[
     row("TP-4", Binds::Client, "a token provider hands a token in once a presentation: another one in a transaction stops it", "AuthHandler.cpp"),
     row("TP-5", Binds::Everest, "a provided token that cannot be read is not presented and does no harm", "auth_token_provider_API.cpp, json_codec.cpp"),
     row("VA-1", Binds::Everest, "EVerest asks a token validator on `e2m/validate_token`, with the token as it was provided and a `replyTo`", "AsyncAPI receive_request_validate_token"),
-    row("VA-2", Binds::Everest, "every question to a token validator has a reply topic of its own, subscribed to before it is asked", "AsyncApiRequestReply.hpp"),
+    row("VA-2", Binds::Everest, "every question to a token validator has a reply topic of its own, and its answer finds EVerest subscribed", "AsyncApiRequestReply.hpp"),
     row("VA-3", Binds::Client, "a token validator answers each question exactly once, on its `replyTo` behind EVerest's external prefix", "AsyncAPI send_reply_validate_token, Topics.cpp"),
     row("VA-4", Binds::Client, "the answer of a token validator is a bare validation result with `authorization_status` and `tariff_messages`", "AsyncAPI ValidationResult, json_codec.cpp"),
     row("VA-5", Binds::Client, "a token validator answers within `cfg_request_reply_to_s`", "manifest, AsyncApiRequestReply.hpp"),

@@ -44,7 +44,9 @@ struct Outstanding {
 #[derive(Debug)]
 struct Unsubscribed {
     topics: [String; 2],
-    at: Duration,
+    /// Since when the subscription is missed. A client's is missed from its request on. EVerest's own framework sends a
+    /// question before the subscription to its answer; that is missed where an answer comes, and so is lost.
+    missed: Option<Duration>,
     finding: Diagnostic,
 }
 
@@ -64,6 +66,8 @@ impl Asking {
     /// EVerest has lost its requests, or the module its connections.
     pub(super) fn forget(&mut self) {
         self.outstanding.clear();
+        // Whose question is lost misses no answer any more.
+        self.unsubscribed.retain(|request| request.missed.is_some());
     }
 
     /// The module makes a request.
@@ -98,9 +102,13 @@ impl Asking {
         let mut found = Vec::new();
         let topics = [reply_to.to_owned(), format!("{}{reply_to}", self.external_prefix)];
         if !topics.iter().any(|topic| links.is_subscribed(topic)) {
-            let headline = format!("module sent a request before it subscribed to its reply topic {topic}");
-            let finding = seen.fail("monitor/reply-topic-not-subscribed", headline).breaking(self.requirement());
-            self.unsubscribed.push(Unsubscribed { topics, at: seen.record.at, finding });
+            let (headline, missed) = match self.under_test {
+                Party::Client => ("module sent a request before it subscribed to its reply topic", Some(seen.record.at)),
+                Party::Everest => ("module missed the answer to its question: it was not yet subscribed to", None),
+            };
+            let finding = seen.fail("monitor/reply-topic-not-subscribed", format!("{headline} {topic}"));
+            let finding = finding.breaking(self.requirement());
+            self.unsubscribed.push(Unsubscribed { topics, missed, finding });
         }
         if well_formed && repeat == Repeat::No {
             found.extend(self.reused(reply_to, seen));
@@ -140,7 +148,10 @@ impl Asking {
     }
 
     /// A reply was published.
-    pub(super) fn answered(&mut self, topic: &str) {
+    pub(super) fn answered(&mut self, topic: &str, at: Duration) {
+        for request in self.unsubscribed.iter_mut().filter(|request| request.topics.iter().any(|it| it == topic)) {
+            request.missed.get_or_insert(at);
+        }
         let bare = topic.strip_prefix(self.external_prefix.as_str());
         for topic in std::iter::once(topic).chain(bare) {
             if let Some(outstanding) = self.outstanding.get_mut(topic) {
@@ -157,7 +168,7 @@ impl Asking {
     pub(super) fn subscribed(&mut self, filter: &str, at: Duration) -> Vec<Diagnostic> {
         let meant = |request: &mut Unsubscribed| request.topics.iter().any(|topic| covers(filter, topic));
         let late = self.unsubscribed.extract_if(.., meant).filter_map(|request| {
-            let after = at.saturating_sub(request.at);
+            let after = at.saturating_sub(request.missed?);
             let evidence = format!("it subscribed {} later", time(after));
             (after > self.lag || self.lag.is_zero()).then(|| request.finding.with_evidence(evidence))
         });
@@ -166,7 +177,7 @@ impl Asking {
 
     /// Judges requests whose reply topic was never subscribed to.
     pub(super) fn finish(&mut self) -> Vec<Diagnostic> {
-        let never = self.unsubscribed.drain(..);
+        let never = self.unsubscribed.drain(..).filter(|request| request.missed.is_some());
         never.map(|request| request.finding.with_evidence("it did not subscribe later either")).collect()
     }
 }

@@ -347,7 +347,7 @@ impl Panel {
         match (self.under_test, self.topics.channel(topic)) {
             (Party::Client, Some(Channel::Heartbeat)) => self.presence.heartbeat(seen.record.at),
             (_, Some(_)) => {}
-            (_, None) => self.asking.answered(topic),
+            (_, None) => self.asking.answered(topic, seen.record.at),
         }
         if self.topics.former_channel(topic) == Some(Channel::SetConnectionTimeout) {
             self.timeouts.changed();
