@@ -1,11 +1,14 @@
 //! `khumbu.yaml`: the defaults of a project. Flags win.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
 use clap::builder::TypedValueParser as _;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::files;
 use super::release::ReleaseChoice;
@@ -59,7 +62,8 @@ pub struct Config {
 pub struct Module {
     /// Its command line.
     pub command: Option<String>,
-    /// When it counts as ready.
+    /// When it counts as ready; `topic:FILTER` as on the command line, or `{topic: FILTER}` as in a scenario.
+    #[serde(deserialize_with = "ready")]
     pub ready: Option<Ready>,
     /// How long it may take to be ready.
     pub ready_within: Option<Timespan>,
@@ -73,6 +77,27 @@ pub struct Module {
     pub station: Option<PathBuf>,
     /// How it is told what to do.
     pub bindings: BTreeMap<Drive, Binding>,
+}
+
+/// Reads what ready means, in the words of the command line or of scenarios.
+fn ready<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ready>, D::Error> {
+    struct Either;
+    impl<'de> Visitor<'de> for Either {
+        type Value = Ready;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("`connected`, `subscribed`, `communication_check` or `topic:FILTER`")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Ready, E> {
+            text.parse().map_err(E::custom)
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Ready, M::Error> {
+            Ready::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_any(Either).map(Some)
 }
 
 /// A command that a module can be told to follow.

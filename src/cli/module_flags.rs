@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use super::config::Config;
 use crate::broker::Upstream;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Topics;
-use crate::protocol::topic;
 use crate::runner::{ModuleSource, Settings};
 use crate::scenario::Scenario;
 use crate::scenario::model::{Ready, Side};
@@ -61,7 +61,7 @@ pub struct ModuleFlags {
     pub topics: TopicFlags,
     /// What the wire must show before anything is played: connected, subscribed, communication_check, or topic:FILTER
     /// [default: subscribed]
-    #[arg(long, value_name = "WHAT", value_parser = ready)]
+    #[arg(long, value_name = "WHAT", value_parser = Ready::from_str)]
     pub ready: Option<Ready>,
     /// How long the module may take to be ready [default: 10s]
     #[arg(long, value_name = "TIME")]
@@ -167,16 +167,4 @@ pub fn side(text: &str) -> Result<Side, String> {
 /// The side of a built-in module that was named with its side.
 fn built_in_side(command: &str) -> Option<Side> {
     command.strip_prefix("builtin:").and_then(|name| side(name).ok())
-}
-
-fn ready(text: &str) -> Result<Ready, String> {
-    match text {
-        "connected" => Ok(Ready::Connected),
-        "subscribed" => Ok(Ready::Subscribed),
-        "communication_check" => Ok(Ready::CommunicationCheck),
-        _ => match text.strip_prefix("topic:") {
-            Some(filter) => topic::check_filter(filter).map(|()| Ready::Topic(filter.to_owned())),
-            None => Err("it is `connected`, `subscribed`, `communication_check` or `topic:FILTER`".to_owned()),
-        },
-    }
 }

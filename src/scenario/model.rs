@@ -4,6 +4,7 @@
 //! Strict: unknown keys are errors. No `untagged` and no `flatten`, which would cost the place of an error.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use crate::protocol::channel::ApiType;
 use crate::protocol::control::EvseCommand;
 use crate::protocol::release::Release;
+use crate::protocol::topic;
 use crate::protocol::types::{AuthorizationStatus, IdToken, MessageContent, TokenValidationStatus};
 use crate::protocol::wire::Wire;
 use crate::station::config::StationConfig;
@@ -79,6 +81,22 @@ pub enum Ready {
     CommunicationCheck,
     /// Any message whose topic matches this filter.
     Topic(String),
+}
+
+impl FromStr for Ready {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "connected" => Ok(Ready::Connected),
+            "subscribed" => Ok(Ready::Subscribed),
+            "communication_check" => Ok(Ready::CommunicationCheck),
+            _ => match text.strip_prefix("topic:").map(str::trim_start) {
+                Some(filter) => topic::check_filter(filter).map(|()| Ready::Topic(filter.to_owned())),
+                None => Err("it is `connected`, `subscribed`, `communication_check` or `topic:FILTER`".to_owned()),
+            },
+        }
+    }
 }
 
 /// One step.
