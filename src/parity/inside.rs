@@ -22,7 +22,7 @@ pub enum Doing {
 /// The filters of the topics on which something can be done at EVSEs.
 pub fn filters(bindings: &[Binding]) -> Vec<String> {
     let mut filters = Vec::new();
-    for binding in bindings.iter().filter(|binding| !matches!(binding.is, Meaning::EvseCall(_))) {
+    for binding in bindings.iter().filter(|binding| !matches!(binding.is, Meaning::EvseCall(_) | Meaning::Effect(_))) {
         let any = |level: &str| if Binding::names_evse(level) { "+".to_owned() } else { level.to_owned() };
         let filter = binding.topic.split('/').map(any).collect::<Vec<_>>().join("/");
         if !filters.contains(&filter) {
@@ -40,7 +40,7 @@ pub fn doing(bindings: &[Binding], topic: &str, payload: &Bytes) -> Option<(i32,
     let doing = match meaning {
         Meaning::SessionEvent(event) => Doing::Session(event.name_in(&payload)?.to_owned()),
         Meaning::Command(commands) => Doing::Command(*commands.get(payload.as_str()?)?),
-        Meaning::EvseCall(_) => return None,
+        Meaning::EvseCall(_) | Meaning::Effect(_) => return None,
     };
     Some((evse, doing))
 }

@@ -151,7 +151,7 @@ impl<'a> Roles<'a> {
         match meaning {
             Meaning::SessionEvent(event) => event.name_in(&message.payload).map(|name| Stimulus::Session(evse, name)),
             Meaning::Command(commands) => Some(Stimulus::Command(evse, *commands.get(message.payload.as_str()?)?)),
-            Meaning::EvseCall(_) => None,
+            Meaning::EvseCall(_) | Meaning::Effect(_) => None,
         }
     }
 

@@ -172,7 +172,10 @@ impl Script {
 fn is_of_surroundings(roles: &Roles<'_>, message: &Message) -> bool {
     let topic = message.topic.as_str();
     let is_inside = topic.starts_with("everest/") || topic.starts_with('$') || topic.starts_with("khumbu/");
-    let is_log = matches!(roles.meaning(message), Some((_, Meaning::EvseCall(_) | Meaning::SessionEvent(_))));
+    let is_log = matches!(
+        roles.meaning(message),
+        Some((_, Meaning::EvseCall(_) | Meaning::SessionEvent(_) | Meaning::Effect(_)))
+    );
     !is_inside && !is_log && !roles.is_everests(topic)
 }
 

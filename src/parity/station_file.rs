@@ -77,6 +77,8 @@ pub enum Meaning {
     SessionEvent(Event),
     /// An outcome: Auth calls the EVSE.
     EvseCall(Call),
+    /// The EVSE shows that it has done what it was told. Neither stimulus nor outcome: a live run waits for it.
+    Effect(Effect),
 }
 
 /// Where a message has the name of a session event.
@@ -102,6 +104,17 @@ pub struct Call {
     pub name: String,
     /// The member with the arguments, as JSON or as a text that is JSON.
     pub arguments: String,
+}
+
+/// Where a message has the name of what an EVSE has done, and what that is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Effect {
+    /// The member; absent means that the payload as a whole is the name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// What was done, by the name.
+    pub of: BTreeMap<String, AtEvse>,
 }
 
 /// Something done at an EVSE.
@@ -149,6 +162,34 @@ impl Binding {
         let evse = evse_of_command(command)?;
         let (word, _) = words.iter().find(|(_, meaning)| meaning.to_command(evse) == *command)?;
         Some((self.topic_of(evse), word.clone()))
+    }
+
+    /// Whether messages on its topic can show what an EVSE has done.
+    pub fn shows_effects(&self) -> bool {
+        matches!(self.is, Meaning::SessionEvent(_) | Meaning::Effect(_))
+    }
+
+    /// The command that a message shows as done; `None` if it shows none.
+    pub fn effect_in(&self, topic: &str, payload: &Value) -> Option<Command> {
+        let evse = self.evse_of(topic)?;
+        if !self.when.iter().all(|(member, value)| payload.get(member) == Some(value)) {
+            return None;
+        }
+        let done = match &self.is {
+            Meaning::SessionEvent(event) => match event.name_in(payload)? {
+                "SessionStarted" => AtEvse::PlugIn,
+                "SessionFinished" => AtEvse::Unplug,
+                "TransactionStarted" => AtEvse::StartTransaction,
+                "TransactionFinished" => AtEvse::StopTransaction,
+                _ => return None,
+            },
+            Meaning::Effect(Effect { name, of }) => {
+                let word = name.as_ref().map_or(payload, |member| &payload[member.as_str()]).as_str()?;
+                *of.get(word)?
+            }
+            Meaning::Command(_) | Meaning::EvseCall(_) => return None,
+        };
+        Some(done.to_command(evse))
     }
 
     /// Whether a level of a topic has the place of the number.

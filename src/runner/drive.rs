@@ -8,11 +8,12 @@ use tokio::time::timeout;
 
 use super::findings;
 use super::module::{command_name, environment, fill};
-use super::observer::{Observer, is_own};
+use super::observer::{Observer, Seen, is_own};
 use super::process::run_to_end;
-use super::settings::{Binding, BoundPublish};
+use super::settings::{Binding as Told, BoundPublish};
 use super::stage::{Played, Stage, Stop, broken, is_true};
 use super::steps::WITHIN;
+use crate::parity::station_file::Binding;
 use crate::protocol::control::Command;
 use crate::sim::everest::Order;
 use crate::transcript::record::Event;
@@ -25,6 +26,8 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_millis(500);
 /// How long a module that was never seen on the control topic may take to come there.
 const FIRST_VISIT: Duration = Duration::from_millis(500);
+/// How long an EVSE that was told something may take to show that it has done it.
+const EFFECT: Duration = Duration::from_secs(1);
 
 impl Stage<'_> {
     /// Tells the module; `false` if there is no way to.
@@ -43,7 +46,10 @@ impl Stage<'_> {
                 Ok(true)
             }
             None if let Some((topic, word)) = self.station_binding(command) => {
+                self.reach(&topic, &name, at).await?;
+                let since = self.observer.mark();
                 self.send(&topic, word).await?;
+                self.wait_for_effect(command, since).await?;
                 Ok(true)
             }
             None if self.is_on_control_topic().await? => {
@@ -58,6 +64,38 @@ impl Stage<'_> {
     fn station_binding(&self, command: &Command) -> Option<(String, String)> {
         let bindings = self.settings.station.as_ref().filter(|_| matches!(self.played, Played::Client(_)))?;
         bindings.bindings.iter().find_map(|binding| binding.message_of(command))
+    }
+
+    /// Waits until somebody hears what is said on a topic of a binding. Where the broker is another one, somebody may hear
+    /// it whom khumbu does not see.
+    async fn reach(&mut self, topic: &str, name: &str, at: &str) -> Result<(), Stop> {
+        if self.settings.upstream.is_some() {
+            return Ok(());
+        }
+        let is_heard = |observer: &Observer| observer.connections.is_subscribed(topic);
+        match self.wait_until(FIRST_VISIT, is_heard).await? {
+            Some(()) => Ok(()),
+            None => Err(findings::nobody_hears(self, at, name, topic).into()),
+        }
+    }
+
+    /// Waits until an EVSE shows that it has done what it was told, where the station file says how it shows that: what
+    /// comes next must not overtake it on its way to Auth. It may have had nothing to do, and then shows nothing.
+    async fn wait_for_effect(&mut self, command: &Command, since: u64) -> Result<(), Stop> {
+        let Some(file) = &self.settings.station else { return Ok(()) };
+        let shows = |binding: &Binding, seen: &Seen| {
+            let text = || Value::String(String::from_utf8_lossy(&seen.publish.payload).into_owned());
+            let payload = seen.json.clone().unwrap_or_else(text);
+            binding.effect_in(&seen.publish.topic, &payload).filter(|shown| shown == command)
+        };
+        let is_shown = |observer: &Observer| {
+            let mut messages = observer.messages.iter().rev().take_while(|seen| seen.seq >= since);
+            messages.any(|seen| file.bindings.iter().any(|binding| shows(binding, seen).is_some()))
+        };
+        if file.bindings.iter().any(Binding::shows_effects) {
+            self.wait_until(EFFECT, is_shown).await?;
+        }
+        Ok(())
     }
 
     async fn is_on_control_topic(&mut self) -> Result<bool, Stop> {
@@ -87,7 +125,7 @@ impl Stage<'_> {
 
     async fn follow(
         &mut self,
-        binding: &Binding,
+        binding: &Told,
         name: &str,
         command: &Value,
         arguments: &Value,
@@ -96,7 +134,7 @@ impl Stage<'_> {
         let filled =
             |text: &str| text.replace("{command}", &command.to_string()).replace("{arguments}", &arguments.to_string());
         match binding {
-            Binding::Stdin(line) => {
+            Told::Stdin(line) => {
                 let line = filled(line);
                 let written = tokio::select! {
                     written = timeout(READ_WITHIN, self.module.write_line(&line)) => written,
@@ -115,8 +153,9 @@ impl Stage<'_> {
                 }
                 Err(findings::binding_failed(self, at, name, &why).into())
             }
-            Binding::Publish(BoundPublish { topic, payload }) => {
+            Told::Publish(BoundPublish { topic, payload }) => {
                 let topic = topic.replace("{module_id}", &self.scene.topics.module_id);
+                self.reach(&topic, name, at).await?;
                 let payload = match payload {
                     None => arguments.to_string(),
                     Some(Value::String(text)) if text == "{arguments}" => arguments.to_string(),
@@ -125,7 +164,7 @@ impl Stage<'_> {
                 };
                 self.send(&topic, payload).await
             }
-            Binding::Run(line) => {
+            Told::Run(line) => {
                 let broker = self.broker.address();
                 let words = shell_words::split(line)
                     .map_err(|error| findings::binding_failed(self, at, name, &error.to_string()))?;

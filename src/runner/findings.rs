@@ -182,6 +182,19 @@ pub fn shows_no_calls(stage: &Stage<'_>, pointer: &str) -> Diagnostic {
         )
 }
 
+/// What tells the module to do something reaches nobody.
+pub fn nobody_hears(stage: &Stage<'_>, pointer: &str, command: &str, topic: &str) -> Diagnostic {
+    let headline = format!("{} cannot be told to `{command}`: nobody subscribes to `{topic}`", culprit(stage));
+    let prefixed = format!("{}{topic}", stage.scene.topics.external_prefix);
+    let diagnostic =
+        Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline).at(place(stage.scenario, pointer, ""));
+    if prefixed != topic && stage.observer.connections.is_subscribed(&prefixed) {
+        return diagnostic
+            .with_help(format!("write `{prefixed}` into the binding: the external prefix stands there too"));
+    }
+    diagnostic.with_help("mend the topic of the binding, or name the command under `cannot:` in khumbu.yaml")
+}
+
 fn undrivable(stage: &Stage<'_>, pointer: &str, headline: String) -> Diagnostic {
     Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline)
         .at(place(stage.scenario, pointer, ""))

@@ -33,16 +33,16 @@ fn bound_stimuli_and_tokens_keep_their_order() {
     let project = Project::with(&[("s.yaml", BY_TURNS)]);
     project.write(
         "khumbu.yaml",
-        "module:\n  bindings:\n    start_transaction: {publish: {topic: stand_in/cmd, payload: start}}\n",
+        "module:\n  bindings:\n    start_transaction: {publish: {topic: 'khumbu/{module_id}/do', payload: '{command}'}}\n",
     );
     project.play(&["s.yaml", "--record", "r.jsonl"]).exits(0);
     let topics = messages(&project.read("r.jsonl")).into_iter().filter_map(|message| {
         let topic = message["topic"].as_str()?.rsplit('/').next()?.to_owned();
-        ["cmd", "provided_token"].contains(&topic.as_str()).then_some(topic)
+        ["do", "provided_token"].contains(&topic.as_str()).then_some(topic)
     });
     let topics: Vec<_> = topics.collect();
     assert_eq!(topics.len(), 600);
-    let first = topics.chunks(2).position(|pair| pair != ["cmd", "provided_token"]);
+    let first = topics.chunks(2).position(|pair| pair != ["do", "provided_token"]);
     assert_eq!(first, None, "{topics:?}");
 }
 
