@@ -87,7 +87,7 @@ impl RecordingFile {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let created = parent.map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create(&path));
         let file = created.map_err(|error| unwritable(&path, &error))?;
-        let writer = Writer::new([topics.mark_topic(), topics.did_topic()]);
+        let writer = Writer::new(topics.clone());
         Ok(Self { path, state: Mutex::new(State { writer, file, failed: None }) })
     }
 

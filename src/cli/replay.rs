@@ -17,7 +17,7 @@ use crate::diagnostic::{Diagnostic, printable};
 use crate::parity::{self, Script, StationFile};
 use crate::report;
 use crate::runner::{self, Piece, Replay, Replayed, Requests, Settings, Speed};
-use crate::scenario::model::Side;
+use crate::scenario::model::{Ready, Side};
 use crate::scenario::{self, Scenario};
 use crate::timespan::Timespan;
 use crate::verdict::ScenarioResult;
@@ -101,6 +101,10 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     release::check(file.station.release, &settings.topics.api_version).map_err(one)?;
     settings.inside = Some(file.bindings.clone());
     let side = arguments.side.unwrap_or(Side::Everest);
+    if side == Side::Everest {
+        // A recording says itself when EVerest was spoken to, and has no other questions.
+        settings.ready.get_or_insert(Ready::Subscribed);
+    }
     let speed = arguments.speed.unwrap_or(Speed::Times(1.0));
     let path = arguments.recording.display().to_string();
     let mut scenario = frame(&path, side, file.station.clone())?;

@@ -294,4 +294,20 @@ impl Topics {
     pub fn mark_topic(&self) -> String {
         format!("khumbu/{}/mark", self.module_id)
     }
+
+    /// Where the harness wants the reply when it asks an EVerest whether it is ready; `id` must be unique.
+    pub fn probe_reply_topic(&self, id: &str) -> String {
+        format!("{}{id}", self.probe())
+    }
+
+    /// Whether a message is such a question or a reply to it. They belong to no scenario, recording or golden.
+    pub fn is_probe(&self, topic: &str, payload: &[u8]) -> bool {
+        let bare = topic.strip_prefix(self.external_prefix.as_str()).unwrap_or(topic);
+        let is_request = || topic.ends_with(Channel::WithdrawAuthorization.address());
+        bare.starts_with(&self.probe()) || is_request() && String::from_utf8_lossy(payload).contains(&self.probe())
+    }
+
+    fn probe(&self) -> String {
+        format!("khumbu/{}/ready/", self.module_id)
+    }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{LATEST_MS, Message};
+use crate::protocol::channel::Topics;
 use crate::transcript::record::{Direction, Event, Publish, Record};
 
 /// A line as it is written; what is absent is so by default.
@@ -80,24 +81,27 @@ fn to_json(text: &str) -> Option<Value> {
 /// Makes a recording of what the front door of the broker saw: the messages that clients published, each once.
 #[derive(Debug)]
 pub struct Writer {
-    /// Khumbu's topics for itself, and for what is told to it.
-    aside: [String; 2],
+    topics: Topics,
     start: Option<Duration>,
     /// What a client published last under a packet identifier, to know a second delivery by.
     last: BTreeMap<(Arc<str>, u16), Publish>,
 }
 
 impl Writer {
-    /// Nothing was written yet. What passes `aside` is left out: it is said to khumbu alone.
-    pub fn new(aside: [String; 2]) -> Self {
-        Self { aside, start: None, last: BTreeMap::new() }
+    /// Nothing was written yet. What khumbu tells itself or is told, or asks an EVerest to know whether it is ready, is left
+    /// out.
+    pub fn new(topics: Topics) -> Self {
+        Self { topics, start: None, last: BTreeMap::new() }
     }
 
     /// The line of a record, if it is one of a published message. The first record of all is the start.
     pub fn line(&mut self, record: &Record) -> Option<String> {
         let start = *self.start.get_or_insert(record.at);
         let Event::Publish { direction: Direction::FromClient, publish } = &record.event else { return None };
-        if self.aside.iter().any(|topic| **topic == *publish.topic) || self.is_again(record, publish) {
+        let aside = [self.topics.mark_topic(), self.topics.did_topic()];
+        let is_aside = aside.iter().any(|topic| **topic == *publish.topic)
+            || self.topics.is_probe(&publish.topic, &publish.payload);
+        if is_aside || self.is_again(record, publish) {
             return None;
         }
         let Publish { topic, payload, qos, retain, .. } = publish;
@@ -120,6 +124,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::protocol::channel::ApiType;
     use crate::recording::Recording;
 
     fn read(line: &str) -> Message {
@@ -193,7 +198,12 @@ mod tests {
 
     #[test]
     fn a_message_is_written_once_and_khumbus_own_marks_are_not() {
-        let mut writer = Writer::new(["khumbu/a/mark".to_owned(), "khumbu/a/did".to_owned()]);
+        let mut writer = Writer::new(Topics {
+            api: ApiType::AuthConsumer,
+            api_version: "1".to_owned(),
+            module_id: "a".to_owned(),
+            external_prefix: "plant/".to_owned(),
+        });
         let mut line = |millis, client: &str, direction, topic: &str, dup, pkid| {
             let payload = Bytes::from_static(b"1");
             let publish = Publish { topic: topic.into(), payload, qos: 1, retain: false, dup, pkid };
@@ -202,6 +212,7 @@ mod tests {
         };
         use Direction::{FromClient, ToClient};
         assert!(line(40, "a", FromClient, "khumbu/a/mark", false, 0).is_none());
+        assert!(line(40, "a", FromClient, "plant/khumbu/a/ready/1", false, 0).is_none());
         assert!(line(41, "a", FromClient, "khumbu/a/do", false, 1).unwrap().starts_with("{\"t_ms\":1,"));
         assert!(line(42, "a", ToClient, "x", false, 1).is_none());
         assert!(line(43, "a", FromClient, "khumbu/a/do", true, 1).is_none(), "a second delivery");

@@ -58,7 +58,7 @@ pub enum Kind {
     Answer,
     /// On the reply topic of any other request, by its index.
     Reply(usize),
-    /// A command of khumbu to the module.
+    /// A command of khumbu to the module, or what has to do with its being ready.
     Control,
     /// What EVerest did inside, as [`crate::protocol::control`] has it, also where a binding says where it is shown.
     Did,
@@ -262,6 +262,7 @@ impl Observer {
             wire::remove_extra_fields(json);
         }
         let (api, mut kind) = match self.channel(&publish.topic) {
+            _ if self.topics.is_probe(&publish.topic, &publish.payload) => (self.topics.api, Kind::Control),
             Some((api, channel)) => (api, Kind::Channel(channel)),
             None => (self.topics.api, self.kind(&publish.topic)),
         };

@@ -9,10 +9,12 @@ use tokio::time::{Instant, timeout};
 
 use super::Piece;
 use super::charge_point::ChargePoint;
+use super::known::Contradiction;
 use super::lag::Lag;
 use super::last_words::last_words;
 use super::module::{Module, command_name};
 use super::observer::{Connections, Observer, is_own, own_client};
+use super::probe::Answered;
 use super::process::Ending;
 use super::replay::Replay;
 use super::settings::{ModuleSource, Scene, Settings};
@@ -60,7 +62,7 @@ pub async fn play(
     interrupt: watch::Receiver<bool>,
 ) -> (ScenarioResult, Option<House>) {
     let mut result = piece.to_result();
-    let scene = Scene::new(&piece.scenario, settings, piece.release);
+    let scene = Scene::new(piece, settings);
     if let Some(why) = not_applicable(&scene) {
         result.verdict = Verdict::NotApplicable;
         result.findings.push(why);
@@ -129,6 +131,7 @@ async fn perform(
         interrupt,
         lag,
         ready_since: 0,
+        answered: None,
     };
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
     let outcome = match timeout(limit, act(&mut stage, piece.replay.as_deref())).await {
@@ -156,6 +159,7 @@ async fn perform(
         )),
     }
     let written = stage.written_last();
+    let answered = stage.answered.clone();
     let by_itself = stage.module.ended.borrow().clone();
     let has_ended = by_itself.is_some();
     let ending = farewell(&mut stage, is_complete).await;
@@ -184,7 +188,10 @@ async fn perform(
     findings.append(&mut observer.findings);
     for found in findings.iter_mut().filter(|it| matches!(it.severity, Severity::Fail | Severity::Inconclusive)) {
         found.evidence.extend(written.clone());
+        // Whoever was not ready may have lost what the scenario said.
+        found.evidence.extend(answered.iter().filter(|_| found.id.starts_with("expect/")).map(Answered::to_string));
     }
+    findings.extend(answered.and_then(|answered| answered.to_note(&scene.topics.module_id)));
     if scenario.model.golden && is_complete && findings.iter().all(|found| Verdict::of(found) == Verdict::Pass) {
         compare_golden(scene, &observer.records[..played_records], piece.golden.as_ref(), findings, result);
     }
@@ -197,6 +204,9 @@ async fn act(stage: &mut Stage<'_>, replay: Option<&Replay>) -> Result<(), Stop>
         return super::replay::replay(stage, replay).await;
     }
     stage.wait_ready().await?;
+    if stage.settings.module == ModuleSource::Attached && stage.scenario.model.under_test == Side::Everest {
+        stage.begin_afresh().await?;
+    }
     if let Played::Client(client) = &mut stage.played
         && stage.scene.station.auth_consumer.cfg_communication_check_to_s > 0
     {
@@ -457,6 +467,13 @@ fn not_applicable(scene: &Scene<'_>) -> Option<Diagnostic> {
         let headline = format!("the scenario holds for {} only", names.join(", "));
         let diagnostic = Diagnostic::new(Severity::Note, "release/not-listed", headline);
         return Some(diagnostic.at(scenario.place("/releases")));
+    }
+    if let Some(Contradiction { pointer, wanted, running }) = scene.contradictions.first() {
+        let key = pointer.trim_start_matches("/station/").replace('/', ".");
+        let headline = format!("the EVerest that runs is another one: its `{key}` is {running}, not {wanted}");
+        let help = "describe it in the station file that `module: {station: FILE}` of khumbu.yaml names, or have khumbu start it";
+        let diagnostic = Diagnostic::new(Severity::Note, "module/other-station", headline);
+        return Some(diagnostic.at(scenario.place(pointer)).with_help(help));
     }
     let note = |id, headline| Diagnostic::new(Severity::Note, id, headline);
     lacking(scenario, &scene.station)

@@ -1,7 +1,7 @@
 //! When the module under test is ready, so that nothing is lost that a scenario says to it.
 //!
 //! A client is ready when it listens, EVerest when it serves: two questions, both answered here and nowhere else. Nothing
-//! here speaks to the module.
+//! here speaks to the module; what asks an EVerest is [`super::probe`].
 //!
 //! Most clients subscribe to one topic after the other, and nobody says which is the last. One that listens to all that
 //! there is to hear is ready at once. One that listens to what the scenario has to show is ready after a quiet of a few
@@ -68,7 +68,11 @@ impl Stage<'_> {
                 self.wait_provider_begun().await
             }
             (Some(Ready::Subscribed) | None, Side::Client) => self.wait_client_listens().await,
-            (Some(Ready::Subscribed) | None, Side::Everest) => self.wait_everest_serves().await,
+            (Some(Ready::Subscribed), Side::Everest) => self.wait_everest_serves().await,
+            (None, Side::Everest) => {
+                self.wait_everest_serves().await?;
+                self.wait_everest_answers().await
+            }
         }
     }
 
@@ -205,7 +209,8 @@ impl Stage<'_> {
         }
     }
 
-    fn not_ready(&self, meaning: &str) -> Diagnostic {
+    /// The module is not ready within its time.
+    pub(super) fn not_ready(&self, meaning: &str) -> Diagnostic {
         let module = &self.scene.topics.module_id;
         let within = shown(self.settings.ready_within);
         let connections = &self.observer.connections;

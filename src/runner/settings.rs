@@ -8,10 +8,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Piece;
+use super::known::{self, Contradiction};
 use crate::broker::Upstream;
 use crate::parity::station_file::{self, StationFile};
 use crate::protocol::channel::{ApiType, Topics};
-use crate::protocol::release::Release;
 use crate::protocol::wire::Wire;
 use crate::scenario::Scenario;
 use crate::scenario::model::{Ready, Side};
@@ -63,6 +64,8 @@ pub struct Scene<'s> {
     pub topics: Topics,
     /// The station that khumbu plays, or that the module under test is asked to be.
     pub station: StationConfig,
+    /// Where an EVerest that runs already is another one than the scenario asks for.
+    pub contradictions: Vec<Contradiction>,
     /// The topics of the station's other API modules.
     pub sisters: Vec<Topics>,
     /// How the side that khumbu plays writes its messages.
@@ -71,21 +74,22 @@ pub struct Scene<'s> {
 
 impl<'s> Scene<'s> {
     /// The scene of a scenario under a release.
-    pub fn new(scenario: &'s Scenario, settings: &'s Settings, release: Release) -> Self {
+    pub fn new(piece: &'s Piece, settings: &'s Settings) -> Self {
+        let (scenario, release) = (&*piece.scenario, piece.release);
         let model = &scenario.model;
         let topics = Topics { api: model.api, ..settings.topics.clone() }.under(release);
-        let mut station = StationConfig { release, ..model.station.clone() };
-        if let (Side::Everest, Some(file)) = (model.under_test, &settings.station) {
-            let known = file.station.clone();
-            station.auth_token_provider = known.auth_token_provider.or(station.auth_token_provider);
-            station.auth_token_validator = known.auth_token_validator.or(station.auth_token_validator);
-        }
+        let (station, contradictions) = match model.under_test {
+            // The station of a recording is what is known.
+            Side::Everest if piece.replay.is_none() => known::settle(scenario, settings),
+            Side::Everest | Side::Client => (model.station.clone(), Vec::new()),
+        };
+        let mut station = StationConfig { release, ..station };
         station.add_module(topics.api, &topics.module_id);
         let others = ApiType::ALL.into_iter().filter(|api| *api != topics.api);
         let sisters = others.filter_map(|api| Some(topics.of(api, station.cadence(api)?.module_id))).collect();
         // A scenario that names a wire form is about that form.
         let wire = model.wire.unwrap_or(settings.wire);
-        Self { scenario, settings, topics, station, sisters, wire }
+        Self { scenario, settings, topics, station, contradictions, sisters, wire }
     }
 
     /// The API modules besides the one under test whose client khumbu is.

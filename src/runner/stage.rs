@@ -15,6 +15,7 @@ use super::expectation::plain;
 use super::lag::Lag;
 use super::module::Module;
 use super::observer::{Kind, Observer, Party, Seen};
+use super::probe::Answered;
 use super::settings::{ModuleSource, Scene, Settings};
 use super::sisters::Sisters;
 use crate::broker::Broker;
@@ -52,6 +53,8 @@ pub struct Stage<'s> {
     pub lag: Lag,
     /// The number of the first record after the module was last ready: what khumbu had said before, it was not shown.
     pub ready_since: u64,
+    /// What an EVerest under test answered when it was asked whether it is ready.
+    pub answered: Option<Answered>,
 }
 
 /// The side that khumbu plays.

@@ -121,7 +121,7 @@ fn into_lanes<'a>(records: &'a [Record], names: &Names<'_>) -> BTreeMap<Lane, Ve
     let mut requests: BTreeMap<Channel, usize> = BTreeMap::new();
     let mut replies: BTreeMap<String, Lane> = BTreeMap::new();
     let namespace = format!("{}everest_api/", names.topics.external_prefix);
-    for publish in sent(records) {
+    for publish in sent(records).filter(|publish| !names.topics.is_probe(&publish.topic, &publish.payload)) {
         let topic = publish.topic.as_ref();
         let (whose, channel) = names.channel(topic).unzip();
         let message = Message { publish, body: parse(&publish.payload), channel };
@@ -276,7 +276,9 @@ fn subscriptions(records: &[Record], naming: &mut Naming<'_>) -> BTreeSet<String
                 }
             }
             Event::Subscribed { filter, qos }
-                if speakers.contains(record.client.as_ref()) && *filter != topics.control_topic() =>
+                if speakers.contains(record.client.as_ref())
+                    && *filter != topics.control_topic()
+                    && !topics.is_probe(filter, &[]) =>
             {
                 let filter = naming.known_reply(filter).unwrap_or_else(|| anonymous(filter, naming.names));
                 lines.insert(format!("q{qos} {filter}"));

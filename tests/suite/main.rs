@@ -46,6 +46,7 @@ mod reports;
 mod run_charge_point;
 mod run_cli;
 mod run_end;
+mod run_everest;
 mod run_goldens;
 mod run_hostile;
 mod run_module;

@@ -103,7 +103,9 @@ impl Asking {
         let topics = [reply_to.to_owned(), format!("{}{reply_to}", self.external_prefix)];
         if !topics.iter().any(|topic| links.is_subscribed(topic)) {
             let (headline, missed) = match self.under_test {
-                Party::Client => ("module sent a request before it subscribed to its reply topic", Some(seen.record.at)),
+                Party::Client => {
+                    ("module sent a request before it subscribed to its reply topic", Some(seen.record.at))
+                }
                 Party::Everest => ("module missed the answer to its question: it was not yet subscribed to", None),
             };
             let finding = seen.fail("monitor/reply-topic-not-subscribed", format!("{headline} {topic}"));

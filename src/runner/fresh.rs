@@ -1,0 +1,66 @@
+//! Brings an EVerest that runs already to a known state before each scenario: no EV is plugged in, nothing is authorized.
+//!
+//! What the API cannot take back stays as it is: the latched status, heartbeats, an ended communication check.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::probe::{Answered, SILENCE};
+use super::stage::{Patience, Stage, Stop, shown};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::control::Command;
+use crate::protocol::types::{WithdrawAuthorizationRequest, WithdrawAuthorizationResult};
+
+/// How long what was withdrawn may take to be gone.
+const GONE: Duration = Duration::from_secs(5);
+/// How long EVerest is left alone meanwhile.
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl Stage<'_> {
+    /// Withdraws everything and unplugs every EV, until nothing is left to withdraw.
+    ///
+    /// # Errors
+    /// `module/unknown-state`, inconclusive, when something is left, or cannot be asked about.
+    pub(super) async fn begin_afresh(&mut self) -> Result<(), Stop> {
+        if self.answered == Some(Answered::Silent) {
+            return Err(self.unknown_state(None, SILENCE).into());
+        }
+        self.withdraw_everything().await?;
+        for evse in 1..=i32::from(self.scene.station.evses) {
+            // An EVSE that nobody can move was moved by nobody.
+            self.tell(&Command::Unplug { evse }, "/station").await?;
+        }
+        self.withdraw_everything().await?;
+        // The last withdraw request stays in Auth, and would go on to match tokens; the next one takes its place.
+        self.wait_everest_answers().await
+    }
+
+    async fn withdraw_everything(&mut self) -> Result<(), Stop> {
+        let everything = WithdrawAuthorizationRequest { evse_id: None, id_token: None };
+        let patience = Patience::new(&self.lag);
+        loop {
+            let answer = self.ask_to_withdraw(&everything).await?;
+            match &answer {
+                Some(answer) if *answer == json!(WithdrawAuthorizationResult::AuthorizationNotFound) => return Ok(()),
+                Some(answer) if *answer == json!(WithdrawAuthorizationResult::Accepted) && patience.waited() < GONE => {
+                    self.wait_until(PAUSE, |_| false).await?;
+                }
+                _ => return Err(self.unknown_state(answer.as_ref(), patience.waited()).into()),
+            }
+        }
+    }
+
+    fn unknown_state(&self, answer: Option<&Value>, waited: Duration) -> Diagnostic {
+        let module = &self.scene.topics.module_id;
+        let headline = format!("module `{module}` cannot be brought to a known state before the scenario");
+        let evidence = match answer {
+            Some(answer) => format!("it answers a withdraw of everything with {answer} for {}", shown(waited)),
+            None => format!("it did not answer a withdraw of everything within {}", shown(waited)),
+        };
+        Diagnostic::new(Severity::Inconclusive, "module/unknown-state", headline)
+            .at(self.scenario.place("/under_test"))
+            .with_evidence(evidence)
+            .with_help("restart it, or have khumbu start it for each scenario with `--module`")
+    }
+}

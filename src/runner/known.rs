@@ -1,0 +1,130 @@
+//! What is known of an EVerest under test besides what the scenario says: its station file, brought together with the
+//! scenario's station. The file adds, it replaces nothing that the scenario says.
+
+use super::settings::{ModuleSource, Settings};
+use crate::auth::AuthConfig;
+use crate::scenario::Scenario;
+use crate::station::config::{ApiConfig, ProviderConfig, StationConfig, ValidatorConfig};
+
+/// A setting that the scenario asks for, and that is another in the EVerest that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contradiction {
+    /// Where the scenario says so, as a JSON pointer.
+    pub pointer: String,
+    /// What the scenario says.
+    pub wanted: String,
+    /// What is known of the EVerest that runs.
+    pub running: String,
+}
+
+/// The station of a scenario for EVerest, completed by what is known; and what the two say differently.
+///
+/// An EVerest that is started is told what to be, so that only its other API modules are taken from the file. One that
+/// runs already is what the file says, and EVerest's defaults where it says nothing.
+pub fn settle(scenario: &Scenario, settings: &Settings) -> (StationConfig, Vec<Contradiction>) {
+    let own = scenario.model.station.clone();
+    let is_attached = settings.module == ModuleSource::Attached;
+    let known = match &settings.station {
+        Some(file) => file.station.clone(),
+        None if is_attached => StationConfig::default(),
+        None => return (own, Vec::new()),
+    };
+    let mut settling = Settling { scenario, contradictions: Vec::new() };
+    let mut station = StationConfig {
+        auth_token_provider: match (own.auth_token_provider.clone(), &known.auth_token_provider) {
+            (Some(own), Some(known)) => Some(settling.provider(own, known)),
+            (own, known) => own.or_else(|| known.clone()),
+        },
+        auth_token_validator: match (own.auth_token_validator.clone(), &known.auth_token_validator) {
+            (Some(own), Some(known)) => Some(settling.validator(own, known)),
+            (own, known) => own.or_else(|| known.clone()),
+        },
+        ..own
+    };
+    if is_attached {
+        station.evses = settling.pick("/evses", station.evses, &known.evses);
+        station.auth = settling.auth(station.auth, &known.auth);
+        station.auth_consumer = settling.consumer(station.auth_consumer, &known.auth_consumer);
+        return (station, settling.contradictions);
+    }
+    (station, Vec::new())
+}
+
+/// A field of a part of the station, by its key.
+macro_rules! pick {
+    ($settling:ident, $own:ident, $known:ident, $part:literal, $field:ident) => {
+        $settling.pick(concat!($part, "/", stringify!($field)), $own.$field, &$known.$field)
+    };
+}
+
+struct Settling<'s> {
+    scenario: &'s Scenario,
+    contradictions: Vec<Contradiction>,
+}
+
+impl Settling<'_> {
+    /// The scenario's own value where it is written there, else the one that is known.
+    fn pick<T: Clone + PartialEq + std::fmt::Debug>(&mut self, key: &str, own: T, known: &T) -> T {
+        let pointer = format!("/station{key}");
+        if !self.scenario.has(&pointer) {
+            return known.clone();
+        }
+        if own != *known {
+            let (wanted, running) = (format!("{own:?}"), format!("{known:?}"));
+            self.contradictions.push(Contradiction { pointer, wanted, running });
+        }
+        own
+    }
+
+    fn auth(&mut self, own: AuthConfig, known: &AuthConfig) -> AuthConfig {
+        AuthConfig {
+            selection_algorithm: pick!(self, own, known, "/auth", selection_algorithm),
+            connection_timeout: pick!(self, own, known, "/auth", connection_timeout),
+            // Without effect in EVerest.
+            master_pass_group_id: own.master_pass_group_id,
+            prioritize_authorization_over_stopping_transaction: pick!(
+                self,
+                own,
+                known,
+                "/auth",
+                prioritize_authorization_over_stopping_transaction
+            ),
+            ignore_connector_faults: pick!(self, own, known, "/auth", ignore_connector_faults),
+            plug_in_timeout_enabled: pick!(self, own, known, "/auth", plug_in_timeout_enabled),
+            stop_transaction_on_reswipe: pick!(self, own, known, "/auth", stop_transaction_on_reswipe),
+        }
+    }
+
+    fn consumer(&mut self, own: ApiConfig, known: &ApiConfig) -> ApiConfig {
+        ApiConfig {
+            // What flags and configuration say about topics wins anyway.
+            module_id: own.module_id,
+            cfg_communication_check_to_s: pick!(self, own, known, "/auth_consumer", cfg_communication_check_to_s),
+            cfg_heartbeat_interval_ms: pick!(self, own, known, "/auth_consumer", cfg_heartbeat_interval_ms),
+            latch_variable_values: pick!(self, own, known, "/auth_consumer", latch_variable_values),
+        }
+    }
+
+    fn provider(&mut self, own: ProviderConfig, known: &ProviderConfig) -> ProviderConfig {
+        ProviderConfig {
+            module_id: pick!(self, own, known, "/auth_token_provider", module_id),
+            cfg_communication_check_to_s: pick!(self, own, known, "/auth_token_provider", cfg_communication_check_to_s),
+            cfg_heartbeat_interval_ms: pick!(self, own, known, "/auth_token_provider", cfg_heartbeat_interval_ms),
+        }
+    }
+
+    fn validator(&mut self, own: ValidatorConfig, known: &ValidatorConfig) -> ValidatorConfig {
+        ValidatorConfig {
+            module_id: pick!(self, own, known, "/auth_token_validator", module_id),
+            cfg_communication_check_to_s: pick!(
+                self,
+                own,
+                known,
+                "/auth_token_validator",
+                cfg_communication_check_to_s
+            ),
+            cfg_heartbeat_interval_ms: pick!(self, own, known, "/auth_token_validator", cfg_heartbeat_interval_ms),
+            cfg_request_reply_to_s: pick!(self, own, known, "/auth_token_validator", cfg_request_reply_to_s),
+        }
+    }
+}

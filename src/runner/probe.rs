@@ -1,0 +1,145 @@
+//! Asks an EVerest under test whether its Auth is ready: nothing that it says by itself shows it.
+//!
+//! EVerest's API modules serve before Auth knows its EVSEs. Until then Auth discards tokens ("Auth not fully
+//! initialized"), and answers a withdraw at an EVSE with `EvseNotFound`. So it is asked to withdraw, at the last EVSE, a
+//! token that nobody has: once that is answered with `AuthorizationNotFound`, Auth knows them all. This does no harm: it
+//! finds nothing, gives no status, and as the last withdraw request, which Auth keeps, it matches no token. The
+//! questions are left out of expectations, recordings and goldens.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::observer::{Observer, Party};
+use super::stage::{Patience, Played, Stage, Stop, broken, shown};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::Channel;
+use crate::protocol::codec;
+use crate::protocol::types::{IdToken, IdTokenType, WithdrawAuthorizationRequest, WithdrawAuthorizationResult};
+
+/// Auth finishes its start a moment after it has got to know its last EVSE: whoever is answered twice is past that.
+const ANSWERS: u32 = 2;
+/// How long an EVerest that does not know its EVSEs yet is left alone before it is asked again.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Whoever has not answered for so long does not answer withdraw requests at all.
+pub(super) const SILENCE: Duration = Duration::from_secs(3);
+
+/// What came of the questions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answered {
+    /// It knows its EVSEs; the number of the last.
+    Ready(i32),
+    /// It went on not knowing this EVSE.
+    UnknownEvse(i32, Duration),
+    /// It did not answer.
+    Silent,
+}
+
+impl Answered {
+    /// What is to be said where nothing went wrong: that readiness was not seen.
+    pub fn to_note(&self, module: &str) -> Option<Diagnostic> {
+        if matches!(self, Answered::Ready(_)) {
+            return None;
+        }
+        let headline = format!("module `{module}` was taken as ready, although nothing shows that its Auth is");
+        Some(
+            Diagnostic::new(Severity::Note, "module/readiness-unknown", headline)
+                .with_evidence(self.to_string())
+                .with_help("say what ready means for this module with `--ready`, or `ready:` in khumbu.yaml"),
+        )
+    }
+}
+
+impl fmt::Display for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answered::Ready(evse) => write!(
+                f,
+                "ready: it had subscribed, and answered a withdraw of an unknown token at EVSE {evse} with `AuthorizationNotFound`"
+            ),
+            Answered::UnknownEvse(evse, waited) => write!(
+                f,
+                "ready: it had subscribed, but answered a withdraw of an unknown token at EVSE {evse} with `EvseNotFound` for {}",
+                shown(*waited)
+            ),
+            Answered::Silent => write!(
+                f,
+                "ready: it had subscribed, but did not answer a withdraw of an unknown token within {}",
+                shown(SILENCE)
+            ),
+        }
+    }
+}
+
+impl Stage<'_> {
+    /// Waits until EVerest's Auth knows its EVSEs. Whoever never answers, or never knows them, is taken as it is: what is
+    /// wrong with it is for the scenario to find.
+    ///
+    /// # Errors
+    /// `inconclusive` when the module ends meanwhile.
+    pub(super) async fn wait_everest_answers(&mut self) -> Result<(), Stop> {
+        let evse = i32::from(self.scene.station.evses);
+        let patience = Patience::new(&self.lag);
+        let mut answers = 0;
+        self.answered = None;
+        let answered = loop {
+            let id_token = IdToken { additional_info: None, r#type: IdTokenType::Local, value: unknown_token() };
+            let request = WithdrawAuthorizationRequest { evse_id: Some(evse), id_token: Some(id_token) };
+            match self.ask_to_withdraw(&request).await? {
+                None => break Answered::Silent,
+                Some(answer) if answer != json!(WithdrawAuthorizationResult::EvseNotFound) => {
+                    answers += 1;
+                    if answers == ANSWERS {
+                        break Answered::Ready(evse);
+                    }
+                }
+                Some(_) if patience.waited() >= self.settings.ready_within => {
+                    break Answered::UnknownEvse(evse, patience.waited());
+                }
+                Some(_) => {
+                    answers = 0;
+                    self.wait_until(PAUSE, |_| false).await?;
+                }
+            }
+        };
+        self.answered = Some(answered);
+        Ok(())
+    }
+
+    /// What EVerest answers to a withdraw request that is no part of the scenario; `None` if it does not.
+    ///
+    /// # Errors
+    /// `inconclusive` when the module ends meanwhile.
+    pub(super) async fn ask_to_withdraw(
+        &mut self,
+        request: &WithdrawAuthorizationRequest,
+    ) -> Result<Option<Value>, Stop> {
+        let Played::Client(client) = &self.played else { return Ok(None) };
+        let topics = self.scene.topics.clone();
+        let reply_to = topics.probe_reply_topic(&Uuid::new_v4().to_string());
+        let on_wire = topics.reply_topic_on_wire(&reply_to);
+        let envelope = json!({"headers": {"replyTo": reply_to}, "payload": request});
+        let link = client.link();
+        let asked = async {
+            link.subscribe(std::slice::from_ref(&on_wire), 2).await?;
+            link.publish(&topics.topic(Channel::WithdrawAuthorization), codec::encode(&envelope), 0, false).await
+        };
+        asked.await.map_err(|error| broken(&error.to_string()))?;
+        let answer = |observer: &Observer| {
+            let mut last = observer.messages.iter().rev();
+            let found = last.find(|seen| seen.from == Party::Module && *seen.publish.topic == *on_wire)?;
+            Some(found.json.clone().unwrap_or_default())
+        };
+        if self.wait_until(SILENCE, |observer| answer(observer).is_some()).await?.is_none() && self.module.has_ended() {
+            return Err(self.not_ready("it answers a withdraw at its last EVSE").into());
+        }
+        Ok(answer(&self.observer))
+    }
+}
+
+/// A token value that nobody has, of the greatest length that the specification allows.
+fn unknown_token() -> String {
+    Uuid::new_v4().to_string()
+}
