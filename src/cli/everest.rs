@@ -143,8 +143,11 @@ fn station(arguments: &Arguments) -> Result<StationConfig, Vec<Diagnostic>> {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Vec<Diagnostic>> {
-    let written = if path == Path::new("-") { print::report(text) } else { std::fs::write(path, text) };
-    written.map_err(|error| {
+    if path == Path::new("-") {
+        print::report(text);
+        return Ok(());
+    }
+    std::fs::write(path, text).map_err(|error| {
         let headline = format!("EVerest's configuration cannot be written to `{}`: {error}", path.display());
         vec![Diagnostic::new(Severity::Error, "file/unwritable", headline)]
     })
