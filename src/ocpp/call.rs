@@ -1,6 +1,6 @@
 //! What the two versions have in common: requests of a charge point, and what becomes of those of a CSMS.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -9,9 +9,12 @@ use serde_json::{Value, json};
 
 use super::frame::ErrorCode;
 use super::moment::from_rfc3339;
+use super::outbox::Outbox;
 use super::version::OcppVersion;
 use super::{v16, v201};
-use crate::station::charge_point::{Answer, ConnectorStatus, Keys, Meter, Report, Request, Scope, TagInfo};
+use crate::station::charge_point::{
+    Answer, ConnectorStatus, Keys, Meter, Report, Request, Reservation, Scope, TagInfo,
+};
 
 /// A request of the charge point.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,8 +163,13 @@ pub(super) enum RegistrationStatus {
 pub(super) struct Situation<'a> {
     pub keys: &'a Keys,
     pub evses: u8,
-    /// The EVSEs where a transaction runs.
-    pub busy: &'a BTreeSet<i32>,
+    pub vendor: &'a str,
+    /// The transactions that run, by EVSE.
+    pub busy: &'a BTreeMap<i32, String>,
+    pub outbox: &'a Outbox,
+    /// The states of connectors.
+    pub states: &'a BTreeMap<i32, (ConnectorStatus, Option<String>)>,
+    pub now: Duration,
 }
 
 /// How what came of a request becomes an answer.
@@ -173,6 +181,8 @@ pub(super) enum Incoming {
     Ask(Request, Translation),
     /// It is answered with this.
     Tell(Value),
+    /// It is answered with this, and these requests follow.
+    TellThen(Value, Vec<Call>),
     /// The charge point sends a message; an EVSE that is named exists.
     Trigger(Trigger, Option<i32>),
     /// The charge point restarts.
@@ -279,6 +289,31 @@ pub(super) fn clear_cache(situation: Situation<'_>) -> Incoming {
     } else {
         Incoming::Tell(of_status("Rejected"))
     }
+}
+
+/// The answer to ReserveNow.
+pub(super) fn reserve(reservation: Reservation) -> Incoming {
+    let translate = |outcome| match outcome {
+        Ok(Answer::Reserved(status)) => json!({"status": status}),
+        _ => of_status("Rejected"),
+    };
+    Incoming::Ask(Request::Reserve(reservation), Box::new(translate))
+}
+
+/// The answer to DataTransfer: a charge point knows nothing but messages of its own vendor, and none of these.
+pub(super) fn transfer(payload: Value, situation: Situation<'_>) -> Result<Incoming, Refusal> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct DataTransfer {
+        vendor_id: String,
+        message_id: Option<String>,
+    }
+    let DataTransfer { vendor_id, message_id } = read_as(payload)?;
+    Ok(Incoming::Tell(of_status(match message_id {
+        _ if vendor_id != situation.vendor => "UnknownVendorId",
+        Some(_) => "UnknownMessageId",
+        None => "Rejected",
+    })))
 }
 
 /// The answer to ChangeAvailability.

@@ -12,11 +12,13 @@
 //! | `moment` | moments as RFC 3339 has them |
 //! | `call` | what the two versions have in common |
 //! | `v16`, `v201` | requests and answers of each |
+//! | `base_report` | what a charging station of 2.0.1 reports of itself |
 //! | `outbox` | messages that wait to be sent, those of transactions also for days |
 //! | `backoff` | how long to wait before the next connection |
 //! | `session` | boot, heartbeat, the order of things |
 
 mod backoff;
+mod base_report;
 pub mod call;
 pub mod frame;
 mod moment;

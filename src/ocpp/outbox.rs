@@ -37,7 +37,11 @@ pub fn transaction(report: &Report) -> Option<&str> {
         Report::MeterValue { transaction_id, .. } | Report::ChargingState { transaction_id, .. } => {
             Some(transaction_id)
         }
-        Report::Authorize { .. } | Report::Status { .. } | Report::Booted { .. } | Report::Configured(_) => None,
+        Report::Authorize { .. }
+        | Report::Status { .. }
+        | Report::ReservationEnded { .. }
+        | Report::Booted { .. }
+        | Report::Configured(_) => None,
     }
 }
 
@@ -70,6 +74,11 @@ impl Outbox {
     pub fn first(&self) -> Option<(&Report, Occasion, Option<&str>)> {
         let kept = self.kept.front()?;
         Some((&kept.report, kept.occasion, self.named(transaction(&kept.report)?)))
+    }
+
+    /// Whether messages of this transaction are waiting, or of any.
+    pub fn has(&self, id: Option<&str>) -> bool {
+        self.kept.iter().any(|kept| id.is_none_or(|id| transaction(&kept.report) == Some(id)))
     }
 
     /// What the CSMS calls a transaction, if it gave it a name.

@@ -4,7 +4,7 @@
 mod answers;
 mod incoming;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ pub struct Session {
     /// What the CSMS knows of them.
     told: BTreeMap<i32, ConnectorStatus>,
     /// Where transactions run.
-    busy: BTreeSet<i32>,
+    busy: BTreeMap<i32, String>,
     restart: Restart,
     next_id: u64,
     backoff: Backoff,
@@ -201,7 +201,7 @@ impl Session {
             asked: VecDeque::new(),
             statuses: BTreeMap::new(),
             told: BTreeMap::new(),
-            busy: BTreeSet::new(),
+            busy: BTreeMap::new(),
             restart: Restart::No,
             next_id: 1,
             backoff,
@@ -457,8 +457,14 @@ impl Session {
                     self.push_status(*evse, now);
                 }
             }
-            Report::TransactionStarted { evse, .. } => {
-                self.busy.insert(*evse);
+            Report::ReservationEnded { .. } => {
+                let occasion = Occasion { at: now, ..Occasion::default() };
+                if let Some(Ok(call)) = of_report(self.identity.version, &report, occasion, None) {
+                    self.push(Waiting { call, what: What::Other, is_early: false });
+                }
+            }
+            Report::TransactionStarted { evse, transaction } => {
+                self.busy.insert(*evse, transaction.id.clone());
                 self.outbox.keep(report, now, !self.is_online());
             }
             Report::MeterValue { .. } | Report::ChargingState { .. } => {

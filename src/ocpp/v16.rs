@@ -14,15 +14,14 @@ use super::frame::ErrorCode;
 use super::moment::rfc3339;
 use crate::protocol::types::AuthorizationStatus;
 use crate::station::charge_point::{
-    Answer, ConnectorStatus, IdTag, Meter, Report, Request, Scope, SetResult, TagInfo, UpdateStatus, UpdateType, Where,
-    keys,
+    Answer, ConnectorStatus, IdTag, Meter, Report, Request, Reservation, Scope, SetResult, TagInfo, UpdateStatus,
+    UpdateType, Where, keys,
 };
 
 /// The most characters of an id tag (section 7.28, IdToken).
 const LONGEST_TAG: usize = 20;
 /// What other charge points have.
-const KNOWN: [&str; 16] = [
-    "CancelReservation",
+const KNOWN: [&str; 14] = [
     "CertificateSigned",
     "ClearChargingProfile",
     "DeleteCertificate",
@@ -32,7 +31,6 @@ const KNOWN: [&str; 16] = [
     "GetInstalledCertificateIds",
     "GetLog",
     "InstallCertificate",
-    "ReserveNow",
     "SetChargingProfile",
     "SignedUpdateFirmware",
     "UpdateFirmware",
@@ -44,14 +42,20 @@ pub fn of_report(report: &Report, occasion: Occasion, named: Option<&str>) -> Op
     let at = occasion.at;
     let call = match report {
         // The state of the connector says how it charges.
-        Report::Booted { .. } | Report::Configured(_) | Report::ChargingState { .. } => return None,
+        Report::ReservationEnded { .. }
+        | Report::Booted { .. }
+        | Report::Configured(_)
+        | Report::ChargingState { .. } => return None,
         Report::Authorize { id_tag, .. } => {
             fitting(id_tag).map(|id_tag| Call::new("Authorize", json!({"idTag": id_tag})))
         }
         Report::Status { evse, status: now, fault } => Ok(status(*evse, *now, fault.as_deref(), at)),
         Report::TransactionStarted { evse, transaction } => fitting(&transaction.id_tag).map(|id_tag| {
-            let payload = json!({"connectorId": evse, "idTag": id_tag, "meterStart": transaction.meter_start_wh,
+            let mut payload = json!({"connectorId": evse, "idTag": id_tag, "meterStart": transaction.meter_start_wh,
                 "timestamp": rfc3339(transaction.started_at)});
+            if let Some(id) = transaction.reservation_id {
+                payload["reservationId"] = json!(id);
+            }
             Call::new("StartTransaction", payload)
         }),
         Report::MeterValue { evse, transaction_id, meter_wh, power_w } => {
@@ -281,9 +285,18 @@ struct TriggerMessage {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct DataTransfer {
-    #[serde(rename = "vendorId")]
-    _vendor_id: String,
+struct ReserveNow {
+    connector_id: i32,
+    expiry_date: Moment,
+    id_tag: IdTag,
+    parent_id_tag: Option<IdTag>,
+    reservation_id: i32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CancelReservation {
+    reservation_id: i32,
 }
 
 pub fn read(action: &str, payload: Value, situation: Situation<'_>) -> Result<Incoming, Refusal> {
@@ -347,10 +360,23 @@ pub fn read(action: &str, payload: Value, situation: Situation<'_>) -> Result<In
             let TriggerMessage { requested_message, connector_id } = read_as(payload)?;
             call::trigger(&requested_message, connector_id, situation)
         }
-        "DataTransfer" => {
-            let DataTransfer { .. } = read_as(payload)?;
-            Incoming::Tell(of_status("UnknownVendorId"))
+        "ReserveNow" => {
+            let wanted: ReserveNow = read_as(payload)?;
+            fits(&wanted.id_tag)?;
+            wanted.parent_id_tag.as_ref().map_or(Ok(()), fits)?;
+            call::reserve(Reservation {
+                id: wanted.reservation_id,
+                evse: wanted.connector_id,
+                id_tag: wanted.id_tag,
+                parent: wanted.parent_id_tag,
+                expiry: wanted.expiry_date.0,
+            })
         }
+        "CancelReservation" => {
+            let CancelReservation { reservation_id } = read_as(payload)?;
+            Incoming::Ask(Request::CancelReservation(reservation_id), done_or("Accepted", "Rejected"))
+        }
+        "DataTransfer" => call::transfer(payload, situation)?,
         _ => return Err(refused(action, &KNOWN)),
     })
 }

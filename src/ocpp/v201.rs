@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::base_report::GetBaseReport;
 use super::call::{
     self, Call, Incoming, Moment, Occasion, Refusal, Reset, Situation, change_availability, clear_cache, done_or,
     is_evse, of_status, read_as, refused,
@@ -14,12 +15,12 @@ use super::moment::rfc3339;
 use super::v16::{Availability, Update, of_update};
 use crate::protocol::types::AuthorizationStatus;
 use crate::station::charge_point::{
-    Answer, ConnectorStatus, IdTag, Meter, Report, Request, Scope, SetResult, StopReason, TagInfo, Where, keys,
+    Answer, ConnectorStatus, IdTag, Meter, Report, Request, Reservation, Scope, SetResult, StopReason, TagInfo, Where,
+    keys,
 };
 
 /// What other charging stations have.
-const KNOWN: [&str; 35] = [
-    "CancelReservation",
+const KNOWN: [&str; 31] = [
     "CertificateSigned",
     "ClearChargingProfile",
     "ClearDisplayMessage",
@@ -27,7 +28,6 @@ const KNOWN: [&str; 35] = [
     "CostUpdated",
     "CustomerInformation",
     "DeleteCertificate",
-    "GetBaseReport",
     "GetChargingProfiles",
     "GetCompositeSchedule",
     "GetDisplayMessages",
@@ -35,10 +35,8 @@ const KNOWN: [&str; 35] = [
     "GetLog",
     "GetMonitoringReport",
     "GetReport",
-    "GetTransactionStatus",
     "InstallCertificate",
     "PublishFirmware",
-    "ReserveNow",
     "SetChargingProfile",
     "SetDisplayMessage",
     "SetMonitoringBase",
@@ -70,10 +68,17 @@ pub fn of_report(report: &Report, occasion: Occasion) -> Option<Call> {
                 info["remoteStartId"] = json!(id);
             }
             let mut payload = event("Started", trigger, info, *evse, occasion);
+            if let Some(id) = transaction.reservation_id {
+                payload["reservationId"] = json!(id);
+            }
             payload["timestamp"] = json!(rfc3339(transaction.started_at));
             payload["idToken"] = token(&transaction.id_tag);
             payload["meterValue"] = meter_value(transaction.meter_start_wh, None, "Transaction.Begin", at);
             Call::new("TransactionEvent", payload)
+        }
+        Report::ReservationEnded { id, how } => {
+            let payload = json!({"reservationId": id, "reservationUpdateStatus": how});
+            Call::new("ReservationStatusUpdate", payload)
         }
         Report::ChargingState { evse, transaction_id, status } => {
             let info = json!({"transactionId": transaction_id, "chargingState": status});
@@ -121,6 +126,7 @@ pub fn word(status: ConnectorStatus) -> &'static str {
         ConnectorStatus::Available => "Available",
         ConnectorStatus::Unavailable => "Unavailable",
         ConnectorStatus::Faulted => "Faulted",
+        ConnectorStatus::Reserved => "Reserved",
         _ => "Occupied",
     }
 }
@@ -271,9 +277,24 @@ struct TriggerMessage {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct DataTransfer {
-    #[serde(rename = "vendorId")]
-    _vendor_id: String,
+struct ReserveNow {
+    id: i32,
+    expiry_date_time: Moment,
+    id_token: IdToken,
+    evse_id: Option<i32>,
+    group_id_token: Option<IdToken>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CancelReservation {
+    reservation_id: i32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GetTransactionStatus {
+    transaction_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -371,7 +392,9 @@ pub fn read(action: &str, payload: Value, situation: Situation<'_>) -> Result<In
                 () if !is_evse(evse_id, situation) || connector_id != 1 => {
                     Incoming::Tell(of_status("UnknownConnector"))
                 }
-                () if situation.busy.contains(&evse_id) => Incoming::Tell(of_status("OngoingAuthorizedTransaction")),
+                () if situation.busy.contains_key(&evse_id) => {
+                    Incoming::Tell(of_status("OngoingAuthorizedTransaction"))
+                }
                 () => {
                     let request = Request::Unlock(Where { evse: Some(evse_id), connector: None });
                     Incoming::Ask(request, done_or("Unlocked", "UnlockFailed"))
@@ -408,10 +431,39 @@ pub fn read(action: &str, payload: Value, situation: Situation<'_>) -> Result<In
             let TriggerMessage { requested_message, evse } = read_as(payload)?;
             call::trigger(&requested_message, evse.map(|evse| evse.id), situation)
         }
-        "DataTransfer" => {
-            let DataTransfer { .. } = read_as(payload)?;
-            Incoming::Tell(of_status("UnknownVendorId"))
+        "ReserveNow" => {
+            let wanted: ReserveNow = read_as(payload)?;
+            match wanted.evse_id {
+                // As ReservationCtrlr.NonEvseSpecific says.
+                None => Incoming::Tell(of_status("Rejected")),
+                Some(evse) => call::reserve(Reservation {
+                    id: wanted.id,
+                    evse,
+                    id_tag: wanted.id_token.id_token,
+                    parent: wanted.group_id_token.map(|token| token.id_token),
+                    expiry: wanted.expiry_date_time.0,
+                }),
+            }
         }
+        "CancelReservation" => {
+            let CancelReservation { reservation_id } = read_as(payload)?;
+            Incoming::Ask(Request::CancelReservation(reservation_id), done_or("Accepted", "Rejected"))
+        }
+        "GetTransactionStatus" => {
+            let GetTransactionStatus { transaction_id } = read_as(payload)?;
+            let id = transaction_id.as_deref();
+            let mut answer = json!({"messagesInQueue": situation.outbox.has(id)});
+            if let Some(id) = id {
+                answer["ongoingIndicator"] = json!(situation.busy.values().any(|running| running == id));
+            }
+            Incoming::Tell(answer)
+        }
+        "GetBaseReport" => {
+            let request: GetBaseReport = read_as(payload)?;
+            let calls = request.calls(situation);
+            Incoming::TellThen(of_status(if calls.is_empty() { "EmptyResultSet" } else { "Accepted" }), calls)
+        }
+        "DataTransfer" => call::transfer(payload, situation)?,
         _ => return Err(refused(action, &KNOWN)),
     })
 }

@@ -63,7 +63,10 @@ impl Told {
             Report::MeterValue { .. } => CsmsMessage::MeterValues,
             Report::TransactionStopped { .. } => CsmsMessage::StopTransaction,
             // The state of the connector says the same.
-            Report::Booted { .. } | Report::Configured(_) | Report::ChargingState { .. } => return None,
+            Report::ReservationEnded { .. }
+            | Report::Booted { .. }
+            | Report::Configured(_)
+            | Report::ChargingState { .. } => return None,
         };
         // An enum in JSON is an object whose only key is the name of the variant.
         let json = serde_json::to_value(report).ok()?;

@@ -10,7 +10,7 @@ use khumbu::auth::SessionEvent;
 use khumbu::protocol::types::{AuthorizationStatus, TokenValidationStatus};
 use khumbu::scenario;
 use khumbu::station::charge_point::{
-    Answer, ConnectorStatus, CsmsInput, IdTag, Report, Request,
+    Answer, ConnectorStatus, CsmsInput, IdTag, Report, Request, Reservation, ReservationEnd, ReservationStatus,
     Scope::{Evse, Whole, WholeAndEach},
     SetResult, StopReason, TagInfo, UpdateStatus, UpdateType, Where,
 };
@@ -143,6 +143,7 @@ fn a_session_shows_to_the_csms_from_plug_to_unplug() {
             Report::TransactionStopped { meter_wh, reason, .. } => format!("stop {meter_wh} Wh {reason:?}"),
             Report::ChargingState { status, .. } => format!("it {status:?}"),
             Report::Booted { .. } | Report::Configured(_) => "configured".to_owned(),
+            Report::ReservationEnded { .. } => "reservation".to_owned(),
         })
         .collect();
     assert_eq!(
@@ -451,6 +452,36 @@ fn a_restart_finds_the_evs_the_faults_and_what_is_out_of_service() {
     let Some(Report::Booted { states, .. }) = reports.first() else { panic!("{reports:#?}") };
     assert_eq!(states[&1].1.as_deref(), Some("GroundFault"));
     assert_eq!(bench.ask(Request::Plug(at(1))), Err("EVSE 1: an EV is plugged in already".to_owned()));
+}
+
+#[test]
+fn a_reservation_ends_with_its_time_and_outlives_a_restart() {
+    let mut bench = Bench::new("{csms: outside}");
+    let expiry = Duration::from_secs(START + 600);
+    let wanted = |id, evse| {
+        let (id_tag, parent) = (tag("ALICE"), Some(tag("FAMILY")));
+        Request::Reserve(Reservation { id, evse, id_tag, parent, expiry })
+    };
+    assert_eq!(bench.ask(wanted(7, 2)), Ok(Answer::Reserved(ReservationStatus::Accepted)));
+    assert_eq!(statuses(&mut bench), [(2, ConnectorStatus::Reserved)]);
+    assert_eq!(bench.ask(wanted(7, 1)), Ok(Answer::Reserved(ReservationStatus::Accepted)), "in the place of the first");
+    assert_eq!(statuses(&mut bench), [(1, ConnectorStatus::Reserved), (2, ConnectorStatus::Available)]);
+    bench.restart();
+    let reports = bench.reports();
+    let Some(Report::Booted { states, .. }) = reports.first() else { panic!("{reports:#?}") };
+    assert_eq!(states[&1].0, ConnectorStatus::Reserved);
+    let start = |name| Request::RemoteStart { evse: Some(1), id_tag: tag(name), remote_start_id: None };
+    assert!(bench.ask(start("MALLORY")).is_err_and(|why| why.contains("reserved")));
+    let child = TagInfo { parent: Some(tag("FAMILY")), ..TagInfo::of(AuthorizationStatus::Accepted) };
+    let noted = CsmsInput::TagNoted { id_tag: tag("CHILD"), info: child };
+    bench.input(Input::Csms(noted));
+    assert_eq!(bench.ask(start("CHILD")), Ok(Answer::DoneAt(1)), "of the family");
+    bench.pass(599);
+    bench.reports();
+    bench.pass(1);
+    let reports = bench.reports();
+    assert!(reports.contains(&Report::ReservationEnded { id: 7, how: ReservationEnd::Expired }), "{reports:#?}");
+    assert!(bench.ask(Request::CancelReservation(7)).is_err());
 }
 
 #[test]

@@ -414,6 +414,136 @@ fn after_a_reset_each_connector_tells_its_state_as_it_is() {
     }
 }
 
+/// The words of a request to keep an EVSE.
+fn reservation(version: &str, id: i32, evse: i32, tag: &str, expiry: &str) -> Value {
+    match version {
+        "ocpp1.6" => json!({"connector_id": evse, "expiry_date": expiry, "id_tag": tag, "reservation_id": id}),
+        _ => {
+            let token = json!({"id_token": tag, "type": "Central"});
+            json!({"id": id, "expiry_date_time": expiry, "id_token": token, "evse_id": evse})
+        }
+    }
+}
+
+#[test]
+fn an_evse_is_kept_for_a_tag() {
+    const LATER: &str = "2099-01-01T00:00:00Z";
+    for version in VERSIONS {
+        let Some(csms) = Csms::start() else { return };
+        let gateway = connected(&csms, version, "");
+        let is_old = version == "ocpp1.6";
+        let state = || csms.request("StatusNotification")[if is_old { "status" } else { "connectorStatus" }].clone();
+        let reserve = |id, evse, tag, until| csms.status("ReserveNow", reservation(version, id, evse, tag, until));
+        assert_eq!(reserve(1, 1, ALICE, LATER), "Accepted");
+        assert_eq!(state(), "Reserved");
+        assert_eq!(reserve(2, 1, BOB, LATER), "Occupied");
+        assert_eq!(reserve(2, 7, BOB, LATER), "Rejected");
+        assert_eq!(reserve(2, 2, BOB, "2020-01-01T00:00:00Z"), "Rejected");
+        if is_old {
+            assert_eq!(reserve(2, 0, BOB, LATER), "Rejected");
+        }
+        let start = json!({"id_tag": BOB, "connector_id": 1});
+        assert!(gateway.fails("start-session", start).contains("reserved for another"));
+        gateway.does("start-session", json!({"id_tag": ALICE, "connector_id": 1}));
+        let started = csms.of_transactions(1).remove(0);
+        assert_eq!(started[3]["reservationId"], 1, "{started}");
+        assert!(["Charging", "Preparing", "Occupied"].contains(&state().as_str().unwrap()));
+        gateway.does("stop-session", json!({"connector_id": 1}));
+        csms.of_transactions(1);
+        assert_eq!(csms.status("CancelReservation", json!({"reservation_id": 1})), "Rejected", "it is used");
+
+        assert_eq!(reserve(3, 2, BOB, LATER), "Accepted");
+        assert_eq!(csms.status("CancelReservation", json!({"reservation_id": 3})), "Accepted");
+        gateway.does("plug-connector", json!({"evse_id": 2}));
+        assert_eq!(reserve(4, 2, BOB, LATER), "Occupied");
+        gateway.does("unplug-connector", json!({"evse_id": 2}));
+        assert_eq!(reserve(5, 2, BOB, LATER), "Accepted");
+        gateway.command("inject-fault", json!({"fault_type": "GroundFault", "evse_id": 2}));
+        if !is_old {
+            let update = csms.request("ReservationStatusUpdate");
+            assert_eq!(update, json!({"reservationId": 5, "reservationUpdateStatus": "Removed"}));
+        }
+        assert_eq!(reserve(6, 2, BOB, LATER), "Faulted");
+        let out = match is_old {
+            true => json!({"connector_id": 1, "type": "Inoperative"}),
+            false => json!({"operational_status": "Inoperative", "evse": {"id": 1}}),
+        };
+        assert_eq!(csms.status("ChangeAvailability", out), "Accepted");
+        assert_eq!(reserve(6, 1, BOB, LATER), "Unavailable");
+        csms.is_content();
+    }
+}
+
+#[test]
+fn a_charging_station_reports_what_it_is() {
+    let Some(csms) = Csms::start() else { return };
+    let gateway = connected(&csms, "ocpp2.0.1", "    vendor_name: Yeti\n");
+    let ask = |base: &str| csms.status("GetBaseReport", json!({"request_id": 5, "report_base": base}));
+    let report = || -> Vec<Value> {
+        let (mut data, mut number) = (Vec::new(), 0);
+        loop {
+            let piece = csms.request("NotifyReport");
+            assert_eq!((&piece["requestId"], &piece["seqNo"]), (&json!(5), &json!(number)));
+            data.extend(piece["reportData"].as_array().unwrap().iter().cloned());
+            number += 1;
+            if piece["tbc"] != true {
+                return data;
+            }
+        }
+    };
+    let value = |data: &[Value], component: Value, variable: &str| -> Vec<String> {
+        let of = data.iter().filter(|it| it["component"] == component && it["variable"]["name"] == variable);
+        of.map(|it| it["variableAttribute"][0]["value"].as_str().unwrap().to_owned()).collect()
+    };
+    gateway.does("plug-connector", json!({"evse_id": 2}));
+    assert_eq!(csms.request("StatusNotification")["connectorStatus"], "Occupied");
+    assert_eq!(ask("FullInventory"), "Accepted");
+    let full = report();
+    assert_eq!(value(&full, json!({"name": "LocalAuthListCtrlr"}), "Entries"), ["10000"]);
+    let connector = json!({"name": "Connector", "evse": {"id": 2, "connectorId": 1}});
+    assert_eq!(value(&full, connector, "AvailabilityState"), ["Occupied"]);
+    assert_eq!(ask("ConfigurationInventory"), "Accepted");
+    let settable = report();
+    assert!(!settable.is_empty() && settable.iter().all(|it| it["variableAttribute"][0]["mutability"] == "ReadWrite"));
+    assert_eq!(ask("SummaryInventory"), "Accepted");
+    assert_eq!(report().len(), 5);
+
+    let transaction = |id: Option<&Value>| {
+        let payload = id.map_or_else(|| json!({}), |id| json!({"transaction_id": id}));
+        csms.ask("GetTransactionStatus", payload)
+    };
+    assert_eq!(transaction(None), json!({"messages_in_queue": false}));
+    gateway.does("start-session", json!({"id_tag": ALICE, "connector_id": 2}));
+    let id = csms.of_transactions(1).remove(0)[3]["transactionInfo"]["transactionId"].clone();
+    let until = |expected: Value| {
+        wait_for("the status of the transaction", || (transaction(Some(&id)) == expected).then_some(()));
+    };
+    until(json!({"ongoing_indicator": true, "messages_in_queue": false}));
+    csms.set(json!({"silent": ["TransactionEvent"]}));
+    gateway.does("stop-session", json!({"connector_id": 2}));
+    until(json!({"ongoing_indicator": false, "messages_in_queue": true}));
+    let nobodys = json!("x");
+    assert_eq!(transaction(Some(&nobodys)), json!({"ongoing_indicator": false, "messages_in_queue": false}));
+    csms.is_content();
+}
+
+#[test]
+fn data_of_vendors_is_answered_by_whose_it_is() {
+    for version in VERSIONS {
+        let Some(csms) = Csms::start() else { return };
+        let _gateway = connected(&csms, version, "    vendor_name: Yeti\n");
+        for (data, status) in [
+            (json!({"vendor_id": "Other"}), "UnknownVendorId"),
+            (json!({"vendor_id": "Other", "message_id": "x", "data": "y"}), "UnknownVendorId"),
+            (json!({"vendor_id": "Yeti", "message_id": "x"}), "UnknownMessageId"),
+            (json!({"vendor_id": "Yeti", "data": "y"}), "Rejected"),
+        ] {
+            assert_eq!(csms.status("DataTransfer", data), status);
+        }
+        csms.is_content();
+    }
+}
+
 /// A CSMS that says nothing of its own accord.
 type Quiet = tungstenite::WebSocket<TcpStream>;
 

@@ -25,7 +25,15 @@ impl Session {
             }
             return;
         }
-        let situation = Situation { keys: &self.keys, evses: self.identity.evses, busy: &self.busy };
+        let situation = Situation {
+            keys: &self.keys,
+            evses: self.identity.evses,
+            vendor: &self.identity.vendor,
+            busy: &self.busy,
+            outbox: &self.outbox,
+            states: &self.statuses,
+            now,
+        };
         match call::read(version, &action, payload, situation) {
             Ok(_) if !self.is_online() && ONLY_WHEN_ACCEPTED.contains(&action.as_str()) => {
                 self.answer(id, &action, call::of_status("Rejected"));
@@ -34,6 +42,12 @@ impl Session {
                 self.ask(request, Some(Asked { id, action, how: How::Answer(translation) }));
             }
             Ok(Incoming::Tell(answer)) => self.answer(id, &action, answer),
+            Ok(Incoming::TellThen(answer, calls)) => {
+                self.answer(id, &action, answer);
+                for call in calls {
+                    self.push(Waiting { call, what: What::Other, is_early: true });
+                }
+            }
             Ok(Incoming::Trigger(Trigger::Meter, evse)) => {
                 self.ask(Request::ReadMeters(evse), Some(Asked { id, action, how: How::Meters }));
             }

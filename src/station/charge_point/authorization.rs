@@ -136,6 +136,13 @@ impl Authorization {
         self.cache.get(tag, now, life_time).map(|info| (info, DecidedBy::Cache))
     }
 
+    /// The group that a tag is known to belong to.
+    pub fn parent(&self, tag: &IdTag) -> Option<IdTag> {
+        let listed = self.list.get(tag).filter(|_| self.uses_list());
+        let cached = || self.cache.entries().find(|(known, _)| *known == tag).map(|(_, entry)| &entry.info);
+        listed.or_else(|| cached().filter(|_| self.uses_cache()))?.parent.clone()
+    }
+
     fn uses_list(&self) -> bool {
         self.keys.is_on("LocalAuthListEnabled")
     }

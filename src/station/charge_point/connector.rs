@@ -23,6 +23,8 @@ pub enum ConnectorStatus {
     SuspendedEVSE,
     /// The transaction is over and the EV still there.
     Finishing,
+    /// Kept for a tag.
+    Reserved,
     /// Out of service.
     Unavailable,
     /// Not usable, because of a fault.
@@ -71,6 +73,9 @@ pub struct Transaction {
     /// The number of the CSMS's request that it should start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_start_id: Option<i32>,
+    /// The number of the reservation that it used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reservation_id: Option<i32>,
     /// When it ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<Duration>,
@@ -130,13 +135,14 @@ impl Connector {
     }
 
     /// The state, with what its EVSE adds; `is_in_service` is whether both it and the charge point are.
-    pub(super) fn status(&self, evse: &Evse, is_in_service: bool) -> ConnectorStatus {
+    pub(super) fn status(&self, evse: &Evse, is_in_service: bool, is_reserved: bool) -> ConnectorStatus {
         match () {
             () if evse.faulted => ConnectorStatus::Faulted,
             () if evse.transaction && !self.ev_takes => ConnectorStatus::SuspendedEV,
             () if evse.transaction && self.power == 0 => ConnectorStatus::SuspendedEVSE,
             () if evse.transaction => ConnectorStatus::Charging,
             () if !is_in_service => ConnectorStatus::Unavailable,
+            () if is_reserved && !evse.authorized => ConnectorStatus::Reserved,
             () if self.is_finishing && evse.plugged_in => ConnectorStatus::Finishing,
             () if evse.session || evse.plugged_in => ConnectorStatus::Preparing,
             () => ConnectorStatus::Available,
@@ -150,7 +156,7 @@ impl Connector {
 
     /// Watts that flow now.
     pub(super) fn flowing(&self, evse: &Evse) -> u32 {
-        if self.status(evse, true) == ConnectorStatus::Charging { self.power } else { 0 }
+        if self.status(evse, true, false) == ConnectorStatus::Charging { self.power } else { 0 }
     }
 
     /// Brings the meter forward; must be called before anything changes the flow.
@@ -204,9 +210,12 @@ mod tests {
         assert_eq!(connector.meter_wh(), 22_000);
         connector.ev_takes = false;
         connector.read(hours(4), &CHARGING);
-        assert_eq!((connector.meter_wh(), connector.status(&CHARGING, true)), (22_000, ConnectorStatus::SuspendedEV));
+        assert_eq!(
+            (connector.meter_wh(), connector.status(&CHARGING, true, false)),
+            (22_000, ConnectorStatus::SuspendedEV)
+        );
         (connector.ev_takes, connector.power) = (true, 0);
-        assert_eq!(connector.status(&CHARGING, true), ConnectorStatus::SuspendedEVSE);
+        assert_eq!(connector.status(&CHARGING, true, false), ConnectorStatus::SuspendedEVSE);
         connector.read(hours(2), &CHARGING);
         assert_eq!(connector.meter_wh(), 22_000, "time does not run backwards");
     }
@@ -215,12 +224,19 @@ mod tests {
     fn states_follow_the_session() {
         let mut connector = Connector::new(7_000);
         let plugged = Evse { plugged_in: true, session: true, ..Evse::default() };
-        assert_eq!(connector.status(&Evse::default(), true), ConnectorStatus::Available);
-        assert_eq!(connector.status(&plugged, true), ConnectorStatus::Preparing);
+        assert_eq!(connector.status(&Evse::default(), true, false), ConnectorStatus::Available);
+        assert_eq!(connector.status(&plugged, true, false), ConnectorStatus::Preparing);
         connector.is_finishing = true;
-        assert_eq!(connector.status(&plugged, true), ConnectorStatus::Finishing);
-        assert_eq!(connector.status(&Evse { faulted: true, ..CHARGING }, true), ConnectorStatus::Faulted);
-        assert_eq!(connector.status(&Evse::default(), false), ConnectorStatus::Unavailable);
-        assert_eq!(connector.status(&CHARGING, false), ConnectorStatus::Charging, "a transaction goes on to its end");
+        assert_eq!(connector.status(&plugged, true, false), ConnectorStatus::Finishing);
+        assert_eq!(connector.status(&Evse { faulted: true, ..CHARGING }, true, false), ConnectorStatus::Faulted);
+        assert_eq!(connector.status(&Evse::default(), false, false), ConnectorStatus::Unavailable);
+        assert_eq!(connector.status(&plugged, true, true), ConnectorStatus::Reserved, "for whom is not known yet");
+        let authorized = Evse { authorized: true, ..plugged };
+        assert_eq!(connector.status(&authorized, true, true), ConnectorStatus::Finishing);
+        assert_eq!(
+            connector.status(&CHARGING, false, false),
+            ConnectorStatus::Charging,
+            "a transaction goes on to its end"
+        );
     }
 }

@@ -63,7 +63,7 @@ const fn read_only(key: Key) -> Key {
 
 /// Every key, by name.
 #[rustfmt::skip]
-pub static TABLE: [Key; 18] = [
+pub static TABLE: [Key; 19] = [
     key("AllowOfflineTxForUnknownId", Some(("AuthCtrlr", "OfflineTxForUnknownIdEnabled")), Kind::Boolean, "false"),
     key("AuthorizationCacheEnabled", Some(("AuthCacheCtrlr", "Enabled")), Kind::Boolean, "true"),
     // 2.0.1 alone has it; the name is that of the variable. Seconds, 0 for ever.
@@ -77,9 +77,10 @@ pub static TABLE: [Key; 18] = [
     key("LocalPreAuthorize", Some(("AuthCtrlr", "LocalPreAuthorize")), Kind::Boolean, "true"),
     key("MeterValueSampleInterval", Some(("SampledDataCtrlr", "TxUpdatedInterval")), Kind::Number, "60"),
     read_only(key("NumberOfConnectors", None, Kind::Number, "1")),
+    read_only(key("ReserveConnectorZeroSupported", Some(("ReservationCtrlr", "NonEvseSpecific")), Kind::Boolean, "false")),
     read_only(key("SendLocalListMaxLength", Some(("LocalAuthListCtrlr", "ItemsPerMessage")), Kind::Number, "1000")),
     key("StopTransactionOnInvalidId", Some(("TxCtrlr", "StopTxOnInvalidId")), Kind::Boolean, "true"),
-    read_only(key("SupportedFeatureProfiles", None, Kind::Text, "Core,LocalAuthListManagement,RemoteTrigger")),
+    read_only(key("SupportedFeatureProfiles", None, Kind::Text, "Core,LocalAuthListManagement,RemoteTrigger,Reservation")),
     key("TransactionMessageAttempts", Some(("OCPPCommCtrlr", "MessageAttempts")), Kind::Number, "3"),
     key("TransactionMessageRetryInterval", Some(("OCPPCommCtrlr", "MessageAttemptInterval")), Kind::Number, "60"),
     key("WebSocketPingInterval", Some(("OCPPCommCtrlr", "WebSocketPingInterval")), Kind::Number, "60"),

@@ -8,6 +8,7 @@ use super::connector::ConnectorStatus;
 use super::machine::Plan;
 use super::report::Report;
 use super::requests::{Answer, Meter, Outcome, Scope};
+use super::reservation::{Reservation, ReservationStatus};
 use super::tag::IdTag;
 use crate::protocol::types::{AuthorizationType, IdToken, IdTokenType, ProvidedIdToken};
 
@@ -26,7 +27,8 @@ impl Station {
         charge_point.told = whole;
         let mut states = BTreeMap::from([(0, (whole, None))]);
         for ((id, connector), evse) in (1..).zip(&mut charge_point.connectors).zip(&self.evses) {
-            connector.told = connector.status(evse, charge_point.is_operative && connector.is_operative);
+            let is_in_service = charge_point.is_operative && connector.is_operative;
+            connector.told = connector.status(evse, is_in_service, charge_point.reservations.of(id).is_some());
             states.insert(id, (connector.told, connector.fault.clone()));
         }
         let keys = charge_point.authorization.keys.clone();
@@ -44,8 +46,8 @@ impl Station {
     /// The state of the connector of an EVSE; `None` if there is none.
     pub(super) fn connector_status(&self, id: i32) -> Option<ConnectorStatus> {
         let index = usize::try_from(id).ok().and_then(|id| id.checked_sub(1))?;
-        let connector = self.charge_point.as_ref()?.connectors.get(index)?;
-        Some(connector.status(self.evses.get(index)?, self.is_in_service(id)))
+        let charge_point = self.charge_point.as_ref()?;
+        Some(charge_point.status_of(id, charge_point.connectors.get(index)?, self.evses.get(index)?))
     }
 
     /// The state of the charge point as a whole. It is out of service once no transaction runs any more.
@@ -79,12 +81,15 @@ impl Station {
         let evse = match evse {
             Some(evse) => evse,
             None => {
-                let free = || (1..).take(self.evses.len()).filter(|evse| self.check_free(*evse).is_ok());
+                let is_free =
+                    |evse: &i32| self.check_free(*evse).is_ok() && self.check_reserved(*evse, &id_tag).is_ok();
+                let free = || (1..).take(self.evses.len()).filter(is_free);
                 let plugged = free().find(|evse| self.evse(*evse).is_some_and(|evse| evse.plugged_in));
                 plugged.or_else(|| free().next()).ok_or("no EVSE is free")?
             }
         };
         self.check_free(evse)?;
+        self.check_reserved(evse, &id_tag)?;
         let is_granted = self.check_token(evse, &id_tag)?;
         let Some(charge_point) = &mut self.charge_point else { return Err("there is no charge point".to_owned()) };
         let is_asked_for = charge_point.authorization.keys.is_on("AuthorizeRemoteTxRequests");
@@ -115,6 +120,35 @@ impl Station {
             }
         };
         Ok(if is_busy && !is_operative { Answer::Scheduled } else { Answer::Done })
+    }
+
+    /// Keeps an EVSE for a tag if it is free (1.6, 5.13; 2.0.1, H01).
+    pub(super) fn reserve(&mut self, reservation: Reservation) -> Outcome {
+        let (now, status) = (self.now, self.connector_status(reservation.evse));
+        let Some(charge_point) = &mut self.charge_point else { return Err("there is no charge point".to_owned()) };
+        let other = charge_point.reservations.of(reservation.evse).filter(|other| other.id != reservation.id);
+        let status = match status {
+            Some(_) if reservation.expiry <= now => ReservationStatus::Rejected,
+            Some(_) if other.is_some() => ReservationStatus::Occupied,
+            Some(status) => ReservationStatus::at(status),
+            None => ReservationStatus::Rejected,
+        };
+        if status == ReservationStatus::Accepted {
+            charge_point.reservations.put(reservation);
+        }
+        Ok(Answer::Reserved(status))
+    }
+
+    /// # Errors
+    /// If an EVSE is kept for another tag.
+    pub(super) fn check_reserved(&self, evse: i32, id_tag: &IdTag) -> Result<(), String> {
+        let Some(charge_point) = &self.charge_point else { return Ok(()) };
+        match charge_point.reservations.of(evse) {
+            Some(reservation) if !charge_point.may_use(reservation, id_tag) => {
+                Err(format!("EVSE {evse}: it is reserved for another token"))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn read_out(&self, evse: Option<i32>) -> Outcome {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::super::RequestId;
 use super::connector::{ConnectorStatus, Transaction};
 use super::keys::Keys;
+use super::reservation::ReservationEnd;
 use super::tag::{IdTag, TagInfo};
 use crate::auth::StopTransactionReason;
 
@@ -69,6 +70,13 @@ pub enum Report {
         meter_wh: u64,
         /// Why.
         reason: StopReason,
+    },
+    /// A reservation ended that was not used, and not by the CSMS.
+    ReservationEnded {
+        /// Its number.
+        id: i32,
+        /// How.
+        how: ReservationEnd,
     },
     /// It has started; told to a CSMS outside only.
     Booted {

@@ -11,6 +11,7 @@ use super::local_list::{UpdateStatus, UpdateType};
 use super::machine::Plan;
 use super::overview::Overview;
 use super::report::StopReason;
+use super::reservation::{Reservation, ReservationStatus};
 use super::tag::{IdTag, TagInfo};
 use crate::auth;
 use crate::protocol::types::{AuthorizationType, IdToken, IdTokenType, ProvidedIdToken};
@@ -116,6 +117,10 @@ pub enum Request {
         /// Whether it is in service.
         is_operative: bool,
     },
+    /// An EVSE is kept for a tag.
+    Reserve(Reservation),
+    /// The reservation of this number ends.
+    CancelReservation(i32),
     /// All transactions end.
     EndTransactions(StopReason),
     /// The meter of an EVSE is read, or of all.
@@ -177,6 +182,8 @@ pub enum Answer {
     Seen(Box<Overview>),
     /// It will be done once the transactions have ended.
     Scheduled,
+    /// What became of the reservation.
+    Reserved(ReservationStatus),
     /// The meters.
     Meters(Vec<Meter>),
     /// The version of the local list; `None` if there is no list.
@@ -252,6 +259,7 @@ impl Station {
             Request::StartSession { at, id_tag, duration, energy_wh } => {
                 let evse = self.the(at, |evse| !evse.transaction && !evse.faulted)?;
                 self.check_free(evse)?;
+                self.check_reserved(evse, &id_tag)?;
                 if !self.evse(evse).is_some_and(|evse| evse.plugged_in) {
                     self.act(evse, Evse::plug_in, out)?;
                 }
@@ -277,6 +285,11 @@ impl Station {
                 self.start_remotely(evse, id_tag, remote_start_id, out)
             }
             Request::ChangeAvailability { of, is_operative } => self.change_availability(of, is_operative),
+            Request::Reserve(reservation) => self.reserve(reservation),
+            Request::CancelReservation(id) => match charge_point.reservations.cancel(id) {
+                true => Ok(Answer::Done),
+                false => Err(format!("there is no reservation {id}")),
+            },
             Request::EndTransactions(reason) => {
                 for evse in (1..).take(self.evses.len()) {
                     self.end_transaction(evse, reason, out);
@@ -351,6 +364,7 @@ impl Station {
     /// Starts a transaction: at once if the EVSE is authorized for the token already, else when it is.
     fn begin(&mut self, id: i32, plan: Plan, out: &mut Vec<Effect>) -> Outcome {
         self.check_free(id)?;
+        self.check_reserved(id, &plan.id_tag)?;
         if !self.evse(id).is_some_and(|evse| evse.plugged_in) {
             return Err(format!("EVSE {id}: no EV is plugged in"));
         }
