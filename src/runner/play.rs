@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Piece;
 use super::charge_point::ChargePoint;
-use super::known::Contradiction;
+use super::known::{Contradiction, needs_start};
 use super::lag::Lag;
 use super::last_words::last_words;
 use super::module::{Module, command_name};
@@ -476,6 +476,11 @@ fn not_applicable(scene: &Scene<'_>) -> Option<Diagnostic> {
         return Some(diagnostic.at(scenario.place(pointer)).with_help(help));
     }
     let note = |id, headline| Diagnostic::new(Severity::Note, id, headline);
+    let is_attached = scene.settings.module == ModuleSource::Attached && scenario.model.under_test == Side::Everest;
+    if let Some(at) = needs_start(scenario, scene.station.release).filter(|_| is_attached) {
+        let headline = "the scenario is about EVerest's start, and the module runs already".to_owned();
+        return Some(note("module/runs-already", headline).at(scenario.place(&at)));
+    }
     lacking(scenario, &scene.station)
         .or_else(|| {
             let api = what_it_lacks(scene)?.name();

@@ -159,6 +159,10 @@ fn an_everest_that_runs_begins_each_scenario_in_a_known_state() {
     );
     project.write("s/c.yaml", &format!("{head}  auth: {{selection_algorithm: PlugEvents}}\nsteps:\n{grant}"));
     project.write("s/d.yaml", &format!("{head}  evses: 1\nsteps:\n{grant}"));
+    let beats =
+        "  - any_order:\n      - expect: {message: heartbeat, payload: 0}\n      - expect: {message: ready_beacon}\n";
+    project.write("s/e.yaml", &format!("{head}steps:\n  - note: x\n{beats}"));
+    project.write("s/f.yaml", &format!("{head}steps:\n  - expect: {{message: heartbeat, payload: $integer}}\n"));
     let python = clients::python().unwrap();
     let run = |way: &str, code| {
         let port = free_port().to_string();
@@ -170,7 +174,8 @@ fn an_everest_that_runs_begins_each_scenario_in_a_known_state() {
     };
     let report = run("plain", 0).report();
     let verdicts: Vec<_> = report["scenarios"].as_array().unwrap().iter().map(|it| it["verdict"].clone()).collect();
-    assert_eq!(verdicts, ["pass", "pass", "not_applicable", "pass"]);
+    assert_eq!(verdicts, ["pass", "pass", "not_applicable", "pass", "not_applicable", "pass"]);
+    assert_eq!(report["scenarios"][4]["notes"][0]["id"], "module/runs-already");
     assert_eq!(report["scenarios"][2]["notes"][0]["id"], "module/other-station");
     std::fs::remove_file(project.path("s/b.yaml")).unwrap();
     std::fs::remove_file(project.path("s/d.yaml")).unwrap();
