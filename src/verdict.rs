@@ -1,6 +1,7 @@
 //! Verdicts and the stream of events from a run to its reports.
 //!
-//! Verdicts only ever get worse within a scenario: pass < inconclusive < fail < error.
+//! Verdicts only ever get worse within a scenario: pass < inconclusive < error < fail. What a module did wrong stays so,
+//! whatever else went wrong beside it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +14,17 @@ use crate::protocol::release::Release;
 pub enum Verdict {
     /// The chosen release has no such feature, or the module was declared not to have it.
     NotApplicable,
+    /// The module did wrong, as it is known to.
+    Excused,
     /// Everything was as it should be.
     #[default]
     Pass,
     /// The module was never judged.
     Inconclusive,
-    /// The module did wrong.
-    Fail,
     /// The scenario or the harness is at fault.
     Error,
+    /// The module did wrong.
+    Fail,
 }
 
 impl Verdict {
@@ -29,6 +32,7 @@ impl Verdict {
     pub fn word(self) -> &'static str {
         match self {
             Verdict::NotApplicable => "not_applicable",
+            Verdict::Excused => "excused",
             Verdict::Pass => "pass",
             Verdict::Inconclusive => "inconclusive",
             Verdict::Fail => "fail",

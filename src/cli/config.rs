@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs;
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
@@ -19,8 +20,8 @@ use crate::protocol::release::Release;
 use crate::protocol::wire::Wire;
 use crate::report::KnownFailure;
 use crate::runner::Binding;
-use crate::scenario;
 use crate::scenario::model::Ready;
+use crate::scenario::{self, Scenario};
 use crate::timespan::Timespan;
 
 /// The file that is read where no other is named.
@@ -151,8 +152,8 @@ impl Drive {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Known {
-    /// Its path, as the report has it.
-    pub scenario: String,
+    /// Its path, relative to this file's directory or to the current one.
+    pub scenario: PathBuf,
     /// The releases under which it fails; all if absent.
     #[serde(default)]
     pub releases: Option<Vec<Release>>,
@@ -177,7 +178,12 @@ impl Config {
             None => return Ok(Self::default()),
         };
         let text = files::read_text(path, LARGEST)?;
-        let mut config: Config = scenario::parse_as(&path.display().to_string(), &text)?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let mut config: Config =
+            scenario::parse_checked(&path.display().to_string(), &text, |config: &Self| config.astray(directory))?;
+        for known in &mut config.known_failures {
+            known.scenario = found(directory, &known.scenario).unwrap_or_default();
+        }
         if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
             for scenario in &mut config.scenarios {
                 *scenario = directory.join(&*scenario);
@@ -238,9 +244,41 @@ impl Config {
         Ok(topics)
     }
 
-    /// The known failures as reports have them.
-    pub fn known_failures(&self) -> Vec<KnownFailure> {
-        let known = |Known { scenario, releases, reason }| KnownFailure { scenario, releases, reason };
-        self.known_failures.iter().cloned().map(known).collect()
+    /// What is wrong with the known failures: one that names no file excuses nothing.
+    fn astray(&self, directory: &Path) -> Vec<(&'static str, String, String)> {
+        let known = self.known_failures.iter().enumerate();
+        let astray = known.filter(|(_, known)| found(directory, &known.scenario).is_none());
+        let fault = |(index, known): (usize, &Known)| {
+            let near = near(directory, &known.scenario);
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let headline = format!("there is no scenario `{}`{near}", known.scenario.display());
+            ("config/invalid", format!("/known_failures/{index}/scenario"), headline)
+        };
+        astray.map(fault).collect()
     }
+
+    /// The known failures as reports have them: by the paths of these scenarios, however they are written.
+    pub fn known_failures(&self, scenarios: &[Scenario]) -> Vec<KnownFailure> {
+        let real = |path: &Path| fs::canonicalize(path).ok();
+        let known = |Known { scenario, releases, reason }: &Known| {
+            let played = scenarios.iter().find(|played| real(Path::new(&played.source.path)) == real(scenario));
+            let scenario = played?.source.path.clone();
+            Some(KnownFailure { scenario, releases: releases.clone(), reason: reason.clone() })
+        };
+        self.known_failures.iter().filter_map(known).collect()
+    }
+}
+
+/// Where a scenario that the file names is: from the file's directory, else from the current one.
+fn found(directory: &Path, scenario: &Path) -> Option<PathBuf> {
+    [directory.join(scenario), scenario.to_owned()].into_iter().find(|path| path.is_file())
+}
+
+/// The file beside it that may be meant.
+fn near(directory: &Path, scenario: &Path) -> Option<String> {
+    let wanted = scenario.file_name()?.to_str()?;
+    let beside = fs::read_dir(directory.join(scenario).parent()?).ok()?;
+    let names: BTreeSet<String> = beside.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    let near = scenario::suggestion(wanted, names.iter().map(String::as_str))?;
+    Some(scenario.with_file_name(near).display().to_string())
 }

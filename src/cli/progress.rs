@@ -9,15 +9,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 use super::print;
 use super::run::{Events, is_watched};
-use crate::report;
+use crate::report::{self, KnownFailure};
 use crate::runner::Replay;
 use crate::verdict::{RunEvent, Verdict};
 
 /// How often a position is looked at.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Shows events until there are no more. On a terminal only what did not pass gets a line of its own.
-pub async fn show(mut events: Events, say: fn(&str)) {
+/// Shows events until there are no more, failures that are known as such. On a terminal only what did not pass gets a
+/// line of its own.
+pub async fn show(mut events: Events, known: Vec<KnownFailure>, say: fn(&str)) {
     let is_watched = is_watched();
     let bar = bar(None, "{bar:30} {pos}/{len} {wide_msg}");
     let mut names_release = false;
@@ -29,6 +30,7 @@ pub async fn show(mut events: Events, say: fn(&str)) {
             }
             RunEvent::ScenarioStarted { path } => bar.set_message(path),
             RunEvent::ScenarioFinished(result) => {
+                let result = report::excuse(&result, &known);
                 let line = report::terminal::line(&result, names_release, print::style()) + "\n";
                 bar.suspend(|| {
                     if !is_watched || result.verdict != Verdict::Pass {

@@ -16,7 +16,7 @@ use super::{Exit, files, goldens, playing_runtime, print, progress, signals};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::wire::Wire;
-use crate::report;
+use crate::report::{self, KnownFailure};
 use crate::runner::{self, ModuleSource, Piece, Settings};
 use crate::scenario::Scenario;
 use crate::scenario::model::Side;
@@ -90,7 +90,7 @@ pub fn run(arguments: Arguments) -> Exit {
 struct Prepared {
     pieces: Vec<Piece>,
     settings: Settings,
-    config: Config,
+    known_failures: Vec<KnownFailure>,
     reports: Vec<Report>,
     recordings: Vec<Arc<RecordingFile>>,
     /// Whole directories were played, so that a golden without a scenario can be told.
@@ -119,6 +119,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let known: Vec<_> = requirements::ids().collect();
     let scenarios = files::load(paths, &known)?;
     let orphans = goldens::orphans(paths, &scenarios);
+    let known_failures = config.known_failures(&scenarios);
     let selected = select(scenarios, &arguments);
     if selected.is_empty() {
         let nothing = Diagnostic::new(Severity::Error, "run/nothing-selected", "no scenario is left to be played")
@@ -159,7 +160,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     // Last, so that a run that does not begin leaves old reports as they are.
     let reports = open_reports(&arguments).map_err(|diagnostic| vec![*diagnostic])?;
     let recordings = recorder::open(paths, &mut pieces, &settings.topics).map_err(|diagnostic| vec![*diagnostic])?;
-    Ok(Prepared { pieces, settings, config, reports, recordings, orphans })
+    Ok(Prepared { pieces, settings, known_failures, reports, recordings, orphans })
 }
 
 /// The releases that somebody wants: the flags, or else `khumbu.yaml`.
@@ -220,11 +221,12 @@ impl Prepared {
             Err(exit) => return exit,
         };
         let is_update = self.settings.is_updating_goldens;
-        let (pieces, settings) = (self.pieces, self.settings);
+        let (pieces, settings, known) = (self.pieces, self.settings, self.known_failures);
+        let shown_known = known.clone();
         let (results, is_interrupted) = runtime.block_on(async {
             let interrupt = signals::interrupt();
             let (events, received) = mpsc::unbounded_channel();
-            let shown = tokio::spawn(progress::show(received, say));
+            let shown = tokio::spawn(progress::show(received, shown_known, say));
             let results = runner::run(pieces, settings, events, interrupt.clone()).await;
             // The display ends with the last event.
             let _ = shown.await;
@@ -232,7 +234,7 @@ impl Prepared {
         });
         signals::give_way();
         runtime.shutdown_background();
-        let results = report::excuse(&results, &self.config.known_failures());
+        let results: Vec<_> = results.iter().map(|result| report::excuse(result, &known)).collect();
         let mut exit = Exit::from(report::exit_code(results.iter().map(|result| result.verdict), is_interrupted));
         let duration = started.elapsed();
         let style = print::style();

@@ -32,6 +32,7 @@ struct Counts {
     inconclusive: usize,
     error: usize,
     not_applicable: usize,
+    excused: usize,
 }
 
 #[derive(Serialize)]
@@ -63,11 +64,11 @@ struct Finding<'a> {
 ///
 /// `failures` are findings that make a verdict, `notes` those that do not.
 pub fn json(results: &[Arc<ScenarioResult>], duration: Duration) -> String {
-    let Summary { pass, fail, inconclusive, error, not_applicable } =
+    let Summary { pass, fail, inconclusive, error, not_applicable, excused } =
         Summary::of(results.iter().map(|result| result.verdict));
     let report = Report {
         schema_version: SCHEMA_VERSION,
-        summary: Counts { pass, fail, inconclusive, error, not_applicable },
+        summary: Counts { pass, fail, inconclusive, error, not_applicable, excused },
         duration_ms: millis(duration),
         scenarios: results.iter().map(|result| scenario(result)).collect(),
     };

@@ -2,7 +2,7 @@
 //!
 //! One suite a directory, one case a scenario, or several with the name of the release behind the path, where it was
 //! played under several. A fail is a `failure`; inconclusive and error are an `error`, because
-//! the module was not judged; what does not apply is `skipped`. The `type` is the id of the first finding, so that a
+//! the module was not judged; what does not apply, or fails as it is known to, is `skipped`. The `type` is the id of the first finding, so that a
 //! dashboard can group by it.
 
 use std::collections::BTreeMap;
@@ -75,6 +75,13 @@ fn status(result: &ScenarioResult) -> TestCaseStatus {
         Verdict::NotApplicable => {
             let mut status = TestCaseStatus::skipped();
             if let Some(why) = result.findings.first() {
+                status.set_type(why.id).set_message(&why.headline);
+            }
+            return status;
+        }
+        Verdict::Excused => {
+            let mut status = TestCaseStatus::skipped();
+            if let Some(why) = result.findings.iter().find(|finding| finding.id == "known-failure/excused") {
                 status.set_type(why.id).set_message(&why.headline);
             }
             return status;

@@ -48,16 +48,20 @@ pub fn matrix(results: &[Arc<ScenarioResult>]) -> String {
 
 fn totals(results: &[Arc<ScenarioResult>], releases: &BTreeSet<Release>) -> String {
     let mut text = format!(
-        "\n{:<10}{:>8}{:>8}{:>14}{:>8}{:>16}\n",
+        "\n{:<10}{:>8}{:>8}{:>14}{:>8}{:>16}",
         "release", "passed", "failed", "inconclusive", "error", "not applicable"
     );
+    // Only who lists known failures has to know of them.
+    let has_excused = results.iter().any(|result| result.verdict == Verdict::Excused);
+    text.push_str(if has_excused { "   excused\n" } else { "\n" });
     for release in releases {
         let of_release = results.iter().filter(|result| result.release == *release);
-        let Summary { pass, fail, inconclusive, error, not_applicable } =
+        let Summary { pass, fail, inconclusive, error, not_applicable, excused } =
             Summary::of(of_release.map(|result| result.verdict));
         let name = release.name();
-        writeln!(text, "{name:<10}{pass:>8}{fail:>8}{inconclusive:>14}{error:>8}{not_applicable:>16}")
+        write!(text, "{name:<10}{pass:>8}{fail:>8}{inconclusive:>14}{error:>8}{not_applicable:>16}")
             .expect("a text takes everything");
+        text.push_str(&if has_excused { format!("{excused:>10}\n") } else { "\n".to_owned() });
     }
     text
 }

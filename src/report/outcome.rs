@@ -15,6 +15,7 @@ pub struct Summary {
     pub inconclusive: usize,
     pub error: usize,
     pub not_applicable: usize,
+    pub excused: usize,
 }
 
 impl Summary {
@@ -28,6 +29,7 @@ impl Summary {
                 Verdict::Inconclusive => &mut summary.inconclusive,
                 Verdict::Error => &mut summary.error,
                 Verdict::NotApplicable => &mut summary.not_applicable,
+                Verdict::Excused => &mut summary.excused,
             } += 1;
         }
         summary
@@ -39,29 +41,23 @@ pub fn has_several_releases(results: &[Arc<ScenarioResult>]) -> bool {
     results.iter().any(|result| result.release != results[0].release)
 }
 
-/// Every scenario passed, or did not apply.
+/// Every scenario passed, did not apply, or failed as it is known to.
 const PASSED: u8 = 0;
-/// A scenario failed.
+/// A scenario failed, whatever became of the others: what a module did wrong is never hidden.
 const FAILED: u8 = 1;
 /// There was nothing to play: the command line or the files are at fault.
 const USAGE: u8 = 2;
-/// A scenario was inconclusive or in error, or the run was interrupted; wins over a failure.
+/// No scenario failed, but one was inconclusive or in error, or the run was interrupted.
 const UNDECIDED: u8 = 3;
 
 /// The exit code of a run. No scenario at all is no success.
 pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>, interrupted: bool) -> u8 {
-    match verdicts.into_iter().max_by_key(|verdict| graveness(*verdict)) {
+    match verdicts.into_iter().max() {
+        Some(Verdict::Fail) => FAILED,
         _ if interrupted => UNDECIDED,
         None => USAGE,
-        Some(worst) => graveness(worst),
-    }
-}
-
-fn graveness(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Pass | Verdict::NotApplicable => PASSED,
-        Verdict::Fail => FAILED,
-        Verdict::Inconclusive | Verdict::Error => UNDECIDED,
+        Some(Verdict::Inconclusive | Verdict::Error) => UNDECIDED,
+        Some(Verdict::Pass | Verdict::NotApplicable | Verdict::Excused) => PASSED,
     }
 }
 
@@ -83,26 +79,24 @@ impl KnownFailure {
     }
 }
 
-/// Applies known failures: a fail that is listed passes, with its findings kept as warnings; a pass that is listed
-/// fails, because the list is out of date. Every other verdict stays.
-pub fn excuse(results: &[Arc<ScenarioResult>], known: &[KnownFailure]) -> Vec<Arc<ScenarioResult>> {
-    let judge = |result: &Arc<ScenarioResult>| {
-        let listed = known.iter().find(|known| known.is_about(result));
-        match (listed, result.verdict) {
-            (Some(known), Verdict::Fail) => Arc::new(excused(result, known)),
-            (Some(known), Verdict::Pass) => Arc::new(out_of_date(result, known)),
-            _ => result.clone(),
-        }
-    };
-    results.iter().map(judge).collect()
+/// Applies known failures: a fail that is listed is excused, with its findings kept as warnings; a pass that is listed
+/// fails, because the list is out of date. Every other verdict stays, and so does an error beside a fail.
+pub fn excuse(result: &Arc<ScenarioResult>, known: &[KnownFailure]) -> Arc<ScenarioResult> {
+    let listed = known.iter().find(|known| known.is_about(result));
+    match (listed, result.verdict) {
+        (Some(known), Verdict::Fail) => Arc::new(excused(result, known)),
+        (Some(known), Verdict::Pass) => Arc::new(out_of_date(result, known)),
+        _ => result.clone(),
+    }
 }
 
 fn excused(result: &ScenarioResult, known: &KnownFailure) -> ScenarioResult {
     let mut result = result.clone();
-    result.verdict = Verdict::Pass;
-    for finding in &mut result.findings {
+    for finding in result.findings.iter_mut().filter(|finding| finding.severity != Severity::Error) {
         finding.severity = finding.severity.min(Severity::Warning);
     }
+    let is_error = result.findings.iter().any(|finding| finding.severity == Severity::Error);
+    result.verdict = if is_error { Verdict::Error } else { Verdict::Excused };
     let headline = format!("scenario fails as it is known to: {}", known.reason);
     result.findings.push(Diagnostic::new(Severity::Note, "known-failure/excused", headline));
     result

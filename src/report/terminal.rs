@@ -52,7 +52,7 @@ pub fn details(result: &ScenarioResult, screen: impl Into<Screen>) -> String {
     }
     let mut text = String::from("\n");
     text.extend(result.findings.iter().map(|finding| finding.render(screen)));
-    let is_judged = matches!(result.verdict, Verdict::Pass | Verdict::NotApplicable);
+    let is_judged = matches!(result.verdict, Verdict::Pass | Verdict::NotApplicable | Verdict::Excused);
     if !is_judged && !result.output.is_empty() {
         text.push_str(&output(&result.output, style));
     }
@@ -81,7 +81,10 @@ pub fn summary(results: &[Arc<ScenarioResult>], duration: Duration, style: Style
         (counts.inconclusive, "inconclusive", Verdict::Inconclusive),
         (counts.error, if counts.error == 1 { "error" } else { "errors" }, Verdict::Error),
         (counts.not_applicable, "not applicable", Verdict::NotApplicable),
+        (counts.excused, "excused", Verdict::Excused),
     ];
+    // Only who lists known failures has to know of them.
+    let parts = parts.into_iter().filter(|(count, _, verdict)| *verdict != Verdict::Excused || *count > 0);
     let parts = parts.map(|(count, word, verdict)| {
         let text = format!("{count} {word}");
         if count == 0 { text } else { paint(style, colour(verdict), &text) }
@@ -92,7 +95,7 @@ pub fn summary(results: &[Arc<ScenarioResult>], duration: Duration, style: Style
         1 => ", 1 warning".to_owned(),
         count => format!(", {count} warnings"),
     };
-    format!("\n{} in {}{warnings}\n", parts.join(", "), time(duration))
+    format!("\n{} in {}{warnings}\n", parts.collect::<Vec<_>>().join(", "), time(duration))
 }
 
 /// The lines of scenarios that did not pass, worst first, after an empty one; nothing if all did. For the end of long
@@ -117,7 +120,7 @@ fn colour(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => GREEN,
         Verdict::NotApplicable => DIM,
-        Verdict::Inconclusive => YELLOW,
+        Verdict::Inconclusive | Verdict::Excused => YELLOW,
         Verdict::Fail | Verdict::Error => RED,
     }
 }

@@ -17,8 +17,8 @@ fn exit_codes_tell_verdicts() {
     project.run(&["run", "broken.yaml"]).exits(2);
     project.run(&["run", "e.yaml"]).exits(3);
     project.run(&["run", "p.yaml", "f.yaml"]).exits(1);
-    // Not judged wins over failed.
-    project.run(&["run", "p.yaml", "f.yaml", "e.yaml"]).exits(3);
+    // Failed wins over not judged, and both are said.
+    project.run(&["run", "p.yaml", "f.yaml", "e.yaml"]).exits(1).says("1 passed, 1 failed, 0 inconclusive, 1 error");
     project.run(&["run", "p.yaml", "--module", "sleep 60", "--ready-within", "200ms"]).exits(3);
     project.assert_nothing_left();
 }
@@ -26,10 +26,13 @@ fn exit_codes_tell_verdicts() {
 #[test]
 fn json_report_has_the_promised_keys_and_stands_alone_on_stdout() {
     let project = Project::with(&[("f.yaml", FAIL), ("p.yaml", PASS), ("e.yaml", ERROR)]);
-    let ran = project.run(&["run", "p.yaml", "f.yaml", "e.yaml", "--json", "-", "--junit", "junit.xml"]).exits(3);
+    let ran = project.run(&["run", "p.yaml", "f.yaml", "e.yaml", "--json", "-", "--junit", "junit.xml"]).exits(1);
     let report = ran.report();
     assert_eq!(report["schema_version"], 1);
-    assert_eq!(report["summary"], json!({"pass": 1, "fail": 1, "inconclusive": 0, "error": 1, "not_applicable": 0}));
+    assert_eq!(
+        report["summary"],
+        json!({"pass": 1, "fail": 1, "inconclusive": 0, "error": 1, "not_applicable": 0, "excused": 0})
+    );
     let scenarios = report["scenarios"].as_array().unwrap();
     let all: Vec<_> = scenarios.iter().map(|s| (s["path"].as_str().unwrap(), s["verdict"].as_str().unwrap())).collect();
     assert_eq!(all, [("p.yaml", "pass"), ("f.yaml", "fail"), ("e.yaml", "error")]);

@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::clients;
 use crate::project::{ERROR, FAIL, PASS, Project, REPLY, Running, WITHDRAW, fixture, python_module, wait_for};
@@ -231,8 +231,13 @@ fn known_failures_excuse_a_fail_and_nothing_else() {
     let known = |scenario: &str| format!("known_failures:\n  - {{scenario: ./{scenario}, reason: issue 7}}\n");
     let project = Project::with(&[("p.yaml", PASS), ("f.yaml", FAIL), ("e.yaml", ERROR)]);
     project.write("khumbu.yaml", &known("f.yaml"));
-    let ran = project.play(&["f.yaml", "p.yaml"]).exits(0).says("issue 7");
-    assert_eq!(ran.report()["summary"]["pass"], 2);
+    // From the first line on: nowhere does it look like a failure.
+    let ran = project.play(&["f.yaml", "p.yaml"]).exits(0).says("issue 7").says("excused       f.yaml");
+    assert!(!ran.stderr.contains("fail  "), "{}", ran.stderr);
+    assert_eq!((&ran.report()["summary"]["pass"], &ran.report()["summary"]["excused"]), (&json!(1), &json!(1)));
+    // However the path is written.
+    let absolute = project.path("f.yaml").display().to_string();
+    project.play(&[&absolute]).exits(0);
     project.write("khumbu.yaml", &known("p.yaml"));
     project.play(&["p.yaml"]).exits(1).fails_with(&["known-failure/passed"]);
     project.write("khumbu.yaml", &known("e.yaml"));
@@ -250,6 +255,7 @@ fn errors_in_khumbu_yaml_point_at_the_line_and_nothing_is_started() {
         ("module:\n  cannot: [fly]\n", 2, "fly"),
         ("module:\n  ready_within: soon\n", 2, "soon"),
         ("known_failures:\n  - {scenario: p.yaml}\n", 2, "reason"),
+        ("known_failures:\n  - {scenario: pp.yaml, reason: x}\n", 2, "no scenario `pp.yaml`; did you mean `p.yaml`?"),
         ("jobs: -1\n", 1, ""),
         ("jobs: 0\n", 1, ""),
         ("a: [\n", 1, "unclosed"),
