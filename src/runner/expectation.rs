@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::observer::{Kind, Party, Seen};
+use super::observer::{Claim, Kind, Party, Seen};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::EvseCommand;
 use crate::protocol::topic;
@@ -194,7 +194,7 @@ impl Expectation {
                 match matches(payload, seen, captures) {
                     Ok(()) => Offer::Met,
                     // Another API module may have sent it.
-                    Err(_) if seen.kind == Kind::Answer => Offer::Foreign,
+                    Err(_) if matches!(seen.kind, Kind::Answer(_)) => Offer::Foreign,
                     Err(mismatch) => Offer::Broken(mismatch.below(at)),
                 }
             }
@@ -214,6 +214,17 @@ impl Expectation {
                 }
             }
         }
+    }
+
+    /// The claim to a message that meets it.
+    pub fn claim(&self) -> Claim {
+        Claim { pointer: self.pointer.clone(), is_demand: false }
+    }
+
+    /// Whether it may look at a message that the step before it has had the module send. Of communication checks there
+    /// are always more: there, another one is meant.
+    pub fn may_take_demanded(&self) -> bool {
+        matches!(&self.what, What::Message { kind, .. } if *kind != Some(MessageKind::CommunicationCheck))
     }
 
     /// Whether a message would meet the expectation if it had another topic: the most telling near miss.
@@ -283,7 +294,7 @@ pub fn is_of_kind(seen: &Seen, kind: MessageKind, api: ApiType) -> bool {
     match channel_of(kind) {
         Some(channel) => seen.kind == Kind::Channel(channel) && seen.api == api,
         None if kind == MessageKind::ReadyBeacon => seen.kind == Kind::Beacon,
-        None => matches!(seen.kind, Kind::Reply(_) | Kind::Answer),
+        None => matches!(seen.kind, Kind::Reply(_) | Kind::Answer(_)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::expectation::{Expectation, Mismatch, What};
+use super::nearest::{Bar, Near, nearest};
 use super::observer::{Kind, Party, Request, Seen};
 use super::replay::{Requests, Undelivered};
 use super::settings::{ModuleSource, Settings};
@@ -20,6 +21,8 @@ pub use charge_point::{no_whole_answer, not_told, other_answer, other_status, to
 
 /// Messages shown as evidence.
 const SHOWN: usize = 6;
+/// Differences of the nearest message shown as evidence.
+const DIFFERENCES: usize = 4;
 
 /// A message stands where another was expected.
 pub fn mismatch(
@@ -91,11 +94,12 @@ pub fn late(stage: &Stage<'_>, expectation: &Expectation, seen: &Seen, waited: D
 /// A message of the module that is the expected one but for its topic.
 pub fn astray<'a>(stage: &'a Stage<'_>, expectation: &Expectation) -> Option<&'a Seen> {
     let mut messages = stage.observer.messages.iter().filter(|_| expectation.by == Party::Module);
-    messages.find(|seen| seen.seq >= expectation.since && !seen.is_claimed && expectation.is_met_on_another_topic(seen))
+    messages
+        .find(|seen| seen.seq >= expectation.since && seen.claim.is_none() && expectation.is_met_on_another_topic(seen))
 }
 
 /// The message did not come.
-pub fn missing(stage: &Stage<'_>, expectation: &Expectation, waited: Duration) -> Diagnostic {
+pub fn missing(stage: &Stage<'_>, expectation: &Expectation, waited: Duration, floor: Option<u64>) -> Diagnostic {
     if let Some(seen) = astray(stage, expectation) {
         let mut diagnostic = Diagnostic::new(
             Severity::Fail,
@@ -117,7 +121,10 @@ pub fn missing(stage: &Stage<'_>, expectation: &Expectation, waited: Duration) -
     let mut diagnostic = Diagnostic::new(severity, id, headline)
         .at(place(stage.scenario, &expectation.pointer, ""))
         .with_evidence(format!("waited {}", shown(waited)));
-    diagnostic = diagnostic.with_lines(meanwhile(stage, expectation.since));
+    let near = nearest(expectation, &stage.observer.messages, &stage.captures, floor);
+    diagnostic = diagnostic.with_lines(near.iter().flat_map(|near| nearest_in_words(stage, near)).collect());
+    let shown = near.map(|near| near.seen.seq);
+    diagnostic = diagnostic.with_lines(meanwhile(stage, expectation.since, shown));
     diagnostic.with_lines(sent_by_module(stage, expectation))
 }
 
@@ -125,7 +132,7 @@ pub fn missing(stage: &Stage<'_>, expectation: &Expectation, waited: Duration) -
 pub fn ended(stage: &Stage<'_>, expectation: &Expectation) -> Diagnostic {
     let mut diagnostic =
         ended_while(stage, &expectation.pointer, &format!("while a {} was expected", expectation.in_words()));
-    diagnostic.evidence.extend(meanwhile(stage, expectation.since));
+    diagnostic.evidence.extend(meanwhile(stage, expectation.since, None));
     diagnostic
 }
 
@@ -339,7 +346,7 @@ pub fn asked_again(stage: &Stage<'_>) -> Vec<Diagnostic> {
     let requests = stage.observer.messages.iter().filter(|seen| {
         seen.from == Party::Module && seen.kind == Kind::Channel(Channel::WithdrawAuthorization) && seen.json.is_some()
     });
-    let (demanded, others): (Vec<_>, Vec<_>) = requests.partition(|seen| seen.is_claimed);
+    let (demanded, others): (Vec<_>, Vec<_>) = requests.partition(|seen| seen.claim.is_some());
     let part = |seen: &Seen, pointer: &str| seen.json.as_ref().and_then(|json| json.pointer(pointer)).cloned();
     let is_same = |a: &Seen, b: &Seen| {
         part(a, "/payload") == part(b, "/payload") && part(a, "/headers/replyTo") != part(b, "/headers/replyTo")
@@ -443,11 +450,31 @@ fn before(stage: &Stage<'_>, seen: &Seen, since: u64) -> Vec<String> {
     lines[lines.len().saturating_sub(3)..].iter().map(|line| format!("before it: {line}")).collect()
 }
 
-/// What was seen since a step, newest last.
-fn meanwhile(stage: &Stage<'_>, since: u64) -> Vec<String> {
-    let lines: Vec<_> = telling(stage, since).map(|seen| stage.line(seen)).collect();
+/// The message that nearly met an expectation, and what differs in it.
+fn nearest_in_words(stage: &Stage<'_>, near: &Near<'_>) -> Vec<String> {
+    let mut lines = vec![format!("nearest: {}", stage.line(near.seen))];
+    let bar = near.bar.as_ref().map(|bar| match bar {
+        Bar::Claimed(claim) => format!("it has met the step in line {}", stage.scenario.line(&claim.pointer)),
+        Bar::BeforeStimulus => "it came before the last stimulus".to_owned(),
+        Bar::BeforeStepAbove => "it came before what the step above was met by".to_owned(),
+        Bar::OtherParty if near.seen.from == Party::Harness => format!("{} has sent it", played(stage)),
+        Bar::OtherParty => format!("{} has sent it", culprit(stage)),
+    });
+    let hidden = near.differences.len().saturating_sub(DIFFERENCES);
+    lines.extend(near.differences.iter().take(DIFFERENCES).chain(&bar).map(|difference| format!("but {difference}")));
+    if hidden > 0 {
+        lines.push(format!("and it differs in {hidden} more"));
+    }
+    lines
+}
+
+/// What was seen since a step, newest last, but what is shown already.
+fn meanwhile(stage: &Stage<'_>, since: u64, shown: Option<u64>) -> Vec<String> {
+    let others = telling(stage, since).filter(|seen| Some(seen.seq) != shown);
+    let lines: Vec<_> = others.map(|seen| stage.line(seen)).collect();
     if lines.is_empty() {
-        return vec!["meanwhile: nothing but heartbeats and communication checks".to_owned()];
+        let but = if shown.is_some() { "nothing else but" } else { "nothing but" };
+        return vec![format!("meanwhile: {but} heartbeats and communication checks")];
     }
     lines[lines.len().saturating_sub(SHOWN)..].iter().map(|line| format!("meanwhile: {line}")).collect()
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::expectation::{Expectation, Mismatch, Offer, What, arguments, is_of_kind, matches, sender};
 use super::findings;
-use super::observer::{Kind, Party, Request, Seen};
+use super::observer::{Claim, Kind, Observer, Party, Request, Seen};
 use super::settings::ModuleSource;
 use super::stage::{Patience, Played, Stage, Stop, Wake, broken};
 use super::steps::{Memory, token};
@@ -71,7 +71,7 @@ impl Stage<'_> {
                     (None, Some(status)) => (VecDeque::from([*status]), (format!("{pointer}/status"), None)),
                     (None, None) => (VecDeque::new(), (pointer.clone(), None)),
                 };
-                let since = memory.presented.get(&value).map_or(memory.mark, |seq| memory.mark.min(*seq));
+                let since = memory.presented_since(&value).map_or(memory.mark, |seq| memory.mark.min(seq));
                 let what = What::Status {
                     name: name.clone(),
                     value,
@@ -130,8 +130,7 @@ impl Stage<'_> {
             Some(name) => Some(token(memory, name).ok()?.value.as_str()),
             None => None,
         };
-        let since = value.map_or(memory.last_presented, |value| memory.presented.get(value).copied());
-        self.observer.question(value, since?)
+        self.observer.question(value, memory.asked_since(value)?)
     }
 
     /// Waits until EVerest has asked the validator under test what the replies of these steps are to answer.
@@ -178,11 +177,12 @@ impl Stage<'_> {
         let mut is_over = false;
         loop {
             while let Some(seen) = self.observer.messages.get(next) {
-                if !seen.is_claimed && seen.seq >= expectation.since {
+                if seen.claim.is_none() && seen.seq >= expectation.since {
                     match expectation.offer(seen, &mut self.captures) {
                         Offer::Met | Offer::Step => {
                             let seq = seen.seq;
-                            self.observer.messages[next].is_claimed = true;
+                            let pointer = expectation.pointer.clone();
+                            self.observer.messages[next].claim = Some(Claim { pointer, is_demand: true });
                             return Ok(seq);
                         }
                         Offer::Broken(mismatch) => {
@@ -199,7 +199,7 @@ impl Stage<'_> {
             }
             match (is_over, is_told) {
                 (false, _) => {}
-                (true, true) => return Err(self.missing(expectation, &patience, next).await),
+                (true, true) => return Err(self.missing(expectation, &patience, next, None).await),
                 (true, false) => return Err(findings::not_drivable(self, expectation).into()),
             }
             is_over = self.waits_in_vain(&mut patience, within).await?;
@@ -231,7 +231,7 @@ impl Stage<'_> {
                 return Err(findings::ended(self, &first.expectation).into());
             }
             if first.is_over {
-                return Err(self.missing(&first.expectation, &first.patience, next).await);
+                return Err(self.missing(&first.expectation, &first.patience, next, memory.floor).await);
             }
             first.is_over = self.waits_in_vain(&mut first.patience, first.expectation.within).await?;
         }
@@ -255,16 +255,22 @@ impl Stage<'_> {
     /// Offers one message to the open expectations; the number of the message if it completed one.
     fn offer(&mut self, open: &mut Vec<Open>, index: usize, floor: Option<u64>) -> Result<Option<u64>, Stop> {
         let seen = &self.observer.messages[index];
-        if seen.is_claimed {
-            return Ok(None);
-        }
         let seq = seen.seq;
+        let is_demanded = match &seen.claim {
+            None => false,
+            // What the step before has had the module send can be looked at more closely.
+            Some(claim) if claim.is_demand && floor == Some(seq) => true,
+            Some(_) => return Ok(None),
+        };
         let mut broken: Option<(usize, Mismatch)> = None;
         for (at, Open { expectation, patience, is_over }) in open.iter_mut().enumerate() {
             if seq < expectation.since {
                 continue;
             }
-            let is_early = floor.is_some_and(|floor| seq <= floor);
+            if is_demanded && !expectation.may_take_demanded() {
+                continue;
+            }
+            let is_early = floor.is_some_and(|floor| seq <= floor) && !is_demanded;
             // An expectation off the lanes looks for a message in the right order; one on a lane has no choice.
             if is_early && matches!(expectation.what, What::Message { .. }) {
                 continue;
@@ -273,13 +279,13 @@ impl Stage<'_> {
                 Offer::Foreign => {}
                 Offer::Broken(mismatch) => broken = broken.or(Some((at, mismatch))),
                 Offer::Step => {
-                    self.observer.messages[index].is_claimed = true;
+                    self.observer.messages[index].claim = Some(expectation.claim());
                     (*patience, *is_over) = (Patience::new(&self.lag), false);
                     return Ok(None);
                 }
                 Offer::Met => {
-                    self.observer.messages[index].is_claimed = true;
                     let met = open.remove(at).expectation;
+                    self.observer.messages[index].claim = Some(met.claim());
                     // Nobody says how calls to EVSEs stand to messages of the API.
                     if matches!(met.what, What::EvseCall { .. }) {
                         return Ok(None);
@@ -304,7 +310,13 @@ impl Stage<'_> {
 
     /// The expected message did not come in time. Waits a little more, to tell late from never, if it can still come: not
     /// from a module without a connection, nor if it went elsewhere.
-    async fn missing(&mut self, expectation: &Expectation, patience: &Patience, from: usize) -> Stop {
+    async fn missing(
+        &mut self,
+        expectation: &Expectation,
+        patience: &Patience,
+        from: usize,
+        floor: Option<u64>,
+    ) -> Stop {
         let waited = patience.waited();
         let is_hopeless = findings::astray(self, expectation).is_some()
             || expectation.by == Party::Module && !self.observer.connections.is_connected();
@@ -316,7 +328,7 @@ impl Stage<'_> {
         let mut is_over = false;
         loop {
             while let Some(seen) = self.observer.messages.get(next) {
-                if !seen.is_claimed
+                if seen.claim.is_none()
                     && seen.seq >= again.since
                     && matches!(again.offer(seen, &mut scratch), Offer::Met | Offer::Step)
                 {
@@ -336,7 +348,7 @@ impl Stage<'_> {
         if matches!(expectation.what, What::EvseCall { .. }) && !self.shows_calls() {
             return findings::shows_no_calls(self, &expectation.pointer).into();
         }
-        findings::missing(self, expectation, waited).into()
+        findings::missing(self, &again, waited, floor).into()
     }
 
     /// Whether calls to EVSEs can be seen: khumbu's own EVerest tells of them, of others a binding or one of them shows.
@@ -358,21 +370,22 @@ impl Stage<'_> {
         let payload = payload.map_err(|error| broken(&error.message))?;
         let mut scratch = self.captures.clone();
         let (side, under_test) = (self.scenario.model.under_test, self.scene.topics.api);
-        let is_meant = |seen: &Seen, kind| {
+        let is_meant = |observer: &Observer, seen: &Seen, kind| {
             let api = api_of(kind, none.api, under_test);
             // Replies pass in both directions where khumbu is a token validator, too.
-            is_of_kind(seen, kind, api)
-                && (kind != MessageKind::Reply || seen.from == sender(kind, api, side, under_test))
+            let is_wanted = kind != MessageKind::Reply
+                || seen.from == sender(kind, api, side, under_test) && observer.is_asked_for(seen);
+            is_of_kind(seen, kind, api) && is_wanted
         };
-        let mut is_it = |seen: &Seen| {
-            !seen.is_claimed
+        let mut is_it = |observer: &Observer, seen: &Seen| {
+            seen.claim.is_none()
                 && seen.seq >= memory.mark
                 && none.call.map_or(!matches!(seen.kind, Kind::Control | Kind::Did), |call| {
                     arguments(seen, call, none.evse).is_some_and(|arguments| {
                         payload.as_ref().is_none_or(|pattern| pattern.matches(arguments, &mut scratch).is_ok())
                     })
                 })
-                && none.message.is_none_or(|kind| is_meant(seen, kind))
+                && none.message.is_none_or(|kind| is_meant(observer, seen, kind))
                 && filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic))
                 && (none.call.is_some()
                     || payload.as_ref().is_none_or(|pattern| matches(pattern, seen, &mut scratch).is_ok()))
@@ -382,7 +395,7 @@ impl Stage<'_> {
         let mut is_over = false;
         loop {
             while let Some(seen) = self.observer.messages.get(next) {
-                if is_it(seen) {
+                if is_it(&self.observer, seen) {
                     let seen = seen.clone();
                     return Err(findings::unexpected(self, &pointer, &seen).into());
                 }

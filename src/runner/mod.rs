@@ -14,6 +14,7 @@ mod lag;
 mod last_words;
 mod meet;
 mod module;
+mod nearest;
 mod observer;
 mod play;
 mod probe;

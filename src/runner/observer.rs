@@ -54,8 +54,8 @@ pub enum Kind {
     EntryPoint(EntryPoint),
     /// The beacon of EVerest's entry point.
     Beacon,
-    /// On the reply topic of a discovery: one of as many as there are API modules.
-    Answer,
+    /// On the reply topic of a discovery, by its index: one of as many as there are API modules.
+    Answer(usize),
     /// On the reply topic of any other request, by its index.
     Reply(usize),
     /// A command of khumbu to the module, or what has to do with its being ready.
@@ -74,7 +74,7 @@ impl Kind {
             Kind::EntryPoint(EntryPoint::Discover) => "discover",
             Kind::EntryPoint(EntryPoint::QueryModules(_)) => "query_modules",
             Kind::Beacon => "ready_beacon",
-            Kind::Answer | Kind::Reply(_) => "reply",
+            Kind::Answer(_) | Kind::Reply(_) => "reply",
             Kind::Did => "call to an EVSE",
             Kind::Control | Kind::Other => "message",
         }
@@ -104,8 +104,17 @@ pub struct Seen {
     pub publish: Publish,
     /// The payload, where it is JSON; khumbu's own without the fields that only its wire form has added.
     pub json: Option<Value>,
-    /// Whether an expectation has claimed it.
-    pub is_claimed: bool,
+    /// The step that it has met.
+    pub claim: Option<Claim>,
+}
+
+/// A step's claim to a message, which no other expectation can be met by then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Where the step stands in the scenario.
+    pub pointer: String,
+    /// Whether the step has the module send the message, such as `withdraw`; an expectation may look at it again.
+    pub is_demand: bool,
 }
 
 /// A request for which a reply can come.
@@ -121,6 +130,8 @@ pub struct Request {
     pub token: Option<String>,
     /// Where the reply will pass.
     pub reply_topic: String,
+    /// Whether a reply has come.
+    is_answered: bool,
 }
 
 /// The module's connections as they stand.
@@ -266,6 +277,9 @@ impl Observer {
             Some((api, channel)) => (api, Kind::Channel(channel)),
             None => (self.topics.api, self.kind(&publish.topic)),
         };
+        if let Kind::Answer(index) | Kind::Reply(index) = kind {
+            self.requests[index].is_answered = true;
+        }
         let shown = json.as_ref().and_then(|json| inside::call_of(&self.bindings, &publish.topic, json));
         if let Some((evse, call, arguments)) = shown {
             let did = did_call(evse, call, &arguments);
@@ -281,10 +295,11 @@ impl Observer {
                 false => self.topics.reply_topic_on_wire(reply_to),
             };
             let token = text("/payload/id_token/value").filter(|_| is_question).map(str::to_owned);
-            self.requests.push(Request { seq: record.seq, from, kind: kind.clone(), token, reply_topic });
+            let kind = kind.clone();
+            self.requests.push(Request { seq: record.seq, from, kind, token, reply_topic, is_answered: false });
         }
         let publish = publish.clone();
-        self.messages.push(Seen { seq: record.seq, from, kind, api, publish, json, is_claimed: false });
+        self.messages.push(Seen { seq: record.seq, from, kind, api, publish, json, claim: None });
     }
 
     /// The last question to a token validator since a mark, about any token or this one.
@@ -294,6 +309,15 @@ impl Observer {
             request.kind == Kind::Channel(Channel::ValidateToken)
                 && (value.is_none() || request.token.as_deref() == value)
         })
+    }
+
+    /// Whether a reply is to a request of the scenario: one that khumbu has made, or that a step has had the module make.
+    /// What else the module asks is its own affair.
+    pub fn is_asked_for(&self, seen: &Seen) -> bool {
+        let (Kind::Reply(index) | Kind::Answer(index)) = seen.kind else { return true };
+        let request = &self.requests[index];
+        let message = self.messages.binary_search_by_key(&request.seq, |seen| seen.seq);
+        request.from == Party::Harness || message.is_ok_and(|at| self.messages[at].claim.is_some())
     }
 
     /// Where the module under test wants the reply to its last request or question.
@@ -334,9 +358,11 @@ impl Observer {
         if topic == EntryPoint::beacon_topic(prefix) {
             return Kind::Beacon;
         }
-        // The latest request wins where a client uses a topic twice; the monitors speak of that.
-        match self.requests.iter().rposition(|request| request.reply_topic == topic) {
-            Some(index) if matches!(self.requests[index].kind, Kind::EntryPoint(_)) => Kind::Answer,
+        // Where a client uses a topic twice, replies come in the order of the requests; the monitors speak of that.
+        let mut asking = self.requests.iter().enumerate().filter(|(_, request)| request.reply_topic == topic);
+        let last = asking.clone().next_back();
+        match asking.find(|(_, request)| !request.is_answered).or(last).map(|(index, _)| index) {
+            Some(index) if matches!(self.requests[index].kind, Kind::EntryPoint(_)) => Kind::Answer(index),
             Some(index) => Kind::Reply(index),
             None => Kind::Other,
         }

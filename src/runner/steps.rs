@@ -38,10 +38,10 @@ pub struct Memory {
     pub mark: u64,
     /// The last message that met an expectation since the mark.
     pub floor: Option<u64>,
-    /// When each token was last presented, by its value.
-    pub presented: BTreeMap<String, u64>,
-    /// When a token was last presented.
-    pub last_presented: Option<u64>,
+    /// The last presentations of each token in a row, by its value.
+    presented: BTreeMap<String, InARow>,
+    /// The last presentations of tokens in a row, whichever they were.
+    any_presented: Option<InARow>,
     /// Tokens as validators see them now.
     tokens: BTreeMap<String, TokenConfig>,
     /// Reply topics on the wire by the name of the request.
@@ -50,10 +50,48 @@ pub struct Memory {
     pub last_request: Option<String>,
 }
 
+/// Presentations with no expectation between them that was met: what comes of the first may come after the last.
+#[derive(Debug, Clone, Copy)]
+struct InARow {
+    /// The mark of the first.
+    since: u64,
+    /// Whether an expectation was met since: the next presentation begins anew.
+    is_over: bool,
+}
+
+impl InARow {
+    /// The row with one presentation more.
+    fn with(row: Option<Self>, mark: u64) -> Self {
+        row.filter(|row| !row.is_over).unwrap_or(Self { since: mark, is_over: false })
+    }
+}
+
 impl Memory {
     /// Nothing happened yet.
     pub fn new(tokens: &BTreeMap<String, TokenConfig>) -> Self {
         Self { tokens: tokens.clone(), ..Self::default() }
+    }
+
+    /// A token was presented, with the last stimulus.
+    pub fn present(&mut self, value: String) {
+        let row = InARow::with(self.presented.get(&value).copied(), self.mark);
+        self.presented.insert(value, row);
+        self.any_presented = Some(InARow::with(self.any_presented, self.mark));
+    }
+
+    /// From where on statuses of a token count: the first of its presentations in a row.
+    pub fn presented_since(&self, value: &str) -> Option<u64> {
+        self.presented.get(value).map(|row| row.since)
+    }
+
+    /// From where on questions about a token, or about any, count.
+    pub fn asked_since(&self, value: Option<&str>) -> Option<u64> {
+        value.map_or(self.any_presented.map(|row| row.since), |value| self.presented_since(value))
+    }
+
+    /// What was presented until now is dealt with.
+    fn end_presentations(&mut self) {
+        self.presented.values_mut().chain(&mut self.any_presented).for_each(|row| row.is_over = true);
     }
 
     /// A request was made.
@@ -140,7 +178,9 @@ impl Stage<'_> {
             Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_) | Step::ExpectEvse(_) => {
                 self.wait_for_questions(&[step], at, memory).await?;
                 let expectation = self.expectation(step, at, memory)?;
-                self.meet(vec![expectation], memory).await
+                self.meet(vec![expectation], memory).await?;
+                memory.end_presentations();
+                Ok(())
             }
             Step::AnyOrder(steps) => {
                 let steps = played(steps, &format!("{at}/any_order"), self.scene.station.release);
@@ -150,7 +190,9 @@ impl Stage<'_> {
                 for (at, step) in steps {
                     expectations.push(self.expectation(step, &at, memory)?);
                 }
-                self.meet(expectations, memory).await
+                self.meet(expectations, memory).await?;
+                memory.end_presentations();
+                Ok(())
             }
             Step::ExpectCsms(expect) => self.expect_csms(expect, at).await,
             Step::ExpectNone(none) => match none.csms {
@@ -201,6 +243,7 @@ impl Stage<'_> {
 
     async fn restart_everest(&mut self, memory: &mut Memory) -> Result<(), Stop> {
         self.set_mark(memory);
+        memory.end_presentations();
         self.observer.drain();
         self.observer.monitors.everest_restarted();
         match &self.played {

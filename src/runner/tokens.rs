@@ -39,8 +39,7 @@ impl Stage<'_> {
         if self.scene.is_client_of(ApiType::AuthTokenValidator) {
             memory.last_request = None;
         }
-        memory.presented.insert(value, memory.mark);
-        memory.last_presented = Some(memory.mark);
+        memory.present(value);
         Ok(())
     }
 

@@ -2,7 +2,8 @@
 //!
 //! An object matches if it has at least the keys of the pattern; an array matches element by element, with the same
 //! length; numbers compare by value, so that `1` and `1.0` are equal. A text that begins with `$` is a marker, see
-//! [`MARKERS`]; `$$` stands for one `$` at the beginning of a text.
+//! [`MARKERS`]; `$$` stands for one `$` at the beginning of a text. `{$unspecified: PATTERN}` is the pattern itself; it says
+//! that no specification has what it describes, see [`super::check`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,9 @@ pub const MARKERS: [(&str, &str); 12] = [
     ("$capture:NAME", "any value, remembered under a name"),
     ("$captured:NAME", "the value that was remembered"),
 ];
+
+/// The key that marks a pattern for what no specification has.
+pub const UNSPECIFIED: &str = "$unspecified";
 
 /// Values remembered by `$capture:NAME`.
 pub type Captures = BTreeMap<String, Value>;
@@ -86,7 +90,7 @@ pub enum PatternErrorKind {
     MisplacedAbsent,
 }
 
-/// The first difference between a value and a pattern.
+/// A difference between a value and a pattern.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mismatch {
     /// JSON pointer of the value that differs; the same in the value and in the pattern.
@@ -127,8 +131,24 @@ impl Pattern {
     /// The first difference, in the order of the pattern.
     pub fn matches(&self, value: &Value, captures: &mut Captures) -> Result<(), Mismatch> {
         let mut new = Captures::new();
-        let mut later = Vec::new();
-        self.root.matches(Some(value), &mut String::new(), &mut new, &mut later)?;
+        match self.compare(value, captures, &mut new).into_iter().next() {
+            Some(mismatch) => Err(mismatch),
+            None => {
+                captures.append(&mut new);
+                Ok(())
+            }
+        }
+    }
+
+    /// Every difference, in the order of the pattern; none if the value matches. Nothing is captured.
+    pub fn differences(&self, value: &Value, captures: &Captures) -> Vec<Mismatch> {
+        self.compare(value, captures, &mut Captures::new())
+    }
+
+    fn compare(&self, value: &Value, captures: &Captures, new: &mut Captures) -> Vec<Mismatch> {
+        let mut comparison = Comparison { pointer: String::new(), new, later: Vec::new(), found: Vec::new() };
+        self.root.compare(Some(value), &mut comparison);
+        let Comparison { later, mut found, .. } = comparison;
         // Only now is everything captured that this very pattern captures.
         for Later { pointer, name, value } in later {
             let captured = new.get(name).or_else(|| captures.get(name));
@@ -137,11 +157,10 @@ impl Pattern {
                     Some(captured) => format!("`{captured}` (captured as `{name}`)"),
                     None => format!("what was captured as `{name}` (nothing was)"),
                 };
-                return Err(Mismatch { pointer, expected, actual: Some(value.clone()) });
+                found.push(Mismatch { pointer, expected, actual: Some(value.clone()) });
             }
         }
-        captures.append(&mut new);
-        Ok(())
+        found
     }
 
     /// The names that the pattern captures.
@@ -212,6 +231,7 @@ fn compile(value: &Value, pointer: &mut String, is_member: bool) -> Result<Shape
             }
             Shape::Array(shapes)
         }
+        Value::Object(_) if let Some(inner) = unspecified(value) => compile(inner, pointer, is_member)?,
         Value::Object(entries) => {
             let mut shapes = Vec::with_capacity(entries.len());
             for (key, value) in entries {
@@ -220,6 +240,12 @@ fn compile(value: &Value, pointer: &mut String, is_member: bool) -> Result<Shape
             Shape::Object(shapes)
         }
     })
+}
+
+/// What a pattern that is marked as unspecified says itself.
+pub fn unspecified(pattern: &Value) -> Option<&Value> {
+    let entries = pattern.as_object().filter(|entries| entries.len() == 1)?;
+    entries.get(UNSPECIFIED)
 }
 
 /// Runs something one token further down.
@@ -312,6 +338,14 @@ impl Kind {
     }
 }
 
+/// A comparison as it goes on.
+struct Comparison<'a, 'c> {
+    pointer: String,
+    new: &'c mut Captures,
+    later: Vec<Later<'a>>,
+    found: Vec<Mismatch>,
+}
+
 /// A value to be compared with what will have been captured.
 struct Later<'a> {
     pointer: String,
@@ -329,13 +363,7 @@ impl Shape {
         }
     }
 
-    fn matches<'a>(
-        &'a self,
-        value: Option<&'a Value>,
-        pointer: &mut String,
-        new: &mut Captures,
-        later: &mut Vec<Later<'a>>,
-    ) -> Result<(), Mismatch> {
+    fn compare<'a>(&'a self, value: Option<&'a Value>, comparison: &mut Comparison<'a, '_>) {
         let holds = match (self, value) {
             (Shape::Kind(kind), value) => kind.holds(value),
             (_, None) => false,
@@ -345,32 +373,40 @@ impl Shape {
             (Shape::Number(_), Some(_)) => false,
             (Shape::Regex(regex, _), Some(value)) => value.as_str().is_some_and(|text| regex.is_match(text)),
             (Shape::Capture(name), Some(value)) => {
-                new.insert(name.clone(), value.clone());
+                comparison.new.insert(name.clone(), value.clone());
                 true
             }
             (Shape::Captured(name), Some(value)) => {
-                later.push(Later { pointer: pointer.clone(), name, value });
+                comparison.later.push(Later { pointer: comparison.pointer.clone(), name, value });
                 true
             }
             (Shape::Array(shapes), Some(Value::Array(items))) if shapes.len() == items.len() => {
                 for (index, (shape, item)) in shapes.iter().zip(items).enumerate() {
-                    under(pointer, &index.to_string(), |pointer| shape.matches(Some(item), pointer, new, later))?;
+                    shape.compare_below(&index.to_string(), Some(item), comparison);
                 }
                 true
             }
             (Shape::Array(_), Some(_)) => false,
             (Shape::Object(shapes), Some(Value::Object(entries))) => {
                 for (key, shape) in shapes {
-                    under(pointer, key, |pointer| shape.matches(entries.get(key), pointer, new, later))?;
+                    shape.compare_below(key, entries.get(key), comparison);
                 }
                 true
             }
             (Shape::Object(_), Some(_)) => false,
         };
-        if holds {
-            return Ok(());
+        if !holds {
+            let pointer = comparison.pointer.clone();
+            comparison.found.push(Mismatch { pointer, expected: self.words(), actual: value.cloned() });
         }
-        Err(Mismatch { pointer: pointer.clone(), expected: self.words(), actual: value.cloned() })
+    }
+
+    fn compare_below<'a>(&'a self, token: &str, value: Option<&'a Value>, comparison: &mut Comparison<'a, '_>) {
+        let length = comparison.pointer.len();
+        comparison.pointer.push('/');
+        comparison.pointer.push_str(&escaped(token));
+        self.compare(value, comparison);
+        comparison.pointer.truncate(length);
     }
 
     fn words(&self) -> String {

@@ -15,6 +15,7 @@ mod csms;
 mod diagnostics;
 mod everest_command;
 mod faulty_everest;
+mod expectations;
 mod gateway;
 mod gateway_abuse;
 mod golden;

@@ -1,0 +1,222 @@
+//! The message that comes nearest to an expectation that no message has met, and what differs in it.
+//!
+//! Pure: expectation and messages come in, words go out. It judges nothing.
+
+use std::cmp::Reverse;
+
+use super::expectation::{Expectation, What, is_of_kind, plain};
+use super::observer::{Claim, Kind, Seen};
+use super::stage::cut;
+use crate::protocol::channel::Channel;
+use crate::protocol::topic;
+use crate::scenario::pattern::{Captures, Mismatch, Pattern};
+
+/// The longest value in a difference.
+const LONGEST: usize = 80;
+
+/// A message that nearly met an expectation.
+#[derive(Debug)]
+pub struct Near<'a> {
+    /// The message.
+    pub seen: &'a Seen,
+    /// What differs in it, in words; none if it is the expected one.
+    pub differences: Vec<String>,
+    /// Why it does not count, whatever it says.
+    pub bar: Option<Bar<'a>>,
+}
+
+/// Why a message does not count for an expectation.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Bar<'a> {
+    /// A step has claimed it.
+    Claimed(&'a Claim),
+    /// It came before the last stimulus.
+    BeforeStimulus,
+    /// It came before what an earlier step was met by.
+    BeforeStepAbove,
+    /// The other party has sent it.
+    OtherParty,
+}
+
+/// The nearest of these messages, the last of several; `floor` is what an earlier step was met by.
+pub fn nearest<'a>(
+    expectation: &Expectation,
+    messages: &'a [Seen],
+    captures: &Captures,
+    floor: Option<u64>,
+) -> Option<Near<'a>> {
+    let near = messages.iter().filter_map(|seen| {
+        let differences = differences(&expectation.what, seen, captures)?;
+        let bar = bar(expectation, seen, floor);
+        // What is long over is only worth a word if it would have done.
+        let is_over = bar == Some(Bar::BeforeStimulus) && !differences.is_empty();
+        (!is_over).then_some(Near { seen, differences, bar })
+    });
+    near.min_by_key(|near| (near.differences.len() + usize::from(near.bar.is_some()), Reverse(near.seen.seq)))
+}
+
+fn bar<'a>(expectation: &Expectation, seen: &'a Seen, floor: Option<u64>) -> Option<Bar<'a>> {
+    match &seen.claim {
+        _ if seen.from != expectation.by => Some(Bar::OtherParty),
+        Some(claim) => Some(Bar::Claimed(claim)),
+        None if seen.seq < expectation.since => Some(Bar::BeforeStimulus),
+        None if floor.is_some_and(|floor| seen.seq <= floor) => Some(Bar::BeforeStepAbove),
+        None => None,
+    }
+}
+
+/// What differs in a message of the expected kind; `None` if it is of another.
+fn differences(what: &What, seen: &Seen, captures: &Captures) -> Option<Vec<String>> {
+    let mut found = Vec::new();
+    match what {
+        What::Message { kind, api, filter, payload, qos, retain } => {
+            let is_it = kind.is_none_or(|kind| is_of_kind(seen, kind, *api))
+                && filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic))
+                && seen.kind != Kind::Control;
+            if !is_it {
+                return None;
+            }
+            if let Some(qos) = qos.filter(|qos| *qos != seen.publish.qos) {
+                found.push(format!("it was sent at QoS {}, expected {qos}", seen.publish.qos));
+            }
+            if let Some(retain) = retain.filter(|retain| *retain != seen.publish.retain) {
+                found.push(format!("its retain flag is {}, expected {retain}", seen.publish.retain));
+            }
+            found.extend(payload.iter().flat_map(|pattern| of_payload(pattern, seen, captures)));
+        }
+        What::Status { value, remaining, payload, .. } => {
+            if seen.kind != Kind::Channel(Channel::TokenValidationStatus) {
+                return None;
+            }
+            let part = |pointer| seen.json.as_ref().and_then(|json| json.pointer(pointer)?.as_str());
+            let expected = remaining.front().map(|status| format!("{status:?}"));
+            let wanted = [("/token/id_token/value", Some(value.clone())), ("/status", expected)];
+            for (pointer, wanted) in wanted {
+                let Some(wanted) = wanted.filter(|wanted| part(pointer) != Some(wanted.as_str())) else { continue };
+                let actual = part(pointer).map_or("missing".to_owned(), |actual| format!("`{}`", cut(actual, LONGEST)));
+                found.push(format!("{} is {actual}, expected `{wanted}`", member(pointer)));
+            }
+            let last = payload.iter().filter(|_| remaining.len() == 1);
+            found.extend(last.flat_map(|pattern| of_payload(pattern, seen, captures)));
+        }
+        // Replies and requests that differ are told as such when they come.
+        What::Reply { .. } | What::Request { .. } => return None,
+    }
+    Some(found)
+}
+
+fn of_payload(pattern: &Pattern, seen: &Seen, captures: &Captures) -> Vec<String> {
+    match &seen.json {
+        Some(json) => pattern.differences(json, captures).iter().map(in_words).collect(),
+        None => vec!["its payload is no JSON".to_owned()],
+    }
+}
+
+fn in_words(mismatch: &Mismatch) -> String {
+    let member = member(&mismatch.pointer);
+    let expected = cut(&mismatch.expected, LONGEST).replace("`\"", "`").replace("\"`", "`");
+    match &mismatch.actual {
+        None => format!("{member} is missing, expected {expected}"),
+        // A text that reads like a number keeps its quotes.
+        Some(value) if expected == format!("`{}`", plain(value)) => {
+            format!("{member} is `{value}`, expected {expected}")
+        }
+        Some(value) => format!("{member} is `{}`, expected {expected}", cut(&plain(value), LONGEST)),
+    }
+}
+
+/// The way to a value as people write it: `token.id_token.value`.
+fn member(pointer: &str) -> String {
+    match pointer.strip_prefix('/') {
+        Some(path) => format!("`{}`", path.replace('/', ".").replace("~1", "/").replace("~0", "~")),
+        None => "the payload".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::super::observer::Party;
+    use super::*;
+    use crate::protocol::channel::ApiType;
+    use crate::scenario::model::MessageKind;
+    use crate::transcript::record::Publish;
+
+    fn seen(seq: u64, json: Value) -> Seen {
+        let publish = Publish {
+            topic: "everest_api/1/auth_consumer/auth_api/e2m/token_validation_status".into(),
+            payload: json.to_string().into_bytes().into(),
+            qos: 2,
+            retain: false,
+            dup: false,
+            pkid: 1,
+        };
+        let kind = Kind::Channel(Channel::TokenValidationStatus);
+        let (from, api) = (Party::Module, ApiType::AuthConsumer);
+        Seen { seq, from, kind, api, publish, json: Some(json), claim: None }
+    }
+
+    fn expected(payload: &Value) -> Expectation {
+        let what = What::Message {
+            kind: Some(MessageKind::TokenValidationStatus),
+            api: ApiType::AuthConsumer,
+            filter: None,
+            payload: Some(Pattern::compile(payload).unwrap()),
+            qos: Some(1),
+            retain: None,
+        };
+        let (pointer, within) = ("/steps/0/expect".to_owned(), Duration::ZERO);
+        Expectation { pointer, within, since: 10, by: Party::Module, what }
+    }
+
+    #[test]
+    fn the_nearest_is_the_one_with_the_fewest_differences_and_the_last_of_these() {
+        let wanted = expected(&json!({"status": "Rejected", "token": {"id_token": {"value": "1"}}}));
+        let status = |status: &str, value: &str| json!({"status": status, "token": {"id_token": {"value": value}}});
+        let mut messages = vec![
+            seen(3, status("Rejected", "2")),
+            seen(11, status("Accepted", "1")),
+            seen(12, status("Accepted", "2")),
+        ];
+        let near = nearest(&wanted, &messages, &Captures::new(), None).unwrap();
+        assert_eq!(near.seen.seq, 11);
+        assert_eq!(
+            near.differences,
+            ["it was sent at QoS 2, expected 1", "`status` is `Accepted`, expected `Rejected`"]
+        );
+        // A number for a text shows by its missing quotes.
+        messages.push(seen(13, json!({"status": "Rejected", "token": {"id_token": {"value": 1}}})));
+        let near = nearest(&wanted, &messages, &Captures::new(), None).unwrap();
+        assert_eq!((near.seen.seq, near.differences[1].as_str()), (13, "`token.id_token.value` is `1`, expected `1`"));
+    }
+
+    #[test]
+    fn what_fits_and_does_not_count_says_why() {
+        let wanted = Expectation { since: 10, ..expected(&json!({"status": "Accepted"})) };
+        let claim = Claim { pointer: "/steps/0".to_owned(), is_demand: false };
+        for (seq, from, claim, floor, bar) in [
+            (9, Party::Module, None, None, Some(Bar::BeforeStimulus)),
+            (11, Party::Module, None, Some(11), Some(Bar::BeforeStepAbove)),
+            (11, Party::Harness, None, None, Some(Bar::OtherParty)),
+            (11, Party::Module, Some(claim.clone()), None, Some(Bar::Claimed(&claim))),
+            (11, Party::Module, None, Some(10), None),
+        ] {
+            let mut seen = seen(seq, json!({"status": "Accepted"}));
+            (seen.from, seen.claim, seen.publish.qos) = (from, claim, 1);
+            let messages = [seen];
+            let near = nearest(&wanted, &messages, &Captures::new(), floor).unwrap();
+            assert_eq!((near.differences.len(), near.bar), (0, bar));
+        }
+    }
+
+    #[test]
+    fn what_was_over_before_and_would_not_have_done_is_no_news() {
+        let wanted = expected(&json!({"status": "Rejected"}));
+        assert!(nearest(&wanted, &[seen(3, json!({"status": "Accepted"}))], &Captures::new(), None).is_none());
+    }
+}
