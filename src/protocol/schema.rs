@@ -23,7 +23,7 @@ mod documents;
 /// The latched get answers `null` before the first status; running EVerest sends `true` instead, because the text
 /// "null" takes the boolean overload of its publish function. Both are accepted: a module that stands in for EVerest
 /// may follow either.
-const EMPTY_LATCH: [Value; 2] = [Value::Null, Value::Bool(true)];
+pub const EMPTY_LATCH: [Value; 2] = [Value::Null, Value::Bool(true)];
 
 /// A kind of message that has a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,38 +145,55 @@ impl Schemas {
 
     /// Every violation, in the order of the schema; empty for a valid payload.
     pub fn check(&self, message: Message, payload: &Value) -> Vec<Violation> {
-        let validator = match message {
-            Message::GetReply if EMPTY_LATCH.contains(payload) => return Vec::new(),
-            Message::On(Channel::TokenValidationStatus) | Message::GetReply => {
-                compiled(&self.status, || documents::status(self.in_force))
-            }
-            Message::On(Channel::WithdrawAuthorization) => {
-                compiled(&self.withdraw, || documents::withdraw(self.in_force.release()))
-            }
-            Message::WithdrawReply => compiled(&self.withdraw_reply, documents::withdraw_reply),
-            Message::On(Channel::GetTokenValidationStatus) => compiled(&self.get, documents::get),
-            Message::On(Channel::Heartbeat) => compiled(&self.heartbeat, || documents::heartbeat(self.in_force)),
-            Message::On(Channel::CommunicationCheck) => {
-                compiled(&self.communication_check, documents::communication_check)
-            }
-            Message::On(Channel::ProvidedToken) => compiled(&self.provided_token, documents::provided_token),
-            Message::On(Channel::ValidateToken) => compiled(&self.validate_token, documents::validate_token),
-            Message::On(Channel::ValidateResultUpdate) => compiled(&self.result_update, documents::result_update),
-            Message::On(Channel::SetConnectionTimeout) => {
-                compiled(&self.connection_timeout, documents::connection_timeout)
-            }
-            Message::On(Channel::SetMasterPassGroupId) => {
-                compiled(&self.master_pass_group, documents::master_pass_group)
-            }
-            Message::ValidateReply => compiled(&self.validate_reply, documents::validate_reply),
-            Message::DiscoverRequest => compiled(&self.discover, documents::discover),
-            Message::DiscoverReply => compiled(&self.discovery, documents::discovery),
-            Message::ReadyBeacon => compiled(&self.beacon, documents::beacon),
-        };
+        if message == Message::GetReply && EMPTY_LATCH.contains(payload) {
+            return Vec::new();
+        }
+        let validator = compiled(self.cell(message), || self.document(message));
         if validator.is_valid(payload) {
             return Vec::new();
         }
         validator.iter_errors(payload).map(|error| violation(&error)).collect()
+    }
+
+    /// The schema of a kind of message; of a reply with the latched status, where there is one.
+    pub fn document(&self, message: Message) -> Value {
+        match message {
+            Message::On(Channel::TokenValidationStatus) | Message::GetReply => documents::status(self.in_force),
+            Message::On(Channel::WithdrawAuthorization) => documents::withdraw(self.in_force.release()),
+            Message::WithdrawReply => documents::withdraw_reply(),
+            Message::On(Channel::GetTokenValidationStatus) => documents::get(),
+            Message::On(Channel::Heartbeat) => documents::heartbeat(self.in_force),
+            Message::On(Channel::CommunicationCheck) => documents::communication_check(),
+            Message::On(Channel::ProvidedToken) => documents::provided_token(),
+            Message::On(Channel::ValidateToken) => documents::validate_token(),
+            Message::On(Channel::ValidateResultUpdate) => documents::result_update(),
+            Message::On(Channel::SetConnectionTimeout) => documents::connection_timeout(),
+            Message::On(Channel::SetMasterPassGroupId) => documents::master_pass_group(),
+            Message::ValidateReply => documents::validate_reply(),
+            Message::DiscoverRequest => documents::discover(),
+            Message::DiscoverReply => documents::discovery(),
+            Message::ReadyBeacon => documents::beacon(),
+        }
+    }
+
+    fn cell(&self, message: Message) -> &OnceLock<Validator> {
+        match message {
+            Message::On(Channel::TokenValidationStatus) | Message::GetReply => &self.status,
+            Message::On(Channel::WithdrawAuthorization) => &self.withdraw,
+            Message::WithdrawReply => &self.withdraw_reply,
+            Message::On(Channel::GetTokenValidationStatus) => &self.get,
+            Message::On(Channel::Heartbeat) => &self.heartbeat,
+            Message::On(Channel::CommunicationCheck) => &self.communication_check,
+            Message::On(Channel::ProvidedToken) => &self.provided_token,
+            Message::On(Channel::ValidateToken) => &self.validate_token,
+            Message::On(Channel::ValidateResultUpdate) => &self.result_update,
+            Message::On(Channel::SetConnectionTimeout) => &self.connection_timeout,
+            Message::On(Channel::SetMasterPassGroupId) => &self.master_pass_group,
+            Message::ValidateReply => &self.validate_reply,
+            Message::DiscoverRequest => &self.discover,
+            Message::DiscoverReply => &self.discovery,
+            Message::ReadyBeacon => &self.beacon,
+        }
     }
 }
 

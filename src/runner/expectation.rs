@@ -14,6 +14,7 @@ use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::EvseCommand;
 use crate::protocol::topic;
 use crate::protocol::types::TokenValidationStatus;
+use crate::scenario::channel_of;
 use crate::scenario::model::{MessageKind, Side};
 use crate::scenario::pattern::{Captures, Pattern};
 
@@ -303,21 +304,6 @@ pub fn arguments(seen: &Seen, call: EvseCommand, evse: Option<i32>) -> Option<&V
     let shown = seen.json.as_ref().filter(|_| seen.kind == Kind::Did)?.get("evse_call")?;
     let is_it = shown["call"] == call.name() && evse.is_none_or(|evse| shown["evse"] == evse);
     is_it.then(|| &shown["arguments"])
-}
-
-/// The channel of a kind; a reply and the beacon have none.
-fn channel_of(kind: MessageKind) -> Option<Channel> {
-    Some(match kind {
-        MessageKind::Reply | MessageKind::ReadyBeacon => return None,
-        MessageKind::TokenValidationStatus => Channel::TokenValidationStatus,
-        MessageKind::Heartbeat => Channel::Heartbeat,
-        MessageKind::WithdrawAuthorization => Channel::WithdrawAuthorization,
-        MessageKind::GetTokenValidationStatus => Channel::GetTokenValidationStatus,
-        MessageKind::CommunicationCheck => Channel::CommunicationCheck,
-        MessageKind::ProvidedToken => Channel::ProvidedToken,
-        MessageKind::ValidateToken => Channel::ValidateToken,
-        MessageKind::ValidateResultUpdate => Channel::ValidateResultUpdate,
-    })
 }
 
 /// Holds the payload of a message against a pattern.

@@ -2,7 +2,7 @@
 //! modules that the station does not have.
 
 use super::model::{MessageKind, Model, Side, Step};
-use crate::protocol::channel::ApiType;
+use crate::protocol::channel::{ApiType, Channel};
 
 /// The name of a step that a client of this API has no means for.
 pub(super) fn foreign_step(step: &Step, model: &Model) -> Option<&'static str> {
@@ -26,6 +26,21 @@ pub fn api_of(kind: MessageKind, named: Option<ApiType>, under_test: ApiType) ->
             named.unwrap_or(under_test)
         }
     }
+}
+
+/// The channel of a kind; a reply and the beacon have none.
+pub fn channel_of(kind: MessageKind) -> Option<Channel> {
+    Some(match kind {
+        MessageKind::Reply | MessageKind::ReadyBeacon => return None,
+        MessageKind::TokenValidationStatus => Channel::TokenValidationStatus,
+        MessageKind::Heartbeat => Channel::Heartbeat,
+        MessageKind::WithdrawAuthorization => Channel::WithdrawAuthorization,
+        MessageKind::GetTokenValidationStatus => Channel::GetTokenValidationStatus,
+        MessageKind::CommunicationCheck => Channel::CommunicationCheck,
+        MessageKind::ProvidedToken => Channel::ProvidedToken,
+        MessageKind::ValidateToken => Channel::ValidateToken,
+        MessageKind::ValidateResultUpdate => Channel::ValidateResultUpdate,
+    })
 }
 
 /// Whether messages of this kind are in every API, so that naming one makes sense.

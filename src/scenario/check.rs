@@ -2,6 +2,7 @@
 
 mod charge_point;
 mod expectation;
+mod payload;
 mod releases;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,8 @@ use super::{Scenario, api, placeholder, played, rules, suggestion};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::ApiType;
 use crate::protocol::release::Release;
+use crate::protocol::schema::{Message, Schemas};
+use crate::station::config::StationConfig;
 use crate::timespan::Timespan;
 
 /// The most steps of a scenario, repeats played out.
@@ -61,13 +64,18 @@ struct Made {
     any: bool,
     /// Whether a token was presented, which makes EVerest ask a token validator.
     presented: bool,
-    names: BTreeSet<String>,
+    /// What answers a named one; `None` where nobody can know.
+    names: BTreeMap<String, Option<Message>>,
+    /// What answers the last one that the scenario has made itself.
+    last: Option<Option<Message>>,
 }
 
 struct Checker<'a> {
     scenario: &'a Scenario,
     /// The release whose steps are looked at.
     release: Release,
+    /// The schemas of that release.
+    schemas: Schemas,
     found: Vec<Diagnostic>,
     captured: BTreeSet<String>,
     made: Made,
@@ -77,9 +85,11 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     fn new(scenario: &'a Scenario, release: Release) -> Self {
+        let station = StationConfig { release, ..scenario.model.station.clone() };
         Self {
             scenario,
             release,
+            schemas: Schemas::of(station.in_force()),
             found: Vec::new(),
             captured: BTreeSet::new(),
             made: Made::default(),
@@ -188,6 +198,8 @@ impl<'a> Checker<'a> {
             Step::PresentToken(token) => {
                 self.check_token(token, &format!("{at}/present_token"));
                 self.made.presented = true;
+                // From now on, what a validator is asked is the last question.
+                self.made.last = None;
             }
             Step::SetVerdict(set) => self.check_token(&set.token, &format!("{at}/set_verdict/token")),
             Step::UpdateVerdict(update) => self.check_evse(update.evse, &format!("{at}/update_verdict/evse")),
@@ -207,19 +219,19 @@ impl<'a> Checker<'a> {
                     }
                 }
                 self.check_wait(withdraw.within, &format!("{at}/withdraw/within"));
-                self.make(withdraw.r#as.as_ref());
+                self.make(withdraw.r#as.as_ref(), Some(Message::WithdrawReply), true);
             }
             Step::GetStatus(request) => {
                 self.check_wait(request.within, &format!("{at}/get_status/within"));
-                self.make(request.r#as.as_ref());
+                self.make(request.r#as.as_ref(), Some(Message::GetReply), true);
             }
             Step::Discover(request) => {
                 self.check_wait(request.within, &format!("{at}/discover/within"));
-                self.make(request.r#as.as_ref());
+                self.make(request.r#as.as_ref(), Some(Message::DiscoverReply), true);
             }
             Step::QueryModules(api) => {
                 self.check_type(api, &format!("{at}/query_modules"));
-                self.make(None);
+                self.make(None, Some(Message::DiscoverReply), true);
             }
             Step::Publish(publish) => self.check_publish(publish, &format!("{at}/publish")),
             Step::Repeat(repeat) => self.check_repeat(repeat, &format!("{at}/repeat"), repeats),
@@ -248,9 +260,13 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn make(&mut self, name: Option<&String>) {
+    /// A request is made, which this answers; it is the last one, unless it goes where only its name leads back to.
+    fn make(&mut self, name: Option<&String>, reply: Option<Message>, is_last: bool) {
         self.made.any = true;
-        self.made.names.extend(name.cloned());
+        self.made.names.extend(name.map(|name| (name.clone(), reply)));
+        if is_last {
+            self.made.last = Some(reply);
+        }
     }
 
     /// The type of an API is the last level of a topic.
@@ -327,7 +343,8 @@ impl<'a> Checker<'a> {
             publish.topic.contains("{reply}") || publish.text.as_ref().is_some_and(|t| t.contains("{reply}"));
         asks |= publish.payload.as_ref().is_some_and(|payload| payload.to_string().contains("{reply}"));
         if asks {
-            self.make(publish.r#as.as_ref());
+            let (reply, is_last) = self.reply_to_publish(&publish.topic);
+            self.make(publish.r#as.as_ref(), reply, is_last);
         } else if publish.r#as.is_some() {
             let headline = "publish has a name for its reply, and no place where the reply could go";
             self.report_key("scenario/no-reply-topic", &format!("{at}/as"), headline).help = Some(

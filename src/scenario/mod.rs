@@ -20,9 +20,10 @@ mod repair;
 mod rules;
 mod scalar;
 mod schema;
+mod specified;
 mod suggest;
 
-pub use api::api_of;
+pub use api::{api_of, channel_of};
 pub use features::{lacking, looks_inside};
 pub use involves::{demands_something, shown_channels};
 pub use parse::{LARGEST, Scenario, parse, parse_around_station, parse_as, parse_checked, parse_station};

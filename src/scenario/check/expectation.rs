@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{Checker, label, releases};
-use crate::protocol::channel::ApiType;
+use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::schema::Message;
 use crate::scenario::model::{ExpectNone, ExpectReply, ExpectStatus, MessageKind, Side, Step};
 use crate::scenario::pattern::{MARKERS, Pattern, PatternErrorKind};
 use crate::scenario::{api, placeholder, played, suggestion};
@@ -40,7 +41,8 @@ impl Checker<'_> {
                     expect.message,
                     None | Some(MessageKind::WithdrawAuthorization | MessageKind::GetTokenValidationStatus)
                 );
-                self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload"))
+                let described = self.described(expect.message, expect.topic.as_deref());
+                self.check_payload(expect.payload.as_ref(), &format!("{at}/payload"), &described)
             }
             Step::ExpectStatus(expect) => self.check_expect_status(expect, &format!("{at}/expect_status")),
             Step::ExpectReply(expect) => self.check_expect_reply(expect, &format!("{at}/expect_reply")),
@@ -77,17 +79,10 @@ impl Checker<'_> {
                 self.report_key("scenario/status-what", &format!("{at}/sequence"), headline);
             }
         }
-        if let Some(connectors) = &expect.connectors
-            && !connectors.is_array()
-            && !connectors.as_str().is_some_and(|text| text.starts_with('$'))
-        {
-            let headline = format!("connectors is an array, `{connectors}` never matches it");
-            self.report("scenario/never-matches", &format!("{at}/connectors"), headline).help =
-                Some(format!("write `connectors: [{connectors}]`"));
-        }
         self.check_wait(expect.within, &format!("{at}/within"));
-        let mut captured = self.check_optional_pattern(expect.connectors.as_ref(), &format!("{at}/connectors"));
-        captured.extend(self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload")));
+        let mut captured = self.check_connectors(expect.connectors.as_ref(), &format!("{at}/connectors"));
+        let status = Some(vec![Message::On(Channel::TokenValidationStatus)]);
+        captured.extend(self.check_payload(expect.payload.as_ref(), &format!("{at}/payload"), &status));
         captured
     }
 
@@ -96,10 +91,10 @@ impl Checker<'_> {
         let is_asked = model.under_test == Side::Client && model.api == ApiType::AuthTokenValidator;
         if let Some(to) = &expect.to {
             let pointer = format!("{at}/to");
-            let is_known = self.made.names.contains(to) || is_asked && model.station.tokens.contains_key(to);
+            let is_known = self.made.names.contains_key(to) || is_asked && model.station.tokens.contains_key(to);
             if !is_known {
                 let later = self.names.get(to).map(|pointer| self.scenario.line(pointer));
-                let near = suggestion(to, self.made.names.iter().map(String::as_str)).map(str::to_owned);
+                let near = suggestion(to, self.made.names.keys().map(String::as_str)).map(str::to_owned);
                 let diagnostic =
                     self.report("scenario/unknown-request", &pointer, format!("no request before is named `{to}`"));
                 label(diagnostic, near.as_deref());
@@ -121,7 +116,8 @@ impl Checker<'_> {
                 });
         }
         self.check_wait(expect.within, &format!("{at}/within"));
-        self.check_pattern(&expect.payload, &format!("{at}/payload"))
+        let described = self.answer(expect.to.as_deref(), is_asked).map(|message| vec![message]);
+        self.check_payload(Some(&expect.payload), &format!("{at}/payload"), &described)
     }
 
     fn check_expect_none(&mut self, expect: &ExpectNone, at: &str) -> Vec<String> {
@@ -140,7 +136,11 @@ impl Checker<'_> {
             self.check_evse(evse, &format!("{at}/evse"));
         }
         self.check_wait(Some(expect.r#for), &format!("{at}/for"));
-        for name in self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload")) {
+        let described = match expect.csms {
+            Some(_) => None,
+            None => self.described(expect.message, expect.topic.as_deref()),
+        };
+        for name in self.check_payload(expect.payload.as_ref(), &format!("{at}/payload"), &described) {
             let headline = format!("`$capture:{name}` in expect_none: what must not come cannot be remembered");
             self.report("scenario/bad-capture", &format!("{at}/payload"), headline);
         }

@@ -1,0 +1,118 @@
+//! Patterns for payloads beside the schemas of the messages that they are for.
+
+use serde_json::{Value, json};
+
+use super::{Checker, label};
+use crate::protocol::channel::{Channel, EntryPoint};
+use crate::protocol::schema::{EMPTY_LATCH, Message};
+use crate::scenario::channel_of;
+use crate::scenario::model::MessageKind;
+use crate::scenario::pattern::{Captures, Pattern, UNSPECIFIED};
+use crate::scenario::specified::{self, Fault};
+
+impl Checker<'_> {
+    /// The messages that an expectation may mean; `None` where nobody can know.
+    pub(super) fn described(&self, kind: Option<MessageKind>, topic: Option<&str>) -> Option<Vec<Message>> {
+        match kind {
+            Some(MessageKind::ReadyBeacon) => Some(vec![Message::ReadyBeacon]),
+            Some(MessageKind::Reply) => Some(
+                [Message::WithdrawReply, Message::GetReply, Message::ValidateReply, Message::DiscoverReply].to_vec(),
+            ),
+            Some(kind) => Some(vec![Message::On(channel_of(kind)?)]),
+            None => {
+                let address = ["e2m", "m2e"].into_iter().find_map(|branch| {
+                    let rest = topic?.strip_prefix('{')?.strip_prefix(branch)?.strip_prefix("}/")?;
+                    Some(format!("{branch}/{rest}"))
+                })?;
+                let mut channels = self.scenario.model.api.channels().iter();
+                channels.find(|channel| channel.address() == address).map(|channel| vec![Message::On(*channel)])
+            }
+        }
+    }
+
+    /// What answers the request named `to`, or the last one; `None` where nobody can know. A validator is asked about
+    /// tokens.
+    pub(super) fn answer(&self, to: Option<&str>, is_asked: bool) -> Option<Message> {
+        let made = match to {
+            Some(to) => self.made.names.get(to).copied(),
+            None => self.made.last,
+        };
+        made.unwrap_or(is_asked.then_some(Message::ValidateReply))
+    }
+
+    /// What answers a published request, and whether it becomes the last one.
+    pub(super) fn reply_to_publish(&self, topic: &str) -> (Option<Message>, bool) {
+        let is_last = topic.contains("{m2e}") || topic.contains("{e2m}");
+        let described = self.described(None, Some(topic)).unwrap_or_default();
+        let reply = match described.first() {
+            Some(Message::On(channel)) => Message::reply_to(*channel),
+            _ if topic == format!("{{external_prefix}}{}", EntryPoint::Discover.topic("")) => {
+                Some(Message::DiscoverReply)
+            }
+            _ => None,
+        };
+        (reply, is_last)
+    }
+
+    /// Checks a pattern for the payload of one of these messages, and says what it captures.
+    pub(super) fn check_payload(
+        &mut self,
+        pattern: Option<&Value>,
+        pointer: &str,
+        messages: &Option<Vec<Message>>,
+    ) -> Vec<String> {
+        let Some(pattern) = pattern else { return Vec::new() };
+        let found = self.found.len();
+        let captured = self.check_pattern(pattern, pointer);
+        if let (Some(messages), true) = (messages, found == self.found.len()) {
+            let faults = messages.iter().map(|message| self.faults(pattern, *message));
+            // Of several messages that may be meant, the nearest is.
+            if let Some(faults) = faults.min_by_key(Vec::len) {
+                self.report_faults(faults, pointer);
+            }
+        }
+        captured
+    }
+
+    /// Checks a pattern for the connectors of a status, and says what it captures.
+    pub(super) fn check_connectors(&mut self, pattern: Option<&Value>, pointer: &str) -> Vec<String> {
+        let Some(pattern) = pattern else { return Vec::new() };
+        let found = self.found.len();
+        let captured = self.check_pattern(pattern, pointer);
+        if found == self.found.len() {
+            let whole = json!({"token": {"connectors": pattern}});
+            let mut faults = self.faults(&whole, Message::On(Channel::TokenValidationStatus));
+            for fault in &mut faults {
+                fault.pointer = fault.pointer.replacen("/token/connectors", "", 1);
+            }
+            self.report_faults(faults, pointer);
+        }
+        captured
+    }
+
+    fn faults(&self, pattern: &Value, message: Message) -> Vec<Fault> {
+        let is_empty_latch = |value| {
+            Pattern::compile(pattern).is_ok_and(|pattern| pattern.differences(value, &Captures::new()).is_empty())
+        };
+        if message == Message::GetReply && EMPTY_LATCH.iter().any(is_empty_latch) {
+            return Vec::new();
+        }
+        let name = message.name();
+        let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        specified::faults(pattern, &self.schemas.document(message), &format!("{article} {name}"))
+    }
+
+    fn report_faults(&mut self, faults: Vec<Fault>, pointer: &str) {
+        for Fault { pointer: below, is_key, headline, near, evidence, help } in faults {
+            let pointer = format!("{pointer}{below}");
+            let diagnostic = match is_key {
+                true => self.report_key("scenario/unknown-field", &pointer, headline),
+                false => self.report("scenario/never-matches", &pointer, headline),
+            };
+            label(diagnostic, near.as_deref());
+            diagnostic.evidence.extend(evidence);
+            let marked = format!("what is meant to be outside the specification is marked: `{{{UNSPECIFIED}: …}}`");
+            diagnostic.help = Some(help.unwrap_or(marked));
+        }
+    }
+}
