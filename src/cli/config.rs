@@ -277,7 +277,8 @@ fn found(directory: &Path, scenario: &Path) -> Option<PathBuf> {
 /// The file beside it that may be meant.
 fn near(directory: &Path, scenario: &Path) -> Option<String> {
     let wanted = scenario.file_name()?.to_str()?;
-    let beside = fs::read_dir(directory.join(scenario).parent()?).ok()?;
+    // A path of a bare name has an empty directory.
+    let beside = fs::read_dir(Path::new(".").join(directory).join(scenario).parent()?).ok()?;
     let names: BTreeSet<String> = beside.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     let near = scenario::suggestion(wanted, names.iter().map(String::as_str))?;
     Some(scenario.with_file_name(near).display().to_string())

@@ -58,6 +58,8 @@ pub fn nearest<'a>(
 fn bar<'a>(expectation: &Expectation, seen: &'a Seen, floor: Option<u64>) -> Option<Bar<'a>> {
     match &seen.claim {
         _ if seen.from != expectation.by => Some(Bar::OtherParty),
+        // What the step before has had the module send may be looked at.
+        Some(claim) if claim.is_demand && floor == Some(seen.seq) && expectation.may_take_demanded() => None,
         Some(claim) => Some(Bar::Claimed(claim)),
         None if seen.seq < expectation.since => Some(Bar::BeforeStimulus),
         None if floor.is_some_and(|floor| seen.seq <= floor) => Some(Bar::BeforeStepAbove),
@@ -99,8 +101,8 @@ fn differences(what: &What, seen: &Seen, captures: &Captures) -> Option<Vec<Stri
             let last = payload.iter().filter(|_| remaining.len() == 1);
             found.extend(last.flat_map(|pattern| of_payload(pattern, seen, captures)));
         }
-        // Replies and requests that differ are told as such when they come.
-        What::Reply { .. } | What::Request { .. } => return None,
+        // What differs there is told as such when it comes.
+        What::Reply { .. } | What::Request { .. } | What::EvseCall { .. } => return None,
     }
     Some(found)
 }

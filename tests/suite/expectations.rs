@@ -12,15 +12,13 @@ const ALICE: &str = "station: {evses: 2, auth: {selection_algorithm: PlugEvents,
 const IN_A_ROW: [(&str, &str); 5] = [
     (
         "a swipe begins an attempt, more of them are ignored",
-        "\
-  - repeat: {times: 4, steps: [present_token: ALICE]}
+        "  - repeat: {times: 4, steps: [present_token: ALICE]}
   - expect_status: {token: ALICE, sequence: [Processing, Accepted, TimedOut]}
 ",
     ),
     (
         "each of two attempts is refused",
-        "\
-  - present_token: BOB
+        "  - present_token: BOB
   - expect_none: {message: heartbeat, payload: 99, for: 50ms}
   - present_token: BOB
   - expect_status: {token: BOB, sequence: [Processing, Rejected]}
@@ -30,8 +28,7 @@ const IN_A_ROW: [(&str, &str); 5] = [
     ),
     (
         "the second swipe stops what the first has started",
-        "\
-  - plug_in: {evse: 1}
+        "  - plug_in: {evse: 1}
   - present_token: ALICE
   - start_transaction: {evse: 1}
   - present_token: ALICE
@@ -40,8 +37,7 @@ const IN_A_ROW: [(&str, &str); 5] = [
     ),
     (
         "two tokens in turn",
-        "\
-  - present_token: ALICE
+        "  - present_token: ALICE
   - present_token: BOB
   - present_token: ALICE
   - present_token: BOB
@@ -52,8 +48,7 @@ const IN_A_ROW: [(&str, &str); 5] = [
     ),
     (
         "what was expected before is over",
-        "\
-  - present_token: BOB
+        "  - present_token: BOB
   - expect_status: {token: BOB, status: Processing}
   - expect: {message: token_validation_status, payload: {status: Rejected}}
   - present_token: BOB
@@ -66,8 +61,10 @@ const IN_A_ROW: [(&str, &str); 5] = [
 fn the_same_token_in_a_row_is_judged_alike_each_time() {
     let project = Project::new();
     for (number, (description, steps)) in IN_A_ROW.iter().enumerate() {
-        for side in ["client", "everest"] {
-            // Sixteen of each, at once, so that they are in each other's way.
+        // Khumbu's own station calls it a mistake of the scenario if it has no use for a swipe.
+        let is_ignored = [0, 3].contains(&number);
+        for side in ["client", "everest"].into_iter().filter(|side| !is_ignored || *side == "everest") {
+            // Several of each, at once, so that they are in each other's way.
             for copy in 0..8 {
                 let text = format!("description: {description}\nunder_test: {side}\n{ALICE}\nsteps:\n{steps}");
                 project.write(&format!("all/{side}_{number}_{copy}.yaml"), &text);
@@ -116,7 +113,7 @@ fn an_expectation_may_look_at_what_the_step_before_has_had_the_module_send() {
              {{value: \"04A2F3B1\", type: ISO14443}}}}}}\nsteps:\n  - present_token: ALICE\n{steps}"
         )
     };
-    let looks = "  - expect: {message: provided_token, payload: {id_token: {type: ISO14443}}, qos: 2}\n";
+    let looks = "  - expect: {message: provided_token, payload: {id_token: {type: ISO14443}}, qos: 1}\n";
     let other = "  - expect: {message: provided_token, payload: {id_token: {type: Central}}}\n";
     let again = [looks, looks].concat();
     let later = format!("  - plug_in: {{evse: 1}}\n{looks}");
@@ -126,9 +123,7 @@ fn an_expectation_may_look_at_what_the_step_before_has_had_the_module_send() {
     }
     project.play(&["looks.yaml"]).fails_with(&[]).exits(0);
     let other = project.play(&["other.yaml"]).fails_with(&["expect/missing"]).exits(1);
-    let other =
-        other.says("nearest: …/m2e/provided_token").says("but `id_token.type` is `ISO14443`, expected `Central`");
-    other.says("but it has met the step in line 7");
+    other.says("nearest: …/m2e/provided_token").says("but `id_token.type` is `ISO14443`, expected `Central`");
     project.play(&["again.yaml"]).fails_with(&["expect/missing"]).says("but it has met the step in line 8");
     project.play(&["later.yaml"]).fails_with(&["expect/missing"]).says("but it has met the step in line 7");
 }
