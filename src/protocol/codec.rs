@@ -77,6 +77,17 @@ pub fn reply_address(bytes: &[u8]) -> Option<String> {
     decode_envelope(bytes, Deviations::default()).ok()?.reply_to
 }
 
+/// Whether a request is an object without `headers`, or one whose `headers` are an object without `replyTo`.
+pub fn lacks_reply_address(bytes: &[u8], d: Deviations) -> bool {
+    match parse(bytes, d) {
+        Ok(Value::Object(envelope)) => match envelope.get("headers") {
+            None => true,
+            Some(headers) => headers.as_object().is_some_and(|headers| !headers.contains_key("replyTo")),
+        },
+        _ => false,
+    }
+}
+
 /// Decodes a message on `m2e/communication_check`: a bare boolean, blanks around it allowed.
 ///
 /// # Errors

@@ -45,7 +45,7 @@ pub struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deviations {
     release: Release,
-    on: u64,
+    on: u128,
 }
 
 impl Deviations {
@@ -101,7 +101,7 @@ impl Deviation {
         self.entry().id
     }
 
-    fn bit(self) -> u64 {
+    fn bit(self) -> u128 {
         1 << (self as u32)
     }
 }
@@ -203,6 +203,11 @@ deviations! {
         "nothing is said of wildcards in replyTo; the request is executed, and nobody is told",
         "the request is executed; then the broker cuts the module off for publishing on a wildcard, and EVerest ends",
         TAGGED, NEVER, "seen on the wire; ValidatingMqttProxy.cpp came later"
+    }
+    ExitOnMissingReplyTo "exit-on-missing-reply-to" {
+        "headers and replyTo are optional; see reply-address-required for what becomes of a request without them",
+        "EVerest ends: a build of 2025.10 or earlier with assertions (without NDEBUG) looks for what is not there",
+        NEVER, NEVER, "generic/json_codec.cpp, from_json(RequestReply) (2025.10.0); nlohmann/json, operator[] const"
     }
     NulCutsReplyTo "nul-cuts-reply-to" {
         "nothing is said of U+0000 in replyTo; the request is executed, and nobody is told",
@@ -485,7 +490,7 @@ mod tests {
                 assert!(!text.is_empty() && !text.ends_with('.') && !text.contains("  "), "{id}: {text}");
             }
         }
-        assert!(TABLE.len() <= u64::BITS as usize);
+        assert!(TABLE.len() <= u128::BITS as usize);
     }
 
     #[test]

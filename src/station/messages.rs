@@ -113,6 +113,12 @@ impl Station {
     }
 
     fn withdraw(&mut self, payload: &[u8], out: &mut Vec<Effect>) {
+        if self.deviations.is_on(Deviation::ExitOnMissingReplyTo)
+            && codec::lacks_reply_address(payload, self.deviations)
+        {
+            self.ended = true;
+            return out.push(Effect::Exit { why: "an assertion failed: a request without `headers.replyTo`" });
+        }
         match codec::decode_withdraw(payload, self.deviations) {
             Decoded::Execute { request, reply_to } => {
                 let id = self.api.begin_withdraw(self.now, reply_to);

@@ -112,6 +112,24 @@ fn exits(deviation: Deviation, reply_to: &str) {
 }
 
 #[test]
+fn exit_on_missing_reply_to() {
+    for (text, ends) in [
+        (r#"{"payload": {}}"#, true),
+        (r#"{"headers": {}, "payload": {}}"#, true),
+        (r#"{"headers": null, "payload": {}}"#, false),
+        (r#"{"headers": {"replyTo": null}, "payload": {}}"#, false),
+        ("[]", false),
+    ] {
+        let [mut with, mut without] = pair(&quiet(), Deviation::ExitOnMissingReplyTo);
+        for desk in [&mut with, &mut without] {
+            withdraw_text(desk, text);
+        }
+        assert_eq!(with.seen_publications().contains(&"exit".to_owned()), ends, "{text}");
+        assert!(!without.seen_publications().contains(&"exit".to_owned()), "{text}");
+    }
+}
+
+#[test]
 fn nul_cuts_reply_to() {
     let act = |desk: &mut Desk| desk.withdraw("r\0+", json!({}));
     differs(Deviation::NulCutsReplyTo, &quiet(), act, &["r: \"AuthorizationNotFound\""], &[]);
