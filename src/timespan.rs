@@ -93,7 +93,7 @@ impl JsonSchema for Timespan {
     }
 }
 
-/// Whole seconds as EVerest's configuration has them, or a [`Timespan`].
+/// Whole seconds as EVerest's configuration has them, less than 0 as 0, or a [`Timespan`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seconds(pub Duration);
 
@@ -121,9 +121,8 @@ impl<'de> Deserialize<'de> for Seconds {
             }
 
             fn visit_i64<E: Error>(self, value: i64) -> Result<Seconds, E> {
-                u64::try_from(value)
-                    .map_err(|_| E::custom(format!("`{value}` seconds are less than 0")))
-                    .and_then(|value| self.visit_u64(value))
+                // EVerest takes them: a wait that is over at once.
+                self.visit_u64(u64::try_from(value).unwrap_or(0))
             }
 
             fn visit_str<E: Error>(self, value: &str) -> Result<Seconds, E> {
@@ -155,7 +154,7 @@ impl JsonSchema for Seconds {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"oneOf": [
-            {"type": "integer", "minimum": 0, "maximum": 86400},
+            {"type": "integer", "maximum": 86400},
             {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"}
         ]})
     }
