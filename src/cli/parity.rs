@@ -7,7 +7,7 @@ use serde_json::json;
 use super::output::{Output, beside};
 use super::{Exit, files, print};
 use crate::diagnostic::{Diagnostic, Severity, printable};
-use crate::parity::{self, Difference, Outcome, Report, StationFile};
+use crate::parity::{self, Difference, LeftOut, Outcome, Report, StationFile};
 use crate::recording::Recording;
 use crate::scenario;
 use crate::timespan::Timespan;
@@ -111,9 +111,23 @@ fn to_text(results: &[(String, Report)]) -> String {
             text.push_str(&format!("{path}: {} of {} outcomes reproduced\n", report.reproduced, report.outcomes));
         }
     }
+    for (path, release) in results.iter().filter_map(|(path, report)| Some((path, report.assumed_release?))) {
+        let path = printable(path);
+        text.push_str(&format!(
+            "{path}: of {release}: its heartbeats show it, and the station file names no release\n"
+        ));
+    }
     let (outcomes, reproduced) = sums(results);
     text.push_str(&format!("{reproduced} of {outcomes} outcomes reproduced{}\n", more(results)));
+    for LeftOut { why, count, topics } in &left_out(results) {
+        let topics: Vec<_> = topics.iter().map(|topic| printable(topic)).collect();
+        text.push_str(&format!("not compared: {count} {} ({})\n", why.words(), topics.join(", ")));
+    }
     text
+}
+
+fn left_out(results: &[(String, Report)]) -> Vec<LeftOut> {
+    parity::left_out::sum(results.iter().flat_map(|(_, report)| &report.left_out))
 }
 
 /// What the station did besides, in words.
@@ -152,12 +166,21 @@ fn to_json(results: &[(String, Report)]) -> String {
             differences.push(value);
         }
     }
-    let recording = |(path, report): &(String, Report)| json!({"recording": path, "outcomes": report.outcomes, "reproduced": report.reproduced});
+    let recording = |(path, report): &(String, Report)| {
+        json!({
+            "recording": path,
+            "outcomes": report.outcomes,
+            "reproduced": report.reproduced,
+            "left_out": report.left_out,
+            "assumed_release": report.assumed_release,
+        })
+    };
     let recordings: Vec<_> = results.iter().map(recording).collect();
     let report = json!({
         "outcomes": outcomes,
         "reproduced": reproduced,
         "differences": differences,
+        "left_out": left_out(results),
         "recordings": recordings,
     });
     format!("{report:#}\n")

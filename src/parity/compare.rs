@@ -6,6 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::Serialize;
 
 use super::Outcome;
+use super::exits;
+use super::left_out::{Counter, LeftOut, Why};
+use crate::protocol::release::Release;
 
 /// What two outcomes cost that belong together but differ. Less than leaving out one and adding another.
 const CHANGED: u32 = 3;
@@ -23,6 +26,10 @@ pub struct Report {
     pub reproduced: usize,
     /// What differs, in the order of time.
     pub differences: Vec<Difference>,
+    /// What was not compared.
+    pub left_out: Vec<LeftOut>,
+    /// The release that the recording showed, where no file named one.
+    pub assumed_release: Option<Release>,
 }
 
 /// An outcome that differs.
@@ -82,6 +89,8 @@ pub(super) struct Edges {
     tolerance_ms: i64,
     /// Topics of replies to recorded requests: none of them came before the recording.
     replies: BTreeSet<String>,
+    /// When the station ended.
+    exits_ms: Vec<i64>,
 }
 
 impl Edges {
@@ -92,7 +101,16 @@ impl Edges {
         tolerance_ms: i64,
         replies: BTreeSet<String>,
     ) -> Self {
-        Self { ends_ms, end_ms, edge_ms, tolerance_ms, replies }
+        Self { ends_ms, end_ms, edge_ms, tolerance_ms, replies, exits_ms: Vec::new() }
+    }
+
+    /// With the times when the station ended: EVerest takes a while to end, and does what was under way.
+    pub(super) fn with_exits(self, exits_ms: Vec<i64>) -> Self {
+        Self { exits_ms, ..self }
+    }
+
+    fn is_ending(&self, at_ms: i64) -> bool {
+        self.exits_ms.iter().any(|exit| (0..=self.tolerance_ms).contains(&(at_ms - exit)))
     }
 
     fn contain(&self, lane: &str, at_ms: i64) -> bool {
@@ -103,7 +121,7 @@ impl Edges {
 }
 
 /// Compares. What the station did alone at the edges is no difference.
-pub(super) fn compare(recorded: &[Outcome], simulated: Vec<Outcome>, edges: &Edges) -> Report {
+pub(super) fn compare(recorded: &[Outcome], simulated: Vec<Outcome>, edges: &Edges, mut left_out: Counter) -> Report {
     let tolerance_ms = edges.tolerance_ms;
     let mut lanes: BTreeMap<String, (VecDeque<Outcome>, VecDeque<Outcome>)> = BTreeMap::new();
     for outcome in recorded {
@@ -112,7 +130,13 @@ pub(super) fn compare(recorded: &[Outcome], simulated: Vec<Outcome>, edges: &Edg
     for outcome in simulated {
         lanes.entry(outcome.lane.clone()).or_default().1.push_back(outcome);
     }
-    let mut report = Report { outcomes: recorded.len(), reproduced: 0, differences: Vec::new() };
+    let mut report = Report {
+        outcomes: recorded.len(),
+        reproduced: 0,
+        differences: Vec::new(),
+        left_out: Vec::new(),
+        assumed_release: None,
+    };
     for (lane, (recorded, simulated)) in lanes {
         for (recorded, simulated) in align(recorded, simulated, tolerance_ms) {
             let kind = match (&recorded, &simulated) {
@@ -122,14 +146,23 @@ pub(super) fn compare(recorded: &[Outcome], simulated: Vec<Outcome>, edges: &Edg
                     report.reproduced += 1;
                     continue;
                 }
+                (Some(alone), None) if lane != exits::LANE && edges.is_ending(alone.t_ms) => {
+                    report.outcomes -= 1;
+                    left_out.add(Why::Ending, &lane);
+                    continue;
+                }
                 (Some(_), None) => Kind::NotSimulated,
-                (None, Some(alone)) if edges.contain(&lane, alone.t_ms) => continue,
+                (None, Some(alone)) if edges.contain(&lane, alone.t_ms) => {
+                    left_out.add(Why::AtTheEdge, &lane);
+                    continue;
+                }
                 (None, _) => Kind::NotRecorded,
             };
             report.differences.push(Difference { kind, lane: lane.clone(), recorded, simulated });
         }
     }
     report.differences.sort_by_key(Difference::t_ms);
+    report.left_out = left_out.into_list();
     report
 }
 

@@ -8,7 +8,11 @@ use super::station_file::{AtEvse, Binding, Meaning};
 use crate::auth::EvseCall;
 use crate::protocol::channel::Topics;
 use crate::protocol::control::{EvseCommand, did_call};
+use crate::protocol::release::Release;
 use crate::station::CommunicationFault;
+
+/// The state of a fault that was raised.
+pub(super) const ACTIVE: &str = "Active";
 
 /// What a message on a bound topic does at an EVSE.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,16 +62,45 @@ pub fn call_message(bindings: &[Binding], evse: i32, call: &EvseCall) -> Option<
     })
 }
 
-/// The message that shows a fault, as far as it is compared.
-pub fn fault_message(module: &Topics, fault: CommunicationFault, raised: bool) -> (String, Value) {
-    let state = if raised { "Active" } else { "ClearedByModule" };
-    let data = json!({"type": CommunicationFault::TYPE, "sub_type": fault.sub_type(), "state": state});
-    (fault_topic(module), json!({"data": data}))
+/// The message that shows a fault, as far as it is compared, as EVerest of a release sends it.
+pub fn fault_message(module: &Topics, release: Release, fault: CommunicationFault, raised: bool) -> (String, Value) {
+    let content = fault_content(fault, raised);
+    let payload = if has_one_topic_for_errors(release) { content } else { json!({"data": content}) };
+    (fault_topic(module, release), payload)
+}
+
+/// A fault, as far as it is compared.
+pub(super) fn fault_content(fault: CommunicationFault, raised: bool) -> Value {
+    let state = if raised { ACTIVE } else { "ClearedByModule" };
+    json!({"type": CommunicationFault::TYPE, "sub_type": fault.sub_type(), "state": state})
 }
 
 /// EVerest's internal bus shows the faults of a module here.
-pub(super) fn fault_topic(module: &Topics) -> String {
-    format!("everest/modules/{}/impl/main/error/generic/CommunicationFault", module.module_id)
+pub(super) fn fault_topic(module: &Topics, release: Release) -> String {
+    let errors = error_topic(module);
+    if has_one_topic_for_errors(release) { errors } else { format!("{errors}/{}", CommunicationFault::TYPE) }
+}
+
+/// The fault of a module that a message shows, as [`fault_content`] has it; in the form of any release, since which one
+/// it was stands in no message.
+pub(super) fn fault_in(module: &Topics, topic: &str, payload: &Value) -> Option<Value> {
+    let error = match topic.strip_prefix(&error_topic(module))? {
+        "" if payload["type"] == CommunicationFault::TYPE => payload,
+        below if below.strip_prefix('/') == Some(CommunicationFault::TYPE) => &payload["data"],
+        _ => return None,
+    };
+    let part = |name: &str| error[name].clone();
+    Some(json!({"type": part("type"), "sub_type": part("sub_type"), "state": part("state")}))
+}
+
+fn error_topic(module: &Topics) -> String {
+    format!("everest/modules/{}/impl/main/error", module.module_id)
+}
+
+/// Until 2025.10, all errors of an implementation come bare on one topic; afterwards each type has its own, and an
+/// envelope (everest-framework 0.24 and 2025.12.0, `everest.cpp`, `publish_raised_error`).
+fn has_one_topic_for_errors(release: Release) -> bool {
+    release <= Release::V2025_10
 }
 
 /// What tells of a call on the topic for what is done inside.

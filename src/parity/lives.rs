@@ -16,6 +16,9 @@ const SPREAD_MS: i64 = 2000;
 /// A heartbeat 0 that comes so long after another is of another start; sooner it is the same, heard twice.
 const AGAIN_MS: i64 = 100;
 
+/// An EVerest has ended that is silent for more than so many times the interval of its heartbeats.
+const SILENT_INTERVALS: i64 = 2;
+
 /// EVerest from one start to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Life {
@@ -25,7 +28,7 @@ pub(super) struct Life {
     pub skipped: u64,
     /// Whether it begins in the recording.
     pub begins: bool,
-    /// How it ends, if another life follows.
+    /// How it ends, if the recording shows that it does.
     pub end: Option<End>,
 }
 
@@ -94,7 +97,10 @@ pub(super) fn lives(recording: &Recording, file: &StationFile, roles: &Roles<'_>
     }
     let mut lives: Vec<Life> = spans.iter().map(|span| life(span, interval)).collect();
     if let Some(last) = lives.last_mut() {
-        last.end = None;
+        // Nobody heard of it again; without heartbeats, that need mean nothing.
+        let is_silent = |end: &End| recording.end_ms() - end.after_ms > SILENT_INTERVALS * interval;
+        let beats = spans.last().is_some_and(|span| !span.beats.is_empty()) && interval > 0;
+        last.end = last.end.filter(|end| beats && is_silent(end));
     }
     lives
 }

@@ -5,7 +5,9 @@
 
 mod checks;
 mod compare;
+mod exits;
 pub mod inside;
+pub mod left_out;
 mod lives;
 mod play;
 mod reactions;
@@ -14,6 +16,7 @@ mod roles;
 mod script;
 pub mod station_file;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -21,6 +24,8 @@ use serde_json::Value;
 
 use crate::recording::Recording;
 pub use compare::{Difference, Kind, Report};
+pub use left_out::LeftOut;
+use left_out::Why;
 pub use renaming::Renaming;
 pub use script::{Act, Allowance, Cue, Part, Request, Script, Witness};
 pub use station_file::StationFile;
@@ -47,16 +52,34 @@ pub struct Outcome {
 /// Plays the stimuli of a recording to the station of a file, and compares the outcomes.
 pub fn compare(recording: &Recording, file: &StationFile, tolerance: Duration) -> Report {
     let tolerance_ms = i64::try_from(tolerance.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+    let assumed_release = file.shown_release(recording);
+    let mut file = Cow::Borrowed(file);
+    if let Some(release) = assumed_release {
+        file.to_mut().station.release = release;
+    }
+    let file = file.as_ref();
     let roles = roles::Roles::new(recording, file);
     let lives = lives::lives(recording, file, &roles);
-    let recorded = roles.outcomes(recording);
+    let mut recorded = roles.outcomes(recording);
     let mut simulated = play::play(recording, file, &roles, &lives, tolerance_ms);
+    let mut left_out = left_out::Counter::default();
+    let exits = exits::Exits::new(recording, &roles, &lives, &simulated, tolerance_ms);
+    let exits_ms = exits.simulated();
+    exits.add_to(&mut recorded, &mut left_out);
+    left_out.add_recorded(recording, &roles);
     if lives.iter().any(|life| life.begins) {
         // EVerest raises a fault at every start: a recorder that has none did not hear its internal bus.
         let heard: BTreeSet<_> = recorded.iter().map(|outcome| outcome.lane.as_str()).collect();
-        simulated.retain(|outcome| heard.contains(outcome.lane.as_str()) || !roles.is_fault(&outcome.lane));
+        simulated.retain(|outcome| {
+            let counts = heard.contains(outcome.lane.as_str()) || !roles.is_fault(&outcome.lane);
+            if !counts {
+                left_out.add(Why::BusNotRecorded, &outcome.lane);
+            }
+            counts
+        });
     }
     let ends = lives.iter().filter_map(|life| Some(life.end?.after_ms)).collect();
-    let edges = compare::Edges::new(ends, recording.end_ms(), tolerance_ms, tolerance_ms, roles.replies().clone());
-    compare::compare(&recorded, simulated, &edges)
+    let edges = compare::Edges::new(ends, recording.end_ms(), tolerance_ms, tolerance_ms, roles.replies().clone())
+        .with_exits(exits_ms);
+    Report { assumed_release, ..compare::compare(&recorded, simulated, &edges, left_out) }
 }

@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::checks;
+use super::exits;
 use super::lives::Life;
 use super::reactions::Reactions;
 use super::roles::{Roles, Stimulus};
 use super::station_file::StationFile;
+use crate::auth::SessionEvent;
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::recording::{Message, Recording};
@@ -224,8 +226,8 @@ impl Player<'_> {
                 Effect::EvseCall { evse, call } => self.roles.evse_call(evse, &call).inspect(|(_, payload)| {
                     reports.extend(self.reactions.take(evse, payload, t_ms, self.tolerance_ms));
                 }),
-                Effect::Exit { .. }
-                | Effect::SessionEvent { .. }
+                Effect::Exit { .. } => Some((exits::LANE.to_owned(), exits::content())),
+                Effect::SessionEvent { .. }
                 | Effect::Asked { .. }
                 | Effect::Csms(_)
                 | Effect::CsmsInside(_)
@@ -246,9 +248,19 @@ impl Player<'_> {
         if self.current.is_some()
             && self.reported.insert(index)
             && let Some(Stimulus::Session(evse, name)) = self.roles.stimulus(&self.recording.messages[index])
-            && let Some(event) = self.station.session_event(evse, name)
+            && let Some(event) = self.event(index, evse, name)
         {
             self.feed_at(now, t_ms, Input::Session { evse, event });
+        }
+    }
+
+    /// What a report at this index means.
+    fn event(&self, index: usize, evse: i32, name: &str) -> Option<SessionEvent> {
+        match self.station.session_event(evse, name)? {
+            SessionEvent::SessionStartedByPlugIn if self.reactions.is_of_authorization(index) => {
+                Some(SessionEvent::SessionStartedByAuthorization)
+            }
+            event => Some(event),
         }
     }
 

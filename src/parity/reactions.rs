@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::roles::{Roles, Stimulus};
+use crate::protocol::control::EvseCommand;
 use crate::recording::Recording;
 
 /// A report further behind the one before has another reason. Longer than Nagle's algorithm delays a message.
@@ -61,6 +62,12 @@ impl Reactions {
     pub(super) fn awaited(&self, report: usize) -> Option<i64> {
         let call = &self.calls[*self.of_report.get(&report)?];
         (!call.made).then_some(call.at_ms)
+    }
+
+    /// Whether a report was brought by the answer to a token: a session that starts so starts because of it, even if the
+    /// authorization has timed out by the time that the report is taken.
+    pub(super) fn is_of_authorization(&self, report: usize) -> bool {
+        self.of_report.get(&report).is_some_and(|call| self.calls[*call].payload["call"] == EvseCommand::AuthorizeResponse.name())
     }
 
     /// Takes what a call brought that the station makes at about the same time.

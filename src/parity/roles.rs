@@ -2,22 +2,23 @@
 //!
 //! Knows topics and bindings; does not know the station's state.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::inside;
+use super::inside::{self, ACTIVE};
 use super::station_file::{AtEvse, Binding, Meaning, StationFile};
 use crate::auth::EvseCall;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
+use crate::protocol::codec;
 use crate::protocol::control;
 use crate::protocol::deviations::Deviation;
+use crate::protocol::release::Release;
+use crate::protocol::types::WithdrawAuthorizationResult;
 use crate::recording::{Message, Recording};
 use crate::station::{Address, CommunicationFault};
-
-/// The state of a fault that was raised.
-const ACTIVE: &str = "Active";
 
 /// Something done to EVerest.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +89,11 @@ impl<'a> Roles<'a> {
         &self.replies
     }
 
+    /// EVerest's external MQTT prefix.
+    pub(super) fn external_prefix(&self) -> &str {
+        &self.file.external_prefix
+    }
+
     /// The topics of all heartbeats.
     pub(super) fn heartbeat_topics(&self) -> impl Iterator<Item = String> {
         self.modules.iter().map(|module| module.topic(Channel::Heartbeat))
@@ -114,18 +120,33 @@ impl<'a> Roles<'a> {
 
     /// What a message shows of EVerest; `None` if it is not EVerest's.
     pub(super) fn sign(&self, message: &Message) -> Option<Sign> {
-        let payload = self.outcome(message)?;
+        let (_, payload) = self.outcome(message)?;
         if self.modules[0].channel(&message.topic) == Some(Channel::Heartbeat) {
             return Some(Sign::Heartbeat);
         }
         let initial = (CommunicationFault::Initial.sub_type(), ACTIVE);
-        let shows_start = self.is_fault(&message.topic)
+        let shows_start = self.fault_shown(message).is_some()
             && (&payload["sub_type"], &payload["state"]) == (&json!(initial.0), &json!(initial.1))
             || message.topic == EntryPoint::beacon_topic(&self.file.external_prefix);
         Some(if shows_start { Sign::Start } else { Sign::Alive })
     }
 
-    /// What a message does to EVerest.
+    /// Whether a message is a request such as EVerest of some release or build ends on.
+    pub(super) fn has_ended_some_everest(&self, message: &Message) -> bool {
+        let is_request = match self.foreign_stimulus(message) {
+            Some(Stimulus::Received(ApiType::AuthConsumer, Channel::WithdrawAuthorization)) => true,
+            Some(Stimulus::Received(_, Channel::GetTokenValidationStatus) | Stimulus::Queried(_)) => true,
+            _ => false,
+        };
+        let is_unusable = |topic: String| topic.is_empty() || topic.contains(['+', '#']);
+        let deviations = self.file.station.in_force();
+        is_request
+            && (message.reply_to().is_some_and(is_unusable)
+                || self.file.station.release <= Release::V2025_10
+                    && codec::lacks_reply_address(&message.bytes, deviations))
+    }
+
+    /// What a message does to EVerest; a reply where it listens comes back to it.
     pub(super) fn stimulus<'m>(&self, message: &'m Message) -> Option<Stimulus<'m>> {
         let topic = message.topic.as_str();
         match self.channel(topic) {
@@ -162,9 +183,9 @@ impl<'a> Roles<'a> {
 
     /// What a message of EVerest is, at this time; `None` if it is no outcome.
     pub(super) fn outcome_of(&self, message: &Message, t_ms: i64) -> Option<Outcome> {
-        let payload = self.outcome(message)?;
+        let (topic, payload) = self.outcome(message)?;
         let line = (message.line > 0).then_some(message.line);
-        Some(Outcome { lane: self.lane(&message.topic, &payload), line, t_ms, payload })
+        Some(Outcome { lane: self.lane(&topic, &payload), line, t_ms, payload })
     }
 
     /// Whether outcomes of a lane can only be seen inside EVerest: faults, and calls to EVSEs.
@@ -175,7 +196,21 @@ impl<'a> Roles<'a> {
 
     /// Whether a lane has the faults of an API module.
     pub(super) fn is_fault(&self, lane: &str) -> bool {
-        self.modules.iter().any(|module| inside::fault_topic(module) == lane)
+        self.modules.iter().any(|module| self.fault_lane(module) == lane)
+    }
+
+    /// One lane for the faults of a module, in whatever form they were recorded.
+    fn fault_lane(&self, module: &Topics) -> String {
+        inside::fault_topic(module, self.file.station.release)
+    }
+
+    /// The fault that a message shows, with its lane.
+    fn fault_shown(&self, message: &Message) -> Option<(String, Value)> {
+        let payload = message.json()?;
+        self.modules.iter().find_map(|module| {
+            let fault = inside::fault_in(module, &message.topic, payload)?;
+            Some((self.fault_lane(module), fault))
+        })
     }
 
     /// Where an outcome has its place: the topic, and where several modules answer one request, also the module.
@@ -186,26 +221,41 @@ impl<'a> Roles<'a> {
         }
     }
 
-    fn outcome(&self, message: &Message) -> Option<Value> {
+    /// What EVerest did, and on which topic.
+    fn outcome<'m>(&self, message: &'m Message) -> Option<(Cow<'m, str>, Value)> {
         let topic = message.topic.as_str();
+        let here = |payload| Some((Cow::Borrowed(topic), payload));
         match self.channel(topic) {
-            Some((_, Channel::ValidateToken)) => return Some(message.payload["payload"].clone()),
-            Some((_, channel)) if !channel.is_from_everest() => return None,
-            Some(_) => return Some(content(message)),
+            Some((_, Channel::ValidateToken)) => return here(message.payload["payload"].clone()),
+            Some((_, channel)) if !channel.is_from_everest() && !self.is_reply_where_it_listens(message) => {
+                return None;
+            }
+            Some(_) => return here(content(message)),
             None => {}
         }
         if self.is_everests(topic) {
             // A client that asks on a topic of the wrong branch; EVerest asks nobody but validators.
             let is_astray =
                 self.is_from_everest(topic) && !self.replies.contains(topic) && message.reply_to().is_some();
-            return (!is_astray).then(|| content(message));
+            return if is_astray { None } else { here(content(message)) };
         }
-        if self.is_fault(topic) {
-            let data = &message.payload["data"];
-            let part = |name: &str| data[name].clone();
-            return Some(json!({"type": part("type"), "sub_type": part("sub_type"), "state": part("state")}));
+        if let Some((lane, fault)) = self.fault_shown(message) {
+            return Some((Cow::Owned(lane), fault));
         }
-        self.recorded_call(message).map(|(_, call)| call)
+        self.recorded_call(message).and_then(|(_, call)| here(call))
+    }
+
+    /// Whether a message is a reply on a topic where EVerest listens itself: a client named that topic. What it says
+    /// tells it from a request, as EVerest's replies are known by their form.
+    pub(super) fn is_reply_where_it_listens(&self, message: &Message) -> bool {
+        let is_reply = |payload: &Value| {
+            serde_json::from_value::<WithdrawAuthorizationResult>(payload.clone()).is_ok()
+                || payload["apis"][0]["module_id"].is_string()
+                || payload["status"].is_string() && payload["token"].is_object()
+        };
+        self.replies.contains(&message.topic)
+            && self.channel(&message.topic).is_some_and(|(_, channel)| !channel.is_from_everest())
+            && message.json().is_some_and(is_reply)
     }
 
     /// What Auth asked of an EVSE according to a message, as [`Roles::evse_call`] has it.
@@ -227,9 +277,7 @@ impl<'a> Roles<'a> {
 
     /// A fault of an API module, as [`Roles::outcomes`] has it.
     pub(super) fn fault(&self, api: ApiType, fault: CommunicationFault, raised: bool) -> Option<(String, Value)> {
-        let state = if raised { ACTIVE } else { "ClearedByModule" };
-        let value = json!({"type": CommunicationFault::TYPE, "sub_type": fault.sub_type(), "state": state});
-        Some((inside::fault_topic(self.topics(api)?), value))
+        Some((self.fault_lane(self.topics(api)?), inside::fault_content(fault, raised)))
     }
 
     /// A call to an EVSE, likewise; none where no binding says where calls are to be seen.
@@ -241,7 +289,7 @@ impl<'a> Roles<'a> {
 
     /// Which fault of `auth_consumer` a message shows, and whether it was raised.
     pub(super) fn recorded_fault(&self, message: &Message) -> Option<(CommunicationFault, bool)> {
-        let payload = (inside::fault_topic(&self.modules[0]) == message.topic).then(|| self.outcome(message))??;
+        let payload = inside::fault_in(&self.modules[0], &message.topic, message.json()?)?;
         let kinds = [CommunicationFault::Initial, CommunicationFault::ConnectionLost];
         let fault = kinds.into_iter().find(|fault| payload["sub_type"] == fault.sub_type())?;
         Some((fault, payload["state"] == ACTIVE))
@@ -272,6 +320,11 @@ impl<'a> Roles<'a> {
     fn is_from_everest(&self, topic: &str) -> bool {
         let levels = topic.strip_prefix(&self.file.external_prefix).map(|bare| bare.split('/').collect::<Vec<_>>());
         levels.is_some_and(|levels| levels[0] == "everest_api" && levels.get(4) == Some(&"e2m"))
+    }
+
+    /// What somebody else than EVerest does to it by a message.
+    pub(super) fn foreign_stimulus<'m>(&self, message: &'m Message) -> Option<Stimulus<'m>> {
+        self.stimulus(message).filter(|_| !self.is_reply_where_it_listens(message))
     }
 
     /// Whether EVerest publishes on a topic of its API, or replies there.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::roles::{Roles, Stimulus};
 use super::station_file::{Everest, Meaning, StationFile};
-use super::{Outcome, Report, checks, compare, lives};
+use super::{Outcome, Report, checks, compare, left_out, lives};
 use crate::protocol::channel::{ApiType, Channel, EntryPoint};
 use crate::protocol::control::Command;
 use crate::recording::{Message, Recording};
@@ -92,7 +92,7 @@ impl Script {
         let mut is_checking = true;
         for message in &self.recording.messages {
             let at_ms = message.at_ms();
-            match roles.stimulus(message) {
+            match roles.foreign_stimulus(message) {
                 Some(Stimulus::Received(_, Channel::CommunicationCheck)) => {
                     // Checks are what a client does by itself; only a change is a wish.
                     if let Some(on) = message.json().and_then(Value::as_bool).filter(|on| *on != is_checking) {
@@ -111,12 +111,14 @@ impl Script {
                     }
                     part.requests.push(request);
                 }
-                _ if roles.is_everests(&message.topic) => match open.get(message.topic.as_str()) {
-                    Some((request, since)) => {
-                        part.requests[*request].replies.push((at_ms - since, message.clone()));
+                _ if roles.is_everests(&message.topic) || roles.is_reply_where_it_listens(message) => {
+                    match open.get(message.topic.as_str()) {
+                        Some((request, since)) => {
+                            part.requests[*request].replies.push((at_ms - since, message.clone()));
+                        }
+                        None => part.cues.push(Cue { at_ms, act: Act::Publish(message.clone()) }),
                     }
-                    None => part.cues.push(Cue { at_ms, act: Act::Publish(message.clone()) }),
-                },
+                }
                 _ => {}
             }
         }
@@ -129,7 +131,7 @@ impl Script {
         let (mut part, mut open) = (Part::default(), BTreeMap::new());
         for message in &self.recording.messages {
             let at_ms = message.at_ms();
-            let act = match roles.stimulus(message) {
+            let act = match roles.foreign_stimulus(message) {
                 Some(Stimulus::Received(..) | Stimulus::Queried(_)) => Act::Publish(message.clone()),
                 Some(Stimulus::Asked(topic)) => {
                     open.insert(topic, (part.requests.len(), at_ms));
@@ -176,7 +178,7 @@ fn is_of_surroundings(roles: &Roles<'_>, message: &Message) -> bool {
         roles.meaning(message),
         Some((_, Meaning::EvseCall(_) | Meaning::SessionEvent(_) | Meaning::Effect(_)))
     );
-    !is_inside && !is_log && !roles.is_everests(topic)
+    !is_inside && !is_log && !roles.is_everests(topic) && !roles.is_reply_where_it_listens(message)
 }
 
 /// What the module asked, with nothing answered yet.
@@ -248,7 +250,7 @@ impl Witness<'_> {
 
     /// Whether a message of a client counts: a request, or anything else but a communication check.
     pub fn is_request(&self, message: &Message) -> bool {
-        match self.roles.stimulus(message) {
+        match self.roles.foreign_stimulus(message) {
             Some(Stimulus::Received(_, channel)) => channel != Channel::CommunicationCheck,
             Some(Stimulus::Queried(_) | Stimulus::ValidatorReply) => true,
             _ => false,
@@ -313,6 +315,7 @@ impl Witness<'_> {
                 &recorded,
                 live,
                 &compare::Edges::new(Vec::new(), self.end_ms, allowance.edge_ms, near_ms, BTreeSet::new()),
+                left_out::Counter::default(),
             ),
             hidden,
         )

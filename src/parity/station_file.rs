@@ -8,9 +8,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, StringDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::protocol::channel::{API_VERSIONS, ApiType};
+use crate::protocol::channel::{API_VERSIONS, ApiType, Channel};
 use crate::protocol::control::Command;
 use crate::protocol::release::Release;
 use crate::recording::Recording;
@@ -250,6 +250,16 @@ impl StationFile {
         }
         file.station.release = Release::of_api_version(&file.api_version).unwrap_or_default();
         file
+    }
+}
+
+impl StationFile {
+    /// The release that a recording shows where no file names one: only up to 2025.10 heartbeats are `{}`.
+    pub fn shown_release(&self, recording: &Recording) -> Option<Release> {
+        let heartbeat = super::roles::modules(self)[0].topic(Channel::Heartbeat);
+        let mut beats = recording.messages.iter().filter(|message| message.topic == heartbeat).peekable();
+        let is_open = !self.names_release && self.station.release > Release::V2025_10;
+        (is_open && beats.peek().is_some() && beats.all(|beat| beat.payload == json!({}))).then_some(Release::V2025_10)
     }
 }
 

@@ -378,7 +378,7 @@ impl Everest {
                 Effect::Fault { api, fault, raised } => {
                     let module = self.modules().into_iter().find(|module| module.api == api);
                     if let Some(module) = module.filter(|_| self.inside.is_some()) {
-                        let (topic, payload) = inside::fault_message(&module, fault, raised);
+                        let (topic, payload) = inside::fault_message(&module, self.station.release, fault, raised);
                         life.link.publish(&topic, codec::encode_compact(&payload), qos, false).await?;
                     }
                 }

@@ -2,6 +2,7 @@
 //! parity makes of them must be every outcome. No output of the station went into them.
 #![allow(clippy::unwrap_used)]
 
+mod exits;
 mod starts;
 mod tape;
 
@@ -9,7 +10,7 @@ use khumbu::parity::{self, Kind, StationFile};
 use khumbu::recording::Recording;
 use khumbu::scenario;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use tape::{Tape, VALIDATOR, accepted, bare};
 
@@ -181,6 +182,23 @@ fn what_an_evse_says_of_a_time_out_waits_for_it() {
         tape.log(8656, 1, "withdraw_authorization", json!(""));
         tape.events(8656, 1, &["Deauthorized", "SessionFinished"]).status(8690, "A", "TimedOut", Some(&[1]));
         tape.is_reproduced(16);
+    }
+}
+
+#[test]
+fn an_authorization_that_ends_at_once_is_withdrawn_once() {
+    for (release, enabled) in [("2025.10", ""), ("main", "plug_in_timeout_enabled: true")] {
+        for timeout in ["0", "-3"] {
+            let mut tape = Tape::new(release, enabled);
+            tape.station = tape.station.replace("connection_timeout: 8", &format!("connection_timeout: {timeout}"));
+            tape.station.push_str("start: {communication_check: false}\n");
+            tape.beats(100, 3, 5).token(500, "A").status(505, "A", "Processing", None);
+            tape.validated(506, "A", 656, accepted()).status(660, "A", "Accepted", None);
+            tape.granted(665, "A", 1, &["SessionStarted", "Authorized"]);
+            tape.log(710, 1, "withdraw_authorization", json!("")).status(711, "A", "TimedOut", Some(&[1]));
+            tape.events(712, 1, &["Deauthorized", "SessionFinished"]);
+            tape.is_reproduced(12);
+        }
     }
 }
 

@@ -72,11 +72,21 @@ impl Tape {
         self.fault(at + 3, "Initial communication check", "Active")
     }
 
+    /// Of `auth_consumer`, in the form of the release.
     pub(super) fn fault(&mut self, at: u64, sub_type: &str, state: &str) -> &mut Self {
+        self.fault_in_form(matches!(self.release, "1.0" | "2025.10"), at, sub_type, state)
+    }
+
+    /// Until 2025.10 all errors of a module come bare on one topic.
+    pub(super) fn fault_in_form(&mut self, is_early: bool, at: u64, sub_type: &str, state: &str) -> &mut Self {
         let data =
             json!({"type": "generic/CommunicationFault", "sub_type": sub_type, "state": state, "severity": "High"});
-        let topic = "everest/modules/auth_api/impl/main/error/generic/CommunicationFault";
-        self.message(at, topic, json!({"data": data, "msg_type": "RaiseError"}))
+        let topic = "everest/modules/auth_api/impl/main/error";
+        if is_early {
+            return self.message(at, topic, data);
+        }
+        let topic = format!("{topic}/generic/CommunicationFault");
+        self.message(at, &topic, json!({"data": data, "msg_type": "RaiseError"}))
     }
 
     pub(super) fn token(&mut self, at: u64, value: &str) -> &mut Self {
