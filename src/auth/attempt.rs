@@ -39,6 +39,8 @@ pub(super) struct Waiting {
     /// The accepted result that was announced last.
     pub accepted: usize,
     pub until: Duration,
+    /// Whether it has been decided how late it ends.
+    pub is_final: bool,
 }
 
 impl Attempt {
@@ -221,7 +223,7 @@ impl AuthManager {
                 }
                 Selection::Wait => {
                     let until = now.saturating_add(self.connection_timeout);
-                    let waiting = Waiting { candidates, results, accepted: position, until };
+                    let waiting = Waiting { candidates, results, accepted: position, until, is_final: false };
                     attempt.stage = Stage::WaitingForPlugIn(waiting);
                     self.keep_in_process(attempt);
                     return;
@@ -316,25 +318,23 @@ impl AuthManager {
         out.push(status(token, TokenValidationStatus::Withdrawn));
     }
 
-    /// Lets every waiting token look again, in the order in which they came; in EVerest, threads race for that.
+    /// Lets every waiting token look again, the oldest first; in EVerest, threads race for that.
     pub(super) fn wake_waiting(&mut self, now: Duration, out: &mut Vec<Effect>) {
-        let mut position = 0;
-        while let Some(attempt) = self.in_process.get(position) {
-            let selection = match &attempt.stage {
-                Stage::WaitingForPlugIn(waiting) => self.select(&waiting.candidates, &attempt.token),
-                Stage::Validating { .. } | Stage::Stuck => Selection::Wait,
-            };
-            if matches!(selection, Selection::Wait) {
-                position += 1;
-                continue;
+        loop {
+            let looks = self.in_process.iter().enumerate().map(|(position, attempt)| match &attempt.stage {
+                Stage::WaitingForPlugIn(waiting) => (position, self.select(&waiting.candidates, &attempt.token)),
+                Stage::Validating { .. } | Stage::Stuck => (position, Selection::Wait),
+            });
+            let ready: Vec<_> = looks.filter(|(_, selection)| *selection != Selection::Wait).collect();
+            if ready.is_empty() {
+                return;
             }
+            let (position, selection) = ready[self.races.choose(now, ready.len())];
             let mut attempt = self.in_process.remove(position);
-            let before = self.in_process.len();
+            // It may begin to wait anew, for another validator's result.
             if let Stage::WaitingForPlugIn(waiting) = std::mem::replace(&mut attempt.stage, Stage::Stuck) {
                 self.stop_waiting(now, attempt, waiting, selection, out);
             }
-            // It may have begun to wait anew, for another validator's result.
-            position += self.in_process.len() - before;
         }
     }
 
@@ -365,6 +365,13 @@ impl AuthManager {
     pub(super) fn waits_ran_out(&mut self, due: Duration, out: &mut Vec<Effect>) {
         let is_due = |attempt: &Attempt| attempt.waits_until() == Some(due);
         while let Some(position) = self.in_process.iter().position(is_due) {
+            let is_final = matches!(&self.in_process[position].stage, Stage::WaitingForPlugIn(it) if it.is_final);
+            if let Some(late) = self.late(due, is_final) {
+                if let Stage::WaitingForPlugIn(waiting) = &mut self.in_process[position].stage {
+                    (waiting.until, waiting.is_final) = (late, true);
+                }
+                continue;
+            }
             let mut attempt = self.in_process.remove(position);
             if let Stage::WaitingForPlugIn(waiting) = std::mem::replace(&mut attempt.stage, Stage::Stuck) {
                 let selection = self.select(&waiting.candidates, &attempt.token);

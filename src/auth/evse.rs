@@ -69,6 +69,14 @@ pub(super) enum TimerKind {
 pub(super) struct Timer {
     pub at: Duration,
     pub kind: TimerKind,
+    /// Whether it has been decided how late it is.
+    pub is_final: bool,
+}
+
+impl Timer {
+    pub(super) fn new(at: Duration, kind: TimerKind) -> Self {
+        Self { at, kind, is_final: false }
+    }
 }
 
 /// One EVSE.

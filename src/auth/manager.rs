@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::attempt::{Attempt, Stage};
 use super::config::AuthConfig;
 use super::evse::{ConnectorEvent, Evse, Identifier, Timer, TimerKind};
+use super::races::{Chosen, LATE_MS, Race, Races};
 use super::withdraw::PendingWithdraw;
 use super::{AttemptId, Effect, EvseCall, Input, SessionEvent};
 use crate::protocol::deviations::{Deviation, Deviations};
@@ -36,6 +37,9 @@ pub struct AuthManager {
     /// How many tokens in process were withdrawn so far.
     pub(super) withdrawn_in_process: u64,
     pub(super) deviations: Deviations,
+    pub(super) races: Races,
+    /// How many inputs there were.
+    pub(super) inputs: u64,
 }
 
 /// What can be seen of an EVSE from outside.
@@ -74,7 +78,19 @@ impl AuthManager {
             standing_withdraw: None,
             withdrawn_in_process: 0,
             deviations,
+            races: Races::default(),
+            inputs: 0,
         }
+    }
+
+    /// Follows these choices from now on; [`AuthManager::races`] tells where there are any.
+    pub fn follow(&mut self, chosen: Chosen) {
+        self.races = Races::watched(chosen);
+    }
+
+    /// The points met so far where EVerest may go on in more than one way; none unless choices are followed.
+    pub fn races(&self) -> &[Race] {
+        self.races.met()
     }
 
     /// Takes one input; total, never fails.
@@ -84,6 +100,7 @@ impl AuthManager {
     pub fn apply(&mut self, now: Duration, input: Input) -> Vec<Effect> {
         let mut out = Vec::new();
         self.run_out(now, input == Input::Deadline, &mut out);
+        self.inputs += u64::from(input != Input::Deadline);
         if !out.is_empty() {
             self.work_on_withdraws(now, &mut out);
         }
@@ -105,6 +122,10 @@ impl AuthManager {
 
     /// When [`Input::Deadline`] is due; `None` if nothing waits for time to pass.
     pub fn next_deadline(&self) -> Option<Duration> {
+        self.next_timer().into_iter().chain(self.overtaken_until()).min()
+    }
+
+    fn next_timer(&self) -> Option<Duration> {
         let timers = self.evses.iter().filter_map(|evse| evse.timer.as_ref().map(|timer| timer.at));
         let waits = self.in_process.iter().filter_map(Attempt::waits_until);
         timers.chain(waits).min()
@@ -139,7 +160,7 @@ impl AuthManager {
     }
 
     fn run_out(&mut self, now: Duration, inclusive: bool, out: &mut Vec<Effect>) {
-        while let Some(due) = self.next_deadline().filter(|due| *due < now || inclusive && *due == now) {
+        while let Some(due) = self.next_timer().filter(|due| *due < now || inclusive && *due == now) {
             let timed = self.evses.iter_mut().position(|evse| evse.timer.as_ref().is_some_and(|timer| timer.at == due));
             match timed {
                 Some(position) => self.evse_timer_ran_out(due, position, out),
@@ -150,8 +171,14 @@ impl AuthManager {
 
     fn evse_timer_ran_out(&mut self, due: Duration, position: usize, out: &mut Vec<Effect>) {
         let id = position as i32 + 1;
+        let Some(mut timer) = self.evses[position].timer.take() else { return };
+        if let Some(late) = self.late(due, timer.is_final) {
+            timer.at = late;
+            timer.is_final = true;
+            self.evses[position].timer = Some(timer);
+            return;
+        }
         let evse = &mut self.evses[position];
-        let Some(timer) = evse.timer.take() else { return };
         out.push(Effect::Call { evse: id, call: EvseCall::WithdrawAuthorization });
         match timer.kind {
             TimerKind::Authorization(token) => {
@@ -164,6 +191,12 @@ impl AuthManager {
             }
         }
         self.wake_waiting(due, out);
+    }
+
+    /// When a timer that is due runs out, if not now.
+    pub(super) fn late(&mut self, due: Duration, is_final: bool) -> Option<Duration> {
+        let way = if is_final { 0 } else { self.races.choose(due, LATE_MS.len()) };
+        (way > 0).then(|| due.saturating_add(Duration::from_millis(LATE_MS[way])))
     }
 
     /// AuthHandler `handle_session_event`.
@@ -181,7 +214,7 @@ impl AuthManager {
         match event {
             SessionEvent::SessionStartedByPlugIn => {
                 if times_plug_ins {
-                    evse.timer = Some(Timer { at: now.saturating_add(timeout), kind: TimerKind::PlugIn });
+                    evse.timer = Some(Timer::new(now.saturating_add(timeout), TimerKind::PlugIn));
                 }
                 self.plug_ins.push(id);
                 self.wake_waiting(now, out);
@@ -259,7 +292,7 @@ impl AuthManager {
                 authorization_type: token.authorization_type,
                 parent: result.parent_id_token.clone(),
             });
-            evse.timer = Some(Timer { at: until, kind: TimerKind::Authorization(Box::new(token.clone())) });
+            evse.timer = Some(Timer::new(until, TimerKind::Authorization(Box::new(token.clone()))));
             self.plug_ins.retain(|plugged| *plugged != id);
         }
         out.push(Effect::Call { evse: id, call: EvseCall::AuthorizeResponse(Box::new((token.clone(), result))) });

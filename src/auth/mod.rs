@@ -18,6 +18,7 @@ mod attempt;
 mod config;
 mod evse;
 mod manager;
+mod races;
 mod selection;
 mod withdraw;
 
@@ -26,6 +27,7 @@ mod tests;
 
 pub use config::{AuthConfig, SelectionAlgorithm};
 pub use manager::{AuthManager, EvseView};
+pub use races::{Chosen, Race};
 
 /// Names one handling of one presented token; counts up, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::manager::{AuthManager, status};
+use super::races::{OVERTAKEN_FOR, OVERTAKERS};
 use super::{Effect, EvseCall, StopTransactionReason, WithdrawId};
 use crate::protocol::deviations::Deviation;
 use crate::protocol::types::{
@@ -16,6 +17,15 @@ pub(super) struct PendingWithdraw {
     id: WithdrawId,
     request: WithdrawAuthorizationRequest,
     begun: Option<Begun>,
+    /// It has waited for a token, and what comes first may overtake it: how many inputs had come, and until when.
+    overtaken: Option<Overtaken>,
+}
+
+/// What a request lets pass before it goes on.
+#[derive(Debug, Clone, Copy)]
+struct Overtaken {
+    inputs: u64,
+    until: Duration,
 }
 
 /// How things stood when it was a request's turn.
@@ -31,7 +41,7 @@ struct Begun {
 
 impl PendingWithdraw {
     pub(super) fn new(id: WithdrawId, request: WithdrawAuthorizationRequest) -> Self {
-        Self { id, request, begun: None }
+        Self { id, request, begun: None, overtaken: None }
     }
 }
 
@@ -40,7 +50,7 @@ impl AuthManager {
     pub(super) fn work_on_withdraws(&mut self, now: Duration, out: &mut Vec<Effect>) {
         let mut position = 0;
         while let Some(pending) = self.withdraws.get(position) {
-            let PendingWithdraw { id, begun, .. } = *pending;
+            let PendingWithdraw { id, begun, overtaken, .. } = *pending;
             if pending.request.evse_id.is_some_and(|evse| self.evse(evse).is_none()) {
                 self.withdraws.remove(position);
                 out.push(Effect::WithdrawResult { id, result: WithdrawAuthorizationResult::EvseNotFound });
@@ -50,7 +60,8 @@ impl AuthManager {
                 Some(begun) => begun,
                 None => self.begin_withdraw(now, position, out),
             };
-            if begun.matched && self.still_matches(position) {
+            let keeps = |auth: &mut Self| overtaken.is_none() && auth.still_matches(position);
+            if begun.matched && (keeps(self) || self.is_overtaken(now, position)) {
                 if self.deviations.is_on(Deviation::WithdrawBlocksMessages) {
                     return;
                 }
@@ -83,6 +94,33 @@ impl AuthManager {
             self.wake_waiting(now, out);
         }
         begun
+    }
+
+    /// Whether something else comes first, now that no token keeps a request waiting: both want Auth's lock.
+    fn is_overtaken(&mut self, now: Duration, position: usize) -> bool {
+        let Some(PendingWithdraw { request, overtaken, .. }) = self.withdraws.get(position) else { return false };
+        let passes = match *overtaken {
+            Some(passes) => passes,
+            None => {
+                let passed = self.races.choose(now, OVERTAKERS + 1);
+                if passed == 0 {
+                    return false;
+                }
+                Overtaken { inputs: self.inputs + passed as u64, until: now.saturating_add(OVERTAKEN_FOR) }
+            }
+        };
+        let goes_on = passes.inputs > self.inputs && now < passes.until;
+        // Then it looks again.
+        let waits = goes_on || self.matches_in_process(request);
+        if let Some(pending) = self.withdraws.get_mut(position) {
+            pending.overtaken = goes_on.then_some(passes);
+        }
+        waits
+    }
+
+    /// When the last of the requests that are overtaken goes on at the latest.
+    pub(super) fn overtaken_until(&self) -> Option<Duration> {
+        self.withdraws.iter().filter_map(|pending| Some(pending.overtaken?.until)).min()
     }
 
     /// Whether a request that waits goes on waiting. It looks only when some token was dealt with: an EVSE that goes out

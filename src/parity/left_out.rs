@@ -66,7 +66,7 @@ pub struct LeftOut {
 }
 
 /// Counts by reason.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Counter(BTreeMap<Why, (usize, BTreeSet<String>)>);
 
 impl Counter {

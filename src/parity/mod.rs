@@ -10,6 +10,7 @@ pub mod inside;
 pub mod left_out;
 mod lives;
 mod play;
+mod races;
 mod reactions;
 mod renaming;
 mod roles;
@@ -60,26 +61,32 @@ pub fn compare(recording: &Recording, file: &StationFile, tolerance: Duration) -
     let file = file.as_ref();
     let roles = roles::Roles::new(recording, file);
     let lives = lives::lives(recording, file, &roles);
-    let mut recorded = roles.outcomes(recording);
-    let mut simulated = play::play(recording, file, &roles, &lives, tolerance_ms);
+    let recorded = roles.outcomes(recording);
     let mut left_out = left_out::Counter::default();
-    let exits = exits::Exits::new(recording, &roles, &lives, &simulated, tolerance_ms);
-    let exits_ms = exits.simulated();
-    exits.add_to(&mut recorded, &mut left_out);
     left_out.add_recorded(recording, &roles);
-    if lives.iter().any(|life| life.begins) {
-        // EVerest raises a fault at every start: a recorder that has none did not hear its internal bus.
-        let heard: BTreeSet<_> = recorded.iter().map(|outcome| outcome.lane.as_str()).collect();
-        simulated.retain(|outcome| {
-            let counts = heard.contains(outcome.lane.as_str()) || !roles.is_fault(&outcome.lane);
-            if !counts {
-                left_out.add(Why::BusNotRecorded, &outcome.lane);
-            }
-            counts
-        });
-    }
-    let ends = lives.iter().filter_map(|life| Some(life.end?.after_ms)).collect();
-    let edges = compare::Edges::new(ends, recording.end_ms(), tolerance_ms, tolerance_ms, roles.replies().clone())
-        .with_exits(exits_ms);
-    Report { assumed_release, ..compare::compare(&recorded, simulated, &edges, left_out) }
+    let judge = |played: &play::Played| {
+        let (mut recorded, mut simulated) = (recorded.clone(), played.outcomes.clone());
+        let mut left_out = left_out.clone();
+        let exits = exits::Exits::new(recording, &roles, &lives, &simulated, tolerance_ms);
+        let exits_ms = exits.simulated();
+        exits.add_to(&mut recorded, &mut left_out);
+        if lives.iter().any(|life| life.begins) {
+            // EVerest raises a fault at every start: a recorder that has none did not hear its internal bus.
+            let heard: BTreeSet<_> = recorded.iter().map(|outcome| outcome.lane.as_str()).collect();
+            simulated.retain(|outcome| {
+                let counts = heard.contains(outcome.lane.as_str()) || !roles.is_fault(&outcome.lane);
+                if !counts {
+                    left_out.add(Why::BusNotRecorded, &outcome.lane);
+                }
+                counts
+            });
+        }
+        let ends = lives.iter().filter_map(|life| Some(life.end?.after_ms)).collect();
+        let edges = compare::Edges::new(ends, recording.end_ms(), tolerance_ms, tolerance_ms, roles.replies().clone())
+            .with_exits(exits_ms);
+        compare::compare(&recorded, simulated, &edges, left_out)
+    };
+    let reading = play::Reading::new(recording, file, &roles, &lives, tolerance_ms);
+    let play = |choices: &races::Choices| play::play(&reading, choices);
+    Report { assumed_release, ..races::explain(recording.messages.len(), play, judge) }
 }

@@ -12,26 +12,71 @@ use super::Outcome;
 use super::checks;
 use super::exits;
 use super::lives::Life;
+use super::races::Choices;
 use super::reactions::Reactions;
-use super::roles::{Roles, Stimulus};
+use super::roles::{Roles, Stimulus, Thread};
 use super::station_file::StationFile;
-use crate::auth::SessionEvent;
+use crate::auth::{Race, SessionEvent};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::recording::{Message, Recording};
-use crate::station::{Address, Effect, Input, RequestId, Station};
+use crate::station::{Address, Effect, Input, Payload, RequestId, Station};
 
 /// A station that does more has a heartbeat that no recording has; time then does nothing any more.
 const MOST_OUTCOMES: usize = 2_000_000;
 
-/// What the station does, from one tolerance before the recording to one after it.
-pub(super) fn play(
-    recording: &Recording,
-    file: &StationFile,
-    roles: &Roles<'_>,
-    lives: &[Life],
+/// What EVerest's thread takes for a withdraw request, and for each call to an EVSE that it brings, at most: 44 ms of
+/// Nagle's algorithm, and a little more.
+const STEP_MS: i64 = 60;
+
+/// What the station did, and where it could have done something else.
+pub(super) struct Played {
+    pub outcomes: Vec<Outcome>,
+    /// Choices of the station's threads, with their times in the recording.
+    pub races: Vec<(i64, Race)>,
+    /// Stimuli that may have come a little earlier or later, by their place in the recording: when they came.
+    pub movable: Vec<(i64, usize)>,
+    /// When anything happened.
+    pub events: BTreeSet<i64>,
+}
+
+/// What is read from a recording once, however often it is played.
+pub(super) struct Reading<'a> {
+    recording: &'a Recording,
+    file: &'a StationFile,
+    roles: &'a Roles<'a>,
+    lives: &'a [Life],
     tolerance_ms: i64,
-) -> Vec<Outcome> {
+    /// By message.
+    stimuli: Vec<Option<Stimulus<'a>>>,
+    reactions: Reactions,
+    before: Option<checks::Before>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(
+        recording: &'a Recording,
+        file: &'a StationFile,
+        roles: &'a Roles<'a>,
+        lives: &'a [Life],
+        tolerance_ms: i64,
+    ) -> Self {
+        Self {
+            stimuli: recording.messages.iter().map(|message| roles.stimulus(message)).collect(),
+            reactions: Reactions::new(recording, roles),
+            before: checks::before(recording, file, roles, tolerance_ms),
+            recording,
+            file,
+            roles,
+            lives,
+            tolerance_ms,
+        }
+    }
+}
+
+/// What the station does, from one tolerance before the recording to one after it, if it takes these choices.
+pub(super) fn play(reading: &Reading<'_>, choices: &Choices) -> Played {
+    let Reading { recording, file, roles, lives, tolerance_ms, .. } = *reading;
     let mut player = Player {
         file,
         roles,
@@ -41,24 +86,35 @@ pub(super) fn play(
         current: None,
         next: lives.iter().copied().peekable(),
         retained: BTreeMap::new(),
-        recording,
-        reactions: Reactions::new(recording, roles),
+        reactions: reading.reactions.clone(),
+        stimuli: &reading.stimuli,
+        before: reading.before,
         reports: BTreeSet::new(),
         reported: BTreeSet::new(),
         questions: Vec::new(),
         asked: BTreeMap::new(),
         outcomes: Vec::new(),
+        choices,
+        free_ms: None,
+        free_by_ms: i64::MIN,
+        races: Vec::new(),
+        movable: Vec::new(),
+        events: BTreeSet::new(),
     };
     if lives.first().is_none_or(|life| !life.begins) {
         // What was checked before the recording must not show in it.
         player.advance(-tolerance_ms.min(player.base_ms));
         player.outcomes.clear();
     }
-    let mut now = 0;
-    for (index, message) in recording.messages.iter().enumerate() {
-        let Some(stimulus) = roles.stimulus(message) else { continue };
-        now = now.max(message.at_ms());
+    let mut now = i64::MIN;
+    for (at_ms, index) in schedule(reading, choices) {
+        let message = &recording.messages[index];
+        let Some(stimulus) = reading.stimuli[index].clone() else { continue };
+        now = now.max(at_ms);
         player.advance(now);
+        if stimulus.is_movable() && !player.reactions.has(index) {
+            player.movable.push((now, index));
+        }
         match player.reactions.awaited(index) {
             Some(called_ms) if called_ms + tolerance_ms > now => {
                 player.reports.insert((called_ms + tolerance_ms, index));
@@ -68,7 +124,31 @@ pub(super) fn play(
         }
     }
     player.advance(recording.end_ms().saturating_add(tolerance_ms));
-    player.outcomes
+    player.note_races();
+    let Player { outcomes, races, movable, events, .. } = player;
+    Played { outcomes, races, movable, events }
+}
+
+/// When each stimulus reaches EVerest, in that order: as recorded, which is in the order of the file, but for those that
+/// are chosen to come earlier or later. What comes by one thread stays in its order.
+fn schedule(reading: &Reading<'_>, choices: &Choices) -> Vec<(i64, usize)> {
+    let mut now = 0;
+    let mut latest: BTreeMap<Thread, i64> = BTreeMap::new();
+    let mut times = Vec::with_capacity(reading.stimuli.len());
+    for (index, message) in reading.recording.messages.iter().enumerate() {
+        now = now.max(message.at_ms());
+        let mut at_ms = now + choices.moved.get(&index).copied().unwrap_or(0);
+        if !choices.moved.is_empty()
+            && let Some(thread) = reading.stimuli[index].as_ref().and_then(Stimulus::thread)
+        {
+            let before = latest.entry(thread).or_insert(at_ms);
+            at_ms = at_ms.max(*before);
+            *before = at_ms;
+        }
+        times.push((at_ms, index));
+    }
+    times.sort();
+    times
 }
 
 struct Player<'a> {
@@ -83,8 +163,9 @@ struct Player<'a> {
     next: Peekable<Copied<slice::Iter<'a, Life>>>,
     /// What the broker keeps for an EVerest that starts, by topic.
     retained: BTreeMap<String, Input>,
-    recording: &'a Recording,
     reactions: Reactions,
+    stimuli: &'a [Option<Stimulus<'a>>],
+    before: Option<checks::Before>,
     /// Reports that wait for the station's call, by when they wait no longer.
     reports: BTreeSet<(i64, usize)>,
     /// Those that were taken.
@@ -94,6 +175,14 @@ struct Player<'a> {
     /// The station's questions by the topics of the recorded replies.
     asked: BTreeMap<String, RequestId>,
     outcomes: Vec<Outcome>,
+    choices: &'a Choices,
+    /// When the thread of `auth_consumer` is done with the withdraw request that was answered.
+    free_ms: Option<i64>,
+    /// Until when it may have taken for those whose end nobody saw.
+    free_by_ms: i64,
+    races: Vec<(i64, Race)>,
+    movable: Vec<(i64, usize)>,
+    events: BTreeSet<i64>,
 }
 
 impl Player<'_> {
@@ -133,8 +222,11 @@ impl Player<'_> {
     }
 
     fn start(&mut self, life: Life) {
+        self.note_races();
         self.current = Some(life);
         self.station = Station::new(&self.file.station);
+        self.station.follow(self.choices.inside.clone());
+        self.free_ms = None;
         self.questions.clear();
         self.asked.clear();
         self.feed(life.ready_ms, Input::Ready);
@@ -146,7 +238,7 @@ impl Player<'_> {
             for input in self.retained.clone().into_values() {
                 self.feed(life.ready_ms, Input::Retained(Box::new(input)));
             }
-        } else if let Some(before) = checks::before(self.recording, self.file, self.roles, self.tolerance_ms) {
+        } else if let Some(before) = self.before {
             let at = before.at_ms.max(life.ready_ms);
             self.run_out(at);
             let payload = Bytes::from_static(if before.check { b"true" } else { b"false" });
@@ -158,6 +250,16 @@ impl Player<'_> {
         if self.current.is_none() {
             return;
         }
+        while let Some(free_ms) = self.free_ms.filter(|free_ms| *free_ms <= until_ms) {
+            self.let_pass(free_ms);
+            self.free_ms = None;
+            self.feed(free_ms, Input::RequestDone);
+        }
+        self.let_pass(until_ms);
+    }
+
+    /// What is due by then happens.
+    fn let_pass(&mut self, until_ms: i64) {
         while self.outcomes.len() < MOST_OUTCOMES
             && let Some(due) = self.station.next_deadline().filter(|due| *due <= self.virtual_time(until_ms))
         {
@@ -199,6 +301,28 @@ impl Player<'_> {
         }
     }
 
+    fn note_races(&mut self) {
+        let base_ms = self.base_ms;
+        let in_recording = |race: &Race| (i64::try_from(race.at.as_millis()).unwrap_or(i64::MAX) - base_ms, *race);
+        self.races.extend(self.station.races().iter().map(in_recording));
+    }
+
+    /// The station answered a withdraw request at `t_ms`, and called so many EVSEs. Its thread takes as long as EVerest's
+    /// did, as far as the recording shows it, and within what it may take.
+    fn linger(&mut self, t_ms: i64, calls: i64, reply: Option<usize>) {
+        let most_ms = self.free_by_ms.max(t_ms) + STEP_MS * (1 + calls);
+        let replied_ms = reply.and_then(|reply| self.roles.replied_ms(&self.outcomes[reply].lane, t_ms));
+        let (free_ms, free_by_ms) = match (reply, replied_ms) {
+            (Some(reply), Some(replied_ms)) => {
+                let done_ms = replied_ms.min(most_ms);
+                self.outcomes[reply].t_ms = done_ms;
+                (done_ms, done_ms)
+            }
+            _ => (t_ms, most_ms),
+        };
+        (self.free_ms, self.free_by_ms) = (Some(free_ms), free_by_ms);
+    }
+
     /// Finds the station's question that a recorded one is, by its token; without a recorded question the oldest one.
     fn match_question(&mut self, topic: String, token: Option<&Value>) {
         let found = self.questions.iter().position(|(_, own)| token.is_none_or(|token| token == own));
@@ -212,8 +336,12 @@ impl Player<'_> {
     }
 
     fn feed_at(&mut self, now: Duration, t_ms: i64, input: Input) {
-        let mut reports = Vec::new();
+        let (mut reports, mut calls, mut reply) = (Vec::new(), 0, None);
+        let is_input = input != Input::Deadline;
+        let before = self.outcomes.len();
         for effect in self.station.apply(now, input) {
+            calls += i64::from(matches!(effect, Effect::EvseCall { .. }));
+            let is_result = matches!(&effect, Effect::Publish { payload: Payload::WithdrawResult(_), .. });
             let outcome = match effect {
                 Effect::Publish { to, payload } => Some((self.roles.topic(to), json!(payload))),
                 Effect::Ask { request, token } => {
@@ -235,8 +363,17 @@ impl Player<'_> {
             };
             if let Some((topic, payload)) = outcome {
                 let lane = self.roles.lane(&topic, &payload);
+                if is_result {
+                    reply = Some(self.outcomes.len());
+                }
                 self.outcomes.push(Outcome { lane, line: None, t_ms, payload });
             }
+        }
+        if is_input || self.outcomes.len() > before {
+            self.events.insert(t_ms);
+        }
+        if self.free_ms.is_none() && self.station.awaits_request_done() {
+            self.linger(t_ms, calls, reply);
         }
         for index in reports {
             self.report(now, t_ms, index);
@@ -247,7 +384,7 @@ impl Player<'_> {
     fn report(&mut self, now: Duration, t_ms: i64, index: usize) {
         if self.current.is_some()
             && self.reported.insert(index)
-            && let Some(Stimulus::Session(evse, name)) = self.roles.stimulus(&self.recording.messages[index])
+            && let Some(Stimulus::Session(evse, name)) = self.stimuli[index]
             && let Some(event) = self.event(index, evse, name)
         {
             self.feed_at(now, t_ms, Input::Session { evse, event });

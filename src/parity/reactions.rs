@@ -15,6 +15,7 @@ use crate::recording::Recording;
 const BEHIND_MS: i64 = 60;
 
 /// The calls of a recording, each with what it brought.
+#[derive(Clone)]
 pub(super) struct Reactions {
     /// In the order of time.
     calls: Vec<Call>,
@@ -22,6 +23,7 @@ pub(super) struct Reactions {
     of_report: BTreeMap<usize, usize>,
 }
 
+#[derive(Clone)]
 struct Call {
     evse: i32,
     payload: Value,
@@ -56,6 +58,11 @@ impl Reactions {
             }
         }
         all
+    }
+
+    /// Whether a report was brought by a call, and so comes with it.
+    pub(super) fn has(&self, report: usize) -> bool {
+        self.of_report.contains_key(&report)
     }
 
     /// When the call that a report belongs to was made, unless the station has made it.

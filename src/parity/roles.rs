@@ -3,7 +3,7 @@
 //! Knows topics and bindings; does not know the station's state.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -39,6 +39,37 @@ pub(super) enum Stimulus<'a> {
     Told(Box<control::Command>),
 }
 
+/// What comes by one thread of EVerest comes in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Thread {
+    /// Of an API module.
+    Of(ApiType),
+    /// That brings what an EVSE reports.
+    Evse(i32),
+}
+
+impl Stimulus<'_> {
+    /// The thread that brings it; tokens and what validators say have one each.
+    pub(super) fn thread(&self) -> Option<Thread> {
+        match self {
+            Stimulus::Received(_, Channel::ProvidedToken) | Stimulus::ValidatorReply | Stimulus::Asked(_) => None,
+            Stimulus::Received(api, _) => Some(Thread::Of(*api)),
+            Stimulus::Queried(_) => Some(Thread::Of(ApiType::AuthConsumer)),
+            Stimulus::Session(evse, _) | Stimulus::Command(evse, _) => Some(Thread::Evse(*evse)),
+            Stimulus::Told(_) => None,
+        }
+    }
+
+    /// Whether it matters if it comes before or after something of another thread.
+    pub(super) fn is_movable(&self) -> bool {
+        match self {
+            Stimulus::Received(_, channel) => *channel != Channel::CommunicationCheck,
+            Stimulus::ValidatorReply | Stimulus::Session(..) | Stimulus::Command(..) => true,
+            Stimulus::Queried(_) | Stimulus::Asked(_) | Stimulus::Told(_) => false,
+        }
+    }
+}
+
 /// What a message shows of EVerest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sign {
@@ -57,6 +88,8 @@ pub(super) struct Roles<'a> {
     modules: Vec<Topics>,
     /// Topics of replies of EVerest.
     replies: BTreeSet<String>,
+    /// When something passed on these.
+    replied_ms: BTreeMap<String, Vec<i64>>,
     /// Topics of replies of the validator.
     validator_replies: BTreeSet<String>,
 }
@@ -66,7 +99,13 @@ impl<'a> Roles<'a> {
         let modules = modules(file);
         let consumer = modules[0].clone();
         let is_cut = file.station.in_force().is_on(Deviation::NulCutsReplyTo);
-        let mut roles = Self { file, modules, replies: BTreeSet::new(), validator_replies: BTreeSet::new() };
+        let mut roles = Self {
+            file,
+            modules,
+            replies: BTreeSet::new(),
+            replied_ms: BTreeMap::new(),
+            validator_replies: BTreeSet::new(),
+        };
         for message in &recording.messages {
             let Some(mut reply_to) = message.reply_to() else { continue };
             if let Some(nul) = reply_to.find('\0').filter(|_| is_cut) {
@@ -81,7 +120,15 @@ impl<'a> Roles<'a> {
                 None => false,
             };
         }
+        for message in recording.messages.iter().filter(|message| roles.replies.contains(&message.topic)) {
+            roles.replied_ms.entry(message.topic.clone()).or_default().push(message.at_ms());
+        }
         roles
+    }
+
+    /// When the first reply on a topic passed that is not before this time.
+    pub(super) fn replied_ms(&self, topic: &str, from_ms: i64) -> Option<i64> {
+        self.replied_ms.get(topic)?.iter().copied().find(|at_ms| *at_ms >= from_ms)
     }
 
     /// The topics of EVerest's replies to recorded requests.

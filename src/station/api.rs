@@ -25,6 +25,9 @@ pub(super) struct Api {
     busy: Vec<Busy>,
     /// See [`Deviation::WithdrawBlocksMessages`].
     blocks: bool,
+    /// Whether a withdraw request keeps the thread until the driver says that it is done, and whether one does so.
+    is_driven: bool,
+    lingers: bool,
     /// See [`Deviation::ChecksBesideWithdraws`].
     checks_pass: bool,
     /// See [`Deviation::EmptyLatchTrue`].
@@ -58,6 +61,8 @@ impl Api {
             queue: VecDeque::new(),
             busy: Vec::new(),
             blocks: deviations.is_on(Deviation::WithdrawBlocksMessages),
+            is_driven: false,
+            lingers: false,
             checks_pass: deviations.is_on(Deviation::ChecksBesideWithdraws),
             empty: deviations.is_on(Deviation::EmptyLatchTrue).then_some(true),
             next_withdraw: 0,
@@ -72,7 +77,7 @@ impl Api {
 
     /// The next message, unless the last one still keeps the thread.
     pub(super) fn next_message(&mut self) -> Option<(Request, Bytes)> {
-        if !self.blocks || self.busy.is_empty() {
+        if !self.blocks || self.busy.is_empty() && !self.lingers {
             return self.queue.pop_front();
         }
         let is_check = |(request, _): &(Request, Bytes)| *request == Request::On(Channel::CommunicationCheck);
@@ -91,7 +96,20 @@ impl Api {
     /// Where the result of a request goes; `None` if it was given up.
     pub(super) fn end_withdraw(&mut self, id: WithdrawId) -> Option<Option<String>> {
         let position = self.busy.iter().position(|busy| busy.id == id)?;
+        self.lingers = self.is_driven && self.blocks;
         Some(self.busy.remove(position).reply_to)
+    }
+
+    pub(super) fn be_driven(&mut self) {
+        self.is_driven = true;
+    }
+
+    pub(super) fn lingers(&self) -> bool {
+        self.lingers
+    }
+
+    pub(super) fn end_request(&mut self) {
+        self.lingers = false;
     }
 
     /// When the oldest request at work is given up.

@@ -89,6 +89,24 @@ impl Station {
         }
     }
 
+    /// Has the station do what a given EVerest did where EVerest may do more than one thing: which of its threads come
+    /// first, and how long the thread of `auth_consumer` takes for a withdraw request ([`Input::RequestDone`] ends it;
+    /// otherwise no time at all).
+    pub fn follow(&mut self, chosen: auth::Chosen) {
+        self.auth.follow(chosen);
+        self.api.be_driven();
+    }
+
+    /// The points where there was a choice so far.
+    pub fn races(&self) -> &[auth::Race] {
+        self.auth.races()
+    }
+
+    /// Whether the thread of `auth_consumer` waits for [`Input::RequestDone`].
+    pub fn awaits_request_done(&self) -> bool {
+        !self.ended && self.api.lingers()
+    }
+
     /// Takes one input; total: what cannot be is [`Effect::Ignored`].
     ///
     /// `now` counts from any fixed moment. Whatever was due by then happens first; a time before the last one counts as
@@ -136,6 +154,7 @@ impl Station {
             Input::Retained(input) => self.take(*input, out),
             Input::Session { evse, event } => self.session_reported(evse, event, out),
             Input::Command(command) => self.obey(command, out),
+            Input::RequestDone => self.api.end_request(),
             Input::Csms(input) => self.csms_said(input, out),
             Input::SetVerdict { value, validation } => self.validators.set_verdict(self.now, value, validation),
             Input::ResultUpdate { evse, result } => {

@@ -104,6 +104,9 @@ pub enum Input {
         /// What they say.
         validation: Validation,
     },
+    /// The thread of `auth_consumer` is done with the withdraw request that was answered last; only for a station that
+    /// [`Station::follow`]s somebody.
+    RequestDone,
     /// The CSMS of the charge point says something, or is noticed to be there or not.
     Csms(CsmsInput),
     /// A validator changes its mind about the token in use at an EVSE (`validate_result_update`).

@@ -20,7 +20,8 @@ fn reproduces(name: &str, outcomes: usize) {
         println!("skipped: no recording ../shared/recordings/{name}.jsonl");
         return;
     }
-    let station = fixture(&format!("stations/{name}.yaml"));
+    let beside = format!("{RECORDINGS}/{name}.yaml");
+    let station = if Path::new(&beside).is_file() { beside } else { fixture(&format!("stations/{name}.yaml")) };
     let report = Project::new().run(&["parity", &recording, "--station", &station, "--json", "-"]).exits(0).report();
     assert_eq!(report["outcomes"], outcomes, "{name}");
     assert_eq!(report["reproduced"], outcomes, "{name}");
@@ -60,4 +61,14 @@ fn an_earlier_everest_checks_the_communication() {
 #[test]
 fn an_earlier_everest_withdraws() {
     reproduces("2025.12.0/03_withdraw", 169);
+}
+
+#[test]
+fn three_evses_by_chance() {
+    reproduces("three_evses/random_findfirst_seed1", 171);
+}
+
+#[test]
+fn many_withdraw_requests_at_once() {
+    reproduces("three_evses/three_evses_withdraw_storm", 207);
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod exits;
+mod histories;
+mod races;
 mod starts;
 mod tape;
 
@@ -429,7 +431,7 @@ fn version_1_0_alone_says_how_everest_was() {
 }
 
 proptest! {
-    #![proptest_config(super::model::cases(300))]
+    #![proptest_config(super::model::cases(24))]
 
     /// Whatever is done to a recording, there is a report or a reason.
     #[test]

@@ -10,6 +10,7 @@ const PROVIDER: &str = "everest_api/1/auth_token_provider/token_provider_api";
 pub(super) const VALIDATOR: &str = "everest_api/1/auth_token_validator/token_validator_api";
 
 /// A recording in the making.
+#[derive(Clone)]
 pub(super) struct Tape {
     pub(super) lines: Vec<(u64, String)>,
     pub(super) release: &'static str,

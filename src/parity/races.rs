@@ -1,0 +1,131 @@
+//! Which of the things that EVerest may do it did: where it may go on in more than one way, the recording decides.
+//!
+//! The station is played again with other choices near what differs, and what makes less differ is kept. A choice is
+//! only ever one that EVerest has: what none of them explains stays a difference.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::play::Played;
+use super::{Difference, Report};
+use crate::auth::Chosen;
+
+/// So much earlier or later than recorded a stimulus may reach EVerest: Nagle's algorithm held it, or the recorder's.
+const MOVED_MS: i64 = 60;
+/// A choice may show so much later.
+const SHOWS_WITHIN_MS: i64 = 1500;
+/// So many choices are tried for one difference, the nearest first.
+const SINGLE: usize = 28;
+/// Among so many of them also two together.
+const PAIRED: usize = 6;
+/// What makes so many more differences, but later, is gone after.
+const HARDLY_MORE: usize = 2;
+/// The comparison gives up looking after so many plays for nothing.
+const FRUITLESS: usize = 240;
+/// And in long recordings after so many messages and outcomes for nothing.
+const FRUITLESS_MESSAGES: usize = 400_000;
+
+/// What EVerest is taken to have done where it had a choice; what is absent is what the station does by itself.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Choices {
+    /// Of EVerest's threads.
+    pub inside: Chosen,
+    /// By how many milliseconds stimuli came earlier or later, by their place in the recording.
+    pub moved: BTreeMap<usize, i64>,
+}
+
+/// One choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    Way { at: Duration, nth: u32, way: usize },
+    Move { index: usize, by_ms: i64 },
+}
+
+impl Choices {
+    fn with(&self, options: &[Choice]) -> Self {
+        let mut choices = self.clone();
+        for option in options {
+            match *option {
+                Choice::Way { at, nth, way } => drop(choices.inside.insert((at, nth), way)),
+                Choice::Move { index, by_ms } => drop(choices.moved.insert(index, by_ms)),
+            }
+        }
+        choices
+    }
+}
+
+/// The report with the fewest differences that can be found, and what the station did then.
+pub(super) fn explain(messages: usize, play: impl Fn(&Choices) -> Played, judge: impl Fn(&Played) -> Report) -> Report {
+    let mut choices = Choices::default();
+    let mut played = play(&choices);
+    let mut report = judge(&played);
+    let mut best = report.clone();
+    let mut fruitless = FRUITLESS.min(FRUITLESS_MESSAGES / (messages + played.outcomes.len()).max(1));
+    // Differences until this time have no explanation.
+    let mut given_up_ms = i64::MIN;
+    while let Some(at_ms) = first_after(&report, given_up_ms) {
+        let singles = options(&played, &choices, at_ms);
+        let nearest = &singles[..singles.len().min(PAIRED)];
+        let pairs =
+            nearest.iter().enumerate().flat_map(|(at, one)| nearest[at + 1..].iter().map(|other| vec![*one, *other]));
+        let mut found = None;
+        for tried in singles.iter().map(|one| vec![*one]).chain(pairs) {
+            if fruitless == 0 {
+                return best;
+            }
+            let other = choices.with(&tried);
+            let other_played = play(&other);
+            let other_report = judge(&other_played);
+            if is_better(&other_report, &report, at_ms, given_up_ms) {
+                found = Some((other, other_played, other_report));
+                break;
+            }
+            fruitless -= 1;
+        }
+        match found {
+            Some(better) => {
+                (choices, played, report) = better;
+                if report.differences.len() < best.differences.len() {
+                    best = report.clone();
+                }
+            }
+            None => given_up_ms = at_ms,
+        }
+    }
+    best
+}
+
+fn first_after(report: &Report, given_up_ms: i64) -> Option<i64> {
+    report.differences.iter().map(Difference::t_ms).find(|at_ms| *at_ms > given_up_ms)
+}
+
+/// Whether there are fewer differences, or those that there are begin later and are hardly more: one choice may only
+/// make sense together with the next.
+fn is_better(new: &Report, old: &Report, at_ms: i64, given_up_ms: i64) -> bool {
+    let (now, before) = (new.differences.len(), old.differences.len());
+    now < before || now <= before + HARDLY_MORE && first_after(new, given_up_ms).is_none_or(|first| first > at_ms)
+}
+
+/// The choices that there are around a time, the nearest first.
+fn options(played: &Played, choices: &Choices, around_ms: i64) -> Vec<Choice> {
+    let is_near = |at_ms: i64| (around_ms - SHOWS_WITHIN_MS..=around_ms + SHOWS_WITHIN_MS / 2).contains(&at_ms);
+    let mut all: Vec<(u64, Choice)> = Vec::new();
+    for (at_ms, race) in played.races.iter().filter(|(at_ms, _)| is_near(*at_ms)) {
+        let chosen = choices.inside.get(&(race.at, race.nth)).copied().unwrap_or(0);
+        for way in (0..race.ways).filter(|way| *way != chosen) {
+            all.push((at_ms.abs_diff(around_ms), Choice::Way { at: race.at, nth: race.nth, way }));
+        }
+    }
+    for &(at_ms, index) in played.movable.iter().filter(|(at_ms, _)| is_near(*at_ms)) {
+        let by_now = choices.moved.get(&index).copied().unwrap_or(0);
+        // Just before, or just after, the next thing to either side; what would have happened later shows in no event.
+        let before = played.events.range(at_ms - MOVED_MS..at_ms).next_back().map_or(-1, |event| event - 1 - at_ms);
+        let after = played.events.range(at_ms + 1..=at_ms + MOVED_MS).next().map_or(1, |event| event + 1 - at_ms);
+        let moves = [before, after, -MOVED_MS, MOVED_MS].map(|by_ms| by_now + by_ms);
+        let moves = moves.into_iter().filter(|by_ms| by_ms.abs() <= MOVED_MS);
+        all.extend(moves.map(|by_ms| (at_ms.abs_diff(around_ms), Choice::Move { index, by_ms })));
+    }
+    all.sort_by_key(|(distance, _)| *distance);
+    all.truncate(SINGLE);
+    all.into_iter().map(|(_, option)| option).collect()
+}

@@ -1,0 +1,165 @@
+//! Where EVerest may go on in more than one way, the recording decides; what EVerest cannot do stays a difference.
+
+use super::*;
+
+/// Tokens that wait for an EV, each accepted at its time, the first of EVerest's outcomes 150 ms before.
+fn waiting(tokens: &[(&str, u64)]) -> Tape {
+    let mut tape = Tape::new("main", "selection_algorithm: PlugEvents");
+    tape.station = tape.station.replace("evses: 2", "evses: 3");
+    tape.station.push_str("start: {communication_check: false}\n");
+    tape.beats(100, 40, 14);
+    for (token, at) in tokens {
+        tape.token(at - 156, token).status(at - 151, token, "Processing", None);
+        tape.validated(at - 150, token, *at, accepted()).status(at + 4, token, "Accepted", None);
+    }
+    tape
+}
+
+#[test]
+fn whichever_token_waits_may_get_the_ev() {
+    let tokens = [("A", 600), ("B", 1000), ("C", 1400)];
+    for (winner, _) in tokens {
+        let mut tape = waiting(&tokens);
+        tape.events(2000, 2, &["SessionStarted", "AuthRequired"]);
+        tape.granted(2005, winner, 2, &["Authorized", "PrepareCharging", "TransactionStarted"]);
+        for (token, at) in tokens.iter().filter(|(token, _)| *token != winner) {
+            tape.status(at + 8030, token, "TimedOut", None);
+        }
+        tape.is_reproduced(20);
+        // The others may not have it too, nor anybody else.
+        let mut double = tape.clone();
+        let loser = tokens.iter().find(|(token, _)| *token != winner).unwrap().0;
+        double.granted(2100, loser, 2, &[]);
+        assert!(!double.report().differences.is_empty());
+        for (_, line) in tape.lines.iter_mut().filter(|(at, _)| (2005..2100).contains(at)) {
+            *line = line.replace(&format!(r#""value":"{winner}""#), r#""value":"Z""#);
+            *line = line.replace(&format!(r#"\"value\":\"{winner}\""#), r#"\"value\":\"Z\""#);
+        }
+        assert!(!tape.report().differences.is_empty());
+    }
+}
+
+#[test]
+fn all_orders_of_three_tokens_and_three_evs() {
+    let tokens = ["A", "B", "C"];
+    for first in 0..3 {
+        for second in (0..3).filter(|second| *second != first) {
+            let order = [first, second, 3 - first - second].map(|index| tokens[index]);
+            let mut tape = waiting(&[("A", 600), ("B", 1000), ("C", 1400)]);
+            for (at, token, evse) in [(2000, order[0], 3), (2500, order[1], 1), (3000, order[2], 2)] {
+                tape.events(at, evse, &["SessionStarted", "AuthRequired"]);
+                tape.granted(at + 5, token, evse, &["Authorized", "PrepareCharging", "TransactionStarted"]);
+            }
+            tape.is_reproduced(20);
+        }
+    }
+}
+
+/// An EV that comes at `plugged`, beside a wait that ends at 8600.
+fn beside_the_end_of_a_wait(plugged: u64, times_out: bool) -> Tape {
+    let mut tape = waiting(&[("A", 600)]);
+    tape.events(plugged, 2, &["SessionStarted", "AuthRequired"]);
+    if times_out {
+        tape.status(8612, "A", "TimedOut", None);
+    } else {
+        tape.granted(plugged + 5, "A", 2, &["Authorized", "PrepareCharging", "TransactionStarted"]);
+    }
+    tape
+}
+
+#[test]
+fn what_coincides_with_a_time_limit_may_go_either_way() {
+    for plugged in [8560, 8590, 8600, 8610, 8640] {
+        beside_the_end_of_a_wait(plugged, true).is_reproduced(17);
+        beside_the_end_of_a_wait(plugged, false).is_reproduced(17);
+    }
+    assert!(!beside_the_end_of_a_wait(8300, true).report().differences.is_empty());
+    assert!(!beside_the_end_of_a_wait(8900, false).report().differences.is_empty());
+}
+
+#[test]
+fn waits_that_end_together_end_in_any_order() {
+    for order in [["A", "B"], ["B", "A"]] {
+        let mut tape = waiting(&[("A", 600), ("B", 780)]);
+        // The second waits as long as the first, but is told of it less late.
+        tape.lines.retain(|(_, line)| !line.contains("\"value\":\"B\""));
+        tape.token(606, "B").status(609, "B", "Processing", None);
+        tape.validated(610, "B", 612, accepted()).status(616, "B", "Accepted", None);
+        tape.status(8630, order[0], "TimedOut", None).status(8635, order[1], "TimedOut", None);
+        tape.is_reproduced(20);
+    }
+    // What one thread does is in its order: of one token first this, then that.
+    let mut tape = waiting(&[("A", 600)]);
+    tape.status(8612, "A", "TimedOut", None);
+    for (at, line) in tape.lines.iter_mut().filter(|(_, line)| line.contains("token_validation_status")) {
+        let (here, there) = if *at < 600 { ("Processing", "Accepted") } else { ("Accepted", "Processing") };
+        *line = line.replace(here, there);
+    }
+    assert!(!tape.report().differences.is_empty());
+}
+
+/// Withdraw requests sent at once, of which EVerest answers one every `step` milliseconds.
+fn storm(step: u64) -> Tape {
+    let mut tape = Tape::new("main", "");
+    tape.station.push_str("start: {communication_check: false}\n");
+    tape.beats(100, 40, 8).token(500, "A").status(505, "A", "Processing", None);
+    tape.validated(506, "A", 656, accepted()).status(660, "A", "Accepted", None);
+    tape.granted(665, "A", 1, &["SessionStarted", "Authorized"]);
+    tape.log(2040, 1, "withdraw_authorization", json!("")).events(2041, 1, &["Deauthorized", "SessionFinished"]);
+    tape.status(2050, "A", "Withdrawn", Some(&[1]));
+    for index in 0..20 {
+        let asked = match index % 4 {
+            0 => json!({}),
+            1 => json!({"evse_id": 9}),
+            2 => json!({"id_token": {"value": "A", "type": "ISO14443"}}),
+            _ => json!({"evse_id": 1}),
+        };
+        let result = match index {
+            0 => "Accepted",
+            _ if index % 4 == 1 => "EvseNotFound",
+            _ => "AuthorizationNotFound",
+        };
+        tape.withdraw(2000 + index, asked, 2090 + step * index, result);
+    }
+    tape
+}
+
+#[test]
+fn everest_takes_a_while_for_each_request_and_no_longer() {
+    for step in [0, 20, 44, 55] {
+        storm(step).is_reproduced(33);
+    }
+    let slow = storm(110).report();
+    assert!(slow.differences.len() > 5, "{:?}", slow.differences);
+    assert!(slow.differences.iter().all(|found| found.kind == Kind::Time));
+    for index in [0, 1, 5, 19] {
+        let mut tape = storm(44);
+        let reply = format!("\"topic\": \"reply/{}\"", 2000 + index);
+        let (_, line) = tape.lines.iter_mut().find(|(_, line)| line.contains(&reply)).unwrap();
+        *line = line.replace("AuthorizationNotFound", "X").replace("EvseNotFound", "AuthorizationNotFound");
+        *line = line.replace("\"Accepted\"", "\"AuthorizationNotFound\"").replace("\"X\"", "\"Accepted\"");
+        let kinds: Vec<_> = tape.report().differences.iter().map(|found| found.kind).collect();
+        assert_eq!(kinds, [Kind::Content], "{index}");
+    }
+}
+
+#[test]
+fn a_request_that_waited_and_what_the_evse_reports_race() {
+    // The EV is there: a transaction begins with the authorization, before or after the request goes on.
+    for is_overtaken in [true, false] {
+        let mut tape = Tape::new("main", "");
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.beats(100, 40, 6).events(300, 1, &["SessionStarted", "AuthRequired"]);
+        tape.token(500, "A").status(505, "A", "Processing", None);
+        tape.validated(506, "A", 1500, accepted()).status(1504, "A", "Accepted", None);
+        tape.withdraw(800, json!({"evse_id": 1}), 1640, "Accepted");
+        tape.granted(1505, "A", 1, &["Authorized", "PrepareCharging", "TransactionStarted"]);
+        if is_overtaken {
+            tape.log(1560, 1, "stop_transaction", json!({"reason": "DeAuthorized"}));
+            tape.events(1561, 1, &["StoppingCharging", "ChargingFinished", "TransactionFinished"]);
+        } else {
+            tape.log(1560, 1, "withdraw_authorization", json!("")).status(1580, "A", "Withdrawn", Some(&[1]));
+        }
+        tape.is_reproduced(12);
+    }
+}
