@@ -180,11 +180,15 @@ impl<'a> Roles<'a> {
 
     /// Whether a message is a request such as EVerest of some release or build ends on.
     pub(super) fn has_ended_some_everest(&self, message: &Message) -> bool {
-        let is_request = match self.foreign_stimulus(message) {
-            Some(Stimulus::Received(ApiType::AuthConsumer, Channel::WithdrawAuthorization)) => true,
-            Some(Stimulus::Received(_, Channel::GetTokenValidationStatus) | Stimulus::Queried(_)) => true,
-            _ => false,
-        };
+        let is_request = matches!(
+            self.foreign_stimulus(message),
+            Some(
+                Stimulus::Received(
+                    ApiType::AuthConsumer,
+                    Channel::WithdrawAuthorization | Channel::GetTokenValidationStatus
+                ) | Stimulus::Queried(_)
+            )
+        );
         let is_unusable = |topic: String| topic.is_empty() || topic.contains(['+', '#']);
         let deviations = self.file.station.in_force();
         is_request
