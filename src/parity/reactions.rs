@@ -74,7 +74,9 @@ impl Reactions {
     /// Whether a report was brought by the answer to a token: a session that starts so starts because of it, even if the
     /// authorization has timed out by the time that the report is taken.
     pub(super) fn is_of_authorization(&self, report: usize) -> bool {
-        self.of_report.get(&report).is_some_and(|call| self.calls[*call].payload["call"] == EvseCommand::AuthorizeResponse.name())
+        self.of_report
+            .get(&report)
+            .is_some_and(|call| self.calls[*call].payload["call"] == EvseCommand::AuthorizeResponse.name())
     }
 
     /// Takes what a call brought that the station makes at about the same time.
