@@ -4,7 +4,7 @@
 //! appended to each pipe) happens under it, so the record's order is the truth; sockets are written after it is released.
 //! Nothing here waits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use super::pipe::Pipe;
 use super::retained::Retained;
 use super::session::{Link, Message, Out, PendingWill, QueueLimits, Session};
 use super::tree::{Route, Tree};
-use crate::transcript::record::{Direction, Event, Record};
+use crate::transcript::record::{Direction, Event, Publish, Record};
 
 /// Pipes that have something to write.
 pub(super) type Flushes = Vec<Arc<Pipe>>;
@@ -74,6 +74,13 @@ pub(super) enum Next {
     Ended,
 }
 
+/// A QoS 2 message of a relayed client that has not been released.
+struct HeldUpstream {
+    /// The connection that brought it.
+    number: u64,
+    publish: Publish,
+}
+
 /// All state of a broker.
 pub(super) struct Core {
     pub(super) config: Config,
@@ -89,6 +96,8 @@ pub(super) struct Core {
     links: HashMap<u64, Arc<Pipe>>,
     /// The clients whose packets go to an upstream broker.
     relayed: HashMap<u64, Arc<str>>,
+    /// Their QoS 2 messages that they have not yet released, by packet identifier.
+    held_upstream: HashMap<Arc<str>, BTreeMap<u16, HeldUpstream>>,
     last_link: u64,
     last_id: u64,
     pub(super) routes: Vec<Route>,
@@ -111,6 +120,7 @@ impl Hub {
             retained: Retained::default(),
             links: HashMap::new(),
             relayed: HashMap::new(),
+            held_upstream: HashMap::new(),
             last_link: 0,
             last_id: 0,
             routes: Vec::new(),
@@ -245,11 +255,51 @@ impl Hub {
         self.with(Core::tick)
     }
 
-    /// An upstream broker accepted a client.
-    pub(super) fn connect_relayed(&self, number: u64, client: &Arc<str>, event: Event) {
+    /// An upstream broker accepted a client, under the name it came with or another one. Without a session from before
+    /// only what this connection brought is left to be released.
+    pub(super) fn connect_relayed(
+        &self,
+        number: u64,
+        came_as: &Arc<str>,
+        client: &Arc<str>,
+        session_present: bool,
+        event: Event,
+    ) {
         self.with(|core| {
             core.relayed.insert(number, client.clone());
+            if came_as != client
+                && let Some(held) = core.held_upstream.remove(came_as)
+            {
+                core.held_upstream.entry(client.clone()).or_default().extend(held);
+            }
+            if !session_present && let Some(held) = core.held_upstream.get_mut(client) {
+                held.retain(|_, held| held.number == number);
+            }
             core.recorder.record(client, event);
+        });
+    }
+
+    /// A relayed client sent a QoS 2 PUBLISH.
+    pub(super) fn hold_relayed(&self, number: u64, client: &Arc<str>, publish: Publish) {
+        self.with(|core| {
+            core.recorder.record(client, Event::Held { publish: publish.clone() });
+            let held = core.held_upstream.entry(client.clone()).or_default();
+            let is_known = held.get(&publish.pkid).is_some_and(|HeldUpstream { publish: known, .. }| {
+                known.topic == publish.topic && known.payload == publish.payload
+            });
+            if !is_known {
+                held.insert(publish.pkid, HeldUpstream { number, publish });
+            }
+        });
+    }
+
+    /// A relayed client released a QoS 2 message, or its upstream refused it.
+    pub(super) fn release_relayed(&self, client: &Arc<str>, pkid: u16, is_refused: bool) {
+        self.with(|core| {
+            let held = core.held_upstream.get_mut(client).and_then(|held| held.remove(&pkid));
+            if let Some(HeldUpstream { publish, .. }) = held.filter(|_| !is_refused) {
+                core.recorder.record(client, Event::Publish { direction: Direction::FromClient, publish });
+            }
         });
     }
 
@@ -517,8 +567,7 @@ impl Core {
             Packet::Publish(publish) => self.publish(seat, publish)?,
             Packet::Acknowledge { kind: Kind::PubRel, pkid, .. } => {
                 received(Kind::PubRel, pkid);
-                let known = session.received.remove(&pkid);
-                session.send_acknowledgement(Kind::PubComp, pkid, known, &mut out);
+                self.release(seat, pkid)?;
             }
             Packet::Acknowledge { kind, pkid, failed } => {
                 received(kind, pkid);

@@ -10,8 +10,8 @@
 //! mosquitto's with no-delay, and one to a hundred more than ten times as fast as its default. `ci/bench` measures it.
 //!
 //! What a client may count on: delivery QoS is the lower of publication and subscription; one copy a client however many
-//! of its filters match; one order for each client across topics and subscriptions; shared subscriptions work, for
-//! 3.1.1 too. What a tester may count on: nothing is lost in silence ([`Event::Overflow`]), and every refusal says why.
+//! of its filters match; one order for each client across topics and subscriptions; a QoS 2 message is handed on when
+//! its PUBREL has come, as mosquitto does; shared subscriptions work, for 3.1.1 too. What a tester may count on: nothing is lost in silence ([`Event::Overflow`]), and every refusal says why.
 //!
 //! | file | has |
 //! | --- | --- |
@@ -66,7 +66,7 @@ pub struct Config {
     pub max_packet: usize,
     /// How many messages may wait for one client.
     pub queue_limit: usize,
-    /// How many bytes may wait for one client.
+    /// How many bytes may wait for one client, and how many of its own QoS 2 messages for their release.
     pub queue_bytes: usize,
     /// How many messages may be unacknowledged by one client; lower if the client says so.
     pub inflight: u16,

@@ -219,7 +219,11 @@ impl<'a> Tap<'a> {
         let mut publish = read_publish(self.version, frame, place)?;
         resolve_alias(&mut self.stream(direction).aliases, &mut publish, u16::MAX)?;
         let packet::Publish { topic, payload, qos, retain, dup, pkid, .. } = publish;
-        self.record(Event::Publish { direction, publish: Publish { topic, payload, qos, retain, dup, pkid } });
+        let publish = Publish { topic, payload, qos, retain, dup, pkid };
+        match (direction, qos) {
+            (Direction::FromClient, 2) => self.hub.hold_relayed(self.number, &self.client, publish),
+            _ => self.record(Event::Publish { direction, publish }),
+        }
         Ok(())
     }
 
@@ -234,7 +238,12 @@ impl<'a> Tap<'a> {
         }
         match read_packet(self.version, frame)? {
             Packet::Publish(_) => {}
-            Packet::Acknowledge { kind, pkid, .. } => self.record_packet(direction, kind, pkid),
+            Packet::Acknowledge { kind, pkid, .. } => {
+                self.record_packet(direction, kind, pkid);
+                if kind == Kind::PubRel {
+                    self.hub.release_relayed(&self.client, pkid, false);
+                }
+            }
             Packet::Subscribe { pkid, filters, .. } => {
                 self.record_packet(direction, kind, pkid);
                 self.subscribing.push_back((pkid, filters.into_iter().map(|filter| filter.path).collect()));
@@ -280,6 +289,10 @@ impl<'a> Tap<'a> {
                     }
                 }
             }
+            // An upstream of MQTT 5 may refuse a message here.
+            Kind::PubRec if v5 && cursor.rest.first().is_some_and(|reason| *reason >= 0x80) => {
+                self.hub.release_relayed(&self.client, pkid, true);
+            }
             Kind::UnsubAck => {
                 for filter in take(&mut self.unsubscribing, pkid).unwrap_or_default() {
                     self.record(Event::Unsubscribed { filter });
@@ -315,6 +328,7 @@ impl<'a> Tap<'a> {
             self.hub.refuse(self.peer, why);
             return Ok(());
         }
+        let came_as = self.client.clone();
         if let Some(assigned) = assigned {
             self.client = assigned.into();
         }
@@ -322,7 +336,7 @@ impl<'a> Tap<'a> {
         let Asked { clean, keep_alive, will } = asked;
         let protocol = self.version.level();
         let event = Event::Connected { protocol, clean, session_present, keep_alive, will };
-        self.hub.connect_relayed(self.number, &self.client, event);
+        self.hub.connect_relayed(self.number, &came_as, &self.client, session_present, event);
         Ok(())
     }
 

@@ -16,43 +16,69 @@ use crate::protocol::topic;
 use crate::transcript::record::{self, Direction, Event};
 
 impl Core {
-    /// Takes a PUBLISH in: records it, keeps it if it is to be retained, routes it, acknowledges it.
+    /// Takes a PUBLISH in: publishes it and acknowledges it; with QoS 2 it is kept until it is released.
     pub(super) fn publish(&mut self, seat: Seat, publish: Publish) -> Result<(), Fault> {
-        let Publish { topic, payload, qos, retain, dup, pkid, properties, .. } = publish;
-        let Core { sessions, recorder, now, .. } = self;
+        let Publish { topic, payload, qos, retain, dup, pkid, mut properties, .. } = publish;
+        let Core { sessions, recorder, now, config, .. } = self;
         let Some(session) = seated(sessions, seat) else { return Ok(()) };
-        let seen = record::Publish { topic: topic.clone(), payload: payload.clone(), qos, retain, dup, pkid };
-        let event = Event::Publish { direction: Direction::FromClient, publish: seen };
-        recorder.record(&session.client, event);
-        let is_new = qos < 2 || session.received.insert(pkid);
-        if is_new {
-            let mut properties = properties;
-            let expiry = properties.as_mut().and_then(|properties| properties.message_expiry_interval.take());
-            let message = Arc::new(Message {
-                from: session.client.clone(),
-                topic,
-                payload,
-                qos,
-                retain,
-                properties,
-                expires: expiry.map(|seconds| *now + Duration::from_secs(seconds.into())),
-            });
-            if retain && !self.retained.set(&message, self.config.retained_bytes) {
-                let limit = self.config.retained_bytes;
-                let why = format!("PUBLISH: retained messages would take more than {limit} bytes");
+        let expiry = properties.as_mut().and_then(|properties| properties.message_expiry_interval.take());
+        let message = Message {
+            from: session.client.clone(),
+            topic,
+            payload,
+            qos,
+            retain,
+            properties,
+            expires: expiry.map(|seconds| *now + Duration::from_secs(seconds.into())),
+        };
+        if qos == 2 {
+            recorder.record(&session.client, Event::Held { publish: seen(&message, dup, pkid) });
+            session.held.keep(pkid, message, dup);
+            if session.held.bytes() > config.queue_bytes {
+                let limit = config.queue_bytes;
+                let why = format!("PUBLISH: unreleased QoS 2 messages would take more than {limit} bytes");
                 return Err(Fault { reason: codec::DisconnectReasonCode::QuotaExceeded, why });
             }
-            self.route(&message);
+        } else {
+            self.hand_on(&Arc::new(message), dup, pkid)?;
         }
-        let Core { sessions, recorder, flushes, now, .. } = self;
-        let Some(session) = seated(sessions, seat) else { return Ok(()) };
-        let mut out = Out { recorder, flushes, now: *now };
         match qos {
-            1 => session.send_acknowledgement(Kind::PubAck, pkid, true, &mut out),
-            2 => session.send_acknowledgement(Kind::PubRec, pkid, true, &mut out),
+            1 => self.acknowledge(seat, Kind::PubAck, pkid, true),
+            2 => self.acknowledge(seat, Kind::PubRec, pkid, true),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes a PUBREL in: the message is published now.
+    pub(super) fn release(&mut self, seat: Seat, pkid: u16) -> Result<(), Fault> {
+        let Some(session) = seated(&mut self.sessions, seat) else { return Ok(()) };
+        let held = session.held.release(pkid);
+        if let Some((message, dup)) = &held {
+            self.hand_on(message, *dup, pkid)?;
+        }
+        self.acknowledge(seat, Kind::PubComp, pkid, held.is_some());
+        Ok(())
+    }
+
+    /// Publishes a message of a client: records it, keeps it if it is to be retained, routes it.
+    fn hand_on(&mut self, message: &Arc<Message>, dup: bool, pkid: u16) -> Result<(), Fault> {
+        let event = Event::Publish { direction: Direction::FromClient, publish: seen(message, dup, pkid) };
+        self.recorder.record(&message.from, event);
+        let limit = self.config.retained_bytes;
+        if message.retain && !self.retained.set(message, limit) {
+            let why = format!("PUBLISH: retained messages would take more than {limit} bytes");
+            return Err(Fault { reason: codec::DisconnectReasonCode::QuotaExceeded, why });
+        }
+        self.route(message);
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, seat: Seat, kind: Kind, pkid: u16, known: bool) {
+        let Core { sessions, recorder, flushes, now, .. } = self;
+        if let Some(session) = seated(sessions, seat) {
+            session.send_acknowledgement(kind, pkid, known, &mut Out { recorder, flushes, now: *now });
+        }
     }
 
     /// Hands a message to everybody who subscribed to it: one copy a client, with the highest QoS of its subscriptions,
@@ -164,4 +190,10 @@ impl Core {
             out.recorder.record(&session.client, Event::Unsubscribed { filter: filter.clone() });
         }
     }
+}
+
+/// A message as the record has it.
+fn seen(message: &Message, dup: bool, pkid: u16) -> record::Publish {
+    let Message { topic, payload, qos, retain, .. } = message;
+    record::Publish { topic: topic.clone(), payload: payload.clone(), qos: *qos, retain: *retain, dup, pkid }
 }

@@ -4,7 +4,7 @@
 //! Decides nothing about routing. All messages of a session stand in one queue, so that a client sees one order across
 //! topics, subscriptions and QoS levels; a message that has to wait holds back those behind it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -111,6 +111,43 @@ struct Flight {
     delivery: Option<Delivery>,
 }
 
+/// QoS 2 messages of a client, by packet identifier, until their PUBREL.
+///
+/// They are handed on then and not before (MQTT 3.1.1, figure 4.3, method A), as mosquitto does: a client may subscribe
+/// to the topic of an answer between its PUBLISH and its PUBREL.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    messages: BTreeMap<u16, (Arc<Message>, bool)>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Keeps a message, and whether it came with DUP. One that is there already stays as it is; another message under
+    /// the same identifier takes its place.
+    pub(super) fn keep(&mut self, pkid: u16, message: Message, dup: bool) {
+        if let Some((known, _)) = self.messages.get(&pkid) {
+            if known.topic == message.topic && known.payload == message.payload {
+                return;
+            }
+            self.release(pkid);
+        }
+        self.bytes += message.size();
+        self.messages.insert(pkid, (Arc::new(message), dup));
+    }
+
+    /// Takes a message out to be handed on.
+    pub(super) fn release(&mut self, pkid: u16) -> Option<(Arc<Message>, bool)> {
+        let (message, dup) = self.messages.remove(&pkid)?;
+        self.bytes -= message.size();
+        Some((message, dup))
+    }
+
+    /// What they take of memory, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 /// A will that waits for the end of its client.
 #[derive(Debug)]
 pub(super) struct PendingWill {
@@ -139,8 +176,8 @@ pub(super) struct Session {
     pub(super) expiry: u32,
     /// When the session ends, while the client is away.
     pub(super) ends_at: Option<Instant>,
-    /// QoS 2 packet identifiers received and not yet released.
-    pub(super) received: BTreeSet<u16>,
+    /// QoS 2 messages that the client has not yet released.
+    pub(super) held: Held,
     limits: QueueLimits,
     queue: VecDeque<Delivery>,
     queued_bytes: usize,
@@ -158,7 +195,7 @@ impl Session {
             will_at: None,
             expiry: 0,
             ends_at: None,
-            received: BTreeSet::new(),
+            held: Held::default(),
             limits,
             queue: VecDeque::new(),
             queued_bytes: 0,

@@ -405,7 +405,7 @@ impl Connections {
                     self.asleep.insert(record.client.clone(), filters);
                 }
             }
-            Event::Publish { .. } | Event::Packet { .. } | Event::Overflow { .. } => {}
+            Event::Publish { .. } | Event::Held { .. } | Event::Packet { .. } | Event::Overflow { .. } => {}
         }
     }
 }

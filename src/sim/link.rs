@@ -1,6 +1,8 @@
 //! One MQTT connection of khumbu's own: subscribe, publish, receive, and know when a subscription is in force.
 //!
-//! A lost connection ends the link; whoever wants another opens another.
+//! A lost connection ends the link; whoever wants another opens another. A broker hands a message of QoS 2 on when the
+//! client releases it, one of lower QoS at once; so that what one link says keeps its order, the latter waits here for the
+//! former.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumqttc::NetworkOptions;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, PubRec, PubRecReason, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -72,6 +74,8 @@ struct Shared {
     /// the SUBSCRIBE is handed over, so that the two orders cannot differ.
     subscribing: tokio::sync::Mutex<()>,
     waiting: Arc<Mutex<VecDeque<oneshot::Sender<bool>>>>,
+    /// Messages of QoS 1 and 2 whose handshake is not over.
+    open: Arc<watch::Sender<usize>>,
     poll: AbortHandle,
     /// Closed when polling has ended.
     polling: watch::Receiver<()>,
@@ -129,13 +133,14 @@ impl Link {
         let (messages, incoming) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(VecDeque::new()));
         let (ended, polling) = watch::channel(());
-        let polled = poll(events, messages, waiting.clone());
+        let open = Arc::new(watch::Sender::new(0));
+        let polled = poll(events, messages, waiting.clone(), open.clone());
         let poll = tokio::spawn(async move {
             polled.await;
             drop(ended);
         })
         .abort_handle();
-        let shared = Shared { client, subscribing: tokio::sync::Mutex::new(()), waiting, poll, polling };
+        let shared = Shared { client, subscribing: tokio::sync::Mutex::new(()), waiting, open, poll, polling };
         Ok((Self { shared: Arc::new(shared) }, incoming))
     }
 
@@ -196,7 +201,17 @@ impl Link {
         qos: u8,
         retain: bool,
     ) -> Result<(), LinkError> {
-        self.shared.client.publish(topic, quality(qos), retain, payload.into()).await.map_err(|error| match error {
+        if qos < 2 {
+            self.settle().await;
+        }
+        if qos > 0 {
+            self.shared.open.send_modify(|open| *open += 1);
+        }
+        let published = self.shared.client.publish(topic, quality(qos), retain, payload.into()).await;
+        if qos > 0 && published.is_err() {
+            self.shared.open.send_modify(|open| *open = open.saturating_sub(1));
+        }
+        published.map_err(|error| match error {
             rumqttc::v5::ClientError::Request(_) if topic.contains(['+', '#']) => {
                 LinkError::Topic { topic: topic.to_owned() }
             }
@@ -204,10 +219,21 @@ impl Link {
         })
     }
 
-    /// Says goodbye; everything published before is sent first.
+    /// Waits until the broker has taken everything for good, or the connection is lost.
+    async fn settle(&self) {
+        let (mut open, mut polling) = (self.shared.open.subscribe(), self.shared.polling.clone());
+        tokio::select! {
+            // Neither ends with an error before this link does.
+            _ = open.wait_for(|open| *open == 0) => {}
+            _ = polling.changed() => {}
+        }
+    }
+
+    /// Says goodbye; everything published before is brought to its end first.
     pub async fn close(self) {
         let mut polling = self.shared.polling.clone();
         let goodbye = async {
+            self.settle().await;
             // An error means that there is nobody left to say goodbye to.
             if self.shared.client.disconnect().await.is_ok() {
                 // Nothing is ever sent there; it closes when all is said.
@@ -223,6 +249,7 @@ async fn poll(
     mut events: EventLoop,
     messages: mpsc::UnboundedSender<Message>,
     waiting: Arc<Mutex<VecDeque<oneshot::Sender<bool>>>>,
+    open: Arc<watch::Sender<usize>>,
 ) {
     // Polling again after an error would connect again; a link is one connection.
     while let Ok(event) = events.poll().await {
@@ -240,12 +267,22 @@ async fn poll(
                     let _ = waiter.send(granted);
                 }
             }
+            Event::Incoming(Packet::PubAck(_) | Packet::PubComp(_)) => done(&open),
+            Event::Incoming(Packet::PubRec(PubRec { reason, .. }))
+                if !matches!(reason, PubRecReason::Success | PubRecReason::NoMatchingSubscribers) =>
+            {
+                done(&open);
+            }
             Event::Outgoing(rumqttc::Outgoing::Disconnect) => break,
             _ => {}
         }
     }
     // Whoever still waits learns that the link is lost.
     waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+fn done(open: &watch::Sender<usize>) {
+    open.send_modify(|open| *open = open.saturating_sub(1));
 }
 
 fn quality(qos: u8) -> QoS {

@@ -42,7 +42,14 @@ pub enum Event {
         /// Why, in words.
         why: String,
     },
-    /// A PUBLISH passed. From the client: as it sent it. To the client: when it was handed to the socket.
+    /// A QoS 2 PUBLISH came from the client and waits for its PUBREL; nobody has been told of it. One entry a packet,
+    /// repetitions included.
+    Held {
+        /// The packet.
+        publish: Publish,
+    },
+    /// A PUBLISH passed. From the client: as it sent it; with QoS 2 when its PUBREL came, once however often it was
+    /// sent, since that is when a broker hands it on. To the client: when it was handed to the socket.
     Publish {
         /// Who sent it.
         direction: Direction,
@@ -106,7 +113,7 @@ pub struct Publish {
     pub qos: u8,
     /// The retain flag as it stood in the packet.
     pub retain: bool,
-    /// The dup flag.
+    /// The dup flag; of a QoS 2 message as it stood in the first packet that the session holds of it.
     pub dup: bool,
     /// The packet identifier; 0 for QoS 0.
     pub pkid: u16,

@@ -63,6 +63,8 @@ async fn takes_a_qos_2_message_once_however_often_it_is_sent() {
     // Released, the identifier may be used for another message.
     publisher.send(&publish4(4, "t", 7, "y")).await;
     publisher.expect(&[0x50, 2, 0, 7]).await;
+    publisher.send(&[0x62, 2, 0, 7]).await;
+    publisher.expect(&[0x70, 2, 0, 7]).await;
 
     subscriber.expect(&publish4(4, "t", 1, "x")).await;
     subscriber.expect(&publish4(4, "t", 2, "y")).await;

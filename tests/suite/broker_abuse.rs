@@ -94,6 +94,7 @@ async fn says_what_was_wrong_with_an_acknowledgement() {
         let mut client = Wire::v4(bench.address(), "client").await;
         client.subscribe4("t", qos).await;
         client.send(&publish4(4, "t", 1, "x")).await;
+        client.send(&[0x62, 2, 0, 1]).await;
         client.send(&acknowledgement).await;
         assert_eq!(bench.disconnected("client").await, why);
     }

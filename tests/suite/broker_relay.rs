@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use crate::broker_wire::{Bench, PATIENCE, Wire, connect4, connect5, packet, publish4, publish5, publishes, text};
 use crate::clients;
 
-fn relay_to(address: SocketAddr) -> Config {
+/// A front door before another broker.
+pub fn relay_to(address: SocketAddr) -> Config {
     let upstream = Upstream { host: address.ip().to_string(), port: address.port() };
     Config { upstream: Some(upstream), ..Config::default() }
 }
@@ -141,14 +142,14 @@ async fn cuts_off_and_goes_down_as_a_relay_too() {
 }
 
 /// A mosquitto of our own, on a port of its own, with nothing on disk but its configuration.
-struct Mosquitto {
+pub struct Mosquitto {
     _child: Child,
     _folder: tempfile::TempDir,
-    address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Mosquitto {
-    async fn start(lines: &str) -> Option<Self> {
+    pub async fn start(lines: &str) -> Option<Self> {
         let program = clients::mosquitto("mosquitto")?;
         let folder = tempfile::tempdir().unwrap();
         // Bound and given back: mosquitto cannot tell which port it took.

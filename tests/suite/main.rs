@@ -5,6 +5,7 @@ mod broker;
 mod broker_abuse;
 mod broker_clients;
 mod broker_life;
+mod broker_qos2;
 mod broker_relay;
 mod broker_sessions;
 mod broker_wire;

@@ -98,6 +98,7 @@ impl Links {
             | Event::Refused { .. }
             | Event::Publish { .. }
             | Event::Packet { .. }
+            | Event::Held { .. }
             | Event::Overflow { .. } => Change::None,
         }
     }
