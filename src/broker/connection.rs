@@ -20,10 +20,14 @@ use super::hub::{Ending, Hub, Next, Seat, TOPIC_ALIASES};
 use super::packet::{Packet, Publish, Version, read_connect, read_packet};
 use super::pipe::Pipe;
 use super::relay;
+use crate::transcript::record::Rule;
 
 /// What is read at once; doubled while a client fills it, up to [`MOST_READ`].
 const LEAST_READ: usize = 2 * 1024;
 const MOST_READ: usize = 32 * 1024;
+
+/// A broker that is woken later than this for a client that fell silent was held up itself.
+const HELD_UP: Duration = Duration::from_millis(100);
 
 /// How long a client that was refused may take to read why.
 const FAREWELL: Duration = Duration::from_millis(250);
@@ -51,7 +55,7 @@ impl Reader {
 pub(super) async fn serve(hub: Arc<Hub>, half: OwnedReadHalf, pipe: Arc<Pipe>, peer: SocketAddr, number: u64) {
     let mut reader = Reader { half, buffer: BytesMut::new(), size: LEAST_READ };
     match first_frame(&hub, &mut reader, &pipe).await {
-        Err(why) => hub.refuse(peer, why),
+        Err(fault) => hub.refuse(peer, &fault),
         Ok(frame) => {
             if hub.config.upstream.is_some() {
                 relay::serve(&hub, &mut reader, frame, &pipe, peer, number).await;
@@ -76,35 +80,44 @@ async fn welcome(hub: &Hub, reader: &mut Reader, frame: Frame, pipe: &Arc<Pipe>,
         Err(refusal) => {
             pipe.push(|out| out.extend_from_slice(&refusal.answer));
             pipe.flush();
-            hub.refuse(peer, refusal.why);
+            hub.refuse(peer, &refusal.fault);
         }
     }
 }
 
 /// The first whole packet.
-async fn first_frame(hub: &Hub, reader: &mut Reader, pipe: &Pipe) -> Result<Frame, String> {
+async fn first_frame(hub: &Hub, reader: &mut Reader, pipe: &Pipe) -> Result<Frame, Fault> {
     let limit = hub.config.connect_timeout;
     let deadline = Instant::now() + limit;
     loop {
         // Others are turned away before they can make us wait for the rest of a packet.
         match reader.buffer.first() {
-            Some(first) if first >> 4 != 1 => return Err(format!("no CONNECT: first byte {first:#04x}")),
+            Some(first) if first >> 4 != 1 => {
+                let why = format!("no CONNECT: first byte {first:#04x}");
+                return Err(Fault::malformed(why).of(Rule::Connect).begun_with(&reader.buffer));
+            }
             _ => {}
         }
-        if let Some(frame) = frame::next(&mut reader.buffer, hub.config.max_packet).map_err(|fault| fault.why)? {
-            return Ok(frame);
+        match frame::next(&mut reader.buffer, hub.config.max_packet.0) {
+            Ok(Some(frame)) => return Ok(frame),
+            Ok(None) => {}
+            Err(fault) => return Err(fault.begun_with(&reader.buffer)),
         }
         let received = reader.buffer.len();
         tokio::select! {
             read = reader.read() => match read {
-                Ok(0) if received == 0 => return Err("closed by peer before CONNECT".to_owned()),
-                Ok(0) => return Err(format!("closed by peer within CONNECT, after {received} bytes")),
+                Ok(0) if received == 0 => return Err(Fault::blameless("closed by peer before CONNECT")),
+                Ok(0) => {
+                    return Err(Fault::blameless(format!("closed by peer within CONNECT, after {received} bytes")));
+                }
                 Ok(_) => {}
-                Err(error) => return Err(format!("connection lost before CONNECT: {error}")),
+                Err(error) => return Err(Fault::blameless(format!("connection lost before CONNECT: {error}"))),
             },
-            () = sleep_until(deadline) => return Err(format!("no CONNECT within {limit:?}, {received} bytes received")),
+            () = sleep_until(deadline) => {
+                return Err(Fault::blameless(format!("no CONNECT within {limit:?}, {received} bytes received")));
+            }
             () = pipe.attention.notified() => if pipe.is_closing() {
-                return Err("broker down before CONNECT".to_owned());
+                return Err(Fault::blameless("broker down before CONNECT"));
             },
         }
     }
@@ -152,7 +165,7 @@ impl Client {
             End::Fault(fault) => return hub.fail(self.seat, &fault),
             End::Silent => {
                 let why = format!("keep-alive: nothing received for 1.5 × {}s", self.keep_alive);
-                return hub.fail(self.seat, &Fault { reason: Reason::KeepAliveTimeout, why });
+                return hub.fail(self.seat, &Fault::silent(why));
             }
             End::Lost(cause) => cause,
         };
@@ -195,10 +208,15 @@ impl Client {
                 _ = pipe.writable(), if unsent => {}
                 () = pipe.attention.notified() => {}
                 () = &mut silence, if self.keep_alive > 0 => {
-                    if heard.elapsed() >= patience {
+                    let held_up = silence.deadline().elapsed();
+                    if heard.elapsed() < patience {
+                        silence.as_mut().reset(heard + patience);
+                    } else if held_up > HELD_UP {
+                        // What the client has sent meanwhile may still have to be read.
+                        silence.as_mut().reset(Instant::now() + held_up.min(patience));
+                    } else {
                         return End::Silent;
                     }
-                    silence.as_mut().reset(heard + patience);
                 }
             }
         }
@@ -206,16 +224,22 @@ impl Client {
 
     /// Takes every whole packet out of the buffer, up to the first one that is wrong.
     fn take_packets(&mut self, hub: &Hub, buffer: &mut BytesMut, packets: &mut Vec<Packet>) -> Result<(), Fault> {
-        while let Some(frame) = frame::next(buffer, hub.config.max_packet)? {
-            let mut packet = read_packet(self.version, frame)?;
+        loop {
+            let frame = match frame::next(buffer, hub.config.max_packet.0) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(()),
+                Err(fault) => return Err(fault.begun_with(buffer)),
+            };
+            let (beginning, length) = (frame.beginning(), frame.bytes.len());
+            let begun = |fault: Fault| fault.begun_with(&beginning[..length.min(beginning.len())]);
+            let mut packet = read_packet(self.version, frame).map_err(begun)?;
             if let Packet::Publish(publish) = &mut packet
                 && publish.alias.is_some()
             {
-                resolve_alias(&mut self.aliases, publish, TOPIC_ALIASES)?;
+                resolve_alias(&mut self.aliases, publish, TOPIC_ALIASES).map_err(begun)?;
             }
             packets.push(packet);
         }
-        Ok(())
     }
 }
 
@@ -228,7 +252,7 @@ pub(super) fn resolve_alias(
     let Some(alias) = publish.alias else { return Ok(()) };
     if alias > most {
         let why = format!("PUBLISH: topic alias {alias} is larger than {most}");
-        return Err(Fault { reason: Reason::TopicAliasInvalid, why });
+        return Err(Fault::limit(Reason::TopicAliasInvalid, why));
     }
     if !publish.topic.is_empty() {
         aliases.insert(alias, publish.topic.clone());

@@ -4,25 +4,69 @@
 //! accept reserved bits, doubled properties, U+0000 and trailing bytes, ask for more bytes in the middle of a whole
 //! packet, and reach `unreachable!()` on some packet types. Nothing here touches a socket.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rumqttd::protocol::DisconnectReasonCode as Reason;
 
 use crate::protocol::topic;
+use crate::transcript::record::Rule;
 
-/// Why a packet was refused: the code for an MQTT 5 client and the words for the record.
+/// Why a packet was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
+    /// The rule that the client broke; `None` where it is not to blame.
+    pub(super) rule: Option<Rule>,
+    /// The code for an MQTT 5 client.
     pub(super) reason: Reason,
+    /// The words for the record.
     pub(super) why: String,
+    /// How the packet begins, for the record.
+    pub(super) bytes: Bytes,
 }
 
+/// So many bytes of a packet show what is wrong with it.
+const SHOWN: usize = 32;
+
 impl Fault {
+    fn new(rule: Option<Rule>, reason: Reason, why: impl Into<String>) -> Self {
+        Self { rule, reason, why: why.into(), bytes: Bytes::new() }
+    }
+
     pub(super) fn malformed(why: impl Into<String>) -> Self {
-        Self { reason: Reason::MalformedPacket, why: why.into() }
+        Self::new(Some(Rule::Form), Reason::MalformedPacket, why)
     }
 
     pub(super) fn protocol(why: impl Into<String>) -> Self {
-        Self { reason: Reason::ProtocolError, why: why.into() }
+        Self::new(Some(Rule::Order), Reason::ProtocolError, why)
+    }
+
+    /// More than the broker takes.
+    pub(super) fn limit(reason: Reason, why: impl Into<String>) -> Self {
+        Self::new(Some(Rule::Limit), reason, why)
+    }
+
+    pub(super) fn silent(why: impl Into<String>) -> Self {
+        Self::new(Some(Rule::KeepAlive), Reason::KeepAliveTimeout, why)
+    }
+
+    /// A packet identifier that still belongs to another message. Brokers let the new one take its place.
+    pub(super) fn in_use(pkid: u16, topic: &str) -> Self {
+        let why = format!("PUBLISH: packet identifier {pkid} is still in use for a message on `{topic}`");
+        Self::protocol(why).of(Rule::Identifier)
+    }
+
+    /// What happens without anybody breaking a rule.
+    pub(super) fn blameless(why: impl Into<String>) -> Self {
+        Self::new(None, Reason::UnspecifiedError, why)
+    }
+
+    /// The same, as a breach of this rule.
+    pub(super) fn of(self, rule: Rule) -> Self {
+        Self { rule: Some(rule), ..self }
+    }
+
+    /// The same, of a packet that begins like this.
+    pub(super) fn begun_with(self, bytes: &[u8]) -> Self {
+        Self { bytes: Bytes::copy_from_slice(&bytes[..bytes.len().min(SHOWN)]), ..self }
     }
 }
 
@@ -108,6 +152,14 @@ impl Frame {
         &self.bytes[self.head..]
     }
 
+    /// How it begins, kept apart from the bytes that a codec takes over.
+    pub(super) fn beginning(&self) -> [u8; SHOWN] {
+        let mut beginning = [0; SHOWN];
+        let shown = self.bytes.len().min(SHOWN);
+        beginning[..shown].copy_from_slice(&self.bytes[..shown]);
+        beginning
+    }
+
     /// Reads the body field by field.
     pub(super) fn cursor(&self) -> Cursor<'_> {
         Cursor { rest: self.body(), packet: self.kind.name() }
@@ -146,7 +198,7 @@ pub(super) fn next(buffer: &mut BytesMut, limit: usize) -> Result<Option<Frame>,
     let total = head + length;
     if total > limit {
         let why = format!("{} of {total} bytes is larger than the limit of {limit} bytes", kind.name());
-        return Err(Fault { reason: Reason::PacketTooLarge, why });
+        return Err(Fault::limit(Reason::PacketTooLarge, why));
     }
     if buffer.len() < total {
         buffer.reserve(total - buffer.len());
@@ -218,7 +270,7 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn packet_id(&mut self) -> Result<u16, Fault> {
         match self.u16("the packet identifier")? {
-            0 => Err(Fault::protocol(format!("{}: the packet identifier is 0", self.packet))),
+            0 => Err(Fault::protocol(format!("{}: the packet identifier is 0", self.packet)).of(Rule::Identifier)),
             id => Ok(id),
         }
     }
@@ -269,7 +321,7 @@ impl<'a> Cursor<'a> {
                 }
             }
             0x23 => match self.u16("the topic alias")? {
-                0 => return Err(Fault { reason: Reason::TopicAliasInvalid, why: format!("{packet}: topic alias 0") }),
+                0 => return Err(Fault::limit(Reason::TopicAliasInvalid, format!("{packet}: topic alias 0"))),
                 alias => found.alias = Some(alias),
             },
             0x02 | 0x18 => drop(self.u32("a property")?),

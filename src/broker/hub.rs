@@ -19,7 +19,7 @@ use super::pipe::Pipe;
 use super::retained::Retained;
 use super::session::{Link, Message, Out, PendingWill, QueueLimits, Session};
 use super::tree::{Route, Tree};
-use crate::transcript::record::{Direction, Event, Publish, Record};
+use crate::transcript::record::{Direction, Event, Publish, Record, Rule};
 
 /// Pipes that have something to write.
 pub(super) type Flushes = Vec<Arc<Pipe>>;
@@ -40,6 +40,12 @@ impl Recorder {
         let record = Record { seq: self.seq, at: self.at, client: client.clone(), event };
         self.seq += 1;
         (self.sink)(record);
+    }
+
+    pub(super) fn record_breach(&mut self, client: &Arc<str>, Fault { rule, why, bytes, .. }: &Fault) {
+        if let Some(rule) = *rule {
+            self.record(client, Event::Breach { rule, what: why.clone(), bytes: bytes.clone() });
+        }
     }
 }
 
@@ -171,8 +177,17 @@ impl Hub {
     }
 
     /// Records that a connection ended before it was accepted.
-    pub(super) fn refuse(&self, peer: SocketAddr, why: String) {
-        self.record(&peer.to_string().into(), Event::Refused { why });
+    pub(super) fn refuse(&self, peer: SocketAddr, fault: &Fault) {
+        let peer = peer.to_string().into();
+        self.with(|core| {
+            core.recorder.record_breach(&peer, fault);
+            core.recorder.record(&peer, Event::Refused { why: fault.why.clone() });
+        });
+    }
+
+    /// Records what a client did wrong where somebody else is the judge.
+    pub(super) fn record_breach(&self, client: &Arc<str>, fault: &Fault) {
+        self.with(|core| core.recorder.record_breach(client, fault));
     }
 
     pub(super) fn record(&self, client: &Arc<str>, event: Event) {
@@ -208,6 +223,9 @@ impl Hub {
     /// Ends a client that broke the rules.
     pub(super) fn fail(&self, seat: Seat, fault: &Fault) {
         self.with(|core| {
+            if let Some(client) = core.session(seat).map(|session| session.client.clone()) {
+                core.recorder.record_breach(&client, fault);
+            }
             core.say_goodbye(seat, fault.reason, &fault.why);
             core.end(seat, &Ending { cause: &fault.why, clean: false, will: true });
         });
@@ -284,11 +302,15 @@ impl Hub {
         self.with(|core| {
             core.recorder.record(client, Event::Held { publish: publish.clone() });
             let held = core.held_upstream.entry(client.clone()).or_default();
-            let is_known = held.get(&publish.pkid).is_some_and(|HeldUpstream { publish: known, .. }| {
+            let is_known = |HeldUpstream { publish: known, .. }: &HeldUpstream| {
                 known.topic == publish.topic && known.payload == publish.payload
-            });
-            if !is_known {
-                held.insert(publish.pkid, HeldUpstream { number, publish });
+            };
+            if held.get(&publish.pkid).is_some_and(is_known) {
+                return;
+            }
+            let pkid = publish.pkid;
+            if let Some(before) = held.insert(pkid, HeldUpstream { number, publish }) {
+                core.recorder.record_breach(client, &Fault::in_use(pkid, &before.publish.topic));
             }
         });
     }
@@ -348,7 +370,8 @@ impl Core {
         let assigned = connect.client_id.is_empty();
         if assigned && !connect.clean && version == Version::V4 {
             // MQTT-3.1.3-8.
-            return Err(Refusal::with_code(version, 2, 0x85, "empty client identifier without clean session"));
+            let why = "empty client identifier without clean session";
+            return Err(Refusal::with_code(version, 2, 0x85, why).of(Rule::Connect));
         }
         let client: Arc<str> = if assigned { self.assign_id() } else { connect.client_id.as_str().into() };
 
@@ -406,7 +429,7 @@ impl Core {
         let properties = codec::ConnAckProperties {
             assigned_client_identifier: assigned.then(|| client.to_string()),
             topic_alias_max: Some(TOPIC_ALIASES),
-            max_packet_size: u32::try_from(self.config.max_packet).ok(),
+            max_packet_size: u32::try_from(self.config.max_packet.0).ok(),
             ..Default::default()
         };
         let connack = codec::ConnAck { session_present, code: codec::ConnectReturnCode::Success };

@@ -17,6 +17,7 @@
 //! | --- | --- |
 //! | `frame` | packets out of bytes, and the checks that the codecs leave out |
 //! | `packet` | typed packets, read and written with rumqttd's codecs |
+//! | `limit` | how large a packet may be, as people write it |
 //! | `tree`, `retained` | who subscribed to what; retained messages |
 //! | `session` | queue, acknowledgements and retransmission of one client |
 //! | `hub` | all state behind one lock, connections and wills, and the order of the record |
@@ -27,6 +28,7 @@
 mod connection;
 mod frame;
 mod hub;
+mod limit;
 mod listener;
 mod packet;
 mod pipe;
@@ -47,6 +49,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 use hub::Hub;
+pub use limit::PacketLimit;
 use listener::Running;
 
 #[allow(unused_imports, reason = "named in the documentation")]
@@ -63,7 +66,7 @@ pub struct Config {
     /// What clients must present; `None` accepts any user name and password.
     pub credentials: Option<Credentials>,
     /// The largest packet accepted from a client, in bytes, its fixed header included.
-    pub max_packet: usize,
+    pub max_packet: PacketLimit,
     /// How many messages may wait for one client.
     pub queue_limit: usize,
     /// How many bytes may wait for one client, and how many of its own QoS 2 messages for their release.
@@ -84,7 +87,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             upstream: None,
             credentials: None,
-            max_packet: 1024 * 1024,
+            max_packet: PacketLimit::default(),
             queue_limit: 100_000,
             queue_bytes: 64 * 1024 * 1024,
             inflight: 1024,

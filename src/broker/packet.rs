@@ -13,6 +13,7 @@ use rumqttd::protocol::{self as codec, Protocol, PublishProperties};
 
 use super::frame::{Fault, Frame, Kind, Place};
 use crate::protocol::topic;
+use crate::transcript::record::Rule;
 
 /// The protocol level in CONNECT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,7 @@ pub(super) struct Will {
 pub(super) struct Refusal {
     /// Empty where the standard wants the connection closed without an answer.
     pub(super) answer: Vec<u8>,
-    pub(super) why: String,
+    pub(super) fault: Fault,
 }
 
 impl Refusal {
@@ -76,13 +77,18 @@ impl Refusal {
             Version::V4 => vec![0x20, 2, 0, v4],
             Version::V5 => vec![0x20, 3, 0, v5, 0],
         };
-        Self { answer, why: why.into() }
+        Self { answer, fault: Fault::blameless(why) }
+    }
+
+    /// The same, as a breach of this rule.
+    pub(super) fn of(self, rule: Rule) -> Self {
+        Self { fault: self.fault.of(rule), ..self }
     }
 }
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
-        Self { answer: Vec::new(), why: fault.why }
+        Self { answer: Vec::new(), fault }
     }
 }
 
@@ -133,7 +139,7 @@ pub(super) fn read_connect(mut frame: Frame) -> Result<Connect, Refusal> {
                 authentication_method: properties.and_then(|p| p.authentication_method),
             })
         }
-        Ok(_) => Err(Fault::malformed("the codec: it read something else than CONNECT").into()),
+        Ok(_) => Err(Fault::blameless("the codec: it read something else than CONNECT").into()),
         Err(fault) => Err(fault.into()),
     }
 }
@@ -141,7 +147,7 @@ pub(super) fn read_connect(mut frame: Frame) -> Result<Connect, Refusal> {
 /// The version, and where the password stands.
 fn check_connect(frame: &Frame) -> Result<(Version, Option<Range<usize>>), Refusal> {
     if frame.kind != Kind::Connect {
-        return Err(Fault::protocol(format!("{} before CONNECT", frame.kind.name())).into());
+        return Err(Fault::protocol(format!("{} before CONNECT", frame.kind.name())).of(Rule::Connect).into());
     }
     let mut cursor = frame.cursor();
     let name = cursor.binary("the protocol name")?;
@@ -157,14 +163,15 @@ fn check_connect(frame: &Frame) -> Result<(Version, Option<Range<usize>>), Refus
         }
         _ => {
             let shown = name.escape_ascii().to_string();
-            return Err(Fault::malformed(format!("CONNECT: protocol name `{shown:.40}` is not `MQTT`")).into());
+            let why = format!("CONNECT: protocol name `{shown:.40}` is not `MQTT`");
+            return Err(Fault::malformed(why).of(Rule::Connect).into());
         }
     };
     let refuse = |fault: Fault| match version {
         Version::V4 => Refusal::from(fault),
         Version::V5 => {
             let code = if fault.reason == codec::DisconnectReasonCode::ProtocolError { 0x82 } else { 0x81 };
-            Refusal::with_code(version, 0, code, fault.why)
+            Refusal { fault: fault.clone(), ..Refusal::with_code(version, 0, code, fault.why) }
         }
     };
     check_connect_fields(frame, version).map(|password| (version, password)).map_err(refuse)
@@ -198,7 +205,7 @@ fn check_connect_fields(frame: &Frame, version: Version) -> Result<Option<Range<
             cursor.properties(Place::Will)?;
         }
         let name = cursor.text("the will topic")?;
-        topic::check_name(name).map_err(|why| Fault::malformed(format!("CONNECT: will {why}")))?;
+        topic::check_name(name).map_err(|why| Fault::malformed(format!("CONNECT: will {why}")).of(Rule::Topic))?;
         cursor.binary("the will payload")?;
     }
     if username {
@@ -264,7 +271,7 @@ pub(super) fn read_packet(version: Version, frame: Frame) -> Result<Packet, Faul
         Kind::Unsubscribe => read_unsubscribe(version, frame),
         Kind::PingReq => frame.cursor().end().map(|()| Packet::Ping),
         Kind::Disconnect => read_disconnect(version, &frame),
-        Kind::Connect => Err(Fault::protocol("a second CONNECT")),
+        Kind::Connect => Err(Fault::protocol("a second CONNECT").of(Rule::Connect)),
         Kind::Auth => Err(Fault::protocol("AUTH without an authentication method in CONNECT")),
         kind => Err(Fault::protocol(format!("{} is not for clients to send", kind.name()))),
     }
@@ -290,7 +297,7 @@ pub(super) fn read_publish(version: Version, frame: Frame, place: Place) -> Resu
         alias = cursor.properties(place)?.alias;
     }
     if !name.is_empty() || alias.is_none() {
-        topic::check_name(name).map_err(|why| Fault::malformed(format!("PUBLISH: {why}")))?;
+        topic::check_name(name).map_err(|why| Fault::malformed(format!("PUBLISH: {why}")).of(Rule::Topic))?;
     }
     let topic = Arc::from(name);
     // Copied: a slice would keep the whole read buffer alive for as long as the record lives.
@@ -337,7 +344,7 @@ fn read_subscribe(version: Version, frame: Frame) -> Result<Packet, Fault> {
     }
     while !cursor.rest.is_empty() {
         let filter = cursor.text("a filter")?;
-        topic::check_filter(filter).map_err(|why| Fault::malformed(format!("SUBSCRIBE: {why}")))?;
+        topic::check_filter(filter).map_err(|why| Fault::malformed(format!("SUBSCRIBE: {why}")).of(Rule::Topic))?;
         let options = cursor.u8("the subscription options")?;
         let reserved = if version == Version::V4 { 0xfc } else { 0xc0 };
         if options & reserved != 0 || options & 0x03 == 3 || options & 0x30 == 0x30 {
@@ -352,7 +359,7 @@ fn read_subscribe(version: Version, frame: Frame) -> Result<Packet, Fault> {
             let id = properties.and_then(|properties| properties.id);
             Ok(Packet::Subscribe { pkid: subscribe.pkid, id, filters: subscribe.filters })
         }
-        _ => Err(Fault::malformed("the codec: it read something else than SUBSCRIBE")),
+        _ => Err(Fault::blameless("the codec: it read something else than SUBSCRIBE")),
     }
 }
 
@@ -367,13 +374,13 @@ fn read_unsubscribe(version: Version, frame: Frame) -> Result<Packet, Fault> {
     }
     while !cursor.rest.is_empty() {
         let filter = cursor.text("a filter")?;
-        topic::check_filter(filter).map_err(|why| Fault::malformed(format!("UNSUBSCRIBE: {why}")))?;
+        topic::check_filter(filter).map_err(|why| Fault::malformed(format!("UNSUBSCRIBE: {why}")).of(Rule::Topic))?;
     }
     match read(version, frame.bytes)? {
         codec::Packet::Unsubscribe(unsubscribe, _) => {
             Ok(Packet::Unsubscribe { pkid: unsubscribe.pkid, filters: unsubscribe.filters })
         }
-        _ => Err(Fault::malformed("the codec: it read something else than UNSUBSCRIBE")),
+        _ => Err(Fault::blameless("the codec: it read something else than UNSUBSCRIBE")),
     }
 }
 
@@ -400,8 +407,8 @@ fn read(version: Version, mut bytes: BytesMut) -> Result<codec::Packet, Fault> {
     }));
     match outcome {
         Ok(Ok(packet)) => Ok(packet),
-        Ok(Err(error)) => Err(Fault::malformed(format!("the codec: {error}"))),
-        Err(_) => Err(Fault::malformed("the codec: it panicked")),
+        Ok(Err(error)) => Err(Fault::blameless(format!("the codec: {error}"))),
+        Err(_) => Err(Fault::blameless("the codec: it panicked")),
     }
 }
 
@@ -482,7 +489,7 @@ mod tests {
             bytes.extend_from_slice(&body);
             let Ok(Some(frame)) = frame::next(&mut bytes, 1024) else { return Ok(()) };
             let refused = match frame.kind {
-                Kind::Connect => read_connect(frame).err().map(|refusal| refusal.why),
+                Kind::Connect => read_connect(frame).err().map(|refusal| refusal.fault.why),
                 _ => {
                     let copy = Frame { kind: frame.kind, bytes: frame.bytes.clone(), head: frame.head };
                     let four = read_packet(Version::V4, frame).err();

@@ -14,15 +14,13 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
+use super::PacketLimit;
 use super::connection::{Reader, resolve_alias};
 use super::frame::{self, Fault, Frame, Kind, Place};
 use super::hub::Hub;
 use super::packet::{self, Packet, Version, read_connect, read_packet, read_publish};
 use super::pipe::Pipe;
 use crate::transcript::record::{Direction, Event, Publish};
-
-/// The largest packet that is read for the record: as large as MQTT allows.
-const LIMIT: usize = 268_435_460;
 
 /// What is read at once.
 const READ: usize = 16 * 1024;
@@ -34,14 +32,14 @@ pub(super) async fn serve(hub: &Hub, reader: &mut Reader, first: Frame, pipe: &P
     let connecting = timeout(limit, TcpStream::connect((upstream.host.as_str(), upstream.port)));
     let connected = tokio::select! {
         outcome = connecting => outcome.map_err(|_| format!("no connection within {limit:?}")),
-        () = closing(pipe) => return hub.refuse(peer, "broker down before CONNACK".to_owned()),
+        () = closing(pipe) => return hub.refuse(peer, &Fault::blameless("broker down before CONNACK")),
     };
     let connected = connected.and_then(|outcome| outcome.map_err(|error| error.to_string()));
     // Without no-delay the relay adds 40 ms where a direct connection has none.
     let connected = connected.and_then(|s| s.set_nodelay(true).map(|()| s).map_err(|error| error.to_string()));
     let (from_upstream, to_upstream) = match connected {
         Ok(stream) => stream.into_split(),
-        Err(why) => return hub.refuse(peer, format!("upstream {upstream}: {why}")),
+        Err(why) => return hub.refuse(peer, &Fault::blameless(format!("upstream {upstream}: {why}"))),
     };
     let bytes = first.bytes.clone();
     let tap = Mutex::new(Tap::new(hub, first, peer, number));
@@ -168,7 +166,10 @@ impl<'a> Tap<'a> {
                 let will = connect.will.map(|will| will.topic);
                 tap.stage = Stage::Asked(Asked { clean: connect.clean, keep_alive: connect.keep_alive, will });
             }
-            Err(refusal) => tap.from_client.fault = Some(Fault::malformed(refusal.why)),
+            Err(refusal) => {
+                hub.record_breach(&tap.client, &refusal.fault);
+                tap.from_client.fault = Some(refusal.fault);
+            }
         }
         tap
     }
@@ -188,13 +189,16 @@ impl<'a> Tap<'a> {
         }
         stream.buffer.extend_from_slice(bytes);
         loop {
-            let seen = match frame::next(&mut self.stream(direction).buffer, LIMIT) {
+            let seen = match frame::next(&mut self.stream(direction).buffer, PacketLimit::MQTT.0) {
                 Ok(None) => return,
                 Ok(Some(frame)) if direction == Direction::FromClient => self.see_from_client(frame),
                 Ok(Some(frame)) => self.see_to_client(frame),
                 Err(fault) => Err(fault),
             };
             if let Err(fault) = seen {
+                if direction == Direction::FromClient {
+                    self.hub.record_breach(&self.client, &fault);
+                }
                 let stream = self.stream(direction);
                 stream.fault = Some(fault);
                 stream.buffer = BytesMut::new();
@@ -325,7 +329,7 @@ impl<'a> Tap<'a> {
         if code != 0 {
             let client = &self.client;
             let why = format!("client `{client}`: CONNACK of the upstream: {}", refusal_name(self.version, code));
-            self.hub.refuse(self.peer, why);
+            self.hub.refuse(self.peer, &Fault::blameless(why));
             return Ok(());
         }
         let came_as = self.client.clone();
@@ -353,7 +357,7 @@ impl<'a> Tap<'a> {
             cause = format!("{cause}; the upstream had sent a broken packet: {}", fault.why);
         }
         match self.stage {
-            Stage::Asked(_) => self.hub.refuse(self.peer, format!("{cause}, before CONNACK")),
+            Stage::Asked(_) => self.hub.refuse(self.peer, &Fault::blameless(format!("{cause}, before CONNACK"))),
             Stage::Accepted => {
                 let clean = matches!(self.goodbye, Some((Direction::FromClient, _)));
                 self.hub.end_relayed(self.number, &cause, clean);

@@ -33,11 +33,13 @@ impl Core {
         };
         if qos == 2 {
             recorder.record(&session.client, Event::Held { publish: seen(&message, dup, pkid) });
-            session.held.keep(pkid, message, dup);
+            if let Some(before) = session.held.keep(pkid, message, dup) {
+                recorder.record_breach(&session.client, &Fault::in_use(pkid, &before.topic));
+            }
             if session.held.bytes() > config.queue_bytes {
                 let limit = config.queue_bytes;
                 let why = format!("PUBLISH: unreleased QoS 2 messages would take more than {limit} bytes");
-                return Err(Fault { reason: codec::DisconnectReasonCode::QuotaExceeded, why });
+                return Err(Fault::limit(codec::DisconnectReasonCode::QuotaExceeded, why));
             }
         } else {
             self.hand_on(&Arc::new(message), dup, pkid)?;
@@ -68,7 +70,7 @@ impl Core {
         let limit = self.config.retained_bytes;
         if message.retain && !self.retained.set(message, limit) {
             let why = format!("PUBLISH: retained messages would take more than {limit} bytes");
-            return Err(Fault { reason: codec::DisconnectReasonCode::QuotaExceeded, why });
+            return Err(Fault::limit(codec::DisconnectReasonCode::QuotaExceeded, why));
         }
         self.route(message);
         Ok(())

@@ -123,16 +123,17 @@ pub(super) struct Held {
 
 impl Held {
     /// Keeps a message, and whether it came with DUP. One that is there already stays as it is; another message under
-    /// the same identifier takes its place.
-    pub(super) fn keep(&mut self, pkid: u16, message: Message, dup: bool) {
-        if let Some((known, _)) = self.messages.get(&pkid) {
-            if known.topic == message.topic && known.payload == message.payload {
-                return;
-            }
-            self.release(pkid);
+    /// the same identifier takes its place, and the one before is given back.
+    pub(super) fn keep(&mut self, pkid: u16, message: Message, dup: bool) -> Option<Arc<Message>> {
+        let is_known =
+            |(known, _): &(Arc<Message>, bool)| known.topic == message.topic && known.payload == message.payload;
+        if self.messages.get(&pkid).is_some_and(is_known) {
+            return None;
         }
+        let before = self.release(pkid);
         self.bytes += message.size();
         self.messages.insert(pkid, (Arc::new(message), dup));
+        before.map(|(message, _)| message)
     }
 
     /// Takes a message out to be handed on.

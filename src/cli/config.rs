@@ -13,6 +13,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::files;
 use super::release::ReleaseChoice;
+use crate::broker::PacketLimit;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::parity::station_file::StationFile;
 use crate::protocol::channel::{API_VERSIONS, ApiType, Topics};
@@ -51,6 +52,8 @@ pub struct Config {
     pub jobs: Option<NonZeroU8>,
     /// An existing broker.
     pub broker: Option<String>,
+    /// The largest packet that our own broker takes.
+    pub max_packet: Option<PacketLimit>,
     /// How khumbu's own messages are written.
     pub wire: Option<Wire>,
     /// Scenarios that are known to fail.

@@ -6,7 +6,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use super::config::Config;
-use crate::broker::Upstream;
+use crate::broker::{PacketLimit, Upstream};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Topics;
 use crate::runner::{ModuleSource, Settings};
@@ -57,6 +57,9 @@ pub struct ModuleFlags {
     /// Where our broker listens [default: 127.0.0.1:0, a free port]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
+    /// The largest packet that our broker takes, such as 512KiB; a module that sends a larger one fails [default: 10MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_packet: Option<PacketLimit>,
     #[command(flatten)]
     pub topics: TopicFlags,
     /// What the wire must show before anything is played: connected, subscribed, communication_check, or topic:FILTER
@@ -112,6 +115,7 @@ impl ModuleFlags {
             topics: self.topics.topics(config)?,
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             upstream,
+            max_packet: self.max_packet.or(config.max_packet).unwrap_or_default(),
             ready: self.ready.clone().or_else(|| config.module.ready.clone()),
             ready_within: span(self.ready_within, config.module.ready_within, READY_WITHIN),
             stop_within: span(self.stop_within, config.module.stop_within, STOP_WITHIN),

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::config::{Config, wire_forms};
 use super::module_flags::TopicFlags;
 use super::{Exit, files, print, quiet_runtime, release, signals};
-use crate::broker::{self, Broker};
+use crate::broker::{self, Broker, PacketLimit};
 use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::gateway::{Chargers, Feed, Fleet, Server, Tokens};
 use crate::parity::StationFile;
@@ -38,6 +38,9 @@ pub struct Arguments {
     /// Where the broker listens [default: 127.0.0.1:0, a free port]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// The largest packet that the broker takes, such as 512KiB [default: 10MiB]
+    #[arg(long, value_name = "SIZE")]
+    max_packet: Option<PacketLimit>,
     /// The station, as under `station:` of a scenario, also with the `bindings` of recordings [default: two EVSEs and the tokens ALICE and BOB]
     #[arg(long, value_name = "FILE")]
     station: Option<PathBuf>,
@@ -247,7 +250,8 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
         }
     };
     let mut interrupt = signals::interrupt();
-    let config = broker::Config { listen, ..broker::Config::default() };
+    let max_packet = arguments.max_packet.unwrap_or_default();
+    let config = broker::Config { listen, max_packet, ..broker::Config::default() };
     let broker = Broker::start(config, record)
         .await
         .map_err(|error| Box::new(broken(error.to_string()).with_evidence(error.source.to_string())))?;

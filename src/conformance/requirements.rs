@@ -163,6 +163,13 @@ static TABLE: &[Requirement] = &[
     row("VA-9", Binds::Everest, "an update for the token in use at an EVSE gives `Accepted` again, with its tariff messages", "AuthHandler.cpp"),
     row("VA-10", Binds::Client, "a token validator retains neither answers nor updates", "framework message_handler.cpp"),
     row("CN-1", Binds::Client, "a client that has lost its connection connects again, and listens again to what it listened to", "MQTT 3.1.1 section 3.1.2.4, MQTT 5 section 3.1.2.4; the number is khumbu's own"),
+    row("MQ-1", Binds::Both, "every packet is whole and well formed, and its texts are UTF-8 without U+0000", "MQTT 3.1.1, 1.5.3 and 2; MQTT 5, 1.5 and 2"),
+    row("MQ-2", Binds::Both, "a topic is not empty and has no wildcard; in a filter wildcards stand where they may", "MQTT 3.1.1 and 5, 4.7"),
+    row("MQ-3", Binds::Both, "a connection begins with one CONNECT of MQTT and has no second one", "MQTT 3.1.1 and 5, 3.1"),
+    row("MQ-4", Binds::Both, "a client sends what a client may send, and acknowledges a message as its QoS asks", "MQTT 3.1.1 and 5, 3 and 4.3"),
+    row("MQ-5", Binds::Both, "a packet identifier is not 0 and not in use for another message", "MQTT 3.1.1, 2.3.1; MQTT 5, 2.2.1"),
+    row("MQ-6", Binds::Both, "a client sends no larger packets, and keeps no more at the broker, than the broker takes", "MQTT 5, 3.2.2.3.6; `--max-packet`"),
+    row("MQ-7", Binds::Both, "a client is heard of within one and a half times its keep-alive", "MQTT 3.1.1 and 5, 3.1.2.10"),
     row("SC-1", Binds::Both, "every message has the shape that the specification gives it, in JSON", "AsyncAPI; the number is khumbu's own"),
     row("SC-2", Binds::Both, "EVerest publishes under `e2m` and on reply topics that it was given, the client under `m2e`", "AsyncAPI; the number is khumbu's own"),
 ];

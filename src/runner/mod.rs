@@ -4,6 +4,7 @@
 
 mod charge_point;
 mod clock;
+mod cuts;
 mod drive;
 mod expectation;
 mod findings;
@@ -164,8 +165,12 @@ async fn perform(
 
 async fn open_house(settings: &Settings) -> Result<play::House, StartError> {
     let (sender, records) = mpsc::unbounded_channel();
-    let config =
-        broker::Config { listen: settings.listen, upstream: settings.upstream.clone(), ..broker::Config::default() };
+    let config = broker::Config {
+        listen: settings.listen,
+        upstream: settings.upstream.clone(),
+        max_packet: settings.max_packet,
+        ..broker::Config::default()
+    };
     // A record that nobody takes any more belongs to a scenario that is over.
     let broker = Broker::start(config, move |record| drop(sender.send(record))).await?;
     Ok(play::House { broker, records, connections: observer::Connections::default() })

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::Recorder;
+use super::cuts::Cuts;
 use crate::conformance::monitors::Monitors;
 use crate::diagnostic::Diagnostic;
 use crate::parity::inside;
@@ -176,6 +177,8 @@ pub struct Observer {
     pub requests: Vec<Request>,
     /// The module's connections.
     pub connections: Connections,
+    /// What became of the module's connections.
+    pub cuts: Cuts,
     /// The monitors of this scenario.
     pub monitors: Monitors,
     /// What the monitors found, in order.
@@ -203,6 +206,7 @@ impl Observer {
             messages: Vec::new(),
             requests: Vec::new(),
             connections,
+            cuts: Cuts::default(),
             monitors,
             findings: Vec::new(),
             recorder: None,
@@ -253,7 +257,10 @@ impl Observer {
         }
         let from = if is_own(&record.client) { Party::Harness } else { Party::Module };
         match (from, &record.event) {
-            (Party::Module, _) => self.connections.note(&record),
+            (Party::Module, _) => {
+                self.connections.note(&record);
+                self.cuts.note(&record);
+            }
             // Whose connection it is shows only now.
             (Party::Harness, Event::Connected { .. }) => {
                 self.connections.accepted = self.connections.accepted.saturating_sub(1);
@@ -405,7 +412,11 @@ impl Connections {
                     self.asleep.insert(record.client.clone(), filters);
                 }
             }
-            Event::Publish { .. } | Event::Held { .. } | Event::Packet { .. } | Event::Overflow { .. } => {}
+            Event::Publish { .. }
+            | Event::Held { .. }
+            | Event::Packet { .. }
+            | Event::Breach { .. }
+            | Event::Overflow { .. } => {}
         }
     }
 }

@@ -151,7 +151,10 @@ async fn perform(
     let played_records = stage.observer.records.len();
     match outcome {
         Ok(()) => {}
-        Err(Stop::Found(diagnostic)) => findings.push(*diagnostic),
+        Err(Stop::Found(mut diagnostic)) => {
+            diagnostic.evidence.extend(stage.observer.cuts.story(|topic| stage.elided(topic)));
+            findings.push(*diagnostic);
+        }
         Err(Stop::Interrupted) => findings.push(Diagnostic::new(
             Severity::Inconclusive,
             "run/interrupted",

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Piece;
 use super::known::{self, Contradiction};
-use crate::broker::Upstream;
+use crate::broker::{PacketLimit, Upstream};
 use crate::parity::station_file::{self, StationFile};
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::wire::Wire;
@@ -29,6 +29,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// An existing broker to be used instead of our own.
     pub upstream: Option<Upstream>,
+    /// The largest packet that our own broker takes.
+    pub max_packet: PacketLimit,
     /// When the module counts as ready, where the scenario does not say.
     pub ready: Option<Ready>,
     /// How long the module may take to be ready.

@@ -230,6 +230,8 @@ impl Everest {
             self.apply(&mut life, Input::Ready).await?;
             // A setting that it does not know ends it at once.
             if !life.has_ended {
+                // What it has said by then is heard by then.
+                life.link.settle().await;
                 life.link.subscribe(&late, qos).await?;
             }
         } else {

@@ -220,7 +220,7 @@ impl Link {
     }
 
     /// Waits until the broker has taken everything for good, or the connection is lost.
-    async fn settle(&self) {
+    pub async fn settle(&self) {
         let (mut open, mut polling) = (self.shared.open.subscribe(), self.shared.polling.clone());
         tokio::select! {
             // Neither ends with an error before this link does.

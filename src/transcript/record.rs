@@ -78,6 +78,16 @@ pub enum Event {
         /// The packet identifier; 0 for packets without one.
         pkid: u16,
     },
+    /// A client broke a rule of MQTT. A broker cuts it off or refuses it, which are entries of their own; a packet
+    /// identifier that is still in use it lets pass, and what another broker makes of it is that broker's.
+    Breach {
+        /// Which rule.
+        rule: Rule,
+        /// The packet and what was wrong with it, for example ``PUBLISH: topic `a/+` has a wildcard``.
+        what: String,
+        /// How the packet begins; empty where no single packet is to blame.
+        bytes: Bytes,
+    },
     /// A message could not be delivered: the client's queue was full, or the packet larger than the client wants. Also
     /// a will that could not be retained for lack of memory.
     Overflow {
@@ -91,6 +101,25 @@ pub enum Event {
         /// Whether the client said goodbye.
         clean: bool,
     },
+}
+
+/// A rule of MQTT that a broker can see broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// Every packet is whole and well formed, and its texts are UTF-8.
+    Form,
+    /// Topics and filters are such.
+    Topic,
+    /// A connection begins with a CONNECT and has no second one.
+    Connect,
+    /// Only what a client may send at this point.
+    Order,
+    /// Packet identifiers are not 0, and not in use for something else.
+    Identifier,
+    /// Nothing is larger than the broker takes.
+    Limit,
+    /// A client is heard of in time.
+    KeepAlive,
 }
 
 /// Who sent a packet.

@@ -1,6 +1,6 @@
 //! The broker on the wire: versions, QoS, retained messages, filters, refusals.
 
-use khumbu::broker::{Config, Credentials};
+use khumbu::broker::{Config, Credentials, PacketLimit};
 use khumbu::transcript::record::{Direction, Event};
 
 use crate::broker_wire::{Bench, Wire, connect4, connect5, packet, publish4, publish5, publishes, text};
@@ -400,7 +400,7 @@ async fn handles_empty_client_identifiers() {
 
 #[tokio::test]
 async fn disconnects_what_breaks_the_rules_and_says_why() {
-    let mut bench = Bench::with(Config { max_packet: 1000, ..Config::default() }).await;
+    let mut bench = Bench::with(Config { max_packet: PacketLimit(1000), ..Config::default() }).await;
     let subscribe = |filter: &str, options: u8| packet(0x82, &[&[0, 1], &text(filter), &[options]]);
     let bad_topic = |topic: &[u8]| packet(0x30, &[&text(topic), b"x"]);
     let cases: Vec<(Vec<u8>, u8, &str)> = vec![

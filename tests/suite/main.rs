@@ -52,6 +52,7 @@ mod run_everest;
 mod run_goldens;
 mod run_hostile;
 mod run_module;
+mod run_mqtt;
 mod run_order;
 mod run_sisters;
 mod run_steps;

@@ -28,6 +28,7 @@
 //! | `monitor/timed-out-early`, `monitor/timed-out-late` | TV-9, TV-10 | `TimedOut` against `connection_timeout` |
 //! | `monitor/connectors` | TV-6, TV-7 | EVSEs named in a status |
 //! | `monitor/messages` | TV-14 | texts for a display without `Accepted`; warning: `messages` unlike the release |
+//! | `monitor/broke-mqtt` | MQ-1 to MQ-7 | MQTT itself |
 //! | `monitor/repeated` | | note: how often more |
 
 mod answers;
@@ -37,6 +38,7 @@ mod collecting;
 mod discovery;
 mod heartbeats;
 mod links;
+mod mqtt;
 mod panel;
 mod presence;
 mod redelivery;

@@ -17,6 +17,7 @@ use super::collecting::Collecting;
 use super::discovery::Discovery;
 use super::heartbeats::Heartbeats;
 use super::links::{Change, Links};
+use super::mqtt;
 use super::presence::Presence;
 use super::redelivery::{Redelivery, Repeat};
 use super::resubscription::Resubscription;
@@ -87,6 +88,9 @@ impl Panel {
     pub(super) fn observe(&mut self, record: &Record, from_module: bool) -> Vec<Diagnostic> {
         let found = match &record.event {
             Event::Publish { direction, publish } => self.publish(record, publish, *direction, from_module),
+            Event::Breach { rule, what, bytes } if from_module && self.is_first => {
+                vec![mqtt::breach(record, *rule, what, bytes)]
+            }
             _ if from_module => self.link(record),
             // The simulated EVerest hears a reply as long as it waits for it.
             Event::Unsubscribed { filter } if self.under_test == Party::Client => {
