@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use khumbu::station::config::{ProviderConfig, StationConfig, ValidatorConfig};
+use khumbu::station::told;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -146,7 +148,8 @@ fn a_manager_that_is_killed_with_its_keeper_leaves_nothing() {
         .replace("\nwait", "\nwhile :; do wait; sleep 1; done");
     let project = installed(&stubborn, SCENARIO);
     let flags = ["--ready-within", "1s", "--stop-within", "200ms"];
-    let ran = project.play(&[&["s.yaml", "--module", &module()], &flags[..]].concat()).exits(3);
+    let module = format!("env TMPDIR={} {}", project.path("").display(), module());
+    let ran = project.play(&[&["s.yaml", "--module", &module], &flags[..]].concat()).exits(3);
     let notes = ran.notes();
     assert!(notes.contains(&"module/left-processes".to_owned()), "{notes:?}");
     project.assert_nothing_left();
@@ -163,4 +166,32 @@ fn a_manager_that_dies_says_why() {
     let evidence = failure["evidence"].as_array().unwrap();
     assert!(evidence.iter().any(|line| line == told), "{failure:#}");
     assert!(failure["message"].as_str().unwrap().contains("code 3"), "{failure:#}");
+}
+
+/// The page that shows the way.
+const PAGE: &str = include_str!("../../docs/everest.md");
+
+#[test]
+fn the_files_that_the_page_shows_are_read() {
+    let blocks: Vec<_> = PAGE.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```")).collect();
+    let [(config, _), (station, _)] = blocks[..] else { panic!("other blocks than `khumbu.yaml` and `station.yaml`") };
+    let project = Project::with(&[("s.yaml", REPLY), ("khumbu.yaml", config), ("station.yaml", station)]);
+    project.run(&["run", "s.yaml", "--module", "builtin"]).exits(0);
+    project.write("station.yaml", &station.replace("of:", "off:"));
+    project.run(&["run", "s.yaml", "--module", "builtin"]).exits(2).says("station.yaml:");
+}
+
+#[test]
+fn every_key_of_the_station_is_explained() {
+    let station = StationConfig {
+        auth_token_provider: Some(ProviderConfig::default()),
+        auth_token_validator: Some(ValidatorConfig::default()),
+        ..StationConfig::default()
+    };
+    let (_, table) = PAGE.split_once("## KHUMBU_STATION").unwrap();
+    for (key, value) in told::to_json(&station).as_object().unwrap() {
+        for key in std::iter::once(key).chain(value.as_object().into_iter().flat_map(|members| members.keys())) {
+            assert!([format!("`{key}"), format!(".{key}")].iter().any(|name| table.contains(name)), "{key}");
+        }
+    }
 }
