@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::Recorder;
 use super::cuts::Cuts;
 use crate::conformance::monitors::Monitors;
+use crate::conformance::redelivery::{Redelivery, Repeat};
 use crate::diagnostic::Diagnostic;
 use crate::parity::inside;
 use crate::parity::station_file::Binding;
@@ -171,7 +172,8 @@ pub struct Observer {
     bindings: Vec<Binding>,
     /// Everything that was recorded in this scenario.
     pub records: Vec<Record>,
-    /// Every message that a client published, in order.
+    /// Every message that a client published, in order; not what its library sent again, of which the module knows
+    /// nothing.
     pub messages: Vec<Seen>,
     /// Every request that named a reply topic, in order.
     pub requests: Vec<Request>,
@@ -179,6 +181,8 @@ pub struct Observer {
     pub connections: Connections,
     /// What became of the module's connections.
     pub cuts: Cuts,
+    /// Tells what the module says from what its library says again.
+    redelivery: Redelivery,
     /// The monitors of this scenario.
     pub monitors: Monitors,
     /// What the monitors found, in order.
@@ -207,6 +211,7 @@ impl Observer {
             requests: Vec::new(),
             connections,
             cuts: Cuts::default(),
+            redelivery: Redelivery::default(),
             monitors,
             findings: Vec::new(),
             recorder: None,
@@ -260,6 +265,9 @@ impl Observer {
             (Party::Module, _) => {
                 self.connections.note(&record);
                 self.cuts.note(&record);
+                if matches!(record.event, Event::Connected { .. }) {
+                    self.redelivery.connected(&record.client);
+                }
             }
             // Whose connection it is shows only now.
             (Party::Harness, Event::Connected { .. }) => {
@@ -291,6 +299,18 @@ impl Observer {
         if let Some((evse, call, arguments)) = shown {
             let did = did_call(evse, call, &arguments);
             (json, kind) = (Some(did), Kind::Did);
+        }
+        let is_again = from == Party::Module
+            && match self.redelivery.judge(&record.client, publish) {
+                Repeat::No => false,
+                // No request is made twice with one payload: it names where its reply is to go.
+                Repeat::Maybe => {
+                    kind.is_request() && json.as_ref().is_some_and(|it| it.pointer("/headers/replyTo").is_some())
+                }
+                Repeat::Yes => true,
+            };
+        if is_again {
+            return;
         }
         let text = |pointer| json.as_ref().and_then(|json| json.pointer(pointer)?.as_str());
         if kind.is_request()

@@ -146,3 +146,91 @@ fn what_a_breach_explains_tells_of_it() {
         .collect();
     assert!(ids.iter().all(|count| *count > 1), "{report:#}");
 }
+
+/// A client on a bare socket whose library sends a request again after it was cut off, in one of these ways: at QoS 1 with
+/// DUP, or anew; at QoS 2 with DUP, in a session that lasts, and in one that does not.
+const REPEATS: &str = r#"
+import json, os, socket, struct, sys, threading, time, uuid
+way, module = sys.argv[1], os.environ['KHUMBU_MODULE_ID']
+base = f'everest_api/1/auth_consumer/{module}'
+def text(value):
+    return struct.pack('>H', len(value)) + value.encode()
+def packet(first, body):
+    length, out = len(body), b''
+    while True:
+        out += bytes([length % 128 | (128 if length > 127 else 0)])
+        length //= 128
+        if not length:
+            return bytes([first]) + out + body
+lasting, qos = way == 'lasting', 1 if way in ('dup', 'anew') else 2
+def connect():
+    wire = socket.create_connection(('127.0.0.1', int(os.environ['MQTT_SERVER_PORT'])))
+    wire.sendall(packet(0x10, text('MQTT') + b'\x04' + (b'\0' if lasting else b'\x02') + b'\0\0' + text('m1')))
+    topics = [f'khumbu/{module}/do', f'{base}/e2m/#']
+    wire.sendall(packet(0x82, b'\0\1' + b''.join(text(topic) + b'\0' for topic in topics)))
+    return wire
+def request(number, argument, flags=0):
+    reply_to = f'{base}/e2m/reply/{number}'
+    body = json.dumps({'headers': {'replyTo': reply_to}, 'payload': argument}).encode()
+    subscribe = packet(0x82, b'\0\2' + text(reply_to) + b'\0')
+    return subscribe + packet(0x30 | qos << 1 | flags, text(f'{base}/m2e/withdraw_authorization') + bytes([0, 10 + number]) + body)
+wire, buffer, asked = connect(), b'', []
+def check():
+    while True:
+        time.sleep(.3)
+        try:
+            wire.sendall(packet(0x30, text(f'{base}/m2e/communication_check') + b'true'))
+        except OSError:
+            pass
+threading.Thread(target=check, daemon=True).start()
+while True:
+    try:
+        more = wire.recv(4096)
+    except OSError:
+        more = b''
+    if not more:
+        # What was begun is taken up where it was left, or from the beginning.
+        wire, buffer = connect(), b''
+        for number, argument in enumerate(asked):
+            wire.sendall(request(number, argument, 0 if way == 'anew' else 8))
+        continue
+    buffer += more
+    while len(buffer) > 1:
+        length, at, shift = 0, 1, 0
+        while at < len(buffer):
+            length |= (buffer[at] & 127) << shift
+            shift, at = shift + 7, at + 1
+            if buffer[at - 1] < 128:
+                break
+        if len(buffer) < at + length:
+            break
+        whole, buffer = buffer[:at + length], buffer[at + length:]
+        body = whole[at:]
+        if whole[0] >> 4 == 5:
+            wire.sendall(b'\x62\2' + body[:2])
+        if whole[0] >> 4 == 3:
+            end = 2 + struct.unpack('>H', body[:2])[0]
+            if body[2:end].decode() == f'khumbu/{module}/do':
+                command = json.loads(body[end:])
+                if 'withdraw' in command:
+                    asked.append(command['withdraw'])
+                    wire.sendall(request(len(asked) - 1, asked[-1]))
+"#;
+
+#[test]
+fn what_a_library_sends_again_is_no_new_request() {
+    let Some(python) = clients::python() else { return };
+    let scenario = include_str!("../../scenarios/client/reconnect_after_request.yaml");
+    thread::scope(|scope| {
+        for way in ["dup", "anew", "clean", "lasting"] {
+            let python = &python;
+            scope.spawn(move || {
+                let project = Project::with(&[("s.yaml", scenario), ("repeats.py", REPEATS)]);
+                let module = format!("{} repeats.py {way}", python.display());
+                let ran = project.play(&["s.yaml", "--module", &module]);
+                println!("{way}");
+                ran.exits(0);
+            });
+        }
+    });
+}

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::conformance::Party;
+use crate::conformance::redelivery::Repeat;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::codec::unusable_topic;
 use crate::protocol::deviations::{Deviation, Deviations};
 
 use super::links::{Links, covers};
-use super::redelivery::Repeat;
 use super::seen::Seen;
 use super::wording::time;
 

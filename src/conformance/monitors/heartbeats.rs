@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::conformance::redelivery::Repeat;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::deviations::{Deviation, Deviations};
 
-use super::redelivery::Repeat;
 use super::seen::Seen;
 use super::wording::time;
 

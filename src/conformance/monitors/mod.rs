@@ -41,7 +41,6 @@ mod links;
 mod mqtt;
 mod panel;
 mod presence;
-mod redelivery;
 mod resubscription;
 mod seen;
 mod shape;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::conformance::Party;
+use crate::conformance::redelivery::{Redelivery, Repeat};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{Channel, EntryPoint, Topics};
 use crate::protocol::schema::Message;
@@ -19,7 +20,6 @@ use super::heartbeats::Heartbeats;
 use super::links::{Change, Links};
 use super::mqtt;
 use super::presence::Presence;
-use super::redelivery::{Redelivery, Repeat};
 use super::resubscription::Resubscription;
 use super::seen::Seen;
 use super::shape::{Shape, Territory};

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::conformance::redelivery::Repeat;
 use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::types::TokenValidationStatus as Status;
 
-use super::redelivery::Repeat;
 use super::seen::Seen;
 use super::wording::time;
 
