@@ -108,14 +108,14 @@ fn timed(millis: u64) -> Wire {
 
 #[test]
 fn a_pace_of_their_own_fails() {
-    for configured in [500, 650, 1400, 2000] {
+    for configured in [400, 470, 1400, 2000] {
         timed(configured).heartbeats(0..6).fails("monitor/heartbeat-spacing", "HB-4");
     }
-    for configured in [700, 1000, 1300] {
+    for configured in [500, 1000, 1300] {
         timed(configured).heartbeats(0..6).is_clean();
     }
     // Too few to say.
-    timed(500).heartbeats(0..5).is_clean();
+    timed(400).heartbeats(0..5).is_clean();
 }
 
 #[test]
