@@ -118,7 +118,10 @@ impl Stage<'_> {
                 self.reach_broker(from, topic).await
             }
             Played::Everest { .. } => {
-                self.order(Order::Publish { topic: topic.to_owned(), payload: payload.into(), qos: 1, retain: false })
+                // As its statuses are sent, so that it overtakes none of them, and none that come after it overtakes it.
+                let (from, topic_name) = (self.observer.messages.len(), topic.to_owned());
+                self.order(Order::Publish { topic: topic_name, payload: payload.into(), qos: 2, retain: false })?;
+                self.reach_broker(from, topic).await
             }
         }
     }

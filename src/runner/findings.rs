@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::expectation::{Expectation, Mismatch, What};
 use super::nearest::{Bar, Near, nearest};
 use super::observer::{Kind, Party, Request, Seen};
+use super::presence;
 use super::replay::{Requests, Undelivered};
 use super::settings::{ModuleSource, Settings};
 use super::stage::{Patience, Stage, actual, broken, cut, shown};
@@ -121,6 +122,11 @@ pub fn missing(stage: &Stage<'_>, expectation: &Expectation, waited: Duration, f
     let mut diagnostic = Diagnostic::new(severity, id, headline)
         .at(place(stage.scenario, &expectation.pointer, ""))
         .with_evidence(format!("waited {}", shown(waited)));
+    if let What::Request { .. } = &expectation.what {
+        let control = stage.scene.topics.control_topic();
+        let order = presence::of_order(&stage.observer.records, &control, expectation.since);
+        diagnostic = diagnostic.with_lines(order.into_iter().collect());
+    }
     let near = nearest(expectation, &stage.observer.messages, &stage.captures, floor);
     diagnostic = diagnostic.with_lines(near.iter().flat_map(|near| nearest_in_words(stage, near)).collect());
     let shown = near.map(|near| near.seen.seq);
@@ -205,19 +211,19 @@ pub fn nobody_hears(stage: &Stage<'_>, pointer: &str, command: &str, topic: &str
 fn undrivable(stage: &Stage<'_>, pointer: &str, headline: String) -> Diagnostic {
     Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline)
         .at(place(stage.scenario, pointer, ""))
-        .with_evidence(format!("it does not subscribe to `{}`", stage.scene.topics.control_topic()))
+        .with_lines(presence::of_listening(&stage.observer.records, &stage.scene.topics.control_topic()))
         .with_evidence("khumbu.yaml has no binding for it")
         .with_help("add `bindings:` to khumbu.yaml, or name the command under `cannot:` there to skip such scenarios")
 }
 
 /// The module cannot be started, or not again.
-pub fn not_started(scenario: &Scenario, settings: &Settings, error: &std::io::Error) -> Diagnostic {
+pub fn not_started(settings: &Settings, error: &std::io::Error) -> Diagnostic {
     let program = match &settings.module {
         ModuleSource::Command(words) => words.first().cloned().unwrap_or_default(),
         ModuleSource::Builtin | ModuleSource::Attached => String::new(),
     };
     Diagnostic::new(Severity::Error, "module/not-started", format!("module `{program}` cannot be started: {error}"))
-        .at(scenario.place("/under_test"))
+        .with_evidence("named by: `--module`, or `module: {command: …}` in khumbu.yaml")
         .with_help("give the program's path as you would in a shell, for example `--module 'python3 my_module.py'`")
 }
 

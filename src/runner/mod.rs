@@ -18,6 +18,7 @@ mod module;
 mod nearest;
 mod observer;
 mod play;
+mod presence;
 mod probe;
 mod process;
 mod readiness;

@@ -112,7 +112,7 @@ async fn perform(
         Ok(module) => module,
         Err(error) => {
             end_played(played, sisters).await;
-            findings.push(super::findings::not_started(scenario, settings, &error));
+            findings.push(super::findings::not_started(settings, &error));
             return Some(observer.release());
         }
     };

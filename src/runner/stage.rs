@@ -254,7 +254,7 @@ impl Stage<'_> {
             self.module.end(self.settings).await;
             self.drain_after_end().await;
             self.module = Module::start(self.scene, self.broker.address())
-                .map_err(|error| super::findings::not_started(self.scenario, self.settings, &error))?;
+                .map_err(|error| super::findings::not_started(self.settings, &error))?;
         }
         self.wait_ready().await
     }
