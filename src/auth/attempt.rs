@@ -78,10 +78,10 @@ impl AuthManager {
             return;
         }
 
-        // Validators are asked only if their answer can make a difference. A token that refers to no EVSE is refused by
-        // the reservation check in EVerest, which comes right after this one.
+        // Validators are asked only if their answer can make a difference. A token that refers to no EVSE is refused as one
+        // that finds all of them reserved.
         let asks = self.any_available(&referenced) || self.any_parent(&referenced) || self.master_pass_group.is_some();
-        if !asks || referenced.is_empty() {
+        if !asks || self.is_reserved_for_others(&token.id_token.value, &referenced) {
             out.push(status(token, TokenValidationStatus::Rejected));
             return;
         }
@@ -185,12 +185,12 @@ impl AuthManager {
         now: Duration,
         mut attempt: Attempt,
         mut candidates: Vec<i32>,
-        results: Vec<ValidationResult>,
+        mut results: Vec<ValidationResult>,
         first: usize,
         out: &mut Vec<Effect>,
     ) {
         for position in first..results.len() {
-            let result = &results[position];
+            let result = &mut results[position];
             if result.authorization_status != AuthorizationStatus::Accepted {
                 continue;
             }
@@ -208,7 +208,7 @@ impl AuthManager {
             });
             match self.select(&candidates, &attempt.token) {
                 Selection::Evse(id) => {
-                    if self.grant(now, &mut attempt.token, id, &mut candidates, result.clone(), out) {
+                    if self.grant(now, &mut attempt.token, id, &mut candidates, result, out) {
                         self.tell_granted(attempt.token, out);
                         return;
                     }
@@ -230,7 +230,7 @@ impl AuthManager {
                 }
             }
         }
-        self.reject(now, attempt.token, &candidates, results, out);
+        self.reject(now, attempt.token, results, out);
     }
 
     /// No result led to an EVSE: every EVSE that the token names learns it, so that Plug&Charge does not wait on.
@@ -238,16 +238,11 @@ impl AuthManager {
         &mut self,
         now: Duration,
         token: ProvidedIdToken,
-        candidates: &[i32],
         mut results: Vec<ValidationResult>,
         out: &mut Vec<Effect>,
     ) {
         // Without any validator EVerest notifies nobody.
-        if let Some(mut last) = results.pop() {
-            if last.authorization_status == AuthorizationStatus::Accepted {
-                last.authorization_status = unusable(candidates, &last);
-                last.evse_ids.iter_mut().for_each(|allowed| allowed.sort_unstable());
-            }
+        if let Some(last) = results.pop() {
             for id in token.connectors.iter().flatten() {
                 if self.evse(*id).is_none() && self.deviations.is_on(Deviation::ExitOnUnknownConnector) {
                     return out.push(Effect::Exit { why: "Auth told an EVSE that does not exist of a rejected token" });
@@ -258,7 +253,8 @@ impl AuthManager {
         out.push(status(token, TokenValidationStatus::Rejected));
     }
 
-    /// Grants an EVSE to a token unless the validator allows none of the candidates.
+    /// Grants an EVSE to a token unless the validator allows none of the candidates, or the EVSE is reserved for another;
+    /// the result says which, as the EVSE gets it.
     ///
     /// EVerest asks whether the allowed EVSEs and the candidates overlap, not whether the selected one is allowed.
     fn grant(
@@ -267,7 +263,7 @@ impl AuthManager {
         token: &mut ProvidedIdToken,
         id: i32,
         candidates: &mut [i32],
-        mut result: ValidationResult,
+        result: &mut ValidationResult,
         out: &mut Vec<Effect>,
     ) -> bool {
         if let Some(allowed) = &mut result.evse_ids {
@@ -275,12 +271,21 @@ impl AuthManager {
             allowed.sort_unstable();
             candidates.sort_unstable();
         }
-        result.authorization_status = unusable(candidates, &result);
+        let parent = result.parent_id_token.as_ref().map(|parent| parent.value.as_str());
+        let reservation = self.matching_reservation(&token.id_token.value, id, parent);
+        if result.evse_ids.as_ref().is_some_and(|allowed| !allowed.iter().any(|id| candidates.contains(id))) {
+            result.authorization_status = AuthorizationStatus::NotAtThisLocation;
+        } else if let Some(reservation) = reservation {
+            self.reservation_used(reservation);
+            result.reservation_id = Some(reservation);
+        } else if !self.is_charging_possible(id) {
+            result.authorization_status = AuthorizationStatus::NotAtThisTime;
+        }
         let granted = result.authorization_status == AuthorizationStatus::Accepted;
         if granted {
             self.name_evses(token, vec![id]);
         }
-        self.notify_evse(now, id, token, result, out);
+        self.notify_evse(now, id, token, result.clone(), out);
         granted
     }
 
@@ -346,10 +351,10 @@ impl AuthManager {
         selection: Selection,
         out: &mut Vec<Effect>,
     ) {
-        let Waiting { mut candidates, results, accepted, .. } = waiting;
+        let Waiting { mut candidates, mut results, accepted, .. } = waiting;
         match selection {
             Selection::Evse(id) => {
-                let result = results[accepted].clone();
+                let result = &mut results[accepted];
                 if self.grant(now, &mut attempt.token, id, &mut candidates, result, out) {
                     self.tell_granted(attempt.token, out);
                 } else {
@@ -420,14 +425,6 @@ impl AuthManager {
             (Some(group), Some(parent)) => parent.value.eq_ignore_ascii_case(group),
             _ => false,
         }
-    }
-}
-
-/// What an accepted result becomes where none of its EVSEs is a candidate.
-fn unusable(candidates: &[i32], result: &ValidationResult) -> AuthorizationStatus {
-    match &result.evse_ids {
-        Some(allowed) if !allowed.iter().any(|id| candidates.contains(id)) => AuthorizationStatus::NotAtThisLocation,
-        _ => AuthorizationStatus::Accepted,
     }
 }
 

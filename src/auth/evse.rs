@@ -1,8 +1,8 @@
-//! One EVSE as the auth manager sees it: its identifier, its connector and its one timer. Decides nothing.
+//! One EVSE as the auth manager sees it: its identifier, its connectors and its one timer. Decides nothing.
 
 use std::time::Duration;
 
-use crate::protocol::types::{AuthorizationType, IdToken, ProvidedIdToken};
+use crate::protocol::types::{AuthorizationType, ConnectorType, IdToken, ProvidedIdToken};
 
 /// The token that an EVSE was granted to.
 #[derive(Debug, Clone)]
@@ -13,15 +13,22 @@ pub(super) struct Identifier {
     pub parent: Option<IdToken>,
 }
 
-/// The state of the one connector (EVerest `ConnectorStateMachine.cpp`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Connector {
+/// A connector.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Connector {
+    pub kind: ConnectorType,
+    pub state: ConnectorState,
+}
+
+/// The state of a connector (EVerest `ConnectorStateMachine.cpp`), in EVerest's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ConnectorState {
     Available,
     Unavailable,
     Faulted,
     Occupied,
-    FaultedOccupied,
     UnavailableFaulted,
+    FaultedOccupied,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,25 +41,35 @@ pub(super) enum ConnectorEvent {
     SessionFinished,
 }
 
-impl Connector {
+impl ConnectorState {
     /// The next state; events that mean nothing in a state leave it.
-    fn after(self, event: ConnectorEvent) -> Connector {
+    fn after(self, event: ConnectorEvent) -> ConnectorState {
         match (self, event) {
-            (Connector::Available, ConnectorEvent::TransactionStarted) => Connector::Occupied,
-            (Connector::Available, ConnectorEvent::Disable) => Connector::Unavailable,
-            (Connector::Available, ConnectorEvent::Faulted) => Connector::Faulted,
-            (Connector::Unavailable, ConnectorEvent::Enable) => Connector::Available,
-            (Connector::Unavailable, ConnectorEvent::Faulted) => Connector::UnavailableFaulted,
-            (Connector::Faulted, ConnectorEvent::ErrorCleared) => Connector::Available,
-            (Connector::Faulted, ConnectorEvent::Disable) => Connector::UnavailableFaulted,
-            (Connector::Occupied, ConnectorEvent::SessionFinished) => Connector::Available,
-            (Connector::Occupied, ConnectorEvent::Faulted) => Connector::FaultedOccupied,
-            (Connector::FaultedOccupied, ConnectorEvent::ErrorCleared) => Connector::Occupied,
-            (Connector::FaultedOccupied, ConnectorEvent::SessionFinished) => Connector::Faulted,
-            (Connector::UnavailableFaulted, ConnectorEvent::Enable) => Connector::Faulted,
-            (Connector::UnavailableFaulted, ConnectorEvent::ErrorCleared) => Connector::Unavailable,
+            (ConnectorState::Available, ConnectorEvent::TransactionStarted) => ConnectorState::Occupied,
+            (ConnectorState::Available, ConnectorEvent::Disable) => ConnectorState::Unavailable,
+            (ConnectorState::Available, ConnectorEvent::Faulted) => ConnectorState::Faulted,
+            (ConnectorState::Unavailable, ConnectorEvent::Enable) => ConnectorState::Available,
+            (ConnectorState::Unavailable, ConnectorEvent::Faulted) => ConnectorState::UnavailableFaulted,
+            (ConnectorState::Faulted, ConnectorEvent::ErrorCleared) => ConnectorState::Available,
+            (ConnectorState::Faulted, ConnectorEvent::Disable) => ConnectorState::UnavailableFaulted,
+            (ConnectorState::Occupied, ConnectorEvent::SessionFinished) => ConnectorState::Available,
+            (ConnectorState::Occupied, ConnectorEvent::Faulted) => ConnectorState::FaultedOccupied,
+            (ConnectorState::FaultedOccupied, ConnectorEvent::ErrorCleared) => ConnectorState::Occupied,
+            (ConnectorState::FaultedOccupied, ConnectorEvent::SessionFinished) => ConnectorState::Faulted,
+            (ConnectorState::UnavailableFaulted, ConnectorEvent::Enable) => ConnectorState::Faulted,
+            (ConnectorState::UnavailableFaulted, ConnectorEvent::ErrorCleared) => ConnectorState::Unavailable,
             (state, _) => state,
         }
+    }
+}
+
+impl Connector {
+    pub(super) fn new(kind: ConnectorType) -> Self {
+        Self { kind, state: ConnectorState::Available }
+    }
+
+    pub(super) fn is_occupied(&self) -> bool {
+        matches!(self.state, ConnectorState::Occupied | ConnectorState::FaultedOccupied)
     }
 }
 
@@ -86,7 +103,10 @@ pub(super) struct Evse {
     pub transaction_active: bool,
     /// No token came in time; only the end of the session lifts it.
     pub plug_in_timeout: bool,
-    connector: Connector,
+    /// Whether an EV is there, as far as session events say.
+    pub plugged_in: bool,
+    /// Connector `n` stands at index `n - 1`.
+    pub connectors: Vec<Connector>,
     /// One timer serves both purposes: starting it again replaces what it was for.
     pub timer: Option<Timer>,
 }
@@ -97,28 +117,37 @@ impl Evse {
             identifier: None,
             transaction_active: false,
             plug_in_timeout: false,
-            connector: Connector::Available,
+            plugged_in: false,
+            connectors: vec![Connector::new(ConnectorType::Unknown)],
             timer: None,
         }
     }
 
-    pub(super) fn submit(&mut self, event: ConnectorEvent) {
-        self.connector = self.connector.after(event);
+    /// Something happens to a connector; which it is and how it stands then, if there is one with this id.
+    pub(super) fn submit(&mut self, connector: i32, event: ConnectorEvent) -> Option<Connector> {
+        let connector = self.connectors.get_mut(usize::try_from(connector).ok()?.checked_sub(1)?)?;
+        connector.state = connector.state.after(event);
+        Some(*connector)
     }
 
     /// Whether a token may be authorized here (`EVSEContext::is_available`).
     ///
-    /// A connector that is out of service and faulted at once counts as usable there; such an EVSE is not referenced by
-    /// any token that comes, so it matters only if it fails while a validator thinks.
+    /// One occupied connector keeps the others from being used. One that is out of service and faulted at once counts as
+    /// usable there; an EVSE with no other is not referenced by any token that comes, so it matters only if it fails
+    /// while a validator thinks.
     pub(super) fn is_available(&self) -> bool {
+        let out_of_use = |it: &Connector| matches!(it.state, ConnectorState::Unavailable | ConnectorState::Faulted);
         !self.plug_in_timeout
             && self.identifier.is_none()
-            && matches!(self.connector, Connector::Available | Connector::UnavailableFaulted)
+            && !self.connectors.iter().any(Connector::is_occupied)
+            && !self.connectors.iter().all(out_of_use)
     }
 
     /// Whether it is out of service, so that tokens cannot refer to it.
     pub(super) fn is_disabled(&self) -> bool {
-        matches!(self.connector, Connector::Unavailable | Connector::UnavailableFaulted)
+        let is_disabled =
+            |it: &Connector| matches!(it.state, ConnectorState::Unavailable | ConnectorState::UnavailableFaulted);
+        self.connectors.iter().all(is_disabled)
     }
 
     /// Whether an authorization was granted and no transaction runs.
@@ -135,10 +164,10 @@ mod tests {
     fn a_fault_does_not_end_an_occupation() {
         let mut evse = Evse::new();
         for event in [ConnectorEvent::TransactionStarted, ConnectorEvent::Faulted, ConnectorEvent::ErrorCleared] {
-            evse.submit(event);
+            evse.submit(1, event);
             assert!(!evse.is_available(), "{event:?}");
         }
-        evse.submit(ConnectorEvent::SessionFinished);
+        evse.submit(1, ConnectorEvent::SessionFinished);
         assert!(evse.is_available());
     }
 
@@ -146,22 +175,22 @@ mod tests {
     fn a_fault_outlives_a_session() {
         let mut evse = Evse::new();
         for event in [ConnectorEvent::TransactionStarted, ConnectorEvent::Faulted, ConnectorEvent::SessionFinished] {
-            evse.submit(event);
+            evse.submit(1, event);
             assert!(!evse.is_available(), "{event:?}");
         }
-        evse.submit(ConnectorEvent::ErrorCleared);
+        evse.submit(1, ConnectorEvent::ErrorCleared);
         assert!(evse.is_available());
     }
 
     #[test]
     fn out_of_service_and_faulted_have_to_be_lifted_both() {
         let mut evse = Evse::new();
-        evse.submit(ConnectorEvent::Disable);
-        evse.submit(ConnectorEvent::Faulted);
+        evse.submit(1, ConnectorEvent::Disable);
+        evse.submit(1, ConnectorEvent::Faulted);
         assert!(evse.is_disabled());
-        evse.submit(ConnectorEvent::ErrorCleared);
+        evse.submit(1, ConnectorEvent::ErrorCleared);
         assert!(evse.is_disabled());
-        evse.submit(ConnectorEvent::Enable);
+        evse.submit(1, ConnectorEvent::Enable);
         assert!(evse.is_available());
     }
 }

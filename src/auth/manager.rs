@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use super::attempt::{Attempt, Stage};
 use super::config::AuthConfig;
-use super::evse::{ConnectorEvent, Evse, Identifier, Timer, TimerKind};
+use super::evse::{Connector, ConnectorEvent, Evse, Identifier, Timer, TimerKind};
 use super::races::{Chosen, LATE_MS, Race, Races};
+use super::reservation::Reservations;
 use super::withdraw::PendingWithdraw;
 use super::{AttemptId, Effect, EvseCall, Input, SessionEvent};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::types::{
-    AuthorizationStatus, IdToken, MessageContent, ProvidedIdToken, TokenValidationStatus, ValidationResult,
-    WithdrawAuthorizationRequest,
+    AuthorizationStatus, ConnectorType, IdToken, MessageContent, ProvidedIdToken, TokenValidationStatus,
+    ValidationResult, WithdrawAuthorizationRequest,
 };
 
 /// EVerest's auth manager.
@@ -25,6 +26,7 @@ pub struct AuthManager {
     pub(super) master_pass_group: Option<String>,
     /// EVSE `n` stands at index `n - 1`.
     pub(super) evses: Vec<Evse>,
+    pub(super) reservations: Reservations,
     /// EVSEs whose EV waits for a token, earliest first.
     pub(super) plug_ins: Vec<i32>,
     /// Tokens between `Processing` and their terminal status, in the order in which they came.
@@ -71,6 +73,7 @@ impl AuthManager {
             config: config.clone(),
             master_pass_group: Some(configured).filter(|_| master_pass_is_read),
             evses: (0..evses).map(|_| Evse::new()).collect(),
+            reservations: Reservations::default(),
             plug_ins: Vec::new(),
             in_process: Vec::new(),
             next_attempt: 0,
@@ -93,6 +96,15 @@ impl AuthManager {
         self.races.met()
     }
 
+    /// The same with an EVSE that has connectors of these types; by itself each has one of unknown type.
+    #[must_use]
+    pub fn with_connectors(mut self, evse: i32, types: &[ConnectorType]) -> Self {
+        if let Some(evse) = self.evse_mut(evse) {
+            evse.connectors = types.iter().map(|kind| Connector::new(*kind)).collect();
+        }
+        self
+    }
+
     /// Takes one input; total, never fails.
     ///
     /// Timers that were due before `now` run out before the input is looked at; those due at `now` wait for
@@ -108,7 +120,12 @@ impl AuthManager {
             Input::Token(token) => self.present(now, token, &mut out),
             Input::Validated { attempt, results } => self.validated(now, attempt, results, &mut out),
             Input::ResultUpdate { evse, result } => self.update_result(evse, result, &mut out),
-            Input::Session { evse, event } => self.session_event(now, evse, event, &mut out),
+            Input::Session { evse, connector, event } => self.session_event(now, evse, connector, event, &mut out),
+            Input::Reserve(reservation) => self.reserve(now, reservation, &mut out),
+            Input::CancelReservation { reservation_id } => self.cancel_reservation(reservation_id, &mut out),
+            Input::EvseReserved { reservation_id, is_accepted } => {
+                self.evse_reserved(reservation_id, is_accepted, &mut out);
+            }
             Input::Withdraw { id, request } => self.withdraws.push_back(PendingWithdraw::new(id, request)),
             Input::SetConnectionTimeout(timeout) => self.connection_timeout = timeout,
             Input::SetMasterPassGroup(group) => {
@@ -128,7 +145,7 @@ impl AuthManager {
     fn next_timer(&self) -> Option<Duration> {
         let timers = self.evses.iter().filter_map(|evse| evse.timer.as_ref().map(|timer| timer.at));
         let waits = self.in_process.iter().filter_map(Attempt::waits_until);
-        timers.chain(waits).min()
+        timers.chain(waits).chain(self.reservations.next_deadline()).min()
     }
 
     /// Whether a withdraw request waits for a token in process.
@@ -164,7 +181,10 @@ impl AuthManager {
             let timed = self.evses.iter_mut().position(|evse| evse.timer.as_ref().is_some_and(|timer| timer.at == due));
             match timed {
                 Some(position) => self.evse_timer_ran_out(due, position, out),
-                None => self.waits_ran_out(due, out),
+                None => {
+                    self.waits_ran_out(due, out);
+                    self.reservations_run_out(due, out);
+                }
             }
         }
     }
@@ -200,11 +220,10 @@ impl AuthManager {
     }
 
     /// AuthHandler `handle_session_event`.
-    fn session_event(&mut self, now: Duration, id: i32, event: SessionEvent, out: &mut Vec<Effect>) {
+    fn session_event(&mut self, now: Duration, id: i32, connector: i32, event: SessionEvent, out: &mut Vec<Effect>) {
         let times_plug_ins = self.evses.len() > 1 && self.config.plug_in_timeout_enabled
             || self.deviations.is_on(Deviation::PlugInAlwaysTimed);
         let timeout = self.connection_timeout;
-        let faults_count = !self.config.ignore_connector_faults;
         let tells_grants_late = !self.deviations.is_on(Deviation::UsedToStartBeforeSession)
             && !self.deviations.is_on(Deviation::NoUsedToStart);
         let Some(evse) = self.evse_mut(id) else {
@@ -213,6 +232,7 @@ impl AuthManager {
         };
         match event {
             SessionEvent::SessionStartedByPlugIn => {
+                evse.plugged_in = true;
                 if times_plug_ins {
                     evse.timer = Some(Timer::new(now.saturating_add(timeout), TimerKind::PlugIn));
                 }
@@ -220,42 +240,66 @@ impl AuthManager {
                 self.wake_waiting(now, out);
             }
             SessionEvent::TransactionStarted => {
+                evse.plugged_in = true;
                 evse.transaction_active = true;
                 if let Some(Timer { kind: TimerKind::Authorization(token), .. }) = evse.timer.take()
                     && tells_grants_late
                 {
                     out.push(status(*token, TokenValidationStatus::UsedToStart));
                 }
-                evse.submit(ConnectorEvent::TransactionStarted);
             }
             SessionEvent::TransactionFinished => {
                 evse.transaction_active = false;
                 evse.identifier = None;
             }
             SessionEvent::SessionFinished => {
+                evse.plugged_in = false;
                 evse.plug_in_timeout = false;
                 evse.identifier = None;
                 evse.timer = None;
-                evse.submit(ConnectorEvent::SessionFinished);
                 self.plug_ins.retain(|plugged| *plugged != id);
             }
             SessionEvent::Deauthorized => {
                 evse.identifier = None;
                 evse.timer = None;
             }
-            SessionEvent::Disabled => evse.submit(ConnectorEvent::Disable),
-            SessionEvent::Enabled => evse.submit(ConnectorEvent::Enable),
-            SessionEvent::Faulted if faults_count => evse.submit(ConnectorEvent::Faulted),
-            SessionEvent::FaultCleared if faults_count => evse.submit(ConnectorEvent::ErrorCleared),
-            SessionEvent::Faulted
+            SessionEvent::ReservationEnd => self.evse_ended_reservation(id, out),
+            SessionEvent::Disabled
+            | SessionEvent::Enabled
+            | SessionEvent::Faulted
             | SessionEvent::FaultCleared
+            | SessionEvent::ReservationStart
             | SessionEvent::SessionStartedByAuthorization
             | SessionEvent::AuthRequired
             | SessionEvent::Authorized
             | SessionEvent::PluginTimeout
             | SessionEvent::PrepareCharging
+            | SessionEvent::ChargingStarted
+            | SessionEvent::ChargingPausedEV
+            | SessionEvent::ChargingPausedEVSE
             | SessionEvent::StoppingCharging
             | SessionEvent::ChargingFinished => {}
+        }
+        self.tell_connector(id, connector, event, out);
+    }
+
+    /// What an event means to a connector, and to the reservations that count on it.
+    fn tell_connector(&mut self, id: i32, connector: i32, event: SessionEvent, out: &mut Vec<Effect>) {
+        let faults_count = !self.config.ignore_connector_faults;
+        let (submitted, is_fault) = match event {
+            SessionEvent::TransactionStarted => (ConnectorEvent::TransactionStarted, false),
+            SessionEvent::SessionFinished => (ConnectorEvent::SessionFinished, false),
+            SessionEvent::Disabled => (ConnectorEvent::Disable, false),
+            SessionEvent::Enabled => (ConnectorEvent::Enable, false),
+            SessionEvent::Faulted if faults_count => (ConnectorEvent::Faulted, true),
+            SessionEvent::FaultCleared if faults_count => (ConnectorEvent::ErrorCleared, true),
+            _ => return,
+        };
+        let changed = self.evse_mut(id).and_then(|evse| evse.submit(connector, submitted));
+        self.connector_changed(id, changed, out);
+        // After a fault nobody looks.
+        if !is_fault {
+            self.check_reserved(out);
         }
     }
 

@@ -5,13 +5,13 @@
 //! Main type: [`AuthManager`].
 //!
 //! Behaviour follows `modules/EVSE/Auth/lib/AuthHandler.cpp` ("AuthHandler" below) as it runs, its defects included;
-//! those are entries of [`crate::protocol::deviations`] and can be switched off. Reservations are not modelled.
+//! those are entries of [`crate::protocol::deviations`] and can be switched off.
 
 use std::time::Duration;
 
 use crate::protocol::types::{
-    MessageContent, ProvidedIdToken, TokenValidationStatus, ValidationResult, WithdrawAuthorizationRequest,
-    WithdrawAuthorizationResult,
+    MessageContent, ProvidedIdToken, ReservationResult, ReservationStatus, TokenValidationStatus, ValidationResult,
+    WithdrawAuthorizationRequest, WithdrawAuthorizationResult,
 };
 
 mod attempt;
@@ -19,6 +19,7 @@ mod config;
 mod evse;
 mod manager;
 mod races;
+mod reservation;
 mod selection;
 mod withdraw;
 
@@ -28,6 +29,8 @@ mod tests;
 pub use config::{AuthConfig, SelectionAlgorithm};
 pub use manager::{AuthManager, EvseView};
 pub use races::{Chosen, Race};
+pub(crate) use reservation::GLOBAL;
+pub use reservation::Reservation;
 
 /// Names one handling of one presented token; counts up, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,8 +63,24 @@ pub enum Input {
     Session {
         /// The EVSE.
         evse: i32,
+        /// The connector, from 1.
+        connector: i32,
         /// What.
         event: SessionEvent,
+    },
+    /// Command `reserve_now` of interface `reservation`.
+    Reserve(Reservation),
+    /// Command `cancel_reservation` of it.
+    CancelReservation {
+        /// Which.
+        reservation_id: i32,
+    },
+    /// An EVSE has answered [`EvseCall::Reserve`].
+    EvseReserved {
+        /// As in the call.
+        reservation_id: i32,
+        /// Whether it is reserved now.
+        is_accepted: bool,
     },
     /// A client withdraws.
     Withdraw {
@@ -104,6 +123,27 @@ pub enum Effect {
         /// What.
         call: EvseCall,
     },
+    /// [`Input::Reserve`] is answered.
+    ReservationResult {
+        /// Which.
+        reservation_id: i32,
+        /// How.
+        result: ReservationResult,
+    },
+    /// [`Input::CancelReservation`] is answered.
+    ReservationCancelled {
+        /// Which.
+        reservation_id: i32,
+        /// Whether there was one.
+        is_cancelled: bool,
+    },
+    /// A reservation was made, or has ended otherwise than by a command or by use.
+    ReservationUpdate {
+        /// Which; -1 stands for the global ones, which now need an EVSE.
+        reservation_id: i32,
+        /// What.
+        status: ReservationStatus,
+    },
     /// A withdraw request is answered.
     WithdrawResult {
         /// Which.
@@ -137,6 +177,13 @@ pub enum EvseCall {
         /// The token that stops it, as far as it was known then.
         id_tag: Option<Box<ProvidedIdToken>>,
     },
+    /// `reserve`; [`Input::EvseReserved`] answers.
+    Reserve {
+        /// The reservation; -1 if global ones need the EVSE.
+        reservation_id: i32,
+    },
+    /// `cancel_reservation`.
+    CancelReservation,
 }
 
 /// Why a transaction is stopped.
@@ -180,6 +227,12 @@ pub enum SessionEvent {
     PrepareCharging,
     /// The transaction began.
     TransactionStarted,
+    /// Energy flows.
+    ChargingStarted,
+    /// The EV takes no energy for now.
+    ChargingPausedEV,
+    /// The EVSE gives none for now.
+    ChargingPausedEVSE,
     /// The transaction is about to end.
     StoppingCharging,
     /// Energy no longer flows.
@@ -196,11 +249,15 @@ pub enum SessionEvent {
     Faulted,
     /// The error `Inoperative` was cleared.
     FaultCleared,
+    /// The EVSE is reserved.
+    ReservationStart,
+    /// The EVSE is reserved no longer.
+    ReservationEnd,
 }
 
 impl SessionEvent {
     /// Every event.
-    pub const ALL: [SessionEvent; 16] = [
+    pub const ALL: [SessionEvent; 21] = [
         SessionEvent::SessionStartedByPlugIn,
         SessionEvent::SessionStartedByAuthorization,
         SessionEvent::AuthRequired,
@@ -209,6 +266,9 @@ impl SessionEvent {
         SessionEvent::PluginTimeout,
         SessionEvent::PrepareCharging,
         SessionEvent::TransactionStarted,
+        SessionEvent::ChargingStarted,
+        SessionEvent::ChargingPausedEV,
+        SessionEvent::ChargingPausedEVSE,
         SessionEvent::StoppingCharging,
         SessionEvent::ChargingFinished,
         SessionEvent::TransactionFinished,
@@ -217,6 +277,8 @@ impl SessionEvent {
         SessionEvent::Enabled,
         SessionEvent::Faulted,
         SessionEvent::FaultCleared,
+        SessionEvent::ReservationStart,
+        SessionEvent::ReservationEnd,
     ];
 
     /// EVerest's spelling; both kinds of `SessionStarted` share theirs, and the two errors have names of ours.
@@ -229,6 +291,9 @@ impl SessionEvent {
             SessionEvent::PluginTimeout => "PluginTimeout",
             SessionEvent::PrepareCharging => "PrepareCharging",
             SessionEvent::TransactionStarted => "TransactionStarted",
+            SessionEvent::ChargingStarted => "ChargingStarted",
+            SessionEvent::ChargingPausedEV => "ChargingPausedEV",
+            SessionEvent::ChargingPausedEVSE => "ChargingPausedEVSE",
             SessionEvent::StoppingCharging => "StoppingCharging",
             SessionEvent::ChargingFinished => "ChargingFinished",
             SessionEvent::TransactionFinished => "TransactionFinished",
@@ -237,6 +302,8 @@ impl SessionEvent {
             SessionEvent::Enabled => "Enabled",
             SessionEvent::Faulted => "Faulted",
             SessionEvent::FaultCleared => "FaultCleared",
+            SessionEvent::ReservationStart => "ReservationStart",
+            SessionEvent::ReservationEnd => "ReservationEnd",
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::station_file::{AtEvse, Binding, Meaning};
 use crate::auth::EvseCall;
 use crate::protocol::channel::Topics;
-use crate::protocol::control::{EvseCommand, did_call};
+use crate::protocol::control::{Deed, EvseCommand};
 use crate::protocol::release::Release;
 use crate::station::CommunicationFault;
 
@@ -106,7 +106,12 @@ fn has_one_topic_for_errors(release: Release) -> bool {
 /// What tells of a call on the topic for what is done inside.
 pub fn did(evse: i32, call: &EvseCall) -> Value {
     let (name, arguments) = call_in_words(call);
-    did_call(evse, name, &arguments)
+    Deed::EvseCall.tell(call_told(evse, name, &arguments))
+}
+
+/// A call as it is told.
+pub fn call_told(evse: i32, call: &str, arguments: &Value) -> Value {
+    json!({"evse": evse, "call": call, "arguments": arguments})
 }
 
 /// A call by its name, with its arguments.
@@ -122,6 +127,8 @@ pub(super) fn call_in_words(call: &EvseCall) -> (&'static str, Value) {
         EvseCall::StopTransaction { reason, id_tag } => {
             (EvseCommand::StopTransaction, json!({"reason": reason.name(), "id_tag": id_tag}))
         }
+        EvseCall::Reserve { reservation_id } => (EvseCommand::Reserve, json!({"reservation_id": reservation_id})),
+        EvseCall::CancelReservation => (EvseCommand::CancelReservation, Value::Null),
     };
     (command.name(), arguments)
 }

@@ -355,7 +355,10 @@ impl Player<'_> {
                     reports.extend(self.reactions.take(evse, payload, t_ms, self.tolerance_ms));
                 }),
                 Effect::Exit { .. } => Some((exits::LANE.to_owned(), exits::content())),
-                Effect::SessionEvent { .. }
+                Effect::ReservationResult { .. }
+                | Effect::ReservationCancelled { .. }
+                | Effect::ReservationUpdate { .. }
+                | Effect::SessionEvent { .. }
                 | Effect::Asked { .. }
                 | Effect::Csms(_)
                 | Effect::CsmsInside(_)

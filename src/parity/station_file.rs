@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAcces
 use serde_json::{Value, json};
 
 use crate::protocol::channel::{API_VERSIONS, ApiType, Channel};
-use crate::protocol::control::Command;
+use crate::protocol::control::{Command, PausedBy};
 use crate::protocol::release::Release;
 use crate::recording::Recording;
 use crate::station::config::StationConfig;
@@ -133,18 +133,30 @@ pub enum AtEvse {
     InjectFault,
     /// And usable again.
     ClearFault,
+    /// It goes out of service.
+    Disable,
+    /// And is in service again.
+    Enable,
+    /// Charging pauses, because the EVSE wants it so.
+    PauseCharging,
+    /// And goes on.
+    ResumeCharging,
 }
 
 impl AtEvse {
     /// The station's command for it.
     pub fn to_command(self, evse: i32) -> Command {
         match self {
-            AtEvse::PlugIn => Command::PlugIn { evse },
+            AtEvse::PlugIn => Command::PlugIn { evse, connector: None },
             AtEvse::Unplug => Command::Unplug { evse },
             AtEvse::StartTransaction => Command::StartTransaction { evse },
             AtEvse::StopTransaction => Command::StopTransaction { evse },
-            AtEvse::InjectFault => Command::InjectFault { evse },
-            AtEvse::ClearFault => Command::ClearFault { evse },
+            AtEvse::InjectFault => Command::InjectFault { evse, connector: None },
+            AtEvse::ClearFault => Command::ClearFault { evse, connector: None },
+            AtEvse::Disable => Command::Disable { evse, connector: None },
+            AtEvse::Enable => Command::Enable { evse, connector: None },
+            AtEvse::PauseCharging => Command::PauseCharging { evse, by: PausedBy::Evse },
+            AtEvse::ResumeCharging => Command::ResumeCharging { evse },
         }
     }
 }
@@ -206,12 +218,16 @@ impl Binding {
 /// The EVSE that a command moves.
 fn evse_of_command(command: &Command) -> Option<i32> {
     match command {
-        Command::PlugIn { evse }
+        Command::PlugIn { evse, .. }
         | Command::Unplug { evse }
         | Command::StartTransaction { evse }
         | Command::StopTransaction { evse }
-        | Command::InjectFault { evse }
-        | Command::ClearFault { evse } => Some(*evse),
+        | Command::InjectFault { evse, .. }
+        | Command::ClearFault { evse, .. }
+        | Command::Disable { evse, .. }
+        | Command::Enable { evse, .. }
+        | Command::PauseCharging { evse, .. }
+        | Command::ResumeCharging { evse } => Some(*evse),
         _ => None,
     }
 }
@@ -333,12 +349,13 @@ struct Own {
 }
 
 /// All keys of a station file; first those that are not the station's.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "bindings",
     "start",
     "api_version",
     "external_prefix",
     "evses",
+    "connectors",
     "auth",
     "auth_consumer",
     "auth_token_provider",

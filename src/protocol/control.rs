@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::types::{
-    AuthorizationStatus, IdToken, MessageContent, ProvidedIdToken, ValidationResult, ValidationResultUpdate,
-    WithdrawAuthorizationRequest,
+    AuthorizationStatus, ConnectorType, IdToken, MessageContent, ProvidedIdToken, ValidationResult,
+    ValidationResultUpdate, WithdrawAuthorizationRequest,
 };
 
 /// What a validator answers, and after how long.
@@ -32,6 +32,9 @@ pub struct Validation {
     /// What a display should show with `Accepted`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tariff_messages: Vec<MessageContent>,
+    /// What those answer that are asked after this validator, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Validation>,
 }
 
 impl From<Validation> for ValidationResult {
@@ -53,6 +56,9 @@ pub enum Command {
     PlugIn {
         /// The EVSE, from 1.
         evse: i32,
+        /// The connector, from 1; the first if absent, here and below.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connector: Option<i32>,
     },
     /// EVerest's side: the EV is unplugged.
     Unplug {
@@ -81,11 +87,58 @@ pub enum Command {
     InjectFault {
         /// The EVSE, from 1.
         evse: i32,
+        /// The connector.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connector: Option<i32>,
     },
     /// EVerest's side: the fault is gone.
     ClearFault {
         /// The EVSE, from 1.
         evse: i32,
+        /// The connector.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connector: Option<i32>,
+    },
+    /// EVerest's side: a connector goes out of service.
+    Disable {
+        /// The EVSE, from 1.
+        evse: i32,
+        /// The connector.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connector: Option<i32>,
+    },
+    /// EVerest's side: it is in service again.
+    Enable {
+        /// The EVSE, from 1.
+        evse: i32,
+        /// The connector.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connector: Option<i32>,
+    },
+    /// EVerest's side: energy flows no longer, and the transaction goes on.
+    PauseCharging {
+        /// The EVSE, from 1.
+        evse: i32,
+        /// Who wants it so.
+        #[serde(default)]
+        by: PausedBy,
+    },
+    /// EVerest's side: energy flows again.
+    ResumeCharging {
+        /// The EVSE, from 1.
+        evse: i32,
+    },
+    /// EVerest's side: somebody other than Auth authorizes the EVSE.
+    Authorize {
+        /// The EVSE, from 1.
+        evse: i32,
+    },
+    /// EVerest's side: command `reserve_now` of interface `reservation`. [`Deed::Reserve`] tells of its result.
+    Reserve(Reserve),
+    /// EVerest's side: command `cancel_reservation` of it. [`Deed::CancelReservation`] tells of it.
+    CancelReservation {
+        /// Which.
+        reservation_id: i32,
     },
     /// EVerest's side: change how heartbeats are sent.
     Heartbeats(HeartbeatControl),
@@ -139,6 +192,38 @@ pub enum HeartbeatControl {
     Next(u64),
 }
 
+/// Who pauses charging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum PausedBy {
+    /// The EV.
+    Ev,
+    /// The EVSE.
+    #[default]
+    Evse,
+}
+
+/// A wish to reserve (`types/reservation.yaml`, `Reservation`), with a time from now in the place of `expiry_time`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reserve {
+    /// A later reservation with the same id takes its place.
+    pub reservation_id: i32,
+    /// The value of the token.
+    pub id_token: String,
+    /// The value of the group whose tokens may use it as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_id_token: Option<String>,
+    /// The EVSE; absent means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evse_id: Option<i32>,
+    /// The type of the connector; absent means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connector_type: Option<ConnectorType>,
+    /// In how many milliseconds it expires; negative if it has expired.
+    pub expires_in_ms: i64,
+}
+
 /// A command of Auth to an EVSE (interface `evse_manager`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -149,12 +234,21 @@ pub enum EvseCommand {
     WithdrawAuthorization,
     /// The transaction ends: `reason`, and `id_tag` if a token ends it.
     StopTransaction,
+    /// The EVSE is reserved: `reservation_id`, -1 if global reservations need it.
+    Reserve,
+    /// The EVSE is reserved no longer.
+    CancelReservation,
 }
 
 impl EvseCommand {
     /// Every command.
-    pub const ALL: [EvseCommand; 3] =
-        [EvseCommand::AuthorizeResponse, EvseCommand::WithdrawAuthorization, EvseCommand::StopTransaction];
+    pub const ALL: [EvseCommand; 5] = [
+        EvseCommand::AuthorizeResponse,
+        EvseCommand::WithdrawAuthorization,
+        EvseCommand::StopTransaction,
+        EvseCommand::Reserve,
+        EvseCommand::CancelReservation,
+    ];
 
     /// EVerest's name.
     pub fn name(self) -> &'static str {
@@ -162,11 +256,48 @@ impl EvseCommand {
             EvseCommand::AuthorizeResponse => "authorize_response",
             EvseCommand::WithdrawAuthorization => "withdraw_authorization",
             EvseCommand::StopTransaction => "stop_transaction",
+            EvseCommand::Reserve => "reserve",
+            EvseCommand::CancelReservation => "cancel_reservation",
         }
     }
 }
 
-/// What tells that Auth called an EVSE.
-pub fn did_call(evse: i32, call: &str, arguments: &Value) -> Value {
-    json!({"evse_call": {"evse": evse, "call": call, "arguments": arguments}})
+/// What EVerest did where no topic of the API shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Auth called an EVSE: `evse`, `call` and `arguments`.
+    EvseCall,
+    /// Auth answered [`Command::Reserve`]: `reservation_id` and `result`.
+    Reserve,
+    /// Auth answered [`Command::CancelReservation`]: `reservation_id` and `result`, a boolean.
+    CancelReservation,
+    /// Auth told of a reservation: `reservation_id` and `reservation_status`.
+    ReservationUpdate,
+}
+
+impl Deed {
+    /// Every kind.
+    pub const ALL: [Deed; 4] = [Deed::EvseCall, Deed::Reserve, Deed::CancelReservation, Deed::ReservationUpdate];
+
+    /// The key of the message that tells of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Deed::EvseCall => "evse_call",
+            Deed::Reserve => "reserve",
+            Deed::CancelReservation => "cancel_reservation",
+            Deed::ReservationUpdate => "reservation_update",
+        }
+    }
+
+    /// The message that tells of it.
+    pub fn tell(self, what: Value) -> Value {
+        json!({self.name(): what})
+    }
+
+    /// What a message tells.
+    pub fn read(mut message: Value) -> Option<(Deed, Value)> {
+        let deed = Deed::ALL.into_iter().find(|deed| message.get(deed.name()).is_some())?;
+        let what = message[deed.name()].take();
+        Some((deed, what))
+    }
 }

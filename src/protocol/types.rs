@@ -251,7 +251,7 @@ pub struct ValidationResult {
     /// The group the validator knows the token to belong to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id_token: Option<IdToken>,
-    /// The reservation that is used; reservations are not modelled.
+    /// The reservation that is used; Auth says it to the EVSE, no validator does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reservation_id: Option<i32>,
     /// What a display should show with `Accepted`.
@@ -292,4 +292,65 @@ pub struct WithdrawAuthorizationRequest {
     /// The token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_token: Option<IdToken>,
+}
+
+/// The type of a connector, in EVerest's names (`evse_manager`, `ConnectorTypeEnum`). `Unknown` is like every other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs, non_camel_case_types)]
+pub enum ConnectorType {
+    cCCS1,
+    cCCS2,
+    cG105,
+    cMCS,
+    cTesla,
+    cType1,
+    cType2,
+    s309_1P_16A,
+    s309_1P_32A,
+    s309_3P_16A,
+    s309_3P_32A,
+    sBS1361,
+    #[serde(rename = "sCEE-7_7")]
+    sCEE_7_7,
+    sType2,
+    sType3,
+    Other1PhMax16A,
+    Other1PhOver16A,
+    Other3Ph,
+    Pan,
+    wInductive,
+    wResonant,
+    Undetermined,
+    #[default]
+    Unknown,
+}
+
+impl ConnectorType {
+    /// Whether a connector of this type is as good as one of the other (ReservationHandler.cpp): `Unknown` always is.
+    pub fn serves(self, wanted: ConnectorType) -> bool {
+        self == wanted || self == ConnectorType::Unknown || wanted == ConnectorType::Unknown
+    }
+}
+
+/// What became of the wish to reserve (interface `reservation`, command `reserve_now`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum ReservationResult {
+    #[default]
+    Accepted,
+    Faulted,
+    Occupied,
+    Rejected,
+    Unavailable,
+}
+
+/// What Auth tells of a reservation (interface `reservation`, variable `reservation_update`). Of its use it tells nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum ReservationStatus {
+    /// It was made.
+    Placed,
+    /// Something at the EVSE has ended it.
+    Removed,
+    /// Its time was over.
+    Expired,
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::observer::{Claim, Kind, Party, Seen};
 use crate::protocol::channel::{ApiType, Channel};
-use crate::protocol::control::EvseCommand;
+use crate::protocol::control::Deed;
 use crate::protocol::topic;
 use crate::protocol::types::TokenValidationStatus;
 use crate::scenario::channel_of;
@@ -94,14 +94,16 @@ pub enum What {
         /// Of the last status.
         payload: Option<Pattern>,
     },
-    /// The next call of this name to an EVSE.
-    EvseCall {
-        /// The EVSE.
-        evse: i32,
-        /// The name.
-        call: EvseCommand,
-        /// Its arguments.
-        payload: Option<Pattern>,
+    /// The next of those that are alike of what EVerest does inside.
+    Did {
+        /// What kind.
+        deed: Deed,
+        /// What makes it one of those.
+        which: Vec<(&'static str, Value)>,
+        /// The member that is looked at, and how it must be.
+        member: &'static str,
+        /// Where that stands in the scenario, and the pattern.
+        payload: Option<(String, Pattern)>,
     },
     /// The reply to a request, by the topic on the wire.
     Reply {
@@ -135,7 +137,7 @@ impl Expectation {
             What::Message { kind, api, filter, payload, qos, retain } => {
                 let is_it = kind.is_none_or(|kind| is_of_kind(seen, kind, *api))
                     && filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic))
-                    && !matches!(seen.kind, Kind::Control | Kind::Did)
+                    && (seen.kind != Kind::Control && (kind.is_some() || !matches!(seen.kind, Kind::Did(_))))
                     && qos.is_none_or(|qos| qos == seen.publish.qos)
                     && retain.is_none_or(|retain| retain == seen.publish.retain)
                     && payload.as_ref().is_none_or(|pattern| matches(pattern, seen, captures).is_ok());
@@ -181,11 +183,12 @@ impl Expectation {
                 remaining.pop_front();
                 Offer::Met
             }
-            What::EvseCall { evse, call, payload } => {
-                let Some(arguments) = arguments(seen, *call, Some(*evse)) else { return Offer::Foreign };
-                match payload.as_ref().map_or(Ok(()), |it| matches_value(it, Some(arguments), captures)) {
+            What::Did { deed, which, member, payload } => {
+                let Some(told) = told(seen, *deed, which) else { return Offer::Foreign };
+                let Some((at, pattern)) = payload else { return Offer::Met };
+                match matches_value(pattern, told.get(*member), captures) {
                     Ok(()) => Offer::Met,
-                    Err(mismatch) => Offer::Broken(mismatch.below(&format!("{pointer}/payload"))),
+                    Err(mismatch) => Offer::Broken(mismatch.below(at)),
                 }
             }
             What::Reply { topic, payload, at } => {
@@ -232,7 +235,7 @@ impl Expectation {
     pub fn is_met_on_another_topic(&self, seen: &Seen) -> bool {
         let scratch = &mut Captures::new();
         match &self.what {
-            What::Message { .. } | What::EvseCall { .. } => false,
+            What::Message { .. } | What::Did { .. } => false,
             What::Status { value, remaining, .. } => {
                 seen.from == self.by
                     && seen.kind == Kind::Other
@@ -260,7 +263,11 @@ impl Expectation {
                 Some(status) => format!("status `{status:?}` for token `{name}`"),
                 None => format!("status for token `{name}`"),
             },
-            What::EvseCall { evse, call, .. } => format!("call `{}` to EVSE {evse}", call.name()),
+            What::Did { deed: Deed::EvseCall, which, .. } => match which.as_slice() {
+                [(_, evse), (_, call)] => format!("call `{}` to EVSE {evse}", plain(call)),
+                _ => "call to an EVSE".to_owned(),
+            },
+            What::Did { deed, .. } => format!("answer to `{}`", deed.name()),
             What::Reply { .. } => "reply".to_owned(),
             What::Request { kind, .. } if kind.is_request() => format!("{} request", kind.name()),
             What::Request { kind, .. } => kind.name().to_owned(),
@@ -279,7 +286,7 @@ impl Mismatch {
 pub fn sender(kind: MessageKind, api: ApiType, side: Side, under_test: ApiType) -> Party {
     let is_clients = match channel_of(kind) {
         Some(channel) => !channel.is_from_everest(),
-        None if kind == MessageKind::ReadyBeacon => false,
+        None if matches!(kind, MessageKind::ReadyBeacon | MessageKind::ReservationUpdate) => false,
         // Only a token validator is asked by EVerest.
         None => api == ApiType::AuthTokenValidator,
     };
@@ -294,16 +301,16 @@ pub fn sender(kind: MessageKind, api: ApiType, side: Side, under_test: ApiType) 
 pub fn is_of_kind(seen: &Seen, kind: MessageKind, api: ApiType) -> bool {
     match channel_of(kind) {
         Some(channel) => seen.kind == Kind::Channel(channel) && seen.api == api,
+        None if kind == MessageKind::ReservationUpdate => seen.kind == Kind::Did(Deed::ReservationUpdate),
         None if kind == MessageKind::ReadyBeacon => seen.kind == Kind::Beacon,
         None => matches!(seen.kind, Kind::Reply(_) | Kind::Answer(_)),
     }
 }
 
-/// The arguments of a call to an EVSE, if a message shows this one, to any EVSE or to this.
-pub fn arguments(seen: &Seen, call: EvseCommand, evse: Option<i32>) -> Option<&Value> {
-    let shown = seen.json.as_ref().filter(|_| seen.kind == Kind::Did)?.get("evse_call")?;
-    let is_it = shown["call"] == call.name() && evse.is_none_or(|evse| shown["evse"] == evse);
-    is_it.then(|| &shown["arguments"])
+/// What a message tells of what EVerest did inside, if it is of this kind and has these members.
+pub fn told<'s>(seen: &'s Seen, deed: Deed, which: &[(&str, Value)]) -> Option<&'s Value> {
+    let told = seen.json.as_ref().filter(|_| seen.kind == Kind::Did(deed))?;
+    which.iter().all(|(member, value)| told[*member] == *value).then_some(told)
 }
 
 /// Holds the payload of a message against a pattern.
@@ -359,6 +366,7 @@ fn name_of(kind: MessageKind) -> &'static str {
     match channel_of(kind) {
         Some(channel) => channel.name(),
         None if kind == MessageKind::ReadyBeacon => Kind::Beacon.name(),
+        None if kind == MessageKind::ReservationUpdate => Deed::ReservationUpdate.name(),
         None => "reply",
     }
 }

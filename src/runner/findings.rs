@@ -15,6 +15,7 @@ use super::stage::{Patience, Stage, actual, broken, cut, shown};
 use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::parity::Report;
 use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::control::Deed;
 use crate::scenario::Scenario;
 use crate::scenario::model::{MessageKind, Side};
 
@@ -45,7 +46,8 @@ pub fn mismatch(
         What::Status { .. } if mismatch.is_whole => "published status",
         What::Status { .. } if mismatch.actual.is_none() => "published a status",
         What::Status { .. } => "published a status with",
-        What::EvseCall { .. } => "called an EVSE with",
+        What::Did { deed: Deed::EvseCall, .. } => "called an EVSE with",
+        What::Did { .. } => "answered",
         What::Message { .. } => "sent",
     };
     let came = match (&mismatch.actual, &mismatch.member) {
@@ -159,7 +161,7 @@ pub fn ended_while(stage: &Stage<'_>, pointer: &str, when: &str) -> Diagnostic {
 pub fn unexpected(stage: &Stage<'_>, pointer: &str, seen: &Seen) -> Diagnostic {
     let (severity, id, who) = match seen.from {
         Party::Module => (Severity::Fail, "expect/unexpected", culprit(stage)),
-        Party::Harness if is_sister(stage) && (is_status(seen) || seen.kind == Kind::Did) => outcome(stage),
+        Party::Harness if is_sister(stage) && (is_status(seen) || matches!(seen.kind, Kind::Did(_))) => outcome(stage),
         Party::Harness => (Severity::Error, "scenario/contradicted", played(stage)),
     };
     Diagnostic::new(severity, id, format!("{who} sent a {} where none may come", seen.kind.name()))
@@ -206,6 +208,16 @@ pub fn nobody_hears(stage: &Stage<'_>, pointer: &str, command: &str, topic: &str
             .with_help(format!("write `{prefixed}` into the binding: the external prefix stands there too"));
     }
     diagnostic.with_help("mend the topic of the binding, or name the command under `cannot:` in khumbu.yaml")
+}
+
+/// The module was told to do something, and never told what came of it.
+pub fn does_not_answer(stage: &Stage<'_>, expectation: &Expectation) -> Diagnostic {
+    let headline =
+        format!("{} gave no {} within {}", culprit(stage), expectation.in_words(), shown(expectation.within));
+    Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline)
+        .at(place(stage.scenario, &expectation.pointer, ""))
+        .with_evidence(format!("it sent no such message on `{}`", stage.scene.topics.did_topic()))
+        .with_help("name the command under `cannot:` in khumbu.yaml to skip such scenarios")
 }
 
 fn undrivable(stage: &Stage<'_>, pointer: &str, headline: String) -> Diagnostic {
@@ -388,7 +400,7 @@ fn outcome(stage: &Stage<'_>) -> (Severity, &'static str, String) {
 /// Whether what khumbu's own EVerest sends depends on what the module under test has sent.
 pub fn follows_from_module(stage: &Stage<'_>, expectation: &Expectation) -> bool {
     let follows = match &expectation.what {
-        What::Status { .. } | What::EvseCall { .. } => is_sister(stage),
+        What::Status { .. } | What::Did { .. } => is_sister(stage),
         What::Message { kind, .. } => *kind == Some(MessageKind::TokenValidationStatus) && is_sister(stage),
         // Replies on one topic cannot be told apart.
         What::Reply { topic, .. } => {
@@ -436,7 +448,7 @@ fn blame(stage: &Stage<'_>, expectation: &Expectation, severity: Severity) -> (S
 fn noun(expectation: &Expectation) -> &'static str {
     match &expectation.what {
         What::Message { .. } => "message",
-        What::EvseCall { .. } => "call to an EVSE",
+        What::Did { deed, .. } => Kind::Did(*deed).name(),
         What::Status { .. } => "status",
         What::Reply { .. } => "reply",
         What::Request { kind, .. } if kind.is_request() => "request",

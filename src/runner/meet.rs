@@ -5,10 +5,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::expectation::{Expectation, Mismatch, Offer, What, arguments, is_of_kind, matches, sender};
+use super::expectation::{Expectation, Mismatch, Offer, What, is_of_kind, matches, sender, told};
 use super::findings;
 use super::observer::{Claim, Kind, Observer, Party, Request, Seen};
 use super::settings::ModuleSource;
@@ -16,6 +16,7 @@ use super::stage::{Patience, Played, Stage, Stop, Wake, broken};
 use super::steps::{Memory, token};
 use crate::parity::station_file::Meaning;
 use crate::protocol::channel::{ApiType, Topics};
+use crate::protocol::control::Deed;
 use crate::protocol::topic;
 use crate::scenario::api_of;
 use crate::scenario::model::{Expect, ExpectEvse, ExpectNone, ExpectReply, ExpectStatus, MessageKind, Side, Step};
@@ -84,9 +85,12 @@ impl Stage<'_> {
                 Expectation { pointer, within, since, by: everest, what }
             }
             Step::ExpectEvse(ExpectEvse { evse, call, payload, within }) => {
-                let what = What::EvseCall { evse: *evse, call: *call, payload: optional(payload)? };
+                let pointer = format!("{at}/expect_evse");
+                let payload = optional(payload)?.map(|pattern| (format!("{pointer}/payload"), pattern));
+                let which = vec![("evse", json!(evse)), ("call", json!(call))];
+                let what = What::Did { deed: Deed::EvseCall, which, member: "arguments", payload };
                 let within = within.map_or_else(|| self.within(), |span| span.0);
-                Expectation { pointer: format!("{at}/expect_evse"), within, since: memory.mark, by: everest, what }
+                Expectation { pointer, within, since: memory.mark, by: everest, what }
             }
             Step::ExpectReply(ExpectReply { payload, to, within }) => {
                 let pointer = format!("{at}/expect_reply");
@@ -287,7 +291,7 @@ impl Stage<'_> {
                     let met = open.remove(at).expectation;
                     self.observer.messages[index].claim = Some(met.claim());
                     // Nobody says how calls to EVSEs stand to messages of the API.
-                    if matches!(met.what, What::EvseCall { .. }) {
+                    if matches!(met.what, What::Did { .. }) {
                         return Ok(None);
                     }
                     if is_early {
@@ -345,8 +349,14 @@ impl Stage<'_> {
                 Err(stop) => return stop,
             }
         }
-        if matches!(expectation.what, What::EvseCall { .. }) && !self.shows_calls() {
+        if matches!(expectation.what, What::Did { deed: Deed::EvseCall, .. }) && !self.shows_calls() {
             return findings::shows_no_calls(self, &expectation.pointer).into();
+        }
+        if let What::Did { deed: Deed::Reserve | Deed::CancelReservation, .. } = expectation.what
+            && expectation.by == Party::Module
+            && self.settings.module != ModuleSource::Builtin
+        {
+            return findings::does_not_answer(self, expectation).into();
         }
         findings::missing(self, &again, waited, floor).into()
     }
@@ -356,7 +366,7 @@ impl Stage<'_> {
         matches!(self.played, Played::Everest { .. })
             || self.settings.module == ModuleSource::Builtin
             || self.scene.bindings().iter().any(|binding| matches!(binding.is, Meaning::EvseCall(_)))
-            || self.observer.messages.iter().any(|seen| seen.kind == Kind::Did)
+            || self.observer.messages.iter().any(|seen| seen.kind == Kind::Did(Deed::EvseCall))
     }
 
     /// Demands silence.
@@ -377,14 +387,19 @@ impl Stage<'_> {
                 || seen.from == sender(kind, api, side, under_test) && observer.is_asked_for(seen);
             is_of_kind(seen, kind, api) && is_wanted
         };
+        let evse = none.evse.map(|evse| ("evse", json!(evse)));
+        let called = none.call.map(|call| evse.into_iter().chain([("call", json!(call))]).collect::<Vec<_>>());
         let mut is_it = |observer: &Observer, seen: &Seen| {
             seen.claim.is_none()
                 && seen.seq >= memory.mark
-                && none.call.map_or(!matches!(seen.kind, Kind::Control | Kind::Did), |call| {
-                    arguments(seen, call, none.evse).is_some_and(|arguments| {
-                        payload.as_ref().is_none_or(|pattern| pattern.matches(arguments, &mut scratch).is_ok())
-                    })
-                })
+                && match &called {
+                    Some(which) => told(seen, Deed::EvseCall, which).is_some_and(|told| {
+                        payload.as_ref().is_none_or(|it| it.matches(&told["arguments"], &mut scratch).is_ok())
+                    }),
+                    None => {
+                        seen.kind != Kind::Control && (none.message.is_some() || !matches!(seen.kind, Kind::Did(_)))
+                    }
+                }
                 && none.message.is_none_or(|kind| is_meant(observer, seen, kind))
                 && filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic))
                 && (none.call.is_some()

@@ -24,6 +24,7 @@ mod process;
 mod readiness;
 mod replay;
 mod replay_start;
+mod reservation;
 mod settings;
 mod sisters;
 mod stage;

@@ -102,7 +102,7 @@ fn differences(what: &What, seen: &Seen, captures: &Captures) -> Option<Vec<Stri
             found.extend(last.flat_map(|pattern| of_payload(pattern, seen, captures)));
         }
         // What differs there is told as such when it comes.
-        What::Reply { .. } | What::Request { .. } | What::EvseCall { .. } => return None,
+        What::Reply { .. } | What::Request { .. } | What::Did { .. } => return None,
     }
     Some(found)
 }

@@ -19,7 +19,7 @@ use crate::diagnostic::Diagnostic;
 use crate::parity::inside;
 use crate::parity::station_file::Binding;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
-use crate::protocol::control::did_call;
+use crate::protocol::control::Deed;
 use crate::protocol::topic;
 use crate::protocol::wire;
 use crate::transcript::record::{Direction, Event, Publish, Record};
@@ -63,7 +63,7 @@ pub enum Kind {
     /// A command of khumbu to the module, or what has to do with its being ready.
     Control,
     /// What EVerest did inside, as [`crate::protocol::control`] has it, also where a binding says where it is shown.
-    Did,
+    Did(Deed),
     /// Anything else.
     Other,
 }
@@ -77,7 +77,8 @@ impl Kind {
             Kind::EntryPoint(EntryPoint::QueryModules(_)) => "query_modules",
             Kind::Beacon => "ready_beacon",
             Kind::Answer(_) | Kind::Reply(_) => "reply",
-            Kind::Did => "call to an EVSE",
+            Kind::Did(Deed::EvseCall) => "call to an EVSE",
+            Kind::Did(deed) => deed.name(),
             Kind::Control | Kind::Other => "message",
         }
     }
@@ -297,8 +298,12 @@ impl Observer {
         }
         let shown = json.as_ref().and_then(|json| inside::call_of(&self.bindings, &publish.topic, json));
         if let Some((evse, call, arguments)) = shown {
-            let did = did_call(evse, call, &arguments);
-            (json, kind) = (Some(did), Kind::Did);
+            let told = inside::call_told(evse, call, &arguments);
+            (json, kind) = (Some(told), Kind::Did(Deed::EvseCall));
+        } else if publish.topic.as_ref() == self.topics.did_topic()
+            && let Some((deed, told)) = json.take().and_then(Deed::read)
+        {
+            (json, kind) = (Some(told), Kind::Did(deed));
         }
         let is_again = from == Party::Module
             && match self.redelivery.judge(&record.client, publish) {
@@ -372,11 +377,8 @@ impl Observer {
     }
 
     fn kind(&self, topic: &str) -> Kind {
-        if topic == self.topics.control_topic() || topic == self.topics.mark_topic() {
+        if self.topics.is_aside(topic) {
             return Kind::Control;
-        }
-        if topic == self.topics.did_topic() {
-            return Kind::Did;
         }
         let prefix = &self.topics.external_prefix;
         if let Some(entry_point) = EntryPoint::from_topic(prefix, topic) {

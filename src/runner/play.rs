@@ -20,13 +20,13 @@ use super::replay::Replay;
 use super::settings::{ModuleSource, Scene, Settings};
 use super::sisters::Sisters;
 use super::stage::{Played, Stage, Stop, broken, shown};
-use super::steps::Memory;
+use super::steps::{Memory, at_evse};
 use crate::broker::Broker;
 use crate::conformance::Party;
 use crate::conformance::monitors::{ApiModule, Context, Monitors};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::protocol::channel::{ApiType, Topics};
-use crate::protocol::control::{Command, HeartbeatControl};
+use crate::protocol::control::{Command, Deed, HeartbeatControl};
 use crate::scenario::model::{Side, Step};
 use crate::scenario::pattern::Captures;
 use crate::scenario::{lacking, looks_inside, played};
@@ -507,6 +507,7 @@ fn what_it_cannot(scene: &Scene<'_>) -> Option<String> {
     fn search(steps: &[Step], scene: &Scene<'_>) -> Option<String> {
         played(steps, "", scene.station.release).into_iter().find_map(|(_, step)| match step {
             Step::Repeat(repeat) => search(&repeat.steps, scene),
+            Step::AtOnce(steps) => search(steps, scene),
             step => needed(step, scene).filter(|name| scene.settings.cannot.contains(name)),
         })
     }
@@ -521,13 +522,14 @@ fn needed(step: &Step, scene: &Scene<'_>) -> Option<String> {
     let side = scene.scenario.model.under_test;
     let is_client_of = |api| scene.is_client_of(api);
     let has_provider = scene.station.auth_token_provider.is_some();
+    if let Some(command) = at_evse(step) {
+        return (side == Side::Everest).then(|| command_name(&command));
+    }
     let (command, by) = match step {
-        Step::PlugIn(_) => (Command::PlugIn { evse: 1 }, Side::Everest),
-        Step::Unplug(_) => (Command::Unplug { evse: 1 }, Side::Everest),
-        Step::StartTransaction(_) => (Command::StartTransaction { evse: 1 }, Side::Everest),
-        Step::StopTransaction(_) => (Command::StopTransaction { evse: 1 }, Side::Everest),
-        Step::InjectFault(_) => (Command::InjectFault { evse: 1 }, Side::Everest),
-        Step::ClearFault(_) => (Command::ClearFault { evse: 1 }, Side::Everest),
+        Step::Reserve(_) => return (side == Side::Everest).then(|| Deed::Reserve.name().to_owned()),
+        Step::CancelReservation(_) => {
+            return (side == Side::Everest).then(|| Deed::CancelReservation.name().to_owned());
+        }
         Step::Heartbeats(_) => (Command::Heartbeats(HeartbeatControl::Pause), Side::Everest),
         Step::PresentToken(_) => {
             let is_needed = side == Side::Everest && !has_provider || is_client_of(ApiType::AuthTokenProvider);

@@ -19,7 +19,9 @@ use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::types::WithdrawAuthorizationRequest;
 use crate::protocol::{codec, topic};
-use crate::scenario::model::{Evse, Heartbeats, Publish, Request, Run, Side, Step, Withdraw};
+use crate::scenario::model::{
+    AtConnector, Evse, Heartbeats, PauseCharging, Publish, Request, Run, Side, Step, Withdraw,
+};
 use crate::scenario::pattern::{self, Pattern};
 use crate::scenario::{placeholder, played};
 use crate::sim::client::{fresh_discovery_topic, fresh_reply_topic};
@@ -42,6 +44,8 @@ pub struct Memory {
     presented: BTreeMap<String, InARow>,
     /// The last presentations of tokens in a row, whichever they were.
     any_presented: Option<InARow>,
+    /// Whether stimuli come at the same instant.
+    pub is_at_once: bool,
     /// Tokens as validators see them now.
     tokens: BTreeMap<String, TokenConfig>,
     /// Reply topics on the wire by the name of the request.
@@ -119,17 +123,25 @@ impl Stage<'_> {
     }
 
     async fn step(&mut self, step: &Step, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+        if let Some(command) = at_evse(step) {
+            return self.stimulate(command, at, memory).await;
+        }
         match step {
-            Step::PlugIn(Evse { evse }) => self.stimulate(Command::PlugIn { evse: *evse }, at, memory).await,
-            Step::Unplug(Evse { evse }) => self.stimulate(Command::Unplug { evse: *evse }, at, memory).await,
-            Step::StartTransaction(Evse { evse }) => {
-                self.stimulate(Command::StartTransaction { evse: *evse }, at, memory).await
-            }
-            Step::StopTransaction(Evse { evse }) => {
-                self.stimulate(Command::StopTransaction { evse: *evse }, at, memory).await
-            }
-            Step::InjectFault(Evse { evse }) => self.stimulate(Command::InjectFault { evse: *evse }, at, memory).await,
-            Step::ClearFault(Evse { evse }) => self.stimulate(Command::ClearFault { evse: *evse }, at, memory).await,
+            // Played before.
+            Step::PlugIn(_)
+            | Step::Unplug(_)
+            | Step::StartTransaction(_)
+            | Step::StopTransaction(_)
+            | Step::PauseCharging(_)
+            | Step::ResumeCharging(_)
+            | Step::Authorize(_)
+            | Step::InjectFault(_)
+            | Step::ClearFault(_)
+            | Step::Disable(_)
+            | Step::Enable(_) => Ok(()),
+            Step::Reserve(reserve) => self.reserve(reserve, at, memory).await,
+            Step::CancelReservation(cancel) => self.cancel_reservation(cancel, at, memory).await,
+            Step::AtOnce(steps) => self.at_once(steps, at, memory).await,
             Step::Heartbeats(change) => {
                 let control = match change {
                     Heartbeats::Pause => HeartbeatControl::Pause,
@@ -211,6 +223,18 @@ impl Stage<'_> {
         }
     }
 
+    /// Stimuli without anything between them. The mark is that of the first.
+    async fn at_once(&mut self, steps: &[Step], at: &str, memory: &mut Memory) -> Result<(), Stop> {
+        self.set_mark(memory);
+        let mark = memory.mark;
+        memory.is_at_once = true;
+        let outcome = self.play(steps, &format!("{at}/at_once"), memory).await;
+        memory.is_at_once = false;
+        memory.mark = mark;
+        memory.floor = None;
+        outcome
+    }
+
     /// A stimulus comes: what is seen from now on counts.
     pub fn set_mark(&mut self, memory: &mut Memory) {
         memory.mark = self.observer.mark();
@@ -226,10 +250,13 @@ impl Stage<'_> {
         match &self.played {
             Played::Everest { .. } => {
                 let name = command_name(&command);
+                let is_token = matches!(command, Command::PresentToken { .. });
                 let (answer, ignored) = tokio::sync::oneshot::channel();
                 self.order(Order::Command(Box::new(command), answer))?;
                 match ignored.await {
                     Ok(None) => self.reach_record().await,
+                    // Whoever presents a token twice at once means to have one of them ignored.
+                    Ok(Some(_)) if memory.is_at_once && is_token => self.reach_record().await,
                     Ok(Some(why)) => Err(findings::ignored(self.scenario, at, &name, &why).into()),
                     Err(_) => Err(broken("the simulated EVerest has ended").into()),
                 }
@@ -515,6 +542,24 @@ impl Stage<'_> {
             }
         }
     }
+}
+
+/// The command of a step that moves an EVSE.
+pub fn at_evse(step: &Step) -> Option<Command> {
+    Some(match *step {
+        Step::PlugIn(AtConnector { evse, connector }) => Command::PlugIn { evse, connector },
+        Step::Unplug(Evse { evse }) => Command::Unplug { evse },
+        Step::StartTransaction(Evse { evse }) => Command::StartTransaction { evse },
+        Step::StopTransaction(Evse { evse }) => Command::StopTransaction { evse },
+        Step::PauseCharging(PauseCharging { evse, by }) => Command::PauseCharging { evse, by },
+        Step::ResumeCharging(Evse { evse }) => Command::ResumeCharging { evse },
+        Step::Authorize(Evse { evse }) => Command::Authorize { evse },
+        Step::InjectFault(AtConnector { evse, connector }) => Command::InjectFault { evse, connector },
+        Step::ClearFault(AtConnector { evse, connector }) => Command::ClearFault { evse, connector },
+        Step::Disable(AtConnector { evse, connector }) => Command::Disable { evse, connector },
+        Step::Enable(AtConnector { evse, connector }) => Command::Enable { evse, connector },
+        _ => return None,
+    })
 }
 
 /// A token of the station as validators see it now.

@@ -22,16 +22,18 @@ pub fn api_of(kind: MessageKind, named: Option<ApiType>, under_test: ApiType) ->
         | MessageKind::GetTokenValidationStatus => ApiType::AuthConsumer,
         MessageKind::ProvidedToken => ApiType::AuthTokenProvider,
         MessageKind::ValidateToken | MessageKind::ValidateResultUpdate => ApiType::AuthTokenValidator,
-        MessageKind::Heartbeat | MessageKind::CommunicationCheck | MessageKind::ReadyBeacon | MessageKind::Reply => {
-            named.unwrap_or(under_test)
-        }
+        MessageKind::Heartbeat
+        | MessageKind::CommunicationCheck
+        | MessageKind::ReadyBeacon
+        | MessageKind::ReservationUpdate
+        | MessageKind::Reply => named.unwrap_or(under_test),
     }
 }
 
 /// The channel of a kind; a reply and the beacon have none.
 pub fn channel_of(kind: MessageKind) -> Option<Channel> {
     Some(match kind {
-        MessageKind::Reply | MessageKind::ReadyBeacon => return None,
+        MessageKind::Reply | MessageKind::ReadyBeacon | MessageKind::ReservationUpdate => return None,
         MessageKind::TokenValidationStatus => Channel::TokenValidationStatus,
         MessageKind::Heartbeat => Channel::Heartbeat,
         MessageKind::WithdrawAuthorization => Channel::WithdrawAuthorization,

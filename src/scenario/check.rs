@@ -4,6 +4,7 @@ mod charge_point;
 mod expectation;
 mod payload;
 mod releases;
+mod station;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -189,12 +190,19 @@ impl<'a> Checker<'a> {
         }
         self.check_has_charge_point(step, at);
         match step {
-            Step::PlugIn(evse) => self.check_evse(evse.evse, &format!("{at}/plug_in/evse")),
+            Step::PlugIn(it) => self.check_connector(*it, &format!("{at}/plug_in")),
+            Step::InjectFault(it) => self.check_connector(*it, &format!("{at}/inject_fault")),
+            Step::ClearFault(it) => self.check_connector(*it, &format!("{at}/clear_fault")),
+            Step::Disable(it) => self.check_connector(*it, &format!("{at}/disable")),
+            Step::Enable(it) => self.check_connector(*it, &format!("{at}/enable")),
+            Step::PauseCharging(pause) => self.check_evse(pause.evse, &format!("{at}/pause_charging/evse")),
+            Step::ResumeCharging(evse) => self.check_evse(evse.evse, &format!("{at}/resume_charging/evse")),
+            Step::Authorize(evse) => self.check_evse(evse.evse, &format!("{at}/authorize/evse")),
+            Step::Reserve(reserve) => self.check_reserve(reserve, &format!("{at}/reserve")),
+            Step::AtOnce(steps) => self.check_at_once(steps, &format!("{at}/at_once")),
             Step::Unplug(evse) => self.check_evse(evse.evse, &format!("{at}/unplug/evse")),
             Step::StartTransaction(evse) => self.check_evse(evse.evse, &format!("{at}/start_transaction/evse")),
             Step::StopTransaction(evse) => self.check_evse(evse.evse, &format!("{at}/stop_transaction/evse")),
-            Step::InjectFault(evse) => self.check_evse(evse.evse, &format!("{at}/inject_fault/evse")),
-            Step::ClearFault(evse) => self.check_evse(evse.evse, &format!("{at}/clear_fault/evse")),
             Step::PresentToken(token) => {
                 self.check_token(token, &format!("{at}/present_token"));
                 self.made.presented = true;
@@ -251,6 +259,7 @@ impl<'a> Checker<'a> {
             // Taken apart before.
             Step::Only(_) => {}
             Step::Heartbeats(_)
+            | Step::CancelReservation(_)
             | Step::RestartEverest
             | Step::Disconnect
             | Step::Csms(_)

@@ -89,8 +89,9 @@ pub fn lacking(scenario: &Scenario, station: &StationConfig) -> Option<Diagnosti
 /// Whether a step looks at what EVerest does inside, which no topic of the API shows.
 pub fn looks_inside(steps: &[Step]) -> bool {
     steps.iter().any(|step| match step {
-        Step::ExpectEvse(_) => true,
-        Step::ExpectNone(none) => none.call.is_some(),
+        Step::ExpectEvse(_) | Step::Reserve(_) | Step::CancelReservation(_) => true,
+        Step::Expect(expect) => expect.message == Some(MessageKind::ReservationUpdate),
+        Step::ExpectNone(none) => none.call.is_some() || none.message == Some(MessageKind::ReservationUpdate),
         Step::Repeat(Repeat { steps, .. }) | Step::Only(Only { steps, .. }) | Step::AnyOrder(steps) => {
             looks_inside(steps)
         }

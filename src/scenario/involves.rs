@@ -28,7 +28,7 @@ fn visit(steps: &[Step], release: Release, look: &mut impl FnMut(&Step)) {
         look(step);
         match step {
             Step::Repeat(repeat) => visit(&repeat.steps, release, look),
-            Step::AnyOrder(steps) => visit(steps, release, look),
+            Step::AnyOrder(steps) | Step::AtOnce(steps) => visit(steps, release, look),
             _ => {}
         }
     }
@@ -69,17 +69,17 @@ fn is_demand(step: &Step, model: &Model) -> bool {
         Step::CommunicationCheck(_) => is_client,
         Step::PresentToken(_) => is_client && model.api != ApiType::AuthConsumer,
         Step::UpdateVerdict(_) => is_client && model.api == ApiType::AuthTokenValidator,
-        Step::RestartEverest => !is_client,
+        Step::RestartEverest | Step::Reserve(_) | Step::CancelReservation(_) => !is_client,
         Step::Disconnect => is_client,
         Step::ExpectReply(_) => !is_client || model.api == ApiType::AuthTokenValidator,
-        Step::ExpectStatus(_) => !is_client || model.api != ApiType::AuthConsumer,
+        Step::ExpectStatus(_) | Step::ExpectEvse(_) => !is_client || model.api != ApiType::AuthConsumer,
         Step::Expect(expect) => match expect.message {
             Some(kind) => is_by_client(kind, expect.api, model) == is_client,
             None => true,
         },
         // Its outcome is the user's own judgement.
         Step::Run(_) => true,
-        Step::ExpectNone(none) => none.csms.is_none(),
+        Step::ExpectNone(none) => none.csms.is_none() && (none.call.is_none() || !is_client),
         _ => false,
     }
 }
@@ -96,7 +96,8 @@ fn is_by_client(kind: MessageKind, api: Option<ApiType>, model: &Model) -> bool 
         MessageKind::TokenValidationStatus
         | MessageKind::Heartbeat
         | MessageKind::ValidateToken
-        | MessageKind::ReadyBeacon => false,
+        | MessageKind::ReadyBeacon
+        | MessageKind::ReservationUpdate => false,
     }
 }
 

@@ -11,10 +11,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::protocol::channel::ApiType;
-use crate::protocol::control::EvseCommand;
+use crate::protocol::control::{EvseCommand, PausedBy};
 use crate::protocol::release::Release;
 use crate::protocol::topic;
-use crate::protocol::types::{AuthorizationStatus, IdToken, MessageContent, TokenValidationStatus};
+use crate::protocol::types::{
+    AuthorizationStatus, ConnectorType, IdToken, MessageContent, ReservationResult, TokenValidationStatus,
+};
 use crate::protocol::wire::Wire;
 use crate::station::config::StationConfig;
 use crate::timespan::Timespan;
@@ -104,7 +106,7 @@ impl FromStr for Ready {
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// An EV is plugged in.
-    PlugIn(Evse),
+    PlugIn(AtConnector),
     /// The EV is unplugged.
     Unplug(Evse),
     /// A token of the station, by name, is presented.
@@ -118,9 +120,25 @@ pub enum Step {
     /// A validator changes its mind about the token in use at an EVSE.
     UpdateVerdict(UpdateVerdict),
     /// Makes an EVSE unusable.
-    InjectFault(Evse),
+    InjectFault(AtConnector),
     /// Makes it usable again.
-    ClearFault(Evse),
+    ClearFault(AtConnector),
+    /// A connector goes out of service.
+    Disable(AtConnector),
+    /// It is in service again.
+    Enable(AtConnector),
+    /// Charging pauses, and the transaction goes on.
+    PauseCharging(PauseCharging),
+    /// Charging goes on.
+    ResumeCharging(Evse),
+    /// Somebody other than Auth authorizes an EVSE.
+    Authorize(Evse),
+    /// Somebody reserves an EVSE, or any.
+    Reserve(Reserve),
+    /// Somebody cancels a reservation.
+    CancelReservation(CancelReservation),
+    /// What happens at the station at the same instant: EVerest may see it in any order.
+    AtOnce(Vec<Step>),
     /// Changes how heartbeats are sent.
     Heartbeats(Heartbeats),
     /// EVerest ends and starts again; counters, latch and authorizations are lost.
@@ -182,6 +200,80 @@ pub struct Evse {
     /// From 1.
     #[schemars(range(min = 1, max = 64))]
     pub evse: i32,
+}
+
+/// A connector of an EVSE.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AtConnector {
+    /// From 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub evse: i32,
+    /// From 1; the first if absent.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 8))]
+    pub connector: Option<i32>,
+}
+
+/// Charging pauses.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PauseCharging {
+    /// The EVSE, from 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub evse: i32,
+    /// Who wants it so.
+    #[serde(default)]
+    pub by: PausedBy,
+}
+
+/// A reservation.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reserve {
+    /// A later one with the same id takes its place.
+    #[schemars(range(min = 0))]
+    pub reservation_id: i32,
+    /// The token of the station, by name, that may use it.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// The value of the token, spelt out.
+    #[serde(default)]
+    pub id_token: Option<String>,
+    /// The value of the group whose tokens may use it as well.
+    #[serde(default)]
+    pub parent_id_token: Option<String>,
+    /// The EVSE; any number may be tried. Absent means any EVSE.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub evse_id: Option<i32>,
+    /// The type of the connector; absent means any.
+    #[serde(default)]
+    pub connector_type: Option<ConnectorType>,
+    /// In how long it expires, an hour if absent.
+    #[serde(default)]
+    pub expires_in: Option<Timespan>,
+    /// How long ago it has expired.
+    #[serde(default)]
+    pub expired_for: Option<Timespan>,
+    /// What Auth must answer.
+    #[serde(default)]
+    pub result: ReservationResult,
+}
+
+/// The end of a reservation.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancelReservation {
+    /// Which.
+    pub reservation_id: i32,
+    /// What Auth must answer: whether there was one.
+    #[serde(default = "yes")]
+    pub result: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// What validators will say from now on.
@@ -398,6 +490,8 @@ pub enum MessageKind {
     ValidateResultUpdate,
     /// `ready_beacon` of EVerest's entry point.
     ReadyBeacon,
+    /// What Auth tells of a reservation, which no topic of the API shows.
+    ReservationUpdate,
     /// A reply on the topic of any request of this scenario.
     Reply,
 }

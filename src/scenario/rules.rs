@@ -7,6 +7,8 @@ use crate::station::config::StationConfig;
 
 /// The most EVSEs of a station.
 const MOST_EVSES: u8 = 64;
+/// The most connectors of an EVSE.
+const MOST_CONNECTORS: usize = 8;
 /// The longest token (AsyncAPI, `IdToken.value`).
 const LONGEST_TOKEN: usize = 36;
 
@@ -17,7 +19,25 @@ pub fn faults_of_station(station: &StationConfig) -> Vec<(&'static str, String, 
         let headline = format!("a station has 1 to {MOST_EVSES} EVSEs, not `{}`", station.evses);
         faults.push(("scenario/bad-station", "/evses".to_owned(), headline));
     }
+    for (evse, types) in &station.connectors {
+        let headline = if *evse == 0 || *evse > station.evses {
+            format!("connectors of EVSE {evse}: the station has EVSEs 1 to {}", station.evses)
+        } else if !(1..=MOST_CONNECTORS).contains(&types.len()) {
+            format!("an EVSE has 1 to {MOST_CONNECTORS} connectors, not `{}`", types.len())
+        } else {
+            continue;
+        };
+        faults.push(("scenario/bad-station", format!("/connectors/{evse}"), headline));
+    }
     for (name, token) in &station.tokens {
+        if !token.other_validators.is_empty()
+            && (station.auth_token_validator.is_some() || station.charge_point.is_some())
+        {
+            let headline =
+                "the station asks one validator only, where it is `auth_token_validator` or the charge point";
+            let pointer = format!("/tokens/{}/other_validators", escaped(name));
+            faults.push(("scenario/bad-station", pointer, headline.to_owned()));
+        }
         let characters = token.value.chars().count();
         let headline = if characters > LONGEST_TOKEN {
             format!("token `{name}` has {characters} characters, the most is {LONGEST_TOKEN}")

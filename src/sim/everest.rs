@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::slice;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
@@ -17,7 +18,7 @@ use crate::parity::inside::{self, Doing};
 use crate::parity::station_file::Binding;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::codec;
-use crate::protocol::control::Command;
+use crate::protocol::control::{Command, Deed};
 use crate::protocol::deviations::Deviation;
 use crate::protocol::wire::{Encoder, Wire};
 use crate::station::charge_point::{Answer, CsmsInput, Report, Request};
@@ -99,7 +100,7 @@ pub enum Order {
     /// Ends and starts again, with nothing remembered but what a charge point keeps; answered when it is ready again.
     Restart(oneshot::Sender<Result<(), LinkError>>),
     /// A description of the state as JSON.
-    Status(oneshot::Sender<serde_json::Value>),
+    Status(oneshot::Sender<Value>),
 }
 
 /// One connection's worth of simulation.
@@ -384,11 +385,20 @@ impl Everest {
                         life.link.publish(&topic, codec::encode_compact(&payload), qos, false).await?;
                     }
                 }
+                Effect::ReservationResult { reservation_id, result } => {
+                    let did = Deed::Reserve.tell(json!({"reservation_id": reservation_id, "result": result}));
+                    self.tell(life, &did).await?;
+                }
+                Effect::ReservationCancelled { reservation_id, is_cancelled } => {
+                    let did = json!({"reservation_id": reservation_id, "result": is_cancelled});
+                    self.tell(life, &Deed::CancelReservation.tell(did)).await?;
+                }
+                Effect::ReservationUpdate { reservation_id, status } => {
+                    let did = json!({"reservation_id": reservation_id, "reservation_status": status});
+                    self.tell(life, &Deed::ReservationUpdate.tell(did)).await?;
+                }
                 Effect::EvseCall { evse, call } => {
-                    if self.tells {
-                        let did = codec::encode_compact(&inside::did(evse, &call));
-                        life.link.publish(&self.topics.did_topic(), did, 0, false).await?;
-                    }
+                    self.tell(life, &inside::did(evse, &call)).await?;
                     if let Some((topic, payload)) = inside::call_message(bindings, evse, &call) {
                         life.link.publish(&topic, codec::encode_compact(&payload), qos, false).await?;
                     }
@@ -397,6 +407,14 @@ impl Everest {
             }
         }
         Ok(ignored)
+    }
+
+    /// Tells what it did inside, if somebody wants to know.
+    async fn tell(&self, life: &Life, did: &Value) -> Result<(), LinkError> {
+        match self.tells {
+            true => life.link.publish(&self.topics.did_topic(), codec::encode_compact(did), 0, false).await,
+            false => Ok(()),
+        }
     }
 
     fn pass_on(&self, life: &Life, said: Said) {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
 use super::charge_point::config::ChargePointConfig;
@@ -12,7 +13,7 @@ use crate::protocol::control::{Command, Validation};
 use crate::protocol::deviations::{Behaviour, Deviation, Deviations};
 use crate::protocol::release::Release;
 use crate::protocol::types::{
-    AuthorizationStatus, AuthorizationType, IdToken, IdTokenType, MessageContent, ProvidedIdToken,
+    AuthorizationStatus, AuthorizationType, ConnectorType, IdToken, IdTokenType, MessageContent, ProvidedIdToken,
 };
 use crate::timespan::Timespan;
 
@@ -25,6 +26,9 @@ pub struct StationConfig {
     /// How many EVSEs there are, with ids from 1.
     #[schemars(range(min = 1, max = 64))]
     pub evses: u8,
+    /// The types of the connectors of an EVSE, by its id; one of unknown type if absent.
+    #[serde(deserialize_with = "by_evse")]
+    pub connectors: BTreeMap<u8, Vec<ConnectorType>>,
     /// Configuration of EVerest's Auth module.
     pub auth: AuthConfig,
     /// Configuration of EVerest's auth_consumer_API module.
@@ -180,12 +184,56 @@ pub struct TokenConfig {
     /// The EVSEs it is presented for; absent means any.
     #[serde(default)]
     pub connectors: Option<Vec<i32>>,
+    /// What the validators say that are asked after the first, in their order.
+    #[serde(default)]
+    pub other_validators: Vec<OtherValidator>,
+    /// A certificate that comes with it (PEM), as with `PlugAndCharge`.
+    #[serde(default)]
+    #[schemars(length(max = 5500))]
+    pub certificate: Option<String>,
     /// Whether it comes with the provider's own validation.
     #[serde(default)]
     pub prevalidated: Option<bool>,
     /// Id of the request that brought it.
     #[serde(default)]
     pub request_id: Option<i32>,
+}
+
+/// What a validator says of a token that is not the first to be asked.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OtherValidator {
+    /// The result.
+    pub verdict: AuthorizationStatus,
+    /// How long it takes.
+    #[serde(default)]
+    pub verdict_after: Option<Timespan>,
+    /// The EVSEs that it allows; absent means all.
+    #[serde(default)]
+    pub evse_ids: Option<Vec<i32>>,
+    /// The group that it reports.
+    #[serde(default)]
+    pub parent_id_token: Option<IdToken>,
+    /// The tariff messages that it reports.
+    #[serde(default)]
+    pub tariff_messages: Vec<MessageContent>,
+}
+
+impl OtherValidator {
+    fn to_validation(&self) -> Validation {
+        Validation {
+            after_ms: millis(self.verdict_after),
+            authorization_status: self.verdict,
+            evse_ids: self.evse_ids.clone(),
+            parent_id_token: self.parent_id_token.clone(),
+            tariff_messages: self.tariff_messages.clone(),
+            others: Vec::new(),
+        }
+    }
+}
+
+fn millis(span: Option<Timespan>) -> u64 {
+    span.map_or(0, |span| u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl TokenConfig {
@@ -208,7 +256,7 @@ impl TokenConfig {
     pub fn to_provided(&self) -> ProvidedIdToken {
         ProvidedIdToken {
             authorization_type: self.authorization_type,
-            certificate: None,
+            certificate: self.certificate.clone(),
             certificate_hash_data: None,
             connectors: self.connectors.clone(),
             id_token: self.id_token(),
@@ -220,15 +268,25 @@ impl TokenConfig {
 
     /// What validators answer when they are asked about it.
     pub fn to_validation(&self) -> Validation {
-        let after_ms = self.verdict_after.map_or(0, |after| u64::try_from(after.0.as_millis()).unwrap_or(u64::MAX));
         Validation {
-            after_ms,
+            after_ms: millis(self.verdict_after),
             authorization_status: self.verdict,
             evse_ids: self.evse_ids.clone(),
             parent_id_token: self.parent_id_token.clone(),
             tariff_messages: self.tariff_messages.clone(),
+            others: self.other_validators.iter().map(OtherValidator::to_validation).collect(),
         }
     }
+}
+
+/// A map whose keys are ids of EVSEs; keys are texts by themselves.
+fn by_evse<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<u8, Vec<ConnectorType>>, D::Error> {
+    let named = BTreeMap::<String, Vec<ConnectorType>>::deserialize(deserializer)?;
+    let to_id = |(name, types): (String, _)| match name.parse() {
+        Ok(id) => Ok((id, types)),
+        Err(_) => Err(D::Error::custom(format!("`{name}` is no id of an EVSE"))),
+    };
+    named.into_iter().map(to_id).collect()
 }
 
 fn rfid() -> AuthorizationType {
@@ -243,6 +301,7 @@ impl Default for StationConfig {
     fn default() -> Self {
         Self {
             evses: 1,
+            connectors: BTreeMap::new(),
             auth: AuthConfig::default(),
             auth_consumer: ApiConfig::default(),
             auth_token_provider: None,

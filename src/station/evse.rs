@@ -1,17 +1,28 @@
 //! One EVSE and the session at it, as EVerest's EvseManager reports it (`modules/EVSE/EvseManager/Charger.cpp`), but
-//! with transactions that begin on command only. Decides nothing about tokens.
+//! with transactions that begin on command only. Decides nothing about tokens. Of several connectors one can be in use.
 
-use crate::auth::{EvseCall, SessionEvent};
+use crate::auth::{EvseCall, GLOBAL, SessionEvent};
+use crate::protocol::control::PausedBy;
 use crate::protocol::types::AuthorizationStatus;
 
-/// An EVSE with its connector.
+/// An EVSE with its connectors.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Evse {
     pub plugged_in: bool,
     pub session: bool,
     pub authorized: bool,
     pub transaction: bool,
+    /// Who has paused charging.
+    pub paused: Option<PausedBy>,
+    /// Whether any connector is faulted.
     pub faulted: bool,
+    /// Faulted connectors, and those out of service, one bit each.
+    pub faults: u64,
+    pub disabled: u64,
+    /// The connector in use.
+    pub connector: i32,
+    /// Under which id it is reserved.
+    pub reserved: Option<i32>,
 }
 
 type Events = &'static [SessionEvent];
@@ -29,10 +40,20 @@ const EV_LEAVES: Events = &[
 ];
 
 impl Evse {
+    /// The connector that reports of the session are about.
+    pub(super) fn connector(&self) -> i32 {
+        self.connector.max(1)
+    }
+
     pub(super) fn plug_in(&mut self) -> Result<Events, &'static str> {
+        self.plug_in_at(1)
+    }
+
+    pub(super) fn plug_in_at(&mut self, connector: i32) -> Result<Events, &'static str> {
         if std::mem::replace(&mut self.plugged_in, true) {
             return Err("an EV is plugged in already");
         }
+        self.connector = connector;
         // Where a token was authorized first, the session runs already and Auth learns nothing of the EV.
         if std::mem::replace(&mut self.session, true) {
             return Ok(&[]);
@@ -45,7 +66,8 @@ impl Evse {
         if !self.plugged_in && !self.session {
             return Err("no EV is plugged in");
         }
-        let before = std::mem::replace(self, Evse { faulted: self.faulted, ..Evse::default() });
+        let before = *self;
+        self.end_session();
         Ok(match before {
             Evse { transaction: true, .. } => EV_LEAVES,
             Evse { session: true, .. } => &[SessionEvent::SessionFinished],
@@ -72,28 +94,82 @@ impl Evse {
             return Err("no transaction runs");
         }
         self.transaction = false;
+        self.paused = None;
         self.authorized = false;
         Ok(TRANSACTION_ENDS)
     }
 
-    pub(super) fn inject_fault(&mut self) -> Result<Events, &'static str> {
-        if std::mem::replace(&mut self.faulted, true) {
-            return Err("the EVSE is faulted already");
+    /// The session is over; what concerns the hardware, and a reservation, stays.
+    fn end_session(&mut self) {
+        let Evse { faulted, faults, disabled, reserved, .. } = *self;
+        *self = Evse { faulted, faults, disabled, reserved, ..Evse::default() };
+    }
+
+    /// Charging pauses: the EV wants no energy, or the EVSE gives none.
+    pub(super) fn pause_charging(&mut self, by: PausedBy) -> Result<Events, &'static str> {
+        if !self.transaction {
+            return Err("no transaction runs");
         }
+        if self.paused.replace(by).is_some() {
+            return Err("charging pauses already");
+        }
+        Ok(match by {
+            PausedBy::Ev => &[SessionEvent::ChargingPausedEV],
+            PausedBy::Evse => &[SessionEvent::ChargingPausedEVSE],
+        })
+    }
+
+    pub(super) fn resume_charging(&mut self) -> Result<Events, &'static str> {
+        self.paused.take().ok_or("charging does not pause")?;
+        Ok(&[SessionEvent::ChargingStarted])
+    }
+
+    /// Somebody other than Auth authorizes the EVSE, such as EvseManager itself with `disable_authentication`.
+    pub(super) fn authorize(&mut self) -> Result<Events, &'static str> {
+        if std::mem::replace(&mut self.authorized, true) {
+            return Err("it is authorized already");
+        }
+        Ok(self.authorized_events())
+    }
+
+    fn authorized_events(&mut self) -> Events {
+        if std::mem::replace(&mut self.session, true) {
+            &[SessionEvent::Authorized]
+        } else {
+            &[SessionEvent::SessionStartedByAuthorization, SessionEvent::Authorized]
+        }
+    }
+
+    pub(super) fn inject_fault(&mut self) -> Result<Events, &'static str> {
+        self.inject_fault_at(1)
+    }
+
+    pub(super) fn inject_fault_at(&mut self, connector: i32) -> Result<Events, &'static str> {
+        if !set(&mut self.faults, connector, true) {
+            return Err("the connector is faulted already");
+        }
+        self.faulted = true;
         Ok(&[SessionEvent::Faulted])
     }
 
     pub(super) fn clear_fault(&mut self) -> Result<Events, &'static str> {
-        if !std::mem::replace(&mut self.faulted, false) {
-            return Err("the EVSE is not faulted");
+        self.clear_fault_at(1)
+    }
+
+    pub(super) fn clear_fault_at(&mut self, connector: i32) -> Result<Events, &'static str> {
+        if !set(&mut self.faults, connector, false) {
+            return Err("the connector is not faulted");
         }
+        self.faulted = self.faults != 0;
         Ok(&[SessionEvent::FaultCleared])
     }
 
     /// Takes over what a restart does not change: the EV and the fault.
     pub(super) fn survive(&mut self, before: &Evse) {
         self.plugged_in = before.plugged_in;
+        self.connector = before.connector;
         self.faulted = before.faulted;
+        self.faults = before.faults;
     }
 
     /// Reports what it finds when EVerest starts.
@@ -107,6 +183,57 @@ impl Evse {
         }
     }
 
+    pub(super) fn disable(&mut self, connector: i32) -> Result<Events, &'static str> {
+        match set(&mut self.disabled, connector, true) {
+            true => Ok(&[SessionEvent::Disabled]),
+            false => Err("the connector is out of service already"),
+        }
+    }
+
+    pub(super) fn enable(&mut self, connector: i32) -> Result<Events, &'static str> {
+        match set(&mut self.disabled, connector, false) {
+            true => Ok(&[SessionEvent::Enabled]),
+            false => Err("the connector is in service"),
+        }
+    }
+
+    /// `EvseManager::reserve`: whether it is reserved now, and whether that is news.
+    pub(super) fn reserve(&mut self, id: i32) -> (bool, Events) {
+        let is_idle = !self.plugged_in && !self.faulted && self.disabled == 0;
+        let own = self.reserved.unwrap_or(GLOBAL);
+        if !is_idle || own != GLOBAL && own != id {
+            return (false, &[]);
+        }
+        let is_again = own == id && id != GLOBAL;
+        self.reserved = Some(if id >= 0 { id } else { own });
+        (true, if is_again { &[] } else { &[SessionEvent::ReservationStart] })
+    }
+
+    /// `EvseManager::cancel_reservation`.
+    fn cancel_reservation(&mut self) -> Events {
+        if self.reserved.take().is_some() { &[SessionEvent::ReservationEnd] } else { &[] }
+    }
+
+    /// What a report means to the reservation of the EVSE: a session uses it up, a fault ends it.
+    pub(super) fn after(&mut self, event: SessionEvent) -> Events {
+        match event {
+            SessionEvent::SessionStartedByAuthorization | SessionEvent::TransactionStarted => {
+                self.reserved = None;
+                &[]
+            }
+            SessionEvent::Disabled | SessionEvent::Faulted => self.cancel_reservation(),
+            _ => &[],
+        }
+    }
+
+    /// What a call of Auth means to the reservation, before anything else: one that was to be used and is not, is over.
+    pub(super) fn before(&mut self, call: &EvseCall) -> Events {
+        match call {
+            EvseCall::WithdrawAuthorization if self.authorized => self.cancel_reservation(),
+            _ => &[],
+        }
+    }
+
     /// Does what Auth asks, and reports.
     pub(super) fn obey(&mut self, call: &EvseCall) -> Events {
         match call {
@@ -115,14 +242,12 @@ impl Evse {
                     return &[];
                 }
                 self.authorized = true;
-                if std::mem::replace(&mut self.session, true) {
-                    &[SessionEvent::Authorized]
-                } else {
-                    &[SessionEvent::SessionStartedByAuthorization, SessionEvent::Authorized]
-                }
+                self.authorized_events()
             }
             EvseCall::WithdrawAuthorization => self.deauthorize(),
             EvseCall::StopTransaction { .. } => self.stop_transaction().unwrap_or_default(),
+            EvseCall::Reserve { .. } => &[],
+            EvseCall::CancelReservation => self.cancel_reservation(),
         }
     }
 
@@ -141,10 +266,15 @@ impl Evse {
                 self.transaction = false;
                 self.authorized = false;
             }
-            SessionEvent::SessionFinished => *self = Evse { faulted: self.faulted, ..Evse::default() },
+            SessionEvent::SessionFinished => self.end_session(),
             SessionEvent::Faulted => self.faulted = true,
             SessionEvent::FaultCleared => self.faulted = false,
-            SessionEvent::AuthRequired
+            SessionEvent::ChargingPausedEV => self.paused = Some(PausedBy::Ev),
+            SessionEvent::ChargingPausedEVSE => self.paused = Some(PausedBy::Evse),
+            SessionEvent::ChargingStarted => self.paused = None,
+            SessionEvent::ReservationStart
+            | SessionEvent::ReservationEnd
+            | SessionEvent::AuthRequired
             | SessionEvent::PluginTimeout
             | SessionEvent::PrepareCharging
             | SessionEvent::StoppingCharging
@@ -169,4 +299,12 @@ impl Evse {
         self.session = false;
         &[SessionEvent::Deauthorized, SessionEvent::SessionFinished]
     }
+}
+
+/// Sets or clears the bit of a connector; `false` if it stood so already.
+fn set(bits: &mut u64, connector: i32, on: bool) -> bool {
+    let bit = 1 << connector.clamp(0, 63);
+    let was = *bits & bit != 0;
+    *bits = if on { *bits | bit } else { *bits & !bit };
+    was != on
 }

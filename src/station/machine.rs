@@ -15,11 +15,13 @@ use super::inquiry::Inquiry;
 use super::module::ApiModule;
 use super::validators::Validators;
 use super::{Address, Effect, Input, Payload};
-use crate::auth::{self, AuthManager, SessionEvent};
+use crate::auth::{self, AuthManager, EvseCall, SessionEvent};
 use crate::protocol::channel::{ApiType, Channel};
-use crate::protocol::control::{Command, Validation};
+use crate::protocol::control::{Command, Reserve, Validation};
 use crate::protocol::deviations::{Deviation, Deviations};
-use crate::protocol::types::{MessageContent, ProvidedIdToken, TokenValidationStatus, TokenValidationStatusMessage};
+use crate::protocol::types::{
+    AuthorizationStatus, MessageContent, ProvidedIdToken, TokenValidationStatus, TokenValidationStatusMessage,
+};
 
 /// A charging station with EVerest in it.
 #[derive(Debug, Clone)]
@@ -71,7 +73,12 @@ impl Station {
         let deviations = config.in_force();
         let inquiry = config.auth_token_validator.as_ref();
         Self {
-            auth: AuthManager::with_deviations(&config.auth, config.evses, deviations),
+            auth: config
+                .connectors
+                .iter()
+                .fold(AuthManager::with_deviations(&config.auth, config.evses, deviations), |auth, (evse, types)| {
+                    auth.with_connectors(i32::from(*evse), types)
+                }),
             evses: vec![Evse::default(); usize::from(config.evses)],
             evse_manager: config.evse_manager,
             validators: Validators::new(&config.tokens),
@@ -226,9 +233,11 @@ impl Station {
                     out.push(Effect::Fault { api: module.api, fault, raised: true });
                 }
                 Part::Validators => {
-                    if let Some((attempt, value, result)) = self.validators.answer() {
-                        self.csms_inside_said(attempt, &value, &result, out);
-                        self.tell_auth(auth::Input::Validated { attempt, results: vec![result] }, None, out);
+                    if let Some((attempt, value, results)) = self.validators.answer() {
+                        if let Some(result) = results.first() {
+                            self.csms_inside_said(attempt, &value, result, out);
+                        }
+                        self.tell_auth(auth::Input::Validated { attempt, results }, None, out);
                     }
                 }
                 Part::Inquiry => self.validator_ran_out(out),
@@ -295,12 +304,36 @@ impl Station {
             _ if self.evse_manager == EvseManager::External && moves_evse(&command) => {
                 out.push(ignored("the EVSEs are moved by somebody else, who reports it"));
             }
-            Command::PlugIn { evse } => self.at_evse(evse, Evse::plug_in, out),
+            Command::PlugIn { evse, connector } => {
+                let connector = connector.unwrap_or(1);
+                self.at_connector(evse, connector, |evse| evse.plug_in_at(connector), out);
+            }
             Command::Unplug { evse } => self.at_evse(evse, Evse::unplug, out),
             Command::StartTransaction { evse } => self.at_evse(evse, Evse::start_transaction, out),
             Command::StopTransaction { evse } => self.at_evse(evse, Evse::stop_transaction, out),
-            Command::InjectFault { evse } => self.at_evse(evse, Evse::inject_fault, out),
-            Command::ClearFault { evse } => self.at_evse(evse, Evse::clear_fault, out),
+            Command::InjectFault { evse, connector } => {
+                let connector = connector.unwrap_or(1);
+                self.at_connector(evse, connector, |evse| evse.inject_fault_at(connector), out);
+            }
+            Command::ClearFault { evse, connector } => {
+                let connector = connector.unwrap_or(1);
+                self.at_connector(evse, connector, |evse| evse.clear_fault_at(connector), out);
+            }
+            Command::Disable { evse, connector } => {
+                let connector = connector.unwrap_or(1);
+                self.at_connector(evse, connector, |evse| evse.disable(connector), out);
+            }
+            Command::Enable { evse, connector } => {
+                let connector = connector.unwrap_or(1);
+                self.at_connector(evse, connector, |evse| evse.enable(connector), out);
+            }
+            Command::PauseCharging { evse, by } => self.at_evse(evse, |evse| evse.pause_charging(by), out),
+            Command::ResumeCharging { evse } => self.at_evse(evse, Evse::resume_charging, out),
+            Command::Authorize { evse } => self.at_evse(evse, Evse::authorize, out),
+            Command::Reserve(wish) => self.ask_auth_to_reserve(wish, out),
+            Command::CancelReservation { reservation_id } => {
+                self.tell_auth(auth::Input::CancelReservation { reservation_id }, None, out);
+            }
             Command::PresentToken { token, validation } => self.present(token, validation, out),
             Command::SetVerdict { token, validation } => {
                 self.validators.set_verdict(self.now, token.id_token.value, validation);
@@ -345,10 +378,22 @@ impl Station {
             .filter(|messages| self.deviations.is_on(Deviation::MessagesAlwaysPresent) || !messages.is_empty())
     }
 
-    /// Something happens at an EVSE; the EVSE reports it.
+    /// Something happens at an EVSE; the EVSE reports it, of the connector in use.
     pub(super) fn at_evse(
         &mut self,
         id: i32,
+        act: impl FnOnce(&mut Evse) -> Result<&'static [SessionEvent], &'static str>,
+        out: &mut Vec<Effect>,
+    ) {
+        let connector = evse_mut(&mut self.evses, id).map_or(1, |evse| evse.connector());
+        self.at_connector(id, connector, act, out);
+    }
+
+    /// The same at one of its connectors.
+    fn at_connector(
+        &mut self,
+        id: i32,
+        connector: i32,
         act: impl FnOnce(&mut Evse) -> Result<&'static [SessionEvent], &'static str>,
         out: &mut Vec<Effect>,
     ) {
@@ -357,14 +402,29 @@ impl Station {
         };
         match act(evse) {
             Ok(events) => {
-                for &event in events {
+                let events: Vec<_> =
+                    events.iter().flat_map(|event| iter::once(event).chain(evse.after(*event))).collect();
+                for &&event in &events {
                     out.push(Effect::SessionEvent { evse: id, event });
                 }
                 for &event in events {
-                    self.tell_auth(auth::Input::Session { evse: id, event }, None, out);
+                    self.tell_auth(auth::Input::Session { evse: id, connector, event }, None, out);
                 }
             }
             Err(why) => out.push(ignored(format!("EVSE {id}: {why}"))),
+        }
+    }
+
+    /// Somebody reserves.
+    fn ask_auth_to_reserve(&mut self, wish: Reserve, out: &mut Vec<Effect>) {
+        let Reserve { reservation_id, id_token, parent_id_token, evse_id, connector_type, expires_in_ms } = wish;
+        let expires = u64::try_from(expires_in_ms).ok().map(|ms| self.now.saturating_add(Duration::from_millis(ms)));
+        let reservation =
+            auth::Reservation { reservation_id, id_token, parent_id_token, evse_id, connector_type, expires };
+        if self.ready {
+            self.tell_auth(auth::Input::Reserve(reservation), None, out);
+        } else {
+            out.push(ignored("EVerest is not ready: it reserves nothing"));
         }
     }
 
@@ -377,7 +437,7 @@ impl Station {
             return out.push(ignored(format!("there is no EVSE {id}")));
         };
         evse.note(event);
-        self.tell_auth(auth::Input::Session { evse: id, event }, None, out);
+        self.tell_auth(auth::Input::Session { evse: id, connector: 1, event }, None, out);
     }
 
     /// Hands an input to Auth and carries out what it does. What EVSEs report meanwhile reaches Auth afterwards, as it
@@ -430,15 +490,16 @@ impl Station {
                 }
                 auth::Effect::Call { evse: id, call } => {
                     self.note_call(id, &call);
-                    let events = match evse_mut(&mut self.evses, id) {
-                        Some(evse) if self.evse_manager == EvseManager::Simulated => evse.obey(&call),
-                        _ => Default::default(),
-                    };
-                    out.push(Effect::EvseCall { evse: id, call });
-                    for &event in events {
-                        out.push(Effect::SessionEvent { evse: id, event });
-                        self.for_auth.push_back((auth::Input::Session { evse: id, event }, None));
-                    }
+                    self.obey_call(id, call, out);
+                }
+                auth::Effect::ReservationResult { reservation_id, result } => {
+                    out.push(Effect::ReservationResult { reservation_id, result });
+                }
+                auth::Effect::ReservationCancelled { reservation_id, is_cancelled } => {
+                    out.push(Effect::ReservationCancelled { reservation_id, is_cancelled });
+                }
+                auth::Effect::ReservationUpdate { reservation_id, status } => {
+                    out.push(Effect::ReservationUpdate { reservation_id, status });
                 }
                 auth::Effect::WithdrawResult { id, result } => match self.api.end_withdraw(id) {
                     Some(reply_to) => self.reply(reply_to, Payload::WithdrawResult(result), out),
@@ -453,6 +514,46 @@ impl Station {
             if self.ended {
                 return;
             }
+        }
+    }
+}
+
+impl Station {
+    /// An EVSE does what Auth asks, answers, and reports.
+    fn obey_call(&mut self, id: i32, call: EvseCall, out: &mut Vec<Effect>) {
+        let is_simulated = self.evse_manager == EvseManager::Simulated;
+        let evse = evse_mut(&mut self.evses, id).filter(|_| is_simulated);
+        let mut connector = 1;
+        let mut events = Vec::new();
+        let mut is_reserved = true;
+        if let Some(evse) = evse {
+            connector = evse.connector();
+            events.extend(evse.before(&call));
+            if let EvseCall::Reserve { reservation_id } = call {
+                let (is_accepted, begins) = evse.reserve(reservation_id);
+                is_reserved = is_accepted;
+                events.extend(begins);
+            } else {
+                for event in evse.obey(&call) {
+                    events.extend(iter::once(event).chain(evse.after(*event)));
+                }
+                if let EvseCall::AuthorizeResponse(response) = &call
+                    && response.1.authorization_status == AuthorizationStatus::Accepted
+                    && let Some(reservation_id) = response.1.reservation_id
+                {
+                    // The EVSE is to know it when the transaction begins; that is no news.
+                    evse.reserve(reservation_id);
+                }
+            }
+        }
+        if let EvseCall::Reserve { reservation_id } = call {
+            let answer = auth::Input::EvseReserved { reservation_id, is_accepted: is_reserved };
+            self.for_auth.push_back((answer, None));
+        }
+        out.push(Effect::EvseCall { evse: id, call });
+        for &event in events {
+            out.push(Effect::SessionEvent { evse: id, event });
+            self.for_auth.push_back((auth::Input::Session { evse: id, connector, event }, None));
         }
     }
 }
@@ -482,11 +583,18 @@ fn moves_evse(command: &Command) -> bool {
         | Command::Unplug { .. }
         | Command::StartTransaction { .. }
         | Command::StopTransaction { .. }
+        | Command::PauseCharging { .. }
+        | Command::ResumeCharging { .. }
+        | Command::Authorize { .. }
+        | Command::Disable { .. }
+        | Command::Enable { .. }
         | Command::InjectFault { .. }
         | Command::ClearFault { .. } => true,
         Command::PresentToken { .. }
         | Command::SetVerdict { .. }
         | Command::UpdateVerdict(_)
+        | Command::Reserve(_)
+        | Command::CancelReservation { .. }
         | Command::Heartbeats(_)
         | Command::Withdraw(_)
         | Command::GetStatus {}

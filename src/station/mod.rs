@@ -24,7 +24,8 @@ use crate::auth::{EvseCall, SessionEvent};
 use crate::protocol::channel::{ApiType, Channel, EntryPoint};
 use crate::protocol::control::{Command, Validation};
 use crate::protocol::types::{
-    ProvidedIdToken, TokenValidationStatusMessage, ValidationResult, WithdrawAuthorizationResult,
+    ProvidedIdToken, ReservationResult, ReservationStatus, TokenValidationStatusMessage, ValidationResult,
+    WithdrawAuthorizationResult,
 };
 
 pub mod charge_point;
@@ -161,6 +162,27 @@ pub enum Effect {
         evse: i32,
         /// What.
         call: EvseCall,
+    },
+    /// Auth answers a wish to reserve.
+    ReservationResult {
+        /// Which.
+        reservation_id: i32,
+        /// How.
+        result: ReservationResult,
+    },
+    /// Auth answers whether it has cancelled a reservation.
+    ReservationCancelled {
+        /// Which.
+        reservation_id: i32,
+        /// Whether there was one.
+        is_cancelled: bool,
+    },
+    /// Auth tells of a reservation.
+    ReservationUpdate {
+        /// Which; -1 stands for the global ones.
+        reservation_id: i32,
+        /// What.
+        status: ReservationStatus,
     },
     /// An EVSE reports.
     SessionEvent {

@@ -10,6 +10,7 @@ use super::config::{StationConfig, TokenConfig};
 pub fn to_json(station: &StationConfig) -> Value {
     let StationConfig {
         evses,
+        connectors,
         auth,
         auth_consumer,
         auth_token_provider,
@@ -29,6 +30,9 @@ pub fn to_json(station: &StationConfig) -> Value {
         "auth_consumer": auth_consumer,
         "tokens": tokens.iter().map(|(name, token)| (name.clone(), told(token))).collect::<Map<_, _>>(),
     });
+    if !connectors.is_empty() {
+        json["connectors"] = json!(connectors);
+    }
     if let Some(provider) = auth_token_provider {
         json["auth_token_provider"] = json!(provider);
     }

@@ -23,7 +23,7 @@ struct Question {
     attempt: AttemptId,
     value: String,
     at: Duration,
-    answer: ValidationResult,
+    answers: Vec<ValidationResult>,
 }
 
 impl Validators {
@@ -40,20 +40,19 @@ impl Validators {
             evse_ids: None,
             parent_id_token: None,
             tariff_messages: Vec::new(),
+            others: Vec::new(),
         })
     }
 
     pub(super) fn ask(&mut self, now: Duration, attempt: AttemptId, value: String, carried: Validation) {
         let validation = self.verdicts.get(&value).cloned().unwrap_or(carried);
-        let at = now.saturating_add(Duration::from_millis(validation.after_ms));
-        self.open.push(Question { attempt, value, at, answer: validation.into() });
+        let (at, answers) = answers(now, validation);
+        self.open.push(Question { attempt, value, at, answers });
     }
 
     pub(super) fn set_verdict(&mut self, now: Duration, value: String, validation: Validation) {
-        let at = now.saturating_add(Duration::from_millis(validation.after_ms));
         for question in self.open.iter_mut().filter(|question| question.value == value) {
-            question.at = at;
-            question.answer = validation.clone().into();
+            (question.at, question.answers) = answers(now, validation.clone());
         }
         self.verdicts.insert(value, validation);
     }
@@ -62,10 +61,18 @@ impl Validators {
         self.open.iter().map(|question| question.at).min()
     }
 
-    /// Takes the earliest answer; the first asked among equals.
-    pub(super) fn answer(&mut self) -> Option<(AttemptId, String, ValidationResult)> {
+    /// Takes the earliest answers; those of the first asked among equals.
+    pub(super) fn answer(&mut self) -> Option<(AttemptId, String, Vec<ValidationResult>)> {
         let (position, _) = self.open.iter().enumerate().min_by_key(|(_, question)| question.at)?;
         let question = self.open.remove(position);
-        Some((question.attempt, question.value, question.answer))
+        Some((question.attempt, question.value, question.answers))
     }
+}
+
+/// When all validators have answered, one after the other, and what.
+fn answers(now: Duration, mut validation: Validation) -> (Duration, Vec<ValidationResult>) {
+    let others = std::mem::take(&mut validation.others);
+    let all: Vec<Validation> = [vec![validation], others].concat();
+    let at = all.iter().fold(now, |at, it| at.saturating_add(Duration::from_millis(it.after_ms)));
+    (at, all.into_iter().map(ValidationResult::from).collect())
 }

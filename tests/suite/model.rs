@@ -108,7 +108,14 @@ fn validation() -> impl Strategy<Value = Validation> {
         |(authorization_status, after_ms, evse_ids, parent_id_token, messages)| {
             let message = MessageContent { content: "0.40 EUR/kWh".into(), format: None, language: None };
             let tariff_messages = vec![message; messages];
-            Validation { after_ms, authorization_status, evse_ids, parent_id_token, tariff_messages }
+            Validation {
+                after_ms,
+                authorization_status,
+                evse_ids,
+                parent_id_token,
+                tariff_messages,
+                others: Vec::new(),
+            }
         },
     )
 }
@@ -116,13 +123,13 @@ fn validation() -> impl Strategy<Value = Validation> {
 fn command() -> impl Strategy<Value = Command> {
     let evse = prop_oneof![12 => 1..=4_i32, 2 => 5..=8_i32, 1 => select(vec![0, -1, 9, i32::MIN])];
     prop_oneof![
-        3 => evse.clone().prop_map(|evse| Command::PlugIn { evse }),
+        3 => evse.clone().prop_map(|evse| Command::PlugIn { evse, connector: None }),
         2 => evse.clone().prop_map(|evse| Command::Unplug { evse }),
         6 => (provided(), validation()).prop_map(|(token, validation)| Command::PresentToken { token, validation }),
         3 => evse.clone().prop_map(|evse| Command::StartTransaction { evse }),
         1 => evse.clone().prop_map(|evse| Command::StopTransaction { evse }),
-        1 => evse.clone().prop_map(|evse| Command::InjectFault { evse }),
-        1 => evse.prop_map(|evse| Command::ClearFault { evse }),
+        1 => evse.clone().prop_map(|evse| Command::InjectFault { evse, connector: None }),
+        1 => evse.prop_map(|evse| Command::ClearFault { evse, connector: None }),
     ]
 }
 
@@ -144,7 +151,9 @@ fn charge() -> impl Strategy<Value = Vec<Act>> {
         let token = ProvidedIdToken { connectors: Some(vec![evse]), ..token };
         let accepted = Validation { after_ms: 0, authorization_status: AuthorizationStatus::Accepted, ..validation };
         let present = Command::PresentToken { token, validation: accepted };
-        [Command::PlugIn { evse }, present, Command::StartTransaction { evse }].map(Act::Command).to_vec()
+        [Command::PlugIn { evse, connector: None }, present, Command::StartTransaction { evse }]
+            .map(Act::Command)
+            .to_vec()
     })
 }
 

@@ -85,6 +85,7 @@ pub(crate) fn accepted_after(after_ms: u64) -> Validation {
         evse_ids: None,
         parent_id_token: None,
         tariff_messages: Vec::new(),
+        others: Vec::new(),
     }
 }
 
@@ -142,6 +143,13 @@ impl Desk {
                     format!("{evse} stop {}", reason.name())
                 }
                 Effect::EvseCall { .. } | Effect::Csms(_) | Effect::CsmsInside(_) => continue,
+                Effect::ReservationResult { reservation_id, result } => {
+                    format!("reservation {reservation_id} {result:?}")
+                }
+                Effect::ReservationCancelled { reservation_id, is_cancelled } => {
+                    format!("reservation {reservation_id} cancelled: {is_cancelled}")
+                }
+                Effect::ReservationUpdate { reservation_id, status } => format!("update {reservation_id} {status:?}"),
                 Effect::SessionEvent { evse, event } => format!("{evse} {}", event.name()),
                 Effect::Ignored { why } => {
                     self.ignored.push(why.into_owned());

@@ -88,6 +88,9 @@ impl Monitor {
             | Effect::Fault { .. }
             | Effect::Csms(_)
             | Effect::CsmsInside(_)
+            | Effect::ReservationResult { .. }
+            | Effect::ReservationCancelled { .. }
+            | Effect::ReservationUpdate { .. }
             | Effect::Ignored { .. } => Ok(()),
         }
     }

@@ -180,7 +180,7 @@ fn the_configured_master_pass_has_no_effect_anywhere() {
 fn a_token_presented_again() {
     let auth = AuthConfig { stop_transaction_on_reswipe: false, ..quiet().auth };
     let ends = each(&StationConfig { auth, ..quiet() }, |mut desk| {
-        desk.command(Command::PlugIn { evse: 1 });
+        desk.command(Command::PlugIn { evse: 1, connector: None });
         desk.present("A", 0);
         desk.command(Command::StartTransaction { evse: 1 });
         desk.present("A", 0);
@@ -227,7 +227,7 @@ fn as_specified_an_earlier_release_does_what_its_own_specification_says() {
 #[test]
 fn before_the_releases_a_status_says_less() {
     let mut desk = of(Release::V1_0, with_heartbeat(1000));
-    desk.command(Command::PlugIn { evse: 1 });
+    desk.command(Command::PlugIn { evse: 1, connector: None });
     desk.present("A", 0);
     desk.command(Command::StartTransaction { evse: 1 });
     desk.present("A", 0);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::protocol::types::{AuthorizationStatus, AuthorizationType, IdToken, IdTokenType};
 
+mod reservations;
 mod tokens;
 mod withdraws;
 
@@ -16,6 +17,8 @@ struct Bench {
     trace: Vec<String>,
     questions: Vec<AttemptId>,
     withdraws: u64,
+    /// Whether EVSEs refuse to be reserved.
+    refuses: bool,
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -72,10 +75,12 @@ impl Bench {
             trace: Vec::new(),
             questions: Vec::new(),
             withdraws: 0,
+            refuses: false,
         }
     }
 
     fn feed(&mut self, input: Input) {
+        let mut answers = Vec::new();
         for effect in self.auth.apply(self.now, input) {
             self.trace.extend(match effect {
                 Effect::Status { token, status, messages } => {
@@ -94,15 +99,32 @@ impl Bench {
                         format!("evse {evse}: response {:?}", response.1.authorization_status)
                     }
                     EvseCall::WithdrawAuthorization => format!("evse {evse}: withdraw"),
+                    EvseCall::Reserve { reservation_id } => {
+                        answers.push(Input::EvseReserved { reservation_id, is_accepted: !self.refuses });
+                        format!("evse {evse}: reserve {reservation_id}")
+                    }
+                    EvseCall::CancelReservation => format!("evse {evse}: cancel reservation"),
                     EvseCall::StopTransaction { reason, id_tag } => {
                         let by = id_tag.map(|tag| format!(" by {}", tag.id_token.value)).unwrap_or_default();
                         format!("evse {evse}: stop {}{by}", reason.name())
                     }
                 }),
+                Effect::ReservationResult { reservation_id, result } => {
+                    Some(format!("reservation {reservation_id} {result:?}"))
+                }
+                Effect::ReservationCancelled { reservation_id, is_cancelled } => {
+                    Some(format!("reservation {reservation_id} cancelled: {is_cancelled}"))
+                }
+                Effect::ReservationUpdate { reservation_id, status } => {
+                    Some(format!("update {reservation_id} {status:?}"))
+                }
                 Effect::WithdrawResult { id: _, result } => Some(format!("reply {result:?}")),
                 Effect::Exit { .. } => Some("exit".to_owned()),
                 Effect::Ignored { .. } => None,
             });
+        }
+        for answer in answers {
+            self.feed(answer);
         }
     }
 
@@ -122,7 +144,7 @@ impl Bench {
     }
 
     fn report(&mut self, evse: i32, event: SessionEvent) {
-        self.feed(Input::Session { evse, event });
+        self.feed(Input::Session { evse, connector: 1, event });
     }
 
     fn plug_in(&mut self, evse: i32) {

@@ -194,8 +194,9 @@ impl Connector {
 mod tests {
     use super::*;
 
-    const CHARGING: Evse =
-        Evse { plugged_in: true, session: true, authorized: true, transaction: true, faulted: false };
+    fn charging() -> Evse {
+        Evse { plugged_in: true, session: true, authorized: true, transaction: true, ..Evse::default() }
+    }
 
     fn hours(hours: u64) -> Duration {
         Duration::from_secs(hours * 3600)
@@ -206,17 +207,17 @@ mod tests {
         let mut connector = Connector::new(11_000);
         connector.read(hours(1), &Evse::default());
         assert_eq!(connector.meter_wh(), 0, "nothing flows without a transaction");
-        connector.read(hours(3), &CHARGING);
+        connector.read(hours(3), &charging());
         assert_eq!(connector.meter_wh(), 22_000);
         connector.ev_takes = false;
-        connector.read(hours(4), &CHARGING);
+        connector.read(hours(4), &charging());
         assert_eq!(
-            (connector.meter_wh(), connector.status(&CHARGING, true, false)),
+            (connector.meter_wh(), connector.status(&charging(), true, false)),
             (22_000, ConnectorStatus::SuspendedEV)
         );
         (connector.ev_takes, connector.power) = (true, 0);
-        assert_eq!(connector.status(&CHARGING, true, false), ConnectorStatus::SuspendedEVSE);
-        connector.read(hours(2), &CHARGING);
+        assert_eq!(connector.status(&charging(), true, false), ConnectorStatus::SuspendedEVSE);
+        connector.read(hours(2), &charging());
         assert_eq!(connector.meter_wh(), 22_000, "time does not run backwards");
     }
 
@@ -228,13 +229,13 @@ mod tests {
         assert_eq!(connector.status(&plugged, true, false), ConnectorStatus::Preparing);
         connector.is_finishing = true;
         assert_eq!(connector.status(&plugged, true, false), ConnectorStatus::Finishing);
-        assert_eq!(connector.status(&Evse { faulted: true, ..CHARGING }, true, false), ConnectorStatus::Faulted);
+        assert_eq!(connector.status(&Evse { faulted: true, ..charging() }, true, false), ConnectorStatus::Faulted);
         assert_eq!(connector.status(&Evse::default(), false, false), ConnectorStatus::Unavailable);
         assert_eq!(connector.status(&plugged, true, true), ConnectorStatus::Reserved, "for whom is not known yet");
         let authorized = Evse { authorized: true, ..plugged };
         assert_eq!(connector.status(&authorized, true, true), ConnectorStatus::Finishing);
         assert_eq!(
-            connector.status(&CHARGING, false, false),
+            connector.status(&charging(), false, false),
             ConnectorStatus::Charging,
             "a transaction goes on to its end"
         );

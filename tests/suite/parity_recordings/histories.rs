@@ -154,6 +154,8 @@ impl World {
                     if runs { &["StoppingCharging", "ChargingFinished", "TransactionFinished"][..] } else { &[] };
                 ("stop_transaction", detail, ends.to_vec())
             }
+            // Nobody reserves here.
+            EvseCall::Reserve { .. } | EvseCall::CancelReservation => return Vec::new(),
         };
         self.tape.log(self.now, id, what, detail);
         events.into_iter().map(|event| (id, event)).collect()
