@@ -146,7 +146,7 @@ impl Evse {
 
     pub(super) fn inject_fault_at(&mut self, connector: i32) -> Result<Events, &'static str> {
         if !set(&mut self.faults, connector, true) {
-            return Err("the connector is faulted already");
+            return Err("the EVSE is faulted already");
         }
         self.faulted = true;
         Ok(&[SessionEvent::Faulted])
@@ -158,7 +158,7 @@ impl Evse {
 
     pub(super) fn clear_fault_at(&mut self, connector: i32) -> Result<Events, &'static str> {
         if !set(&mut self.faults, connector, false) {
-            return Err("the connector is not faulted");
+            return Err("the EVSE is not faulted");
         }
         self.faulted = self.faults != 0;
         Ok(&[SessionEvent::FaultCleared])

@@ -88,6 +88,7 @@ impl Monitor {
             | Effect::Fault { .. }
             | Effect::Csms(_)
             | Effect::CsmsInside(_)
+            | Effect::EvseCall { call: EvseCall::Reserve { .. } | EvseCall::CancelReservation, .. }
             | Effect::ReservationResult { .. }
             | Effect::ReservationCancelled { .. }
             | Effect::ReservationUpdate { .. }
