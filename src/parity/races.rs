@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::play::Played;
-use super::{Difference, Report};
+use super::{Difference, Kind, Report};
 use crate::auth::Chosen;
 
 /// So much earlier or later than recorded a stimulus may reach EVerest: Nagle's algorithm held it, or the recorder's.
@@ -95,8 +95,10 @@ pub(super) fn explain(messages: usize, play: impl Fn(&Choices) -> Played, judge:
     best
 }
 
+/// The first difference that another order may explain; that something came at another time, none explains.
 fn first_after(report: &Report, given_up_ms: i64) -> Option<i64> {
-    report.differences.iter().map(Difference::t_ms).find(|at_ms| *at_ms > given_up_ms)
+    let of_order = report.differences.iter().filter(|found| found.kind != Kind::Time);
+    of_order.map(Difference::t_ms).find(|at_ms| *at_ms > given_up_ms)
 }
 
 /// Whether there are fewer differences, or those that there are begin later and are hardly more: one choice may only

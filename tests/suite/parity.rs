@@ -130,7 +130,7 @@ fn differences_stand_side_by_side_and_recordings_are_summed_up() {
     let run = project.run(&["parity", "false.jsonl", &truth, "--station", &station, "--json", "report.json"]).exits(1);
     for expected in [
         "false.jsonl:16: the content differs\n",
-        "  recorded       3040 ms  \"AuthorizationNotFound\"\n  simulated      3000 ms  \"Accepted\"\n",
+        "  recorded       3040 ms  \"AuthorizationNotFound\"\n  simulated      3040 ms  \"Accepted\"\n",
         "false.jsonl: 13 of 14 outcomes reproduced\n",
         "withdraw.jsonl: 14 of 14 outcomes reproduced\n27 of 28 outcomes reproduced\n",
     ] {
