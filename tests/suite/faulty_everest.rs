@@ -140,5 +140,7 @@ fn every_requirement_that_binds_everest_is_broken_once() {
     assert_eq!(unique.len(), listed.len(), "a requirement stands twice");
     let binding = requirements::all().iter().filter(|it| it.binds != Binds::Client);
     let binding: BTreeSet<&str> = binding.map(|it| it.id).collect();
-    assert_eq!(unique, binding);
+    // What breaks MQTT itself is provoked on raw sockets in `run_mqtt`.
+    let mqtt: BTreeSet<&str> = binding.iter().copied().filter(|id| id.starts_with("MQ-")).collect();
+    assert_eq!(unique, &binding - &mqtt);
 }
