@@ -3,6 +3,7 @@
 //! Verdicts only ever get worse within a scenario: pass < inconclusive < error < fail. What a module did wrong stays so,
 //! whatever else went wrong beside it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,29 @@ impl Verdict {
     }
 }
 
+/// What a scenario shows of the module under test: how many messages of which name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// What the module was shown: delivered, and acknowledged if the QoS asks for that.
+    pub shown: BTreeMap<&'static str, usize>,
+    /// What the scenario expected of khumbu's own side, and the module was not shown.
+    pub not_shown: BTreeMap<&'static str, usize>,
+    /// What the module sent.
+    pub did: BTreeMap<&'static str, usize>,
+}
+
+impl Evidence {
+    /// All of it in one line; empty if there is nothing.
+    pub fn in_words(&self) -> String {
+        let lists = [("shown", &self.shown), ("not shown", &self.not_shown), ("did", &self.did)];
+        let lists = lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(word, list)| {
+            let counts: Vec<_> = list.iter().map(|(name, count)| format!("{count} {name}")).collect();
+            format!("{word} {}", counts.join(", "))
+        });
+        lists.collect::<Vec<_>>().join("; ")
+    }
+}
+
 /// The result of one scenario.
 #[derive(Debug, Clone, Default)]
 pub struct ScenarioResult {
@@ -70,6 +94,8 @@ pub struct ScenarioResult {
     pub findings: Vec<Diagnostic>,
     /// What the module wrote, its last lines, standard output and standard error in order of arrival.
     pub output: Vec<String>,
+    /// What the module was shown and did.
+    pub evidence: Evidence,
     /// The text of the pending golden, where the transcript differs from the accepted one.
     pub pending_golden: Option<String>,
 }

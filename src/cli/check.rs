@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Exit, files, print};
+use crate::scenario::idle;
 
 /// Checks scenario files without playing them.
 #[derive(Debug, clap::Args)]
@@ -16,11 +17,13 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, known_requirements: &[&str]) -> Exit {
     let loaded = files::load_all(&arguments.paths, known_requirements);
     let checked = print::count(loaded.files, "scenario");
+    let warnings: Vec<_> = loaded.scenarios.iter().filter_map(idle).collect();
+    print::diagnostics(&loaded.errors);
+    print::diagnostics(&warnings);
     if loaded.errors.is_empty() {
         print::out(&format!("{checked} checked, no errors\n"));
         return Exit::Pass;
     }
-    print::diagnostics(&loaded.errors);
     print::err(&format!("{checked} checked, {}\n", print::count(loaded.errors.len(), "error")));
     Exit::Usage
 }

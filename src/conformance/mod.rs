@@ -3,6 +3,7 @@
 //! Pure: a monitor sees records with their times and gives back diagnostics.
 
 pub mod monitors;
+pub mod occasions;
 pub mod redelivery;
 pub mod requirements;
 

@@ -4,6 +4,7 @@
 //! `failures`, each failure with `id`, `message`, `line` and `requirement`. Readers must ignore keys they do not know.
 //! A scenario that was played under several releases is there once for each, told apart by `release`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,9 +44,18 @@ struct Scenario<'a> {
     verdict: &'static str,
     duration_ms: u64,
     requirements: &'a [String],
+    evidence: Proof<'a>,
     failures: Vec<Finding<'a>>,
     notes: Vec<Finding<'a>>,
     output: &'a [String],
+}
+
+/// How many messages of which name.
+#[derive(Serialize)]
+struct Proof<'a> {
+    shown: &'a BTreeMap<&'static str, usize>,
+    not_shown: &'a BTreeMap<&'static str, usize>,
+    did: &'a BTreeMap<&'static str, usize>,
 }
 
 #[derive(Serialize)]
@@ -86,6 +96,11 @@ fn scenario(result: &ScenarioResult) -> Scenario<'_> {
         verdict: result.verdict.word(),
         duration_ms: millis(result.duration),
         requirements: &result.requirements,
+        evidence: Proof {
+            shown: &result.evidence.shown,
+            not_shown: &result.evidence.not_shown,
+            did: &result.evidence.did,
+        },
         failures: failures.into_iter().map(finding).collect(),
         notes: notes.into_iter().map(finding).collect(),
         output: &result.output,

@@ -51,6 +51,10 @@ fn case(result: &ScenarioResult, directory: &str, names_release: bool) -> TestCa
     if !result.requirements.is_empty() {
         case.add_property(("requirements", result.requirements.join(" ").as_str()));
     }
+    let evidence = result.evidence.in_words();
+    if !evidence.is_empty() {
+        case.add_property(("evidence", evidence.as_str()));
+    }
     if !result.description.is_empty() {
         case.add_property(("description", result.description.as_str()));
     }

@@ -2,6 +2,7 @@
 //!
 //! Text only; where it goes, and whether it may have colours, is for [`crate::cli`] to say.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,14 +24,19 @@ const YELLOW: &str = "1;33";
 const RED: &str = "1;31";
 const DIM: &str = "2";
 
-/// One line for a scenario that ended: verdict, path, the release where there are several or it was none, time. Without a
-/// line feed.
+/// One line for a scenario that ended: verdict, path, the release where there are several or it was none, time, and how many
+/// messages the module was shown and sent. Without a line feed.
 pub fn line(result: &ScenarioResult, names_release: bool, style: Style) -> String {
     let word = format!("{:<WORD$}", word(result.verdict));
     let took = paint(style, DIM, &time(result.duration));
     let names_release = names_release || result.release == Release::V1_0;
     let release = if names_release { format!("  {}", result.release) } else { String::new() };
-    format!("{}  {}{release}  {took}", paint(style, colour(result.verdict), &word), printable(&result.path))
+    let sum = |list: &BTreeMap<_, usize>| list.values().sum::<usize>();
+    let evidence = match (sum(&result.evidence.shown), sum(&result.evidence.did)) {
+        (0, 0) => String::new(),
+        (shown, did) => paint(style, DIM, &format!("  shown {shown}, did {did}")),
+    };
+    format!("{}  {}{release}  {took}{evidence}", paint(style, colour(result.verdict), &word), printable(&result.path))
 }
 
 /// Everything there is to say about a scenario: its line, its findings, and if it did not pass, what the module wrote

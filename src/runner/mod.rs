@@ -6,6 +6,7 @@ mod charge_point;
 mod clock;
 mod cuts;
 mod drive;
+mod evidence;
 mod expectation;
 mod findings;
 mod fresh;

@@ -160,7 +160,18 @@ mod tests {
         };
         let kind = Kind::Channel(Channel::TokenValidationStatus);
         let (from, api) = (Party::Module, ApiType::AuthConsumer);
-        Seen { seq, from, kind, api, publish, json: Some(json), claim: None }
+        Seen {
+            seq,
+            from,
+            kind,
+            api,
+            publish,
+            json: Some(json),
+            claim: None,
+            at: Duration::ZERO,
+            is_delivered: false,
+            is_shown: false,
+        }
     }
 
     fn expected(payload: &Value) -> Expectation {

@@ -3,9 +3,10 @@
 //!
 //! The record of the front door is the only source; nothing is inferred from what khumbu's own clients receive.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -22,10 +23,14 @@ use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::control::Deed;
 use crate::protocol::topic;
 use crate::protocol::wire;
+use crate::scenario::model::Side;
 use crate::transcript::record::{Direction, Event, Publish, Record};
 
 /// Client ids of khumbu's own begin like this; no module can know it, and so none can pass for khumbu.
 static OWN: LazyLock<String> = LazyLock::new(|| format!("khumbu-{}-", Uuid::new_v4().simple()));
+
+/// More messages of khumbu's own than wait for their delivery at any time.
+const REMEMBERED: usize = 64;
 
 /// A new client id for khumbu's own use.
 pub fn own_client() -> String {
@@ -109,6 +114,12 @@ pub struct Seen {
     pub json: Option<Value>,
     /// The step that it has met.
     pub claim: Option<Claim>,
+    /// When it was published.
+    pub at: Duration,
+    /// Whether the broker has handed it to the module.
+    pub is_delivered: bool,
+    /// Whether, besides, the module has acknowledged it, if its QoS asks for that.
+    pub is_shown: bool,
 }
 
 /// A step's claim to a message, which no other expectation can be met by then.
@@ -150,6 +161,10 @@ pub struct Connections {
     pub accepted: u64,
     /// Why connections were refused, the last ones.
     pub refused: Vec<String>,
+    /// Whether a client lost its connection.
+    has_lost: bool,
+    /// Whether a client connected after one had lost its connection.
+    pub came_back: bool,
 }
 
 impl Connections {
@@ -178,6 +193,10 @@ pub struct Observer {
     pub messages: Vec<Seen>,
     /// Every request that named a reply topic, in order.
     pub requests: Vec<Request>,
+    /// The last messages of khumbu's own, by their index.
+    own: VecDeque<usize>,
+    /// What the module has yet to acknowledge: indexes of messages by client and packet identifier.
+    unacknowledged: BTreeMap<(Arc<str>, u16), usize>,
     /// The module's connections.
     pub connections: Connections,
     /// What became of the module's connections.
@@ -210,6 +229,8 @@ impl Observer {
             records: Vec::new(),
             messages: Vec::new(),
             requests: Vec::new(),
+            own: VecDeque::new(),
+            unacknowledged: BTreeMap::new(),
             connections,
             cuts: Cuts::default(),
             redelivery: Redelivery::default(),
@@ -276,8 +297,19 @@ impl Observer {
             }
             (Party::Harness, _) => {}
         }
-        if let Event::Publish { direction: Direction::FromClient, publish } = &record.event {
-            self.note_message(&record, from, publish);
+        match (&record.event, from) {
+            (Event::Publish { direction: Direction::FromClient, publish }, _) => {
+                self.note_message(&record, from, publish);
+            }
+            (Event::Publish { direction: Direction::ToClient, publish }, Party::Module) => {
+                self.note_delivery(&record.client, publish);
+            }
+            (Event::Packet { direction: Direction::FromClient, kind: "PUBACK" | "PUBREC", pkid }, Party::Module) => {
+                if let Some(index) = self.unacknowledged.remove(&(record.client.clone(), *pkid)) {
+                    self.messages[index].is_shown = true;
+                }
+            }
+            _ => {}
         }
         self.findings.extend(self.monitors.observe(&record, from == Party::Module));
         self.records.push(record);
@@ -331,7 +363,52 @@ impl Observer {
             self.requests.push(Request { seq: record.seq, from, kind, token, reply_topic, is_answered: false });
         }
         let publish = publish.clone();
-        self.messages.push(Seen { seq: record.seq, from, kind, api, publish, json, claim: None });
+        if from == Party::Harness {
+            self.own.truncate(REMEMBERED - 1);
+            self.own.push_front(self.messages.len());
+        }
+        self.messages.push(Seen {
+            seq: record.seq,
+            from,
+            kind,
+            api,
+            publish,
+            json,
+            at: record.at,
+            claim: None,
+            is_delivered: false,
+            is_shown: false,
+        });
+    }
+
+    /// Finds the message that was delivered: the latest with this topic and payload that was not, or not acknowledged.
+    fn note_delivery(&mut self, client: &Arc<str>, publish: &Publish) {
+        let find = |is_wanted: fn(&Seen) -> bool| {
+            self.own.iter().copied().find(|index| {
+                let seen = &self.messages[*index];
+                let is_it = seen.publish.topic == publish.topic && seen.publish.payload == publish.payload;
+                is_it && is_wanted(seen)
+            })
+        };
+        let Some(index) = find(|seen| !seen.is_delivered).or_else(|| find(|seen| !seen.is_shown)) else { return };
+        let seen = &mut self.messages[index];
+        seen.is_delivered = true;
+        match publish.qos {
+            0 => seen.is_shown = true,
+            _ => drop(self.unacknowledged.insert((client.clone(), publish.pkid), index)),
+        }
+    }
+
+    /// Whether a message of khumbu's own is one that a module on this side, of this API, has use for.
+    pub fn concerns_module(&self, seen: &Seen, side: Side, api: ApiType) -> bool {
+        let is_client = side == Side::Client;
+        seen.from == Party::Harness
+            && match &seen.kind {
+                Kind::Channel(channel) => channel.is_from_everest() == is_client && (!is_client || seen.api == api),
+                Kind::EntryPoint(_) => !is_client,
+                Kind::Answer(request) | Kind::Reply(request) => self.requests[*request].from == Party::Module,
+                _ => false,
+            }
     }
 
     /// The last question to a token validator since a mark, about any token or this one.
@@ -407,6 +484,7 @@ impl Connections {
                 self.refused.insert(0, why.clone());
             }
             Event::Connected { session_present, .. } => {
+                self.came_back |= self.has_lost;
                 *self.links.entry(record.client.clone()).or_default() += 1;
                 let left = self.asleep.remove(&record.client);
                 let kept = left.filter(|_| *session_present).unwrap_or_default();
@@ -422,7 +500,8 @@ impl Connections {
                     filters.remove(filter);
                 }
             }
-            Event::Disconnected { .. } => {
+            Event::Disconnected { clean, .. } => {
+                self.has_lost |= !clean;
                 if let Some(links) = self.links.get_mut(&record.client) {
                     *links -= 1;
                     if *links > 0 {

@@ -132,6 +132,8 @@ async fn perform(
         lag,
         ready_since: 0,
         answered: None,
+        round_trip: Duration::ZERO,
+        judged: 0,
     };
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
     let outcome = match timeout(limit, act(&mut stage, piece.replay.as_deref())).await {
@@ -161,6 +163,11 @@ async fn perform(
             "the run was interrupted in the middle of the scenario",
         )),
     }
+    result.evidence = stage.evidence();
+    let unproven = match piece.replay {
+        None if is_complete => stage.unproven(&result.evidence),
+        _ => Vec::new(),
+    };
     let written = stage.written_last();
     let answered = stage.answered.clone();
     let by_itself = stage.module.ended.borrow().clone();
@@ -195,7 +202,11 @@ async fn perform(
         found.evidence.extend(answered.iter().filter(|_| found.id.starts_with("expect/")).map(Answered::to_string));
     }
     findings.extend(answered.and_then(|answered| answered.to_note(&scene.topics.module_id)));
-    if scenario.model.golden && is_complete && findings.iter().all(|found| Verdict::of(found) == Verdict::Pass) {
+    let is_clean = |findings: &[Diagnostic]| findings.iter().all(|found| Verdict::of(found) == Verdict::Pass);
+    if is_clean(findings) {
+        findings.extend(unproven);
+    }
+    if scenario.model.golden && is_complete && is_clean(findings) {
         compare_golden(scene, &observer.records[..played_records], piece.golden.as_ref(), findings, result);
     }
     Some(observer.release())
@@ -218,7 +229,8 @@ async fn act(stage: &mut Stage<'_>, replay: Option<&Replay>) -> Result<(), Stop>
     stage.sisters.begin_checks(stage.scene)?;
     let mut memory = Memory::new(&stage.scene.station.tokens);
     let scenario = stage.scenario;
-    stage.play(&scenario.model.steps, "/steps", &mut memory).await
+    stage.play(&scenario.model.steps, "/steps", &mut memory).await?;
+    stage.let_it_take_in().await
 }
 
 /// Ends the module, and takes everything it had still sent: a second reply hides best at the end.

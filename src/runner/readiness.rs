@@ -22,6 +22,8 @@ use crate::scenario::model::{Ready, Side};
 use crate::scenario::shown_channels;
 use crate::transcript::record::{Direction, Event, Record};
 
+/// How long a token provider that says nothing may go on saying nothing before the scenario begins.
+const MUTE: Duration = Duration::from_secs(1);
 /// How long a client that does not listen to what the scenario will show may go on not doing so.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The same for one that was cut off and listened before: long enough for the monitors to hold it against it.
@@ -99,7 +101,7 @@ impl Stage<'_> {
             subscriptions.any(|filters| !filters.is_empty())
                 || observer.messages.iter().any(|seen| seen.from == Party::Module)
         };
-        match self.wait_until(PATIENCE, has_begun).await? {
+        match self.wait_until(MUTE, has_begun).await? {
             Some(()) => self.settle().await,
             None => Ok(()),
         }
@@ -128,6 +130,7 @@ impl Stage<'_> {
             if pace.take(&self.observer.records) {
                 quiet = Patience::new(&self.lag);
             }
+            self.round_trip = pace.round_trip;
             // One that has ended is judged by what is asked of it next.
             if has_all(&self.observer, everything) || self.module.has_ended() {
                 return Ok(());

@@ -55,6 +55,10 @@ pub struct Stage<'s> {
     pub ready_since: u64,
     /// What an EVerest under test answered when it was asked whether it is ready.
     pub answered: Option<Answered>,
+    /// How long the module took from an answer of the broker to its next subscription.
+    pub round_trip: Duration,
+    /// How many steps judged the module without a message of its own.
+    pub judged: u32,
 }
 
 /// The side that khumbu plays.

@@ -279,7 +279,11 @@ impl Stage<'_> {
                 self.remind_of_csms()?;
                 self.teach_station(memory.tokens.values()).await
             }
-            Played::Client(_) => self.restart_module().await,
+            Played::Client(_) => {
+                self.restart_module().await?;
+                self.judged += 1;
+                Ok(())
+            }
         }
     }
 
@@ -295,7 +299,9 @@ impl Stage<'_> {
             return Ok(());
         }
         self.observer.drain();
-        self.wait_back(&heard).await
+        self.wait_back(&heard).await?;
+        self.judged += 1;
+        Ok(())
     }
 
     async fn withdraw(&mut self, withdraw: &Withdraw, at: &str, memory: &mut Memory) -> Result<(), Stop> {
@@ -533,7 +539,10 @@ impl Stage<'_> {
             },
         };
         match diagnostic {
-            None => Ok(()),
+            None => {
+                self.judged += 1;
+                Ok(())
+            }
             Some(mut diagnostic) => {
                 for line in finished.output.tail(8) {
                     diagnostic.evidence.push(format!("command wrote: {line}"));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::model::{MessageKind, Model, Side, Step};
 use super::{Scenario, api_of, placeholder, played};
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::release::Release;
 
@@ -16,10 +17,24 @@ pub fn shown_channels(scenario: &Scenario, release: Release) -> BTreeSet<Channel
 }
 
 /// Whether any step asks something of the module under test, so that one that does nothing cannot pass.
-pub fn demands_something(scenario: &Scenario, release: Release) -> bool {
+fn demands_something(scenario: &Scenario, release: Release) -> bool {
     let mut demands = false;
     visit(&scenario.model.steps, release, &mut |step| demands |= is_demand(step, &scenario.model));
     demands
+}
+
+/// A warning about a scenario in which no step asks anything of the module under test.
+pub fn idle(scenario: &Scenario) -> Option<Diagnostic> {
+    if demands_something(scenario, scenario.release()) {
+        return None;
+    }
+    let headline = "no step asks anything of the module: whatever listens passes";
+    let diagnostic = Diagnostic::new(Severity::Warning, "scenario/demands-nothing", headline);
+    let help = match scenario.model.under_test {
+        Side::Client => "let it show that it lives on: `expect: {message: communication_check, payload: true}`",
+        Side::Everest => "expect what EVerest does of it, for example `expect_reply: Accepted`",
+    };
+    Some(diagnostic.at(scenario.place("/steps")).with_help(help))
 }
 
 /// Every step that a release plays, those within others as well.

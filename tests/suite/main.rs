@@ -60,4 +60,5 @@ mod scenario_files;
 mod schemas;
 mod sim;
 mod sim_releases;
+mod strangers;
 mod wire;

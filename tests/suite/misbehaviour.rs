@@ -45,9 +45,9 @@ const DISCOVERS: [&str; 3] = ["client", "client_discovers", ""];
 const COLLECTS: [&str; 3] = ["client", "client_collects", ""];
 const FINDS: [&str; 3] = ["client", "client_finds_topics", ""];
 const REJECTED: [&str; 3] = ["client", "client_rejected", ""];
-const FUTURE: [&str; 3] = ["client", "../../scenarios/client/status_from_the_future", ""];
-const CUT_OFF: [&str; 3] = ["client", "../../scenarios/client/reconnect_cut_off", ""];
-const RESTARTS: [&str; 3] = ["client", "../../scenarios/client/heartbeat_restarts_at_zero", ""];
+const FUTURE: [&str; 3] = ["client", "scenarios/client/status_from_the_future", ""];
+const CUT_OFF: [&str; 3] = ["client", "scenarios/client/reconnect_cut_off", ""];
+const RESTARTS: [&str; 3] = ["client", "scenarios/client/heartbeat_restarts_at_zero", ""];
 const PACE: [&str; 3] = ["everest", "everest_pace", ""];
 const BEATS: [&str; 3] = ["everest", "scenarios/everest/heartbeat_keeps_pace", ""];
 const COUNTS: [&str; 3] = ["everest", "scenarios/everest/heartbeat_beyond_2_32", ""];
@@ -154,7 +154,16 @@ const CASES: &[Case] = &[
     case("restart-unforeseen", RESTARTS, "fail", &["module/ended"], &[]),
     case("leave-grandchild", RESTARTS, "pass", &[], &[]),
     // Nobody told it that less is wanted.
-    case("slow-communication-check", ["client", "../../scenarios/client/check_repeated", "--seconds 4"], "pass", &[], &[]),
+    case("slow-communication-check", ["client", "scenarios/client/check_repeated", "--seconds 4"], "pass", &[], &[]),
+
+    case("silent", ["client", "client_display --ready connected", ""], "inconclusive", &["scenario/demands-nothing"], &[]),
+    case("hears-no-statuses", ["client", "client_display", ""], "inconclusive", &["scenario/demands-nothing"], &[]),
+    case("hears-no-statuses", CLIENT, "pass", &[], &["scenario/not-shown"]),
+    case("hears-no-heartbeats", CLIENT, "pass", &[], &[]),
+    case("hears-no-heartbeats", RESTARTS, "inconclusive", &["scenario/no-occasion"], &[]),
+    case("leave-grandchild", ["client", "client_display", ""], "pass", &[], &[]),
+    // It has ended in the scenario, not after it.
+    case("ends-at-use", ["client", "client_display", ""], "fail", &["module/ended"], &[]),
 
     case("never-connect", PROVIDER, "inconclusive", &["module/never-connected"], &[]),
     case("exit-at-once", PROVIDER, "inconclusive", &["module/ended-early"], &[]),

@@ -147,7 +147,7 @@ steps:
 
 #[test]
 fn the_matrix_says_who_passes_where_and_why_not() {
-    let fails = "description: x\nunder_test: client\nsteps:\n  - only:\n      releases: [main]\n      steps:\n        \
+    let fails = "description: x\nunder_test: client\nsteps:\n  - expect: {message: communication_check}\n  - only:\n      releases: [main]\n      steps:\n        \
                  - expect: {message: communication_check, payload: false, within: 100ms}\n";
     let long = format!("s/{}.yaml", "long_name_".repeat(8));
     let project = Project::with(&[
@@ -259,7 +259,7 @@ fn what_a_release_lacks_as_a_whole_is_found() {
         let tokens = "tokens: {ALICE: {value: \"04A2F3B1\", type: ISO14443}}";
         format!(
             "description: x\nunder_test: everest\nwithin: 300ms\nstation:\n  {tokens}\n{station}steps:\n  \
-             - present_token: ALICE\n{steps}"
+             - withdraw: {{evse_id: 9}}\n  - expect_reply: EvseNotFound\n  - present_token: ALICE\n{steps}"
         )
     };
     let reauthorizes = "  auth: {stop_transaction_on_reswipe: false}\n";
