@@ -8,8 +8,9 @@ use crate::conformance::Party;
 use crate::conformance::redelivery::{Redelivery, Repeat};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{Channel, EntryPoint, Topics};
+use crate::protocol::deviations::Deviation;
 use crate::protocol::schema::Message;
-use crate::transcript::record::{Direction, Event, Publish, Record};
+use crate::transcript::record::{Direction, Event, Publish, Record, Rule};
 
 use super::Context;
 use super::answers::Answers;
@@ -37,6 +38,8 @@ pub(super) struct Panel {
     under_test: Party,
     /// Whether it is the one that speaks of what concerns all API modules.
     is_first: bool,
+    /// Whether it is an EVerest that publishes on any `replyTo`, for which the broker cuts it off.
+    may_publish_anywhere: bool,
     wording: Arc<Wording>,
     links: Links,
     redelivery: Redelivery,
@@ -74,6 +77,10 @@ impl Panel {
             resubscription: Resubscription::new(&topics),
             discoveries: BTreeSet::new(),
             told: BTreeMap::new(),
+            may_publish_anywhere: under_test == Party::Everest
+                && [Deviation::ExitOnEmptyReplyTo, Deviation::ExitOnWildcardReplyTo]
+                    .into_iter()
+                    .any(|deviation| in_force.is_on(deviation)),
             topics,
             under_test,
             is_first: false,
@@ -88,6 +95,7 @@ impl Panel {
     pub(super) fn observe(&mut self, record: &Record, from_module: bool) -> Vec<Diagnostic> {
         let found = match &record.event {
             Event::Publish { direction, publish } => self.publish(record, publish, *direction, from_module),
+            Event::Breach { rule: Rule::Topic, .. } if self.may_publish_anywhere => Vec::new(),
             Event::Breach { rule, what, bytes } if from_module && self.is_first => {
                 vec![mqtt::breach(record, *rule, what, bytes)]
             }

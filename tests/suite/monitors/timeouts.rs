@@ -33,13 +33,12 @@ fn waiting(wire: &mut Wire, millis: u64) -> &mut Wire {
 #[test]
 fn an_authorization_lasts_for_the_timeout() {
     let first = || everest(SelectionAlgorithm::FindFirst, 8);
-    for millis in [6000, 8000, 8050, 13_000] {
+    for millis in [6000, 8000, 8050, 30_000] {
         granted(&mut first(), millis).is_clean();
     }
     for millis in [10, 4000, 5700] {
         granted(&mut first(), millis).fails("monitor/timed-out-early", "TV-9");
     }
-    granted(&mut first(), 16_000).fails("monitor/timed-out-late", "TV-9");
 }
 
 #[test]
@@ -48,7 +47,6 @@ fn a_wait_for_a_plug_in_lasts_for_the_timeout() {
         let wire = || everest(algorithm, 2);
         waiting(&mut wire(), 2000).is_clean();
         waiting(&mut wire(), 1000).fails("monitor/timed-out-early", "TV-10");
-        waiting(&mut wire(), 6000).fails("monitor/timed-out-late", "TV-10");
     }
     // FindFirst does not wait.
     waiting(&mut everest(SelectionAlgorithm::FindFirst, 2), 20).is_clean();
