@@ -80,6 +80,8 @@ fn every_id_of_the_language_is_provoked_by_a_bad_file() {
         let text = fs::read_to_string(&path).unwrap();
         known.extend(ids(&text, "\"scenario/").into_iter().map(|id| id.replace('"', "")));
     }
+    // A warning about a file that is in order; `strangers` provokes it.
+    known.remove("scenario/demands-nothing");
     let mut provoked = BTreeSet::new();
     for path in files::find_in(&project().join("fixtures/bad"), &["yaml"]) {
         let errors = scenario::parse("x", &fs::read_to_string(&path).unwrap(), &KNOWN).unwrap_err();

@@ -283,7 +283,7 @@ fn external_evses_report_and_are_told() {
     let named = desk.station.session_event(1, "SessionStarted");
     assert_eq!(named, Some(SessionEvent::SessionStartedByAuthorization));
     assert_eq!(desk.station.session_event(2, "SessionStarted"), Some(SessionEvent::SessionStartedByPlugIn));
-    assert_eq!(desk.station.session_event(2, "ChargingPausedEV"), None);
+    assert_eq!(desk.station.session_event(2, "ChargingPausedEV"), Some(SessionEvent::ChargingPausedEV));
     for event in
         [SessionEvent::SessionStartedByAuthorization, SessionEvent::Authorized, SessionEvent::TransactionStarted]
     {

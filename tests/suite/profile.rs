@@ -103,7 +103,7 @@ fn an_everest_is_judged_by_what_was_before_the_releases() {
     // One of the first release says too much, one of main counts and is surer of itself besides.
     for (release, failures, notes) in [
         ("2025.10", &["expect/payload-mismatch", "monitor/schema-violation"][..], &[][..]),
-        ("main", &["expect/payload-mismatch", "monitor/schema-violation"], &["monitor/messages", "monitor/qos"]),
+        ("main", &["expect/payload-mismatch", "monitor/qos", "monitor/schema-violation"], &["monitor/messages"]),
     ] {
         let wrong = play(&format!("{module} --release {release}")).exits(1);
         let distinct = |mut ids: Vec<String>| {
@@ -228,7 +228,10 @@ fn a_simulated_station_speaks_as_it_was_before_the_releases() {
         let mut seen = Vec::new();
         while seen.len() < 4 {
             let lines = traced(&sim, &statuses);
-            assert!(lines.iter().all(|line| line.starts_with(base)), "{lines:?}");
+            assert!(
+                lines.iter().filter(|line| !line.starts_with("khumbu/")).all(|line| line.starts_with(base)),
+                "{lines:?}"
+            );
             seen.push(lines.last().unwrap().clone());
         }
         for (line, status) in seen.iter().zip(["Processing", "Accepted", "Processing", "Accepted"]) {
