@@ -1,6 +1,8 @@
 //! Reservations: the outcomes that EVerest's own tests expect (`reservation_tests.cpp`, `auth_tests.cpp`), and what tells
 //! EVSEs and the world of them.
 
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 use crate::protocol::types::ConnectorType::{self, Other3Ph, Unknown, cCCS2, cTesla, cType1, cType2, sType2, sType3};
 use crate::protocol::types::ReservationResult::{self, Accepted, Faulted, Occupied, Rejected, Unavailable};
