@@ -3,7 +3,7 @@
 //! An object matches if it has at least the keys of the pattern; an array matches element by element, with the same
 //! length; numbers compare by value, so that `1` and `1.0` are equal. A text that begins with `$` is a marker, see
 //! [`MARKERS`]; `$$` stands for one `$` at the beginning of a text. `{$unspecified: PATTERN}` is the pattern itself; it says
-//! that no specification has what it describes, see [`super::check`].
+//! that no specification has what it describes, see `scenario::check`.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -190,7 +190,7 @@ fn answers_that_only_look_right() {
         ("self.publish(reply_to, '\"AuthorizationNotFound\"', retain=True)", &["monitor/retained"]),
         ("os._exit(0)", &["module/ended-early"]),
         (
-            "self.publish(reply_to, '\"AuthorizationNotFound\"').wait_for_publish(5)\nos._exit(1)",
+            "self.publish(reply_to, '\"AuthorizationNotFound\"', 2).wait_for_publish(5)\nos._exit(1)",
             &["module/ended-early"],
         ),
         ("os.kill(os.getpid(), 9)", &["module/ended-early"]),
