@@ -12,7 +12,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::observer::{Observer, Party};
+use super::findings::ended_while;
+use super::observer::{Kind, Observer, Party};
 use super::stage::{Patience, Played, Stage, Stop, broken, shown};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Channel;
@@ -78,16 +79,18 @@ impl Stage<'_> {
     /// wrong with it is for the scenario to find.
     ///
     /// # Errors
-    /// `inconclusive` when the module ends meanwhile.
+    /// When the module ends meanwhile, which is a fail: it served already.
     pub(super) async fn wait_everest_answers(&mut self) -> Result<(), Stop> {
         let evse = i32::from(self.scene.station.evses);
         let patience = Patience::new(&self.lag);
         let mut answers = 0;
+        let from = self.observer.messages.len();
         self.answered = None;
         let answered = loop {
             let id_token = IdToken { additional_info: None, r#type: IdTokenType::Local, value: unknown_token() };
             let request = WithdrawAuthorizationRequest { evse_id: Some(evse), id_token: Some(id_token) };
             match self.ask_to_withdraw(&request).await? {
+                None if self.module.has_ended() => return Err(self.ended_when_asked(from).into()),
                 None => break Answered::Silent,
                 Some(answer) if answer != json!(WithdrawAuthorizationResult::EvseNotFound) => {
                     answers += 1;
@@ -108,10 +111,28 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// What EVerest answers to a withdraw request that is no part of the scenario; `None` if it does not.
+    /// The module has ended, although it served already. What was asked of it, behind message `from`, is a well-formed
+    /// request. Whether its end came a moment before or after that reached it, is no difference in what it did.
+    fn ended_when_asked(&self, from: usize) -> Diagnostic {
+        let asked = || self.observer.messages[from..].iter().filter(|seen| seen.kind == Kind::Control);
+        let request = asked().rfind(|seen| seen.from == Party::Harness && seen.is_delivered);
+        let answer = asked().rfind(|seen| seen.from == Party::Module);
+        let Some(request) = request else {
+            return ended_while(self, "/under_test", "when it had subscribed, before anything was asked of it");
+        };
+        ended_while(self, "/under_test", "after it was asked whether it is ready")
+            .with_evidence(format!("asked, well-formed: {}", self.line(request)))
+            .with_evidence(match answer {
+                Some(answer) => format!("it had answered: {}", self.line(answer)),
+                None => "it had not answered".to_owned(),
+            })
+            .with_help("send it this request by hand, and read what it says")
+    }
+
+    /// What EVerest answers to a withdraw request that is no part of the scenario; `None` if it does not, or has ended.
     ///
     /// # Errors
-    /// `inconclusive` when the module ends meanwhile.
+    /// As [`Stage::wait`].
     pub(super) async fn ask_to_withdraw(
         &mut self,
         request: &WithdrawAuthorizationRequest,
@@ -132,9 +153,7 @@ impl Stage<'_> {
             let found = last.find(|seen| seen.from == Party::Module && *seen.publish.topic == *on_wire)?;
             Some(found.json.clone().unwrap_or_default())
         };
-        if self.wait_until(SILENCE, |observer| answer(observer).is_some()).await?.is_none() && self.module.has_ended() {
-            return Err(self.not_ready("it answers a withdraw at its last EVSE").into());
-        }
+        self.wait_until(SILENCE, |observer| answer(observer).is_some()).await?;
         Ok(answer(&self.observer))
     }
 }

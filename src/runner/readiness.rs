@@ -37,7 +37,7 @@ impl Stage<'_> {
     /// Waits until the module is ready.
     ///
     /// # Errors
-    /// `inconclusive` when it does not become ready.
+    /// `inconclusive` when it does not become ready, a fail when it ends although it served already.
     pub async fn wait_ready(&mut self) -> Result<(), Stop> {
         let told = self.scenario.model.ready.clone().or_else(|| self.settings.ready.clone());
         self.wait_as_told(told).await?;

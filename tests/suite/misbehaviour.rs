@@ -71,9 +71,9 @@ const CASES: &[Case] = &[
     case("exit-at-once", CLIENT, "inconclusive", &["module/ended-early"], &[]),
     case("exit-at-once", EVEREST, "inconclusive", &["module/ended-early"], &[]),
     case("crash-when-connected", CLIENT, "fail", &["module/ended"], &[]),
-    case("crash-when-connected", EVEREST, "inconclusive", &["module/ended-early"], &[]),
+    case("crash-when-connected", EVEREST, "fail", &["module/ended"], &[]),
     case("crash-in-middle", CLIENT, "fail", &["module/ended"], &[]),
-    case("crash-in-middle", EVEREST, "inconclusive", &["module/ended-early"], &[]),
+    case("crash-in-middle", EVEREST, "fail", &["module/ended"], &[]),
     case("ignore-term", CLIENT, "pass", &[], &["module/ignored-term"]),
     case("ignore-term", EVEREST, "pass", &[], &["module/ignored-term"]),
     // One that stays in the group gets SIGTERM with its parent, and obeys.
