@@ -189,10 +189,7 @@ fn answers_that_only_look_right() {
         ),
         ("self.publish(reply_to, '\"AuthorizationNotFound\"', retain=True)", &["monitor/retained"]),
         ("os._exit(0)", &["module/ended"]),
-        (
-            "self.publish(reply_to, '\"AuthorizationNotFound\"', 2).wait_for_publish(5)\nos._exit(1)",
-            &["module/ended"],
-        ),
+        ("self.publish(reply_to, '\"AuthorizationNotFound\"', 2).wait_for_publish(5)\nos._exit(1)", &["module/ended"]),
         ("os.kill(os.getpid(), 9)", &["module/ended"]),
     ] {
         // Something follows, so that the end is seen before the scenario's.
