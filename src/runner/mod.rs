@@ -16,6 +16,7 @@ mod lag;
 mod last_words;
 mod meet;
 mod module;
+mod near_topics;
 mod nearest;
 mod observer;
 mod play;

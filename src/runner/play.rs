@@ -13,6 +13,7 @@ use super::known::{Contradiction, needs_start};
 use super::lag::Lag;
 use super::last_words::last_words;
 use super::module::{Module, command_name};
+use super::near_topics;
 use super::observer::{Connections, Observer, is_own, own_client};
 use super::probe::Answered;
 use super::process::Ending;
@@ -169,6 +170,7 @@ async fn perform(
         _ => Vec::new(),
     };
     let written = stage.written_last();
+    let near_topics = stage.near_topics();
     let answered = stage.answered.clone();
     let by_itself = stage.module.ended.borrow().clone();
     let has_ended = by_itself.is_some();
@@ -201,6 +203,7 @@ async fn perform(
         // Whoever was not ready may have lost what the scenario said.
         found.evidence.extend(answered.iter().filter(|_| found.id.starts_with("expect/")).map(Answered::to_string));
     }
+    near_topics::explain(near_topics, findings);
     findings.extend(answered.and_then(|answered| answered.to_note(&scene.topics.module_id)));
     let is_clean = |findings: &[Diagnostic]| findings.iter().all(|found| Verdict::of(found) == Verdict::Pass);
     if is_clean(findings) {

@@ -56,6 +56,7 @@ mod run_mqtt;
 mod run_order;
 mod run_sisters;
 mod run_steps;
+mod run_topics;
 mod scenario_files;
 mod schemas;
 mod sim;

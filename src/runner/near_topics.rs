@@ -1,0 +1,221 @@
+//! Topics of the module under test that are nearly those of the API, and which were meant: "did you mean".
+//!
+//! Facts for findings that they explain; judges nothing. A module may have topics of its own, so that one is only worth
+//! a word where something has failed, and where the module uses the one that it may have meant nowhere.
+
+use std::collections::BTreeSet;
+
+use super::observer::{Kind, Party, is_own};
+use super::settings::Scene;
+use super::stage::Stage;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::{EntryPoint, Topics};
+use crate::protocol::topic;
+use crate::scenario::model::Side;
+use crate::scenario::suggestion;
+use crate::transcript::record::Event;
+
+/// Topics that are shown.
+const SHOWN: usize = 3;
+/// Levels that may be mistaken at once.
+const MISTAKEN: usize = 2;
+
+/// A topic that the module can be expected to use.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Known {
+    topic: String,
+    /// Levels where anything may stand for what is right: the version and the module's id.
+    free: Vec<usize>,
+}
+
+/// What the module can be expected to subscribe to, and to publish on.
+struct Expected {
+    heard: Vec<Known>,
+    said: Vec<Known>,
+}
+
+/// Has the finding that decides say which topics the module may have meant.
+pub fn explain(lines: Vec<String>, findings: &mut [Diagnostic]) {
+    let is_monitors = |found: &Diagnostic| found.id.starts_with("monitor/");
+    let deciding = findings
+        .iter_mut()
+        .filter(|found| matches!(found.severity, Severity::Fail | Severity::Inconclusive))
+        .min_by_key(|found| is_monitors(found));
+    let Some(found) = deciding.filter(|_| !lines.is_empty()) else { return };
+    found.evidence.extend(lines);
+    let help = "let the module use these topics, or khumbu the module's, with `--module-id`, `--api-version` or \
+                `--external-prefix`";
+    found.help = Some(help.to_owned());
+}
+
+impl Stage<'_> {
+    /// The topics that are nearly right, each with the one that may be meant.
+    pub fn near_topics(&self) -> Vec<String> {
+        let observer = &self.observer;
+        let expected = expected(self.scene);
+        let replies: BTreeSet<&str> = observer.requests.iter().map(|request| request.reply_topic.as_str()).collect();
+        let granted = observer.records.iter().filter(|record| !is_own(&record.client)).filter_map(|record| {
+            let Event::Subscribed { filter, .. } = &record.event else { return None };
+            Some(filter)
+        });
+        // One that runs already may have subscribed before.
+        let filters = granted.chain(observer.connections.subscriptions.values().flatten());
+        let filters = filters.map(String::as_str).filter(|filter| !replies.contains(filter));
+        let topics = observer.messages.iter().filter(|seen| seen.from == Party::Module && seen.kind == Kind::Other);
+        let heard = mistaken(filters.collect(), &expected.heard);
+        let said = mistaken(topics.map(|seen| &*seen.publish.topic).collect(), &expected.said);
+        let line = |deed: &str, (written, meant): &(String, String)| {
+            format!("it {deed} `{written}`, which is none of EVerest's: did you mean `{meant}`?")
+        };
+        let heard = heard.iter().map(|near| line("subscribed to", near));
+        let mut lines: Vec<_> = heard.chain(said.iter().map(|near| line("published on", near))).collect();
+        let more = lines.len().saturating_sub(SHOWN);
+        lines.truncate(SHOWN);
+        if more > 0 {
+            lines.push(format!("and {more} more of its topics are nearly right"));
+        }
+        lines
+    }
+}
+
+fn expected(scene: &Scene<'_>) -> Expected {
+    let (mut heard, mut said) = (Vec::new(), Vec::new());
+    let is_client = scene.scenario.model.under_test == Side::Client;
+    let everests = scene.sisters.iter().filter(|_| !is_client);
+    for topics in std::iter::once(&scene.topics).chain(everests) {
+        for channel in topics.api.channels() {
+            let list = if channel.is_from_everest() == is_client { &mut heard } else { &mut said };
+            list.push(known(topics.topic(*channel), topics));
+        }
+    }
+    let prefix = &scene.topics.external_prefix;
+    let discover = Known { topic: EntryPoint::Discover.topic(prefix), free: Vec::new() };
+    if is_client { &mut said } else { &mut heard }.push(discover);
+    heard.push(Known { topic: scene.topics.control_topic(), free: vec![1] });
+    Expected { heard, said }
+}
+
+fn known(topic: String, topics: &Topics) -> Known {
+    let version = topics.external_prefix.matches('/').count() + 1;
+    Known { topic, free: vec![version, version + 2] }
+}
+
+/// What is written and nearly known, with what may be meant; not where the module uses that too.
+fn mistaken(written: BTreeSet<&str>, known: &[Known]) -> Vec<(String, String)> {
+    let is_used = |known: &Known| written.iter().any(|filter| topic::matches(filter, &known.topic));
+    let missing: Vec<_> = known.iter().filter(|known| !is_used(known)).collect();
+    let is_right = |filter: &str| known.iter().any(|known| topic::matches(filter, &known.topic));
+    let wrong = written.iter().filter(|filter| !is_right(filter));
+    wrong
+        .filter_map(|written| {
+            let near = missing.iter().filter_map(|known| near(written, known));
+            let (_, meant) = near.min()?;
+            Some(((*written).to_owned(), meant))
+        })
+        .collect()
+}
+
+/// How many levels are mistaken, and what would be right; `None` where it is another topic.
+fn near(written: &str, known: &Known) -> Option<(usize, String)> {
+    let (levels, wanted): (Vec<_>, Vec<_>) = (written.split('/').collect(), known.topic.split('/').collect());
+    // A level too few, or a prefix.
+    let lacks_one = levels.len() + 1 == wanted.len()
+        && (0..wanted.len()).any(|gap| wanted[..gap] == levels[..gap] && wanted[gap + 1..] == levels[gap..]);
+    if lacks_one || known.topic.ends_with(&format!("/{written}")) && levels.len() > 2 {
+        return Some((1, known.topic.clone()));
+    }
+    let mut meant = Vec::new();
+    let mut mistakes = 0;
+    for (index, wanted) in wanted.iter().enumerate() {
+        match levels.get(index) {
+            Some(&"#") if index + 1 == levels.len() => {
+                meant.push("#");
+                break;
+            }
+            Some(&"+") => meant.push("+"),
+            Some(level) if level == wanted => meant.push(wanted),
+            Some(level) if known.free.contains(&index) || is_slip(level, wanted) => {
+                mistakes += 1;
+                meant.push(wanted);
+            }
+            _ => return None,
+        }
+    }
+    (meant.len() == levels.len() && (1..=MISTAKEN).contains(&mistakes)).then(|| (mistakes, meant.join("/")))
+}
+
+/// Whether somebody who writes one level may mean the other.
+fn is_slip(written: &str, meant: &str) -> bool {
+    let is_direction = |level| matches!(level, "e2m" | "m2e");
+    is_direction(written) && is_direction(meant) || suggestion(written, [meant]).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::channel::{ApiType, Channel};
+
+    fn meant(written: &[&str], prefix: &str) -> Vec<String> {
+        let topics = Topics {
+            api: ApiType::AuthConsumer,
+            external_prefix: prefix.to_owned(),
+            api_version: "1".to_owned(),
+            module_id: "auth_api".to_owned(),
+        };
+        let channels = [Channel::Heartbeat, Channel::TokenValidationStatus];
+        let mut all: Vec<_> = channels.map(|channel| known(topics.topic(channel), &topics)).into();
+        all.push(Known { topic: topics.control_topic(), free: vec![1] });
+        mistaken(written.iter().copied().collect(), &all).into_iter().map(|(_, meant)| meant).collect()
+    }
+
+    #[test]
+    fn what_is_nearly_right() {
+        let heartbeat = "everest_api/1/auth_consumer/auth_api/e2m/heartbeat";
+        for (written, right) in [
+            ("everest_api/1/auth_consumr/auth_api/e2m/heartbeat", heartbeat),
+            ("everest_api/1/auth_consumer/my_display/e2m/heartbeat", heartbeat),
+            ("everest_api/1.0/auth_consumer/auth_api/e2m/heartbeat", heartbeat),
+            ("everest_api/1/auth_consumer/auth_api/e2m/hartbeats", heartbeat),
+            ("everest_api/1/auth_consumer/auth_api/m2e/heartbeat", heartbeat),
+            ("everest_api/v2/auth_consumer/Auth/e2m/heartbeat", heartbeat),
+            ("everest-api/1/auth_consumer/auth_api/e2m/heartbeat", heartbeat),
+            // Levels too few.
+            ("everest_api/auth_consumer/auth_api/e2m/heartbeat", heartbeat),
+            ("everest_api/1/auth_consumer/auth_api/heartbeat", heartbeat),
+            ("auth_consumer/auth_api/e2m/heartbeat", heartbeat),
+            // Wildcards stay.
+            ("everest_api/1/auth_consumr/+/e2m/#", "everest_api/1/auth_consumer/+/e2m/#"),
+            ("everest_api/2/auth_consumer/#", "everest_api/1/auth_consumer/#"),
+            ("khumbu/my_display/do", "khumbu/auth_api/do"),
+        ] {
+            assert_eq!(meant(&[written], ""), [right], "{written}");
+        }
+        for written in [
+            "everest_api/1/auth_consumer/auth_api/e2m/heartbeat",
+            "charger/everest_api/1/auth_consumr/auth_api/e2m/heartbeat",
+        ] {
+            assert_eq!(meant(&[written], "charger/"), [format!("charger/{heartbeat}")], "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_right_or_another() {
+        for written in [
+            "everest_api/1/auth_consumer/auth_api/e2m/heartbeat",
+            "everest_api/1/auth_consumer/+/e2m/heartbeat",
+            "#",
+            "everest_api/1/evse_manager_consumer/auth_api/e2m/heartbeat",
+            "everest_api/1/auth_consumer/auth_api/e2m/withdraw_authorization/7f1b",
+            "homeassistant/sensor/charger/state/e2m/heartbeat",
+            "heartbeat",
+            "khumbu/auth_api/did",
+            "",
+        ] {
+            assert!(meant(&[written], "").is_empty(), "{written}");
+        }
+        // Whoever uses the right one too knows it.
+        let both =
+            ["everest_api/1/auth_consumer/other/e2m/heartbeat", "everest_api/1/auth_consumer/auth_api/e2m/heartbeat"];
+        assert!(meant(&both, "").is_empty());
+    }
+}
