@@ -29,7 +29,7 @@ impl Stage<'_> {
     /// As [`Stage::wait`].
     pub async fn let_it_take_in(&mut self) -> Result<(), Stop> {
         if self.scenario.model.under_test == Side::Everest {
-            return Ok(());
+            return self.let_it_speak_out().await;
         }
         self.observer.drain();
         let observer = &self.observer;

@@ -40,7 +40,7 @@ impl Stage<'_> {
         let everything = WithdrawAuthorizationRequest { evse_id: None, id_token: None };
         let patience = Patience::new(&self.lag);
         loop {
-            let answer = self.ask_to_withdraw(&everything).await?;
+            let answer = self.ask_to_withdraw(&everything, SILENCE).await?;
             match &answer {
                 Some(answer) if *answer == json!(WithdrawAuthorizationResult::AuthorizationNotFound) => return Ok(()),
                 Some(answer) if *answer == json!(WithdrawAuthorizationResult::Accepted) && patience.waited() < GONE => {

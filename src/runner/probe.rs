@@ -5,6 +5,8 @@
 //! token that nobody has: once that is answered with `AuthorizationNotFound`, Auth knows them all. This does no harm: it
 //! finds nothing, gives no status, and as the last withdraw request, which Auth keeps, it matches no token. The
 //! questions are left out of expectations, recordings and goldens.
+//!
+//! The same question ends a scenario: its answer comes behind all that EVerest had still to say.
 
 use std::fmt;
 use std::time::Duration;
@@ -26,6 +28,8 @@ const ANSWERS: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Whoever has not answered for so long does not answer withdraw requests at all.
 pub(super) const SILENCE: Duration = Duration::from_secs(3);
+/// Whoever answers later than this at the end of a scenario has something else to wait for.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// What came of the questions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,9 +91,7 @@ impl Stage<'_> {
         let from = self.observer.messages.len();
         self.answered = None;
         let answered = loop {
-            let id_token = IdToken { additional_info: None, r#type: IdTokenType::Local, value: unknown_token() };
-            let request = WithdrawAuthorizationRequest { evse_id: Some(evse), id_token: Some(id_token) };
-            match self.ask_to_withdraw(&request).await? {
+            match self.ask_to_withdraw(&unknown_token_at(evse), SILENCE).await? {
                 None if self.module.has_ended() => return Err(self.ended_when_asked(from).into()),
                 None => break Answered::Silent,
                 Some(answer) if answer != json!(WithdrawAuthorizationResult::EvseNotFound) => {
@@ -129,13 +131,28 @@ impl Stage<'_> {
             .with_help("send it this request by hand, and read what it says")
     }
 
-    /// What EVerest answers to a withdraw request that is no part of the scenario; `None` if it does not, or has ended.
+    /// Waits, when a scenario was played to its end, for what EVerest has still to say: one status too many comes right
+    /// after the last one. Whether it answers is not judged here, and one that has ended is judged by its end.
+    ///
+    /// # Errors
+    /// As [`Stage::wait`].
+    pub(super) async fn let_it_speak_out(&mut self) -> Result<(), Stop> {
+        let Some(Answered::Ready(evse)) = self.answered else { return Ok(()) };
+        if !self.module.has_ended() && self.observer.connections.is_connected() {
+            self.ask_to_withdraw(&unknown_token_at(evse), LAST_WORD).await?;
+        }
+        Ok(())
+    }
+
+    /// What EVerest answers to a withdraw request that is no part of the scenario; `None` if it does not within this
+    /// time, or has ended.
     ///
     /// # Errors
     /// As [`Stage::wait`].
     pub(super) async fn ask_to_withdraw(
         &mut self,
         request: &WithdrawAuthorizationRequest,
+        patience: Duration,
     ) -> Result<Option<Value>, Stop> {
         let Played::Client(client) = &self.played else { return Ok(None) };
         let topics = self.scene.topics.clone();
@@ -153,12 +170,14 @@ impl Stage<'_> {
             let found = last.find(|seen| seen.from == Party::Module && *seen.publish.topic == *on_wire)?;
             Some(found.json.clone().unwrap_or_default())
         };
-        self.wait_until(SILENCE, |observer| answer(observer).is_some()).await?;
+        self.wait_until(patience, |observer| answer(observer).is_some()).await?;
         Ok(answer(&self.observer))
     }
 }
 
-/// A token value that nobody has, of the greatest length that the specification allows.
-fn unknown_token() -> String {
-    Uuid::new_v4().to_string()
+/// A token that nobody has, its value of the greatest length that the specification allows.
+fn unknown_token_at(evse: i32) -> WithdrawAuthorizationRequest {
+    let value = Uuid::new_v4().to_string();
+    let id_token = IdToken { additional_info: None, r#type: IdTokenType::Local, value };
+    WithdrawAuthorizationRequest { evse_id: Some(evse), id_token: Some(id_token) }
 }
