@@ -88,12 +88,15 @@ impl Stage<'_> {
             let payload = seen.json.clone().unwrap_or_else(text);
             binding.effect_in(&seen.publish.topic, &payload).filter(|shown| shown == command)
         };
-        let is_shown = |observer: &Observer| {
-            let mut messages = observer.messages.iter().rev().take_while(|seen| seen.seq >= since);
-            messages.any(|seen| file.bindings.iter().any(|binding| shows(binding, seen).is_some()))
+        let shown_at = |observer: &Observer| {
+            let first = observer.messages.partition_point(|seen| seen.seq < since);
+            let is_it = |seen: &&Seen| file.bindings.iter().any(|binding| shows(binding, seen).is_some());
+            observer.messages[first..].iter().find(is_it).map(|seen| seen.seq)
         };
         if file.bindings.iter().any(Binding::shows_effects) {
-            self.wait_until(EFFECT, is_shown).await?;
+            // What the EVSE told Auth before it showed this may still be underway, at a higher QoS.
+            let is_told = |observer: &Observer| shown_at(observer).is_some_and(|seq| observer.is_nothing_behind(seq));
+            self.wait_until(EFFECT, is_told).await?;
         }
         Ok(())
     }

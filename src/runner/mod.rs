@@ -32,6 +32,7 @@ mod sisters;
 mod stage;
 mod steps;
 mod tokens;
+mod underway;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

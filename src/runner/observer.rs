@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::Recorder;
 use super::cuts::Cuts;
+use super::underway::Underway;
 use crate::conformance::monitors::Monitors;
 use crate::conformance::redelivery::{Redelivery, Repeat};
 use crate::diagnostic::Diagnostic;
@@ -201,6 +202,8 @@ pub struct Observer {
     pub connections: Connections,
     /// What became of the module's connections.
     pub cuts: Cuts,
+    /// What is on its way to the broker, of everybody.
+    underway: Underway,
     /// Tells what the module says from what its library says again.
     redelivery: Redelivery,
     /// The monitors of this scenario.
@@ -233,6 +236,7 @@ impl Observer {
             unacknowledged: BTreeMap::new(),
             connections,
             cuts: Cuts::default(),
+            underway: Underway::default(),
             redelivery: Redelivery::default(),
             monitors,
             findings: Vec::new(),
@@ -283,6 +287,7 @@ impl Observer {
             recorder(&record);
         }
         let from = if is_own(&record.client) { Party::Harness } else { Party::Module };
+        self.underway.note(&record);
         match (from, &record.event) {
             (Party::Module, _) => {
                 self.connections.note(&record);
@@ -439,13 +444,14 @@ impl Observer {
     /// record, and acknowledged if its QoS asks for that. A broker that is relayed to may have a message of QoS 0 later.
     pub fn is_taken(&self, from: usize, topic: &str) -> bool {
         let mut messages = self.messages.iter().skip(from);
-        let is_it = |seen: &&Seen| seen.from == Party::Harness && *seen.publish.topic == *topic;
-        let Some(Seen { seq, publish: Publish { qos, pkid, .. }, .. }) = messages.find(is_it) else { return false };
-        let first = self.records.partition_point(|record| record.seq < *seq);
-        let mut records = self.records.iter().skip(first);
-        let client = records.next().map(|record| &record.client);
-        let is_end = |event: &Event| matches!(event, Event::Packet { direction: Direction::ToClient, kind: "PUBACK" | "PUBCOMP", pkid: id } if id == pkid);
-        *qos == 0 || records.any(|record| Some(&record.client) == client && is_end(&record.event))
+        let own = messages.find(|seen| seen.from == Party::Harness && *seen.publish.topic == *topic);
+        own.is_some_and(|own| self.is_nothing_behind(own.seq))
+    }
+
+    /// Whether the broker has taken this message, and all that its client had sent before.
+    pub fn is_nothing_behind(&self, seq: u64) -> bool {
+        let at = self.records.partition_point(|record| record.seq < seq);
+        self.records.get(at).is_some_and(|record| self.underway.is_none_by(&record.client, seq))
     }
 
     fn channel(&self, topic: &str) -> Option<(ApiType, Channel)> {

@@ -7,7 +7,7 @@ use crate::run_module::{attach, free_port};
 
 /// Stand-ins for EVerest with one way of their own each, the only argument.
 const EVEREST: &str = "\
-import json, os
+import json, os, socket
 from everest import Everest, arguments
 class Slow(Everest):
     'Serves before its Auth knows its EVSEs, as EVerest does.'
@@ -43,10 +43,28 @@ class Bench(Everest):
     def follow(self, number, word):
         getattr(self.auth, word)(self.auth.evses[number - 1])
         self.publish(f'{self.prefix}everest_test/evse{number}/log', json.dumps({'what': 'done', 'detail': word}))
+class Overtaken(Bench):
+    'Its EVSE says outside, at QoS 0, what it has done, before the broker hands on what it says inside, at QoS 2.'
+    def topics(self):
+        return [*super().topics(), ('inside', 0)]
+    def on_message(self, topic, payload):
+        if topic == 'inside':
+            return self.auth.inject_fault(self.auth.evses[0])
+        if '/cmd' not in topic:
+            return super().on_message(topic, payload)
+        evse = socket.create_connection((args.host, args.port))
+        inside, done = bytes.fromhex('0002'), json.dumps({'what': 'done', 'detail': 'inject_fault'}).encode()
+        said = lambda flags, topic, rest: packet(0x30 | flags, len(topic).to_bytes(2, 'big') + topic + rest)
+        evse.sendall(packet(0x10, bytes.fromhex('00044d5154540402003c000465767365')))
+        evse.recv(4)
+        evse.sendall(said(4, b'inside', inside) + said(0, b'everest_test/evse1/log', done))
+        self.after(0.4, lambda: evse.sendall(bytes.fromhex('62020002')))
+def packet(head, body):
+    return bytes([head, len(body)]) + body
 parser = arguments('')
 parser.add_argument('way')
 args = parser.parse_args()
-ways = {'slow': Slow, 'never': Never, 'silent': Silent, 'bench': Bench, 'plain': Everest}
+ways = {'slow': Slow, 'never': Never, 'silent': Silent, 'bench': Bench, 'overtaken': Overtaken, 'plain': Everest}
 ways[args.way](args, json.loads(os.environ.get('KHUMBU_STATION', '{}'))).run()
 ";
 
@@ -124,6 +142,8 @@ bindings:
     project.write("station.yaml", station);
     project.write("khumbu.yaml", &format!("module:\n  command: {module} bench\n  station: station.yaml\n"));
     project.play(&["f.yaml"]).exits(0);
+    project.write("overtaken.yaml", &format!("module:\n  command: {module} overtaken\n  station: station.yaml\n"));
+    project.play(&["f.yaml", "--config", "overtaken.yaml"]).exits(0);
     let ran = project.play(&["f.yaml", "--external-prefix", "plant/"]).exits(3).fails_with(&["module/not-drivable"]);
     ran.says("nobody subscribes to `everest_test/evse1/cmd`").says("write `plant/everest_test/evse1/cmd` into");
     let bindings = "  bindings:\n    inject_fault: {publish: {topic: no/where}}\n";
