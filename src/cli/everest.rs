@@ -15,7 +15,7 @@ use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::release::Release;
 use crate::runner::Process;
-use crate::scenario::{self, LARGEST};
+use crate::scenario::{self, Known, LARGEST};
 use crate::station::config::StationConfig;
 use crate::station::configuration::{EVSE_MODULE, Surroundings, configuration};
 use crate::station::told;
@@ -126,7 +126,8 @@ fn station(arguments: &Arguments) -> Result<StationConfig, Vec<Diagnostic>> {
     if let Some(path) = &arguments.scenario {
         let text = files::read_text(path, LARGEST)?;
         let known: Vec<_> = requirements::ids().collect();
-        let scenario = scenario::parse(&path.display().to_string(), &text, &known)?;
+        let scenario =
+            scenario::parse(&path.display().to_string(), &text, Known { requirements: &known, answers: None })?;
         return Ok(StationConfig { release: scenario.release(), ..scenario.model.station });
     }
     let Some(told) = variable("KHUMBU_STATION") else {

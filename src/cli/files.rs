@@ -9,7 +9,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::scenario::{self, LARGEST, Scenario};
+use crate::gateway;
+use crate::scenario::{self, Known, LARGEST, Scenario};
 
 /// Where scenarios are looked for if no path is given.
 pub const DEFAULT: &str = "scenarios";
@@ -41,12 +42,13 @@ pub fn load(paths: &[PathBuf], known_requirements: &[&str]) -> Result<Vec<Scenar
 /// Loads what can be loaded, and collects what is wrong with the rest.
 pub fn load_all(paths: &[PathBuf], known_requirements: &[&str]) -> Loaded {
     let mut loaded = Loaded::default();
+    let known = Known { requirements: known_requirements, answers: Some(gateway::answer_schema) };
     let (files, errors) = find(paths);
     loaded.files = files.len();
     loaded.errors = errors;
     for path in files {
-        let parsed = read_text(&path, LARGEST)
-            .and_then(|text| scenario::parse(&path.display().to_string(), &text, known_requirements));
+        let parsed =
+            read_text(&path, LARGEST).and_then(|text| scenario::parse(&path.display().to_string(), &text, known));
         match parsed {
             Ok(scenario) => loaded.scenarios.push(scenario),
             Err(errors) => loaded.errors.extend(errors),

@@ -18,7 +18,7 @@ use crate::parity::{self, Script, StationFile};
 use crate::report;
 use crate::runner::{self, Piece, Replay, Replayed, Requests, Settings, Speed};
 use crate::scenario::model::{Ready, Side};
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Known, Scenario};
 use crate::timespan::Timespan;
 use crate::verdict::ScenarioResult;
 
@@ -131,7 +131,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
 fn frame(path: &str, side: Side, station: crate::station::config::StationConfig) -> Result<Scenario, Vec<Diagnostic>> {
     let under_test = if side == Side::Client { "client" } else { "everest" };
     let text = format!("description: A recording.\nunder_test: {under_test}\nsteps:\n  - note: replay\n");
-    let mut scenario = scenario::parse(path, &text, &[])?;
+    let mut scenario = scenario::parse(path, &text, Known::default())?;
     scenario.model.station = station;
     Ok(scenario)
 }

@@ -40,5 +40,6 @@ mod tokens;
 pub use chargers::Chargers;
 pub use feed::Feed;
 pub use fleet::Fleet;
+pub use openapi::answer_schema;
 pub use server::Server;
 pub use tokens::Tokens;

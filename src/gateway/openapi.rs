@@ -5,7 +5,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::answers::{Charger, ChargerPage, LogPage};
-use super::commands::Command;
+use super::commands::{self, Command};
 use super::error::{TextError, ValidationError};
 use super::events::{ChargerTarget, CommandTarget};
 use super::routes::{COMMANDS, LARGEST_BODY, LAST, MOST_CHARGERS, MOST_ENTRIES, PAGE};
@@ -68,6 +68,25 @@ pub fn document(commands: &[Command]) -> Value {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}
         }
     })
+}
+
+/// The JSON Schema of what answers a method, at a path, with a status; `None` where the description has none.
+pub fn answer_schema(method: &str, path: &str, status: u16) -> Option<Value> {
+    let mut whole = document(&commands::all());
+    let path = path.split('?').next()?;
+    let paths = whole["paths"].as_object()?;
+    let (_, operations) = paths.iter().find(|(template, _)| is_at(template, path))?;
+    let response = &operations[method.to_ascii_lowercase()]["responses"][status.to_string()];
+    let mut schema = response["content"]["application/json"]["schema"].clone();
+    schema.as_object_mut()?.insert("components".to_owned(), whole["components"].take());
+    Some(schema)
+}
+
+/// Whether a path is one that a template stands for.
+fn is_at(template: &str, path: &str) -> bool {
+    let (wanted, levels): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+    let fits = |(wanted, level): (&&str, &&str)| wanted.starts_with('{') && !level.is_empty() || wanted == level;
+    wanted.len() == levels.len() && wanted.iter().zip(&levels).all(fits)
 }
 
 fn of_command(command: &Command, generator: &mut SchemaGenerator) -> Value {

@@ -15,6 +15,7 @@ use jsonschema::{Draft, ValidationError, Validator};
 use serde_json::Value;
 
 use super::channel::Channel;
+use super::control::EvseCommand;
 use super::deviations::{Behaviour, Deviations};
 use super::release::Release;
 
@@ -42,6 +43,16 @@ pub enum Message {
     DiscoverReply,
     /// `ready_beacon`.
     ReadyBeacon,
+}
+
+/// What the arguments of a call to an EVSE can be (interface `evse_manager`), by the names that tell of it.
+pub fn evse_call(call: EvseCommand) -> Value {
+    match call {
+        EvseCommand::AuthorizeResponse => documents::authorize_response(),
+        EvseCommand::StopTransaction => documents::stop_transaction(),
+        EvseCommand::Reserve => documents::reserve(),
+        EvseCommand::WithdrawAuthorization | EvseCommand::CancelReservation => documents::nothing(),
+    }
 }
 
 impl Message {

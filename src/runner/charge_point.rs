@@ -16,7 +16,7 @@ use super::http::{self, Answer};
 use super::stage::{Patience, Played, Stage, Stop, Wake, broken, is_true};
 use super::steps::{Memory, not_captured, token};
 use crate::gateway::{Chargers, Fleet, Server, Tokens};
-use crate::scenario::model::{Bearer, CsmsMessage, CsmsState, ExpectCsms, ExpectNone, Gateway, Method, SendLocalList};
+use crate::scenario::model::{Bearer, CsmsMessage, CsmsState, ExpectCsms, ExpectNone, Gateway, SendLocalList};
 use crate::scenario::pattern::{self, Pattern};
 use crate::sim::everest::{CsmsMessage as Passed, Order, Said};
 use crate::station::charge_point::{
@@ -77,18 +77,7 @@ impl Told {
 
 impl std::fmt::Display for Told {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", name(self.message), self.payload)
-    }
-}
-
-/// A message to a CSMS as a scenario names it.
-pub fn name(message: CsmsMessage) -> &'static str {
-    match message {
-        CsmsMessage::Authorize => "authorize",
-        CsmsMessage::StatusNotification => "status_notification",
-        CsmsMessage::StartTransaction => "start_transaction",
-        CsmsMessage::MeterValues => "meter_values",
-        CsmsMessage::StopTransaction => "stop_transaction",
+        write!(f, "{} {}", self.message.name(), self.payload)
     }
 }
 
@@ -261,13 +250,12 @@ impl Stage<'_> {
             Bearer::Wrong => Some(WRONG_TOKEN.to_owned()),
             Bearer::None => None,
         };
-        let method = match step.method {
-            Method::Post => "POST",
-            Method::Get => "GET",
-            Method::Put => "PUT",
-            Method::Delete => "DELETE",
+        let request = http::Request {
+            method: step.method.name(),
+            path: &step.path,
+            token: token.as_deref(),
+            body: body.as_ref(),
         };
-        let request = http::Request { method, path: &step.path, token: token.as_deref(), body: body.as_ref() };
         let mut asked = pin!(http::ask(address, &request));
         let within = self.within();
         let mut patience = Patience::new(&self.lag);

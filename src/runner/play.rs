@@ -596,7 +596,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_ours_is_an_error_of_ours() {
-        let scenario = Arc::new(scenario::parse("x.yaml", TEXT, &[]).unwrap());
+        let scenario = Arc::new(scenario::parse("x.yaml", TEXT, scenario::Known::default()).unwrap());
         let piece = Piece { release: scenario.release(), scenario, golden: None, recorder: None, replay: None };
         let result = panicked(&piece, "index out of bounds".to_owned());
         assert_eq!(result.verdict, Verdict::Error);

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::model::{Publish, Ready, Repeat, Side, Step};
 use super::pattern::escaped;
 use super::rules::{from_hex, wrong_topic};
-use super::{Scenario, api, placeholder, played, rules, suggestion};
+use super::{Known, Scenario, api, placeholder, played, rules, suggestion};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::ApiType;
 use crate::protocol::release::Release;
@@ -30,10 +30,10 @@ const MOST_REPEATS: usize = 3;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Everything that makes no sense, in the order of the file.
-pub(super) fn check(scenario: &Scenario, known_requirements: &[&str]) -> Vec<Diagnostic> {
+pub(super) fn check(scenario: &Scenario, known: Known<'_>) -> Vec<Diagnostic> {
     let steps = scenario.model.steps.as_slice();
-    let mut checker = Checker::new(scenario, scenario.release());
-    checker.check_frame(known_requirements);
+    let mut checker = Checker::new(scenario, scenario.release(), known);
+    checker.check_frame();
     let expanded = expanded(steps);
     if expanded > MOST_STEPS {
         checker.report_key(
@@ -43,7 +43,7 @@ pub(super) fn check(scenario: &Scenario, known_requirements: &[&str]) -> Vec<Dia
         );
     }
     let mut found = checker.found;
-    found.extend(releases::check_played(scenario));
+    found.extend(releases::check_played(scenario, known));
     found.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| place.range.start));
     found
 }
@@ -73,6 +73,7 @@ struct Made {
 
 struct Checker<'a> {
     scenario: &'a Scenario,
+    known: Known<'a>,
     /// The release whose steps are looked at.
     release: Release,
     /// The schemas of that release.
@@ -85,10 +86,11 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn new(scenario: &'a Scenario, release: Release) -> Self {
+    fn new(scenario: &'a Scenario, release: Release, known: Known<'a>) -> Self {
         let station = StationConfig { release, ..scenario.model.station.clone() };
         Self {
             scenario,
+            known,
             release,
             schemas: Schemas::of(station.in_force()),
             found: Vec::new(),
@@ -138,7 +140,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn check_frame(&mut self, known_requirements: &[&str]) {
+    fn check_frame(&mut self) {
+        let requirements = self.known.requirements;
         let scenario = self.scenario;
         let model = &scenario.model;
         if model.description.trim().is_empty() {
@@ -146,8 +149,8 @@ impl<'a> Checker<'a> {
                 Some("say in one sentence what the scenario shows".to_owned());
         }
         for (index, id) in model.requirements.iter().enumerate() {
-            if !known_requirements.is_empty() && !known_requirements.contains(&id.as_str()) {
-                let near = suggestion(id, known_requirements.iter().copied());
+            if !requirements.is_empty() && !requirements.contains(&id.as_str()) {
+                let near = suggestion(id, requirements.iter().copied());
                 let pointer = format!("/requirements/{index}");
                 let diagnostic =
                     self.report("scenario/unknown-requirement", &pointer, format!("unknown requirement `{id}`"));

@@ -121,11 +121,16 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::scenario::parse;
+    use crate::scenario::{Known, parse};
 
     fn scenario(frame: &str, steps: &str) -> Scenario {
         let tokens = "station:\n  tokens:\n    A: {value: \"04\", type: Local}\n";
-        parse("x.yaml", &format!("description: x\nunder_test: client\n{frame}{tokens}steps:\n{steps}"), &[]).unwrap()
+        parse(
+            "x.yaml",
+            &format!("description: x\nunder_test: client\n{frame}{tokens}steps:\n{steps}"),
+            Known::default(),
+        )
+        .unwrap()
     }
 
     #[test]

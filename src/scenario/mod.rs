@@ -26,7 +26,9 @@ mod suggest;
 pub use api::{api_of, channel_of};
 pub use features::{lacking, looks_inside};
 pub use involves::{idle, shown_channels};
-pub use parse::{LARGEST, Scenario, parse, parse_around_station, parse_as, parse_checked, parse_station};
+pub use parse::{
+    AnswerSchema, Known, LARGEST, Scenario, parse, parse_around_station, parse_as, parse_checked, parse_station,
+};
 pub use pattern::escaped;
 pub use releases::played;
 pub use rules::{faults_of_station, from_hex};

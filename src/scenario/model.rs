@@ -388,6 +388,18 @@ pub enum Method {
     Delete,
 }
 
+impl Method {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Post => "POST",
+            Method::Get => "GET",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
 /// Which bearer token a request has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -415,6 +427,30 @@ pub enum CsmsMessage {
     MeterValues,
     /// A transaction ended.
     StopTransaction,
+}
+
+impl CsmsMessage {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            CsmsMessage::Authorize => "authorize",
+            CsmsMessage::StatusNotification => "status_notification",
+            CsmsMessage::StartTransaction => "start_transaction",
+            CsmsMessage::MeterValues => "meter_values",
+            CsmsMessage::StopTransaction => "stop_transaction",
+        }
+    }
+
+    /// The name of the station's report that it is.
+    pub fn report(self) -> &'static str {
+        match self {
+            CsmsMessage::Authorize => "authorize",
+            CsmsMessage::StatusNotification => "status",
+            CsmsMessage::StartTransaction => "transaction_started",
+            CsmsMessage::MeterValues => "meter_value",
+            CsmsMessage::StopTransaction => "transaction_stopped",
+        }
+    }
 }
 
 /// A withdraw request; nothing named means everything.

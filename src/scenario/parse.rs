@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::deserialize::from_node;
 use super::document::{self, Content, Node};
@@ -29,20 +30,32 @@ pub struct Scenario {
     root: Node,
 }
 
+/// What a scenario may speak of and this module does not know by itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Known<'a> {
+    /// The ids of requirements; empty means any.
+    pub requirements: &'a [&'a str],
+    /// What the gateway answers to a request.
+    pub answers: Option<AnswerSchema>,
+}
+
+/// The JSON Schema of what the gateway answers to a method, at a path, with a status; `None` where nobody can know.
+pub type AnswerSchema = fn(&str, &str, u16) -> Option<Value>;
+
 /// Reads a scenario file and checks its sense, too.
 ///
-/// `path` is for messages only. `known_requirements` are the ids that a scenario may name; empty means any.
+/// `path` is for messages only.
 ///
 /// # Errors
 ///
 /// All that is wrong, in the order of the file, except that a text that is no YAML has one error only, and that a
 /// file whose structure is wrong is not looked at for its sense.
-pub fn parse(path: &str, text: &str, known_requirements: &[&str]) -> Result<Scenario, Vec<Diagnostic>> {
+pub fn parse(path: &str, text: &str, known: Known<'_>) -> Result<Scenario, Vec<Diagnostic>> {
     let source = to_source(path, text);
     let root = read_tree(&source)?;
     let model = read_whole(&root).map_err(|faults| into_diagnostics(faults, &source))?;
     let scenario = Scenario { source, model, root };
-    let found = super::check::check(&scenario, known_requirements);
+    let found = super::check::check(&scenario, known);
     if found.is_empty() { Ok(scenario) } else { Err(first_few(found.into_iter())) }
 }
 
@@ -307,7 +320,7 @@ steps:
 
     #[test]
     fn every_pointer_leads_to_its_place() {
-        let scenario = parse("a.yaml", GOOD, &[]).unwrap();
+        let scenario = parse("a.yaml", GOOD, Known::default()).unwrap();
         for (pointer, value, key) in [
             ("/description", "Withdrawing by EVSE alone.", "description"),
             ("/station/auth/connection_timeout", "8s", "connection_timeout"),
@@ -332,7 +345,8 @@ steps:
             .replace("evse_id: 1", "evseid: 1")
             .replace("evses: 2", "evces: 2")
             .replace("under_test: everest", "under_test: evrest");
-        let ids: Vec<_> = parse("a.yaml", &bad, &[]).unwrap_err().into_iter().map(|d| (d.id, d.headline)).collect();
+        let ids: Vec<_> =
+            parse("a.yaml", &bad, Known::default()).unwrap_err().into_iter().map(|d| (d.id, d.headline)).collect();
         assert_eq!(
             ids,
             [

@@ -44,11 +44,11 @@ pub fn played<'s>(steps: &'s [Step], base: &str, release: Release) -> Vec<(Strin
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::scenario::parse;
+    use crate::scenario::{Known, parse};
 
     fn scenario(frame: &str, steps: &str) -> Scenario {
         let text = format!("description: x\nunder_test: client\n{frame}steps:\n{steps}");
-        parse("x.yaml", &text, &[]).unwrap()
+        parse("x.yaml", &text, Known::default()).unwrap()
     }
 
     #[test]

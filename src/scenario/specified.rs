@@ -30,13 +30,13 @@ pub(super) struct Fault {
 
 /// All that no message with this schema can be; `name` is what the message is called, with its article.
 pub(super) fn faults(pattern: &Value, schema: &Value, name: &str) -> Vec<Fault> {
-    let mut walk = Walk { definitions: &schema["definitions"], name, path: Vec::new(), found: Vec::new() };
+    let mut walk = Walk { root: schema, name, path: Vec::new(), found: Vec::new() };
     walk.value(pattern, schema);
     walk.found
 }
 
 struct Walk<'a> {
-    definitions: &'a Value,
+    root: &'a Value,
     name: &'a str,
     path: Vec<String>,
     found: Vec<Fault>,
@@ -48,12 +48,14 @@ impl<'a> Walk<'a> {
         if pattern::unspecified(pattern).is_some() || is_open(pattern) {
             return;
         }
-        if let Some(values) = schema["enum"].as_array() {
-            return self.one_of(pattern, values);
+        if let Some(values) = values_of(schema) {
+            return self.one_of(pattern, &values);
         }
-        let Some(wanted) = schema["type"].as_str() else { return };
         let Some(kind) = kind_of(pattern) else { return };
-        if !is_kind(kind, wanted, pattern) {
+        let types = schema["type"].as_array().map_or(std::slice::from_ref(&schema["type"]), Vec::as_slice);
+        let types: Vec<_> = types.iter().filter_map(Value::as_str).collect();
+        let Some(wanted) = types.iter().find(|wanted| **wanted != "null").copied() else { return };
+        if !types.iter().any(|wanted| is_kind(kind, wanted, pattern)) {
             let what = self.what();
             let headline = format!("{what} is {}, {} never matches it", in_words(wanted), written(pattern));
             self.report(headline, None, None);
@@ -71,13 +73,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn one_of(&mut self, pattern: &Value, values: &[Value]) {
+    fn one_of(&mut self, pattern: &Value, values: &[&Value]) {
         let compiled = Pattern::compile(pattern);
-        let fits = |value| compiled.as_ref().is_ok_and(|it| it.differences(value, &Captures::new()).is_empty());
+        let fits =
+            |value: &&Value| compiled.as_ref().is_ok_and(|it| it.differences(value, &Captures::new()).is_empty());
         if values.iter().any(fits) {
             return;
         }
-        let words: Vec<_> = values.iter().filter_map(Value::as_str).collect();
+        let words: Vec<_> = values.iter().filter_map(|value| value.as_str()).collect();
         let near = pattern.as_str().and_then(|text| suggestion(text, words.iter().copied())).map(str::to_owned);
         let headline = format!("{} is never {}", self.what(), written(pattern));
         self.report(headline, near, Some(listed("values", &words)));
@@ -145,8 +148,14 @@ impl<'a> Walk<'a> {
 
     fn resolved(&self, mut schema: &'a Value) -> &'a Value {
         loop {
-            if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/definitions/")) {
-                schema = &self.definitions[name];
+            let refers = schema["$ref"].as_str().and_then(|path| self.root.pointer(path.strip_prefix('#')?));
+            if let Some(referred) = refers {
+                schema = referred;
+            } else if let Some([one, other]) = schema["anyOf"].as_array().map(Vec::as_slice)
+                && (one["type"] == "null" || other["type"] == "null")
+            {
+                // What may be absent may be `null` in a schema; a pattern says `$absent`.
+                schema = if one["type"] == "null" { other } else { one };
             } else if let Some([only]) = schema["allOf"].as_array().map(Vec::as_slice) {
                 schema = only;
             } else {
@@ -164,6 +173,19 @@ impl<'a> Walk<'a> {
         let pointer = self.path.iter().map(|token| format!("/{}", escaped(token))).collect();
         self.found.push(Fault { pointer, is_key: false, headline, near, evidence, help: None });
     }
+}
+
+/// The values that a schema lists; `None` where it lists none. Those with a description each stand in a schema of their
+/// own.
+fn values_of(schema: &Value) -> Option<Vec<&Value>> {
+    if let Some(values) = schema["enum"].as_array() {
+        return Some(values.iter().collect());
+    }
+    if let Some(value) = schema.get("const") {
+        return Some(vec![value]);
+    }
+    let listed: Option<Vec<_>> = schema["oneOf"].as_array()?.iter().map(values_of).collect();
+    listed.map(|listed| listed.into_iter().flatten().collect())
 }
 
 /// Whether a pattern says nothing of what the value is.
@@ -224,6 +246,9 @@ fn written(pattern: &Value) -> String {
 }
 
 fn listed(what: &str, words: &[&str]) -> String {
+    if words.is_empty() {
+        return format!("{what}: none");
+    }
     let more = words.len().saturating_sub(LISTED);
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
     format!("{what}: {}{more}", words[..words.len().min(LISTED)].join(", "))

@@ -11,11 +11,15 @@ use std::path::Path;
 
 use khumbu::cli::files;
 use khumbu::diagnostic::Style;
-use khumbu::scenario;
+use khumbu::{gateway, scenario};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
 const KNOWN: [&str; 4] = ["RR-1", "WD-1", "WD-2", "TV-2"];
+
+fn words() -> scenario::Known<'static> {
+    scenario::Known { requirements: &KNOWN, answers: Some(gateway::answer_schema) }
+}
 
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -23,7 +27,7 @@ fn project() -> &'static Path {
 
 /// What `khumbu check` says of a text, or that it is good.
 fn messages(name: &str, text: &str) -> String {
-    match scenario::parse(name, text, &KNOWN) {
+    match scenario::parse(name, text, words()) {
         Ok(_) => "no errors\n".to_owned(),
         Err(errors) => errors.iter().map(|error| error.render(Style::Plain)).collect::<Vec<_>>().join("\n"),
     }
@@ -55,7 +59,7 @@ fn every_good_file_has_none() {
     for directory in ["fixtures/good", "scenarios"] {
         for path in files::find_in(&project().join(directory), &["yaml"]) {
             let text = fs::read_to_string(&path).unwrap();
-            if let Err(errors) = scenario::parse(&path.display().to_string(), &text, &[]) {
+            if let Err(errors) = scenario::parse(&path.display().to_string(), &text, scenario::Known::default()) {
                 panic!("{}", errors.iter().map(|error| error.render(Style::Plain)).collect::<String>());
             }
         }
@@ -84,7 +88,7 @@ fn every_id_of_the_language_is_provoked_by_a_bad_file() {
     known.remove("scenario/demands-nothing");
     let mut provoked = BTreeSet::new();
     for path in files::find_in(&project().join("fixtures/bad"), &["yaml"]) {
-        let errors = scenario::parse("x", &fs::read_to_string(&path).unwrap(), &KNOWN).unwrap_err();
+        let errors = scenario::parse("x", &fs::read_to_string(&path).unwrap(), words()).unwrap_err();
         provoked.extend(errors.into_iter().map(|error| error.id.to_owned()));
     }
     let missing: Vec<_> = known.difference(&provoked).collect();
@@ -129,7 +133,7 @@ fn mutated() -> impl Strategy<Value = String> {
 
 /// No text may end in a panic, and every message must be short, at a place within the text, and safe to print.
 fn parses_or_explains(text: &str) -> Result<(), TestCaseError> {
-    let Err(errors) = scenario::parse("x.yaml", text, &KNOWN) else { return Ok(()) };
+    let Err(errors) = scenario::parse("x.yaml", text, words()) else { return Ok(()) };
     prop_assert!(!errors.is_empty());
     for error in errors {
         let place = error.place.clone().unwrap();

@@ -36,7 +36,7 @@ fn station_of(scenario: &str) -> String {
     let mut lines = scenario.lines().skip_while(|line| !line.starts_with("station:"));
     lines.next();
     let own = lines.take_while(|line| line.starts_with("  ")).map(|line| format!("{}\n", &line[2..]));
-    let release = khumbu::scenario::parse("s", scenario, &[]).unwrap().release();
+    let release = khumbu::scenario::parse("s", scenario, khumbu::scenario::Known::default()).unwrap().release();
     own.collect::<String>() + &format!("release: \"{release}\"\nstart: {{everest: starting}}\n")
 }
 

@@ -180,7 +180,7 @@ fn bombs_are_defused_at_once() {
         ("keys", &keys),
         ("steps", &steps),
     ] {
-        let result = scenario::parse("x.yaml", text, &[]);
+        let result = scenario::parse("x.yaml", text, scenario::Known::default());
         assert_eq!(result.is_ok(), what == "comment", "{what}");
     }
 }
@@ -215,7 +215,7 @@ fn schema_agrees_with_the_parser() {
         "{expect: {message: heartbeat, within: 5}}",
     ] {
         let text = format!("description: x\nunder_test: client\nsteps: [{bad}]\n");
-        assert!(scenario::parse("x", &text, &[]).is_err(), "{bad}");
+        assert!(scenario::parse("x", &text, scenario::Known::default()).is_err(), "{bad}");
         assert!(!validator.is_valid(&scenario::parse_as::<Value>("x", &text).unwrap()), "{bad}");
     }
     let described = schema["$defs"]["Step"]["oneOf"].as_array().unwrap();
@@ -260,7 +260,7 @@ fn examples_of_the_manual_are_scenarios() {
             let tokens = "{ALICE: {value: \"1\", type: Central}, BOB: {value: \"2\", type: Central}}";
             format!("description: x\nunder_test: everest\nstation: {{evses: 2, tokens: {tokens}}}\nsteps:\n{example}")
         };
-        if let Err(errors) = scenario::parse("scenarios/README.md", &text, &[]) {
+        if let Err(errors) = scenario::parse("scenarios/README.md", &text, scenario::Known::default()) {
             let errors: String = errors.iter().map(|e| e.render(khumbu::diagnostic::Style::Plain)).collect();
             panic!("{errors}");
         }

@@ -261,6 +261,44 @@ fn validation_result() -> Value {
     })
 }
 
+/// Interface `evse_manager`.
+pub(super) fn authorize_response() -> Value {
+    with_definitions(json!({
+        "type": "object",
+        "required": ["token", "result"],
+        "properties": {"token": {"$ref": "#/definitions/ProvidedIdToken"}, "result": validation_result()},
+    }))
+}
+
+/// `types/evse_manager.yaml`, `StopTransactionRequest`.
+pub(super) fn stop_transaction() -> Value {
+    with_definitions(json!({
+        "type": "object",
+        "required": ["reason"],
+        "properties": {
+            "reason": {
+                "enum": [
+                    "EmergencyStop", "EVDisconnected", "HardReset", "Local", "Other", "PowerLoss", "Reboot", "Remote",
+                    "SoftReset", "UnlockCommand", "DeAuthorized", "EnergyLimitReached", "GroundFault",
+                    "LocalOutOfCredit", "MasterPass", "OvercurrentFault", "PowerQuality", "SOCLimitReached",
+                    "StoppedByEV", "TimeLimitReached", "Timeout", "ReqEnergyTransferRejected", "EVSEDisabled",
+                ],
+            },
+            "id_tag": {"$ref": "#/definitions/ProvidedIdToken"},
+        },
+    }))
+}
+
+/// Interface `evse_manager`.
+pub(super) fn reserve() -> Value {
+    json!({"type": "object", "required": ["reservation_id"], "properties": {"reservation_id": {"type": "integer"}}})
+}
+
+/// A call without arguments.
+pub(super) fn nothing() -> Value {
+    json!({"type": ["null", "object"], "properties": {}})
+}
+
 /// A schema with the types that it may refer to.
 fn with_definitions(mut schema: Value) -> Value {
     schema["definitions"] = json!({

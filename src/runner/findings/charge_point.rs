@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{culprit, is_sister, place};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::runner::charge_point::{Told, name};
+use crate::runner::charge_point::Told;
 use crate::runner::http::Answer;
 use crate::runner::stage::{Stage, actual, cut, shown};
 use crate::scenario::Scenario;
@@ -62,7 +62,7 @@ pub fn no_whole_answer(scenario: &Scenario, pointer: &str, within: Duration) -> 
 pub fn not_told(stage: &Stage<'_>, at: &str, expect: &ExpectCsms, within: Duration, told: &[Told]) -> Diagnostic {
     let (severity, id, who) = blame(stage);
     let matching = if expect.payload.is_some() { "matching " } else { "" };
-    let headline = format!("{who} told its CSMS no {matching}{} within {}", name(expect.message), shown(within));
+    let headline = format!("{who} told its CSMS no {matching}{} within {}", expect.message.name(), shown(within));
     let lines: Vec<_> = told.iter().map(|told| format!("meanwhile it told: {}", cut(&told.to_string(), 160))).collect();
     let evidence = match lines.len() {
         0 => vec!["meanwhile it told nothing".to_owned()],
@@ -76,7 +76,7 @@ pub fn not_told(stage: &Stage<'_>, at: &str, expect: &ExpectCsms, within: Durati
 /// The charge point told its CSMS what it must not tell.
 pub fn told_in_vain(stage: &Stage<'_>, at: &str, told: &Told) -> Diagnostic {
     let (severity, id, who) = blame(stage);
-    let headline = format!("{who} told its CSMS {} where it may not", name(told.message));
+    let headline = format!("{who} told its CSMS {} where it may not", told.message.name());
     Diagnostic::new(severity, id, headline)
         .at(place(stage.scenario, &format!("{at}/expect_none/csms"), ""))
         .with_evidence(cut(&told.to_string(), 160))

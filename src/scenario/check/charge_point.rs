@@ -62,7 +62,10 @@ impl Checker<'_> {
         if let Some(body) = &gateway.body {
             self.check_filling(body, &format!("{at}/body"));
         }
-        let captured = self.check_optional_pattern(gateway.reply.as_ref(), &format!("{at}/reply"));
+        let answers = self.known.answers;
+        let schema = answers.and_then(|answers| answers(gateway.method.name(), path, gateway.status));
+        let name = format!("the answer {} at `{path}`", gateway.status);
+        let captured = self.check_beside(gateway.reply.as_ref(), &format!("{at}/reply"), schema.as_ref(), &name);
         self.captured.extend(captured);
     }
 

@@ -50,12 +50,12 @@ impl Checker<'_> {
                 let at = format!("{at}/expect_evse");
                 self.check_evse(expect.evse, &format!("{at}/evse"));
                 self.check_wait(expect.within, &format!("{at}/within"));
-                self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload"))
+                self.check_call(expect.payload.as_ref(), &format!("{at}/payload"), expect.call)
             }
             Step::ExpectCsms(expect) => {
                 let at = format!("{at}/expect_csms");
                 self.check_wait(expect.within, &format!("{at}/within"));
-                self.check_optional_pattern(expect.payload.as_ref(), &format!("{at}/payload"))
+                self.check_told(expect.payload.as_ref(), &format!("{at}/payload"), expect.message)
             }
             Step::ExpectNone(expect) => self.check_expect_none(expect, &format!("{at}/expect_none")),
             _ => Vec::new(),
@@ -136,11 +136,16 @@ impl Checker<'_> {
             self.check_evse(evse, &format!("{at}/evse"));
         }
         self.check_wait(Some(expect.r#for), &format!("{at}/for"));
-        let described = match expect.csms {
-            Some(_) => None,
-            None => self.described(expect.message, expect.topic.as_deref()),
+        let (payload, pointer) = (expect.payload.as_ref(), format!("{at}/payload"));
+        let captured = match (expect.csms, expect.call) {
+            (Some(message), _) => self.check_told(payload, &pointer, message),
+            (None, Some(call)) => self.check_call(payload, &pointer, call),
+            (None, None) => {
+                let described = self.described(expect.message, expect.topic.as_deref());
+                self.check_payload(payload, &pointer, &described)
+            }
         };
-        for name in self.check_payload(expect.payload.as_ref(), &format!("{at}/payload"), &described) {
+        for name in captured {
             let headline = format!("`$capture:{name}` in expect_none: what must not come cannot be remembered");
             self.report("scenario/bad-capture", &format!("{at}/payload"), headline);
         }
@@ -188,10 +193,6 @@ impl Checker<'_> {
         if let Some(topic) = topic {
             self.check_topic(topic, &format!("{at}/topic"), &placeholder::IN_FILTERS, true);
         }
-    }
-
-    pub(super) fn check_optional_pattern(&mut self, pattern: Option<&Value>, pointer: &str) -> Vec<String> {
-        pattern.map(|pattern| self.check_pattern(pattern, pointer)).unwrap_or_default()
     }
 
     /// Checks a pattern and says what it captures.

@@ -4,11 +4,13 @@ use serde_json::{Value, json};
 
 use super::{Checker, label};
 use crate::protocol::channel::{Channel, EntryPoint};
-use crate::protocol::schema::{EMPTY_LATCH, Message};
+use crate::protocol::control::EvseCommand;
+use crate::protocol::schema::{EMPTY_LATCH, Message, evse_call};
 use crate::scenario::channel_of;
-use crate::scenario::model::MessageKind;
+use crate::scenario::model::{CsmsMessage, MessageKind};
 use crate::scenario::pattern::{Captures, Pattern, UNSPECIFIED};
 use crate::scenario::specified::{self, Fault};
+use crate::station::charge_point::report_schema;
 
 impl Checker<'_> {
     /// The messages that an expectation may mean; `None` where nobody can know.
@@ -72,6 +74,35 @@ impl Checker<'_> {
             }
         }
         captured
+    }
+
+    /// Checks a pattern beside the schema of what it is for, if that is known, and says what it captures.
+    pub(super) fn check_beside(
+        &mut self,
+        pattern: Option<&Value>,
+        pointer: &str,
+        schema: Option<&Value>,
+        name: &str,
+    ) -> Vec<String> {
+        let Some(pattern) = pattern else { return Vec::new() };
+        let found = self.found.len();
+        let captured = self.check_pattern(pattern, pointer);
+        if let Some(schema) = schema.filter(|_| found == self.found.len()) {
+            self.report_faults(specified::faults(pattern, schema, name), pointer);
+        }
+        captured
+    }
+
+    /// The same for what a charge point tells its CSMS.
+    pub(super) fn check_told(&mut self, pattern: Option<&Value>, pointer: &str, message: CsmsMessage) -> Vec<String> {
+        let name = format!("the message `{}`", message.name());
+        self.check_beside(pattern, pointer, report_schema(message.report()).as_ref(), &name)
+    }
+
+    /// The same for the arguments of a call to an EVSE.
+    pub(super) fn check_call(&mut self, pattern: Option<&Value>, pointer: &str, call: EvseCommand) -> Vec<String> {
+        let name = format!("the call `{}`", call.name());
+        self.check_beside(pattern, pointer, Some(&evse_call(call)), &name)
     }
 
     /// Checks a pattern for the connectors of a status, and says what it captures.

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::Checker;
 use crate::diagnostic::Diagnostic;
 use crate::protocol::release::Release;
-use crate::scenario::Scenario;
 use crate::scenario::model::Step;
+use crate::scenario::{Known, Scenario};
 
 /// What is wrong with the steps: each release plays its own, in which names and captured values must make sense.
-pub(super) fn check_played(scenario: &Scenario) -> Vec<Diagnostic> {
+pub(super) fn check_played(scenario: &Scenario, known: Known<'_>) -> Vec<Diagnostic> {
     let steps = scenario.model.steps.as_slice();
     let releases = match scenario.releases() {
         releases if releases.len() > 1 && has_only(steps) => releases,
@@ -17,7 +17,7 @@ pub(super) fn check_played(scenario: &Scenario) -> Vec<Diagnostic> {
     };
     let mut found: Vec<(Diagnostic, Vec<&str>)> = Vec::new();
     for release in &releases {
-        let mut checker = Checker::new(scenario, *release);
+        let mut checker = Checker::new(scenario, *release, known);
         let mut names = BTreeMap::new();
         checker.collect_names(steps, "/steps", &mut names);
         checker.names = names;

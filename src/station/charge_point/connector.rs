@@ -60,7 +60,7 @@ pub struct Connector {
 }
 
 /// A transaction that runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Transaction {
     /// Its id: what the CSMS named it, or the charge point.
     pub id: String,

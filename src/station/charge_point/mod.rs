@@ -40,7 +40,7 @@ pub use keys::{Keys, SetResult};
 pub use local_list::{LocalList, UpdateStatus, UpdateType};
 pub(super) use machine::ChargePoint;
 pub use overview::{ConnectorOverview, Overview, TransactionOverview};
-pub use report::{CsmsInput, Report, StopReason};
+pub use report::{CsmsInput, Report, StopReason, report_schema};
 pub use requests::{Answer, ListEntry, Meter, Request, Scope, Where};
 pub use reservation::{Reservation, ReservationEnd, ReservationStatus};
 pub use tag::{IdTag, TagInfo, TagTooLong};

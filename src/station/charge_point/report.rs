@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::super::RequestId;
 use super::connector::{ConnectorStatus, Transaction};
@@ -12,7 +15,7 @@ use super::tag::{IdTag, TagInfo};
 use crate::auth::StopTransactionReason;
 
 /// What a charge point tells its CSMS.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
     /// It asks about a tag; [`CsmsInput::Authorized`] answers.
@@ -72,6 +75,7 @@ pub enum Report {
         reason: StopReason,
     },
     /// A reservation ended that was not used, and not by the CSMS.
+    #[schemars(skip)]
     ReservationEnded {
         /// Its number.
         id: i32,
@@ -79,6 +83,7 @@ pub enum Report {
         how: ReservationEnd,
     },
     /// It has started; told to a CSMS outside only.
+    #[schemars(skip)]
     Booted {
         /// With this configuration.
         keys: Keys,
@@ -86,11 +91,22 @@ pub enum Report {
         states: BTreeMap<i32, (ConnectorStatus, Option<String>)>,
     },
     /// The configuration as it is from now on; told to a CSMS outside only.
+    #[schemars(skip)]
     Configured(Keys),
 }
 
+/// The JSON Schema of what a report of this name says; `None` for those that scenarios do not name.
+pub fn report_schema(name: &str) -> Option<Value> {
+    let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let mut all = generator.into_root_schema_for::<Report>().to_value();
+    let reports = all["oneOf"].as_array()?.iter();
+    let mut report = reports.filter_map(|report| report["properties"].get(name)).next()?.clone();
+    report["$defs"] = all["$defs"].take();
+    Some(report)
+}
+
 /// Why a transaction ended (OCPP 1.6, Reason).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum StopReason {
     /// The authorization is void.
     DeAuthorized,

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::types::AuthorizationStatus;
 
 /// The name on a token, as OCPP's `idTag` (1.6: CiString20) and `idToken.idToken` (2.0.1: CiString36). Upper and lower
 /// case are the same tag.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct IdTag(String);
 
