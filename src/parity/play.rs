@@ -250,21 +250,19 @@ impl Player<'_> {
         if self.current.is_none() {
             return;
         }
-        while let Some(free_ms) = self.free_ms.filter(|free_ms| *free_ms <= until_ms) {
-            self.let_pass(free_ms);
-            self.free_ms = None;
-            self.feed(free_ms, Input::RequestDone);
-        }
-        self.let_pass(until_ms);
-    }
-
-    /// What is due by then happens.
-    fn let_pass(&mut self, until_ms: i64) {
-        while self.outcomes.len() < MOST_OUTCOMES
-            && let Some(due) = self.station.next_deadline().filter(|due| *due <= self.virtual_time(until_ms))
-        {
-            let due_ms = i64::try_from(due.as_millis()).unwrap_or(i64::MAX);
-            self.feed_at(due, due_ms - self.base_ms, Input::Deadline);
+        while self.outcomes.len() < MOST_OUTCOMES {
+            // What was answered by then may have to wait for the end of a request before it, and may end one itself.
+            let free_ms = self.free_ms.filter(|free_ms| *free_ms <= until_ms);
+            let due_by = self.virtual_time(free_ms.unwrap_or(until_ms));
+            if let Some(due) = self.station.next_deadline().filter(|due| *due <= due_by) {
+                let due_ms = i64::try_from(due.as_millis()).unwrap_or(i64::MAX);
+                self.feed_at(due, due_ms - self.base_ms, Input::Deadline);
+            } else if let Some(free_ms) = free_ms {
+                self.free_ms = None;
+                self.feed(free_ms, Input::RequestDone);
+            } else {
+                break;
+            }
         }
     }
 

@@ -163,3 +163,20 @@ fn a_request_that_waited_and_what_the_evse_reports_race() {
         tape.is_reproduced(12);
     }
 }
+
+#[test]
+fn what_waits_behind_a_request_that_a_time_limit_lets_go_is_answered() {
+    // Nothing is done to EVerest any more when the validation ends, which the first request has waited for.
+    let mut tape = Tape::new("main", "");
+    tape.station =
+        tape.station.lines().filter(|line| !line.contains("auth_token_")).map(|line| format!("{line}\n")).collect();
+    tape.station.push_str("start: {communication_check: false}\n");
+    let validation = json!({"after_ms": 1500, "authorization_status": "Accepted"});
+    let told = json!({"present_token": {"token": bare("A"), "validation": validation}});
+    tape.beats(100, 4, 2).message(500, "khumbu/auth_api/do", told).status(501, "A", "Processing", None);
+    tape.withdraw(600, json!({"id_token": {"value": "A", "type": "ISO14443"}}), 2010, "Accepted");
+    tape.status(2001, "A", "Accepted", None).granted(1962, "A", 1, &[]);
+    tape.log(2003, 1, "withdraw_authorization", json!("")).status(2004, "A", "Withdrawn", Some(&[1]));
+    tape.withdraw(601, json!({"evse_id": 9}), 2050, "EvseNotFound");
+    tape.is_reproduced(10);
+}
