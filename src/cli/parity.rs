@@ -7,7 +7,7 @@ use serde_json::json;
 use super::output::{Output, beside};
 use super::{Exit, files, print};
 use crate::diagnostic::{Diagnostic, Severity, printable};
-use crate::parity::{self, Difference, LeftOut, Outcome, Report, StationFile};
+use crate::parity::{self, Difference, LeftOut, Outcome, Report, Sending, StationFile};
 use crate::recording::Recording;
 use crate::scenario;
 use crate::timespan::Timespan;
@@ -47,7 +47,8 @@ pub fn run(arguments: &Arguments) -> Exit {
     let tolerance = arguments.tolerance.map_or(parity::TOLERANCE, |tolerance| tolerance.0);
     let mut results = Vec::new();
     for (path, recording) in arguments.recordings.iter().zip(&recordings) {
-        results.push((path.display().to_string(), parity::compare(recording, &station, tolerance)));
+        results
+            .push((path.display().to_string(), parity::compare(recording, &station, tolerance, Sending::Overlapping)));
     }
     if let Some((path, _)) = results.iter().find(|(_, report)| report.outcomes == 0) {
         let headline = format!("recording `{path}` has nothing that EVerest did");
@@ -119,6 +120,13 @@ fn to_text(results: &[(String, Report)]) -> String {
     }
     let (outcomes, reproduced) = sums(results);
     text.push_str(&format!("{reproduced} of {outcomes} outcomes reproduced{}\n", more(results)));
+    match results.iter().map(|(_, report)| report.other_ways).sum() {
+        0 => {}
+        ways => text.push_str(&format!(
+            "{}: where EVerest may go on in more than one way, it went another than the station does by itself\n",
+            print::count(ways, "time")
+        )),
+    }
     for LeftOut { why, count, topics } in &left_out(results) {
         let topics: Vec<_> = topics.iter().map(|topic| printable(topic)).collect();
         text.push_str(&format!("not compared: {count} {} ({})\n", why.words(), topics.join(", ")));
@@ -171,6 +179,7 @@ fn to_json(results: &[(String, Report)]) -> String {
             "recording": path,
             "outcomes": report.outcomes,
             "reproduced": report.reproduced,
+            "other_ways": report.other_ways,
             "left_out": report.left_out,
             "assumed_release": report.assumed_release,
         })

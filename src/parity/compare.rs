@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Outcome;
 use super::exits;
 use super::left_out::{Counter, LeftOut, Why};
+use crate::protocol::channel::Channel;
 use crate::protocol::release::Release;
 
 /// What two outcomes cost that belong together but differ. Less than leaving out one and adding another.
@@ -26,6 +27,9 @@ pub struct Report {
     pub reproduced: usize,
     /// What differs, in the order of time.
     pub differences: Vec<Difference>,
+    /// Where EVerest may go on in more than one way: how often it is taken to have gone another way than the station does
+    /// by itself.
+    pub other_ways: usize,
     /// What was not compared.
     pub left_out: Vec<LeftOut>,
     /// The release that the recording showed, where no file named one.
@@ -72,6 +76,11 @@ impl Kind {
 }
 
 impl Difference {
+    /// Whether it is about heartbeats, which nothing else depends on.
+    pub fn is_of_heartbeats(&self) -> bool {
+        self.lane.ends_with(Channel::Heartbeat.address())
+    }
+
     /// When it was in the recording, in milliseconds since its start; when the station did it, if nothing was recorded.
     pub fn t_ms(&self) -> i64 {
         self.recorded.as_ref().or(self.simulated.as_ref()).map_or(0, |outcome| outcome.t_ms)
@@ -134,6 +143,7 @@ pub(super) fn compare(recorded: &[Outcome], simulated: Vec<Outcome>, edges: &Edg
         outcomes: recorded.len(),
         reproduced: 0,
         differences: Vec::new(),
+        other_ways: 0,
         left_out: Vec::new(),
         assumed_release: None,
     };

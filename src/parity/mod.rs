@@ -50,8 +50,19 @@ pub struct Outcome {
     pub payload: Value,
 }
 
+/// In which order what was done to EVerest reached it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sending {
+    /// In nearly that of the recording: what different clients and EVSEs say at the same time, EVerest may hear the other
+    /// way round.
+    Overlapping,
+    /// In that of the recording: nothing was said before what had been said had arrived. Only EVerest's own timers may have
+    /// come between.
+    InTurn,
+}
+
 /// Plays the stimuli of a recording to the station of a file, and compares the outcomes.
-pub fn compare(recording: &Recording, file: &StationFile, tolerance: Duration) -> Report {
+pub fn compare(recording: &Recording, file: &StationFile, tolerance: Duration, sending: Sending) -> Report {
     let tolerance_ms = i64::try_from(tolerance.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
     let assumed_release = file.shown_release(recording);
     let mut file = Cow::Borrowed(file);
@@ -86,7 +97,7 @@ pub fn compare(recording: &Recording, file: &StationFile, tolerance: Duration) -
             .with_exits(exits_ms);
         compare::compare(&recorded, simulated, &edges, left_out)
     };
-    let reading = play::Reading::new(recording, file, &roles, &lives, tolerance_ms);
+    let reading = play::Reading::new(recording, file, &roles, &lives, tolerance_ms, sending);
     let play = |choices: &races::Choices| play::play(&reading, choices);
     Report { assumed_release, ..races::explain(recording.messages.len(), play, judge) }
 }

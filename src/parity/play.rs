@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::Outcome;
 use super::checks;
 use super::exits;
 use super::lives::Life;
@@ -16,6 +15,7 @@ use super::races::Choices;
 use super::reactions::Reactions;
 use super::roles::{Roles, Stimulus, Thread};
 use super::station_file::StationFile;
+use super::{Outcome, Sending};
 use crate::auth::{Race, SessionEvent};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::{Command, HeartbeatControl};
@@ -47,6 +47,7 @@ pub(super) struct Reading<'a> {
     roles: &'a Roles<'a>,
     lives: &'a [Life],
     tolerance_ms: i64,
+    sending: Sending,
     /// By message.
     stimuli: Vec<Option<Stimulus<'a>>>,
     reactions: Reactions,
@@ -60,6 +61,7 @@ impl<'a> Reading<'a> {
         roles: &'a Roles<'a>,
         lives: &'a [Life],
         tolerance_ms: i64,
+        sending: Sending,
     ) -> Self {
         Self {
             stimuli: recording.messages.iter().map(|message| roles.stimulus(message)).collect(),
@@ -70,6 +72,7 @@ impl<'a> Reading<'a> {
             roles,
             lives,
             tolerance_ms,
+            sending,
         }
     }
 }
@@ -130,16 +133,20 @@ pub(super) fn play(reading: &Reading<'_>, choices: &Choices) -> Played {
 }
 
 /// When each stimulus reaches EVerest, in that order: as recorded, which is in the order of the file, but for those that
-/// are chosen to come earlier or later. What comes by one thread stays in its order.
+/// are chosen to come earlier or later. What comes by one thread stays in its order, and what was sent in turn too.
 fn schedule(reading: &Reading<'_>, choices: &Choices) -> Vec<(i64, usize)> {
     let mut now = 0;
-    let mut latest: BTreeMap<Thread, i64> = BTreeMap::new();
+    let mut latest: BTreeMap<Option<Thread>, i64> = BTreeMap::new();
     let mut times = Vec::with_capacity(reading.stimuli.len());
     for (index, message) in reading.recording.messages.iter().enumerate() {
         now = now.max(message.at_ms());
         let mut at_ms = now + choices.moved.get(&index).copied().unwrap_or(0);
         if !choices.moved.is_empty()
-            && let Some(thread) = reading.stimuli[index].as_ref().and_then(Stimulus::thread)
+            && let Some(stimulus) = &reading.stimuli[index]
+            && let Some(thread) = match reading.sending {
+                Sending::Overlapping => stimulus.thread().map(Some),
+                Sending::InTurn => Some(None),
+            }
         {
             let before = latest.entry(thread).or_insert(at_ms);
             at_ms = at_ms.max(*before);

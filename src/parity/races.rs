@@ -52,6 +52,11 @@ impl Choices {
         }
         choices
     }
+
+    fn count(&self) -> usize {
+        let (chosen, moved) = (self.inside.values(), self.moved.values());
+        chosen.filter(|way| **way != 0).count() + moved.filter(|by_ms| **by_ms != 0).count()
+    }
 }
 
 /// The report with the fewest differences that can be found, and what the station did then.
@@ -86,7 +91,7 @@ pub(super) fn explain(messages: usize, play: impl Fn(&Choices) -> Played, judge:
             Some(better) => {
                 (choices, played, report) = better;
                 if report.differences.len() < best.differences.len() {
-                    best = report.clone();
+                    best = Report { other_ways: choices.count(), ..report.clone() };
                 }
             }
             None => given_up_ms = at_ms,

@@ -45,16 +45,22 @@ impl Reactions {
             if let Some((evse, payload)) = roles.recorded_call(message) {
                 latest.insert(evse, (all.calls.len(), now));
                 all.calls.push(Call { evse, payload, at_ms: now, reports: Vec::new(), made: false });
-            } else if let Some(Stimulus::Session(evse, _)) = roles.stimulus(message)
-                && let Some((call, last_ms)) = latest.get_mut(&evse)
-            {
-                if now - *last_ms <= BEHIND_MS {
-                    all.calls[*call].reports.push(index);
-                    all.of_report.insert(index, *call);
-                    *last_ms = now;
-                } else {
-                    latest.remove(&evse);
+                continue;
+            }
+            match roles.stimulus(message) {
+                // What is reported from now on, this brought.
+                Some(Stimulus::Command(evse, _)) => drop(latest.remove(&evse)),
+                Some(Stimulus::Session(evse, _)) => {
+                    let Some((call, last_ms)) = latest.get_mut(&evse) else { continue };
+                    if now - *last_ms <= BEHIND_MS {
+                        all.calls[*call].reports.push(index);
+                        all.of_report.insert(index, *call);
+                        *last_ms = now;
+                    } else {
+                        latest.remove(&evse);
+                    }
                 }
+                _ => {}
             }
         }
         all

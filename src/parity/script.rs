@@ -289,12 +289,7 @@ impl Witness<'_> {
 
     /// Whether outcomes of a lane are heartbeats.
     pub fn is_heartbeat(&self, outcome: &Outcome) -> bool {
-        self.is_heartbeat_lane(&outcome.lane)
-    }
-
-    /// The same, for the lane itself.
-    pub fn is_heartbeat_lane(&self, lane: &str) -> bool {
-        self.roles.heartbeat_topics().any(|topic| topic == lane)
+        self.roles.heartbeat_topics().any(|topic| topic == outcome.lane)
     }
 
     /// Compares; tells also how many recorded outcomes were left out because they can only be seen inside EVerest.

@@ -576,7 +576,7 @@ fn comes_with_ready(input: &Input) -> bool {
     }
 }
 
-/// Whether a command is about an EVSE, its EV or its session.
+/// Whether a command is about an EVSE, its EV or its session, of which session events tell; of faults they do not.
 fn moves_evse(command: &Command) -> bool {
     match command {
         Command::PlugIn { .. }
@@ -587,10 +587,10 @@ fn moves_evse(command: &Command) -> bool {
         | Command::ResumeCharging { .. }
         | Command::Authorize { .. }
         | Command::Disable { .. }
-        | Command::Enable { .. }
-        | Command::InjectFault { .. }
-        | Command::ClearFault { .. } => true,
-        Command::PresentToken { .. }
+        | Command::Enable { .. } => true,
+        Command::InjectFault { .. }
+        | Command::ClearFault { .. }
+        | Command::PresentToken { .. }
         | Command::SetVerdict { .. }
         | Command::UpdateVerdict(_)
         | Command::Reserve(_)

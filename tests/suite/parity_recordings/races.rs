@@ -180,3 +180,58 @@ fn what_waits_behind_a_request_that_a_time_limit_lets_go_is_answered() {
     tape.withdraw(601, json!({"evse_id": 9}), 2050, "EvseNotFound");
     tape.is_reproduced(10);
 }
+
+#[test]
+fn what_was_sent_in_turn_is_not_heard_the_other_way_round() {
+    // Two EVs come, and the token gets the later one.
+    let mut tape = Tape::new("main", "selection_algorithm: PlugEvents");
+    tape.station.push_str("start: {communication_check: false}\n");
+    tape.beats(100, 40, 4).events(1000, 2, &["SessionStarted", "AuthRequired"]);
+    tape.events(1020, 1, &["SessionStarted", "AuthRequired"]);
+    tape.token(2000, "A").status(2005, "A", "Processing", None);
+    tape.validated(2006, "A", 2010, accepted()).status(2015, "A", "Accepted", None).granted(
+        2020,
+        "A",
+        1,
+        &["Authorized"],
+    );
+    assert_eq!(tape.report().differences, []);
+    assert!(tape.report().other_ways > 0);
+    assert!(!tape.report_of(Sending::InTurn).differences.is_empty());
+    // A time limit of EVerest's own may come between, and threads race all the same.
+    for (tape, is_raced) in [
+        (beside_the_end_of_a_wait(8590, true), true),
+        (beside_the_end_of_a_wait(8610, false), true),
+        (beside_the_end_of_a_wait(8500, false), false),
+    ] {
+        let report = tape.report_of(Sending::InTurn);
+        assert_eq!((report.differences, report.other_ways > 0), (Vec::new(), is_raced));
+    }
+}
+
+#[test]
+fn what_an_ev_does_right_after_a_token_was_answered_is_its_own_doing() {
+    // Within the time in which an EVSE reports what a token brings, and told by a command.
+    let mut tape = Tape::new("main", "");
+    let command = "  - {topic: \"everest_test/evse{evse}/cmd\", is: {command: {start_transaction: start_transaction, unplug: unplug, inject_fault: inject_fault}}}\nstart: {communication_check: false}\n";
+    tape.station.push_str(command);
+    let cmd = |tape: &mut Tape, at: u64, evse: i32, what: &str| {
+        tape.message(at, &format!("everest_test/evse{evse}/cmd"), json!(what));
+    };
+    tape.beats(100, 40, 3).events(300, 1, &["SessionStarted", "AuthRequired"]);
+    tape.token(500, "A").status(505, "A", "Processing", None);
+    tape.validated(506, "A", 510, accepted()).status(512, "A", "Accepted", None);
+    tape.granted(515, "A", 1, &["Authorized"]);
+    cmd(&mut tape, 556, 1, "start_transaction");
+    tape.events(557, 1, &["PrepareCharging", "TransactionStarted"]);
+    tape.token(560, "B").status(561, "B", "Processing", None);
+    tape.validated(562, "B", 563, accepted()).status(564, "B", "Accepted", None);
+    tape.granted(565, "B", 2, &["SessionStarted", "Authorized"]);
+    tape.token(607, "C").status(608, "C", "Processing", None).status(609, "C", "Rejected", None);
+    cmd(&mut tape, 611, 1, "unplug");
+    tape.events(612, 1, &["TransactionFinished", "SessionFinished"]);
+    // Of a fault no session event tells.
+    cmd(&mut tape, 900, 1, "inject_fault");
+    tape.token(1000, "D").status(1005, "D", "Processing", None).status(1010, "D", "Rejected", None);
+    tape.is_reproduced(14);
+}

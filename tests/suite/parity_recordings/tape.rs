@@ -1,6 +1,6 @@
 //! A recording in the making, message by message.
 
-use khumbu::parity::{self, Report, StationFile};
+use khumbu::parity::{self, Report, Sending, StationFile};
 use khumbu::recording::Recording;
 use khumbu::scenario;
 use serde_json::{Value, json};
@@ -139,12 +139,16 @@ impl Tape {
     }
 
     pub(super) fn report(&self) -> Report {
+        self.report_of(Sending::Overlapping)
+    }
+
+    pub(super) fn report_of(&self, sending: Sending) -> Report {
         let mut lines = self.lines.clone();
         lines.sort_by_key(|(at, _)| *at);
         let text: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
         let recording = Recording::parse("tape.jsonl", &text.join("\n")).unwrap();
         let station: StationFile = scenario::parse_around_station("station.yaml", &self.station).unwrap();
-        parity::compare(&recording, &station, parity::TOLERANCE)
+        parity::compare(&recording, &station, parity::TOLERANCE, sending)
     }
 
     #[track_caller]
