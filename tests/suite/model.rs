@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use khumbu::auth::EvseCall;
+use khumbu::auth::{Chosen, EvseCall};
 use khumbu::protocol::channel::Channel;
 use khumbu::protocol::control::{Command, HeartbeatControl, Validation};
 use khumbu::protocol::deviations::Deviation;
@@ -181,15 +181,35 @@ pub(crate) struct Played {
 
 /// Plays a sequence, firing every deadline at its time, and shows `look` each act with the state before it, the reply
 /// topic that it got, and its effects.
-fn play(config: &StationConfig, steps: &[Step], mut look: impl FnMut(&Act, &StationStatus, &str, &[Effect])) -> Played {
+fn play(config: &StationConfig, steps: &[Step], look: impl FnMut(&Act, &StationStatus, &str, &[Effect])) -> Played {
+    play_following(config, steps, None, look)
+}
+
+/// The same with these choices where EVerest's threads race.
+fn play_following(
+    config: &StationConfig,
+    steps: &[Step],
+    chosen: Option<Chosen>,
+    mut look: impl FnMut(&Act, &StationStatus, &str, &[Effect]),
+) -> Played {
     let mut station = Station::new(config);
+    if let Some(chosen) = chosen {
+        station.follow(chosen);
+    }
+    let apply = |station: &mut Station, now, input| {
+        let mut effects = station.apply(now, input);
+        while station.awaits_request_done() {
+            effects.extend(station.apply(now, Input::RequestDone));
+        }
+        effects
+    };
     let mut log = Vec::new();
     let mut requests = Vec::new();
     let mut now = Duration::ZERO;
-    log.extend(station.apply(now, Input::Ready).into_iter().map(|effect| (now, effect)));
+    log.extend(apply(&mut station, now, Input::Ready).into_iter().map(|effect| (now, effect)));
     let pass = |station: &mut Station, log: &mut Vec<_>, until: Duration| {
         while let Some(due) = station.next_deadline().filter(|due| *due <= until) {
-            log.extend(station.apply(due, Input::Deadline).into_iter().map(|effect| (due, effect)));
+            log.extend(apply(station, due, Input::Deadline).into_iter().map(|effect| (due, effect)));
         }
     };
     for (delay, act) in steps {
@@ -214,7 +234,7 @@ fn play(config: &StationConfig, steps: &[Step], mut look: impl FnMut(&Act, &Stat
         };
         let expects_reply = matches!(act, Act::Withdraw(..)) || matches!(act, Act::Get) && has_getter(config);
         let before = station.status();
-        let effects = station.apply(now, input);
+        let effects = apply(&mut station, now, input);
         look(act, &before, &topic, &effects);
         log.extend(effects.into_iter().map(|effect| (now, effect)));
         if expects_reply {
@@ -232,6 +252,21 @@ fn has_getter(config: &StationConfig) -> bool {
 
 pub(crate) fn played(config: &StationConfig, steps: &[Step]) -> Played {
     play(config, steps, |_, _, _, _| {})
+}
+
+/// The same where EVerest's threads come in one order or another, as the noise has it; without noise as the station does
+/// by itself.
+pub(crate) fn raced(config: &StationConfig, steps: &[Step], noise: &[usize]) -> Played {
+    let follow = |chosen| play_following(config, steps, Some(chosen), |_, _, _, _| {});
+    let mut played = played(config, steps);
+    // Another way leads to other races.
+    for _ in 0..if noise.is_empty() { 0 } else { 3 } {
+        let noise = noise.iter().cycle();
+        let chosen =
+            played.station.races().iter().zip(noise).map(|(race, noise)| ((race.at, race.nth), noise % race.ways));
+        played = follow(chosen.collect());
+    }
+    played
 }
 
 pub(crate) fn cases(cases: u32) -> ProptestConfig {

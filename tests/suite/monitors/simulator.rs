@@ -6,23 +6,24 @@ use khumbu::station::{Address, Effect};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{cases, config, played, steps};
+use crate::model::{cases, config, raced, steps};
 
 proptest! {
     #![proptest_config(cases(200))]
 
     #[test]
-    fn the_simulated_station_is_never_accused(
+    fn the_simulated_station_is_never_accused_however_its_threads_race(
         config in config(),
         release in prop::sample::select(Release::PROFILES.as_slice()),
         steps in steps(),
+        noise in prop::collection::vec(0..20_usize, 0..8),
     ) {
         let config = StationConfig { release, ..config };
         let (in_force, qos) = (config.in_force(), if release == Release::Main { 2 } else { 0 });
         let interval = u64::try_from(config.auth_consumer.cfg_heartbeat_interval_ms).ok().filter(|millis| *millis > 0);
         let heartbeat_interval = interval.map(Duration::from_millis);
         let mut wire = Wire::with(Context { heartbeat_interval, in_force, ..Context::new(topics(), Party::Everest) });
-        for (at, effect) in played(&config, &steps).log {
+        for (at, effect) in raced(&config, &steps, &noise).log {
             if let Effect::Publish { to: Address::Channel(channel), payload } = effect {
                 wire.at = at;
                 let publish = message(&topics().topic(channel), codec::encode(&payload), 0);
