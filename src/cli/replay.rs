@@ -201,7 +201,7 @@ fn without_places(result: &ScenarioResult) -> ScenarioResult {
 
 fn to_text(path: &str, replayed: &Replayed) -> String {
     match replayed {
-        Replayed::ToEverest { report, hidden, undelivered } => {
+        Replayed::ToEverest { report, raced, hidden, undelivered } => {
             let path = printable(path);
             let differences = report.differences.iter().map(|it| difference_to_text(&path, it, "module"));
             let mut text: String = differences.collect();
@@ -213,6 +213,10 @@ fn to_text(path: &str, replayed: &Replayed) -> String {
             if !undelivered.is_empty() {
                 let count = print::count(undelivered.len(), "message");
                 text.push_str(&format!("{count} could not be delivered\n"));
+            }
+            if !raced.is_empty() {
+                let count = print::count(raced.len(), "outcome");
+                text.push_str(&format!("{count} otherwise than recorded, as EVerest may do either\n"));
             }
             text + &format!("{} of {} outcomes reproduced\n", report.reproduced, report.outcomes)
         }
@@ -231,10 +235,11 @@ fn to_json(path: &str, results: &[ScenarioResult], replayed: Option<&Replayed>) 
     let mut report = json!({"recording": path, "verdict": verdict, "findings": findings});
     match replayed {
         None => {}
-        Some(Replayed::ToEverest { report: compared, hidden, undelivered }) => {
+        Some(Replayed::ToEverest { report: compared, raced, hidden, undelivered }) => {
             report["outcomes"] = json!(compared.outcomes);
             report["reproduced"] = json!(compared.reproduced);
             report["differences"] = json!(compared.differences);
+            report["raced"] = json!(raced);
             report["hidden"] = json!(hidden);
             let lost = undelivered.iter();
             report["undelivered"] =

@@ -23,6 +23,7 @@ mod play;
 mod presence;
 mod probe;
 mod process;
+mod races;
 mod readiness;
 mod replay;
 mod replay_start;

@@ -156,6 +156,7 @@ async fn perform(
         Ok(()) => {}
         Err(Stop::Found(mut diagnostic)) => {
             diagnostic.evidence.extend(stage.observer.cuts.story(|topic| stage.elided(topic)));
+            super::races::consider(&stage, &mut diagnostic).await;
             findings.push(*diagnostic);
         }
         Err(Stop::Interrupted) => findings.push(Diagnostic::new(

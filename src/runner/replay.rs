@@ -17,6 +17,7 @@ use super::clock::{Clock, Speed};
 use super::findings;
 use super::module::command_name;
 use super::observer::{Kind, Party, Seen, is_own};
+use super::races;
 use super::settings::ModuleSource;
 use super::stage::{Played, Stage, Stop, Wake, broken};
 use super::steps::WITHIN;
@@ -53,6 +54,8 @@ pub enum Replayed {
     ToEverest {
         /// Its answers beside the recorded ones.
         report: Report,
+        /// Where it did otherwise than recorded, as EVerest may.
+        raced: Vec<Difference>,
         /// How many recorded outcomes were not looked for, because this module does not show them.
         hidden: usize,
         /// What was done to EVerest in the recording and could not be done to the module.
@@ -474,7 +477,7 @@ impl Player<'_, '_> {
         self.look();
         let replayed = match self.side {
             Side::Client => Replayed::ToClient(self.requests_made()),
-            Side::Everest => self.compared(),
+            Side::Everest => self.compared().await,
         };
         self.judge(&replayed);
         *self.replay.replayed.lock().unwrap_or_else(PoisonError::into_inner) = Some(replayed);
@@ -525,7 +528,7 @@ impl Player<'_, '_> {
         i64::try_from(self.replay.tolerance.as_millis()).unwrap_or(i64::MAX / 4)
     }
 
-    fn compared(&mut self) -> Replayed {
+    async fn compared(&mut self) -> Replayed {
         let (start, _) = self.replay.script.start(self.tolerance_ms());
         // A harness that was held up is no fault of the module.
         let tolerance = self.clock.recorded_span(self.replay.tolerance + self.held_up());
@@ -540,20 +543,28 @@ impl Player<'_, '_> {
             renumbers: start == Everest::Running,
             inside: is_builtin || live.iter().any(|outcome| self.witness.is_inside(outcome)),
         };
-        let (report, hidden) = self.witness.compare(live, allowance);
+        let (mut report, hidden) = self.witness.compare(live, allowance);
         let mut undelivered = std::mem::take(&mut self.undelivered);
         if !self.moves_evses {
             undelivered.append(&mut self.reports);
             undelivered.sort_by_key(|it| it.line);
         }
-        Replayed::ToEverest { report, hidden, undelivered }
+        // What differs because something was lost says nothing of races.
+        let may_race = |it: &Difference| !it.is_of_heartbeats() && is_before(it, &undelivered);
+        let tolerance = self.replay.tolerance + self.held_up();
+        let differs = report.differences.iter().any(may_race);
+        let raced = match differs && races::are_both_right(self.stage, &self.replay.script, tolerance).await {
+            true => report.differences.extract_if(.., |it| may_race(it)).collect(),
+            false => Vec::new(),
+        };
+        Replayed::ToEverest { report, raced, hidden, undelivered }
     }
 
     fn judge(&mut self, replayed: &Replayed) {
         let found = match replayed {
             Replayed::ToClient(requests) => findings::of_requests(self.stage, requests),
             Replayed::ToEverest { report, undelivered, .. } => {
-                let is_heartbeat = |it: &Difference| self.witness.is_heartbeat_lane(&it.lane);
+                let is_heartbeat = Difference::is_of_heartbeats;
                 let judged =
                     report.differences.iter().filter(|it| is_heartbeat(it) || is_before(it, undelivered)).count();
                 findings::of_outcomes(self.stage, report, judged, undelivered)

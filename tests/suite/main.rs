@@ -54,6 +54,7 @@ mod run_hostile;
 mod run_module;
 mod run_mqtt;
 mod run_order;
+mod run_races;
 mod run_sisters;
 mod run_steps;
 mod run_topics;

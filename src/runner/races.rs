@@ -1,0 +1,99 @@
+//! What an EVerest under test did otherwise than a scenario expects or a recording has, though an EVerest may: it is not to
+//! blame then.
+//!
+//! The record is held against the simulated station, as `khumbu parity` does. Only where the station does the same, all of
+//! it, once it takes another of the ways that EVerest has, a failure is none. The order that a scenario gave its own steps
+//! is known, and stays.
+
+use std::time::Duration;
+
+use super::settings::{ModuleSource, Scene};
+use super::stage::Stage;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::parity::station_file::{Everest, Meaning, Start};
+use crate::parity::{self, Difference, Report, Script, Sending, StationFile};
+use crate::recording::{Recording, Writer};
+use crate::scenario::model::Side;
+use crate::station::config::{EvseManager, StationConfig};
+use crate::transcript::record::Record;
+
+/// What an expectation finds where EVerest did something else.
+const ELSE: [&str; 3] = ["expect/missing", "expect/payload-mismatch", "expect/unexpected"];
+
+/// Makes a failure of an EVerest under test inconclusive if EVerest may do what it did.
+pub async fn consider(stage: &Stage<'_>, found: &mut Diagnostic) {
+    let is_everests = stage.scenario.model.under_test == Side::Everest;
+    if !is_everests || found.severity != Severity::Fail || !ELSE.contains(&found.id) {
+        return;
+    }
+    let tolerance = parity::TOLERANCE + stage.lag.total();
+    let Some(recording) = recorded(stage.scene, &stage.observer.records) else { return };
+    let file = station_file(stage.scene);
+    // Many ways may be tried.
+    let compared = tokio::task::spawn_blocking(move || explained(&recording, &file, tolerance));
+    if compared.await.unwrap_or(false) {
+        *found = raced(found);
+    }
+}
+
+/// Whether the station does all that was recorded, and not without going another way somewhere.
+fn explained(recording: &Recording, file: &StationFile, tolerance: Duration) -> bool {
+    let Report { differences, other_ways, .. } = parity::compare(recording, file, tolerance, Sending::InTurn);
+    other_ways > 0 && differences.iter().all(Difference::is_of_heartbeats)
+}
+
+/// Whether EVerest may do what it did in a recording, and also what it has done now that the recording was played to it.
+pub async fn are_both_right(stage: &Stage<'_>, script: &Script, tolerance: Duration) -> bool {
+    let Some(live) = recorded(stage.scene, &stage.observer.records) else { return false };
+    let topics = &stage.scene.topics;
+    let mut file = StationFile {
+        start: Start::default(),
+        api_version: topics.api_version.clone(),
+        external_prefix: topics.external_prefix.clone(),
+        ..script.file.clone()
+    };
+    file.station.auth_consumer.module_id.clone_from(&topics.module_id);
+    let script = script.clone();
+    let compared = tokio::task::spawn_blocking(move || {
+        let is_right = |recording: &Recording, file: &StationFile| {
+            let report = parity::compare(recording, file, tolerance, Sending::Overlapping);
+            report.differences.iter().all(Difference::is_of_heartbeats)
+        };
+        is_right(&script.recording, &script.file) && is_right(&live, &file)
+    });
+    compared.await.unwrap_or(false)
+}
+
+fn raced(found: &Diagnostic) -> Diagnostic {
+    let headline = format!("{}; EVerest may do either, and a run cannot tell which it will", found.headline);
+    let raced = Diagnostic { severity: Severity::Inconclusive, id: "scenario/race", headline, ..found.clone() };
+    raced
+        .with_evidence("everything else that it did fits: only the order in which its threads came was another".to_owned())
+        .with_help("expect what both ways have in common, as in `payload: {token: {id_token: {value: $/A|B/}}}`, or let what must come first be seen first")
+}
+
+/// What passed the front door, as a recording.
+fn recorded(scene: &Scene<'_>, records: &[Record]) -> Option<Recording> {
+    let mut writer = Writer::new(scene.topics.clone());
+    let lines: String = records.iter().filter_map(|record| writer.line(record)).collect();
+    Recording::parse("the record", &lines).ok()
+}
+
+/// The station of a scene, and how its record is to be read.
+fn station_file(scene: &Scene<'_>) -> StationFile {
+    let bindings = scene.bindings().to_vec();
+    let reports = bindings.iter().any(|binding| matches!(binding.is, Meaning::SessionEvent(_)));
+    let is_running = scene.settings.module == ModuleSource::Attached;
+    let everest = if is_running { Everest::Running } else { Everest::Starting };
+    StationFile {
+        station: StationConfig {
+            evse_manager: if reports { EvseManager::External } else { scene.station.evse_manager },
+            ..scene.station.clone()
+        },
+        names_release: true,
+        bindings,
+        start: Start { everest: Some(everest), communication_check: None },
+        api_version: scene.topics.api_version.clone(),
+        external_prefix: scene.topics.external_prefix.clone(),
+    }
+}
