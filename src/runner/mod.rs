@@ -2,6 +2,7 @@
 //!
 //! What happens is told as a stream of [`RunEvent`]s; nothing is printed here, and no file is read or written.
 
+mod applicable;
 mod charge_point;
 mod clock;
 mod cuts;

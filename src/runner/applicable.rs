@@ -1,0 +1,113 @@
+//! Why a scenario is not played: its own word, the release, or what the module is and cannot do. Looks and says; judges
+//! no module.
+
+use super::known::{Contradiction, needs_start};
+use super::module::command_name;
+use super::settings::{ModuleSource, Scene};
+use super::steps::at_evse;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::ApiType;
+use crate::protocol::control::{Command, Deed, HeartbeatControl};
+use crate::scenario::model::{Side, Step};
+use crate::scenario::{escaped, lacking, looks_inside, played};
+
+/// Why a scenario is not played: its own word, the release, or the module.
+pub fn not_applicable(scene: &Scene<'_>) -> Option<Diagnostic> {
+    let scenario = scene.scenario;
+    if !scenario.holds_for(scene.station.release) {
+        let names: Vec<_> = scenario.releases().iter().map(|release| release.name()).collect();
+        let headline = format!("the scenario holds for {} only", names.join(", "));
+        let diagnostic = Diagnostic::new(Severity::Note, "release/not-listed", headline);
+        return Some(diagnostic.at(scenario.place("/releases")));
+    }
+    if let Some(Contradiction { pointer, wanted, running }) = scene.contradictions.first() {
+        let key = pointer.trim_start_matches("/station/").replace('/', ".");
+        let headline = format!("the EVerest that runs is another one: its `{key}` is {running}, not {wanted}");
+        let help = "describe it in the station file that `module: {station: FILE}` of khumbu.yaml names, or have khumbu start it";
+        let diagnostic = Diagnostic::new(Severity::Note, "module/other-station", headline);
+        return Some(diagnostic.at(scenario.place(pointer)).with_help(help));
+    }
+    let note = |id, headline| Diagnostic::new(Severity::Note, id, headline);
+    let is_attached = scene.settings.module == ModuleSource::Attached && scenario.model.under_test == Side::Everest;
+    if let Some(at) = needs_start(scenario, scene.station.release).filter(|_| is_attached) {
+        let headline = "the scenario is about EVerest's start, and the module runs already".to_owned();
+        return Some(note("module/runs-already", headline).at(scenario.place(&at)));
+    }
+    lacking(scenario, &scene.station)
+        .or_else(|| {
+            let api = what_it_lacks(scene)?.name();
+            Some(note("module/lacks", format!("the module was declared to have no `{api}`")))
+        })
+        .or_else(|| {
+            let headline = "the module asks one validator only, the `auth_token_validator` of its station file";
+            Some(note("module/lacks", headline.to_owned()).at(scenario.place(&second_validator(scene)?)))
+        })
+        .or_else(|| {
+            let command = what_it_cannot(scene)?;
+            Some(note("module/cannot", format!("the module was declared not to follow `{command}`")))
+        })
+}
+
+/// The first API module that the scenario needs EVerest to have and that it has not.
+fn what_it_lacks(scene: &Scene<'_>) -> Option<ApiType> {
+    let model = &scene.scenario.model;
+    let mut lacks = scene.settings.lacks.iter().copied().filter(|_| model.under_test == Side::Everest);
+    lacks.find(|api| model.station.cadence(*api).is_some())
+}
+
+/// Where the scenario wants a second validator of an EVerest whose one validator the station file names.
+fn second_validator(scene: &Scene<'_>) -> Option<String> {
+    scene.station.auth_token_validator.as_ref()?;
+    let (name, _) = scene.station.tokens.iter().find(|(_, token)| !token.other_validators.is_empty())?;
+    Some(format!("/station/tokens/{}/other_validators", escaped(name)))
+}
+
+/// The first command that the scenario needs the module to follow and that it cannot.
+fn what_it_cannot(scene: &Scene<'_>) -> Option<String> {
+    fn search(steps: &[Step], scene: &Scene<'_>) -> Option<String> {
+        played(steps, "", scene.station.release).into_iter().find_map(|(_, step)| match step {
+            Step::Repeat(repeat) => search(&repeat.steps, scene),
+            Step::AtOnce(steps) => search(steps, scene),
+            step => needed(step, scene).filter(|name| scene.settings.cannot.contains(name)),
+        })
+    }
+    if scene.settings.cannot.is_empty() {
+        return None;
+    }
+    search(&scene.scenario.model.steps, scene)
+}
+
+/// The name of the command that a step needs the module under test to follow.
+fn needed(step: &Step, scene: &Scene<'_>) -> Option<String> {
+    let side = scene.scenario.model.under_test;
+    let is_client_of = |api| scene.is_client_of(api);
+    let has_provider = scene.station.auth_token_provider.is_some();
+    if let Some(command) = at_evse(step) {
+        return (side == Side::Everest).then(|| command_name(&command));
+    }
+    let (command, by) = match step {
+        Step::Reserve(_) => return (side == Side::Everest).then(|| Deed::Reserve.name().to_owned()),
+        Step::CancelReservation(_) => {
+            return (side == Side::Everest).then(|| Deed::CancelReservation.name().to_owned());
+        }
+        Step::Heartbeats(_) => (Command::Heartbeats(HeartbeatControl::Pause), Side::Everest),
+        Step::PresentToken(_) => {
+            let is_needed = side == Side::Everest && !has_provider || is_client_of(ApiType::AuthTokenProvider);
+            return is_needed.then(|| "present_token".to_owned());
+        }
+        Step::SetVerdict(_) => return is_client_of(ApiType::AuthTokenValidator).then(|| "set_verdict".to_owned()),
+        Step::UpdateVerdict(_) => {
+            return is_client_of(ApiType::AuthTokenValidator).then(|| "update_verdict".to_owned());
+        }
+        Step::Withdraw(_) => return (side == Side::Client).then(|| "withdraw".to_owned()),
+        Step::GetStatus(_) => (Command::GetStatus {}, Side::Client),
+        Step::Discover(_) => (Command::Discover {}, Side::Client),
+        Step::QueryModules(api) => (Command::QueryModules(api.clone()), Side::Client),
+        Step::CommunicationCheck(on) => (Command::CommunicationCheck(*on), Side::Client),
+        step if looks_inside(std::slice::from_ref(step)) => {
+            return (side == Side::Everest).then(|| "expect_evse".to_owned());
+        }
+        _ => return None,
+    };
+    (side == by).then(|| command_name(&command))
+}
