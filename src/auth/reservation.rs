@@ -184,6 +184,18 @@ impl AuthManager {
         })
     }
 
+    /// Whether an EVSE may be granted to a token, for all that is known: a group that nobody knows yet may do.
+    pub fn may_be_for(&self, evse: i32, token: &str, parent: Option<&str>) -> bool {
+        self.is_charging_possible(evse)
+            || self.matching_reservation(token, evse, parent).is_some()
+            || parent.is_none() && self.has_reservation_parent(evse)
+    }
+
+    /// Takes over the reservations from before a restart.
+    pub fn keep_reservations(&mut self, before: &AuthManager) {
+        self.reservations = before.reservations.clone();
+    }
+
     fn has_reservation_parent(&self, evse: i32) -> bool {
         match self.reservations.by_evse.get(&evse) {
             Some(reservation) => reservation.parent_id_token.is_some(),

@@ -12,9 +12,8 @@ use super::moment::from_rfc3339;
 use super::outbox::Outbox;
 use super::version::OcppVersion;
 use super::{v16, v201};
-use crate::station::charge_point::{
-    Answer, ConnectorStatus, Keys, Meter, Report, Request, Reservation, Scope, TagInfo,
-};
+use crate::auth;
+use crate::station::charge_point::{Answer, ConnectorStatus, Keys, Meter, Report, Request, Scope, TagInfo};
 
 /// A request of the charge point.
 #[derive(Debug, Clone, PartialEq)]
@@ -292,7 +291,7 @@ pub(super) fn clear_cache(situation: Situation<'_>) -> Incoming {
 }
 
 /// The answer to ReserveNow.
-pub(super) fn reserve(reservation: Reservation) -> Incoming {
+pub(super) fn reserve(reservation: auth::Reservation) -> Incoming {
     let translate = |outcome| match outcome {
         Ok(Answer::Reserved(status)) => json!({"status": status}),
         _ => of_status("Rejected"),

@@ -12,10 +12,11 @@ use super::call::{
 };
 use super::frame::ErrorCode;
 use super::moment::rfc3339;
+use crate::auth;
 use crate::protocol::types::AuthorizationStatus;
 use crate::station::charge_point::{
-    Answer, ConnectorStatus, IdTag, Meter, Report, Request, Reservation, Scope, SetResult, TagInfo, UpdateStatus,
-    UpdateType, Where, keys,
+    Answer, ConnectorStatus, IdTag, Meter, Report, Request, Scope, SetResult, TagInfo, UpdateStatus, UpdateType, Where,
+    keys,
 };
 
 /// The most characters of an id tag (section 7.28, IdToken).
@@ -364,12 +365,14 @@ pub fn read(action: &str, payload: Value, situation: Situation<'_>) -> Result<In
             let wanted: ReserveNow = read_as(payload)?;
             fits(&wanted.id_tag)?;
             wanted.parent_id_tag.as_ref().map_or(Ok(()), fits)?;
-            call::reserve(Reservation {
-                id: wanted.reservation_id,
-                evse: wanted.connector_id,
-                id_tag: wanted.id_tag,
-                parent: wanted.parent_id_tag,
-                expiry: wanted.expiry_date.0,
+            call::reserve(auth::Reservation {
+                reservation_id: wanted.reservation_id,
+                id_token: wanted.id_tag.into(),
+                parent_id_token: wanted.parent_id_tag.map(String::from),
+                // As `ReserveConnectorZeroSupported` says.
+                evse_id: Some(wanted.connector_id).filter(|connector| *connector != 0),
+                connector_type: None,
+                expires: Some(wanted.expiry_date.0),
             })
         }
         "CancelReservation" => {

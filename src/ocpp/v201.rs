@@ -13,10 +13,10 @@ use super::call::{
 };
 use super::moment::rfc3339;
 use super::v16::{Availability, Update, of_update};
-use crate::protocol::types::AuthorizationStatus;
+use crate::auth;
+use crate::protocol::types::{AuthorizationStatus, ConnectorType};
 use crate::station::charge_point::{
-    Answer, ConnectorStatus, IdTag, Meter, Report, Request, Reservation, Scope, SetResult, StopReason, TagInfo, Where,
-    keys,
+    Answer, ConnectorStatus, IdTag, Meter, Report, Request, Scope, SetResult, StopReason, TagInfo, Where, keys,
 };
 
 /// What other charging stations have.
@@ -170,6 +170,12 @@ struct IdToken {
     id_token: IdTag,
 }
 
+/// A type of connectors (ConnectorEnumType) in EVerest's spelling.
+fn connector_type(name: &str) -> Result<ConnectorType, Refusal> {
+    let name = if name == "sCEE-7-7" { "sCEE-7_7".to_owned() } else { name.replace('-', "_") };
+    read_as(Value::String(name))
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct IdTokenInfo {
@@ -283,6 +289,7 @@ struct ReserveNow {
     id_token: IdToken,
     evse_id: Option<i32>,
     group_id_token: Option<IdToken>,
+    connector_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -433,17 +440,17 @@ pub fn read(action: &str, payload: Value, situation: Situation<'_>) -> Result<In
         }
         "ReserveNow" => {
             let wanted: ReserveNow = read_as(payload)?;
-            match wanted.evse_id {
-                // As ReservationCtrlr.NonEvseSpecific says.
-                None => Incoming::Tell(of_status("Rejected")),
-                Some(evse) => call::reserve(Reservation {
-                    id: wanted.id,
-                    evse,
-                    id_tag: wanted.id_token.id_token,
-                    parent: wanted.group_id_token.map(|token| token.id_token),
-                    expiry: wanted.expiry_date_time.0,
-                }),
-            }
+            let named = wanted.connector_type.as_deref();
+            let connector_type = named.map(connector_type).transpose()?;
+            call::reserve(auth::Reservation {
+                reservation_id: wanted.id,
+                id_token: wanted.id_token.id_token.into(),
+                parent_id_token: wanted.group_id_token.map(|token| token.id_token.into()),
+                // Any, as ReservationCtrlr.NonEvseSpecific says.
+                evse_id: wanted.evse_id,
+                connector_type,
+                expires: Some(wanted.expiry_date_time.0),
+            })
         }
         "CancelReservation" => {
             let CancelReservation { reservation_id } = read_as(payload)?;

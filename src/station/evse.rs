@@ -23,6 +23,8 @@ pub(super) struct Evse {
     pub connector: i32,
     /// Under which id it is reserved.
     pub reserved: Option<i32>,
+    /// The reservation that the transaction uses.
+    pub used: Option<i32>,
 }
 
 type Events = &'static [SessionEvent];
@@ -99,9 +101,11 @@ impl Evse {
         Ok(TRANSACTION_ENDS)
     }
 
-    /// The session is over; what concerns the hardware, and a reservation, stays.
+    /// The session is over; what concerns the hardware, and a reservation that nobody has used, stays. In EVerest whoever
+    /// is authorized uses it: a transaction begins at once.
     fn end_session(&mut self) {
-        let Evse { faulted, faults, disabled, reserved, .. } = *self;
+        let Evse { faulted, faults, disabled, .. } = *self;
+        let reserved = self.reserved.filter(|_| !self.authorized);
         *self = Evse { faulted, faults, disabled, reserved, ..Evse::default() };
     }
 
@@ -217,8 +221,12 @@ impl Evse {
     /// What a report means to the reservation of the EVSE: a session uses it up, a fault ends it.
     pub(super) fn after(&mut self, event: SessionEvent) -> Events {
         match event {
-            SessionEvent::SessionStartedByAuthorization | SessionEvent::TransactionStarted => {
+            SessionEvent::SessionStartedByAuthorization => {
                 self.reserved = None;
+                &[]
+            }
+            SessionEvent::TransactionStarted => {
+                self.used = self.reserved.take().filter(|id| *id != GLOBAL);
                 &[]
             }
             SessionEvent::Disabled | SessionEvent::Faulted => self.cancel_reservation(),

@@ -17,7 +17,7 @@ use super::validators::Validators;
 use super::{Address, Effect, Input, Payload};
 use crate::auth::{self, AuthManager, EvseCall, SessionEvent};
 use crate::protocol::channel::{ApiType, Channel};
-use crate::protocol::control::{Command, Reserve, Validation};
+use crate::protocol::control::{Command, Validation};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::types::{
     AuthorizationStatus, MessageContent, ProvidedIdToken, TokenValidationStatus, TokenValidationStatusMessage,
@@ -45,7 +45,7 @@ pub struct Station {
     selects_last: bool,
     pub(super) ended: bool,
     /// What was sent to Auth and not taken yet, with what validators say of tokens.
-    for_auth: VecDeque<(auth::Input, Option<Validation>)>,
+    pub(super) for_auth: VecDeque<(auth::Input, Option<Validation>)>,
     /// What the broker holds for when EVerest subscribes.
     retained: Vec<Input>,
     pub(super) deviations: Deviations,
@@ -415,19 +415,6 @@ impl Station {
         }
     }
 
-    /// Somebody reserves.
-    fn ask_auth_to_reserve(&mut self, wish: Reserve, out: &mut Vec<Effect>) {
-        let Reserve { reservation_id, id_token, parent_id_token, evse_id, connector_type, expires_in_ms } = wish;
-        let expires = u64::try_from(expires_in_ms).ok().map(|ms| self.now.saturating_add(Duration::from_millis(ms)));
-        let reservation =
-            auth::Reservation { reservation_id, id_token, parent_id_token, evse_id, connector_type, expires };
-        if self.ready {
-            self.tell_auth(auth::Input::Reserve(reservation), None, out);
-        } else {
-            out.push(ignored("EVerest is not ready: it reserves nothing"));
-        }
-    }
-
     /// An EVSE that somebody else moves reports.
     fn session_reported(&mut self, id: i32, event: SessionEvent, out: &mut Vec<Effect>) {
         if self.evse_manager != EvseManager::External {
@@ -499,6 +486,7 @@ impl Station {
                     out.push(Effect::ReservationCancelled { reservation_id, is_cancelled });
                 }
                 auth::Effect::ReservationUpdate { reservation_id, status } => {
+                    self.note_reservation(reservation_id, status, out);
                     out.push(Effect::ReservationUpdate { reservation_id, status });
                 }
                 auth::Effect::WithdrawResult { id, result } => match self.api.end_withdraw(id) {

@@ -41,6 +41,7 @@ mod inquiry;
 mod machine;
 mod messages;
 mod module;
+mod reservation;
 mod status;
 mod validators;
 

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use khumbu::auth::SessionEvent;
-use khumbu::protocol::types::{AuthorizationStatus, TokenValidationStatus};
+use khumbu::auth::{Reservation, SessionEvent};
+use khumbu::protocol::types::{AuthorizationStatus, ReservationResult, ReservationStatus, TokenValidationStatus};
 use khumbu::scenario;
 use khumbu::station::charge_point::{
-    Answer, ConnectorStatus, CsmsInput, IdTag, Report, Request, Reservation, ReservationEnd, ReservationStatus,
+    Answer, ConnectorStatus, CsmsInput, IdTag, Report, Request,
     Scope::{Evse, Whole, WholeAndEach},
     SetResult, StopReason, TagInfo, UpdateStatus, UpdateType, Where,
 };
@@ -454,34 +454,112 @@ fn a_restart_finds_the_evs_the_faults_and_what_is_out_of_service() {
     assert_eq!(bench.ask(Request::Plug(at(1))), Err("EVSE 1: an EV is plugged in already".to_owned()));
 }
 
+fn reservation(id: i32, evse: Option<i32>, token: &str, parent: Option<&str>) -> Request {
+    Request::Reserve(Reservation {
+        reservation_id: id,
+        id_token: token.to_owned(),
+        parent_id_token: parent.map(str::to_owned),
+        evse_id: evse,
+        connector_type: None,
+        expires: Some(Duration::from_secs(START + 600)),
+    })
+}
+
+const MADE: Result<Answer, String> = Ok(Answer::Reserved(ReservationResult::Accepted));
+
 #[test]
 fn a_reservation_ends_with_its_time_and_outlives_a_restart() {
     let mut bench = Bench::new("{csms: outside}");
-    let expiry = Duration::from_secs(START + 600);
-    let wanted = |id, evse| {
-        let (id_tag, parent) = (tag("ALICE"), Some(tag("FAMILY")));
-        Request::Reserve(Reservation { id, evse, id_tag, parent, expiry })
-    };
-    assert_eq!(bench.ask(wanted(7, 2)), Ok(Answer::Reserved(ReservationStatus::Accepted)));
-    assert_eq!(statuses(&mut bench), [(2, ConnectorStatus::Reserved)]);
-    assert_eq!(bench.ask(wanted(7, 1)), Ok(Answer::Reserved(ReservationStatus::Accepted)), "in the place of the first");
-    assert_eq!(statuses(&mut bench), [(1, ConnectorStatus::Reserved), (2, ConnectorStatus::Available)]);
+    assert_eq!(bench.ask(reservation(7, Some(1), "ALICE", Some("FAMILY"))), MADE);
+    assert_eq!(statuses(&mut bench), [(1, ConnectorStatus::Reserved)]);
     bench.restart();
     let reports = bench.reports();
     let Some(Report::Booted { states, .. }) = reports.first() else { panic!("{reports:#?}") };
     assert_eq!(states[&1].0, ConnectorStatus::Reserved);
-    let start = |name| Request::RemoteStart { evse: Some(1), id_tag: tag(name), remote_start_id: None };
-    assert!(bench.ask(start("MALLORY")).is_err_and(|why| why.contains("reserved")));
-    let child = TagInfo { parent: Some(tag("FAMILY")), ..TagInfo::of(AuthorizationStatus::Accepted) };
-    let noted = CsmsInput::TagNoted { id_tag: tag("CHILD"), info: child };
-    bench.input(Input::Csms(noted));
-    assert_eq!(bench.ask(start("CHILD")), Ok(Answer::DoneAt(1)), "of the family");
     bench.pass(599);
-    bench.reports();
+    assert!(bench.reports().is_empty());
     bench.pass(1);
     let reports = bench.reports();
-    assert!(reports.contains(&Report::ReservationEnded { id: 7, how: ReservationEnd::Expired }), "{reports:#?}");
+    assert!(reports.contains(&Report::ReservationEnded { id: 7, how: ReservationStatus::Expired }), "{reports:#?}");
+    let available = Report::Status { evse: 1, status: ConnectorStatus::Available, fault: None };
+    assert!(reports.contains(&available), "{reports:#?}");
     assert!(bench.ask(Request::CancelReservation(7)).is_err());
+}
+
+#[test]
+fn a_reservation_decides_which_tokens_may_charge() {
+    let mut bench = Bench::new("{csms: outside}");
+    let tell = |bench: &mut Bench, name, parent: Option<&str>| {
+        let info = TagInfo { parent: parent.map(tag), ..TagInfo::of(AuthorizationStatus::Accepted) };
+        bench.input(Input::Csms(CsmsInput::TagNoted { id_tag: tag(name), info }));
+    };
+    tell(&mut bench, "STRANGER", None);
+    tell(&mut bench, "CHILD", Some("FAMILY"));
+    tell(&mut bench, "ALICE", None);
+    let start = |name| Request::RemoteStart { evse: Some(1), id_tag: tag(name), remote_start_id: None };
+    for (parent, name, may) in [
+        (None, "STRANGER", false),
+        (None, "CHILD", false),
+        (None, "alice", true),
+        (Some("FAMILY"), "CHILD", true),
+        (Some("OTHERS"), "CHILD", false),
+    ] {
+        // Presented at the charger, where an EV waits at the EVSE that is kept.
+        assert_eq!(bench.ask(reservation(7, Some(1), "ALICE", parent)), MADE, "{name}");
+        assert!(bench.ask(Request::Plug(at(1))).is_ok());
+        bench.seen.clear();
+        assert_eq!(bench.ask(Request::Authorize(tag(name))), Ok(Answer::Done));
+        bench.pass(0);
+        let (statuses, _) = bench.course();
+        assert_eq!(statuses.contains(&UsedToStart), may, "{name} of {parent:?}: {statuses:?}");
+        assert_eq!(statuses.contains(&Rejected), !may, "{name} of {parent:?}: {statuses:?}");
+        let start_of = |bench: &mut Bench| {
+            let begun = bench.reports().into_iter().find_map(|report| match report {
+                Report::TransactionStarted { transaction, .. } => Some(transaction.reservation_id),
+                _ => None,
+            });
+            let _ = bench.ask(Request::EndTransactions(StopReason::Remote));
+            let _ = bench.ask(Request::Unplug(at(1)));
+            begun
+        };
+        let is_used = bench.ask(Request::CancelReservation(7)).is_err();
+        assert_eq!(is_used, may, "{name} of {parent:?}");
+        start_of(&mut bench);
+        // Started by the CSMS, before an EV comes.
+        assert_eq!(bench.ask(reservation(8, Some(1), "ALICE", parent)), MADE, "{name}");
+        assert_eq!(bench.ask(start(name)).is_ok(), may, "{name} of {parent:?}");
+        bench.pass(0);
+        let _ = bench.ask(Request::Plug(at(1)));
+        bench.pass(0);
+        assert_eq!(start_of(&mut bench), may.then_some(Some(8)), "{name} of {parent:?}");
+        let _ = bench.ask(Request::CancelReservation(8));
+        bench.pass(0);
+    }
+}
+
+#[test]
+fn a_reservation_of_any_evse_keeps_one_free() {
+    let mut bench = Bench::new("{csms: outside}");
+    let info = TagInfo::of(AuthorizationStatus::Accepted);
+    for name in ["ALICE", "STRANGER"] {
+        bench.input(Input::Csms(CsmsInput::TagNoted { id_tag: tag(name), info: info.clone() }));
+    }
+    assert_eq!(bench.ask(reservation(1, None, "ALICE", None)), MADE);
+    assert!(statuses(&mut bench).is_empty(), "either EVSE may still be used");
+    let session = |bench: &mut Bench, evse, name| {
+        let start = Request::StartSession { at: at(evse), id_tag: tag(name), duration: None, energy_wh: None };
+        let answer = bench.ask(start);
+        bench.pass(0);
+        answer
+    };
+    assert_eq!(session(&mut bench, 1, "STRANGER"), Ok(Answer::DoneAt(1)));
+    let told = statuses(&mut bench);
+    assert!(told.contains(&(2, ConnectorStatus::Reserved)), "it is the last that is left: {told:?}");
+    assert!(session(&mut bench, 2, "STRANGER").is_err_and(|why| why.contains("reserved for another")));
+    assert_eq!(bench.ask(reservation(2, None, "STRANGER", None)), Ok(Answer::Reserved(ReservationResult::Occupied)));
+    assert_eq!(session(&mut bench, 2, "ALICE"), Ok(Answer::DoneAt(2)));
+    assert!(statuses(&mut bench).contains(&(2, ConnectorStatus::Charging)));
+    assert!(bench.ask(Request::CancelReservation(1)).is_err(), "it is used");
 }
 
 #[test]

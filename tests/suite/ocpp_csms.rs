@@ -439,9 +439,6 @@ fn an_evse_is_kept_for_a_tag() {
         assert_eq!(reserve(2, 1, BOB, LATER), "Occupied");
         assert_eq!(reserve(2, 7, BOB, LATER), "Rejected");
         assert_eq!(reserve(2, 2, BOB, "2020-01-01T00:00:00Z"), "Rejected");
-        if is_old {
-            assert_eq!(reserve(2, 0, BOB, LATER), "Rejected");
-        }
         let start = json!({"id_tag": BOB, "connector_id": 1});
         assert!(gateway.fails("start-session", start).contains("reserved for another"));
         gateway.does("start-session", json!({"id_tag": ALICE, "connector_id": 1}));
@@ -470,6 +467,77 @@ fn an_evse_is_kept_for_a_tag() {
         };
         assert_eq!(csms.status("ChangeAvailability", out), "Accepted");
         assert_eq!(reserve(6, 1, BOB, LATER), "Unavailable");
+        csms.is_content();
+    }
+}
+
+/// The words of a request to keep any EVSE for a tag, or a group besides.
+fn global_reservation(version: &str, id: i32, tag: &str, group: Option<&str>, expiry: &str) -> Value {
+    let mut words = reservation(version, id, 0, tag, expiry);
+    if version != "ocpp1.6" {
+        words.as_object_mut().unwrap().remove("evse_id");
+    }
+    if let Some(group) = group {
+        let (key, group) = match version {
+            "ocpp1.6" => ("parent_id_tag", json!(group)),
+            _ => ("group_id_token", json!({"id_token": group, "type": "Central"})),
+        };
+        words[key] = group;
+    }
+    words
+}
+
+#[test]
+fn a_reservation_has_its_effect_on_tokens() {
+    for version in VERSIONS {
+        let Some(csms) = Csms::start() else { return };
+        let gateway = connected(&csms, version, "");
+        let is_old = version == "ocpp1.6";
+        let state = || {
+            let told = csms.request("StatusNotification");
+            let evse = told[if is_old { "connectorId" } else { "evseId" }].as_i64().unwrap();
+            (evse, told[if is_old { "status" } else { "connectorStatus" }].as_str().unwrap().to_owned())
+        };
+        let soon = |seconds: u64| {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            khumbu::ocpp::rfc3339(now + Duration::from_secs(seconds))
+        };
+        // Any EVSE: one that is left is kept.
+        let any = |id, tag, until: &str| {
+            csms.status("ReserveNow", global_reservation(version, id, tag, Some("FAMILY"), until))
+        };
+        assert_eq!(any(1, ALICE, &soon(3600)), "Accepted");
+        assert_eq!(any(2, BOB, &soon(3600)), "Accepted");
+        let both = [state(), state()];
+        assert_eq!(both, [(1, "Reserved".to_owned()), (2, "Reserved".to_owned())]);
+        assert_eq!(any(3, BOB, &soon(3600)), "Occupied");
+        assert_eq!(csms.status("CancelReservation", json!({"reservation_id": 1})), "Accepted");
+        assert_eq!(csms.status("CancelReservation", json!({"reservation_id": 2})), "Accepted");
+        let mut both = [state(), state()];
+        both.sort();
+        assert_eq!(both, [(1, "Available".to_owned()), (2, "Available".to_owned())]);
+        // A token presented at the charger that is not the right one starts nothing where the right one does.
+        assert_eq!(csms.status("ReserveNow", reservation(version, 4, 1, ALICE, &soon(3600))), "Accepted");
+        assert_eq!(state(), (1, "Reserved".to_owned()));
+        gateway.does("plug-connector", json!({"evse_id": 1}));
+        gateway.does("authorize-id-tag", json!({"id_tag": BOB}));
+        csms.request("Authorize");
+        gateway.does("authorize-id-tag", json!({"id_tag": ALICE}));
+        csms.request("Authorize");
+        gateway.does("start-transaction", json!({"id_tag": ALICE, "connector_id": 1}));
+        let started = csms.of_transactions(1).remove(0);
+        assert_eq!(started[3]["reservationId"], 4, "{started}");
+        gateway.does("stop-session", json!({"connector_id": 1}));
+        csms.of_transactions(1);
+        // Its time ends it.
+        assert_eq!(csms.status("ReserveNow", reservation(version, 5, 2, ALICE, &soon(2))), "Accepted");
+        while state() != (2, "Reserved".to_owned()) {}
+        if !is_old {
+            let update = csms.request("ReservationStatusUpdate");
+            assert_eq!(update, json!({"reservationId": 5, "reservationUpdateStatus": "Expired"}));
+        }
+        assert_eq!(state(), (2, "Available".to_owned()));
+        gateway.does("start-session", json!({"id_tag": BOB, "connector_id": 2}));
         csms.is_content();
     }
 }

@@ -135,14 +135,14 @@ impl Connector {
     }
 
     /// The state, with what its EVSE adds; `is_in_service` is whether both it and the charge point are.
-    pub(super) fn status(&self, evse: &Evse, is_in_service: bool, is_reserved: bool) -> ConnectorStatus {
+    pub(super) fn status(&self, evse: &Evse, is_in_service: bool) -> ConnectorStatus {
         match () {
             () if evse.faulted => ConnectorStatus::Faulted,
             () if evse.transaction && !self.ev_takes => ConnectorStatus::SuspendedEV,
             () if evse.transaction && self.power == 0 => ConnectorStatus::SuspendedEVSE,
             () if evse.transaction => ConnectorStatus::Charging,
             () if !is_in_service => ConnectorStatus::Unavailable,
-            () if is_reserved && !evse.authorized => ConnectorStatus::Reserved,
+            () if evse.reserved.is_some() && !evse.authorized => ConnectorStatus::Reserved,
             () if self.is_finishing && evse.plugged_in => ConnectorStatus::Finishing,
             () if evse.session || evse.plugged_in => ConnectorStatus::Preparing,
             () => ConnectorStatus::Available,
@@ -156,7 +156,7 @@ impl Connector {
 
     /// Watts that flow now.
     pub(super) fn flowing(&self, evse: &Evse) -> u32 {
-        if self.status(evse, true, false) == ConnectorStatus::Charging { self.power } else { 0 }
+        if self.status(evse, true) == ConnectorStatus::Charging { self.power } else { 0 }
     }
 
     /// Brings the meter forward; must be called before anything changes the flow.
@@ -211,12 +211,9 @@ mod tests {
         assert_eq!(connector.meter_wh(), 22_000);
         connector.ev_takes = false;
         connector.read(hours(4), &charging());
-        assert_eq!(
-            (connector.meter_wh(), connector.status(&charging(), true, false)),
-            (22_000, ConnectorStatus::SuspendedEV)
-        );
+        assert_eq!((connector.meter_wh(), connector.status(&charging(), true)), (22_000, ConnectorStatus::SuspendedEV));
         (connector.ev_takes, connector.power) = (true, 0);
-        assert_eq!(connector.status(&charging(), true, false), ConnectorStatus::SuspendedEVSE);
+        assert_eq!(connector.status(&charging(), true), ConnectorStatus::SuspendedEVSE);
         connector.read(hours(2), &charging());
         assert_eq!(connector.meter_wh(), 22_000, "time does not run backwards");
     }
@@ -225,19 +222,16 @@ mod tests {
     fn states_follow_the_session() {
         let mut connector = Connector::new(7_000);
         let plugged = Evse { plugged_in: true, session: true, ..Evse::default() };
-        assert_eq!(connector.status(&Evse::default(), true, false), ConnectorStatus::Available);
-        assert_eq!(connector.status(&plugged, true, false), ConnectorStatus::Preparing);
+        assert_eq!(connector.status(&Evse::default(), true), ConnectorStatus::Available);
+        assert_eq!(connector.status(&plugged, true), ConnectorStatus::Preparing);
         connector.is_finishing = true;
-        assert_eq!(connector.status(&plugged, true, false), ConnectorStatus::Finishing);
-        assert_eq!(connector.status(&Evse { faulted: true, ..charging() }, true, false), ConnectorStatus::Faulted);
-        assert_eq!(connector.status(&Evse::default(), false, false), ConnectorStatus::Unavailable);
-        assert_eq!(connector.status(&plugged, true, true), ConnectorStatus::Reserved, "for whom is not known yet");
-        let authorized = Evse { authorized: true, ..plugged };
-        assert_eq!(connector.status(&authorized, true, true), ConnectorStatus::Finishing);
-        assert_eq!(
-            connector.status(&charging(), false, false),
-            ConnectorStatus::Charging,
-            "a transaction goes on to its end"
-        );
+        assert_eq!(connector.status(&plugged, true), ConnectorStatus::Finishing);
+        assert_eq!(connector.status(&Evse { faulted: true, ..charging() }, true), ConnectorStatus::Faulted);
+        assert_eq!(connector.status(&Evse::default(), false), ConnectorStatus::Unavailable);
+        let reserved = Evse { reserved: Some(7), ..plugged };
+        assert_eq!(connector.status(&reserved, true), ConnectorStatus::Reserved, "for whom is not known yet");
+        let authorized = Evse { authorized: true, ..reserved };
+        assert_eq!(connector.status(&authorized, true), ConnectorStatus::Finishing);
+        assert_eq!(connector.status(&charging(), false), ConnectorStatus::Charging, "a transaction goes on to its end");
     }
 }

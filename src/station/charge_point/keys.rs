@@ -77,7 +77,7 @@ pub static TABLE: [Key; 19] = [
     key("LocalPreAuthorize", Some(("AuthCtrlr", "LocalPreAuthorize")), Kind::Boolean, "true"),
     key("MeterValueSampleInterval", Some(("SampledDataCtrlr", "TxUpdatedInterval")), Kind::Number, "60"),
     read_only(key("NumberOfConnectors", None, Kind::Number, "1")),
-    read_only(key("ReserveConnectorZeroSupported", Some(("ReservationCtrlr", "NonEvseSpecific")), Kind::Boolean, "false")),
+    read_only(key("ReserveConnectorZeroSupported", Some(("ReservationCtrlr", "NonEvseSpecific")), Kind::Boolean, "true")),
     read_only(key("SendLocalListMaxLength", Some(("LocalAuthListCtrlr", "ItemsPerMessage")), Kind::Number, "1000")),
     key("StopTransactionOnInvalidId", Some(("TxCtrlr", "StopTxOnInvalidId")), Kind::Boolean, "true"),
     read_only(key("SupportedFeatureProfiles", None, Kind::Text, "Core,LocalAuthListManagement,RemoteTrigger,Reservation")),

@@ -15,12 +15,12 @@ use super::config::{ChargePointConfig, CsmsLink};
 use super::connector::{Connector, ConnectorStatus, Transaction};
 use super::keys::Keys;
 use super::report::{CsmsInput, Report, StopReason};
-use super::reservation::{Reservation, ReservationEnd, Reservations};
 use super::tag::{IdTag, TagInfo};
 use crate::auth::{self, AttemptId, EvseCall, SessionEvent};
 use crate::protocol::control::Validation;
 use crate::protocol::types::{
-    AuthorizationStatus, IdToken, IdTokenType, ProvidedIdToken, TokenValidationStatus, ValidationResult,
+    AuthorizationStatus, IdToken, IdTokenType, ProvidedIdToken, ReservationStatus, TokenValidationStatus,
+    ValidationResult,
 };
 
 /// A charge point.
@@ -31,7 +31,6 @@ pub(in crate::station) struct ChargePoint {
     pub connectors: Vec<Connector>,
     /// What is to be done at an EVSE once it is authorized.
     pub plans: BTreeMap<i32, Plan>,
-    pub(super) reservations: Reservations,
     /// Whether it is in service as a whole.
     pub is_operative: bool,
     /// What was last told of it as a whole.
@@ -87,7 +86,6 @@ impl ChargePoint {
             authorization,
             connectors: vec![Connector::new(config.max_charging_power); evses.into()],
             plans: BTreeMap::new(),
-            reservations: Reservations::default(),
             is_operative: true,
             told: ConnectorStatus::Available,
             is_online: config.csms == CsmsLink::Inside,
@@ -109,18 +107,12 @@ impl ChargePoint {
             let sample = connector.transaction.as_ref().and_then(|transaction| transaction.sample_at);
             [sample, connector.ends_at(evse)].into_iter().flatten().min()
         });
-        [decided, asked, self.reservations.at()].into_iter().flatten().chain(connectors).min()
+        [decided, asked].into_iter().flatten().chain(connectors).min()
     }
 
     /// The state of a connector.
-    pub fn status_of(&self, id: i32, connector: &Connector, evse: &Evse) -> ConnectorStatus {
-        let is_in_service = self.is_operative && connector.is_operative;
-        connector.status(evse, is_in_service, self.reservations.of(id).is_some())
-    }
-
-    /// Whether a reservation is for a tag, or for the group that it is known to belong to.
-    pub fn may_use(&self, reservation: &Reservation, tag: &IdTag) -> bool {
-        reservation.is_for(tag, self.authorization.parent(tag).as_ref())
+    pub fn status_of(&self, connector: &Connector, evse: &Evse) -> ConnectorStatus {
+        connector.status(evse, self.is_operative && connector.is_operative)
     }
 
     pub fn give_reason(&mut self, evse: i32, reason: StopReason) {
@@ -137,13 +129,18 @@ impl Station {
     /// configuration, the local list, the cache, the reservations, the meters, what is in service (OCPP 1.6, 5.2), and which ids of
     /// transactions were given. A transaction that ran has ended.
     pub fn remember(&mut self, before: &Station) {
+        if self.charge_point.is_some() {
+            self.auth.keep_reservations(&before.auth);
+            for (evse, before) in self.evses.iter_mut().zip(&before.evses) {
+                evse.reserved = before.reserved;
+            }
+        }
         for (evse, before) in self.evses.iter_mut().zip(&before.evses) {
             evse.survive(before);
         }
         if let (Some(charge_point), Some(before)) = (&mut self.charge_point, &before.charge_point) {
             charge_point.authorization = before.authorization.clone();
             charge_point.next_transaction = before.next_transaction;
-            charge_point.reservations = before.reservations.clone();
             charge_point.is_operative = before.is_operative;
             for ((evse, connector), before) in (1..).zip(&mut charge_point.connectors).zip(&before.connectors) {
                 connector.survive(before);
@@ -291,9 +288,6 @@ impl Station {
             self.tell_auth(auth::Input::Validated { attempt, results: vec![result] }, None, out);
         }
         let Some(charge_point) = &mut self.charge_point else { return };
-        while let Some(id) = charge_point.reservations.expired(now) {
-            out.push(Effect::Csms(Report::ReservationEnded { id, how: ReservationEnd::Expired }));
-        }
         let interval = charge_point.authorization.keys.seconds("MeterValueSampleInterval");
         let mut to_stop = Vec::new();
         for ((evse_id, connector), evse) in (1..).zip(&mut charge_point.connectors).zip(&self.evses) {
@@ -319,6 +313,13 @@ impl Station {
         use TokenValidationStatus::{Rejected, TimedOut, Withdrawn};
         if let (Some(charge_point), Rejected | TimedOut | Withdrawn) = (&mut self.charge_point, status) {
             charge_point.plans.retain(|_, plan| !plan.id_tag.as_str().eq_ignore_ascii_case(&token.id_token.value));
+        }
+    }
+
+    /// The CSMS hears of reservations that ended otherwise than by use or on its own behalf (`OCPP201.cpp`).
+    pub(in crate::station) fn note_reservation(&mut self, id: i32, how: ReservationStatus, out: &mut Vec<Effect>) {
+        if let (Some(_), ReservationStatus::Expired | ReservationStatus::Removed) = (&self.charge_point, how) {
+            out.push(Effect::Csms(Report::ReservationEnded { id, how }));
         }
     }
 
@@ -374,15 +375,8 @@ impl Station {
                 CsmsLink::Inside => charge_point.next_transaction.to_string(),
                 CsmsLink::Outside => format!("{:x}-{}", now.as_millis(), charge_point.next_transaction),
             };
-            let reservation = charge_point.reservations.of(id);
-            let reservation =
-                reservation.filter(|it| it.is_for(&id_tag, charge_point.authorization.parent(&id_tag).as_ref()));
-            let reservation_id = reservation.map(|reservation| reservation.id);
-            if let Some(used) = reservation_id {
-                charge_point.reservations.cancel(used);
-            }
             let transaction = Transaction {
-                reservation_id,
+                reservation_id: evse.used,
                 id: transaction_id,
                 id_tag,
                 started_at: now,
@@ -421,12 +415,7 @@ impl Station {
             connector.fault = None;
         }
         let is_in_service = charge_point.is_operative && connector.is_operative;
-        let reserved = charge_point.reservations.of(id).map(|reservation| reservation.id);
-        let status = connector.status(evse, is_in_service, reserved.is_some());
-        if let (Some(reserved), ConnectorStatus::Faulted | ConnectorStatus::Unavailable) = (reserved, status) {
-            charge_point.reservations.cancel(reserved);
-            out.push(Effect::Csms(Report::ReservationEnded { id: reserved, how: ReservationEnd::Removed }));
-        }
+        let status = connector.status(evse, is_in_service);
         if std::mem::replace(&mut connector.told, status) != status {
             let fault = connector.fault.clone();
             out.push(Effect::Csms(Report::Status { evse: id, status, fault }));

@@ -13,7 +13,6 @@
 //! | `authorization` | who decides about a tag |
 //! | `connector` | states of connectors, meters |
 //! | `machine` | the charge point at work within the station |
-//! | `reservation` | EVSEs that are kept for a tag |
 //! | `requests` | what a gateway asks of it |
 //! | `remote` | what a CSMS asks of it |
 //! | `report` | what it and its CSMS say to each other |
@@ -30,7 +29,6 @@ mod overview;
 mod remote;
 mod report;
 mod requests;
-mod reservation;
 mod tag;
 
 pub use authorization::{Authorization, DecidedBy, Decision};
@@ -42,5 +40,4 @@ pub(super) use machine::ChargePoint;
 pub use overview::{ConnectorOverview, Overview, TransactionOverview};
 pub use report::{CsmsInput, Report, StopReason, report_schema};
 pub use requests::{Answer, ListEntry, Meter, Request, Scope, Where};
-pub use reservation::{Reservation, ReservationEnd, ReservationStatus};
 pub use tag::{IdTag, TagInfo, TagTooLong};

@@ -72,7 +72,7 @@ impl Station {
             });
             ConnectorOverview {
                 evse_id,
-                status: charge_point.status_of(evse_id, connector, evse),
+                status: charge_point.status_of(connector, evse),
                 plugged_in: evse.plugged_in,
                 faulted: evse.faulted,
                 fault: connector.fault.clone(),

@@ -8,7 +8,6 @@ use super::connector::ConnectorStatus;
 use super::machine::Plan;
 use super::report::Report;
 use super::requests::{Answer, Meter, Outcome, Scope};
-use super::reservation::{Reservation, ReservationStatus};
 use super::tag::IdTag;
 use crate::protocol::types::{AuthorizationType, IdToken, IdTokenType, ProvidedIdToken};
 
@@ -28,7 +27,7 @@ impl Station {
         let mut states = BTreeMap::from([(0, (whole, None))]);
         for ((id, connector), evse) in (1..).zip(&mut charge_point.connectors).zip(&self.evses) {
             let is_in_service = charge_point.is_operative && connector.is_operative;
-            connector.told = connector.status(evse, is_in_service, charge_point.reservations.of(id).is_some());
+            connector.told = connector.status(evse, is_in_service);
             states.insert(id, (connector.told, connector.fault.clone()));
         }
         let keys = charge_point.authorization.keys.clone();
@@ -47,7 +46,7 @@ impl Station {
     pub(super) fn connector_status(&self, id: i32) -> Option<ConnectorStatus> {
         let index = usize::try_from(id).ok().and_then(|id| id.checked_sub(1))?;
         let charge_point = self.charge_point.as_ref()?;
-        Some(charge_point.status_of(id, charge_point.connectors.get(index)?, self.evses.get(index)?))
+        Some(charge_point.status_of(charge_point.connectors.get(index)?, self.evses.get(index)?))
     }
 
     /// The state of the charge point as a whole. It is out of service once no transaction runs any more.
@@ -98,7 +97,8 @@ impl Station {
         if !is_granted {
             let value = id_tag.as_str().to_owned();
             let validation = self.validators.verdict(&value);
-            self.present(provided(value, evse, !is_asked_for), validation, out);
+            let group = self.group_that_needs(evse, &id_tag);
+            self.present(provided(value, group, evse, !is_asked_for), validation, out);
         }
         Ok(Answer::DoneAt(evse))
     }
@@ -122,35 +122,6 @@ impl Station {
         Ok(if is_busy && !is_operative { Answer::Scheduled } else { Answer::Done })
     }
 
-    /// Keeps an EVSE for a tag if it is free (1.6, 5.13; 2.0.1, H01).
-    pub(super) fn reserve(&mut self, reservation: Reservation) -> Outcome {
-        let (now, status) = (self.now, self.connector_status(reservation.evse));
-        let Some(charge_point) = &mut self.charge_point else { return Err("there is no charge point".to_owned()) };
-        let other = charge_point.reservations.of(reservation.evse).filter(|other| other.id != reservation.id);
-        let status = match status {
-            Some(_) if reservation.expiry <= now => ReservationStatus::Rejected,
-            Some(_) if other.is_some() => ReservationStatus::Occupied,
-            Some(status) => ReservationStatus::at(status),
-            None => ReservationStatus::Rejected,
-        };
-        if status == ReservationStatus::Accepted {
-            charge_point.reservations.put(reservation);
-        }
-        Ok(Answer::Reserved(status))
-    }
-
-    /// # Errors
-    /// If an EVSE is kept for another tag.
-    pub(super) fn check_reserved(&self, evse: i32, id_tag: &IdTag) -> Result<(), String> {
-        let Some(charge_point) = &self.charge_point else { return Ok(()) };
-        match charge_point.reservations.of(evse) {
-            Some(reservation) if !charge_point.may_use(reservation, id_tag) => {
-                Err(format!("EVSE {evse}: it is reserved for another token"))
-            }
-            _ => Ok(()),
-        }
-    }
-
     pub(super) fn read_out(&self, evse: Option<i32>) -> Outcome {
         let connectors = self.charge_point.as_ref().map_or([].as_slice(), |it| it.connectors.as_slice());
         let meters: Vec<_> = (1..)
@@ -168,14 +139,15 @@ impl Station {
 }
 
 /// A token that comes from the CSMS.
-fn provided(value: String, evse: i32, is_valid: bool) -> ProvidedIdToken {
+fn provided(value: String, group: Option<IdTag>, evse: i32, is_valid: bool) -> ProvidedIdToken {
+    let id_token = |value| IdToken { additional_info: None, r#type: IdTokenType::Central, value };
     ProvidedIdToken {
         authorization_type: AuthorizationType::OCPP,
         certificate: None,
         connectors: Some(vec![evse]),
-        id_token: IdToken { additional_info: None, r#type: IdTokenType::Central, value },
+        id_token: id_token(value),
         certificate_hash_data: None,
-        parent_id_token: None,
+        parent_id_token: group.map(|group| id_token(group.as_str().to_owned())),
         prevalidated: is_valid.then_some(true),
         request_id: None,
     }

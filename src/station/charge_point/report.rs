@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::super::RequestId;
 use super::connector::{ConnectorStatus, Transaction};
 use super::keys::Keys;
-use super::reservation::ReservationEnd;
 use super::tag::{IdTag, TagInfo};
 use crate::auth::StopTransactionReason;
+use crate::protocol::types::ReservationStatus;
 
 /// What a charge point tells its CSMS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -80,7 +80,7 @@ pub enum Report {
         /// Its number.
         id: i32,
         /// How.
-        how: ReservationEnd,
+        how: ReservationStatus,
     },
     /// It has started; told to a CSMS outside only.
     #[schemars(skip)]

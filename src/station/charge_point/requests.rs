@@ -11,10 +11,9 @@ use super::local_list::{UpdateStatus, UpdateType};
 use super::machine::Plan;
 use super::overview::Overview;
 use super::report::StopReason;
-use super::reservation::{Reservation, ReservationStatus};
 use super::tag::{IdTag, TagInfo};
 use crate::auth;
-use crate::protocol::types::{AuthorizationType, IdToken, IdTokenType, ProvidedIdToken};
+use crate::protocol::types::{AuthorizationType, IdToken, IdTokenType, ProvidedIdToken, ReservationResult};
 
 /// Where something is to be done; nothing named means that there is but one place for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -117,8 +116,8 @@ pub enum Request {
         /// Whether it is in service.
         is_operative: bool,
     },
-    /// An EVSE is kept for a tag.
-    Reserve(Reservation),
+    /// An EVSE is kept for a tag, or any.
+    Reserve(auth::Reservation),
     /// The reservation of this number ends.
     CancelReservation(i32),
     /// All transactions end.
@@ -183,7 +182,7 @@ pub enum Answer {
     /// It will be done once the transactions have ended.
     Scheduled,
     /// What became of the reservation.
-    Reserved(ReservationStatus),
+    Reserved(ReservationResult),
     /// The meters.
     Meters(Vec<Meter>),
     /// The version of the local list; `None` if there is no list.
@@ -285,11 +284,8 @@ impl Station {
                 self.start_remotely(evse, id_tag, remote_start_id, out)
             }
             Request::ChangeAvailability { of, is_operative } => self.change_availability(of, is_operative),
-            Request::Reserve(reservation) => self.reserve(reservation),
-            Request::CancelReservation(id) => match charge_point.reservations.cancel(id) {
-                true => Ok(Answer::Done),
-                false => Err(format!("there is no reservation {id}")),
-            },
+            Request::Reserve(reservation) => self.reserve(reservation, out),
+            Request::CancelReservation(id) => self.cancel_reservation(id, out),
             Request::EndTransactions(reason) => {
                 for evse in (1..).take(self.evses.len()) {
                     self.end_transaction(evse, reason, out);
@@ -322,7 +318,7 @@ impl Station {
         }
     }
 
-    pub(super) fn evse(&self, id: i32) -> Option<&Evse> {
+    pub(in crate::station) fn evse(&self, id: i32) -> Option<&Evse> {
         self.evses.get(usize::try_from(id).ok()?.checked_sub(1)?)
     }
 
