@@ -1,7 +1,8 @@
 //! The numbers and the spacing of heartbeats.
 //!
 //! EVerest counts from 0 at every start, adds 1, and wraps at 2^64. 2025.10 does not count. The next heartbeat is due one
-//! interval after the last was sent, so that a busy machine makes single ones late, never the usual one early.
+//! interval after the last was sent. A busy machine makes single ones late, so that the usual interval shows the pace; where
+//! it was so busy that many came at once, still none of them came before the module could have sent it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +26,10 @@ const FAST: f64 = 0.75;
 /// Nor may three quarters be longer by this factor, and by what a busy machine adds to each.
 const SLOW: f64 = 1.25;
 const BUSY: Duration = Duration::from_millis(400);
+/// A client that has long been connected may have been held up so long before its first heartbeat came.
+const HELD_UP: Duration = Duration::from_secs(2);
+/// By so much clocks may run fast.
+const CLOCK: f64 = 0.95;
 /// So many intervals, and what one may be late by, without a heartbeat are their end.
 const SILENT_INTERVALS: u32 = 3;
 const SILENCE: Duration = Duration::from_secs(2);
@@ -41,6 +46,11 @@ pub(super) struct Heartbeats {
     unbroken: Option<(Arc<str>, Duration)>,
     /// The time from each heartbeat to the next, where nothing explains a pause.
     intervals: Vec<Duration>,
+    /// The time in which their heartbeats can have been sent: the intervals, and what passed between each connection and
+    /// its first heartbeat.
+    room: Duration,
+    /// When clients that have sent no heartbeat since were connected.
+    online: BTreeMap<Arc<str>, Duration>,
     /// Restarted by the harness; the next number is 0, or one more from before.
     restarted: bool,
     /// Told to go on from another number.
@@ -60,6 +70,8 @@ impl Heartbeats {
             last: None,
             unbroken: None,
             intervals: Vec::new(),
+            room: Duration::ZERO,
+            online: BTreeMap::new(),
             restarted: false,
             renumbered: false,
             connections: BTreeMap::new(),
@@ -79,7 +91,8 @@ impl Heartbeats {
         self.unbroken = None;
     }
 
-    pub(super) fn connected(&mut self, client: &Arc<str>) {
+    pub(super) fn connected(&mut self, client: &Arc<str>, at: Duration) {
+        self.online.insert(client.clone(), at);
         *self.connections.entry(client.clone()).or_default() += 1;
         self.unbroken.take_if(|(sender, _)| sender == client);
     }
@@ -105,6 +118,9 @@ impl Heartbeats {
         let finding = if self.is_empty { None } else { self.judge(number, connections, seen) };
         if let Some((_, before)) = self.unbroken.take_if(|_| connections == 0 && self.intervals.len() < MEASURED) {
             self.intervals.push(at.saturating_sub(before));
+            self.room += at.saturating_sub(before);
+        } else {
+            self.room += self.online.remove(client).map_or(HELD_UP, |online| at.saturating_sub(online));
         }
         self.unbroken = Some((client.clone(), at));
         self.last = Some((number, at));
@@ -166,7 +182,9 @@ impl Heartbeats {
         self.intervals.sort_unstable();
         let at = |quarters: usize| self.intervals.get((count - 1) * quarters / 4).copied();
         let (short, usual, long) = (at(1)?, at(2)?, at(3)?);
-        if long >= interval.mul_f64(FAST) && short <= interval.mul_f64(SLOW) + BUSY {
+        let needed = interval.mul_f64(CLOCK * count as f64);
+        let is_fast = long < interval.mul_f64(FAST) && self.room < needed;
+        if !is_fast && short <= interval.mul_f64(SLOW) + BUSY {
             return None;
         }
         let headline = format!("module sent a heartbeat every {}, configured are {}", time(usual), time(interval));

@@ -167,7 +167,7 @@ impl Panel {
         match self.links.observe(record) {
             Change::Connected => {
                 self.redelivery.connected(&record.client);
-                self.heartbeats.connected(&record.client);
+                self.heartbeats.connected(&record.client, record.at);
                 // EVerest starts with its connection, and ends with it.
                 self.statuses.restarted();
             }

@@ -121,6 +121,18 @@ fn a_pace_of_their_own_fails() {
 #[test]
 fn a_pause_of_the_machine_is_no_pace() {
     timed(1000).heartbeats(0..4).after(4000).heartbeats(4..8).after(3000).heartbeats(8..10).is_clean();
+    // However many come at once behind it, unless the module cannot have sent so many since it connected.
+    for (millis, is_possible) in [(5000, true), (4000, false)] {
+        let mut wire = timed(1000);
+        wire.after(millis);
+        for n in 0..6 {
+            wire.after(5).module(Channel::Heartbeat, json!(n));
+        }
+        match is_possible {
+            true => wire.is_clean(),
+            false => drop(wire.fails("monitor/heartbeat-spacing", "HB-4").clone()),
+        }
+    }
     // Nor is one between two connections.
     let mut wire = timed(1000);
     for n in 0..8 {
