@@ -24,7 +24,8 @@ pub struct Contradiction {
 /// The station of a scenario for EVerest, completed by what is known; and what the two say differently.
 ///
 /// An EVerest that is started is told what to be, so that only its other API modules are taken from the file. One that
-/// runs already is what the file says, and EVerest's defaults where it says nothing.
+/// runs already is what the file says, and EVerest's defaults where it says nothing. What the scenario does not say, it
+/// means as the default.
 pub fn settle(scenario: &Scenario, settings: &Settings) -> (StationConfig, Vec<Contradiction>) {
     let own = scenario.model.station.clone();
     let is_attached = settings.module == ModuleSource::Attached;
@@ -33,7 +34,7 @@ pub fn settle(scenario: &Scenario, settings: &Settings) -> (StationConfig, Vec<C
         None if is_attached => StationConfig::default(),
         None => return (own, Vec::new()),
     };
-    let mut settling = Settling { scenario, contradictions: Vec::new() };
+    let mut settling = Settling { scenario, is_attached, contradictions: Vec::new() };
     let mut station = StationConfig {
         auth_token_provider: match (own.auth_token_provider.clone(), &known.auth_token_provider) {
             (Some(own), Some(known)) => Some(settling.provider(own, known)),
@@ -46,6 +47,7 @@ pub fn settle(scenario: &Scenario, settings: &Settings) -> (StationConfig, Vec<C
         ..own
     };
     if is_attached {
+        settling.sisters(&station, &known);
         station.evses = settling.pick("/evses", station.evses, &known.evses);
         station.auth = settling.auth(station.auth, &known.auth);
         station.auth_consumer = settling.consumer(station.auth_consumer, &known.auth_consumer);
@@ -80,16 +82,26 @@ pub fn needs_start(scenario: &Scenario, release: Release) -> Option<String> {
     None
 }
 
+/// Whether a setting may be another than the scenario's default without a difference to what it expects: names, and times,
+/// which it names if they matter.
+fn is_free(key: &str) -> bool {
+    let name = key.rsplit('/').next().unwrap_or(key);
+    name.starts_with("cfg_") || matches!(name, "module_id" | "connection_timeout")
+}
+
 struct Settling<'s> {
     scenario: &'s Scenario,
+    is_attached: bool,
     contradictions: Vec<Contradiction>,
 }
 
 impl Settling<'_> {
-    /// The scenario's own value where it is written there, else the one that is known.
+    /// The scenario's own value where it is written there, else the one that is known. EVerest's defaults are the
+    /// scenario's word, too, where an EVerest that runs cannot be asked to have them: what is expected follows from them.
     fn pick<T: Clone + PartialEq + std::fmt::Debug>(&mut self, key: &str, own: T, known: &T) -> T {
         let pointer = format!("/station{key}");
-        if !self.scenario.has(&pointer) {
+        let is_meant = self.scenario.has(&pointer) || self.is_attached && !is_free(key);
+        if !is_meant {
             return known.clone();
         }
         if own != *known {
@@ -97,6 +109,28 @@ impl Settling<'_> {
             self.contradictions.push(Contradiction { pointer, wanted, running });
         }
         own
+    }
+
+    /// As [`Settling::pick`]; but no heartbeats at all are another thing than heartbeats of another interval.
+    fn pick_interval(&mut self, key: &str, own: i32, known: i32) -> i32 {
+        let is_said = self.scenario.has(&format!("/station{key}"));
+        if self.is_attached && !is_said && (own > 0) != (known > 0) {
+            let [wanted, running] = [own, known].map(|interval| interval.to_string());
+            self.contradictions.push(Contradiction { pointer: format!("/station{key}"), wanted, running });
+        }
+        self.pick(key, own, &known)
+    }
+
+    /// The API modules that the scenario wants and the station file does not have.
+    fn sisters(&mut self, own: &StationConfig, known: &StationConfig) {
+        let missing = [
+            ("auth_token_provider", own.auth_token_provider.is_some() && known.auth_token_provider.is_none()),
+            ("auth_token_validator", own.auth_token_validator.is_some() && known.auth_token_validator.is_none()),
+        ];
+        for (name, _) in missing.into_iter().filter(|(_, is_missing)| *is_missing) {
+            let (wanted, running) = ("there".to_owned(), "absent".to_owned());
+            self.contradictions.push(Contradiction { pointer: format!("/station/{name}"), wanted, running });
+        }
     }
 
     fn auth(&mut self, own: AuthConfig, known: &AuthConfig) -> AuthConfig {
@@ -123,7 +157,11 @@ impl Settling<'_> {
             // What flags and configuration say about topics wins anyway.
             module_id: own.module_id,
             cfg_communication_check_to_s: pick!(self, own, known, "/auth_consumer", cfg_communication_check_to_s),
-            cfg_heartbeat_interval_ms: pick!(self, own, known, "/auth_consumer", cfg_heartbeat_interval_ms),
+            cfg_heartbeat_interval_ms: self.pick_interval(
+                "/auth_consumer/cfg_heartbeat_interval_ms",
+                own.cfg_heartbeat_interval_ms,
+                known.cfg_heartbeat_interval_ms,
+            ),
             latch_variable_values: pick!(self, own, known, "/auth_consumer", latch_variable_values),
         }
     }
@@ -132,7 +170,11 @@ impl Settling<'_> {
         ProviderConfig {
             module_id: pick!(self, own, known, "/auth_token_provider", module_id),
             cfg_communication_check_to_s: pick!(self, own, known, "/auth_token_provider", cfg_communication_check_to_s),
-            cfg_heartbeat_interval_ms: pick!(self, own, known, "/auth_token_provider", cfg_heartbeat_interval_ms),
+            cfg_heartbeat_interval_ms: self.pick_interval(
+                "/auth_token_provider/cfg_heartbeat_interval_ms",
+                own.cfg_heartbeat_interval_ms,
+                known.cfg_heartbeat_interval_ms,
+            ),
         }
     }
 
@@ -146,7 +188,11 @@ impl Settling<'_> {
                 "/auth_token_validator",
                 cfg_communication_check_to_s
             ),
-            cfg_heartbeat_interval_ms: pick!(self, own, known, "/auth_token_validator", cfg_heartbeat_interval_ms),
+            cfg_heartbeat_interval_ms: self.pick_interval(
+                "/auth_token_validator/cfg_heartbeat_interval_ms",
+                own.cfg_heartbeat_interval_ms,
+                known.cfg_heartbeat_interval_ms,
+            ),
             cfg_request_reply_to_s: pick!(self, own, known, "/auth_token_validator", cfg_request_reply_to_s),
         }
     }

@@ -200,6 +200,18 @@ fn an_everest_that_runs_begins_each_scenario_in_a_known_state() {
     assert_eq!(verdicts, ["pass", "pass", "not_applicable", "pass", "not_applicable", "pass"]);
     assert_eq!(report["scenarios"][4]["notes"][0]["id"], "module/runs-already");
     assert_eq!(report["scenarios"][2]["notes"][0]["id"], "module/other-station");
+    // A scenario that says nothing of EVSEs means one, and not the two of an EVerest that has them.
+    project.write("two.yaml", "evses: 2\nauth_token_provider: {cfg_heartbeat_interval_ms: 0}\n");
+    project.write("khumbu.yaml", "module: {station: two.yaml}\n");
+    project.write("s/g.yaml", &format!("{head}  evses: 2\n  auth_token_provider: {{}}\nsteps:\n{grant}"));
+    project.write("s/h.yaml", &format!("{head}  evses: 2\n  auth_token_validator: {{}}\nsteps:\n{grant}"));
+    let port = free_port();
+    let attached = ["s", "--attach", "--listen", &format!("127.0.0.1:{port}")];
+    let report = project.play(&attached).exits(0).report();
+    assert_eq!(report["summary"]["not_applicable"], 8, "{report:#}");
+    for name in ["khumbu.yaml", "s/g.yaml", "s/h.yaml"] {
+        std::fs::remove_file(project.path(name)).unwrap();
+    }
     std::fs::remove_file(project.path("s/b.yaml")).unwrap();
     std::fs::remove_file(project.path("s/d.yaml")).unwrap();
     run("silent", 3).fails_with(&["module/unknown-state"]);
