@@ -16,6 +16,8 @@ pub(super) struct Attempt {
     pub id: AttemptId,
     /// As provided; only its parent is filled in while it is in process.
     pub token: ProvidedIdToken,
+    /// What the validators said, as they said it.
+    pub results: Vec<ValidationResult>,
     pub stage: Stage,
 }
 
@@ -50,6 +52,11 @@ impl Attempt {
             Stage::Validating { .. } | Stage::Stuck => None,
         }
     }
+
+    /// A status that tells what the validators said, and ends it.
+    fn told(self, status: TokenValidationStatus) -> Effect {
+        Effect::Status { token: self.token, status, messages: Vec::new(), results: self.results }
+    }
 }
 
 impl AuthManager {
@@ -62,7 +69,7 @@ impl AuthManager {
         }
         out.push(status(token.clone(), TokenValidationStatus::Processing));
 
-        if token.authorization_type == AuthorizationType::RFID
+        if self.may_stop_by_itself(&token)
             && let Some(evse) = self.used_at(&referenced, &token.id_token.value)
         {
             let parent = self.evse(evse).and_then(|evse| evse.identifier.as_ref()?.parent.clone());
@@ -89,11 +96,11 @@ impl AuthManager {
         if token.prevalidated == Some(true) {
             let parent_id_token = token.parent_id_token.clone();
             let result = ValidationResult { parent_id_token, ..ValidationResult::new(AuthorizationStatus::Accepted) };
-            let attempt = Attempt { id, token, stage: Stage::Stuck };
+            let attempt = Attempt { id, token, results: Vec::new(), stage: Stage::Stuck };
             self.decide(now, attempt, referenced, vec![result], out);
         } else {
             out.push(Effect::Validate { attempt: id, token: token.clone() });
-            self.in_process.push(Attempt { id, token, stage: Stage::Validating { referenced } });
+            self.in_process.push(Attempt { id, token, results: Vec::new(), stage: Stage::Validating { referenced } });
         }
     }
 
@@ -124,40 +131,40 @@ impl AuthManager {
         results: Vec<ValidationResult>,
         out: &mut Vec<Effect>,
     ) {
+        attempt.results.clone_from(&results);
         let may_stop = !self.config.prioritize_authorization_over_stopping_transaction;
         if may_stop || !self.any_available(&referenced) {
             let accepted = results.iter().filter(|r| r.authorization_status == AuthorizationStatus::Accepted);
             for parent in accepted.filter_map(|result| result.parent_id_token.as_ref()) {
                 if self.is_master_pass(Some(parent)) {
-                    self.stop_all(attempt.token, parent, &referenced, out);
+                    self.stop_all(attempt, parent, &referenced, out);
                     return;
                 }
                 let Some(evse) = self.used_at(&referenced, &parent.value) else { continue };
                 if !self.evse(evse).is_some_and(|evse| evse.transaction_active) {
                     if !self.deviations.is_on(Deviation::StuckToken) {
-                        out.push(status(attempt.token, TokenValidationStatus::Rejected));
+                        out.push(attempt.told(TokenValidationStatus::Rejected));
                         return;
                     }
                     attempt.stage = Stage::Stuck;
                     self.keep_in_process(attempt);
                     return;
                 }
-                let mut token = attempt.token;
-                self.name_evses(&mut token, vec![evse]);
-                let terminal = if self.stops_on_reswipe() {
-                    out.push(stop(evse, StopTransactionReason::Local, Some(&token)));
-                    self.stopped()
+                self.name_evses(&mut attempt.token, vec![evse]);
+                if self.stops_on_reswipe() {
+                    out.push(stop(evse, StopTransactionReason::Local, Some(&attempt.token)));
+                    attempt.token.parent_id_token = Some(parent.clone());
+                    out.push(attempt.told(self.stopped()));
                 } else {
-                    TokenValidationStatus::UsedToReauthorize
-                };
-                token.parent_id_token = Some(parent.clone());
-                out.push(status(token, terminal));
+                    attempt.token.parent_id_token = Some(parent.clone());
+                    out.push(status(attempt.token, TokenValidationStatus::UsedToReauthorize));
+                }
                 return;
             }
         }
 
         if !self.any_available(&referenced) {
-            out.push(status(attempt.token, TokenValidationStatus::Rejected));
+            out.push(attempt.told(TokenValidationStatus::Rejected));
             return;
         }
         let mut candidates = referenced;
@@ -166,17 +173,17 @@ impl AuthManager {
     }
 
     /// A token of the master pass group ends every transaction it refers to, and none is an answer too.
-    fn stop_all(&mut self, mut token: ProvidedIdToken, parent: &IdToken, referenced: &[i32], out: &mut Vec<Effect>) {
+    fn stop_all(&mut self, mut attempt: Attempt, parent: &IdToken, referenced: &[i32], out: &mut Vec<Effect>) {
         let mut stopped = Vec::new();
         for &id in referenced {
             if self.evse(id).is_some_and(|evse| evse.transaction_active) {
-                out.push(stop(id, StopTransactionReason::MasterPass, Some(&token)));
+                out.push(stop(id, StopTransactionReason::MasterPass, Some(&attempt.token)));
                 stopped.push(id);
             }
         }
-        token.parent_id_token = Some(parent.clone());
-        self.name_evses(&mut token, stopped);
-        out.push(status(token, self.stopped()));
+        attempt.token.parent_id_token = Some(parent.clone());
+        self.name_evses(&mut attempt.token, stopped);
+        out.push(attempt.told(self.stopped()));
     }
 
     /// Goes through the results from `first` on until one of them leads to an EVSE.
@@ -195,7 +202,7 @@ impl AuthManager {
                 continue;
             }
             if self.is_master_pass(result.parent_id_token.as_ref()) {
-                out.push(status(attempt.token, TokenValidationStatus::Rejected));
+                out.push(attempt.told(TokenValidationStatus::Rejected));
                 return;
             }
             if let Some(parent) = &result.parent_id_token {
@@ -205,20 +212,21 @@ impl AuthManager {
                 token: attempt.token.clone(),
                 status: TokenValidationStatus::Accepted,
                 messages: result.tariff_messages.clone(),
+                results: attempt.results.clone(),
             });
             match self.select(&candidates, &attempt.token) {
                 Selection::Evse(id) => {
                     if self.grant(now, &mut attempt.token, id, &mut candidates, result, out) {
-                        self.tell_granted(attempt.token, out);
+                        self.tell_granted(attempt, out);
                         return;
                     }
                 }
                 Selection::Withdrawn => {
-                    self.tell_withdrawn(attempt.token, candidates, out);
+                    self.tell_withdrawn(attempt, candidates, out);
                     return;
                 }
                 Selection::None => {
-                    out.push(status(attempt.token, TokenValidationStatus::TimedOut));
+                    out.push(attempt.told(TokenValidationStatus::TimedOut));
                     return;
                 }
                 Selection::Wait => {
@@ -230,27 +238,21 @@ impl AuthManager {
                 }
             }
         }
-        self.reject(now, attempt.token, results, out);
+        self.reject(now, attempt, results, out);
     }
 
     /// No result led to an EVSE: every EVSE that the token names learns it, so that Plug&Charge does not wait on.
-    fn reject(
-        &mut self,
-        now: Duration,
-        token: ProvidedIdToken,
-        mut results: Vec<ValidationResult>,
-        out: &mut Vec<Effect>,
-    ) {
+    fn reject(&mut self, now: Duration, attempt: Attempt, mut results: Vec<ValidationResult>, out: &mut Vec<Effect>) {
         // Without any validator EVerest notifies nobody.
         if let Some(last) = results.pop() {
-            for id in token.connectors.iter().flatten() {
+            for id in attempt.token.connectors.iter().flatten() {
                 if self.evse(*id).is_none() && self.deviations.is_on(Deviation::ExitOnUnknownConnector) {
                     return out.push(Effect::Exit { why: "Auth told an EVSE that does not exist of a rejected token" });
                 }
-                self.notify_evse(now, *id, &token, last.clone(), out);
+                self.notify_evse(now, *id, &attempt.token, last.clone(), out);
             }
         }
-        out.push(status(token, TokenValidationStatus::Rejected));
+        out.push(attempt.told(TokenValidationStatus::Rejected));
     }
 
     /// Grants an EVSE to a token unless the validator allows none of the candidates, or the EVSE is reserved for another;
@@ -291,10 +293,10 @@ impl AuthManager {
 
     /// An EVSE was granted to a token; see [`Deviation::UsedToStartBeforeSession`] for when that is told, and
     /// [`Deviation::NoUsedToStart`] for whether it is.
-    fn tell_granted(&self, token: ProvidedIdToken, out: &mut Vec<Effect>) {
+    fn tell_granted(&self, attempt: Attempt, out: &mut Vec<Effect>) {
         let is_told = !self.deviations.is_on(Deviation::NoUsedToStart);
         if is_told && self.deviations.is_on(Deviation::UsedToStartBeforeSession) {
-            out.push(status(token, TokenValidationStatus::UsedToStart));
+            out.push(attempt.told(TokenValidationStatus::UsedToStart));
         }
     }
 
@@ -315,12 +317,13 @@ impl AuthManager {
     }
 
     /// A token was withdrawn before it had an EVSE.
-    fn tell_withdrawn(&mut self, mut token: ProvidedIdToken, candidates: Vec<i32>, out: &mut Vec<Effect>) {
+    fn tell_withdrawn(&mut self, mut attempt: Attempt, candidates: Vec<i32>, out: &mut Vec<Effect>) {
         self.withdrawn_in_process += 1;
-        if token.connectors.is_none() && !self.deviations.is_on(Deviation::WithdrawnWithoutConnectors) {
-            token.connectors = Some(candidates);
+        let connectors = &mut attempt.token.connectors;
+        if connectors.is_none() && !self.deviations.is_on(Deviation::WithdrawnWithoutConnectors) {
+            *connectors = Some(candidates);
         }
-        out.push(status(token, TokenValidationStatus::Withdrawn));
+        out.push(attempt.told(TokenValidationStatus::Withdrawn));
     }
 
     /// Lets every waiting token look again, the oldest first; in EVerest, threads race for that.
@@ -356,13 +359,13 @@ impl AuthManager {
             Selection::Evse(id) => {
                 let result = &mut results[accepted];
                 if self.grant(now, &mut attempt.token, id, &mut candidates, result, out) {
-                    self.tell_granted(attempt.token, out);
+                    self.tell_granted(attempt, out);
                 } else {
                     self.authorize(now, attempt, candidates, results, accepted + 1, out);
                 }
             }
-            Selection::Withdrawn => self.tell_withdrawn(attempt.token, candidates, out),
-            Selection::None | Selection::Wait => out.push(status(attempt.token, TokenValidationStatus::TimedOut)),
+            Selection::Withdrawn => self.tell_withdrawn(attempt, candidates, out),
+            Selection::None | Selection::Wait => out.push(attempt.told(TokenValidationStatus::TimedOut)),
         }
     }
 
@@ -414,6 +417,15 @@ impl AuthManager {
 
     fn any_parent(&self, evses: &[i32]) -> bool {
         evses.iter().filter_map(|id| self.evse(*id)?.identifier.as_ref()).any(|identifier| identifier.parent.is_some())
+    }
+
+    /// Whether a token stops the transaction that it started, by its own value.
+    fn may_stop_by_itself(&self, token: &ProvidedIdToken) -> bool {
+        match token.authorization_type {
+            AuthorizationType::RFID => true,
+            AuthorizationType::BankCard => self.deviations.is_on(Deviation::BankCardStops),
+            AuthorizationType::OCPP | AuthorizationType::Autocharge | AuthorizationType::PlugAndCharge => false,
+        }
     }
 
     fn stops_on_reswipe(&self) -> bool {

@@ -12,8 +12,8 @@ use super::withdraw::PendingWithdraw;
 use super::{AttemptId, Effect, EvseCall, Input, SessionEvent};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::types::{
-    AuthorizationStatus, ConnectorType, IdToken, MessageContent, ProvidedIdToken, TokenValidationStatus,
-    ValidationResult, WithdrawAuthorizationRequest,
+    AuthorizationStatus, ConnectorType, IdToken, ProvidedIdToken, TokenValidationStatus, ValidationResult,
+    WithdrawAuthorizationRequest,
 };
 
 /// EVerest's auth manager.
@@ -309,14 +309,19 @@ impl AuthManager {
             out.push(Effect::Ignored { why: "a validation update for an EVSE without a token" });
             return;
         };
-        identifier.parent = result.parent_id_token;
+        identifier.parent = result.parent_id_token.clone();
         let token = identifier.to_provided(id);
         let is_accepted = result.authorization_status == AuthorizationStatus::Accepted;
         if !is_accepted && !self.deviations.is_on(Deviation::UpdateSaysAccepted) {
             out.push(Effect::Ignored { why: "a validation update that does not accept" });
             return;
         }
-        out.push(Effect::Status { token, status: TokenValidationStatus::Accepted, messages: result.tariff_messages });
+        out.push(Effect::Status {
+            token,
+            status: TokenValidationStatus::Accepted,
+            messages: result.tariff_messages.clone(),
+            results: vec![result],
+        });
     }
 
     /// AuthHandler `notify_evse`; an id that is no EVSE's is dealt with by the caller.
@@ -372,9 +377,9 @@ impl Identifier {
     }
 }
 
-/// A status without tariff messages.
+/// A status without what validators said.
 pub(super) fn status(token: ProvidedIdToken, status: TokenValidationStatus) -> Effect {
-    Effect::Status { token, status, messages: Vec::<MessageContent>::new() }
+    Effect::Status { token, status, messages: Vec::new(), results: Vec::new() }
 }
 
 fn index(id: i32) -> Option<usize> {

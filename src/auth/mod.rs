@@ -108,6 +108,8 @@ pub enum Effect {
         status: TokenValidationStatus,
         /// Tariff messages; empty unless the status is `Accepted`.
         messages: Vec<MessageContent>,
+        /// What the validators said, as they said it; empty if none was asked, or if it is told too late to know.
+        results: Vec<ValidationResult>,
     },
     /// All validators are asked; [`Input::Validated`] answers.
     Validate {

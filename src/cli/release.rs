@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::release::Release;
+use crate::protocol::release::{FORECAST, Release};
 
 /// A release, or each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -24,18 +24,21 @@ pub enum ReleaseChoice {
     V2026_02,
     #[serde(rename = "main")]
     Main,
-    /// Each release; 1.0 was none, see [`ReleaseChoice::releases`].
+    /// A forecast, no release: main with EVerest's pull requests #2167, #2613 and #2637.
+    #[serde(rename = "next")]
+    Next,
+    /// Each release; 1.0 was none, and next is none, see [`ReleaseChoice::releases`].
     #[serde(rename = "all")]
     All,
 }
 
 impl ReleaseChoice {
-    /// The releases, earliest first. With `1.0` in the topics, what was before them is among all of them.
+    /// The releases, earliest first. With `1.0` in the topics, what was before them is among all of them; a forecast never
+    /// is.
     pub fn releases(self, api_version: &str) -> Vec<Release> {
         match self.one() {
             Some(release) => vec![release],
-            None if Release::of_api_version(api_version).is_some() => Release::PROFILES.to_vec(),
-            None => Release::ALL.to_vec(),
+            None => Release::of_api_version(api_version).into_iter().chain(Release::ALL).collect(),
         }
     }
 
@@ -46,6 +49,7 @@ impl ReleaseChoice {
             ReleaseChoice::V2025_12 => Some(Release::V2025_12),
             ReleaseChoice::V2026_02 => Some(Release::V2026_02),
             ReleaseChoice::Main => Some(Release::Main),
+            ReleaseChoice::Next => Some(Release::Next),
             ReleaseChoice::All => None,
         }
     }
@@ -61,6 +65,12 @@ impl ReleaseChoice {
         let implied = api_version.and_then(Release::of_api_version).map(|_| ReleaseChoice::V1_0);
         Ok(release.or(implied))
     }
+}
+
+/// What is said where a forecast is played.
+pub fn forecast(release: Release) -> Option<Diagnostic> {
+    let headline = format!("`{release}` is {FORECAST}");
+    release.is_forecast().then(|| Diagnostic::new(Severity::Note, "release/forecast", headline))
 }
 
 /// Whether a version may stand in the topics of a release.
@@ -92,8 +102,9 @@ mod tests {
         }
         let all = ReleaseChoice::from_str("all", false).unwrap();
         assert_eq!(all.releases("1"), Release::ALL);
-        assert_eq!(all.releases("1.0"), Release::PROFILES);
+        assert_eq!(all.releases("1.0"), Release::PROFILES[..5], "a forecast is no release");
     }
+
     #[test]
     fn a_version_stands_for_a_release_where_none_is_named() {
         let of = |release, version| ReleaseChoice::of(release, version).map_err(|why| why.headline);

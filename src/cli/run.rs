@@ -11,7 +11,7 @@ use super::config::{Config, wire_forms};
 use super::module_flags::{ModuleFlags, side};
 use super::output::{Output, beside};
 use super::recorder::{self, RecordingFile};
-use super::release::ReleaseChoice;
+use super::release::{ReleaseChoice, forecast};
 use super::{Exit, files, goldens, playing_runtime, print, progress, signals};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -31,8 +31,9 @@ pub struct Arguments {
     #[command(flatten)]
     module: ModuleFlags,
     /// The release of EVerest to play, over what scenarios say; `all` plays each scenario under each release, and 1.0 is
-    /// what was before the first [default: 1.0, if that is the version in the topics]
-    #[arg(long, value_name = "1.0|2025.10|2025.12|2026.02|main|all", hide_possible_values = true)]
+    /// what was before the first [default: 1.0, if that is the version in the topics]; `next` is a forecast, no release:
+    /// main with EVerest's pull requests #2167, #2613 and #2637
+    #[arg(long, value_name = "1.0|2025.10|2025.12|2026.02|main|next|all", hide_possible_values = true)]
     release: Option<ReleaseChoice>,
     /// Only scenarios that test this side
     #[arg(long, value_name = "client|everest", value_parser = side)]
@@ -136,7 +137,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     for scenario in selected.into_iter().map(Arc::new) {
         let releases = match choice {
             Some(choice) => choice.releases(&settings.topics.api_version),
-            None => vec![scenario.release()],
+            None => vec![scenario.release_unasked()],
         };
         for release in releases {
             let golden = match scenario.model.golden && release == scenario.release() {
@@ -215,6 +216,7 @@ fn open_reports(arguments: &Arguments) -> Result<Vec<Report>, Box<Diagnostic>> {
 impl Prepared {
     fn perform(self) -> Exit {
         let started = Instant::now();
+        print::diagnostics(self.pieces.iter().find_map(|piece| forecast(piece.release)).as_slice());
         let say = beside(self.reports.iter().map(|report| &report.output));
         let runtime = match playing_runtime() {
             Ok(runtime) => runtime,

@@ -56,8 +56,8 @@ pub struct Arguments {
     /// `-` prints one JSON object with the key `mqtt`, and `gateway` and `token` if there are, instead of the first lines
     #[arg(long, value_name = "-", value_parser = ["-"])]
     json: Option<String>,
-    /// Release of EVerest, over what the station says [default: main]
-    #[arg(long, value_name = "1.0|2025.10|2025.12|2026.02|main")]
+    /// Release of EVerest, over what the station says; `next` is a forecast, no release [default: main]
+    #[arg(long, value_name = "1.0|2025.10|2025.12|2026.02|main|next")]
     release: Option<Release>,
     /// How the station writes its messages [default: everest]
     #[arg(long, value_name = "NAME", value_parser = wire_forms())]
@@ -134,6 +134,14 @@ struct Plan {
     inside: Option<Vec<Binding>>,
     wire: Wire,
     gateway: Option<GatewayPlan>,
+}
+
+impl Plan {
+    fn forecast(&self) -> Option<Diagnostic> {
+        let chargers = self.gateway.iter().flat_map(|gateway| gateway.chargers.chargers.values());
+        let mut stations = chargers.map(|charger| &charger.station).chain([&self.station]);
+        stations.find_map(|station| release::forecast(station.release))
+    }
 }
 
 /// What is served over HTTP.
@@ -219,7 +227,7 @@ fn prepare_gateway(
 fn list_deviations() -> String {
     let mut text = String::new();
     for entry in &TABLE {
-        let releases: Vec<_> = entry.releases.iter().map(|release| release.name()).collect();
+        let releases: Vec<_> = entry.releases.iter().map(|release| release.label()).collect();
         let releases = if releases.is_empty() { "on request".to_owned() } else { releases.join(", ") };
         for (name, value) in [
             ("", entry.id),
@@ -238,6 +246,7 @@ fn list_deviations() -> String {
 }
 
 async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic>> {
+    print::diagnostics(plan.forecast().as_slice());
     let broken = |why: String| Box::new(Diagnostic::new(Severity::Error, "harness/no-broker", why));
     let listen = arguments.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
     let is_traced = arguments.trace;

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::{Decoded, Deviations, Value, WithdrawAuthorizationRequest, encode, unusable_topic};
 use crate::protocol::types::{
-    AuthorizationType, CustomIdToken, IdToken, IdTokenType, MessageContent, ProvidedIdToken, TokenValidationStatus,
-    TokenValidationStatusMessage, WithdrawAuthorizationResult,
+    AuthorizationStatus, AuthorizationType, CustomIdToken, IdToken, IdTokenType, MessageContent, ProvidedIdToken,
+    TokenValidationStatus, TokenValidationStatusMessage, ValidationResult, WithdrawAuthorizationResult,
 };
 
 /// The decoders as EVerest's head runs them.
@@ -304,6 +304,7 @@ fn text_is_indented_by_four_blanks_with_sorted_keys() {
             prevalidated: Some(true),
             request_id: None,
         },
+        validation_results: None,
     };
     let expected = r#"{
     "messages": [],
@@ -345,6 +346,7 @@ fn every_type_has_its_keys_sorted() {
             prevalidated: Some(false),
             request_id: Some(-1),
         },
+        validation_results: Some(vec![ValidationResult::new(AuthorizationStatus::Accepted)]),
     };
     // An object of `Value` is a sorted map.
     assert_eq!(encode(&everything), encode(&serde_json::to_value(&everything).unwrap()));

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::release::Release;
-use super::release::Release::{Main, V1_0, V2025_10, V2025_12, V2026_02};
+use super::release::Release::{Main, Next, V1_0, V2025_10, V2025_12, V2026_02};
 
 /// What a station follows where specification and running EVerest differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
@@ -106,8 +106,14 @@ impl Deviation {
     }
 }
 
-/// Every release, and what was before.
-const ALWAYS: &[Release] = &[V1_0, V2025_10, V2025_12, V2026_02, Main];
+/// Every release, what was before, and what may come.
+const ALWAYS: &[Release] = &[V1_0, V2025_10, V2025_12, V2026_02, Main, Next];
+/// The head, and what may come.
+const HEAD: &[Release] = &[Main, Next];
+/// Since 2026.02.
+const NEWEST: &[Release] = &[V2026_02, Main, Next];
+/// What may come: [`super::release::FORECAST`].
+const FORECAST: &[Release] = &[Next];
 /// The tagged releases, and what was before.
 const TAGGED: &[Release] = &[V1_0, V2025_10, V2025_12, V2026_02];
 /// Those of 2025.
@@ -187,7 +193,7 @@ deviations! {
     MissingPayloadDropped "missing-payload-dropped" {
         "payload is optional (before 2026.02, and in the tutorial to this day); absent means everything",
         "a withdraw request without payload is not executed",
-        ALWAYS, &[V2026_02, Main], "generic/json_codec.cpp; 750f78555; tutorials/everest_api.rst"
+        ALWAYS, NEWEST, "generic/json_codec.cpp; 750f78555; tutorials/everest_api.rst"
     }
     ReplyAddressRequired "reply-address-required" {
         "headers and replyTo are optional: the request is executed, and nobody is told",
@@ -326,11 +332,16 @@ deviations! {
         "UsedToStart, UsedToStop and Withdrawn are published too",
         OLDEST, NEVER, "658dcd516 (code), 142adf82c (specification)"
     }
+    BankCardStops "bank-card-stops" {
+        "UsedToStop: the token was used to stop a session; off, a token itself does so if it is of type RFID",
+        "one of type BankCard does, too, or is UsedToReauthorize; no validator is asked again",
+        FORECAST, FORECAST, "pull request #2613, b7feeb3ca, not released: AuthHandler.cpp, handle_token"
+    }
     // The API modules.
     EmptyLatchTrue "empty-latch-true" {
         "the latched getter answers null before the first status",
         "it answers true",
-        &[Main], NEVER, "seen on the wire: \"null\" takes the overload of publish for booleans"
+        HEAD, NEVER, "seen on the wire: \"null\" takes the overload of publish for booleans"
     }
     NoLatchedGet "no-latched-get" {
         "m2e/token_validation_status/get brings the latest status",
@@ -340,17 +351,28 @@ deviations! {
     GetterBelowM2e "getter-below-m2e" {
         "m2e/token_validation_status/get, and the tutorial: the topic of the variable with /get; off, that one too",
         "only m2e/token_validation_status/get is heard",
-        &[Main], &[Main], "auth_consumer_API.yaml; tutorials/everest_api.rst"
+        HEAD, HEAD, "auth_consumer_API.yaml; tutorials/everest_api.rst"
     }
     NoMessages "no-messages" {
         "a status may carry messages; off, those of the tariff",
         "it never has messages",
-        OLDEST, OLDEST, "142adf82c; seen on the wire"
+        OLDEST, OLDEST, "142adf82c; seen on the wire; announced again for 2027.04: #2167, deprecation-index.rst"
     }
     MessagesAlwaysPresent "messages-always-present" {
         "messages is optional; off, it is there only if there are any",
         "every status has messages, [] unless a tariff came with Accepted",
-        &[V2026_02, Main], NEVER, "142adf82c; seen on the wire"
+        NEWEST, NEVER, "142adf82c; seen on the wire"
+    }
+    ValidationResults "validation-results" {
+        "a status has token, status and messages; nothing is said of validation_results",
+        "it has validation_results, too: what all validators said, [] where none was asked or it is told later, by a \
+         timer or a withdrawal; messages are the tariff_messages of all of them, with whatever status",
+        FORECAST, NEVER, "pull request #2167, 6ef952015, not released: AuthHandler.cpp, on_token; auth/wrapper.cpp"
+    }
+    CompactJson "compact-json" {
+        "nothing is said of how JSON is laid out; off, in lines indented by 4",
+        "in one line without blanks",
+        FORECAST, FORECAST, "pull request #2637, c0c630b1c, not released: utilities/constants.hpp"
     }
     EmptyHeartbeat "empty-heartbeat" {
         "a heartbeat is a number that counts up",
@@ -391,7 +413,7 @@ deviations! {
     BeaconPerModule "beacon-per-module" {
         "one ready_beacon, of the API module whose id sorts first",
         "one of each API module: they cannot read the configuration that would tell them of the others",
-        &[Main], NEVER, "ApiHelper.cpp, init_entrypoint_API; seen on the wire"
+        HEAD, NEVER, "ApiHelper.cpp, init_entrypoint_API; seen on the wire"
     }
     LateSubscriptions "late-subscriptions" {
         "the beacon says that the API is ready to be queried",

@@ -1,7 +1,8 @@
 //! Releases of EVerest. The wire changed without a version number: what a release speaks differently stands in
 //! [`super::deviations`], one entry each.
 //!
-//! What was before the first of them, with `1.0` in its topics, is a profile like a release: [`Release::V1_0`].
+//! What was before the first of them, with `1.0` in its topics, is a profile like a release: [`Release::V1_0`]. So is what
+//! may come after the last, a forecast: [`Release::Next`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +15,10 @@ use super::types::TokenValidationStatus;
 /// The version in topics before the first release (`Topics.cpp`, 5d684690c).
 const API_VERSION_1_0: &str = "1.0";
 
-/// A release of EVerest, or what was before the first; later ones are greater.
+/// What the profile `next` is, to be read after "it is".
+pub const FORECAST: &str = "a forecast: main with EVerest's pull requests #2167, #2613 and #2637, as they stood in 2026-08; nothing of it is released";
+
+/// A release of EVerest, or what was before the first and may come after the last; later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Release {
     /// The head of development from 2025-10-09 (5d684690c) to 2025-10-28 (a5ed89fc8), with `1.0` in its topics; in no
@@ -34,15 +38,29 @@ pub enum Release {
     #[default]
     #[serde(rename = "main")]
     Main,
+    /// What the head would be with pull requests #2167 (6ef952015), #2613 (b7feeb3ca) and #2637 (c0c630b1c): a forecast,
+    /// and no release.
+    #[serde(rename = "next")]
+    Next,
 }
 
 impl Release {
-    /// Every release, earliest first; [`Release::V1_0`] is none.
+    /// Every release, earliest first; [`Release::V1_0`] and [`Release::Next`] are none.
     pub const ALL: [Release; 4] = [Release::V2025_10, Release::V2025_12, Release::V2026_02, Release::Main];
 
     /// All that can be played, earliest first.
-    pub const PROFILES: [Release; 5] =
-        [Release::V1_0, Release::V2025_10, Release::V2025_12, Release::V2026_02, Release::Main];
+    pub const PROFILES: [Release; 6] =
+        [Release::V1_0, Release::V2025_10, Release::V2025_12, Release::V2026_02, Release::Main, Release::Next];
+
+    /// Whether it says what EVerest may become rather than what it is or was.
+    pub fn is_forecast(self) -> bool {
+        self > Release::Main
+    }
+
+    /// What a person is shown: the name, and whether it is a forecast.
+    pub fn label(self) -> &'static str {
+        if self.is_forecast() { "next (forecast)" } else { self.name() }
+    }
 
     /// The profile that a version in topics stands for by itself; `1` stands for none, since every release has it.
     pub fn of_api_version(version: &str) -> Option<Release> {
@@ -62,6 +80,7 @@ impl Release {
             Release::V2025_12 => "2025.12",
             Release::V2026_02 => "2026.02",
             Release::Main => "main",
+            Release::Next => "next",
         }
     }
 
@@ -88,7 +107,7 @@ impl fmt::Display for Release {
 
 /// A name that is no release's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no release; there are 2025.10, 2025.12, 2026.02 and main, and 1.0 before them")]
+#[error("`{0}` is no release; there are 2025.10, 2025.12, 2026.02 and main, 1.0 before them, and the forecast next")]
 pub struct UnknownRelease(String);
 
 impl FromStr for Release {
@@ -115,7 +134,8 @@ mod tests {
             assert_eq!(serde_json::from_value::<Release>(release.name().into()).unwrap(), release);
         }
         let error = "2024.09".parse::<Release>().unwrap_err();
-        let told = "`2024.09` is no release; there are 2025.10, 2025.12, 2026.02 and main, and 1.0 before them";
+        let told = "`2024.09` is no release; there are 2025.10, 2025.12, 2026.02 and main, 1.0 before them, and the \
+                    forecast next";
         assert_eq!(error.to_string(), told);
     }
 
@@ -123,18 +143,20 @@ mod tests {
     fn later_releases_list_more_statuses() {
         use TokenValidationStatus::{Processing, UsedToReauthorize, Withdrawn};
         let lists = |status| Release::PROFILES.map(|release| release.lists(status));
-        assert_eq!(lists(Processing), [true; 5]);
-        assert_eq!(lists(Withdrawn), [false, false, false, true, true]);
-        assert_eq!(lists(UsedToReauthorize), [false, false, false, false, true]);
+        assert_eq!(lists(Processing), [true; 6]);
+        assert_eq!(lists(Withdrawn), [false, false, false, true, true, true]);
+        assert_eq!(lists(UsedToReauthorize), [false, false, false, false, true, true]);
     }
 
     #[test]
     fn only_what_was_before_the_releases_is_known_by_its_topics() {
-        assert_eq!(Release::PROFILES[1..], Release::ALL);
+        assert_eq!(Release::PROFILES[1..5], Release::ALL);
         assert_eq!(Release::of_api_version("1.0"), Some(Release::V1_0));
         assert_eq!(Release::of_api_version("1"), None);
         assert_eq!(Release::V1_0.own_api_version(), Some("1.0"));
         assert!(Release::ALL.iter().all(|release| release.own_api_version().is_none()));
         assert!(Release::PROFILES.is_sorted());
+        let forecasts = Release::PROFILES.into_iter().filter(|release| release.is_forecast());
+        assert_eq!(forecasts.map(Release::label).collect::<Vec<_>>(), ["next (forecast)"]);
     }
 }

@@ -220,13 +220,17 @@ pub enum MessageFormat {
 /// A change of a token's status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenValidationStatusMessage {
-    /// Tariff messages; always present since 2026.02, empty unless the status is `Accepted`.
+    /// Tariff messages; always present since 2026.02, empty unless the status is `Accepted`, or there are
+    /// `validation_results`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<Vec<MessageContent>>,
     /// The status.
     pub status: TokenValidationStatus,
     /// The token.
     pub token: ProvidedIdToken,
+    /// What the validators said; in no release yet, see [`super::deviations::Deviation::ValidationResults`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_results: Option<Vec<ValidationResult>>,
 }
 
 /// What a validator says of a token.

@@ -15,6 +15,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use super::codec;
+use super::deviations::{Deviation, Deviations};
 
 /// How the messages of one side are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
@@ -174,17 +175,27 @@ impl Form {
 #[derive(Debug, Clone, Default)]
 pub struct Encoder {
     wire: Wire,
+    /// Whether EVerest writes compactly by itself.
+    is_compact: bool,
     written: Arc<AtomicUsize>,
 }
 
 impl Encoder {
     /// An encoder that has written nothing yet.
     pub fn new(wire: Wire) -> Self {
-        Self { wire, written: Arc::default() }
+        Self { wire, ..Self::default() }
     }
 
-    /// The text of the next message; in the default form that of [`codec::encode`].
+    /// One that writes as EVerest does, where no other form is asked for.
+    pub fn of_everest(wire: Wire, in_force: Deviations) -> Self {
+        Self { is_compact: in_force.is_on(Deviation::CompactJson), ..Self::new(wire) }
+    }
+
+    /// The text of the next message; in the default form that of [`codec::encode`], unless EVerest writes compactly.
     pub fn encode<T: Serialize>(&self, message: &T) -> Bytes {
+        if self.wire == Wire::Everest && self.is_compact {
+            return codec::encode_compact(message);
+        }
         if let Some(form) = self.wire.form() {
             return form.encode(message);
         }

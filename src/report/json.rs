@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::release::FORECAST;
 use crate::verdict::ScenarioResult;
 
 use super::outcome::Summary;
@@ -41,6 +42,9 @@ struct Scenario<'a> {
     path: &'a str,
     description: &'a str,
     release: &'static str,
+    /// What makes it none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forecast: Option<&'static str>,
     verdict: &'static str,
     duration_ms: u64,
     requirements: &'a [String],
@@ -93,6 +97,7 @@ fn scenario(result: &ScenarioResult) -> Scenario<'_> {
         path: &result.path,
         description: &result.description,
         release: result.release.name(),
+        forecast: result.release.is_forecast().then_some(FORECAST),
         verdict: result.verdict.word(),
         duration_ms: millis(result.duration),
         requirements: &result.requirements,

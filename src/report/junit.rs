@@ -1,7 +1,7 @@
 //! The JUnit report, for continuous integration.
 //!
 //! One suite a directory, one case a scenario, or several with the name of the release behind the path, where it was
-//! played under several. A fail is a `failure`; inconclusive and error are an `error`, because
+//! played under several, or under a forecast. A fail is a `failure`; inconclusive and error are an `error`, because
 //! the module was not judged; what does not apply, or fails as it is known to, is `skipped`. The `type` is the id of the first finding, so that a
 //! dashboard can group by it.
 
@@ -12,6 +12,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::diagnostic::{Diagnostic, Severity, Style};
+use crate::protocol::release::FORECAST;
 use crate::verdict::{ScenarioResult, Verdict};
 
 /// The whole report as XML; `duration` is the wall time of the run.
@@ -43,11 +44,16 @@ fn is_xml(c: char) -> bool {
 }
 
 fn case(result: &ScenarioResult, directory: &str, names_release: bool) -> TestCase {
-    let name = if names_release { format!("{} [{}]", result.path, result.release) } else { result.path.clone() };
+    let names_release = names_release || result.release.is_forecast();
+    let release = result.release.label();
+    let name = if names_release { format!("{} [{release}]", result.path) } else { result.path.clone() };
     let mut case = TestCase::new(name, status(result));
     case.set_classname(directory);
     case.set_time(result.duration);
     case.add_property(("release", result.release.name()));
+    if result.release.is_forecast() {
+        case.add_property(("forecast", FORECAST));
+    }
     if !result.requirements.is_empty() {
         case.add_property(("requirements", result.requirements.join(" ").as_str()));
     }

@@ -24,13 +24,13 @@ const YELLOW: &str = "1;33";
 const RED: &str = "1;31";
 const DIM: &str = "2";
 
-/// One line for a scenario that ended: verdict, path, the release where there are several or it was none, time, and how many
+/// One line for a scenario that ended: verdict, path, the release where there are several or it is none, time, and how many
 /// messages the module was shown and sent. Without a line feed.
 pub fn line(result: &ScenarioResult, names_release: bool, style: Style) -> String {
     let word = format!("{:<WORD$}", word(result.verdict));
     let took = paint(style, DIM, &time(result.duration));
-    let names_release = names_release || result.release == Release::V1_0;
-    let release = if names_release { format!("  {}", result.release) } else { String::new() };
+    let names_release = names_release || !Release::ALL.contains(&result.release);
+    let release = if names_release { format!("  {}", result.release.label()) } else { String::new() };
     let sum = |list: &BTreeMap<_, usize>| list.values().sum::<usize>();
     let evidence = match (sum(&result.evidence.shown), sum(&result.evidence.did)) {
         (0, 0) => String::new(),

@@ -18,6 +18,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::types::WithdrawAuthorizationRequest;
+use crate::protocol::wire::{Encoder, Wire};
 use crate::protocol::{codec, topic};
 use crate::scenario::model::{
     AtConnector, Evse, Heartbeats, PauseCharging, Publish, Request, Run, Side, Step, Withdraw,
@@ -432,7 +433,13 @@ impl Stage<'_> {
         let payload = match (&publish.payload, &publish.text, &publish.hex) {
             (Some(value), ..) => {
                 let value = pattern::fill(value, &self.captures).map_err(|name| not_captured(&name))?;
-                codec::encode(&strings_filled(&value, &fill_in)).into()
+                let value = strings_filled(&value, &fill_in);
+                // In EVerest's name it is written as EVerest writes.
+                match self.scene.scenario.model.under_test {
+                    Side::Client => Encoder::of_everest(Wire::Everest, self.scene.station.in_force()).encode(&value),
+                    Side::Everest => codec::encode(&value),
+                }
+                .into()
             }
             (None, Some(text), _) => fill_in(text).into_bytes(),
             (None, None, Some(hex)) => bytes_of(hex),

@@ -26,6 +26,8 @@ enum Feature {
     PlugEventsLifo,
     /// Texts for a display in a status.
     Messages,
+    /// What the validators said in a status.
+    ValidationResults,
     /// A status that is published at all.
     Status(Status),
 }
@@ -39,6 +41,7 @@ impl Feature {
             Feature::Reauthorization => "stop_transaction_on_reswipe".to_owned(),
             Feature::PlugEventsLifo => "PlugEventsLIFO".to_owned(),
             Feature::Messages => "messages in a status".to_owned(),
+            Feature::ValidationResults => "validation_results in a status".to_owned(),
             Feature::Status(status) => format!("status {status:?}"),
         }
     }
@@ -52,6 +55,11 @@ impl Feature {
             Feature::Reauthorization | Feature::Status(Status::UsedToReauthorize) => Deviation::NoReauthorization,
             Feature::PlugEventsLifo => Deviation::NoPlugEventsLifo,
             Feature::Messages => Deviation::NoMessages,
+            Feature::ValidationResults => {
+                let deviation = Deviation::ValidationResults;
+                let lack = || format!("{}: {}", deviation.id(), deviation.entry().specified);
+                return (!in_force.is_on(deviation)).then(lack);
+            }
             Feature::Status(Status::UsedToStart) if in_force.is_on(Deviation::NoUsedToStart) => {
                 Deviation::NoUsedToStart
             }
@@ -164,7 +172,8 @@ fn of_payload(payload: &Value) -> Vec<Feature> {
     let status = payload.get("status").and_then(|status| serde_json::from_value(status.clone()).ok());
     // An empty list is the absence of texts in another form.
     let texts = payload.get("messages").and_then(Value::as_array).filter(|texts| !texts.is_empty());
-    status.map(Feature::Status).into_iter().chain(texts.map(|_| Feature::Messages)).collect()
+    let results = payload.get("validation_results").map(|_| Feature::ValidationResults);
+    status.map(Feature::Status).into_iter().chain(texts.map(|_| Feature::Messages)).chain(results).collect()
 }
 
 fn of_topic(topic: &str) -> Option<Feature> {

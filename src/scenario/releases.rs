@@ -15,13 +15,22 @@ impl Scenario {
         self.model.releases.as_ref().is_none_or(|releases| releases.contains(&release))
     }
 
-    /// The release that is played if nobody chooses: the station's, or else the newest for which it holds.
+    /// The release it is written for: the station's, or else the newest for which it holds; a forecast only if it holds for
+    /// nothing else.
     pub fn release(&self) -> Release {
         let station = self.model.station.release;
-        match self.releases().last() {
+        let releases = self.releases();
+        let newest = releases.iter().rev().find(|release| !release.is_forecast()).or(releases.last());
+        match newest {
             Some(newest) if !self.holds_for(station) => *newest,
             _ => station,
         }
+    }
+
+    /// The release that is played if nobody chooses. Nobody gets a forecast who has not asked for it.
+    pub fn release_unasked(&self) -> Release {
+        let station = self.model.station.release;
+        Some(self.release()).filter(|release| !release.is_forecast()).unwrap_or(station)
     }
 }
 
@@ -60,12 +69,17 @@ mod tests {
             ("releases: [1.0]\n", &[Release::V1_0], Release::V1_0),
             ("releases: [2025.12, \"2025.10\"]\n", &[Release::V2025_10, Release::V2025_12], Release::V2025_12),
             ("releases: [2025.10, main]\n", &[Release::V2025_10, Release::Main], Release::Main),
+            ("releases: [2025.12, next]\n", &[Release::V2025_12, Release::Next], Release::V2025_12),
+            ("releases: [next]\n", &[Release::Next], Release::Next),
+            ("releases: [next]\nstation: {release: next}\n", &[Release::Next], Release::Next),
             ("releases: [2025.10, main]\nstation: {release: 2025.10}\n", &[Release::V2025_10, Release::Main], {
                 Release::V2025_10
             }),
         ] {
             let scenario = scenario(frame, note);
             assert_eq!((scenario.releases().as_slice(), scenario.release()), (releases, release), "{frame}");
+            let unasked = if frame == "releases: [next]\n" { Release::Main } else { release };
+            assert_eq!(scenario.release_unasked(), unasked, "{frame}");
         }
     }
 

@@ -217,7 +217,8 @@ impl Everest {
         if let Some(before) = before {
             station.remember(before);
         }
-        let (heartbeats, encoder) = (Encoder::new(self.wire), Encoder::new(self.wire));
+        let encoder = || Encoder::of_everest(self.wire, self.station.in_force());
+        let (heartbeats, encoder) = (encoder(), encoder());
         // A clock that stands before 1970 is no reason to stop.
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let asked = BTreeMap::new();

@@ -21,6 +21,7 @@ use crate::protocol::control::{Command, Validation};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::types::{
     AuthorizationStatus, MessageContent, ProvidedIdToken, TokenValidationStatus, TokenValidationStatusMessage,
+    ValidationResult,
 };
 
 /// A charging station with EVerest in it.
@@ -369,13 +370,21 @@ impl Station {
         }
     }
 
-    /// The tariff messages as a status carries them.
-    fn told(&self, messages: Vec<MessageContent>) -> Option<Vec<MessageContent>> {
-        if self.deviations.is_on(Deviation::NoMessages) {
-            return None;
-        }
-        Some(messages)
-            .filter(|messages| self.deviations.is_on(Deviation::MessagesAlwaysPresent) || !messages.is_empty())
+    /// The tariff messages, and what the validators said, as a status carries them.
+    fn told(
+        &self,
+        messages: Vec<MessageContent>,
+        results: Vec<ValidationResult>,
+    ) -> (Option<Vec<MessageContent>>, Option<Vec<ValidationResult>>) {
+        let is_on = |deviation| self.deviations.is_on(deviation);
+        let results = Some(results).filter(|_| is_on(Deviation::ValidationResults));
+        let messages = match &results {
+            Some(results) => results.iter().flat_map(|result| result.tariff_messages.iter().cloned()).collect(),
+            None => messages,
+        };
+        let always = is_on(Deviation::MessagesAlwaysPresent);
+        let is_there = !is_on(Deviation::NoMessages) && (always || !messages.is_empty());
+        (is_there.then_some(messages), results)
     }
 
     /// Something happens at an EVSE; the EVSE reports it, of the connector in use.
@@ -455,13 +464,14 @@ impl Station {
         }
         for effect in effects {
             match effect {
-                auth::Effect::Status { token, status, messages } => {
+                auth::Effect::Status { token, status, messages, results } => {
                     if !self.deviations.is_on(Deviation::UnlistedStatuses) && !self.deviations.release().lists(status) {
                         continue;
                     }
                     self.note_status(&token, status);
-                    let messages = self.told(messages);
-                    let message = Arc::new(TokenValidationStatusMessage { messages, status, token });
+                    let (messages, validation_results) = self.told(messages, results);
+                    let message = TokenValidationStatusMessage { messages, status, token, validation_results };
+                    let message = Arc::new(message);
                     self.api.latch(&message);
                     out.push(publish(Channel::TokenValidationStatus, Payload::Status(message)));
                 }

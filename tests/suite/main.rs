@@ -17,6 +17,7 @@ mod diagnostics;
 mod everest_command;
 mod expectations;
 mod faulty_everest;
+mod forecast;
 mod gateway;
 mod gateway_abuse;
 mod golden;

@@ -15,8 +15,8 @@ use khumbu::protocol::control::{Command, HeartbeatControl, Validation};
 use khumbu::protocol::deviations::{Deviation, Deviations, TABLE};
 use khumbu::protocol::release::Release;
 use khumbu::protocol::types::{
-    AuthorizationStatus, CertificateHashData, HashAlgorithm, IdToken, IdTokenType, MessageContent, ProvidedIdToken,
-    ValidationResult,
+    AuthorizationStatus, AuthorizationType, CertificateHashData, HashAlgorithm, IdToken, IdTokenType, MessageContent,
+    ProvidedIdToken, ValidationResult,
 };
 use khumbu::station::config::{AuthConfig, ProviderConfig, SelectionAlgorithm, StationConfig, ValidatorConfig};
 use khumbu::station::{Input, RequestId};

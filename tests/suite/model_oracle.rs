@@ -97,19 +97,32 @@ impl Monitor {
     }
 
     fn status(&mut self, message: &TokenValidationStatusMessage) -> Result<(), String> {
-        let TokenValidationStatusMessage { messages, status, token } = message;
+        let TokenValidationStatusMessage { messages, status, token, validation_results } = message;
         let value = &token.id_token.value;
         let phase = self.open.get(value).copied();
         let broken = || format!("`{value}` {status:?} {:?} after {phase:?}", token.connectors);
 
         check(messages.is_some() == (self.release >= Release::V2026_02), || format!("`messages` is {messages:?}"))?;
         let has_tariff = messages.as_ref().is_some_and(|messages| !messages.is_empty());
-        check(!has_tariff || *status == Status::Accepted, || format!("tariff messages with {status:?}"))?;
+        match validation_results {
+            Some(results) => {
+                let of_results: Vec<_> = results.iter().flat_map(|result| &result.tariff_messages).collect();
+                let are_theirs = messages.iter().flatten().eq(of_results);
+                check(are_theirs, || format!("`messages` is {messages:?}, with {results:?}"))?;
+                let is_before = *status == Status::Processing;
+                check(!is_before || results.is_empty(), || format!("{results:?} before validation"))?;
+                let accepts = results.iter().any(|result| result.authorization_status == AuthorizationStatus::Accepted);
+                check(accepts || *status != Status::Accepted, || format!("accepted by {results:?}"))?;
+            }
+            None => check(!has_tariff || *status == Status::Accepted, || format!("tariff messages with {status:?}"))?,
+        }
+        let is_next = self.release == Release::Next;
+        check(validation_results.is_some() == is_next, || format!("`validation_results` is {validation_results:?}"))?;
 
         if let Some((evse, owed)) = self.owed.take() {
             let names_evse = token.connectors.as_deref() == Some(&[evse]) || self.release == Release::V1_0;
             let names_it = names_evse && *value == owed;
-            if self.release == Release::Main {
+            if self.release >= Release::Main {
                 let fits = matches!(status, Status::TimedOut | Status::Withdrawn);
                 return check(fits && names_it, || format!("{} instead of an end for EVSE {evse}", broken()));
             }
@@ -237,7 +250,7 @@ impl WithdrawTable<'_> {
             match evse.state {
                 "granted" => {
                     deeds.push(Deed::Withdraw(evse.evse));
-                    if self.release == Release::Main {
+                    if self.release >= Release::Main {
                         deeds.push(Deed::Withdrawn(token.value.clone(), evse.evse));
                     }
                 }

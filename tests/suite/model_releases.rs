@@ -7,7 +7,7 @@ use bytes::Bytes;
 use khumbu::auth::EvseCall;
 use khumbu::protocol::channel::{Channel, EntryPoint};
 use khumbu::protocol::control::Command;
-use khumbu::protocol::deviations::{Behaviour, Deviation, Deviations, TABLE};
+use khumbu::protocol::deviations::{Behaviour, Deviation, Deviations, Entry, TABLE};
 use khumbu::protocol::release::Release;
 use khumbu::protocol::schema::{Message, Schemas};
 use khumbu::protocol::types::{AuthorizationStatus, TokenValidationStatus as Status};
@@ -267,6 +267,29 @@ fn schemas_follow_the_releases() {
     let schemas = Schemas::of(Deviations::new(Release::V1_0, Behaviour::AsRunning, &switched));
     assert!(schemas.check(channel, &status("UsedToStart")).is_empty());
     assert!(schemas.check(heartbeat, &json!(7)).is_empty());
+}
+
+#[test]
+fn the_forecast_is_the_head_with_three_pull_requests() {
+    let differs = |entry: &&Entry| entry.releases.contains(&Release::Main) != entry.releases.contains(&Release::Next);
+    let named: Vec<_> = TABLE.iter().filter(differs).map(|entry| (entry.id, entry.agreed.len())).collect();
+    // The specification of the API says nothing of the new field.
+    assert_eq!(named, [("bank-card-stops", 1), ("validation-results", 0), ("compact-json", 1)]);
+    let sources = ["#2613, b7feeb3ca", "#2167, 6ef952015", "#2637, c0c630b1c"];
+    for (entry, source) in TABLE.iter().filter(differs).zip(sources) {
+        assert!(entry.source.starts_with(&format!("pull request {source}, not released")), "{}", entry.source);
+    }
+    let check = |release, results: Value| {
+        let status = json!({"token": token("A"), "status": "Rejected", "validation_results": results});
+        Schemas::new(release).check(Message::On(Channel::TokenValidationStatus), &status).is_empty()
+    };
+    let right = json!([{"authorization_status": "Invalid", "tariff_messages": []}]);
+    let wrong = [json!({}), json!([{"authorization_status": "Invalid"}]), json!([{"tariff_messages": []}])];
+    assert!(check(Release::Next, right) && check(Release::Next, json!([])));
+    for wrong in wrong {
+        assert!(!check(Release::Next, wrong.clone()), "{wrong}");
+        assert!(check(Release::Main, wrong), "today it is a field that nobody knows");
+    }
 }
 
 #[test]

@@ -238,10 +238,10 @@ fn who_chooses_the_release() {
 #[test]
 fn an_unknown_release_is_refused_with_the_list() {
     let project = Project::with(&[("p.yaml", PASS)]);
-    project.run(&["run", "p.yaml", "--release", "2025.11"]).exits(2).says("2025.10, 2025.12, 2026.02, main, all");
+    project.run(&["run", "p.yaml", "--release", "2025.11"]).exits(2).says("2025.10, 2025.12, 2026.02, main, next, all");
     project.run(&["run", "p.yaml", "--release", "mian"]).exits(2).says("'main'");
     project.write("khumbu.yaml", "release: \"2025.21\"\n");
-    project.run(&["run", "p.yaml"]).exits(2).says("did you mean `2025.12`?").says("2026.02, main, all");
+    project.run(&["run", "p.yaml"]).exits(2).says("did you mean `2025.12`?").says("2026.02, main, next, all");
 }
 
 #[test]

@@ -258,7 +258,8 @@ fn deviations_are_listed_and_releases_known() {
     for entry in &khumbu::protocol::deviations::TABLE {
         assert!(text.contains(&format!("{}\n  runs       {}\n", entry.id, entry.runs)), "{}", entry.id);
     }
-    assert!(text.contains("  releases   1.0, 2025.10, 2025.12, 2026.02, main\n"));
+    assert!(text.contains("  releases   1.0, 2025.10, 2025.12, 2026.02, main, next (forecast)\n"));
+    assert!(text.contains("  releases   next (forecast)\n"));
     assert!(text.contains("  releases   on request\n"));
     let sim = Sim::start(&project, &["--release", "2025.10"]);
     assert!(sim.out().starts_with("mqtt://"));

@@ -111,6 +111,33 @@ async fn publish_qos_0() {
 }
 
 #[tokio::test]
+async fn compact_json() {
+    // Everything that goes out, by whatever way: beacon, heartbeat, status, reply, answer to a discovery.
+    let layouts = both(Deviation::CompactJson, async |config| {
+        let mut stand = Stand::with(config, "").await;
+        let (client, _) = Link::open(stand.bench.address(), "client").await.unwrap();
+        let command = Box::new(token("A").to_command());
+        assert_eq!(stand.order(|answer| Order::Command(command, answer)).await, None);
+        let get = stand.topics.topic(Channel::GetTokenValidationStatus);
+        for (topic, reply_to) in [(get.as_str(), "latched"), ("everest_api/discover", "found")] {
+            let request = json!({"headers": {"replyTo": reply_to}}).to_string();
+            client.publish(topic, request, 1, false).await.unwrap();
+            stand.published(reply_to).await;
+        }
+        let records = stand.end().await;
+        let texts = records.into_iter().filter(|record| is_from_everest(record, "")).map(|record| match record.event {
+            Event::Publish { publish, .. } => String::from_utf8(publish.payload.to_vec()).unwrap(),
+            _ => unreachable!(),
+        });
+        let objects: Vec<_> = texts.filter(|text| text.starts_with('{') && text != "{}").collect();
+        assert!(objects.len() >= 5, "{objects:?}");
+        let is_compact = |text: &String| serde_json::from_str::<Value>(text).unwrap().to_string() == text.as_str();
+        (objects.iter().all(is_compact), objects.iter().any(is_compact))
+    });
+    assert_eq!(layouts.await, [(true, true), (false, false)]);
+}
+
+#[tokio::test]
 async fn subscribe_qos_0() {
     let qos = both(Deviation::SubscribeQos0, async |config| {
         let records = Stand::with(config, "").await.end().await;

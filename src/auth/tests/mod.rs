@@ -83,7 +83,7 @@ impl Bench {
         let mut answers = Vec::new();
         for effect in self.auth.apply(self.now, input) {
             self.trace.extend(match effect {
-                Effect::Status { token, status, messages } => {
+                Effect::Status { token, status, messages, .. } => {
                     assert!(messages.is_empty() || status == TokenValidationStatus::Accepted);
                     let parent = token.parent_id_token.map(|parent| format!(" of {}", parent.value));
                     let evses = token.connectors.map(|evses| format!(" {evses:?}"));

@@ -578,7 +578,8 @@ fn the_status_of_a_time_out_carries_the_whole_token() {
     bench.answer(&[accepted()]);
     let effects = bench.auth.apply(seconds(8), Input::Deadline);
     let token = ProvidedIdToken { request_id: Some(7), ..rfid_for("A", &[1]) };
-    assert_eq!(effects[1], Effect::Status { token, status: TokenValidationStatus::TimedOut, messages: Vec::new() });
+    let status = TokenValidationStatus::TimedOut;
+    assert_eq!(effects[1], Effect::Status { token, status, messages: Vec::new(), results: Vec::new() });
 }
 
 #[test]

@@ -297,7 +297,8 @@ fn the_withdrawn_token_keeps_what_was_stored_and_loses_the_rest() {
     let effects = bench.auth.apply(seconds(0), Input::Withdraw { id, request: Default::default() });
     let parent_id_token = Some(id_token("VALIDATED"));
     let token = ProvidedIdToken { connectors: Some(vec![1]), parent_id_token, ..rfid("A") };
-    assert_eq!(effects[1], Effect::Status { token, status: TokenValidationStatus::Withdrawn, messages: Vec::new() });
+    let status = TokenValidationStatus::Withdrawn;
+    assert_eq!(effects[1], Effect::Status { token, status, messages: Vec::new(), results: Vec::new() });
 }
 
 #[test]

@@ -218,7 +218,10 @@ impl Statuses {
         };
         let names_evses = !self.in_force.is_on(Deviation::ConnectorsAsProvided);
         let mut found = Vec::from_iter(named_evses(seen, json, status).filter(|_| names_evses));
-        found.extend(shown_texts(seen, json, status));
+        found.extend(match self.in_force.is_on(Deviation::ValidationResults) {
+            true => mirrored_texts(seen, json, status),
+            false => shown_texts(seen, json, status),
+        });
         found.extend(self.unusual_messages(seen, json));
         if repeat != Repeat::Yes {
             found.extend(self.follow(seen, json, value, status, repeat));
@@ -226,16 +229,18 @@ impl Statuses {
         found
     }
 
-    /// Whether there are `messages` differs between releases; the specification allows both.
+    /// Whether there are `messages` and `validation_results` differs between releases; the specification allows all.
     fn unusual_messages(&mut self, seen: &Seen<'_>, json: &Value) -> Option<Diagnostic> {
+        let is_on = |deviation| self.in_force.is_on(deviation);
         let differs = match json.get("messages") {
-            Some(_) => {
-                self.in_force.is_on(Deviation::NoMessages).then_some("with `messages`, which EVerest {} never has")
+            Some(_) if is_on(Deviation::NoMessages) => Some("with `messages`, which EVerest {} never has"),
+            None if is_on(Deviation::MessagesAlwaysPresent) && !is_on(Deviation::NoMessages) => {
+                Some("without `messages`, which EVerest {} always has")
             }
-            None => {
-                let is_usual = self.in_force.is_on(Deviation::MessagesAlwaysPresent);
-                is_usual.then_some("without `messages`, which EVerest {} always has")
+            _ if json.get("validation_results").is_none() && is_on(Deviation::ValidationResults) => {
+                Some("without `validation_results`, which EVerest {} always has")
             }
+            _ => None,
         };
         let differs = differs.filter(|_| !std::mem::replace(&mut self.remarked, true))?;
         let headline = format!("module sent a status {}", differs.replace("{}", self.in_force.release().name()));
@@ -354,5 +359,21 @@ fn shown_texts(seen: &Seen<'_>, json: &Value, status: Status) -> Option<Diagnost
         return None;
     }
     let headline = format!("module sent {texts} messages for a display with `{status:?}`, expected none");
+    Some(seen.fail("monitor/messages", headline).breaking("TV-14"))
+}
+
+/// What is shown is what the validators said, all of them, whatever became of the token.
+fn mirrored_texts(seen: &Seen<'_>, json: &Value, status: Status) -> Option<Diagnostic> {
+    let messages = json.get("messages")?.as_array()?;
+    let results = json.get("validation_results")?.as_array()?;
+    let texts = results.iter().filter_map(|result| result.get("tariff_messages")?.as_array()).flatten();
+    if texts.clone().eq(messages) {
+        return None;
+    }
+    let (shown, said) = (messages.len(), texts.count());
+    let headline = match shown == said {
+        true => format!("module sent other `messages` with `{status:?}` than its `validation_results` have"),
+        false => format!("module sent {shown} `messages` with `{status:?}`, its `validation_results` have {said}"),
+    };
     Some(seen.fail("monitor/messages", headline).breaking("TV-14"))
 }

@@ -61,14 +61,18 @@ pub(super) fn status(in_force: Deviations) -> Value {
         _ => false,
     };
     let statuses: Vec<_> = STATUSES.into_iter().filter(|status| !is_absent(status)).collect();
+    let mut properties = json!({
+        "token": {"$ref": "#/definitions/ProvidedIdToken"},
+        "status": {"enum": statuses},
+        "messages": {"type": "array", "items": message_content()},
+    });
+    if in_force.is_on(Deviation::ValidationResults) {
+        properties["validation_results"] = json!({"type": "array", "items": validation_result()});
+    }
     json!({
         "type": "object",
         "required": ["token", "status"],
-        "properties": {
-            "token": {"$ref": "#/definitions/ProvidedIdToken"},
-            "status": {"enum": statuses},
-            "messages": {"type": "array", "items": message_content()},
-        },
+        "properties": properties,
         "definitions": {
             "IdToken": id_token(),
             "CustomIdToken": custom_id_token(),

@@ -333,3 +333,122 @@ fn unlisted_statuses() {
     assert_eq!(outcomes[0], ["A Processing", "A Accepted", "A UsedToStart [1]"]);
     assert_eq!(outcomes[1], ["A Processing", "A Accepted"]);
 }
+
+#[test]
+fn bank_card_stops() {
+    let card = |kind| ProvidedIdToken { authorization_type: kind, ..token("CARD") };
+    let used = |kind, reswipe: bool| {
+        let auth = AuthConfig { stop_transaction_on_reswipe: reswipe, ..quiet().auth };
+        pair(&StationConfig { evses: 1, auth, ..quiet() }, Deviation::BankCardStops).map(|mut desk| {
+            desk.command(Command::PlugIn { evse: 1, connector: None });
+            present(&mut desk, card(kind), accepted_after(0));
+            desk.command(Command::StartTransaction { evse: 1 });
+            desk.seen();
+            // Nobody is asked again: what the validator would say now makes no difference.
+            present(&mut desk, card(kind), rejected_after(0));
+            desk.seen_publications().pop().unwrap()
+        })
+    };
+    use AuthorizationType::{Autocharge, BankCard, OCPP, PlugAndCharge, RFID};
+    assert_eq!(used(BankCard, true), ["CARD UsedToStop [1]", "CARD Rejected"]);
+    assert_eq!(used(BankCard, false), ["CARD UsedToReauthorize [1]", "CARD Rejected"]);
+    assert_eq!(used(RFID, true), ["CARD UsedToStop [1]"; 2]);
+    for other in [OCPP, Autocharge, PlugAndCharge] {
+        assert_eq!(used(other, true), ["CARD Rejected"; 2], "{other:?}");
+    }
+}
+
+/// What validators say, told with a status.
+fn told(results: &[(&str, &[&str])]) -> Value {
+    let texts = |texts: &[&str]| texts.iter().map(|content| json!({"content": content})).collect::<Value>();
+    let result =
+        |(status, said): &(&str, &[&str])| json!({"authorization_status": status, "tariff_messages": texts(said)});
+    results.iter().map(result).collect()
+}
+
+#[test]
+fn validation_results() {
+    use AuthorizationStatus::{Accepted, Blocked, Invalid};
+    let says = |authorization_status, texts: &[&str]| Validation {
+        authorization_status,
+        tariff_messages: texts
+            .iter()
+            .map(|content| MessageContent { content: (*content).to_owned(), format: None, language: None })
+            .collect(),
+        ..accepted_after(0)
+    };
+    let both = Validation { others: vec![says(Accepted, &["b", "c"])], ..says(Invalid, &["a"]) };
+    let last = |desk: &mut Desk, how_many: usize| {
+        let of =
+            |status: &Value| [&status["status"], &status["messages"], &status["validation_results"]].map(Value::clone);
+        desk.statuses.iter().rev().take(how_many).rev().map(of).collect::<Vec<_>>()
+    };
+    let status = |name: &str, messages: &[&str], results: &[(&str, &[&str])]| {
+        let texts = messages.iter().map(|content| json!({"content": content})).collect::<Value>();
+        [json!(name), texts, told(results)]
+    };
+    let [mut with, mut without] = pair(&plug_events(), Deviation::ValidationResults);
+
+    // All of them are told, also those before the one that decides, and after it was used.
+    let theirs: [(&str, &[&str]); 2] = [("Invalid", &["a"]), ("Accepted", &["b", "c"])];
+    for desk in [&mut with, &mut without] {
+        desk.command(Command::PlugIn { evse: 2, connector: None });
+        present(desk, token("A"), both.clone());
+    }
+    let started = [
+        status("Processing", &[], &[]),
+        status("Accepted", &["a", "b", "c"], &theirs),
+        status("UsedToStart", &["a", "b", "c"], &theirs),
+    ];
+    assert_eq!(last(&mut with, 3), started);
+    let is_absent = |status: &Value| status.get("validation_results").is_none();
+    assert!(without.statuses.iter().all(is_absent));
+    assert_eq!(without.statuses.iter().map(|status| status["messages"].as_array().unwrap().len()).sum::<usize>(), 2);
+
+    // Also with those that come to nothing.
+    let blocked: [(&str, &[&str]); 1] = [("Blocked", &["no"])];
+    present(&mut with, token("B"), says(Blocked, &["no"]));
+    assert_eq!(last(&mut with, 1), [status("Rejected", &["no"], &blocked)]);
+    with.pass(secs(8));
+    // The timer of an EVSE knows of no validator.
+    assert_eq!(last(&mut with, 1), [status("TimedOut", &[], &[])]);
+    let waits: [(&str, &[&str]); 1] = [("Accepted", &["free"])];
+    let mut with = Desk::ready(&switched(plug_events(), Deviation::ValidationResults, true));
+    present(&mut with, token("C"), says(Accepted, &["free"]));
+    with.pass(secs(8));
+    assert_eq!(last(&mut with, 1), [status("TimedOut", &["free"], &waits)]);
+    present(&mut with, token("D"), says(Accepted, &["free"]));
+    with.withdraw("r", json!({"id_token": {"value": "D", "type": "ISO14443"}}));
+    assert_eq!(last(&mut with, 1), [status("Withdrawn", &["free"], &waits)]);
+
+    // Nothing is told where nobody was asked, by a withdrawal of what was granted, or of what stops by itself.
+    let mut desk = Desk::ready(&switched(quiet(), Deviation::ValidationResults, true));
+    present(&mut desk, token("A"), says(Accepted, &["free"]));
+    desk.withdraw("r", json!({"evse_id": 1}));
+    assert_eq!(last(&mut desk, 1), [status("Withdrawn", &[], &[])]);
+    desk.command(Command::PlugIn { evse: 1, connector: None });
+    present(&mut desk, token("A"), says(Accepted, &["free"]));
+    desk.command(Command::StartTransaction { evse: 1 });
+    present(&mut desk, token("A"), says(Accepted, &["free"]));
+    assert_eq!(last(&mut desk, 1), [status("UsedToStop", &[], &[])]);
+    let prevalidated = ProvidedIdToken { prevalidated: Some(true), ..token("P") };
+    present(&mut desk, prevalidated, rejected_after(0));
+    assert_eq!(last(&mut desk, 1), [status("UsedToStart", &[], &[("Accepted", &[])])]);
+}
+
+#[test]
+fn results_are_told_as_the_validators_gave_them() {
+    // Auth refuses the EVSE, and sorts for itself: neither shows.
+    let mut desk = Desk::ready(&switched(quiet(), Deviation::ValidationResults, true));
+    present(&mut desk, token("A"), Validation { evse_ids: Some(vec![9, 7]), ..accepted_after(0) });
+    let told = desk.statuses.last().unwrap();
+    assert_eq!(told["status"], "Rejected");
+    let result = json!([{"authorization_status": "Accepted", "evse_ids": [9, 7], "tariff_messages": []}]);
+    assert_eq!(told["validation_results"], result);
+    // As in 2027.04: without messages, and with the rest.
+    let config = StationConfig { release: Release::Next, ..switched(quiet(), Deviation::NoMessages, true) };
+    let mut desk = Desk::ready(&config);
+    desk.present("B", 0);
+    let has = |key: &str| desk.statuses.iter().filter(|status| status.get(key).is_some()).count();
+    assert_eq!([has("validation_results"), has("messages")], [3, 0]);
+}

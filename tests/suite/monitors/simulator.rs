@@ -19,7 +19,7 @@ proptest! {
         noise in prop::collection::vec(0..20_usize, 0..8),
     ) {
         let config = StationConfig { release, ..config };
-        let (in_force, qos) = (config.in_force(), if release == Release::Main { 2 } else { 0 });
+        let (in_force, qos) = (config.in_force(), if release >= Release::Main { 2 } else { 0 });
         let interval = u64::try_from(config.auth_consumer.cfg_heartbeat_interval_ms).ok().filter(|millis| *millis > 0);
         let heartbeat_interval = interval.map(Duration::from_millis);
         let mut wire = Wire::with(Context { heartbeat_interval, in_force, ..Context::new(topics(), Party::Everest) });
