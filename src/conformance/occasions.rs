@@ -79,6 +79,8 @@ pub fn lacking(requirement: &str, facts: Facts<'_>) -> Option<&'static str> {
         "WD-13" => (facts.replied("Rejected"), "was shown no reply `Rejected`"),
         "WD-17" => (facts.replied("Accepted"), "was shown no reply `Accepted`"),
         "TV-15" => (facts.has_future_status(), "was shown no status that it cannot know"),
+        "NX-1" => (facts.has_text_without_acceptance(), "was shown no `messages` with another status than `Accepted`"),
+        "NX-2" => (facts.has_bank_card(), "handed in no bank card"),
         "LV-3" => (facts.has_any(Fate::Sent, |fact| fact.message == GET), "did not ask for the latched status"),
         _ if requirement.starts_with("LV-") => (facts.has_latched_status(), "was shown no status a second time"),
         _ if requirement.starts_with("TV-") => (facts.shown(|fact| fact.message == STATUS), "was shown no status"),
@@ -169,7 +171,22 @@ impl<'a> Facts<'a> {
                 .json
                 .and_then(|json| json.get("status"))
                 .is_some_and(|status| serde_json::from_value::<TokenValidationStatus>(status.clone()).is_ok());
-            !is_known || Form::recognised(fact.payload) == Some(Form::ExtraFields)
+            let fields = fact.json.and_then(Value::as_object).into_iter().flat_map(|status| status.keys());
+            let has_more = fields.into_iter().any(|key| !["messages", "status", "token"].contains(&key.as_str()));
+            !is_known || has_more || Form::recognised(fact.payload) == Some(Form::ExtraFields)
+        })
+    }
+
+    fn has_text_without_acceptance(self) -> bool {
+        self.all(Fate::Shown, STATUS).any(|fact| {
+            let texts = fact.json.and_then(|json| json.get("messages")?.as_array());
+            texts.is_some_and(|texts| !texts.is_empty()) && status(fact) != Some("Accepted")
+        })
+    }
+
+    fn has_bank_card(self) -> bool {
+        self.all(Fate::Sent, Message::On(Channel::ProvidedToken)).any(|fact| {
+            fact.json.and_then(|json| json.get("authorization_type")).is_some_and(|kind| kind == "BankCard")
         })
     }
 
@@ -237,6 +254,15 @@ mod tests {
         assert!(!lack("TV-4", &[(Fate::Shown, STATUS, status.clone())]));
         assert!(lack("TV-15", &[(Fate::Shown, STATUS, status.clone())]));
         assert!(!lack("TV-15", &[(Fate::Shown, STATUS, json!({"status": "Reserved"}))]));
+        // A field that no release has is of the future, too.
+        let with_more = json!({"status": "Rejected", "validation_results": [], "messages": []});
+        assert!(!lack("TV-15", &[(Fate::Shown, STATUS, with_more.clone())]));
+        assert!(lack("NX-1", &[(Fate::Shown, STATUS, with_more)]));
+        let text = |status: &str| json!({"status": status, "messages": [{"content": "x"}]});
+        assert!(lack("NX-1", &[(Fate::Shown, STATUS, text("Accepted")), (Fate::Missed, STATUS, text("Rejected"))]));
+        assert!(!lack("NX-1", &[(Fate::Shown, STATUS, text("Rejected"))]));
+        let token = |kind: &str| (Fate::Sent, Message::On(Channel::ProvidedToken), json!({"authorization_type": kind}));
+        assert!(lack("NX-2", &[token("RFID")]) && !lack("NX-2", &[token("BankCard")]));
         assert!(lack("WD-12", &[reply.clone(), (Fate::Missed, STATUS, status.clone())]));
         assert!(!lack("WD-12", &[reply.clone(), (Fate::Shown, STATUS, status)]));
         assert!(!lack("WD-12", std::slice::from_ref(&reply)));

@@ -3,6 +3,8 @@
 //! Numbers are stable: scenarios name them, reports count them. Sources are documents and files of EVerest; a sentence
 //! marked as a quirk states what EVerest does rather than what its specification asks.
 
+use crate::protocol::release::Release;
+
 /// One thing that a module must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requirement {
@@ -16,6 +18,15 @@ pub struct Requirement {
     pub source: &'static str,
     /// How it was confirmed on a genuine EVerest; of no meaning where it binds clients alone.
     pub confirmed: Confirmed,
+    /// The release that it comes with, where those before do not make it; always a forecast.
+    pub from: Option<Release>,
+}
+
+impl Requirement {
+    /// Whether EVerest of a release makes it.
+    pub fn is_in_force(&self, release: Release) -> bool {
+        self.from.is_none_or(|from| release >= from)
+    }
 }
 
 /// How a genuine EVerest was seen to keep a requirement that binds it.
@@ -56,7 +67,12 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
 }
 
 const fn row(id: &'static str, binds: Binds, statement: &'static str, source: &'static str) -> Requirement {
-    Requirement { id, binds, statement, source, confirmed: Confirmed::Played }
+    Requirement { id, binds, statement, source, confirmed: Confirmed::Played, from: None }
+}
+
+/// A row whose requirement is a forecast.
+const fn next(row: Requirement) -> Requirement {
+    Requirement { from: Some(Release::Next), ..row }
 }
 
 /// A row whose requirement no scenario has confirmed.
@@ -130,7 +146,7 @@ static TABLE: &[Requirement] = &[
     row("TV-11", Binds::Everest, "without a usable EVSE a token is rejected and no validator asked", "AuthHandler.cpp"),
     row("TV-12", Binds::Everest, "with `stop_transaction_on_reswipe` off, a token presented again gives `UsedToReauthorize` and the transaction goes on", "AsyncAPI TokenValidationStatus, Auth documentation"),
     row("TV-13", Binds::Everest, "the selection algorithm decides which EVSE a token is for", "Auth documentation"),
-    row("TV-14", Binds::Both, "`messages` is absent or an array, and not empty only with `Accepted`", "AsyncAPI TokenValidationStatusMessage, AuthHandler.cpp"),
+    row("TV-14", Binds::Both, "`messages` is absent or an array, and not empty only with `Accepted`; where there are `validation_results`, it has their texts", "AsyncAPI TokenValidationStatusMessage, AuthHandler.cpp"),
     row("TV-15", Binds::Client, "a client tolerates status values and fields of the future", "release history"),
     row("TV-16", Binds::Everest, "plug-in timeouts and the end of transactions give no status", "AuthHandler.cpp"),
     but(Confirmed::Not, row("LV-1", Binds::Everest, "the latched status is `null` before the first status", "AsyncAPI send_request_get_token_validation_status")),
@@ -170,6 +186,8 @@ static TABLE: &[Requirement] = &[
     row("MQ-5", Binds::Both, "a packet identifier is not 0 and not in use for another message", "MQTT 3.1.1, 2.3.1; MQTT 5, 2.2.1"),
     row("MQ-6", Binds::Both, "a client sends no larger packets, and keeps no more at the broker, than the broker takes", "MQTT 5, 3.2.2.3.6; `--max-packet`"),
     row("MQ-7", Binds::Both, "a client is heard of within one and a half times its keep-alive", "MQTT 3.1.1 and 5, 3.1.2.10"),
+    next(row("NX-1", Binds::Client, "a client takes `messages` with any status, not with `Accepted` alone", "pull request #2167, 6ef952015: auth/wrapper.cpp; the number is khumbu's own")),
+    next(row("NX-2", Binds::Client, "a token provider hands a bank card in once a presentation: another one in a transaction stops it", "pull request #2613, b7feeb3ca: AuthHandler.cpp; the number is khumbu's own")),
     row("SC-1", Binds::Both, "every message has the shape that the specification gives it, in JSON", "AsyncAPI; the number is khumbu's own"),
     row("SC-2", Binds::Both, "EVerest publishes under `e2m` and on reply topics that it was given, the client under `m2e`", "AsyncAPI; the number is khumbu's own"),
 ];

@@ -10,6 +10,7 @@ mod drive;
 mod evidence;
 mod expectation;
 mod findings;
+mod forecast;
 mod fresh;
 mod http;
 mod known;

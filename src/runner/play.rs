@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::Piece;
 use super::applicable::not_applicable;
 use super::charge_point::ChargePoint;
+use super::forecast::soften;
 use super::lag::Lag;
 use super::last_words::last_words;
 use super::module::Module;
@@ -76,6 +77,7 @@ pub async fn play(
     observer.recorder.clone_from(&piece.recorder);
     let released = perform(&scene, piece, &broker, observer, interrupt, &mut findings, &mut result).await;
     result.duration = started.elapsed();
+    soften(&scene, &mut findings);
     judge(&mut result, findings);
     let house = released.map(|(records, connections)| House { broker, records, connections });
     (result, house)

@@ -65,3 +65,26 @@ fn an_everest_is_judged_by_it() {
     assert!(text.contains("without `validation_results`, which EVerest next always has"), "{text}");
     assert_eq!(played["failures"][0]["id"], "expect/payload-mismatch", "{text}");
 }
+
+/// Scenarios of the suite whose requirements are forecasts name no other: what else they judged would be a warning.
+#[test]
+fn forecasts_have_scenarios_of_their_own() {
+    let mut seen = 0;
+    for path in glob() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let Some(line) = text.lines().find(|line| line.starts_with("requirements: ")) else { continue };
+        let ids = line.trim_start_matches("requirements: ").trim_matches(['[', ']']).split(", ");
+        let forecasts = ids.clone().filter(|id| id.starts_with("NX-")).count();
+        assert!(forecasts == 0 || forecasts == ids.count(), "{path:?}: {line}");
+        seen += forecasts;
+    }
+    assert_eq!(seen, 2);
+}
+
+fn glob() -> Vec<std::path::PathBuf> {
+    ["client", "everest", "provider", "validator"]
+        .into_iter()
+        .flat_map(|side| std::fs::read_dir(format!("{}/scenarios/{side}", env!("CARGO_MANIFEST_DIR"))).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .collect()
+}

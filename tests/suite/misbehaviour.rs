@@ -46,6 +46,10 @@ const COLLECTS: [&str; 3] = ["client", "client_collects", ""];
 const FINDS: [&str; 3] = ["client", "client_finds_topics", ""];
 const REJECTED: [&str; 3] = ["client", "client_rejected", ""];
 const FUTURE: [&str; 3] = ["client", "scenarios/client/status_from_the_future", ""];
+const TEXTS: [&str; 3] = ["client", "scenarios/client/next_messages_with_any_status", ""];
+const TEXTS_NEXT: [&str; 3] = ["client", "scenarios/client/next_messages_with_any_status --release next", ""];
+const CARD: [&str; 3] = ["provider", "scenarios/provider/next_bank_card_once", ""];
+const CARD_NEXT: [&str; 3] = ["provider", "scenarios/provider/next_bank_card_once --release next", ""];
 const CUT_OFF: [&str; 3] = ["client", "scenarios/client/reconnect_cut_off", ""];
 const RESTARTS: [&str; 3] = ["client", "scenarios/client/heartbeat_restarts_at_zero", ""];
 const PACE: [&str; 3] = ["everest", "everest_pace", ""];
@@ -177,6 +181,15 @@ const CASES: &[Case] = &[
     case("never-presents", PROVIDER, "fail", &["expect/missing"], &[]),
     case("token-enveloped", PROVIDER, "fail", &["expect/payload-mismatch", "monitor/schema-violation"], &[]),
     case("token-retained", PROVIDER, "fail", &["monitor/retained"], &[]),
+    // What `next` would break: a warning where nothing asks for more today.
+    case("text-means-accepted", TEXTS, "pass", &[], &["module/ended"]),
+    case("text-means-accepted", TEXTS_NEXT, "fail", &["module/ended"], &[]),
+    case("card-rests", CARD, "pass", &[], &["expect/unexpected"]),
+    case("card-rests", CARD_NEXT, "fail", &["expect/unexpected"], &[]),
+    case("needs-messages", ["client", "scenarios/client/next_without_messages", ""], "fail", &["module/ended"], &[]),
+    case("knows-its-fields", ["client", "scenarios/client/next_validation_results", ""], "fail", &["module/ended"], &[]),
+    case("reads-lines", ["client", "scenarios/client/next_compact_json", ""], "fail", &["module/ended"], &[]),
+    case("cards-never-stop", ["client", "scenarios/client/next_bank_card_stops", ""], "fail", &["module/ended"], &[]),
     case("token-twice", PROVIDER, "fail", &["expect/unexpected"], &[]),
     // In the middle of a transaction EVerest stops what the first one began to use.
     case("token-twice", ["provider", "provider_transaction", ""], "fail", &["expect/outcome"], &[]),
