@@ -188,7 +188,10 @@ async fn perform(
         findings.insert(0, ended_by_itself(&ending, scene, &how));
     }
     if has_ended && let Some(found) = findings.iter_mut().find(|found| found.id.starts_with("module/")) {
-        found.evidence.extend(last_words(&result.output).into_iter().map(|line| format!("it wrote: {line}")));
+        // Why it has ended, before what became of its connections.
+        let words = last_words(&result.output).into_iter().map(|line| format!("it wrote: {line}"));
+        let at = found.evidence.len().min(1);
+        found.evidence.splice(at..at, words);
     }
     notes_on_ending(&ending, scene, findings);
     if settings.upstream.is_some() || settings.module == ModuleSource::Attached {
