@@ -35,6 +35,7 @@ impl Stage<'_> {
     /// # Errors
     /// When a binding fails.
     pub async fn tell(&mut self, command: &Command, at: &str) -> Result<bool, Stop> {
+        self.observer.connections.to_undo.extend(undo(command));
         let name = command_name(command);
         let json = serde_json::to_value(command).map_err(|error| broken(&error.to_string()))?;
         let arguments = json.get(&name).cloned().unwrap_or(Value::Null);
@@ -192,6 +193,16 @@ impl Stage<'_> {
             }
         }
     }
+}
+
+/// What takes back what a command leaves behind at an EVSE, besides an EV, which is unplugged anyway.
+fn undo(command: &Command) -> Option<Command> {
+    Some(match command {
+        Command::InjectFault { evse, connector } => Command::ClearFault { evse: *evse, connector: *connector },
+        Command::Disable { evse, connector } => Command::Enable { evse: *evse, connector: *connector },
+        Command::Reserve(reserve) => Command::CancelReservation { reservation_id: reserve.reservation_id },
+        _ => return None,
+    })
 }
 
 /// A payload with the values of `{command}` and `{arguments}` in the place of these texts.

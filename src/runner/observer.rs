@@ -21,7 +21,7 @@ use crate::diagnostic::Diagnostic;
 use crate::parity::inside;
 use crate::parity::station_file::Binding;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
-use crate::protocol::control::Deed;
+use crate::protocol::control::{Command, Deed};
 use crate::protocol::topic;
 use crate::protocol::wire;
 use crate::scenario::model::Side;
@@ -166,6 +166,10 @@ pub struct Connections {
     has_lost: bool,
     /// Whether a client connected after one had lost its connection.
     pub came_back: bool,
+    /// What takes back what the module was told to do at its EVSEs, the latest last.
+    pub to_undo: Vec<Command>,
+    /// Tokens of which nothing was said after `Processing`.
+    pub in_process: BTreeSet<String>,
 }
 
 impl Connections {
@@ -366,6 +370,14 @@ impl Observer {
             let token = text("/payload/id_token/value").filter(|_| is_question).map(str::to_owned);
             let kind = kind.clone();
             self.requests.push(Request { seq: record.seq, from, kind, token, reply_topic, is_answered: false });
+        }
+        if let (Party::Module, Kind::Channel(Channel::TokenValidationStatus)) = (from, &kind)
+            && let Some(token) = text("/token/id_token/value")
+        {
+            self.connections.in_process.remove(token);
+            if text("/status") == Some("Processing") {
+                self.connections.in_process.insert(token.to_owned());
+            }
         }
         let publish = publish.clone();
         if from == Party::Harness {

@@ -164,7 +164,9 @@ fn a_manager_that_dies_says_why() {
     let told =
         "it wrote: 2026-01-01 [CRIT] manager: Module evse1 (pid: 77) exited with status: 1. Terminating all modules.";
     let evidence = failure["evidence"].as_array().unwrap();
-    assert!(evidence.iter().any(|line| line == told), "{failure:#}");
+    let at = evidence.iter().position(|line| line == told);
+    // Right behind what was started: a manager has more connections than are shown.
+    assert!(at.is_some_and(|at| at <= 3), "{failure:#}");
     assert!(failure["message"].as_str().unwrap().contains("code 3"), "{failure:#}");
 }
 
@@ -174,8 +176,11 @@ const PAGE: &str = include_str!("../../docs/everest.md");
 #[test]
 fn the_files_that_the_page_shows_are_read() {
     let blocks: Vec<_> = PAGE.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```")).collect();
-    let [(config, _), (station, _)] = blocks[..] else { panic!("other blocks than `khumbu.yaml` and `station.yaml`") };
+    let [(config, _), (station, _), (attached, _)] = blocks[..] else { panic!("other blocks than these") };
     let project = Project::with(&[("s.yaml", REPLY), ("khumbu.yaml", config), ("station.yaml", station)]);
+    project.run(&["run", "s.yaml", "--module", "builtin"]).exits(0);
+    let (_, bindings) = station.split_once("bindings:").unwrap();
+    project.write("station.yaml", &format!("{attached}bindings:{bindings}"));
     project.run(&["run", "s.yaml", "--module", "builtin"]).exits(0);
     project.write("station.yaml", &station.replace("of:", "off:"));
     project.run(&["run", "s.yaml", "--module", "builtin"]).exits(2).says("station.yaml:");

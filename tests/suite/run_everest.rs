@@ -176,6 +176,13 @@ fn an_everest_that_runs_begins_each_scenario_in_a_known_state() {
         "description: x\nunder_test: everest\nstation:\n  tokens:\n    ALICE: {value: \"04A2F3B1\", type: ISO14443}\n";
     let grant = "  - plug_in: {evse: 1}\n  - present_token: ALICE\n  - expect_status: {token: ALICE, sequence: [Processing, Accepted, UsedToStart]}\n";
     project.write("s/a.yaml", &format!("{head}steps:\n{grant}"));
+    // What a scenario leaves behind does not reach the next one.
+    project.write(
+        "s/ab.yaml",
+        &format!(
+            "{head}steps:\n  - inject_fault: {{evse: 1}}\n  - withdraw: {{}}\n  - expect_reply: AuthorizationNotFound\n"
+        ),
+    );
     project.write(
         "s/b.yaml",
         &format!("{head}steps:\n  - withdraw: {{}}\n  - expect_reply: AuthorizationNotFound\n{grant}"),
@@ -197,9 +204,9 @@ fn an_everest_that_runs_begins_each_scenario_in_a_known_state() {
     };
     let report = run("plain", 0).report();
     let verdicts: Vec<_> = report["scenarios"].as_array().unwrap().iter().map(|it| it["verdict"].clone()).collect();
-    assert_eq!(verdicts, ["pass", "pass", "not_applicable", "pass", "not_applicable", "pass"]);
-    assert_eq!(report["scenarios"][4]["notes"][0]["id"], "module/runs-already");
-    assert_eq!(report["scenarios"][2]["notes"][0]["id"], "module/other-station");
+    assert_eq!(verdicts, ["pass", "pass", "pass", "not_applicable", "pass", "not_applicable", "pass"]);
+    assert_eq!(report["scenarios"][5]["notes"][0]["id"], "module/runs-already");
+    assert_eq!(report["scenarios"][3]["notes"][0]["id"], "module/other-station");
     // A scenario that says nothing of EVSEs means one, and not the two of an EVerest that has them.
     project.write("two.yaml", "evses: 2\nauth_token_provider: {cfg_heartbeat_interval_ms: 0}\n");
     project.write("khumbu.yaml", "module: {station: two.yaml}\n");
@@ -208,7 +215,7 @@ fn an_everest_that_runs_begins_each_scenario_in_a_known_state() {
     let port = free_port();
     let attached = ["s", "--attach", "--listen", &format!("127.0.0.1:{port}")];
     let report = project.play(&attached).exits(0).report();
-    assert_eq!(report["summary"]["not_applicable"], 8, "{report:#}");
+    assert_eq!(report["summary"]["not_applicable"], 9, "{report:#}");
     for name in ["khumbu.yaml", "s/g.yaml", "s/h.yaml"] {
         std::fs::remove_file(project.path(name)).unwrap();
     }
