@@ -264,10 +264,16 @@ impl<'a> Roles<'a> {
         })
     }
 
-    /// Where an outcome has its place: the topic, and where several modules answer one request, also the module.
+    /// Where an outcome has its place: the topic; where several modules answer one request, also the module; and of a
+    /// status or question also the token, each of which has a thread of its own in EVerest.
     pub(super) fn lane(&self, topic: &str, payload: &Value) -> String {
-        match payload["apis"][0]["module_id"].as_str() {
-            Some(module) => format!("{topic} of {module}"),
+        let token = match self.channel(topic) {
+            Some((_, Channel::TokenValidationStatus)) => payload.pointer("/token/id_token/value"),
+            Some((_, Channel::ValidateToken)) => payload.pointer("/id_token/value"),
+            _ => None,
+        };
+        match payload.pointer("/apis/0/module_id").or(token).and_then(Value::as_str) {
+            Some(whose) => format!("{topic} of {whose}"),
             None => topic.to_owned(),
         }
     }

@@ -269,7 +269,7 @@ impl Stage<'_> {
             && is_of_thread(seen)
             && is_of_thread(other)
             && !(is_reply(seen) && is_reply(other))
-            && other.at.abs_diff(seen.at) <= parity::TOLERANCE + self.lag.total()
+            && other.at.abs_diff(seen.at) <= parity::TOLERANCE + self.lag.total().min(parity::TOLERANCE)
     }
 
     /// Offers one message to the open expectations; the number of the message if it completed one.

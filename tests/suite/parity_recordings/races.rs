@@ -98,6 +98,29 @@ fn waits_that_end_together_end_in_any_order() {
     assert!(!tape.report().differences.is_empty());
 }
 
+#[test]
+fn tokens_of_the_same_instant_have_no_order_among_each_other() {
+    // Each has its own, and what becomes of it does not depend on the other.
+    for (first, second) in [("A", "B"), ("B", "A")] {
+        let mut tape = Tape::new("main", "selection_algorithm: PlugEvents");
+        tape.station = tape.station.replace("evses: 2", "evses: 3");
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.beats(100, 40, 4).token(500, "A").token(500, "B");
+        for (token, at) in [(first, 505), (second, 515)] {
+            tape.status(at, token, "Processing", None).validated(at + 1, token, 700, accepted());
+            tape.status(at + 200, token, "Accepted", None);
+        }
+        tape.is_reproduced(10);
+        let mut swapped = tape.clone();
+        for (_, line) in swapped.lines.iter_mut().filter(|(_, line)| line.contains(r#""value":"A""#)) {
+            let swap =
+                |line: &str, one: &str, other: &str| line.replace(one, "X").replace(other, one).replace("X", other);
+            *line = swap(line, r#""status":"Processing""#, r#""status":"Accepted""#);
+        }
+        assert!(!swapped.report().differences.is_empty());
+    }
+}
+
 /// Withdraw requests sent at once, of which EVerest answers one every `step` milliseconds.
 fn storm(step: u64) -> Tape {
     let mut tape = Tape::new("main", "");
