@@ -142,6 +142,9 @@ struct Tap<'a> {
     goodbye: Option<(Direction, String)>,
 }
 
+/// The reason code for "No matching subscribers" (MQTT 5, 3.4.2.1 and 3.5.2.1).
+const UNHEARD: u8 = 0x10;
+
 impl<'a> Tap<'a> {
     fn new(hub: &'a Hub, first: Frame, peer: SocketAddr, number: u64) -> Self {
         let mut tap = Self {
@@ -279,6 +282,9 @@ impl<'a> Tap<'a> {
             Kind::PingResp | Kind::Disconnect | Kind::Auth => 0,
             _ => cursor.packet_id()?,
         };
+        if v5 && matches!(kind, Kind::PubAck | Kind::PubRec) && cursor.rest.first() == Some(&UNHEARD) {
+            self.record(Event::Unheard { pkid });
+        }
         self.record_packet(direction, kind, pkid);
         match kind {
             Kind::SubAck => {

@@ -158,6 +158,10 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
         Some(path) => recorder::paths(path, &pieces).map_err(|diagnostic| vec![*diagnostic])?,
         None => Vec::new(),
     };
+    if let (Some(jobs @ 2..), Some(why)) = (arguments.jobs, runner::one_at_a_time(&settings)) {
+        let headline = format!("scenarios are played one at a time, whatever `-j {jobs}` says: {why}");
+        print::diagnostics(&[Diagnostic::new(Severity::Note, "run/one-at-a-time", headline)]);
+    }
     // Last, so that a run that does not begin leaves old reports as they are.
     let reports = open_reports(&arguments).map_err(|diagnostic| vec![*diagnostic])?;
     let recordings = recorder::open(paths, &mut pieces, &settings.topics).map_err(|diagnostic| vec![*diagnostic])?;

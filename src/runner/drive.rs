@@ -11,7 +11,7 @@ use super::module::{command_name, environment, fill};
 use super::observer::{Observer, Seen, is_own};
 use super::process::run_to_end;
 use super::settings::{Binding as Told, BoundPublish};
-use super::stage::{Played, Stage, Stop, broken, is_true};
+use super::stage::{Patience, Played, Stage, Stop, broken, is_true};
 use super::steps::WITHIN;
 use crate::parity::station_file::Binding;
 use crate::protocol::control::Command;
@@ -26,6 +26,8 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_millis(500);
 /// How long a module that was never seen on the control topic may take to come there.
 const FIRST_VISIT: Duration = Duration::from_millis(500);
+/// How long a broker that says that nobody hears is left alone before it is tried again.
+const AGAIN: Duration = Duration::from_millis(50);
 /// How long an EVSE that was told something may take to show that it has done it.
 const EFFECT: Duration = Duration::from_secs(1);
 
@@ -47,9 +49,8 @@ impl Stage<'_> {
                 Ok(true)
             }
             None if let Some((topic, word)) = self.station_binding(command) => {
-                self.reach(&topic, &name, at).await?;
                 let since = self.observer.mark();
-                self.send(&topic, word).await?;
+                self.send_bound(&topic, word, &name, at).await?;
                 self.wait_for_effect(command, since).await?;
                 Ok(true)
             }
@@ -67,17 +68,35 @@ impl Stage<'_> {
         bindings.bindings.iter().find_map(|binding| binding.message_of(command))
     }
 
-    /// Waits until somebody hears what is said on a topic of a binding. Where the broker is another one, somebody may hear
-    /// it whom khumbu does not see.
-    async fn reach(&mut self, topic: &str, name: &str, at: &str) -> Result<(), Stop> {
-        if self.settings.upstream.is_some() {
-            return Ok(());
-        }
+    /// Says something on a topic of a binding, to somebody who hears it.
+    ///
+    /// Where the broker is another one, somebody may hear it whom khumbu does not see: then the broker's word counts. One
+    /// that does not say that nobody hears a message leaves it open.
+    async fn send_bound(&mut self, topic: &str, payload: String, name: &str, at: &str) -> Result<(), Stop> {
         let is_heard = |observer: &Observer| observer.connections.is_subscribed(topic);
-        match self.wait_until(FIRST_VISIT, is_heard).await? {
-            Some(()) => Ok(()),
-            None => Err(findings::nobody_hears(self, at, name, topic).into()),
+        if self.settings.upstream.is_none() {
+            if self.wait_until(FIRST_VISIT, is_heard).await?.is_none() {
+                return Err(findings::nobody_hears(self, at, name, topic).into());
+            }
+            return self.send(topic, payload).await;
         }
+        let patience = Patience::new(&self.lag);
+        loop {
+            let since = self.observer.mark();
+            self.send(topic, payload.clone()).await?;
+            if !self.observer.is_unheard(since, topic) {
+                break;
+            }
+            if patience.waited() >= FIRST_VISIT {
+                return Err(findings::nobody_hears(self, at, name, topic).into());
+            }
+            // It has reached nobody, and may be said again.
+            self.wait_until(AGAIN, is_heard).await?;
+        }
+        if !is_heard(&self.observer) {
+            self.unseen.insert(topic.to_owned());
+        }
+        Ok(())
     }
 
     /// Waits until an EVSE shows that it has done what it was told, where the station file says how it shows that: what
@@ -162,14 +181,13 @@ impl Stage<'_> {
             }
             Told::Publish(BoundPublish { topic, payload }) => {
                 let topic = topic.replace("{module_id}", &self.scene.topics.module_id);
-                self.reach(&topic, name, at).await?;
                 let payload = match payload {
                     None => arguments.to_string(),
                     Some(Value::String(text)) if text == "{arguments}" => arguments.to_string(),
                     Some(Value::String(text)) if text == "{command}" => command.to_string(),
                     Some(payload) => filled_in(payload, command, arguments).to_string(),
                 };
-                self.send(&topic, payload).await
+                self.send_bound(&topic, payload, name, at).await
             }
             Told::Run(line) => {
                 let broker = self.broker.address();

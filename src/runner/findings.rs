@@ -201,8 +201,10 @@ pub fn shows_no_calls(stage: &Stage<'_>, pointer: &str) -> Diagnostic {
 pub fn nobody_hears(stage: &Stage<'_>, pointer: &str, command: &str, topic: &str) -> Diagnostic {
     let headline = format!("{} cannot be told to `{command}`: nobody subscribes to `{topic}`", culprit(stage));
     let prefixed = format!("{}{topic}", stage.scene.topics.external_prefix);
-    let diagnostic =
-        Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline).at(place(stage.scenario, pointer, ""));
+    let said = stage.settings.upstream.as_ref().map(|upstream| format!("so says the broker `{upstream}`"));
+    let diagnostic = Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline)
+        .at(place(stage.scenario, pointer, ""))
+        .with_lines(said.into_iter().collect());
     if prefixed != topic && stage.observer.connections.is_subscribed(&prefixed) {
         return diagnostic
             .with_help(format!("write `{prefixed}` into the binding: the external prefix stands there too"));

@@ -97,10 +97,7 @@ pub async fn run(
     let started = Instant::now();
     let settings = Arc::new(settings);
     let is_attached = settings.module == ModuleSource::Attached;
-    // One module that runs already can only play one scenario at a time; on a broker that is not ours, scenarios would
-    // hear each other; and one port is one broker.
-    let is_serial = is_attached || settings.upstream.is_some() || settings.listen.port() != 0;
-    let jobs = if is_serial { 1 } else { settings.jobs.max(1) };
+    let jobs = if one_at_a_time(&settings).is_some() { 1 } else { settings.jobs.max(1) };
     // Nobody listening is in his right, here and below.
     let releases = pieces.iter().map(|piece| piece.release).collect::<BTreeSet<_>>().len();
     let _ = events.send(RunEvent::Started { scenarios: pieces.len(), releases, jobs });
@@ -153,6 +150,18 @@ pub async fn run(
     }
     let _ = events.send(RunEvent::Finished { duration: started.elapsed() });
     results.into_values().collect()
+}
+
+/// Why scenarios are played one at a time, however many are wanted at once; `None` where they need not be.
+pub fn one_at_a_time(settings: &Settings) -> Option<String> {
+    match settings {
+        Settings { module: ModuleSource::Attached, .. } => Some("the module that runs plays one at a time".to_owned()),
+        Settings { upstream: Some(upstream), .. } => {
+            Some(format!("on the broker `{upstream}` they would hear each other"))
+        }
+        Settings { listen, .. } if listen.port() != 0 => Some(format!("the port {} is one broker's", listen.port())),
+        _ => None,
+    }
 }
 
 async fn perform(

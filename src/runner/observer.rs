@@ -460,6 +460,23 @@ impl Observer {
         own.is_some_and(|own| self.is_nothing_behind(own.seq))
     }
 
+    /// Whether the broker has said that nobody subscribes to what khumbu has published here since a mark. Another broker
+    /// may say so, ours does not.
+    pub fn is_unheard(&self, since: u64, topic: &str) -> bool {
+        let records = &self.records[self.records.partition_point(|record| record.seq < since)..];
+        let sent = records.iter().find_map(|record| match &record.event {
+            Event::Publish { direction: Direction::FromClient, publish } if *publish.topic == *topic => {
+                Some((&record.client, publish.pkid))
+            }
+            _ => None,
+        });
+        let is_it = |record: &Record| match (&record.event, sent) {
+            (Event::Unheard { pkid }, Some((client, sent))) => *pkid == sent && record.client == *client,
+            _ => false,
+        };
+        records.iter().any(is_it)
+    }
+
     /// Whether the broker has taken this message, and all that its client had sent before.
     pub fn is_nothing_behind(&self, seq: u64) -> bool {
         let at = self.records.partition_point(|record| record.seq < seq);
@@ -534,6 +551,7 @@ impl Connections {
             Event::Publish { .. }
             | Event::Held { .. }
             | Event::Packet { .. }
+            | Event::Unheard { .. }
             | Event::Breach { .. }
             | Event::Overflow { .. } => {}
         }

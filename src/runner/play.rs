@@ -135,6 +135,7 @@ async fn perform(
         ready_since: 0,
         answered: None,
         round_trip: Duration::ZERO,
+        unseen: BTreeSet::new(),
         judged: 0,
     };
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
@@ -173,6 +174,7 @@ async fn perform(
     };
     let written = stage.written_last();
     let near_topics = stage.near_topics();
+    let unseen = std::mem::take(&mut stage.unseen);
     let answered = stage.answered.clone();
     let by_itself = stage.module.ended.borrow().clone();
     let has_ended = by_itself.is_some();
@@ -205,6 +207,10 @@ async fn perform(
     findings.append(&mut observer.findings);
     for found in findings.iter_mut().filter(|it| matches!(it.severity, Severity::Fail | Severity::Inconclusive)) {
         found.evidence.extend(written.clone());
+        if found.id.starts_with("expect/") {
+            let told = |topic| format!("it was told on `{topic}`, where nobody was seen to subscribe");
+            found.evidence.extend(unseen.iter().map(told));
+        }
         // Whoever was not ready may have lost what the scenario said.
         found.evidence.extend(answered.iter().filter(|_| found.id.starts_with("expect/")).map(Answered::to_string));
     }

@@ -1,6 +1,7 @@
 //! The stage of one scenario: broker, observer, the side that khumbu plays, the module under test, and every way of
 //! waiting. Every wait has a deadline and can be interrupted.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub struct Stage<'s> {
     pub answered: Option<Answered>,
     /// How long the module took from an answer of the broker to its next subscription.
     pub round_trip: Duration,
+    /// Topics of bindings on which somebody was told something whom khumbu does not see, if anybody.
+    pub unseen: BTreeSet<String>,
     /// How many steps judged the module without a message of its own.
     pub judged: u32,
 }

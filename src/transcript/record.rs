@@ -78,6 +78,12 @@ pub enum Event {
         /// The packet identifier; 0 for packets without one.
         pkid: u16,
     },
+    /// Another broker says that nobody subscribes to what the client has published under this packet identifier (reason
+    /// 0x10 of MQTT 5); its acknowledgement follows. Not every broker says so.
+    Unheard {
+        /// The packet identifier.
+        pkid: u16,
+    },
     /// A client broke a rule of MQTT. A broker cuts it off or refuses it, which are entries of their own; a packet
     /// identifier that is still in use it lets pass, and what another broker makes of it is that broker's.
     Breach {

@@ -1,6 +1,8 @@
 //! How an EVerest under test is met: when it counts as ready, what its station file adds, how its EVSEs are reached, and
 //! what one that runs already may be asked.
 
+use crate::broker_relay::Mosquitto;
+use crate::broker_wire::Wire;
 use crate::clients;
 use crate::project::{Project, fixture};
 use crate::run_module::{attach, free_port};
@@ -233,4 +235,40 @@ fn ready_is_written_in_khumbu_yaml_as_on_the_command_line() {
     }
     project.write("khumbu.yaml", "module: {ready: asleep}\n");
     project.run(&["run", "t.yaml"]).exits(2).says("khumbu.yaml:1:17").says("`topic:FILTER`");
+}
+
+#[tokio::test]
+async fn on_another_broker_its_word_counts_for_who_hears() {
+    let Some(mosquitto) = Mosquitto::start("allow_anonymous true").await else { return };
+    let broker = format!("mqtt://{}", mosquitto.address);
+    let mut other = Wire::v4(mosquitto.address, "other").await;
+    other.subscribe4("everest_test/+/heard", 0).await;
+    let run = move || {
+        let (project, module) = project()?;
+        let fault = "\
+description: A fault shows before the next step.
+under_test: everest
+steps:
+  - inject_fault: {evse: 1}
+  - expect: {topic: \"everest_test/evse1/log\", within: 500ms}
+";
+        project.write("f.yaml", fault);
+        let binding = "{topic: 'everest_test/evse{evse}/cmd', is: {command: {inject_fault: inject_fault}}}";
+        project.write("station.yaml", &format!("bindings:\n  - {binding}\n"));
+        let bound = |way: &str| format!("module: {{command: '{module} {way}', station: station.yaml}}\n");
+        project.write("khumbu.yaml", &bound("bench"));
+        // The module itself hears it, through khumbu.
+        let ran = project.play(&["f.yaml", "--broker", &broker, "-j", "4"]).exits(0);
+        ran.says("note[run/one-at-a-time]: scenarios are played one at a time, whatever `-j 4` says: on the broker `mqtt://127.0.0.1:");
+        project.play(&["f.yaml", "--broker", &broker, "-j", "1"]).exits(0);
+        project.write("khumbu.yaml", &bound("plain"));
+        let ran = project.play(&["f.yaml", "--broker", &broker]).exits(3).fails_with(&["module/not-drivable"]);
+        ran.says("nobody subscribes to `everest_test/evse1/cmd`").says("so says the broker `mqtt://127.0.0.1:");
+        // Somebody hears it whom khumbu does not see, and who does nothing.
+        project.write("station.yaml", &format!("bindings:\n  - {}\n", binding.replace("/cmd", "/heard")));
+        let ran = project.play(&["f.yaml", "--broker", &broker]).exits(1).fails_with(&["expect/missing"]);
+        ran.says("it was told on `everest_test/evse1/heard`, where nobody was seen to subscribe");
+        Some(())
+    };
+    tokio::task::spawn_blocking(run).await.unwrap();
 }

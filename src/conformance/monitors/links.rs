@@ -99,6 +99,7 @@ impl Links {
             | Event::Publish { .. }
             | Event::Packet { .. }
             | Event::Held { .. }
+            | Event::Unheard { .. }
             | Event::Breach { .. }
             | Event::Overflow { .. } => Change::None,
         }
