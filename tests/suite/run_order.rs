@@ -1,5 +1,5 @@
-//! The order of khumbu's own messages: what a scenario does one after the other reaches EVerest in that order, also where
-//! it goes over several connections.
+//! The order of khumbu's own messages: what a scenario does one after the other reaches the module in that order, also
+//! where it goes over several connections.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use crate::broker_wire::Bench;
+use crate::clients;
 use crate::project::Project;
 use crate::recordings::messages;
 
@@ -103,5 +104,43 @@ async fn lead(way: TcpListener, to: SocketAddr) {
                 bytes.clear();
             }
         });
+    }
+}
+
+/// Ends where an order comes before a status that was sent before it.
+const COUNTS: &str = "\
+import os
+from consumer import Consumer, arguments
+class Counts(Consumer):
+    seen, rounds = '', 0
+    def subscribe(self, filters, *rest):
+        super().subscribe([(topic, QOS) for topic, _ in filters], *rest)
+    def on_message(self, topic, payload):
+        self.seen += payload.decode() if 'token_validation_status' in topic else ''
+        super().on_message(topic, payload)
+    def on_command(self, name, value):
+        self.rounds += 1
+        if self.seen.count('Processing') != self.rounds:
+            print('fatal: told', self.rounds, 'times, shown', self.seen.count('Processing'), 'tokens', flush=True)
+            os._exit(9)
+        super().on_command(name, value)
+Counts(arguments('').parse_args()).run()
+";
+
+#[test]
+fn orders_and_statuses_reach_a_module_in_order() {
+    let Some(python) = clients::python() else { return };
+    // Tokens come one after the other, and the module is told what to do right behind each.
+    let tokens: String = (1..=30).map(|n| format!("    T{n}: {{value: \"{n:08}\", type: ISO14443}}\n")).collect();
+    let steps: String = (1..=30)
+        .map(|n| format!("  - present_token: T{n}\n  - withdraw: {{evse_id: 9}}\n  - expect_reply: EvseNotFound\n"))
+        .collect();
+    let orders = format!(
+        "description: A client is told what to do while statuses come.\nunder_test: client\nstation:\n  \
+         tokens:\n{tokens}steps:\n{steps}"
+    );
+    for qos in ["0", "1", "2"] {
+        let project = Project::with(&[("s.yaml", &orders), ("counts.py", &COUNTS.replace("QOS", qos))]);
+        project.play(&["s.yaml", "--module", &format!("{} counts.py", python.display())]).exits(0);
     }
 }
