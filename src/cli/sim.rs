@@ -275,7 +275,7 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
                 topics,
                 station,
                 is_driven: true,
-                tells: true,
+                tells: false,
                 inside,
                 wire,
                 csms: None,

@@ -129,7 +129,7 @@ impl Fleet {
                 topics,
                 station,
                 is_driven: true,
-                tells: true,
+                tells: false,
                 inside: None,
                 wire,
                 csms: Some(csms),

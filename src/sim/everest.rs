@@ -38,7 +38,7 @@ pub struct Everest {
     pub station: StationConfig,
     /// Whether commands are taken on the control topic.
     pub is_driven: bool,
-    /// Whether it tells on the topic for that what it did inside.
+    /// Whether it tells from the start what it did inside; otherwise from the first command on the control topic on.
     pub tells: bool,
     /// What can be seen and done inside: these topics move EVSEs, and calls to EVSEs and faults are published, too.
     pub inside: Option<Vec<Binding>>,
@@ -119,6 +119,8 @@ struct Life {
     asked: BTreeMap<String, RequestId>,
     /// EVerest has ended: the connection is closed, and only a restart helps.
     has_ended: bool,
+    /// Whether somebody drives it on the control topic, over restarts.
+    has_driver: bool,
 }
 
 /// QoS of EVerest's publishes since bb5d4182f.
@@ -179,7 +181,7 @@ impl Everest {
                     }
                     Some(Order::Restart(done)) => {
                         life.link.clone().close().await;
-                        let begun = self.begin(Some(&life.station)).await;
+                        let begun = self.begin(Some(&life)).await;
                         let outcome = begun.map(|again| life = again);
                         let _ = done.send(outcome.clone());
                         outcome?;
@@ -195,12 +197,13 @@ impl Everest {
                 },
                 message = life.messages.recv(), if !life.has_ended => match message {
                     Some(message) => {
+                        life.has_driver |= self.is_driven && message.topic == self.topics.control_topic();
                         if let Some(input) = self.input(&life, message) {
                             self.apply(&mut life, input).await?;
                         }
                     }
                     None if self.is_on(Deviation::BrokerLossEndsEverest) => return Err(LinkError::Lost),
-                    None => life = self.begin(Some(&life.station)).await?,
+                    None => life = self.begin(Some(&life)).await?,
                 },
                 () = until(deadline) => {
                     self.apply(&mut life, Input::Deadline).await?;
@@ -209,20 +212,21 @@ impl Everest {
         }
     }
 
-    async fn begin(&self, before: Option<&Station>) -> Result<Life, LinkError> {
+    async fn begin(&self, before: Option<&Life>) -> Result<Life, LinkError> {
         let (link, messages) = Link::open(self.address, &self.client_id).await?;
         let mut config = self.station.clone();
         config.add_module(self.topics.api, &self.topics.module_id);
         let (mut station, born) = (Station::new(&config), Instant::now());
         if let Some(before) = before {
-            station.remember(before);
+            station.remember(&before.station);
         }
         let encoder = || Encoder::of_everest(self.wire, self.station.in_force());
         let (heartbeats, encoder) = (encoder(), encoder());
         // A clock that stands before 1970 is no reason to stop.
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let asked = BTreeMap::new();
-        let mut life = Life { link, messages, station, born, epoch, heartbeats, encoder, asked, has_ended: false };
+        let (asked, has_ended) = (BTreeMap::new(), false);
+        let has_driver = before.is_some_and(|before| before.has_driver);
+        let mut life = Life { link, messages, station, born, epoch, heartbeats, encoder, asked, has_ended, has_driver };
         let (early, late) = self.filters();
         let qos = if self.is_on(Deviation::SubscribeQos0) { 0 } else { 2 };
         if self.is_on(Deviation::LateSubscriptions) {
@@ -412,7 +416,7 @@ impl Everest {
 
     /// Tells what it did inside, if somebody wants to know.
     async fn tell(&self, life: &Life, did: &Value) -> Result<(), LinkError> {
-        match self.tells {
+        match self.tells || life.has_driver {
             true => life.link.publish(&self.topics.did_topic(), codec::encode_compact(did), 0, false).await,
             false => Ok(()),
         }

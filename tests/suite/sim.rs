@@ -268,3 +268,29 @@ fn deviations_are_listed_and_releases_known() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8(refused.stderr).unwrap().contains("`2024.1` is no release; there are 2025.10"));
 }
+
+#[test]
+fn what_it_does_inside_is_told_to_whoever_drives_it() {
+    let Some(tool) = clients::mosquitto("mosquitto_pub") else { return };
+    let project = Project::with(&[("station.yaml", "tokens: {ALICE: {value: A, type: ISO14443}}\n")]);
+    let mut sim = Sim::start(&project, &["--trace", "--station", "station.yaml"]);
+    let port = sim.out().rsplit(':').next().unwrap().parse().unwrap();
+    let until = |sim: &Sim, last: &str| {
+        let mut lines = vec![sim.err()];
+        while !lines.last().unwrap().contains(last) {
+            lines.push(sim.err());
+        }
+        lines
+    };
+    sim.type_line("plug_in 1");
+    sim.type_line("present_token ALICE");
+    let lines = [until(&sim, "UsedToStart"), until(&sim, "heartbeat")].concat();
+    assert!(!lines.iter().any(|line| line.contains("khumbu/")), "{lines:#?}");
+    publish(
+        &tool,
+        port,
+        &["-t", "khumbu/auth_api/do", "-m", "{\"cancel_reservation\":{\"reservation_id\":7}}", "-q", "1"],
+    );
+    until(&sim, "khumbu/auth_api/did");
+    assert_eq!(sim.end(Signal::SIGTERM), Some(0));
+}
