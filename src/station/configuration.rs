@@ -89,6 +89,9 @@ fn faults(station: &StationConfig) -> Vec<String> {
     if auth.selection_algorithm == SelectionAlgorithm::PlugEventsLIFO && has.is_on(Deviation::NoPlugEventsLifo) {
         faults.push(format!("EVerest {release} has no `selection_algorithm: PlugEventsLIFO`"));
     }
+    if !station.connectors.is_empty() {
+        faults.push("the stand-in for EvseManager has one connector, and the station names others".to_owned());
+    }
     let mut ids = vec![AUTH.to_owned()];
     ids.extend((1..=station.evses).map(|number| format!("evse{number}")));
     let provider = station.auth_token_provider.clone().unwrap_or_default().module_id;
@@ -244,6 +247,7 @@ mod tests {
         let latch: fn(&mut StationConfig) = |station| station.auth_consumer.latch_variable_values = false;
         let half: fn(&mut StationConfig) =
             |station| station.auth.connection_timeout = Seconds(Duration::from_millis(500));
+        let two: fn(&mut StationConfig) = |station| drop(station.connectors.insert(1, Vec::new()));
         let same: fn(&mut StationConfig) = |station| station.auth_consumer.module_id = "evse2".to_owned();
         for (change, release, wanted) in [
             (reswipe, Release::Main, Ok(())),
@@ -254,6 +258,11 @@ mod tests {
             (latch, Release::V2025_12, Ok(())),
             (half, Release::Main, refused("EVerest's `connection_timeout` has whole seconds")),
             (same, Release::Main, refused("two modules of EVerest would have the id `evse2`")),
+            (
+                two,
+                Release::Main,
+                refused("the stand-in for EvseManager has one connector, and the station names others"),
+            ),
         ] {
             assert_eq!(told(change, release), wanted);
         }

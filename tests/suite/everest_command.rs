@@ -189,6 +189,7 @@ fn the_files_that_the_page_shows_are_read() {
 #[test]
 fn every_key_of_the_station_is_explained() {
     let station = StationConfig {
+        connectors: [(1, Vec::new())].into(),
         auth_token_provider: Some(ProviderConfig::default()),
         auth_token_validator: Some(ValidatorConfig::default()),
         ..StationConfig::default()
