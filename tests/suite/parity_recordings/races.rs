@@ -113,9 +113,8 @@ fn tokens_of_the_same_instant_have_no_order_among_each_other() {
         tape.is_reproduced(10);
         let mut swapped = tape.clone();
         for (_, line) in swapped.lines.iter_mut().filter(|(_, line)| line.contains(r#""value":"A""#)) {
-            let swap =
-                |line: &str, one: &str, other: &str| line.replace(one, "X").replace(other, one).replace("X", other);
-            *line = swap(line, r#""status":"Processing""#, r#""status":"Accepted""#);
+            let (processing, accepted) = (r#""status":"Processing""#, r#""status":"Accepted""#);
+            *line = line.replace(processing, "X").replace(accepted, processing).replace('X', accepted);
         }
         assert!(!swapped.report().differences.is_empty());
     }
@@ -257,4 +256,37 @@ fn what_an_ev_does_right_after_a_token_was_answered_is_its_own_doing() {
     cmd(&mut tape, 900, 1, "inject_fault");
     tape.token(1000, "D").status(1005, "D", "Processing", None).status(1010, "D", "Rejected", None);
     tape.is_reproduced(14);
+}
+
+/// What three EVSEs of a genuine EVerest did, the n-th line of which with one text has another in its place.
+fn genuine(name: &str, falsified: Option<(usize, &str, &str)>) -> Option<parity::Report> {
+    let path = format!("{}/../shared/recordings/three_evses/{name}", env!("CARGO_MANIFEST_DIR"));
+    let Ok(text) = std::fs::read_to_string(format!("{path}.jsonl")) else {
+        println!("skipped: no recording ../shared/recordings/three_evses/{name}.jsonl");
+        return None;
+    };
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    if let Some((nth, right, wrong)) = falsified {
+        let line = lines.iter_mut().filter(|line| line.contains(right)).nth(nth).unwrap();
+        *line = line.replace(right, wrong);
+    }
+    let recording = Recording::parse("r.jsonl", &lines.join("\n")).unwrap();
+    let station = std::fs::read_to_string(format!("{path}.yaml")).unwrap();
+    let station: StationFile = scenario::parse_around_station("station.yaml", &station).unwrap();
+    Some(parity::compare(&recording, &station, parity::TOLERANCE, Sending::Overlapping))
+}
+
+#[test]
+fn three_evses_of_a_genuine_everest_are_reproduced_and_nothing_else() {
+    for (name, outcomes) in [("random_findfirst_seed1", 171), ("three_evses_withdraw_storm", 207)] {
+        let Some(report) = genuine(name, None) else { return };
+        assert_eq!((report.outcomes, report.reproduced, report.differences), (outcomes, outcomes, vec![]), "{name}");
+        for falsified in [
+            (1, r#""status":"Withdrawn""#, r#""status":"TimedOut""#),
+            (2, r#""payload":"AuthorizationNotFound""#, r#""payload":"Accepted""#),
+        ] {
+            let report = genuine(name, Some(falsified)).unwrap();
+            assert_eq!(report.reproduced, outcomes - 1, "{name}: {falsified:?}: {:?}", report.differences);
+        }
+    }
 }
