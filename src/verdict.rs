@@ -94,6 +94,8 @@ pub struct ScenarioResult {
     pub findings: Vec<Diagnostic>,
     /// What the module wrote, its last lines, standard output and standard error in order of arrival.
     pub output: Vec<String>,
+    /// How many of these lines it wrote while khumbu ended it.
+    pub last_lines: usize,
     /// What the module was shown and did.
     pub evidence: Evidence,
     /// The text of the pending golden, where the transcript differs from the accepted one.

@@ -60,17 +60,24 @@ pub fn details(result: &ScenarioResult, screen: impl Into<Screen>) -> String {
     text.extend(result.findings.iter().map(|finding| finding.render(screen)));
     let is_judged = matches!(result.verdict, Verdict::Pass | Verdict::NotApplicable | Verdict::Excused);
     if !is_judged && !result.output.is_empty() {
-        text.push_str(&output(&result.output, style));
+        text.push_str(&output(&result.output, result.last_lines, style));
     }
     text
 }
 
-/// The last lines that the module wrote, safe to print.
-fn output(lines: &[String], style: Style) -> String {
+/// The last lines that the module wrote, safe to print; before khumbu ended it, if it wrote anything then: what a program
+/// says at its end hides what was before.
+fn output(lines: &[String], last_lines: usize, style: Style) -> String {
+    let before = lines.len().saturating_sub(last_lines);
+    let (lines, when) = match before {
+        0 => (lines, ""),
+        _ if last_lines == 0 => (lines, ""),
+        _ => (&lines[..before], " until khumbu ended it"),
+    };
     let hidden = lines.len().saturating_sub(TAIL);
     let mut text = match hidden {
-        0 => "  = output of the module:\n".to_owned(),
-        _ => format!("  = output of the module, its last {TAIL} of {} lines:\n", lines.len()),
+        0 => format!("  = output of the module{when}:\n"),
+        _ => format!("  = output of the module{when}, its last {TAIL} of {} lines:\n", lines.len()),
     };
     for line in &lines[hidden..] {
         text.push_str(&format!("    {} {}\n", paint(style, DIM, "|"), printable(line)));

@@ -178,12 +178,16 @@ async fn perform(
     let answered = stage.answered.clone();
     let by_itself = stage.module.ended.borrow().clone();
     let has_ended = by_itself.is_some();
+    let written_by_then = stage.module.output().map_or(0, |output| output.count());
     let ending = farewell(&mut stage, is_complete).await;
     if is_complete {
         findings.extend(super::findings::asked_again(&stage));
     }
     let Stage { mut observer, played, sisters, module, .. } = stage;
-    result.output = module.output().map(|output| output.tail(200)).unwrap_or_default();
+    if let Some(output) = module.output() {
+        result.output = output.tail(200);
+        result.last_lines = if has_ended { 0 } else { output.count().saturating_sub(written_by_then) };
+    }
     // Where a step has failed without saying so, this is why.
     let is_told = findings.iter().any(|found| found.id.starts_with("module/") || found.id == "harness/broken");
     if let Some(how) = by_itself.filter(|_| is_complete || !is_told) {

@@ -67,7 +67,14 @@ pub fn kill_all_groups() {
 
 /// What a process wrote: its last lines, both streams in order of arrival.
 #[derive(Debug, Clone, Default)]
-pub struct Output(Arc<Mutex<VecDeque<(Stream, String)>>>);
+pub struct Output(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<(Stream, String)>,
+    /// How many lines there were before these.
+    forgotten: usize,
+}
 
 /// One of the two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,25 +87,32 @@ impl Output {
     /// The last lines.
     pub fn tail(&self, lines: usize) -> Vec<String> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().skip(kept.len().saturating_sub(lines)).map(|(_, line)| line.clone()).collect()
+        kept.lines.iter().skip(kept.lines.len().saturating_sub(lines)).map(|(_, line)| line.clone()).collect()
+    }
+
+    /// How many lines it has written so far.
+    pub fn count(&self) -> usize {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.forgotten + kept.lines.len()
     }
 
     /// The last lines of standard output, joined by line ends.
     pub fn stdout(&self) -> String {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lines: Vec<_> =
-            kept.iter().filter(|(stream, _)| *stream == Stream::Stdout).map(|(_, line)| line.as_str()).collect();
+            kept.lines.iter().filter(|(stream, _)| *stream == Stream::Stdout).map(|(_, line)| line.as_str()).collect();
         lines.join("\n")
     }
 
     fn push(&self, stream: Stream, line: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == KEPT_LINES {
-            kept.pop_front();
+        if kept.lines.len() == KEPT_LINES {
+            kept.lines.pop_front();
+            kept.forgotten += 1;
         }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let text = without_colours(&String::from_utf8_lossy(&line[..line.len().min(KEPT_LINE)]));
-        kept.push_back((stream, text));
+        kept.lines.push_back((stream, text));
     }
 }
 

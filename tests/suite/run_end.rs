@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::clients;
-use crate::project::{PASS, Project, wait_for};
+use crate::project::{PASS, Project, REPLY, wait_for};
 
 /// A client in the middle of whose scenario the run is interrupted.
 const LONG: &str = "\
@@ -193,4 +193,17 @@ fn a_module_that_daemonizes_is_told_as_ended_and_rooted_out() {
     let ran = project.play(&["p.yaml", "--module", "setsid -f sleep 600", "--ready-within", "5s"]).exits(3);
     ran.fails_with(&["module/ended-early"]);
     project.assert_nothing_left();
+}
+
+#[test]
+fn what_a_module_says_at_its_end_hides_nothing_that_was_before() {
+    let project = Project::with(&[
+        ("s.yaml", REPLY),
+        ("talks.sh", "trap 'seq 100 130; exit' TERM\necho before\nwhile :; do sleep 0.05; done\n"),
+    ]);
+    let ran = project.play(&["s.yaml", "--module", "sh talks.sh", "--ready-within", "1s"]).exits(3);
+    let report = ran.report();
+    let output = report["scenarios"][0]["output"].as_array().unwrap();
+    assert!(output[0] == "before" && output.last().unwrap() == "130", "{output:?}");
+    ran.says("output of the module until khumbu ended it:\n    | before\n\n");
 }
