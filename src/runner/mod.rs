@@ -4,6 +4,7 @@
 
 mod applicable;
 mod charge_point;
+mod check_expectations;
 mod clock;
 mod cuts;
 mod drive;
@@ -16,7 +17,6 @@ mod http;
 mod known;
 mod lag;
 mod last_words;
-mod meet;
 mod module;
 mod near_topics;
 mod nearest;
@@ -29,6 +29,7 @@ mod races;
 mod readiness;
 mod replay;
 mod replay_start;
+mod requests;
 mod reservation;
 mod settings;
 mod sisters;
