@@ -15,13 +15,12 @@ use super::inquiry::Inquiry;
 use super::module::ApiModule;
 use super::validators::Validators;
 use super::{Address, Effect, Input, Payload};
-use crate::auth::{self, AuthManager, EvseCall, SessionEvent};
+use crate::auth::{self, AuthManager, SessionEvent};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::{Command, Validation};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::types::{
-    AuthorizationStatus, MessageContent, ProvidedIdToken, TokenValidationStatus, TokenValidationStatusMessage,
-    ValidationResult,
+    MessageContent, ProvidedIdToken, TokenValidationStatus, TokenValidationStatusMessage, ValidationResult,
 };
 
 /// A charging station with EVerest in it.
@@ -31,7 +30,7 @@ pub struct Station {
     /// EVSE `n` stands at index `n - 1`.
     pub(super) evses: Vec<Evse>,
     /// Who moves them.
-    evse_manager: EvseManager,
+    pub(super) evse_manager: EvseManager,
     pub(super) validators: Validators,
     /// The token validator behind an API module, if there is one; it stands above the above.
     pub(super) inquiry: Option<Inquiry>,
@@ -387,55 +386,6 @@ impl Station {
         (is_there.then_some(messages), results)
     }
 
-    /// Something happens at an EVSE; the EVSE reports it, of the connector in use.
-    pub(super) fn at_evse(
-        &mut self,
-        id: i32,
-        act: impl FnOnce(&mut Evse) -> Result<&'static [SessionEvent], &'static str>,
-        out: &mut Vec<Effect>,
-    ) {
-        let connector = evse_mut(&mut self.evses, id).map_or(1, |evse| evse.connector());
-        self.at_connector(id, connector, act, out);
-    }
-
-    /// The same at one of its connectors.
-    fn at_connector(
-        &mut self,
-        id: i32,
-        connector: i32,
-        act: impl FnOnce(&mut Evse) -> Result<&'static [SessionEvent], &'static str>,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(evse) = evse_mut(&mut self.evses, id) else {
-            return out.push(ignored(format!("there is no EVSE {id}")));
-        };
-        match act(evse) {
-            Ok(events) => {
-                let events: Vec<_> =
-                    events.iter().flat_map(|event| iter::once(event).chain(evse.after(*event))).collect();
-                for &&event in &events {
-                    out.push(Effect::SessionEvent { evse: id, event });
-                }
-                for &event in events {
-                    self.tell_auth(auth::Input::Session { evse: id, connector, event }, None, out);
-                }
-            }
-            Err(why) => out.push(ignored(format!("EVSE {id}: {why}"))),
-        }
-    }
-
-    /// An EVSE that somebody else moves reports.
-    fn session_reported(&mut self, id: i32, event: SessionEvent, out: &mut Vec<Effect>) {
-        if self.evse_manager != EvseManager::External {
-            return out.push(ignored("the EVSEs are moved by the station itself"));
-        }
-        let Some(evse) = evse_mut(&mut self.evses, id) else {
-            return out.push(ignored(format!("there is no EVSE {id}")));
-        };
-        evse.note(event);
-        self.tell_auth(auth::Input::Session { evse: id, connector: 1, event }, None, out);
-    }
-
     /// Hands an input to Auth and carries out what it does. What EVSEs report meanwhile reaches Auth afterwards, as it
     /// does in EVerest, where Auth holds its lock until it is done; see also [`Deviation::WithdrawBlocksAuth`].
     ///
@@ -514,50 +464,6 @@ impl Station {
             }
         }
     }
-}
-
-impl Station {
-    /// An EVSE does what Auth asks, answers, and reports.
-    fn obey_call(&mut self, id: i32, call: EvseCall, out: &mut Vec<Effect>) {
-        let is_simulated = self.evse_manager == EvseManager::Simulated;
-        let evse = evse_mut(&mut self.evses, id).filter(|_| is_simulated);
-        let mut connector = 1;
-        let mut events = Vec::new();
-        let mut is_reserved = true;
-        if let Some(evse) = evse {
-            connector = evse.connector();
-            events.extend(evse.before(&call));
-            if let EvseCall::Reserve { reservation_id } = call {
-                let (is_accepted, begins) = evse.reserve(reservation_id);
-                is_reserved = is_accepted;
-                events.extend(begins);
-            } else {
-                for event in evse.obey(&call) {
-                    events.extend(iter::once(event).chain(evse.after(*event)));
-                }
-                if let EvseCall::AuthorizeResponse(response) = &call
-                    && response.1.authorization_status == AuthorizationStatus::Accepted
-                    && let Some(reservation_id) = response.1.reservation_id
-                {
-                    // The EVSE is to know it when the transaction begins; that is no news.
-                    evse.reserve(reservation_id);
-                }
-            }
-        }
-        if let EvseCall::Reserve { reservation_id } = call {
-            let answer = auth::Input::EvseReserved { reservation_id, is_accepted: is_reserved };
-            self.for_auth.push_back((answer, None));
-        }
-        out.push(Effect::EvseCall { evse: id, call });
-        for &event in events {
-            out.push(Effect::SessionEvent { evse: id, event });
-            self.for_auth.push_back((auth::Input::Session { evse: id, connector, event }, None));
-        }
-    }
-}
-
-fn evse_mut(evses: &mut [Evse], id: i32) -> Option<&mut Evse> {
-    evses.get_mut(usize::try_from(id).ok()?.checked_sub(1)?)
 }
 
 fn publish(channel: Channel, payload: Payload) -> Effect {

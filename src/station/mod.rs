@@ -36,6 +36,7 @@ pub mod told;
 mod api;
 mod communication;
 mod evse;
+mod evse_events;
 mod heartbeat;
 mod inquiry;
 mod machine;
