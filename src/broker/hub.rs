@@ -4,7 +4,7 @@
 //! appended to each pipe) happens under it, so the record's order is the truth; sockets are written after it is released.
 //! Nothing here waits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use super::Config;
 use super::frame::{Fault, Kind};
 use super::packet::{Connect, Packet, Refusal, Version, write};
 use super::pipe::Pipe;
+use super::relayed::Relayed;
 use super::retained::Retained;
 use super::session::{Link, Message, Out, PendingWill, QueueLimits, Session};
 use super::tree::{Route, Tree};
@@ -80,13 +81,6 @@ pub(super) enum Next {
     Ended,
 }
 
-/// A QoS 2 message of a relayed client that has not been released.
-struct HeldUpstream {
-    /// The connection that brought it.
-    number: u64,
-    publish: Publish,
-}
-
 /// All state of a broker.
 pub(super) struct Core {
     pub(super) config: Config,
@@ -101,9 +95,7 @@ pub(super) struct Core {
     /// Every open connection by number.
     links: HashMap<u64, Arc<Pipe>>,
     /// The clients whose packets go to an upstream broker.
-    relayed: HashMap<u64, Arc<str>>,
-    /// Their QoS 2 messages that they have not yet released, by packet identifier.
-    held_upstream: HashMap<Arc<str>, BTreeMap<u16, HeldUpstream>>,
+    relayed: Relayed,
     last_link: u64,
     last_id: u64,
     pub(super) routes: Vec<Route>,
@@ -125,8 +117,7 @@ impl Hub {
             tree: Tree::default(),
             retained: Retained::default(),
             links: HashMap::new(),
-            relayed: HashMap::new(),
-            held_upstream: HashMap::new(),
+            relayed: Relayed::default(),
             last_link: 0,
             last_id: 0,
             routes: Vec::new(),
@@ -243,8 +234,7 @@ impl Hub {
                 core.end(seat, &Ending { cause, clean: false, will: true });
                 return true;
             }
-            let newest = core.relayed.iter().filter(|(_, name)| ***name == *client).map(|(number, _)| *number).max();
-            newest.is_some_and(|number| core.end_relayed(number, cause, false))
+            core.relayed.newest(client).is_some_and(|number| core.end_relayed(number, cause, false))
         })
     }
 
@@ -257,9 +247,7 @@ impl Hub {
                     core.end(seat, &Ending { cause, clean: false, will: false });
                 }
             }
-            let mut relayed: Vec<_> = core.relayed.keys().copied().collect();
-            relayed.sort_unstable();
-            for number in relayed {
+            for number in core.relayed.numbers() {
                 core.end_relayed(number, cause, false);
             }
             for pipe in core.links.values() {
@@ -284,42 +272,21 @@ impl Hub {
         event: Event,
     ) {
         self.with(|core| {
-            core.relayed.insert(number, client.clone());
-            if came_as != client
-                && let Some(held) = core.held_upstream.remove(came_as)
-            {
-                core.held_upstream.entry(client.clone()).or_default().extend(held);
-            }
-            if !session_present && let Some(held) = core.held_upstream.get_mut(client) {
-                held.retain(|_, held| held.number == number);
-            }
+            core.relayed.connect(number, came_as, client, session_present);
             core.recorder.record(client, event);
         });
     }
 
     /// A relayed client sent a QoS 2 PUBLISH.
     pub(super) fn hold_relayed(&self, number: u64, client: &Arc<str>, publish: Publish) {
-        self.with(|core| {
-            core.recorder.record(client, Event::Held { publish: publish.clone() });
-            let held = core.held_upstream.entry(client.clone()).or_default();
-            let is_known = |HeldUpstream { publish: known, .. }: &HeldUpstream| {
-                known.topic == publish.topic && known.payload == publish.payload
-            };
-            if held.get(&publish.pkid).is_some_and(is_known) {
-                return;
-            }
-            let pkid = publish.pkid;
-            if let Some(before) = held.insert(pkid, HeldUpstream { number, publish }) {
-                core.recorder.record_breach(client, &Fault::in_use(pkid, &before.publish.topic));
-            }
-        });
+        self.with(|core| core.relayed.hold(number, client, publish, &mut core.recorder));
     }
 
     /// A relayed client released a QoS 2 message, or its upstream refused it.
     pub(super) fn release_relayed(&self, client: &Arc<str>, pkid: u16, is_refused: bool) {
         self.with(|core| {
-            let held = core.held_upstream.get_mut(client).and_then(|held| held.remove(&pkid));
-            if let Some(HeldUpstream { publish, .. }) = held.filter(|_| !is_refused) {
+            let released = core.relayed.release(client, pkid).filter(|_| !is_refused);
+            if let Some(publish) = released {
                 core.recorder.record(client, Event::Publish { direction: Direction::FromClient, publish });
             }
         });
@@ -569,7 +536,7 @@ impl Core {
     }
 
     fn end_relayed(&mut self, number: u64, cause: &str, clean: bool) -> bool {
-        let Some(client) = self.relayed.remove(&number) else { return false };
+        let Some(client) = self.relayed.end(number) else { return false };
         self.recorder.record(&client, Event::Disconnected { cause: cause.to_owned(), clean });
         if let Some(pipe) = self.links.get(&number) {
             pipe.close();

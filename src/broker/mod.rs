@@ -23,7 +23,7 @@
 //! | `hub` | all state behind one lock, connections and wills, and the order of the record |
 //! | `routing` | publications and subscriptions |
 //! | `pipe`, `connection`, `listener` | sockets and tasks |
-//! | `relay` | the way to an upstream broker |
+//! | `relay`, `relayed` | the way to an upstream broker, and who takes it |
 
 mod connection;
 mod frame;
@@ -33,6 +33,7 @@ mod listener;
 mod packet;
 mod pipe;
 mod relay;
+mod relayed;
 mod retained;
 mod routing;
 mod session;
