@@ -34,6 +34,7 @@ mod model_sessions;
 mod model_sisters;
 mod monitors;
 mod ocpp_csms;
+mod ocpp_csms_asks;
 mod ocpp_session;
 mod outputs;
 mod page;
