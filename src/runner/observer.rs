@@ -464,7 +464,7 @@ impl Observer {
     /// may say so, ours does not.
     pub fn is_unheard(&self, since: u64, topic: &str) -> bool {
         let records = &self.records[self.records.partition_point(|record| record.seq < since)..];
-        let sent = records.iter().find_map(|record| match &record.event {
+        let sent = records.iter().filter(|record| is_own(&record.client)).find_map(|record| match &record.event {
             Event::Publish { direction: Direction::FromClient, publish } if *publish.topic == *topic => {
                 Some((&record.client, publish.pkid))
             }
