@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::Config;
 use super::frame::{Fault, Kind};
-use super::packet::{Connect, Packet, Refusal, Version, write};
+use super::packet::{Connect, Packet, Refusal, Version, Will, write};
 use super::pipe::Pipe;
 use super::relayed::Relayed;
 use super::retained::Retained;
@@ -376,7 +376,7 @@ impl Core {
             clean: connect.clean,
             session_present,
             keep_alive: connect.keep_alive,
-            will: connect.will.as_ref().map(|will| will.topic.clone()),
+            will: connect.will.as_ref().map(Will::as_publish),
         };
         session.will = connect.will.map(|will| {
             let mut properties = will.properties;

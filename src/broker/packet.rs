@@ -13,7 +13,7 @@ use rumqttd::protocol::{self as codec, Protocol, PublishProperties};
 
 use super::frame::{Fault, Frame, Kind, Place};
 use crate::protocol::topic;
-use crate::transcript::record::Rule;
+use crate::transcript::record::{self, Rule};
 
 /// The protocol level in CONNECT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,15 @@ pub(super) struct Will {
     /// Seconds.
     pub(super) delay: u32,
     pub(super) properties: Option<Box<PublishProperties>>,
+}
+
+impl Will {
+    /// As it would be published.
+    pub(super) fn as_publish(&self) -> record::Publish {
+        let Self { payload, qos, retain, .. } = self;
+        let topic = self.topic.as_str().into();
+        record::Publish { topic, payload: payload.clone(), qos: *qos, retain: *retain, dup: false, pkid: 0 }
+    }
 }
 
 /// A CONNECT that is answered and closed: the CONNACK code for each version, and why.

@@ -18,7 +18,7 @@ use super::PacketLimit;
 use super::connection::{Reader, resolve_alias};
 use super::frame::{self, Fault, Frame, Kind, Place};
 use super::hub::Hub;
-use super::packet::{self, Packet, Version, read_connect, read_packet, read_publish};
+use super::packet::{self, Packet, Version, Will, read_connect, read_packet, read_publish};
 use super::pipe::Pipe;
 use crate::transcript::record::{Direction, Event, Publish};
 
@@ -115,7 +115,7 @@ struct Stream {
 struct Asked {
     clean: bool,
     keep_alive: u16,
-    will: Option<String>,
+    will: Option<Publish>,
 }
 
 /// How far a relayed client has come.
@@ -166,7 +166,7 @@ impl<'a> Tap<'a> {
                 if !connect.client_id.is_empty() {
                     tap.client = connect.client_id.into();
                 }
-                let will = connect.will.map(|will| will.topic);
+                let will = connect.will.as_ref().map(Will::as_publish);
                 tap.stage = Stage::Asked(Asked { clean: connect.clean, keep_alive: connect.keep_alive, will });
             }
             Err(refusal) => {

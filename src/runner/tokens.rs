@@ -71,6 +71,7 @@ impl Stage<'_> {
     /// # Errors
     /// When the module under test does not say so, or cannot be told to.
     pub async fn update_verdict(&mut self, update: &UpdateVerdict, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+        self.observer.monitors.verdict_updated();
         let says_nothing = update.tariff_messages.is_empty();
         let mut result = ValidationResult::new(update.verdict);
         result.tariff_messages.clone_from(&update.tariff_messages);

@@ -34,8 +34,8 @@ pub enum Event {
         session_present: bool,
         /// Seconds.
         keep_alive: u16,
-        /// The topic of the will.
-        will: Option<String>,
+        /// The will, as it would be published; without packet identifier.
+        will: Option<Publish>,
     },
     /// A connection ended before it was accepted: no CONNECT, garbage, or refused.
     Refused {

@@ -8,6 +8,7 @@ mod before_releases;
 mod collecting;
 mod discovery;
 mod heartbeats;
+mod latched;
 mod presence;
 mod recordings;
 mod releases;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::conformance::Party;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{Channel, Topics};
+use crate::protocol::codec::{self, Decoded};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::schema::Message;
 
@@ -43,6 +44,10 @@ struct Asked {
     retained: bool,
     /// Whether the specification asks for a reply.
     well_formed: bool,
+    /// Whether EVerest executes one of them, and so answers it.
+    is_executed: bool,
+    /// Why EVerest does not execute the last one that it does not, and what that breaks.
+    why_not: Option<(String, &'static str)>,
     last_at: Duration,
     last_reply_at: Option<Duration>,
     /// When EVerest gave up waiting for the reply of a validator.
@@ -86,11 +91,26 @@ impl Answers {
             Party::Everest => reply_to.to_owned(),
             Party::Client => self.topics.reply_topic_of_question(reply_to),
         };
+        let why_not = self.why_not_executed(channel, seen);
         let asked = self.asked.entry(key).or_default();
+        asked.is_executed |= why_not.is_none();
+        asked.why_not = why_not.or(asked.why_not.take());
         if !asked.channels.contains(&channel) {
             asked.channels.push(channel);
         }
         Some(asked)
+    }
+
+    /// Why EVerest does not execute a request, and what a reply to it breaks.
+    fn why_not_executed(&self, channel: Channel, seen: &Seen<'_>) -> Option<(String, &'static str)> {
+        if channel != Channel::WithdrawAuthorization || self.under_test != Party::Everest {
+            return None;
+        }
+        let Decoded::NotExecuted { why } = codec::decode_withdraw(&seen.publish.payload, self.in_force) else {
+            return None;
+        };
+        let has_payload = seen.json().is_ok_and(|json| json.get("payload").is_some());
+        Some((why, if has_payload { "RR-8" } else { "RR-5" }))
     }
 
     /// A message may give a reply topic that we cannot read.
@@ -138,6 +158,12 @@ impl Answers {
         std::iter::once(topic).chain(bare).find(|topic| self.asked.contains_key(*topic))
     }
 
+    /// Whether a message on this topic replies to requests for the last status, and to nothing else.
+    pub(super) fn is_latched(&self, topic: &str) -> bool {
+        let asked = self.find(topic).and_then(|key| self.asked.get(key));
+        asked.is_some_and(|asked| asked.channels == [Channel::GetTokenValidationStatus])
+    }
+
     /// Counts a reply of the module.
     pub(super) fn reply(&mut self, seen: &Seen<'_>) -> Option<Diagnostic> {
         let key = self.find(&seen.publish.topic)?;
@@ -148,6 +174,11 @@ impl Answers {
             let headline =
                 format!("module replied to a request for the last status, which EVerest {release} does not hear");
             return Some(seen.fail("monitor/stray-reply", headline).breaking("LV-3"));
+        }
+        if let Some((why, requirement)) = asked.why_not.as_ref().filter(|_| !asked.is_executed) {
+            let headline = "module replied to a request that EVerest neither executes nor answers".to_owned();
+            let finding = seen.fail("monitor/stray-reply", headline).with_evidence(format!("the request: {why}"));
+            return Some(finding.breaking(requirement));
         }
         let previous = asked.last_reply_at.replace(seen.record.at);
         let allowed = asked.requests.max(asked.deliveries);

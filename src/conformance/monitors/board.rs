@@ -50,6 +50,11 @@ impl Monitors {
         self.panels.iter_mut().for_each(Panel::heartbeats_changed);
     }
 
+    /// A token validator sends an update of its verdict, by whatever way.
+    pub fn verdict_updated(&mut self) {
+        self.panels.iter_mut().for_each(Panel::verdict_updated);
+    }
+
     /// The last word, before the harness ends the module; `at` is the time of the record's clock.
     pub fn finish(&mut self, at: Duration) -> Vec<Diagnostic> {
         self.panels.iter_mut().flat_map(|panel| panel.finish(at)).collect()

@@ -18,6 +18,7 @@ use super::asking::Asking;
 use super::collecting::Collecting;
 use super::discovery::Discovery;
 use super::heartbeats::Heartbeats;
+use super::latched::Latched;
 use super::links::{Change, Links};
 use super::mqtt;
 use super::presence::Presence;
@@ -48,6 +49,7 @@ pub(super) struct Panel {
     statuses: Statuses,
     timeouts: Timeouts,
     answers: Answers,
+    latched: Latched,
     discovery: Discovery,
     asking: Asking,
     collecting: Collecting,
@@ -70,6 +72,7 @@ impl Panel {
             statuses: Statuses::new(from_start, in_force),
             timeouts: Timeouts::new(context.auth.as_ref().filter(|_| from_start)),
             answers: Answers::new(topics.clone(), under_test, from_start, context.reply_grace, in_force),
+            latched: Latched::new(from_start),
             discovery: Discovery::new(topics.external_prefix.clone(), in_force),
             asking: Asking::new(topics.external_prefix.clone(), context.relayed, under_test, in_force),
             collecting: Collecting::default(),
@@ -124,7 +127,12 @@ impl Panel {
         self.collecting.forget();
         self.answers.cut_off();
         self.statuses.lost();
+        self.latched.lost();
         self.timeouts.forget();
+    }
+
+    pub(super) fn verdict_updated(&mut self) {
+        self.statuses.updated();
     }
 
     pub(super) fn heartbeats_changed(&mut self) {
@@ -134,6 +142,7 @@ impl Panel {
     pub(super) fn finish(&mut self, at: Duration) -> Vec<Diagnostic> {
         let mut found = self.asking.finish();
         found.extend(self.answers.finish(at, &self.wording));
+        found.extend(self.latched.finish());
         match self.under_test {
             Party::Client => {
                 // A module that is gone is not late: its end is judged by the runner.
@@ -163,7 +172,25 @@ impl Panel {
         found
     }
 
+    /// The broker publishes a will for a client that is gone: what is wrong with it is told when the client leaves it.
+    fn will(&mut self, record: &Record, will: &Publish) -> Vec<Diagnostic> {
+        let wording = self.wording.clone();
+        let seen = Seen::new(record, will, &wording);
+        let found = match self.shape.territory(&will.topic) {
+            Territory::Own(channel) => self.shape.check(&seen, &[Message::On(channel)]),
+            Territory::Foreign => vec![self.shape.foreign(&seen)],
+            Territory::Unknown => vec![self.shape.unknown(&seen)],
+            Territory::Elsewhere => Vec::new(),
+        };
+        let as_will = "it is the last will in its CONNECT, which the broker publishes when the connection is lost";
+        found.into_iter().map(|found| found.with_evidence(as_will)).collect()
+    }
+
     fn link(&mut self, record: &Record) -> Vec<Diagnostic> {
+        let mut found = match &record.event {
+            Event::Connected { will: Some(will), .. } => self.will(record, will),
+            _ => Vec::new(),
+        };
         match self.links.observe(record) {
             Change::Connected => {
                 self.redelivery.connected(&record.client);
@@ -175,6 +202,7 @@ impl Panel {
                 self.asking.forget();
                 self.collecting.forget();
                 self.statuses.lost();
+                self.latched.lost();
                 self.timeouts.forget();
                 if !clean {
                     self.presence.begin_anew();
@@ -184,10 +212,10 @@ impl Panel {
         }
         self.collecting.look(record.at, &self.links);
         self.resubscription.look(record, &self.links);
-        match &record.event {
-            Event::Subscribed { filter, .. } => self.asking.subscribed(filter, record.at),
-            _ => Vec::new(),
+        if let Event::Subscribed { filter, .. } = &record.event {
+            found.extend(self.asking.subscribed(filter, record.at));
         }
+        found
     }
 
     fn publish(
@@ -249,6 +277,9 @@ impl Panel {
                 return Vec::from_iter(self.answers.stray(seen));
             }
             Territory::Unknown => return vec![self.shape.unknown(seen)],
+            Territory::Elsewhere if **topic == *EntryPoint::beacon_topic(&self.topics.external_prefix) => {
+                return if self.is_first { vec![self.shape.foreign(seen)] } else { Vec::new() };
+            }
             Territory::Elsewhere if let Some(entry_point) = self.discovery(topic) => {
                 let mut found = self.shape.check(seen, &[Message::DiscoverRequest]);
                 let topic = seen.reply_to().map(|reply_to| self.topics.reply_topic_on_wire(reply_to));
@@ -290,6 +321,7 @@ impl Panel {
                 match channel {
                     Channel::Heartbeat => found.extend(self.heartbeats.observe(seen, repeat)),
                     Channel::TokenValidationStatus => {
+                        self.latched.published(seen);
                         found.extend(self.statuses.observe(seen, repeat));
                         found.extend((repeat == Repeat::No).then(|| self.timeouts.observe(seen)).flatten());
                     }
@@ -307,6 +339,9 @@ impl Panel {
             let mut found = self.shape.check(seen, &replies);
             if repeat == Repeat::No {
                 found.extend(self.answers.reply(seen));
+            }
+            if found.is_empty() && self.answers.is_latched(topic) {
+                self.latched.replied(seen);
             }
             return found;
         }
@@ -349,6 +384,13 @@ impl Panel {
     /// What the harness sends is never a fault, but it says what the module may do, or should have waited for.
     fn sent_by_harness(&mut self, seen: &Seen<'_>) -> Option<Diagnostic> {
         let topic = &*seen.publish.topic;
+        let is_of = |channel: Channel| topic.ends_with(&format!("/{}", channel.address()));
+        if !is_of(Channel::CommunicationCheck) {
+            self.timeouts.moved(seen.record.at);
+        }
+        if is_of(Channel::ValidateResultUpdate) {
+            self.statuses.updated();
+        }
         if let Some(channel) = self.request_to_module(topic) {
             let well_formed = self.shape.is_valid(Message::On(channel), seen);
             self.answers.request(channel, seen, well_formed);

@@ -63,11 +63,13 @@ struct Reading {
     unseen: bool,
     /// Whether it may have been granted an EVSE without a word, see [`Deviation::NoUsedToStart`].
     untold: bool,
+    /// Whether a validator may have sent an update, which says `Accepted` of what was granted.
+    updated: bool,
 }
 
 impl Reading {
-    fn fresh(unseen: bool) -> Self {
-        Self { attempt: Attempt::Closed, tails: BTreeMap::new(), unseen, untold: false }
+    fn fresh(unseen: bool, updated: bool) -> Self {
+        Self { attempt: Attempt::Closed, tails: BTreeMap::new(), unseen, untold: false, updated }
     }
 
     fn with_attempt(&self, attempt: Attempt) -> Self {
@@ -77,7 +79,9 @@ impl Reading {
     /// Every reading that this status leads to; none if it does not fit.
     fn next(&self, status: Status, evses: &[i64], in_force: Deviations) -> Vec<Reading> {
         let is_silent = status == Status::Withdrawn && in_force.is_on(Deviation::NoWithdrawnForGranted);
-        let mut next = if is_silent && !self.unseen { Vec::new() } else { self.next_in_tail(status, evses) };
+        let is_no_update = status == Status::Accepted && !self.updated && !self.untold;
+        let is_no_tail = (is_silent || is_no_update) && !self.unseen;
+        let mut next = if is_no_tail { Vec::new() } else { self.next_in_tail(status, evses) };
         match (self.attempt, status) {
             (Attempt::Closed, Status::Processing) => next.push(self.with_attempt(Attempt::Processing)),
             (Attempt::Processing | Attempt::Accepted, Status::Accepted) => {
@@ -145,8 +149,8 @@ impl Reading {
     }
 
     /// What can be said after a status that fitted nothing, or came out of the blue.
-    fn after(status: Status, evses: &[i64], in_force: Deviations) -> BTreeSet<Self> {
-        let fresh = Self::fresh(true);
+    fn after(status: Status, evses: &[i64], in_force: Deviations, updated: bool) -> BTreeSet<Self> {
+        let fresh = Self::fresh(true, updated);
         if status == Status::Accepted {
             // An attempt that goes on, unless the release says no more than this.
             let ended = in_force.is_on(Deviation::NoUsedToStart).then(|| fresh.clone());
@@ -180,20 +184,31 @@ pub(super) struct Statuses {
     /// Whether statuses may have been missed so far.
     gap: bool,
     in_force: Deviations,
+    /// Whether a validator may have sent an update.
+    updated: bool,
     /// Whether something was said of `messages` that are there, or are not.
     remarked: bool,
 }
 
 impl Statuses {
     pub(super) fn new(from_start: bool, in_force: Deviations) -> Self {
-        Self { tokens: BTreeMap::new(), gap: !from_start, in_force, remarked: false }
+        Self { tokens: BTreeMap::new(), gap: !from_start, in_force, updated: !from_start, remarked: false }
+    }
+
+    /// A validator sends an update of a verdict, by whatever way.
+    pub(super) fn updated(&mut self) {
+        self.updated = true;
+        for history in self.tokens.values_mut() {
+            let readings = std::mem::take(&mut history.readings);
+            history.readings = readings.into_iter().map(|reading| Reading { updated: true, ..reading }).collect();
+        }
     }
 
     /// EVerest has started again, or may have: tokens begin anew, or go on while the last messages arrive.
     pub(super) fn restarted(&mut self) {
         for history in self.tokens.values_mut() {
             let unseen = history.readings.iter().any(|reading| reading.unseen);
-            history.readings.insert(Reading::fresh(unseen));
+            history.readings.insert(Reading::fresh(unseen, self.updated));
         }
     }
 
@@ -258,7 +273,7 @@ impl Statuses {
         let token_type = json.pointer("/token/id_token/type").and_then(Value::as_str).unwrap_or_default();
         let evses = connectors(json).unwrap_or_default();
         let history = self.tokens.entry(value.to_owned()).or_insert_with(|| History {
-            readings: BTreeSet::from([Reading::fresh(self.gap)]),
+            readings: BTreeSet::from([Reading::fresh(self.gap, self.updated)]),
             gap: self.gap,
             mixed: false,
             token_type: token_type.to_owned(),
@@ -277,11 +292,12 @@ impl Statuses {
         if repeat == Repeat::Maybe {
             next.extend(history.readings.iter().cloned());
         }
+        let after = || Reading::after(status, &evses, in_force, self.updated);
         if next.is_empty() {
-            next = Reading::after(status, &evses, in_force);
+            next = after();
         }
         history.mixed |= next.len() > READINGS;
-        history.readings = if history.mixed { Reading::after(status, &evses, in_force) } else { next };
+        history.readings = if history.mixed { after() } else { next };
         if history.shown.len() == SHOWN {
             history.shown.pop_front();
         }

@@ -3,6 +3,8 @@
 //! Source: EVerest `AuthHandler.cpp`. Both timers begin just before the status that shows it is sent, so that a slow way
 //! makes the time that is seen longer or a little shorter. Only an early one is a fault here: a slow machine makes late ones,
 //! for which expectations have a time limit. What the record does not show from its beginning is not judged.
+//!
+//! A broker that was held up reads the status late, so that the timer may have begun as early as what moved EVerest to it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +22,8 @@ use super::wording::time;
 /// A `TimedOut` is early before this part of the timeout, less what its beginning may be shown late by.
 const EARLY: f64 = 0.75;
 const SHOWN_LATE: Duration = Duration::from_millis(250);
+/// Longer than this no broker was held up.
+const HELD_UP: Duration = Duration::from_secs(2);
 
 /// Watches how long authorizations of EVerest's side last.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(super) struct Timeouts {
     waiting: BTreeMap<String, Duration>,
     /// Since when a token value is granted an EVSE.
     granted: BTreeMap<(String, i64), Duration>,
+    /// When the harness last sent something that may have moved EVerest.
+    moved: Option<Duration>,
 }
 
 impl Timeouts {
@@ -41,7 +47,18 @@ impl Timeouts {
             waits: auth.is_some_and(|auth| auth.selection_algorithm != SelectionAlgorithm::FindFirst),
             waiting: BTreeMap::new(),
             granted: BTreeMap::new(),
+            moved: None,
         }
+    }
+
+    /// The harness sent something that may move EVerest.
+    pub(super) fn moved(&mut self, at: Duration) {
+        self.moved = Some(at);
+    }
+
+    /// When what is seen now can have begun.
+    fn begun(&self, at: Duration) -> Duration {
+        self.moved.map_or(at, |moved| moved.max(at.saturating_sub(HELD_UP)))
     }
 
     /// EVerest has started again, or messages of it may have been lost.
@@ -69,12 +86,14 @@ impl Timeouts {
                 None
             }
             Status::Accepted => {
-                self.waiting.entry(value).or_insert(at);
+                let begun = self.begun(at);
+                self.waiting.entry(value).or_insert(begun);
                 None
             }
             Status::UsedToStart => {
                 self.waiting.remove(&value);
-                self.granted.extend(evses.iter().map(|evse| ((value.clone(), *evse), at)));
+                let begun = self.begun(at);
+                self.granted.extend(evses.iter().map(|evse| ((value.clone(), *evse), begun)));
                 None
             }
             // The timer of a granted authorization goes on until the EVSE confirms.

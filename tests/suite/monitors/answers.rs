@@ -121,3 +121,30 @@ fn an_attached_module_may_answer_what_was_asked_before() {
     let mut wire = Wire::with(Context { from_start: false, ..Context::new(topics(), Party::Everest) });
     wire.sends("module", &format!("{BASE}/e2m/withdraw/2"), "\"Accepted\"").warns("monitor/stray-reply", "RR-1");
 }
+
+#[test]
+fn a_request_that_is_not_executed_is_not_answered() {
+    let topic = format!("{BASE}/e2m/withdraw/1");
+    let asks = |request: Value| {
+        let mut wire = Wire::everest();
+        wire.harness(Channel::WithdrawAuthorization, request);
+        wire
+    };
+    for (payload, requirement) in
+        [(None, "RR-5"), (Some(json!({"evse_id": "1"})), "RR-8"), (Some(json!({"id_token": 5})), "RR-8")]
+    {
+        let mut request = json!({"headers": {"replyTo": topic}});
+        if let Some(payload) = payload {
+            request["payload"] = payload;
+        }
+        asks(request.clone()).sends("module", &topic, "\"Rejected\"").fails("monitor/stray-reply", requirement);
+        asks(request.clone()).is_clean();
+        // One on the same topic that is executed explains it.
+        let mut both = asks(request);
+        both.harness(Channel::WithdrawAuthorization, withdraw(&topic))
+            .sends("module", &topic, "\"Accepted\"")
+            .is_clean();
+    }
+    // EVerest takes any other kind for a withdraw of everything.
+    asks(json!({"headers": {"replyTo": topic}, "payload": null})).sends("module", &topic, "\"Accepted\"").is_clean();
+}

@@ -125,3 +125,29 @@ fn another_qos_fails_once_a_channel() {
     let check = Publish { qos: 0, ..message(&topics().topic(Channel::CommunicationCheck), "true", 0) };
     Wire::client().packet("module", Direction::FromClient, check).is_clean();
 }
+
+#[test]
+fn a_last_will_is_a_message_of_the_module() {
+    let with_will = |topic: &str, payload: &str, retain: bool| {
+        let mut wire = Wire::client();
+        let will = Some(Publish { retain, qos: 1, ..message(topic, payload, 0) });
+        wire.event(
+            "module-2",
+            Event::Connected { protocol: 4, clean: true, session_present: false, keep_alive: 20, will },
+        );
+        wire
+    };
+    let check = format!("{BASE}/m2e/communication_check");
+    with_will(&check, "false", false).is_clean();
+    with_will("display/gone", "yes", true).is_clean();
+    let mut offline = with_will(&check, "\"offline\"", false);
+    let finding = offline.fails("monitor/schema-violation", "CC-8");
+    assert!(finding.evidence.iter().any(|line| line.contains("last will")), "{finding:#?}");
+    with_will(&check, "false", true).fails("monitor/retained", "RR-17");
+    with_will(&format!("{BASE}/e2m/heartbeat"), "0", false).fails("monitor/wrong-direction", "SC-2");
+}
+
+#[test]
+fn the_beacon_is_everests() {
+    Wire::client().sends("module", "everest_api/ready_beacon", "{}").fails("monitor/wrong-direction", "SC-2");
+}

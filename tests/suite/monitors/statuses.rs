@@ -41,9 +41,8 @@ fn courses_of_real_everest_pass() {
         "P A S1 TO1 P A S1",
         "P A S1 W1 P A S1",
         "P A S1 W1 W1 TO1 P",
-        "P A S1 A1 A1 W1",
         "P A S1 P X1 P A S1",
-        "P A S1 P RE1 P RE1 A1 P X1",
+        "P A S1 P RE1 P RE1 P X1",
         "P A S1 P R P R",
         "P X12",
         // The same token at two EVSEs, whose tails interleave with attempts.
@@ -51,8 +50,6 @@ fn courses_of_real_everest_pass() {
         "P A S1 P A S2 TO2 P A W1 S2 W2",
         "P A S1 P TO1 R",
         "P A S1 P W1 A S2",
-        "P A S1 P A1 A S2 A1",
-        "P A S1 P A1 X1",
         // A tail that leaves its EVSE out.
         "P A S1 W P A S1 TO",
     ] {
@@ -61,6 +58,28 @@ fn courses_of_real_everest_pass() {
         wire.found.extend(wire.monitors.finish(wire.at));
         assert!(wire.found.is_empty(), "{course}: {:#?}", wire.found);
     }
+}
+
+/// A validator that thinks better of it has `Accepted` said again.
+#[test]
+fn accepted_comes_again_with_an_update_only() {
+    for (first, second) in
+        [("P A S1", "A1 A1 W1"), ("P A S1 P RE1", "A1 P X1"), ("P A S1 P X1", "A1"), ("P A S1 P R", "A1")]
+    {
+        let mut wire = Wire::everest();
+        play(&mut wire, first);
+        wire.monitors.verdict_updated();
+        play(&mut wire, second);
+        wire.is_clean();
+        let mut wire = Wire::everest();
+        play(&mut wire, &format!("{first} A1"));
+        wire.fails("monitor/illegal-transition", "TV-4");
+    }
+    let mut wire = Wire::everest();
+    play(&mut wire, "P A S1");
+    wire.sends("harness", "everest_api/1/auth_token_validator/v/m2e/validate_result_update", "{}");
+    play(&mut wire, "A1");
+    wire.is_clean();
 }
 
 #[test]

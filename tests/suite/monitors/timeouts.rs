@@ -79,3 +79,21 @@ fn what_is_not_known_is_not_judged() {
     let findings: Vec<_> = wire.ids().into_iter().filter(|id| id.starts_with("monitor/timed-out")).collect();
     assert!(findings.is_empty(), "{findings:?}");
 }
+
+/// A broker that is held up reads late what has begun before.
+#[test]
+fn what_was_read_late_began_with_what_moved_everest() {
+    let stalled = |before: u64| {
+        let mut wire = everest(SelectionAlgorithm::FindFirst, 2);
+        wire.sends("harness", "khumbu/api/do", r#"{"plug_in":{"evse":1}}"#).after(before);
+        granted(&mut wire, 600);
+        wire
+    };
+    stalled(1500).is_clean();
+    stalled(5).fails("monitor/timed-out-early", "TV-9");
+    // A communication check moves nothing.
+    let mut wire = everest(SelectionAlgorithm::FindFirst, 2);
+    wire.sends("harness", "khumbu/api/do", r#"{"plug_in":{"evse":1}}"#).after(1500);
+    wire.harness(Channel::CommunicationCheck, json!(true));
+    granted(&mut wire, 600).is_clean();
+}

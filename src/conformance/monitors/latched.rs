@@ -1,0 +1,59 @@
+//! EVerest's side under test: the last status that it repeats on request is one that it has published.
+//!
+//! Whether it is the latest is for expectations: status and reply may overtake each other. A reply may even come before the
+//! status that it repeats, so that the last word is spoken at the end. Nothing is held against an EVerest whose statuses
+//! were not all seen.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::diagnostic::Diagnostic;
+
+use super::seen::Seen;
+
+/// The statuses that were published, and the replies that repeat none of them so far.
+#[derive(Debug)]
+pub(super) struct Latched {
+    /// Whether all statuses were seen.
+    is_complete: bool,
+    published: BTreeSet<String>,
+    open: Vec<(String, Diagnostic)>,
+}
+
+impl Latched {
+    pub(super) fn new(from_start: bool) -> Self {
+        Self { is_complete: from_start, published: BTreeSet::new(), open: Vec::new() }
+    }
+
+    /// Statuses may have been lost: nothing is judged any more.
+    pub(super) fn lost(&mut self) {
+        self.is_complete = false;
+        self.open.clear();
+    }
+
+    /// A status was published.
+    pub(super) fn published(&mut self, seen: &Seen<'_>) {
+        if let Ok(json) = seen.json() {
+            self.published.insert(json.to_string());
+        }
+    }
+
+    /// A request for the last status was answered.
+    pub(super) fn replied(&mut self, seen: &Seen<'_>) {
+        let Ok(json) = seen.json() else { return };
+        // Before the first status there is nothing to repeat; what has no shape was told already.
+        if !self.is_complete || !json.is_object() || json.get("status").is_none_or(Value::is_null) {
+            return;
+        }
+        let headline = "module replied with a status that it has not published like that".to_owned();
+        self.open.push((json.to_string(), seen.fail("monitor/other-status", headline).breaking("LV-2")));
+    }
+
+    /// The last word.
+    pub(super) fn finish(&mut self) -> Vec<Diagnostic> {
+        let open = std::mem::take(&mut self.open);
+        let other = open.into_iter().filter(|(status, _)| !self.published.contains(status));
+        other.map(|(_, finding)| finding).collect()
+    }
+}
