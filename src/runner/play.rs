@@ -28,9 +28,9 @@ use crate::conformance::Party;
 use crate::conformance::monitors::{ApiModule, Context, Monitors};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::protocol::channel::Topics;
-use crate::scenario::looks_inside;
 use crate::scenario::model::Side;
 use crate::scenario::pattern::Captures;
+use crate::scenario::{looks_inside, placeholder};
 use crate::sim::client::{Client, check_period};
 use crate::sim::everest::{CsmsMessage, Everest, Order};
 use crate::sim::link::LinkError;
@@ -119,7 +119,9 @@ async fn perform(
         }
     };
     let lag = Lag::start();
-    let captures = Captures::new();
+    let modules = std::iter::once(&scene.topics).chain(&scene.sisters);
+    let id = |topics: &Topics| (placeholder::id_of(topics.api).to_owned(), topics.module_id.clone().into());
+    let captures: Captures = modules.map(id).collect();
     let mut stage = Stage {
         scenario,
         settings,

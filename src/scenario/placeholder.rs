@@ -23,6 +23,15 @@ pub fn api(name: &str) -> Option<ApiType> {
     }
 }
 
+/// The name under which the id of the station's module of an API counts as captured from the start.
+pub const fn id_of(api: ApiType) -> &'static str {
+    match api {
+        ApiType::AuthConsumer => "consumer_id",
+        ApiType::AuthTokenProvider => "provider_id",
+        ApiType::AuthTokenValidator => "validator_id",
+    }
+}
+
 /// Fills in what `value` knows by name; everything else stays as it is.
 pub fn fill(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
     let mut filled = String::with_capacity(text.len());
