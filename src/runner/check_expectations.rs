@@ -102,7 +102,7 @@ impl Stage<'_> {
                 let topic = lane
                     .or_else(|| Some(self.question(to.as_deref(), memory)?.reply_topic.clone()))
                     .filter(|topic| !topic.is_empty())
-                    .ok_or_else(|| findings::no_reply_asked_for(self.scenario, &pointer))?;
+                    .ok_or_else(|| findings::no_reply_asked_for(self, &pointer))?;
                 let is_long =
                     self.scenario.place(&format!("{pointer}/payload")).range != self.scenario.place(&pointer).range;
                 let place = if is_long { format!("{pointer}/payload") } else { pointer.clone() };
@@ -204,6 +204,12 @@ impl Stage<'_> {
             }
             match (is_over, is_told) {
                 (false, _) => {}
+                (true, true)
+                    if matches!(expectation.what, What::Request { .. })
+                        && let Some(open) = self.observer.waits_for_reply() =>
+                {
+                    return Err(findings::waits_for_reply(self, expectation, open).into());
+                }
                 (true, true) => return Err(self.missing(expectation, &patience, next, None).await),
                 (true, false) => return Err(findings::not_drivable(self, expectation).into()),
             }
@@ -272,6 +278,14 @@ impl Stage<'_> {
             && other.at.abs_diff(seen.at) <= parity::TOLERANCE + self.lag.total().min(parity::TOLERANCE)
     }
 
+    /// Whether khumbu's own side has waited for nothing by coming before this message: a request that a step has had the
+    /// module make. When it makes it is its own affair; it may have waited for the reply to another.
+    fn is_made_to_come(&self, floor: u64, by: Party) -> bool {
+        let is_demanded = |seen: &Seen| seen.claim.as_ref().is_some_and(|claim| claim.is_demand);
+        let mut messages = self.observer.messages.iter();
+        by == Party::Harness && messages.any(|seen| seen.seq == floor && is_demanded(seen))
+    }
+
     /// Offers one message to the open expectations; the number of the message if it completed one.
     fn offer(&mut self, open: &mut Vec<Open>, index: usize, floor: Option<u64>) -> Result<Option<u64>, Stop> {
         let seen = &self.observer.messages[index];
@@ -310,7 +324,8 @@ impl Stage<'_> {
                     if matches!(met.what, What::Did { .. }) {
                         return Ok(None);
                     }
-                    if is_early && !floor.is_some_and(|floor| self.may_be_either_way(floor, index)) {
+                    let is_lawful = |floor| self.may_be_either_way(floor, index) || self.is_made_to_come(floor, met.by);
+                    if is_early && !floor.is_some_and(is_lawful) {
                         let seen = self.observer.messages[index].clone();
                         return Err(findings::out_of_order(self, &met, &seen).into());
                     }

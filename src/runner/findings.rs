@@ -180,6 +180,22 @@ pub fn not_drivable(stage: &Stage<'_>, expectation: &Expectation) -> Diagnostic 
     undrivable(stage, &expectation.pointer, headline)
 }
 
+/// The module makes no request while another one of its own is not answered, as it may: nobody asks for two at a time.
+pub fn waits_for_reply(stage: &Stage<'_>, expectation: &Expectation, open: &Request) -> Diagnostic {
+    let headline = format!(
+        "{} made no {} within {}; a request that it made before is not answered",
+        culprit(stage),
+        expectation.in_words(),
+        shown(expectation.within)
+    );
+    let request = stage.observer.messages.iter().find(|seen| seen.seq == open.seq);
+    Diagnostic::new(Severity::Inconclusive, "module/waits-for-reply", headline)
+        .at(place(stage.scenario, &expectation.pointer, ""))
+        .with_lines(request.map(|seen| format!("not answered: {}", stage.line(seen))).into_iter().collect())
+        .with_evidence("it is still subscribed to the topic of the reply, and may make one request at a time")
+        .with_help("let the module give up a request that nobody answers, or let the step wait longer with `within:`")
+}
+
 /// The module cannot be told to do something at its station.
 pub fn cannot_be_told(stage: &Stage<'_>, pointer: &str, command: &str) -> Diagnostic {
     undrivable(stage, pointer, format!("{} cannot be told to `{command}`", culprit(stage)))
@@ -262,9 +278,18 @@ pub fn binding_failed(stage: &Stage<'_>, pointer: &str, command: &str, why: &str
 }
 
 /// A step asks for a reply where no request asked for one.
-pub fn no_reply_asked_for(scenario: &Scenario, pointer: &str) -> Diagnostic {
-    Diagnostic::new(Severity::Inconclusive, "expect/no-reply-topic", "the request named no reply topic".to_owned())
-        .at(place(scenario, pointer, "no reply can come"))
+pub fn no_reply_asked_for(stage: &Stage<'_>, pointer: &str) -> Diagnostic {
+    let mut messages = stage.observer.messages.iter().rev();
+    let request = messages.find(|seen| seen.kind.is_request() && seen.claim.is_some());
+    let diagnostic =
+        Diagnostic::new(Severity::Inconclusive, "expect/no-reply-topic", "the request named no reply topic".to_owned())
+            .at(place(stage.scenario, pointer, "no reply can come"));
+    match request {
+        Some(request) => diagnostic.with_evidence(format!("the request: {}", stage.line(request))).with_help(
+            r#"name the topic of the reply, without the external prefix, in `headers`: {"headers": {"replyTo": "TOPIC"}, "payload": …}"#,
+        ),
+        None => diagnostic,
+    }
 }
 
 /// EVerest asked the token validator nothing that could be answered.

@@ -452,6 +452,15 @@ impl Observer {
         Some(&last.reply_topic).filter(|topic| !topic.is_empty()).map(String::as_str)
     }
 
+    /// The module's last request of which the reply is still to come, and for which it still listens.
+    pub fn waits_for_reply(&self) -> Option<&Request> {
+        self.requests.iter().rev().find(|request| {
+            request.from == Party::Module
+                && !request.is_answered
+                && self.connections.is_subscribed(&request.reply_topic)
+        })
+    }
+
     /// Whether the broker has taken the first message of khumbu's own on this topic behind message `from`: it is in the
     /// record, and acknowledged if its QoS asks for that. A broker that is relayed to may have a message of QoS 0 later.
     pub fn is_taken(&self, from: usize, topic: &str) -> bool {

@@ -127,7 +127,9 @@ impl Stage<'_> {
             What::Message { kind: Some(kind), api, filter: None, payload: Some(payload), qos: None, retain: None };
         let mut expectation =
             Expectation { pointer, within: self.within(), since: memory.mark, by: Party::Module, what };
-        self.meet_request(&mut expectation, is_told).await.map(|_| ())
+        // It takes its time to obey, and goes on meanwhile.
+        memory.mark = self.meet_request(&mut expectation, is_told).await?;
+        Ok(())
     }
 }
 

@@ -310,7 +310,7 @@ impl Stage<'_> {
         let topic = match self.observer.wanted_reply_topic() {
             _ if !publish.topic.contains("{reply_to}") => fill_in(&publish.topic),
             Some(wanted) => fill_in(&publish.topic).replace("{reply_to}", wanted),
-            None => return Err(findings::no_reply_asked_for(self.scenario, &format!("{at}/publish/topic")).into()),
+            None => return Err(findings::no_reply_asked_for(self, &format!("{at}/publish/topic")).into()),
         };
         let payload = match (&publish.payload, &publish.text, &publish.hex) {
             (Some(value), ..) => {

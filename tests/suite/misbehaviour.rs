@@ -50,6 +50,7 @@ const TEXTS: [&str; 3] = ["client", "scenarios/client/next_messages_with_any_sta
 const TEXTS_NEXT: [&str; 3] = ["client", "scenarios/client/next_messages_with_any_status --release next", ""];
 const CARD: [&str; 3] = ["provider", "scenarios/provider/next_bank_card_once", ""];
 const CARD_NEXT: [&str; 3] = ["provider", "scenarios/provider/next_bank_card_once --release next", ""];
+const ENDS_CHECKS: [&str; 3] = ["client", "scenarios/client/check_ended", ""];
 const CUT_OFF: [&str; 3] = ["client", "scenarios/client/reconnect_cut_off", ""];
 const RESTARTS: [&str; 3] = ["client", "scenarios/client/heartbeat_restarts_at_zero", ""];
 const PACE: [&str; 3] = ["everest", "everest_pace", ""];
@@ -92,6 +93,14 @@ const CASES: &[Case] = &[
     case("communication-check-not-boolean", CLIENT, "fail", &["expect/missing", "monitor/schema-violation"], &[]),
     case("slow-communication-check", ["client", "client_slow_check", "--seconds 2"], "fail",
          &["monitor/communication-check-late"], &[]),
+    case("obeys-late", ENDS_CHECKS, "pass", &[], &[]),
+    case("says-false-and-goes-on", ENDS_CHECKS, "fail", &["expect/unexpected"], &[]),
+    // Nobody asks for two requests at a time, and nobody bounds a client's patience.
+    case("one-at-a-time", ["client", "scenarios/client/withdraw_while_waiting_for_reply", ""], "pass", &[], &[]),
+    case("one-at-a-time", ["client", "scenarios/client/latched_get_never_answered", "--seconds 7"], "pass", &[], &[]),
+    case("one-at-a-time", ["client", "client_serial", ""], "inconclusive", &["module/waits-for-reply"], &[]),
+    case("one-at-a-time", ["client", "client_serial", "--seconds 0.1"], "pass", &[], &[]),
+    case("reply-to-beside-headers", CLIENT, "inconclusive", &["expect/no-reply-topic"], &[]),
     case("request-before-subscribe", CLIENT, "fail", &["monitor/reply-topic-not-subscribed"], &[]),
     case("same-reply-topic", ["client", "client_twice", ""], "fail", &["monitor/reply-topic-reused"], &[]),
     case("same-reply-topic", ["client", "client_cut_off", ""], "fail", &["expect/outcome"], &[]),
