@@ -28,7 +28,7 @@ use khumbu::conformance::Party;
 use khumbu::conformance::monitors::{Context, Monitors};
 use khumbu::diagnostic::{Diagnostic, Severity};
 use khumbu::protocol::channel::{ApiType, Channel, Topics};
-use khumbu::protocol::deviations::{Behaviour, Deviations};
+use khumbu::protocol::deviations::{Behaviour, Deviation, Deviations};
 use khumbu::protocol::release::Release;
 use khumbu::transcript::record::{Direction, Event, Publish, Record};
 use serde_json::{Value, json};

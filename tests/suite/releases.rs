@@ -301,6 +301,12 @@ fn what_a_release_lacks_as_a_whole_is_found() {
               steps: [expect: {message: token_validation_status, payload: {messages: [{content: x}]}}]}\n",
             [false, true, false, false],
         ),
+        (
+            "  release: next\n",
+            "  - expect_status: {token: ALICE, status: Processing}\n  \
+             - expect_status: {token: ALICE, status: Accepted, payload: {validation_results: $any}}\n",
+            [true; 4],
+        ),
         // On request it is like another release.
         ("  deviations: {no-latched-get: false}\n", "  - get_status: {}\n  - expect_reply: $any\n", [false; 4]),
         ("  deviations: {no-latched-get: true}\n", "  - get_status: {}\n  - expect_reply: $any\n", [true; 4]),

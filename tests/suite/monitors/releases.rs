@@ -105,6 +105,53 @@ fn statuses_have_messages_since_2026_02() {
 }
 
 #[test]
+fn next_tells_what_validators_said_and_all_their_texts() {
+    let text = |content: &str| json!({"content": content});
+    let result = |texts: &[Value]| json!({"authorization_status": "Invalid", "tariff_messages": texts});
+    let rejected = |messages: &[Value], results: Option<Value>| {
+        let mut wire = everest(Release::Next);
+        for (status, messages, results) in
+            [("Processing", &[][..], results.as_ref().map(|_| json!([]))), ("Rejected", messages, results)]
+        {
+            let mut status = status_of("T1", "ISO14443", status, &[]);
+            status["messages"] = json!(messages);
+            if let Some(results) = results {
+                status["validation_results"] = results;
+            }
+            publishes(&mut wire, Release::Next, Channel::TokenValidationStatus, &status);
+        }
+        wire
+    };
+    let (a, b) = (text("a"), text("b"));
+    let both = json!([result(std::slice::from_ref(&a)), result(std::slice::from_ref(&b))]);
+    rejected(&[a.clone(), b.clone()], Some(both.clone())).is_clean();
+    rejected(&[], Some(json!([]))).is_clean();
+    rejected(&[], Some(json!([result(&[])]))).is_clean();
+    for (messages, results, headline) in [
+        (vec![a.clone()], both.clone(), "module sent 1 `messages` with `Rejected`, its `validation_results` have 2"),
+        (vec![], both.clone(), "module sent 0 `messages` with `Rejected`, its `validation_results` have 2"),
+        (vec![b, a.clone()], both, "module sent other `messages` with `Rejected` than its `validation_results` have"),
+        (vec![a], json!([]), "module sent 1 `messages` with `Rejected`, its `validation_results` have 0"),
+    ] {
+        let mut wire = rejected(&messages, Some(results));
+        assert_eq!(wire.fails("monitor/messages", "TV-14").headline, headline);
+    }
+    rejected(&[], Some(json!([{"tariff_messages": []}]))).fails("monitor/schema-violation", "TV-1");
+    let without = "module sent a status without `validation_results`, which EVerest next always has";
+    assert_eq!(rejected(&[], None).found(Severity::Warning, "monitor/messages", "TV-14").headline, without);
+    // As it is announced for 2027.04.
+    let mut wire = Wire::with(Context {
+        in_force: running(Release::Next).with(Deviation::NoMessages, true),
+        ..Context::new(topics(), Party::Everest)
+    });
+    let mut status = status_of("T1", "ISO14443", "Processing", &[]);
+    status.as_object_mut().unwrap().remove("messages");
+    status["validation_results"] = json!([]);
+    publishes(&mut wire, Release::Next, Channel::TokenValidationStatus, &status);
+    wire.is_clean();
+}
+
+#[test]
 fn used_to_reauthorize_is_a_status_of_main() {
     let unknown = Some((Severity::Fail, "monitor/schema-violation", "TV-1"));
     let play = |wire: &mut Wire, release| {
