@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::Outcome;
 use super::exits;
 use super::left_out::{Counter, LeftOut, Why};
-use crate::protocol::channel::Channel;
 use crate::protocol::release::Release;
 
 /// What two outcomes cost that belong together but differ. Less than leaving out one and adding another.
@@ -30,6 +29,9 @@ pub struct Report {
     /// Where EVerest may go on in more than one way: how often it is taken to have gone another way than the station does
     /// by itself.
     pub other_ways: usize,
+    /// Whether EVerest might have done something else around the last outcomes, had it gone another way. Only looked at where
+    /// everything is reproduced, and what was done to EVerest was done in turn.
+    pub is_open: bool,
     /// What was not compared.
     pub left_out: Vec<LeftOut>,
     /// The release that the recording showed, where no file named one.
@@ -78,7 +80,7 @@ impl Kind {
 impl Difference {
     /// Whether it is about heartbeats, which nothing else depends on.
     pub fn is_of_heartbeats(&self) -> bool {
-        self.lane.ends_with(Channel::Heartbeat.address())
+        super::is_of_heartbeats(&self.lane)
     }
 
     /// When it was in the recording, in milliseconds since its start; when the station did it, if nothing was recorded.
@@ -144,6 +146,7 @@ pub(super) fn compare(recorded: &[Outcome], simulated: Vec<Outcome>, edges: &Edg
         reproduced: 0,
         differences: Vec::new(),
         other_ways: 0,
+        is_open: false,
         left_out: Vec::new(),
         assumed_release: None,
     };

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::protocol::channel::Channel;
 use crate::recording::Recording;
 pub use compare::{Difference, Kind, Report};
 pub use left_out::LeftOut;
@@ -61,6 +62,18 @@ pub enum Sending {
     InTurn,
 }
 
+impl Outcome {
+    /// Whether it is a heartbeat, on which nothing else depends.
+    fn is_heartbeat(&self) -> bool {
+        is_of_heartbeats(&self.lane)
+    }
+}
+
+/// Whether outcomes of a lane are heartbeats.
+fn is_of_heartbeats(lane: &str) -> bool {
+    lane.ends_with(Channel::Heartbeat.address())
+}
+
 /// Plays the stimuli of a recording to the station of a file, and compares the outcomes.
 pub fn compare(recording: &Recording, file: &StationFile, tolerance: Duration, sending: Sending) -> Report {
     let tolerance_ms = i64::try_from(tolerance.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
@@ -93,11 +106,17 @@ pub fn compare(recording: &Recording, file: &StationFile, tolerance: Duration, s
             });
         }
         let ends = lives.iter().filter_map(|life| Some(life.end?.after_ms)).collect();
-        let edges = compare::Edges::new(ends, recording.end_ms(), tolerance_ms, tolerance_ms, roles.replies().clone())
+        // Whoever did one thing after the other was there from the start, and has waited for what was to come.
+        let edge_ms = if sending == Sending::InTurn { 0 } else { tolerance_ms };
+        let edges = compare::Edges::new(ends, recording.end_ms(), edge_ms, tolerance_ms, roles.replies().clone())
             .with_exits(exits_ms);
         compare::compare(&recorded, simulated, &edges, left_out)
     };
     let reading = play::Reading::new(recording, file, &roles, &lives, tolerance_ms, sending);
     let play = |choices: &races::Choices| play::play(&reading, choices);
-    Report { assumed_release, ..races::explain(recording.messages.len(), play, judge) }
+    let (report, choices) = races::explain(recording.messages.len(), play, judge);
+    let is_reproduced = report.differences.iter().all(Difference::is_of_heartbeats);
+    let is_open =
+        sending == Sending::InTurn && is_reproduced && (report.other_ways > 0 || races::is_open(&choices, play));
+    Report { assumed_release, is_open, ..report }
 }

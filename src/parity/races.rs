@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::play::Played;
 use super::{Difference, Kind, Report};
 use crate::auth::Chosen;
@@ -59,12 +61,17 @@ impl Choices {
     }
 }
 
-/// The report with the fewest differences that can be found, and what the station did then.
-pub(super) fn explain(messages: usize, play: impl Fn(&Choices) -> Played, judge: impl Fn(&Played) -> Report) -> Report {
+/// The report with the fewest differences that can be found, and the choices that it takes.
+pub(super) fn explain(
+    messages: usize,
+    play: impl Fn(&Choices) -> Played,
+    judge: impl Fn(&Played) -> Report,
+) -> (Report, Choices) {
     let mut choices = Choices::default();
     let mut played = play(&choices);
     let mut report = judge(&played);
     let mut best = report.clone();
+    let mut best_choices = choices.clone();
     let mut fruitless = FRUITLESS.min(FRUITLESS_MESSAGES / (messages + played.outcomes.len()).max(1));
     // Differences until this time have no explanation.
     let mut given_up_ms = i64::MIN;
@@ -76,7 +83,7 @@ pub(super) fn explain(messages: usize, play: impl Fn(&Choices) -> Played, judge:
         let mut found = None;
         for tried in singles.iter().map(|one| vec![*one]).chain(pairs) {
             if fruitless == 0 {
-                return best;
+                return (best, best_choices);
             }
             let other = choices.with(&tried);
             let other_played = play(&other);
@@ -92,12 +99,30 @@ pub(super) fn explain(messages: usize, play: impl Fn(&Choices) -> Played, judge:
                 (choices, played, report) = better;
                 if report.differences.len() < best.differences.len() {
                     best = Report { other_ways: choices.count(), ..report.clone() };
+                    best_choices = choices.clone();
                 }
             }
             None => given_up_ms = at_ms,
         }
     }
-    best
+    (best, best_choices)
+}
+
+/// Whether the station would do something else around its last outcomes if one choice were another.
+pub(super) fn is_open(choices: &Choices, play: impl Fn(&Choices) -> Played) -> bool {
+    let played = play(choices);
+    let Some(last) = played.outcomes.iter().rfind(|outcome| !outcome.is_heartbeat()) else { return false };
+    let done = done(&played);
+    options(&played, choices, last.t_ms).iter().any(|option| self::done(&play(&choices.with(&[*option]))) != done)
+}
+
+/// What the station does, but for heartbeats and times.
+fn done(played: &Played) -> BTreeMap<&str, Vec<&Value>> {
+    let mut done: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for outcome in played.outcomes.iter().filter(|outcome| !outcome.is_heartbeat()) {
+        done.entry(&outcome.lane).or_default().push(&outcome.payload);
+    }
+    done
 }
 
 /// The first difference that another order may explain; that something came at another time, none explains.

@@ -17,11 +17,9 @@ class Youngest(Everest):
 class Both(Everest):
     'Two tokens get one EV.'
     def on_command(self, name, value):
-        waiting = list(self.auth.attempts)
+        for attempt in self.auth.attempts[1:] if name == 'plug_in' else ():
+            self.publish_status(attempt.token | {'connectors': [value['evse']]}, 'UsedToStart', ())
         super().on_command(name, value)
-        if name == 'plug_in':
-            for attempt in waiting[1:]:
-                self.publish_status(attempt.token | {'connectors': [value['evse']]}, 'UsedToStart', ())
 class Elsewhere(Youngest):
     'The youngest gets an EV where none was plugged in.'
     def publish_status(self, token, status, messages):
@@ -153,13 +151,15 @@ fn waiting(winner: &str) -> String {
             json!({"present_token": {"token": token(value, None), "validation": {"after_ms": 0, "authorization_status": "Accepted"}}}),
         )
     };
-    let mut lines = vec![(100, (format!("{base}/e2m/heartbeat"), json!(4)))];
-    for (at, value) in [(200, "A"), (400, "B")] {
+    let beat = |number: u64| (1000 * number + 100, (format!("{base}/e2m/heartbeat"), json!(4 + number)));
+    let mut lines = vec![beat(0), beat(1), beat(2), beat(3), beat(4)];
+    for (at, value) in [(2200, "A"), (2400, "B")] {
         let statuses = [status(value, "Processing", None), status(value, "Accepted", None)];
         lines.extend([(at, present(value)), (at + 1, statuses[0].clone()), (at + 2, statuses[1].clone())]);
     }
-    lines.extend([(600, tell(json!({"plug_in": {"evse": 2}}))), (602, status(winner, "UsedToStart", Some(2)))]);
-    lines.push((1500, ("nobody/knows".to_owned(), json!(null))));
+    lines.extend([(2600, tell(json!({"plug_in": {"evse": 2}}))), (2602, status(winner, "UsedToStart", Some(2)))]);
+    lines.push((5000, ("nobody/knows".to_owned(), json!(null))));
+    lines.sort_by_key(|(at, _)| *at);
     let lines =
         lines.into_iter().map(|(t_ms, (topic, payload))| json!({"t_ms": t_ms, "topic": topic, "payload": payload}));
     lines.map(|line| format!("{line}\n")).collect()
