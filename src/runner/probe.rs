@@ -92,7 +92,11 @@ impl Stage<'_> {
         self.answered = None;
         let answered = loop {
             match self.ask_to_withdraw(&unknown_token_at(evse), SILENCE).await? {
-                None if self.module.has_ended() => return Err(self.ended_when_asked(from).into()),
+                None if self.module.has_ended() => {
+                    // Its end may be known before what reached it is read.
+                    self.drain_after_end().await;
+                    return Err(self.ended_when_asked(from).into());
+                }
                 None => break Answered::Silent,
                 Some(answer) if answer != json!(WithdrawAuthorizationResult::EvseNotFound) => {
                     answers += 1;
