@@ -242,7 +242,7 @@ impl Stage<'_> {
                 return Err(findings::ended(self, &first.expectation).into());
             }
             if first.is_over {
-                return Err(self.missing(&first.expectation, &first.patience, next, memory.floor).await);
+                return Err(self.missing(&first.expectation, &first.patience, next, floor).await);
             }
             first.is_over = self.waits_in_vain(&mut first.patience, first.expectation.within).await?;
         }

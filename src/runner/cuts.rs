@@ -12,6 +12,8 @@ use crate::transcript::record::{Direction, Event, Record};
 
 /// So many ends are told, the last ones.
 const TOLD: usize = 4;
+/// A message that is held for no longer is on its way, and explains nothing.
+const UNDERWAY: Duration = Duration::from_millis(100);
 
 /// Who ended a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +52,8 @@ pub struct Cuts {
     open: BTreeMap<Arc<str>, BTreeSet<String>>,
     ended: Vec<Cut>,
     breached: BTreeMap<Arc<str>, String>,
-    /// Topics of QoS 2 messages that are not released.
-    held: BTreeMap<(Arc<str>, u16), Arc<str>>,
+    /// Topics of QoS 2 messages that are not released, and since when they wait for it.
+    held: BTreeMap<(Arc<str>, u16), (Arc<str>, Duration)>,
 }
 
 impl Cuts {
@@ -75,7 +77,7 @@ impl Cuts {
                 self.open.entry(client.clone()).or_default().remove(filter);
             }
             Event::Held { publish } => {
-                self.held.insert((client.clone(), publish.pkid), publish.topic.clone());
+                self.held.insert((client.clone(), publish.pkid), (publish.topic.clone(), *at));
             }
             Event::Publish { direction: Direction::FromClient, publish } if publish.qos == 2 => {
                 self.held.remove(&(client.clone(), publish.pkid));
@@ -96,13 +98,16 @@ impl Cuts {
         }
     }
 
-    /// What there is to say, one line each; `elide` shortens a topic.
-    pub fn story(&self, elide: impl Fn(&str) -> String) -> Vec<String> {
+    /// What there is to say at a time, one line each; `elide` shortens a topic.
+    pub fn story(&self, now: Duration, elide: impl Fn(&str) -> String) -> Vec<String> {
         let first = self.ended.len().saturating_sub(TOLD);
         let ends = self.ended[first..].iter().map(|cut| self.told(cut, &elide));
-        let held = self.held.iter().take(TOLD).map(|((client, pkid), topic)| {
-            let topic = elide(topic);
-            format!("client `{client}` has not released its QoS 2 message {pkid} on `{topic}`: nobody was told of it")
+        let held = self.held.iter().filter(|(_, (_, since))| now.saturating_sub(*since) > UNDERWAY);
+        let held = held.take(TOLD).map(|((client, pkid), (topic, since))| {
+            let (topic, since) = (elide(topic), shown(*since));
+            format!(
+                "client `{client}` has not released its QoS 2 message {pkid} on `{topic}` since {since}: nobody was told of it"
+            )
         });
         ends.chain(held).collect()
     }
@@ -152,7 +157,7 @@ mod tests {
         for (millis, event) in events {
             cuts.note(&Record { seq: 0, at: Duration::from_millis(millis), client: "c".into(), event });
         }
-        cuts.story(|topic| topic.replace("base", "…"))
+        cuts.story(Duration::from_millis(1000), |topic| topic.replace("base", "…"))
     }
 
     fn connected(session_present: bool) -> Event {
@@ -193,8 +198,11 @@ mod tests {
         let publish =
             |pkid| Publish { topic: "t".into(), payload: Bytes::new(), qos: 2, retain: false, dup: false, pkid };
         let released = Event::Publish { direction: Direction::FromClient, publish: publish(1) };
-        let events =
-            vec![(0, Event::Held { publish: publish(1) }), (1, Event::Held { publish: publish(2) }), (2, released)];
-        assert_eq!(story(events), ["client `c` has not released its QoS 2 message 2 on `t`: nobody was told of it"]);
+        // The third is on its way.
+        let held = |pkid| Event::Held { publish: publish(pkid) };
+        assert_eq!(
+            story(vec![(0, held(1)), (300, held(2)), (301, released), (900, held(3))]),
+            ["client `c` has not released its QoS 2 message 2 on `t` since 300ms: nobody was told of it"]
+        );
     }
 }

@@ -318,6 +318,7 @@ pub fn matches(pattern: &Pattern, seen: &Seen, captures: &mut Captures) -> Resul
     matches_value(pattern, seen.json.as_ref(), captures).map_err(|mut mismatch| {
         if seen.json.is_none() {
             // No JSON: what came is shown as it is.
+            "a JSON value".clone_into(&mut mismatch.expected);
             mismatch.actual = Some(Value::String(String::from_utf8_lossy(&seen.publish.payload).into_owned()));
         }
         mismatch
@@ -328,7 +329,7 @@ fn matches_value(pattern: &Pattern, value: Option<&Value>, captures: &mut Captur
     let Some(value) = value else {
         return Err(Mismatch {
             pointer: String::new(),
-            expected: "a JSON value".to_owned(),
+            expected: pattern.in_words(),
             actual: None,
             member: None,
             is_whole: false,

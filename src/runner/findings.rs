@@ -120,7 +120,10 @@ pub fn missing(stage: &Stage<'_>, expectation: &Expectation, waited: Duration, f
         Party::Harness if follows_from_module(stage, expectation) => outcome(stage),
         Party::Harness => (Severity::Error, "scenario/contradicted", played(stage)),
     };
-    let headline = format!("{who} sent no {} within {}", expectation.in_words(), shown(expectation.within));
+    let near = nearest(expectation, &stage.observer.messages, &stage.captures, floor);
+    // To a discovery others reply as well.
+    let matching = if near.is_some() && matches!(expectation.what, What::Reply { .. }) { "matching " } else { "" };
+    let headline = format!("{who} sent no {matching}{} within {}", expectation.in_words(), shown(expectation.within));
     let mut diagnostic = Diagnostic::new(severity, id, headline)
         .at(place(stage.scenario, &expectation.pointer, ""))
         .with_evidence(format!("waited {}", shown(waited)));
@@ -129,7 +132,6 @@ pub fn missing(stage: &Stage<'_>, expectation: &Expectation, waited: Duration, f
         let order = presence::of_order(&stage.observer.records, &control, expectation.since);
         diagnostic = diagnostic.with_lines(order.into_iter().collect());
     }
-    let near = nearest(expectation, &stage.observer.messages, &stage.captures, floor);
     diagnostic = diagnostic.with_lines(near.iter().flat_map(|near| nearest_in_words(stage, near)).collect());
     let shown = near.map(|near| near.seen.seq);
     diagnostic = diagnostic.with_lines(meanwhile(stage, expectation.since, shown));
@@ -290,6 +292,15 @@ pub fn no_reply_asked_for(stage: &Stage<'_>, pointer: &str) -> Diagnostic {
         ),
         None => diagnostic,
     }
+}
+
+/// EVerest under test asked a token validator, and named no topic for the answer.
+pub fn asked_without_reply_topic(stage: &Stage<'_>, pointer: &str, question: &Seen) -> Diagnostic {
+    let headline = format!("{} asked a token validator without `headers.replyTo`", culprit(stage));
+    Diagnostic::new(Severity::Fail, "expect/no-reply-topic", headline)
+        .at(place(stage.scenario, pointer, "no reply can come"))
+        .with_evidence(stage.line(question))
+        .breaking("VA-1")
 }
 
 /// EVerest asked the token validator nothing that could be answered.

@@ -4,7 +4,9 @@
 
 use std::cmp::Reverse;
 
-use super::expectation::{Expectation, What, is_of_kind, plain};
+use serde_json::Value;
+
+use super::expectation::{Expectation, What, is_of_kind};
 use super::observer::{Claim, Kind, Seen};
 use super::stage::cut;
 use crate::protocol::channel::Channel;
@@ -52,7 +54,17 @@ pub fn nearest<'a>(
         let is_over = bar == Some(Bar::BeforeStimulus) && !differences.is_empty();
         (!is_over).then_some(Near { seen, differences, bar })
     });
-    near.min_by_key(|near| (near.differences.len() + usize::from(near.bar.is_some()), Reverse(near.seen.seq)))
+    near.min_by_key(|near| {
+        let differences = near.differences.len() + usize::from(near.bar.is_some());
+        (differences, away(&expectation.what, near.seen), Reverse(near.seen.seq))
+    })
+}
+
+/// How far a message is from the number that is expected; of heartbeats, the neighbours tell most.
+fn away(what: &What, seen: &Seen) -> u64 {
+    let What::Message { payload: Some(pattern), .. } = what else { return 0 };
+    let numbers = pattern.number().zip(seen.json.as_ref().and_then(Value::as_u64));
+    numbers.map_or(0, |(expected, actual)| expected.abs_diff(actual))
 }
 
 fn bar<'a>(expectation: &Expectation, seen: &'a Seen, floor: Option<u64>) -> Option<Bar<'a>> {
@@ -90,16 +102,24 @@ fn differences(what: &What, seen: &Seen, captures: &Captures) -> Option<Vec<Stri
             if seen.kind != Kind::Channel(Channel::TokenValidationStatus) {
                 return None;
             }
-            let part = |pointer| seen.json.as_ref().and_then(|json| json.pointer(pointer)?.as_str());
+            let part = |pointer| seen.json.as_ref().and_then(|json| json.pointer(pointer));
             let expected = remaining.front().map(|status| format!("{status:?}"));
             let wanted = [("/token/id_token/value", Some(value.clone())), ("/status", expected)];
             for (pointer, wanted) in wanted {
-                let Some(wanted) = wanted.filter(|wanted| part(pointer) != Some(wanted.as_str())) else { continue };
-                let actual = part(pointer).map_or("missing".to_owned(), |actual| format!("`{}`", cut(actual, LONGEST)));
-                found.push(format!("{} is {actual}, expected `{wanted}`", member(pointer)));
+                let Some(wanted) = wanted.map(Value::from).filter(|wanted| part(pointer) != Some(wanted)) else {
+                    continue;
+                };
+                let actual = part(pointer).map_or("missing".to_owned(), told);
+                found.push(format!("{} is {actual}, expected {}", member(pointer), told(&wanted)));
             }
             let last = payload.iter().filter(|_| remaining.len() == 1);
             found.extend(last.flat_map(|pattern| of_payload(pattern, seen, captures)));
+        }
+        What::Reply { topic, payload, .. } if matches!(seen.kind, Kind::Answer(_)) => {
+            if *seen.publish.topic != **topic {
+                return None;
+            }
+            found.extend(of_payload(payload, seen, captures));
         }
         // What differs there is told as such when it comes.
         What::Reply { .. } | What::Request { .. } | What::Did { .. } => return None,
@@ -116,14 +136,23 @@ fn of_payload(pattern: &Pattern, seen: &Seen, captures: &Captures) -> Vec<String
 
 fn in_words(mismatch: &Mismatch) -> String {
     let member = member(&mismatch.pointer);
-    let expected = cut(&mismatch.expected, LONGEST).replace("`\"", "`").replace("\"`", "`");
+    // What is in backticks alone is a value.
+    let exact = mismatch.expected.strip_prefix('`').and_then(|text| text.strip_suffix('`'));
+    let expected = match exact.and_then(|text| serde_json::from_str(text).ok()) {
+        Some(value) => told(&value),
+        None => cut(&mismatch.expected, LONGEST).replace("`\"", "`").replace("\"`", "`"),
+    };
     match &mismatch.actual {
         None => format!("{member} is missing, expected {expected}"),
-        // A text that reads like a number keeps its quotes.
-        Some(value) if expected == format!("`{}`", plain(value)) => {
-            format!("{member} is `{value}`, expected {expected}")
-        }
-        Some(value) => format!("{member} is `{}`, expected {expected}", cut(&plain(value), LONGEST)),
+        Some(value) => format!("{member} is {}, expected {expected}", told(value)),
+    }
+}
+
+/// A value in a sentence: a text without its quotes, unless it reads like a value of another kind.
+fn told(value: &Value) -> String {
+    match value {
+        Value::String(text) if serde_json::from_str::<Value>(text).is_err() => format!("`{}`", cut(text, LONGEST)),
+        other => format!("`{}`", cut(&other.to_string(), LONGEST)),
     }
 }
 
@@ -141,11 +170,12 @@ mod tests {
 
     use std::time::Duration;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::super::observer::Party;
     use super::*;
     use crate::protocol::channel::ApiType;
+    use crate::protocol::types::TokenValidationStatus;
     use crate::scenario::model::MessageKind;
     use crate::transcript::record::Publish;
 
@@ -205,7 +235,34 @@ mod tests {
         // A number for a text shows by its missing quotes.
         messages.push(seen(13, json!({"status": "Rejected", "token": {"id_token": {"value": 1}}})));
         let near = nearest(&wanted, &messages, &Captures::new(), None).unwrap();
-        assert_eq!((near.seen.seq, near.differences[1].as_str()), (13, "`token.id_token.value` is `1`, expected `1`"));
+        let wrong = "`token.id_token.value` is `1`, expected `\"1\"`";
+        assert_eq!((near.seen.seq, near.differences[1].as_str()), (13, wrong));
+    }
+
+    #[test]
+    fn a_text_that_reads_like_a_number_shows_as_one_and_no_other_is_missing() {
+        let wanted = expected(&json!(0));
+        let beats = [seen(11, json!("69"))];
+        let differences = nearest(&wanted, &beats, &Captures::new(), None).unwrap().differences;
+        assert_eq!(differences[1], "the payload is `\"69\"`, expected `0`");
+        let what = What::Status {
+            name: "ALICE".to_owned(),
+            value: "04A2F3B1".to_owned(),
+            remaining: [TokenValidationStatus::Accepted].into(),
+            at: (String::new(), None),
+            connectors: None,
+            payload: None,
+        };
+        let wanted = Expectation { what, ..wanted };
+        let statuses = [seen(11, json!({"status": "Accepted", "token": {"id_token": {"value": 4242}}}))];
+        let differences = nearest(&wanted, &statuses, &Captures::new(), None).unwrap().differences;
+        assert_eq!(differences, ["`token.id_token.value` is `4242`, expected `04A2F3B1`"]);
+    }
+
+    #[test]
+    fn the_nearest_number_is_the_neighbour() {
+        let beats: Vec<_> = [(11, 1), (12, 3), (13, 140)].map(|(seq, number)| seen(seq, json!(number))).into();
+        assert_eq!(nearest(&expected(&json!(2)), &beats, &Captures::new(), None).unwrap().seen.seq, 12);
     }
 
     #[test]

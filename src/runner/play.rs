@@ -159,7 +159,8 @@ async fn perform(
     match outcome {
         Ok(()) => {}
         Err(Stop::Found(mut diagnostic)) => {
-            diagnostic.evidence.extend(stage.observer.cuts.story(|topic| stage.elided(topic)));
+            let now = stage.observer.records.last().map_or(Duration::ZERO, |record| record.at);
+            diagnostic.evidence.extend(stage.observer.cuts.story(now, |topic| stage.elided(topic)));
             super::races::consider(&stage, &mut diagnostic).await;
             findings.push(*diagnostic);
         }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::findings;
 use super::module::{command_name, environment, fill, in_words};
+use super::observer::{Kind, Party};
 use super::process::run_to_end;
 use super::stage::{Played, Stage, Stop, broken, is_true, shown};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -310,7 +311,18 @@ impl Stage<'_> {
         let topic = match self.observer.wanted_reply_topic() {
             _ if !publish.topic.contains("{reply_to}") => fill_in(&publish.topic),
             Some(wanted) => fill_in(&publish.topic).replace("{reply_to}", wanted),
-            None => return Err(findings::no_reply_asked_for(self, &format!("{at}/publish/topic")).into()),
+            None => {
+                let at = format!("{at}/publish/topic");
+                // No EVerest asks and wants no answer.
+                let mut messages = self.observer.messages.iter().rev();
+                let question = messages
+                    .find(|seen| seen.from == Party::Module && seen.kind == Kind::Channel(Channel::ValidateToken));
+                return Err(match question {
+                    Some(question) => findings::asked_without_reply_topic(self, &at, question),
+                    None => findings::no_reply_asked_for(self, &at),
+                }
+                .into());
+            }
         };
         let payload = match (&publish.payload, &publish.text, &publish.hex) {
             (Some(value), ..) => {

@@ -163,6 +163,19 @@ impl Pattern {
         found
     }
 
+    /// The number that it is, if it is one that counts something.
+    pub fn number(&self) -> Option<u64> {
+        match &self.root {
+            Shape::Number(number) => number.as_u64(),
+            _ => None,
+        }
+    }
+
+    /// What it asks for as a whole, in words.
+    pub fn in_words(&self) -> String {
+        self.root.words()
+    }
+
     /// The names that the pattern captures.
     pub fn captures(&self) -> Vec<&str> {
         let mut names = Vec::new();
@@ -419,6 +432,7 @@ impl Shape {
             Shape::Capture(_) => "any value".to_owned(),
             Shape::Captured(name) => format!("what was captured as `{name}`"),
             Shape::Array(shapes) => match shapes.len() {
+                1.. if let Some(numbers) = numbers(shapes) => format!("`[{numbers}]`"),
                 0 => "an empty array".to_owned(),
                 1 => "an array of 1 element".to_owned(),
                 n => format!("an array of {n} elements"),
@@ -426,6 +440,15 @@ impl Shape {
             Shape::Object(_) => "an object".to_owned(),
         }
     }
+}
+
+/// Plain numbers, as such an array is written.
+fn numbers(shapes: &[Shape]) -> Option<String> {
+    let number = |shape: &Shape| match shape {
+        Shape::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    Some(shapes.iter().map(number).collect::<Option<Vec<_>>>()?.join(","))
 }
 
 fn is_whole(number: &Number) -> bool {

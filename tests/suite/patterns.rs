@@ -65,9 +65,9 @@ fn differences_say_where_and_what() {
         (json!({"a": 1}), json!({"a": 1, "b": 2}), None),
         (json!({}), json!({"a": 1}), None),
         (json!({}), json!([]), Some("expected an object, found `[]`")),
-        (json!([1]), json!([1, 2]), Some("expected an array of 1 element, found `[1,2]`")),
+        (json!([1]), json!([1, 2]), Some("expected `[1]`, found `[1,2]`")),
         (json!([]), json!([1]), Some("expected an empty array, found `[1]`")),
-        (json!([1, 2]), json!("x"), Some("expected an array of 2 elements, found `\"x\"`")),
+        (json!([1, 2]), json!("x"), Some("expected `[1,2]`, found `\"x\"`")),
         (
             json!({"a": {"b": [1, "x"]}}),
             json!({"a": {"b": [1, "y"]}}),

@@ -361,6 +361,18 @@ Shown(args, json.loads(os.environ['KHUMBU_STATION'])).run()
 }
 
 #[test]
+fn a_step_of_any_order_is_not_above_the_others() {
+    let steps = everest!(
+        "  - present_token: ALICE\n  - any_order:\n      - expect: {message: token_validation_status, \
+        payload: {status: UsedToStart}}\n      - expect: {message: token_validation_status, payload: {status: Accepted, \
+        messages: [], token: {request_id: 5}}}\n"
+    );
+    let ran = Project::with(&[("any.yaml", steps)]).play(&["any.yaml"]);
+    assert!(ran.stderr.contains("but `token.request_id` is missing, expected `5`"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("the step above"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_request_that_wants_no_reply_gets_none() {
     let project = Project::with(&[
         ("w.yaml", crate::project::WITHDRAW),
