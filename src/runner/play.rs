@@ -1,9 +1,11 @@
 //! Plays one scenario from the start of its broker to the end of its module, and judges it.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
@@ -13,7 +15,7 @@ use super::charge_point::ChargePoint;
 use super::forecast::soften;
 use super::lag::Lag;
 use super::last_words::last_words;
-use super::module::Module;
+use super::module::{Module, in_words};
 use super::near_topics;
 use super::observer::{Connections, Observer, is_own, own_client};
 use super::probe::Answered;
@@ -44,6 +46,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_CHECK: Duration = Duration::from_secs(5);
 /// How long a module that was told to end may take to close its connections.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// By these signals a module may end that is told to: it gets the second, and some pass it on as the first.
+const TOLD_TO_END: [i32; 2] = [Signal::SIGINT as i32, Signal::SIGTERM as i32];
 
 /// A broker with its record, which one scenario after the other may use.
 pub struct House {
@@ -201,6 +205,9 @@ async fn perform(
         let words = last_words(&result.output).into_iter().map(|line| format!("it wrote: {line}"));
         let at = found.evidence.len().min(1);
         found.evidence.splice(at..at, words);
+    }
+    if !has_ended && let Some(warning) = crashed_at_end(&ending, scene, &result.output) {
+        findings.push(warning);
     }
     notes_on_ending(&ending, scene, findings);
     if settings.upstream.is_some() || settings.module == ModuleSource::Attached {
@@ -437,6 +444,23 @@ fn ended_by_itself(ending: &Ending, scene: &Scene<'_>, how: &str) -> Diagnostic 
         Some(status) if !status.success() => Diagnostic::new(Severity::Fail, "module/ended", headline),
         _ => Diagnostic::new(Severity::Warning, "module/ended-by-itself", headline),
     }
+}
+
+/// The module was told to end, and neither did so nicely nor by that signal.
+fn crashed_at_end(ending: &Ending, scene: &Scene<'_>, output: &[String]) -> Option<Diagnostic> {
+    let status = ending.status.filter(|_| !ending.killed)?;
+    let is_nice = match status.signal() {
+        Some(signal) => TOLD_TO_END.contains(&signal),
+        // Shells and runtimes say so by 128 and the number of the signal.
+        None => status.code().is_none_or(|code| code == 0 || TOLD_TO_END.contains(&(code - 128))),
+    };
+    if is_nice {
+        return None;
+    }
+    let headline = format!("module `{}` {} when it was told to end", scene.topics.module_id, in_words(status));
+    let words = last_words(output).into_iter().map(|line| format!("it wrote: {line}"));
+    let warning = Diagnostic::new(Severity::Warning, "module/crashed-at-end", headline);
+    Some(warning.with_lines(words.collect()).with_help("end the module on SIGTERM with exit code 0"))
 }
 
 fn notes_on_ending(ending: &Ending, scene: &Scene<'_>, findings: &mut Vec<Diagnostic>) {

@@ -135,6 +135,8 @@ pub struct Ending {
     pub status: Option<ExitStatus>,
     /// Whether it was still there after SIGTERM and the grace, and had to be killed.
     pub ignored_term: bool,
+    /// Whether it had to be killed, for that or because it was given no time.
+    pub killed: bool,
     /// Processes it left behind, as `pid command`; killed.
     pub left_behind: Vec<String>,
 }
@@ -242,7 +244,7 @@ impl Process {
         drop(self.stdin.take());
         let mut ending = Ending::default();
         if timeout(grace, self.exit.wait_for(Option::is_some)).await.is_err() {
-            ending.ignored_term = !grace.is_zero();
+            (ending.ignored_term, ending.killed) = (!grace.is_zero(), true);
             let _ = killpg(Pid::from_raw(self.group.id), Signal::SIGKILL);
             // Nothing survives SIGKILL but a process in an uninterruptible call of the kernel.
             let _ = timeout(UNINTERRUPTIBLE, self.exit.wait_for(Option::is_some)).await;

@@ -81,6 +81,8 @@ const CASES: &[Case] = &[
     case("crash-in-middle", EVEREST, "fail", &["module/ended"], &[]),
     case("ignore-term", CLIENT, "pass", &[], &["module/ignored-term"]),
     case("ignore-term", EVEREST, "pass", &[], &["module/ignored-term"]),
+    case("abort-at-end", CLIENT, "pass", &[], &["module/crashed-at-end"]),
+    case("fail-at-end", EVEREST, "pass", &[], &["module/crashed-at-end"]),
     // One that stays in the group gets SIGTERM with its parent, and obeys.
     case("leave-grandchild", CLIENT, "pass", &[], &[]),
     case("leave-grandchild", EVEREST, "pass", &[], &[]),
@@ -132,6 +134,7 @@ const CASES: &[Case] = &[
     case("leave-grandchild", DISCOVERY, "pass", &[], &[]),
     case("discovered-twice", DISCOVERY, "fail", &["monitor/second-reply"], &[]),
     case("discovered-wrong-id", DISCOVERY, "fail", &["expect/missing"], &[]),
+    case("asks-without-reply-to", UNREADABLE, "fail", &["expect/no-reply-topic"], &[]),
     case("discovered-without-version", DISCOVERY, "fail", &["monitor/schema-violation"], &[]),
     case("answers-unknown-type", QUERY, "fail", &["expect/unexpected", "monitor/wrong-type"], &[]),
     case("beacon-retained", DISCOVERY, "fail", &["monitor/retained"], &[]),
