@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::observer::{Kind, Party, Seen};
 use super::stage::{Stage, Stop, Wake};
+use super::steps::WITHIN;
 use crate::conformance::occasions::{Fact, Facts, Fate, lacking};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{Channel, EntryPoint};
@@ -44,8 +45,13 @@ impl Stage<'_> {
                 seen.from == Party::Harness && !seen.is_shown && (seen.is_delivered || is_meant)
             })
             .collect();
-        self.wait_until(self.within(), |observer| waiting.iter().all(|index| observer.messages[*index].is_shown))
-            .await?;
+        let within = self.within().max(WITHIN);
+        let taken =
+            self.wait_until(within, |observer| waiting.iter().all(|index| observer.messages[*index].is_shown)).await?;
+        let unacknowledged = self.observer.never_acknowledged();
+        if taken.is_none() && !self.module.has_ended() && unacknowledged > 0 {
+            return Err(super::findings::never_acknowledges(self, unacknowledged, within).into());
+        }
         let deadline = Instant::now() + (self.round_trip * AFTERMATH).min(LONGEST_AFTERMATH);
         while self.wait(deadline).await? == Wake::Record {}
         Ok(())

@@ -198,6 +198,19 @@ pub fn waits_for_reply(stage: &Stage<'_>, expectation: &Expectation, open: &Requ
         .with_help("let the module give up a request that nobody answers, or let the step wait longer with `within:`")
 }
 
+/// The module takes messages at a QoS that asks for acknowledgements, and gives none.
+pub fn never_acknowledges(stage: &Stage<'_>, count: usize, within: Duration) -> Diagnostic {
+    let headline = format!(
+        "{} was sent {count} messages at QoS 1 or 2, and acknowledged none of them within {}",
+        culprit(stage),
+        shown(within)
+    );
+    Diagnostic::new(Severity::Fail, "module/acknowledges-nothing", headline)
+        .at(place(stage.scenario, "/under_test", ""))
+        .with_help("answer each PUBLISH of QoS 1 with PUBACK, and of QoS 2 with PUBREC, or subscribe at QoS 0")
+        .breaking("MQ-4")
+}
+
 /// The module cannot be told to do something at its station.
 pub fn cannot_be_told(stage: &Stage<'_>, pointer: &str, command: &str) -> Diagnostic {
     undrivable(stage, pointer, format!("{} cannot be told to `{command}`", culprit(stage)))
@@ -394,27 +407,6 @@ pub fn of_requests(stage: &Stage<'_>, requests: &Requests) -> Vec<Diagnostic> {
         Diagnostic::new(Severity::Warning, "recording/other-request", headline).with_evidence(asked)
     });
     missing.chain(others).collect()
-}
-
-/// Withdraw requests that a client made once more than it was told to. It may have its reasons, such as a reply that it
-/// did not get; but nothing else would show that it withdraws twice.
-pub fn asked_again(stage: &Stage<'_>) -> Vec<Diagnostic> {
-    let requests = stage.observer.messages.iter().filter(|seen| {
-        seen.from == Party::Module && seen.kind == Kind::Channel(Channel::WithdrawAuthorization) && seen.json.is_some()
-    });
-    let (demanded, others): (Vec<_>, Vec<_>) = requests.partition(|seen| seen.claim.is_some());
-    let part = |seen: &Seen, pointer: &str| seen.json.as_ref().and_then(|json| json.pointer(pointer)).cloned();
-    let is_same = |a: &Seen, b: &Seen| {
-        part(a, "/payload") == part(b, "/payload") && part(a, "/headers/replyTo") != part(b, "/headers/replyTo")
-    };
-    let again = others.iter().filter(|seen| demanded.iter().any(|demanded| is_same(demanded, seen)));
-    let warning = |seen: &&Seen| {
-        let headline = format!("{} made a withdraw request again that no step demands again", culprit(stage));
-        Diagnostic::new(Severity::Warning, "module/asked-again", headline)
-            .with_evidence(stage.line(seen))
-            .with_help("a step `expect_none: {message: withdraw_authorization, for: 300ms}` makes it a failure")
-    };
-    again.map(warning).collect()
 }
 
 /// The module under test in a headline.

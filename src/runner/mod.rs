@@ -36,6 +36,7 @@ mod sisters;
 mod stage;
 mod steps;
 mod tokens;
+mod unasked;
 mod underway;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -442,14 +442,35 @@ impl Observer {
     pub fn is_asked_for(&self, seen: &Seen) -> bool {
         let (Kind::Reply(index) | Kind::Answer(index)) = seen.kind else { return true };
         let request = &self.requests[index];
-        let message = self.messages.binary_search_by_key(&request.seq, |seen| seen.seq);
-        request.from == Party::Harness || message.is_ok_and(|at| self.messages[at].claim.is_some())
+        request.from == Party::Harness || self.has_met_a_step(request)
     }
 
-    /// Where the module under test wants the reply to its last request or question.
+    fn has_met_a_step(&self, request: &Request) -> bool {
+        let message = self.messages.binary_search_by_key(&request.seq, |seen| seen.seq);
+        message.is_ok_and(|at| self.messages[at].claim.is_some())
+    }
+
+    /// Where the module under test wants the reply to its last question, or to its last request that has met a step; to
+    /// its last one of all, where none has.
     pub fn wanted_reply_topic(&self) -> Option<&str> {
-        let last = self.requests.iter().rev().find(|request| request.from == Party::Module)?;
+        let mine = || self.requests.iter().rev().filter(|request| request.from == Party::Module);
+        let is_question = |request: &Request| request.kind == Kind::Channel(Channel::ValidateToken);
+        let meant = mine().find(|request| is_question(request) || self.has_met_a_step(request));
+        let last = meant.or_else(|| mine().next())?;
         Some(&last.reply_topic).filter(|topic| !topic.is_empty()).map(String::as_str)
+    }
+
+    /// How many messages the module has been sent at a QoS that asks for an acknowledgement, over connections that are
+    /// there, if it has never acknowledged any.
+    pub fn never_acknowledged(&self) -> usize {
+        let is_acknowledgement = |event: &Event| {
+            matches!(event, Event::Packet { direction: Direction::FromClient, kind: "PUBACK" | "PUBREC", .. })
+        };
+        if self.records.iter().any(|record| !is_own(&record.client) && is_acknowledgement(&record.event)) {
+            return 0;
+        }
+        let sent = self.unacknowledged.keys();
+        sent.filter(|(client, _)| self.connections.subscriptions.contains_key(client)).count()
     }
 
     /// The module's last request of which the reply is still to come, and for which it still listens.

@@ -166,6 +166,7 @@ async fn perform(
             let now = stage.observer.records.last().map_or(Duration::ZERO, |record| record.at);
             diagnostic.evidence.extend(stage.observer.cuts.story(now, |topic| stage.elided(topic)));
             super::races::consider(&stage, &mut diagnostic).await;
+            super::unasked::consider(&stage, &mut diagnostic);
             findings.push(*diagnostic);
         }
         Err(Stop::Interrupted) => findings.push(Diagnostic::new(
@@ -180,6 +181,7 @@ async fn perform(
         _ => Vec::new(),
     };
     let written = stage.written_last();
+    let delivered = stage.delivered_last();
     let near_topics = stage.near_topics();
     let unseen = std::mem::take(&mut stage.unseen);
     let answered = stage.answered.clone();
@@ -188,7 +190,7 @@ async fn perform(
     let written_by_then = stage.module.output().map_or(0, |output| output.count());
     let ending = farewell(&mut stage, is_complete).await;
     if is_complete {
-        findings.extend(super::findings::asked_again(&stage));
+        findings.extend(super::unasked::asked_again(&stage));
     }
     let Stage { mut observer, played, sisters, module, .. } = stage;
     if let Some(output) = module.output() {
@@ -204,7 +206,8 @@ async fn perform(
         // Why it has ended, before what became of its connections.
         let words = last_words(&result.output).into_iter().map(|line| format!("it wrote: {line}"));
         let at = found.evidence.len().min(1);
-        found.evidence.splice(at..at, words);
+        let delivered = delivered.filter(|_| found.id == "module/ended");
+        found.evidence.splice(at..at, words.chain(delivered));
     }
     if !has_ended && let Some(warning) = crashed_at_end(&ending, scene, &result.output) {
         findings.push(warning);

@@ -15,7 +15,7 @@ use super::charge_point::ChargePoint;
 use super::expectation::plain;
 use super::lag::Lag;
 use super::module::Module;
-use super::observer::{Kind, Observer, Party, Seen};
+use super::observer::{Kind, Observer, Party, Seen, is_own};
 use super::probe::Answered;
 use super::settings::{ModuleSource, Scene, Settings};
 use super::sisters::Sisters;
@@ -27,6 +27,7 @@ use crate::scenario::pattern::Captures;
 use crate::sim::client::Client;
 use crate::sim::everest::Order;
 use crate::sim::link::LinkError;
+use crate::transcript::record::{Direction, Event};
 
 /// The stage.
 pub struct Stage<'s> {
@@ -202,6 +203,19 @@ impl Stage<'_> {
             let _ = write!(line, " (written as `{}`)", form.name());
         }
         line
+    }
+
+    /// The last message that the broker has handed to the module, in one line.
+    pub fn delivered_last(&self) -> Option<String> {
+        let last = self.observer.records.iter().rev().find_map(|record| match &record.event {
+            Event::Publish { direction: Direction::ToClient, publish } if !is_own(&record.client) => Some(publish),
+            _ => None,
+        })?;
+        let payload = match serde_json::from_slice::<Value>(&last.payload) {
+            Ok(json) => json.to_string(),
+            Err(_) => String::from_utf8_lossy(&last.payload).escape_debug().to_string(),
+        };
+        Some(format!("delivered to it last: {} q{} {}", self.elided(&last.topic), last.qos, cut(&payload, 160)))
     }
 
     /// How a message of khumbu's own is written, where EVerest would not write it like this.

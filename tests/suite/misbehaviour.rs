@@ -103,6 +103,10 @@ const CASES: &[Case] = &[
     case("one-at-a-time", ["client", "client_serial", ""], "inconclusive", &["module/waits-for-reply"], &[]),
     case("one-at-a-time", ["client", "client_serial", "--seconds 0.1"], "pass", &[], &[]),
     case("reply-to-beside-headers", CLIENT, "inconclusive", &["expect/no-reply-topic"], &[]),
+    case("withdraws-after-reply", ["client", "client_unasked", ""], "fail", &["expect/unasked-withdraw"], &[]),
+    // The reply goes to the request that a step demanded, not to the one that nobody did.
+    case("withdraws-twice", REJECTED, "pass", &[], &["module/asked-again"]),
+    case("never-acknowledges", ["client", "client_display", ""], "fail", &["module/acknowledges-nothing"], &[]),
     case("request-before-subscribe", CLIENT, "fail", &["monitor/reply-topic-not-subscribed"], &[]),
     case("same-reply-topic", ["client", "client_twice", ""], "fail", &["monitor/reply-topic-reused"], &[]),
     case("same-reply-topic", ["client", "client_cut_off", ""], "fail", &["expect/outcome"], &[]),
@@ -242,6 +246,14 @@ const CASES: &[Case] = &[
     case("request-by-text", EVEREST_FORMS, "fail", &["expect/missing"], &[]),
 ];
 
+/// What the report of a fault must say, besides its id.
+const SAYS: [(&str, &str); 4] = [
+    ("rejected-unforeseen", "delivered to it last: …/e2m/"),
+    ("reply-to-beside-headers", "the request: …/m2e/withdraw_authorization"),
+    ("withdraws-after-reply", "no step demands: …/m2e/withdraw_authorization"),
+    ("never-acknowledges", "acknowledged none of them within 5s"),
+];
+
 #[test]
 fn every_fault_earns_its_verdict_and_leaves_nothing_behind() {
     let Some(python) = clients::python() else { return };
@@ -315,6 +327,10 @@ fn play(case: &Case, python: &str) -> Result<(), String> {
     let notes: Vec<_> = ids("notes").into_iter().filter(|id| id != "monitor/repeated").collect();
     if notes != case.notes {
         return Err(format!("notes {notes:?}, not {:?}\n{}", case.notes, told()));
+    }
+    let untold = |(behaviour, part): &&(&str, &str)| *behaviour == case.behaviour && !told().contains(part);
+    if let Some((_, part)) = SAYS.iter().find(untold) {
+        return Err(format!("it does not say `{part}`\n{}", told()));
     }
     match still_there(&mark) {
         left if left.is_empty() => Ok(()),

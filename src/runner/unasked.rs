@@ -1,0 +1,54 @@
+//! Withdraw requests that a client under test made and no step demands: they may be why khumbu's own side did something
+//! else than the scenario expects.
+//!
+//! Facts of the record in words; nothing here acts on the wire.
+
+use super::findings::culprit;
+use super::observer::{Kind, Party, Seen};
+use super::settings::ModuleSource;
+use super::stage::Stage;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::Channel;
+use crate::scenario::model::Side;
+
+/// What an expectation finds where khumbu's own side did something else.
+const ELSE: [&str; 2] = ["scenario/contradicted", "expect/out-of-order"];
+
+/// Lets the module answer for what followed from a withdraw request that nobody asked it for.
+pub fn consider(stage: &Stage<'_>, found: &mut Diagnostic) {
+    let is_clients = stage.scenario.model.under_test == Side::Client && stage.settings.module != ModuleSource::Builtin;
+    if !is_clients || found.severity != Severity::Error || !ELSE.contains(&found.id) {
+        return;
+    }
+    let Some(unasked) = withdraws(stage).filter(|seen| seen.claim.is_none()).last() else { return };
+    let headline = format!("{} made a withdraw request that no step demands; then {}", culprit(stage), found.headline);
+    let mut evidence = vec![format!("no step demands: {}", stage.line(unasked))];
+    evidence.append(&mut found.evidence);
+    let (severity, id, help) = (Severity::Fail, "expect/unasked-withdraw", None);
+    *found = Diagnostic { severity, id, headline, evidence, help, ..found.clone() };
+}
+
+/// Withdraw requests that a client made once more than it was told to. It may have its reasons, such as a reply that it
+/// did not get; but nothing else would show that it withdraws twice.
+pub fn asked_again(stage: &Stage<'_>) -> Vec<Diagnostic> {
+    let (demanded, others): (Vec<_>, Vec<_>) = withdraws(stage).partition(|seen| seen.claim.is_some());
+    let part = |seen: &Seen, pointer: &str| seen.json.as_ref().and_then(|json| json.pointer(pointer)).cloned();
+    let is_same = |a: &Seen, b: &Seen| {
+        part(a, "/payload") == part(b, "/payload") && part(a, "/headers/replyTo") != part(b, "/headers/replyTo")
+    };
+    let again = others.iter().filter(|seen| demanded.iter().any(|demanded| is_same(demanded, seen)));
+    let warning = |seen: &&Seen| {
+        let headline = format!("{} made a withdraw request again that no step demands again", culprit(stage));
+        Diagnostic::new(Severity::Warning, "module/asked-again", headline)
+            .with_evidence(stage.line(seen))
+            .with_help("a step `expect_none: {message: withdraw_authorization, for: 300ms}` makes it a failure")
+    };
+    again.map(warning).collect()
+}
+
+/// Withdraw requests of the module.
+fn withdraws<'a>(stage: &'a Stage<'_>) -> impl Iterator<Item = &'a Seen> {
+    stage.observer.messages.iter().filter(|seen| {
+        seen.from == Party::Module && seen.kind == Kind::Channel(Channel::WithdrawAuthorization) && seen.json.is_some()
+    })
+}
