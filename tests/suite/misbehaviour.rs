@@ -280,7 +280,7 @@ fn play(case: &Case, python: &str) -> Result<(), String> {
     let (scenario, flags) = scenario.split_once(' ').unwrap_or((scenario, ""));
     let folder = if scenario.contains('/') { "" } else { "fixtures/verdicts/" };
     let path = format!("{folder}{scenario}.yaml");
-    let mark = format!("case-{}-{side}-{scenario}-{flags}-{}", case.behaviour, std::process::id());
+    let mark = format!("case-{}-{side}-{scenario}-{flags}-{more}-{}", case.behaviour, std::process::id());
     let module = format!(
         "{python} fixtures/modules/misbehaving.py --host {{host}} --port {{port}} --behaviour {} --side {side} {more}",
         case.behaviour
