@@ -131,7 +131,8 @@ async fn compact_json() {
         });
         let objects: Vec<_> = texts.filter(|text| text.starts_with('{') && text != "{}").collect();
         assert!(objects.len() >= 5, "{objects:?}");
-        let is_compact = |text: &String| serde_json::from_str::<Value>(text).unwrap().to_string() == text.as_str();
+        let is_compact =
+            |text: &String| serde_json::to_string(&serde_json::from_str::<Value>(text).unwrap()).unwrap() == *text;
         (objects.iter().all(is_compact), objects.iter().any(is_compact))
     });
     assert_eq!(layouts.await, [(true, true), (false, false)]);
