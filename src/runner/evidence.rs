@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::observer::{Kind, Party, Seen};
+use super::settings::ModuleSource;
 use super::stage::{Stage, Stop, Wake};
 use super::steps::WITHIN;
 use crate::conformance::occasions::{Fact, Facts, Fate, lacking};
@@ -19,8 +20,12 @@ use crate::verdict::Evidence;
 
 /// So many of its round trips a module gets to stumble over what it was shown last.
 const AFTERMATH: u32 = 4;
-/// And never more than this.
+/// And never more than this, unless the machine was busy.
 const LONGEST_AFTERMATH: Duration = Duration::from_millis(100);
+/// A process of its own needs as long to end as this, however fast it subscribed.
+const LEAST_AFTERMATH: Duration = Duration::from_millis(25);
+/// What a busy machine may add.
+const BUSY: Duration = Duration::from_secs(1);
 
 impl Stage<'_> {
     /// Waits until the module has taken what the scenario showed it, so that one that ends over the last message has
@@ -52,7 +57,9 @@ impl Stage<'_> {
         if taken.is_none() && !self.module.has_ended() && unacknowledged > 0 {
             return Err(super::findings::never_acknowledges(self, unacknowledged, within).into());
         }
-        let deadline = Instant::now() + (self.round_trip * AFTERMATH).min(LONGEST_AFTERMATH);
+        let least = if self.settings.module == ModuleSource::Builtin { Duration::ZERO } else { LEAST_AFTERMATH };
+        let aftermath = (self.round_trip * AFTERMATH).clamp(least, LONGEST_AFTERMATH) + self.lag.total().min(BUSY);
+        let deadline = Instant::now() + aftermath;
         while self.wait(deadline).await? == Wake::Record {}
         Ok(())
     }
