@@ -213,18 +213,25 @@ impl Player<'_, '_> {
         Ok(())
     }
 
-    /// Waits until it is time for what was recorded at `at_ms`.
+    /// Waits until it is time for what was recorded at `at_ms`. What EVerest did just before that may be what it followed
+    /// from, so that an EVerest that is a little late is waited for.
     async fn wait(&mut self, at_ms: i64) -> Result<(), Stop> {
+        let patience = match (self.side, self.replay.speed) {
+            (Side::Everest, Speed::Times(_)) => self.replay.tolerance / 2,
+            _ => Duration::ZERO,
+        };
+        let just_before = at_ms.saturating_sub(self.tolerance_ms());
         loop {
             let due = self.clock.due(at_ms);
-            if Instant::now() >= due {
+            let is_due = Instant::now() >= due;
+            if is_due && (Instant::now() >= due + patience || self.is_settled(just_before, at_ms)) {
                 return self.answer().await;
             }
-            if self.replay.speed == Speed::Max && self.is_settled(at_ms) {
+            if self.replay.speed == Speed::Max && self.is_settled(i64::MIN, at_ms) {
                 self.clock.skip_to(Instant::now(), at_ms);
                 return Ok(());
             }
-            self.step(due).await?;
+            self.step(if is_due { due + patience } else { due }).await?;
         }
     }
 
@@ -240,8 +247,9 @@ impl Player<'_, '_> {
         self.answer().await
     }
 
-    /// Whether everything has come that was recorded before `at_ms`.
-    fn is_settled(&self, at_ms: i64) -> bool {
+    /// Whether everything has come that was recorded before `at_ms`; in the lanes, that is, that say something from
+    /// `since_ms` on.
+    fn is_settled(&self, since_ms: i64, at_ms: i64) -> bool {
         if self.answers.iter().any(|answer| answer.message.at_ms() < at_ms) {
             return false;
         }
@@ -252,8 +260,14 @@ impl Player<'_, '_> {
                 let recorded = self.witness.recorded().iter();
                 let is_builtin = self.stage.settings.module == ModuleSource::Builtin;
                 let is_seen = |it: &Outcome| is_builtin || !self.witness.is_inside(it);
-                for outcome in recorded.filter(|it| it.t_ms < at_ms && !self.witness.is_heartbeat(it) && is_seen(it)) {
-                    *missing.entry(outcome.lane.as_str()).or_default() += 1;
+                let recorded: Vec<_> =
+                    recorded.filter(|it| it.t_ms < at_ms && !self.witness.is_heartbeat(it) && is_seen(it)).collect();
+                let lanes = recorded.iter().filter(|it| it.t_ms >= since_ms).map(|it| it.lane.as_str());
+                missing.extend(lanes.map(|lane| (lane, 0)));
+                for outcome in &recorded {
+                    if let Some(missing) = missing.get_mut(outcome.lane.as_str()) {
+                        *missing += 1;
+                    }
                 }
                 for (_, outcome) in self.live.iter().filter(|(at, _)| self.clock.has_begun(*at)) {
                     if let Some(missing) = missing.get_mut(outcome.lane.as_str()) {
@@ -468,8 +482,9 @@ impl Player<'_, '_> {
         // What is late because khumbu itself was held up is waited for, too.
         let within = if self.side == Side::Client { AT_LAST } else { self.replay.tolerance };
         let deadline = Instant::now() + within + self.held_up();
-        let is_over =
-            |player: &Self| player.answers.is_empty() && player.side == Side::Client && player.is_settled(end_ms);
+        let is_over = |player: &Self| {
+            player.answers.is_empty() && player.side == Side::Client && player.is_settled(i64::MIN, end_ms)
+        };
         while !is_over(self) && Instant::now() < deadline {
             self.step(deadline).await?;
         }
