@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::chargers::OcppVersion;
+use super::error::ApiError;
 use super::events::FaultType;
 use super::log::LogEntry;
 use crate::station::charge_point::{Answer, SetResult, UpdateStatus, Where};
@@ -87,11 +88,16 @@ pub enum ConfigurationStatus {
 
 impl Configured {
     /// What the answer of a charge point says.
-    pub fn of(outcome: Outcome) -> Self {
+    ///
+    /// # Errors
+    /// When it answers something else.
+    pub fn of(outcome: Outcome) -> Result<Self, ApiError> {
         let results = match outcome {
             Ok(Answer::Configured(results)) => results,
-            Ok(other) => return Self::refused(format!("{other:?}")),
-            Err(why) => return Self::refused(why),
+            Ok(_) => return Err(ApiError::Internal),
+            Err(msg) => {
+                return Ok(Self { status: ConfigurationStatus::Rejected, configured: Vec::new(), msg });
+            }
         };
         let is_taken = |result: &SetResult| matches!(result, SetResult::Accepted | SetResult::RebootRequired);
         let (taken, others): (Vec<_>, Vec<_>) = results.iter().partition(|(_, result)| is_taken(result));
@@ -102,11 +108,8 @@ impl Configured {
             _ => ConfigurationStatus::Accepted,
         };
         let each: Vec<_> = results.iter().map(|(key, result)| format!("{key}: {result:?}")).collect();
-        Self { status, configured: taken.into_iter().map(|(key, _)| key.clone()).collect(), msg: each.join(", ") }
-    }
-
-    fn refused(msg: String) -> Self {
-        Self { status: ConfigurationStatus::Rejected, configured: Vec::new(), msg }
+        let configured = taken.into_iter().map(|(key, _)| key.clone()).collect();
+        Ok(Self { status, configured, msg: each.join(", ") })
     }
 }
 
@@ -121,9 +124,11 @@ pub struct CacheReset {
 
 impl CacheReset {
     /// What the answer of a charge point says.
-    pub fn of(outcome: Outcome) -> Self {
-        let (msg, cleared_entries) = cleared(outcome, "Authorization cache cleared");
-        Self { msg, cleared_entries }
+    ///
+    /// # Errors
+    /// When it refuses, or answers something else.
+    pub fn of(outcome: Outcome) -> Result<Self, ApiError> {
+        Ok(Self { msg: "Authorization cache cleared".to_owned(), cleared_entries: removed(outcome)? })
     }
 }
 
@@ -138,17 +143,20 @@ pub struct ListCleared {
 
 impl ListCleared {
     /// What the answer of a charge point says.
-    pub fn of(outcome: Outcome) -> Self {
-        let (msg, entries_deleted) = cleared(outcome, "Local authorization list cleared");
-        Self { msg, entries_deleted }
+    ///
+    /// # Errors
+    /// When it refuses, or answers something else.
+    pub fn of(outcome: Outcome) -> Result<Self, ApiError> {
+        Ok(Self { msg: "Local authorization list cleared".to_owned(), entries_deleted: removed(outcome)? })
     }
 }
 
-fn cleared(outcome: Outcome, done: &str) -> (String, u32) {
+/// How many entries a charge point has removed. The bodies of these answers have no place for a refusal.
+fn removed(outcome: Outcome) -> Result<u32, ApiError> {
     match outcome {
-        Ok(Answer::Cleared(count)) => (done.to_owned(), u32::try_from(count).unwrap_or(u32::MAX)),
-        Ok(_) => (done.to_owned(), 0),
-        Err(why) => (why, 0),
+        Ok(Answer::Removed(count)) => Ok(u32::try_from(count).unwrap_or(u32::MAX)),
+        Ok(_) => Err(ApiError::Internal),
+        Err(why) => Err(ApiError::Refused(why)),
     }
 }
 
@@ -178,16 +186,20 @@ pub enum ListStatus {
 
 impl ListSent {
     /// What the answer of a charge point says about a list of so many tags.
-    pub fn of(outcome: Outcome, entries: usize) -> Self {
+    ///
+    /// # Errors
+    /// When it answers something else.
+    pub fn of(outcome: Outcome, entries: usize) -> Result<Self, ApiError> {
         let (status, list_version) = match outcome {
             Ok(Answer::List { status: UpdateStatus::Accepted, version }) => (ListStatus::Accepted, version),
             Ok(Answer::List { status: UpdateStatus::VersionMismatch, version }) => {
                 (ListStatus::VersionMismatch, version)
             }
             Ok(Answer::List { status: UpdateStatus::Failed, version }) => (ListStatus::Failed, version),
-            Ok(_) | Err(_) => (ListStatus::NotSupported, 0),
+            Ok(_) => return Err(ApiError::Internal),
+            Err(_) => (ListStatus::NotSupported, 0),
         };
-        Self { status, list_version, entries_received: u32::try_from(entries).unwrap_or(u32::MAX) }
+        Ok(Self { status, list_version, entries_received: u32::try_from(entries).unwrap_or(u32::MAX) })
     }
 }
 
@@ -208,13 +220,16 @@ pub struct FaultInjected {
 
 impl FaultInjected {
     /// What the answer of a charge point says about a fault at a place.
-    pub fn of(outcome: Outcome, done: &str, at: Where, fault_type: Option<FaultType>) -> Self {
+    ///
+    /// # Errors
+    /// When it answers something else.
+    pub fn of(outcome: Outcome, done: &str, at: Where, fault_type: Option<FaultType>) -> Result<Self, ApiError> {
         let (msg, evse_id, status) = match outcome {
             Ok(Answer::NowAt { evse, status }) => (done.to_owned(), Some(evse), format!("{status:?}")),
-            Ok(other) => (format!("{other:?}"), at.evse, "Rejected".to_owned()),
+            Ok(_) => return Err(ApiError::Internal),
             Err(why) => (why, at.evse, "Rejected".to_owned()),
         };
-        Self { msg, fault_type, evse_id, connector_id: at.connector, status }
+        Ok(Self { msg, fault_type, evse_id, connector_id: at.connector, status })
     }
 }
 
@@ -273,4 +288,30 @@ pub struct LogPage {
     pub limit: i64,
     /// How many later ones were left out.
     pub offset: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn an_answer_of_another_kind_is_no_success() {
+        let wrong = || Ok(Answer::Done);
+        let at = Where { evse: Some(1), connector: None };
+        assert_eq!(Configured::of(wrong()).unwrap_err(), ApiError::Internal);
+        assert_eq!(CacheReset::of(wrong()).unwrap_err(), ApiError::Internal);
+        assert_eq!(ListCleared::of(wrong()).unwrap_err(), ApiError::Internal);
+        assert_eq!(ListSent::of(wrong(), 1).unwrap_err(), ApiError::Internal);
+        assert_eq!(FaultInjected::of(wrong(), "done", at, None).unwrap_err(), ApiError::Internal);
+    }
+
+    #[test]
+    fn a_refusal_without_a_place_in_the_body_is_an_error() {
+        let refused = || Err("switched off".to_owned());
+        assert_eq!(CacheReset::of(refused()).unwrap_err(), ApiError::Refused("switched off".to_owned()));
+        assert_eq!(ListCleared::of(refused()).unwrap_err(), ApiError::Refused("switched off".to_owned()));
+        assert_eq!(Configured::of(refused()).unwrap().status, ConfigurationStatus::Rejected);
+    }
 }

@@ -11,6 +11,7 @@ use super::answers::{
     CacheReset, Configured, FaultInjected, ListCleared, ListSent, Outcome, QueuedCommand, QueuedCommands,
 };
 use super::body::{self, Fault};
+use super::error::ApiError;
 use super::events::{
     AuthorizeEvent, ConfigurationEvent, ConnectorEvent, EmptyEvent, FaultEvent, LocalListEvent, PowerEvent, ProxyEvent,
     StartSessionEvent, StartTransactionEvent, StopSessionEvent, StopTransactionEvent,
@@ -29,6 +30,8 @@ pub struct Command {
     pub takes_location: bool,
     /// Whether its event is empty and may be absent.
     pub is_event_optional: bool,
+    /// Whether a charger's refusal is an error, because the body of the answer has no place for it.
+    pub is_refused_by_error: bool,
     /// Reads its event.
     pub read: Reader,
     /// The schema of its event.
@@ -53,8 +56,8 @@ pub enum Work {
     Proxy(ProxyEvent),
 }
 
-/// How the answer of a charge point becomes a body.
-type Translation<B> = Box<dyn FnOnce(Outcome) -> B + Send>;
+/// How the answer of a charge point becomes a body, or an error.
+type Translation<B> = Box<dyn FnOnce(Outcome) -> Result<B, ApiError> + Send>;
 
 /// How an event is read.
 pub type Reader = Box<dyn Fn(&Value) -> Result<Work, Fault> + Send + Sync>;
@@ -74,6 +77,7 @@ pub fn all() -> Vec<Command> {
         }),
         Command {
             is_event_optional: true,
+            is_refused_by_error: true,
             ..direct("cache_reset", "cache/reset", "Reset the authorization cache", |_: EmptyEvent| {
                 (Request::ResetCache, Box::new(CacheReset::of))
             })
@@ -84,6 +88,7 @@ pub fn all() -> Vec<Command> {
         }),
         Command {
             is_event_optional: true,
+            is_refused_by_error: true,
             ..direct(
                 "clear_local_auth_list",
                 "clear-local-auth-list",
@@ -141,6 +146,7 @@ fn new<E: DeserializeOwned + JsonSchema>(
         summary,
         takes_location: false,
         is_event_optional: false,
+        is_refused_by_error: false,
         read: Box::new(move |event| body::read(&EVENT, event).map(&to_work)),
         event_schema: SchemaGenerator::subschema_for::<E>,
         answer_schema: SchemaGenerator::subschema_for::<QueuedCommands>,
@@ -165,8 +171,9 @@ fn direct<E: DeserializeOwned + JsonSchema + 'static, B: Serialize + JsonSchema 
 ) -> Command {
     let to_work = move |event| {
         let (request, translate) = ask(event);
-        // Answers are plain data.
-        Work::Ask(request, Box::new(|outcome| serde_json::to_value(translate(outcome)).unwrap_or_default()))
+        // Answers are plain data, and can be written.
+        let translate = |outcome| serde_json::to_value(translate(outcome)?).map_err(|_| ApiError::Internal);
+        Work::Ask(request, Box::new(translate))
     };
     Command { answer_schema: SchemaGenerator::subschema_for::<B>, ..new(event_type, path, summary, to_work) }
 }

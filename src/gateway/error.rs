@@ -19,6 +19,9 @@ pub enum ApiError {
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
+    /// The charger does not do it, and why.
+    #[error("{0}")]
+    Refused(String),
     /// There is such a path, but not with this method.
     #[error("Method Not Allowed")]
     MethodNotAllowed,
@@ -66,6 +69,7 @@ impl ApiError {
             ApiError::Unauthorized => StatusCode::UNAUTHORIZED,
             ApiError::Forbidden(_) => StatusCode::FORBIDDEN,
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
+            ApiError::Refused(_) => StatusCode::CONFLICT,
             ApiError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             ApiError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,

@@ -98,13 +98,15 @@ fn of_command(command: &Command, generator: &mut SchemaGenerator) -> Value {
     let required = if command.is_event_optional { json!(["target"]) } else { json!(["target", "event"]) };
     let answer = (command.answer_schema)(generator);
     let body = json!({"type": "object", "required": required, "properties": {"target": target, "event": event}});
+    let refusal = command.is_refused_by_error.then_some("409");
+    let errors: Vec<_> = ["401", "403", "404", "408", "413", "422"].into_iter().chain(refusal).collect();
     json!({
         "operationId": command.event_type,
         "summary": command.summary,
         "tags": ["Commands"],
         "parameters": [organization()],
         "requestBody": {"required": true, "content": {"application/json": {"schema": body}}},
-        "responses": responses(answer.to_value(), &["401", "403", "404", "408", "413", "422"], generator)
+        "responses": responses(answer.to_value(), &errors, generator)
     })
 }
 
@@ -157,6 +159,7 @@ fn responses(answer: Value, errors: &[&str], generator: &mut SchemaGenerator) ->
             "403" => ("The token is not good for this.".to_owned(), generator.subschema_for::<TextError>()),
             "404" => ("There is no such charger or location.".to_owned(), generator.subschema_for::<TextError>()),
             "408" => ("The request took too long.".to_owned(), generator.subschema_for::<TextError>()),
+            "409" => ("The charger refuses it.".to_owned(), generator.subschema_for::<TextError>()),
             "413" => (format!("The body has more than {LARGEST_BODY} bytes."), generator.subschema_for::<TextError>()),
             "503" => ("Too many do this at a time.".to_owned(), generator.subschema_for::<TextError>()),
             "422" => ("The request makes no sense.".to_owned(), generator.subschema_for::<ValidationError>()),

@@ -137,7 +137,7 @@ impl Gateway {
                 let target: ChargerTarget = body::read(&TARGET, &target)?;
                 let charger = self.charger(&caller, &target.charger_id)?;
                 charger.log.note(Direction::Command, command.event_type, &event, now());
-                Ok(json(StatusCode::OK, &translate(charger.ask(request).await)))
+                Ok(json(StatusCode::OK, &translate(charger.ask(request).await)?))
             }
             Work::Proxy(message) => {
                 let target: ChargerTarget = body::read(&TARGET, &target)?;

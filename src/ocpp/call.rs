@@ -281,13 +281,9 @@ pub(super) fn done_or(done: &'static str, not: &'static str) -> Translation {
     Box::new(move |outcome| of_status(if outcome.is_ok() { done } else { not }))
 }
 
-/// The answer to ClearCache. Without a cache there is none to be cleared (2.0.1, C11).
-pub(super) fn clear_cache(situation: Situation<'_>) -> Incoming {
-    if situation.keys.is_on("AuthorizationCacheEnabled") {
-        Incoming::Ask(Request::ResetCache, done_or("Accepted", "Rejected"))
-    } else {
-        Incoming::Tell(of_status("Rejected"))
-    }
+/// The answer to ClearCache. Without a cache there is none to be reset (2.0.1, C11).
+pub(super) fn clear_cache() -> Incoming {
+    Incoming::Ask(Request::ResetCache, done_or("Accepted", "Rejected"))
 }
 
 /// The answer to ReserveNow.

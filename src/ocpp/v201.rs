@@ -364,7 +364,7 @@ impl Variable {
 
 pub fn read(action: &str, payload: Value, situation: Situation<'_>) -> Result<Incoming, Refusal> {
     Ok(match action {
-        "ClearCache" => clear_cache(situation),
+        "ClearCache" => clear_cache(),
         "SendLocalList" => {
             let list: SendLocalList = read_as(payload)?;
             let entries = list.local_authorization_list.into_iter();

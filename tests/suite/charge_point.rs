@@ -116,8 +116,8 @@ fn a_token_is_asked_for_once_and_again_after_a_reset() {
     assert_eq!(session(&mut bench), (good.clone(), false), "the cache knows it");
     bench.input(Input::Csms(CsmsInput::Online(false)));
     assert_eq!(session(&mut bench), (good.clone(), false), "also without the CSMS");
-    assert_eq!(bench.ask(Request::ResetCache), Ok(Answer::Cleared(1)));
-    assert_eq!(bench.ask(Request::ResetCache), Ok(Answer::Cleared(0)));
+    assert_eq!(bench.ask(Request::ResetCache), Ok(Answer::Removed(1)));
+    assert_eq!(bench.ask(Request::ResetCache), Ok(Answer::Removed(0)));
     assert_eq!(session(&mut bench), (vec![Processing, Rejected], false), "nobody knows it any more");
     bench.input(Input::Csms(CsmsInput::Online(true)));
     assert_eq!(session(&mut bench), (good, true));
@@ -264,7 +264,7 @@ fn the_local_list_decides_and_its_version_rises() {
         Ok(Answer::List { status: UpdateStatus::VersionMismatch, version: 3 })
     );
     assert_eq!(session(&mut bench), (vec![Processing, Accepted, UsedToStart], false));
-    assert_eq!(bench.ask(Request::ClearList), Ok(Answer::Cleared(1)));
+    assert_eq!(bench.ask(Request::ClearList), Ok(Answer::Removed(1)));
     assert!(session(&mut bench).1);
 }
 
@@ -577,5 +577,5 @@ fn a_csms_outside_that_gives_no_answer_is_decided_without() {
     let request = asked(&mut bench);
     bench.input(Input::Csms(CsmsInput::Unanswered(request)));
     assert_eq!(bench.course(), (vec![Processing, Rejected], true));
-    assert_eq!(bench.ask(Request::ResetCache), Ok(Answer::Cleared(0)), "no answer is nothing to keep");
+    assert_eq!(bench.ask(Request::ResetCache), Ok(Answer::Removed(0)), "no answer is nothing to keep");
 }

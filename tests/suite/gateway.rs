@@ -190,6 +190,15 @@ fn a_reset_cache_is_asked_again_and_mqtt_shows_it() {
 }
 
 #[test]
+fn a_cache_that_is_switched_off_is_not_said_to_be_reset() {
+    let gateway = Gateway::start();
+    gateway.command("configuration", json!({"configuration": {"AuthorizationCacheEnabled": "false"}}));
+    let reset = json!({"target": {"charger_id": "dep-1"}});
+    let refused = json!({"detail": "the authorization cache is switched off"});
+    assert_eq!(gateway.post("cache/reset", &reset), (409, refused));
+}
+
+#[test]
 fn a_cache_outlives_a_restart_of_the_charger() {
     let mut gateway = Gateway::start();
     gateway.does("authorize-id-tag", json!({"id_tag": ALICE}));

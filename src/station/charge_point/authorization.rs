@@ -99,7 +99,7 @@ impl Authorization {
     }
 
     /// Forgets all answers; how many there were. `None` if there is no cache to be cleared (2.0.1, C11).
-    pub fn clear_cache(&mut self) -> Option<usize> {
+    pub fn reset_cache(&mut self) -> Option<usize> {
         self.uses_cache().then(|| self.cache.clear())
     }
 
@@ -201,7 +201,7 @@ mod tests {
         it.answered(&tag("A"), &TagInfo::of(Accepted), NOW);
         assert_eq!(status(it.decide(&tag("a"), NOW, true)), (Accepted, DecidedBy::Cache));
         assert_eq!(status(it.decide(&tag("A"), NOW, false)), (Accepted, DecidedBy::Cache));
-        assert_eq!((it.clear_cache(), it.clear_cache()), (Some(1), Some(0)));
+        assert_eq!((it.reset_cache(), it.reset_cache()), (Some(1), Some(0)));
         assert_eq!(it.decide(&tag("A"), NOW, true), Decision::AskCsms);
         assert_eq!(status(it.decide(&tag("A"), NOW, false)), (Invalid, DecidedBy::Nobody));
     }
@@ -235,7 +235,7 @@ mod tests {
         let mut it = with(&[("AuthorizationCacheEnabled", "false"), ("LocalAuthListEnabled", "false")]);
         it.answered(&tag("A"), &TagInfo::of(Accepted), NOW);
         assert_eq!(it.update_list(UpdateType::Full, 1, Vec::new()), None);
-        assert_eq!(it.clear_cache(), None);
+        assert_eq!(it.reset_cache(), None);
         assert_eq!(it.decide(&tag("A"), NOW, true), Decision::AskCsms);
         assert_eq!(status(it.decide(&tag("A"), NOW, false)), (Invalid, DecidedBy::Nobody));
     }

@@ -159,8 +159,8 @@ pub enum Answer {
     DoneAt(i32),
     /// It was done.
     Done,
-    /// So many entries were forgotten.
-    Cleared(usize),
+    /// So many entries were removed.
+    Removed(usize),
     /// What became of the update.
     List {
         /// It.
@@ -201,12 +201,15 @@ impl Station {
                 let seen = self.overview().ok_or_else(|| "there is no charge point".to_owned())?;
                 Ok(Answer::Seen(Box::new(seen)))
             }
-            Request::ResetCache => Ok(Answer::Cleared(authorization.clear_cache().unwrap_or(0))),
+            Request::ResetCache => match authorization.reset_cache() {
+                Some(count) => Ok(Answer::Removed(count)),
+                None => Err("the authorization cache is switched off".to_owned()),
+            },
             Request::UpdateList { kind, version, entries } => match authorization.update_list(kind, version, entries) {
                 Some(status) => Ok(Answer::List { status, version: authorization.list().version() }),
                 None => Err("the local authorization list is switched off".to_owned()),
             },
-            Request::ClearList => Ok(Answer::Cleared(authorization.clear_list())),
+            Request::ClearList => Ok(Answer::Removed(authorization.clear_list())),
             Request::Configure(values) => {
                 let set = |(name, value): (String, String)| {
                     let result = authorization.keys.set(&name, &value);
