@@ -1,6 +1,9 @@
 //! Khumbu's tests, one binary. A folder of cases is a folder under `fixtures/`; a new file there is a new case.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says what it skipped")]
+#[macro_use]
+mod rows;
+
 mod broker;
 mod broker_abuse;
 mod broker_clients;

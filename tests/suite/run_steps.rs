@@ -188,102 +188,82 @@ macro_rules! ev_stays {
     };
 }
 
-/// Against the built-in modules.
+// Against the built-in modules.
 #[rustfmt::skip]
-const CASES: &[Case] = &[
-    case("runs", RUNS, 0, &[], &[]),
-    case("loops", LOOPS, 0, &[], &[]),
-    case("client_returns", CLIENT_RETURNS, 0, &[], &[]),
-    case("everest_returns", EVEREST_RETURNS, 0, &[], &[]),
-    case("ev_stays_at_everest", ev_stays!("everest"), 0, &[], &[]),
-    case("ev_stays_for_client", ev_stays!("client"), 0, &[], &[]),
+rows! { does_as_it_says(&Case):
+    runs: case("runs", RUNS, 0, &[], &[]),
+    loops: case("loops", LOOPS, 0, &[], &[]),
+    client_returns: case("client_returns", CLIENT_RETURNS, 0, &[], &[]),
+    everest_returns: case("everest_returns", EVEREST_RETURNS, 0, &[], &[]),
+    ev_stays_at_everest: case("ev_stays_at_everest", ev_stays!("everest"), 0, &[], &[]),
+    ev_stays_for_client: case("ev_stays_for_client", ev_stays!("client"), 0, &[], &[]),
     // What khumbu publishes itself meets no expectation.
-    case("bytes", BYTES, 1, &["expect/missing"], &["bytes.yaml:16", r#"echo/auth_api q0 retain {"answer":"AuthorizationNotFound"}"#]),
-    case("beats", BEATS, 0, &[], &[]),
-    case("patient", PATIENT, 0, &[], &[]),
+    bytes: case("bytes", BYTES, 1, &["expect/missing"], &["bytes.yaml:16", r#"echo/auth_api q0 retain {"answer":"AuthorizationNotFound"}"#]),
+    beats: case("beats", BEATS, 0, &[], &[]),
+    patient: case("patient", PATIENT, 0, &[], &[]),
 
-    case("run_exit", client!("  - run: {command: \"sh -c 'echo so; exit 3'\"}\n"), 1, &["run/exit-code"],
+    run_exit: case("run_exit", client!("  - run: {command: \"sh -c 'echo so; exit 3'\"}\n"), 1, &["run/exit-code"],
          &["run_exit.yaml:5", "exited with code 3, expected code 0", "command wrote: so"]),
-    case("run_signal", client!("  - run: {command: \"sh -c 'kill -9 $$'\"}\n"), 1, &["run/exit-code"], &["SIGKILL"]),
-    case("run_output", client!("  - run: {command: echo no, stdout: \"yes\"}\n"), 1, &["run/output"],
+    run_signal: case("run_signal", client!("  - run: {command: \"sh -c 'kill -9 $$'\"}\n"), 1, &["run/exit-code"], &["SIGKILL"]),
+    run_output: case("run_output", client!("  - run: {command: echo no, stdout: \"yes\"}\n"), 1, &["run/output"],
          &["expected: `\"yes\"`", "printed: `no`"]),
-    case("run_timeout", client!("  - run: {command: sleep 60, within: 100ms}\n"), 1, &["run/timeout"], &["100ms"]),
-    case("run_not_started", client!("  - run: {command: no-such-program}\n"), 3, &["run/not-started"],
+    run_timeout: case("run_timeout", client!("  - run: {command: sleep 60, within: 100ms}\n"), 1, &["run/timeout"], &["100ms"]),
+    run_not_started: case("run_not_started", client!("  - run: {command: no-such-program}\n"), 3, &["run/not-started"],
          &["run_not_started.yaml:5"]),
-    case("run_not_split", client!("  - run: {command: \"echo 'half\"}\n"), 2, &[], &["scenario/"]),
+    run_not_split: case("run_not_split", client!("  - run: {command: \"echo 'half\"}\n"), 2, &[], &["scenario/"]),
 
-    case("contradicted_status", client!("  - expect: {message: token_validation_status}\n"), 3,
+    contradicted_status: case("contradicted_status", client!("  - expect: {message: token_validation_status}\n"), 3,
          &["scenario/contradicted"], &["the simulated EVerest sent no token_validation_status"]),
-    case("contradicted_none", client!("  - expect_none: {message: heartbeat, for: 3s}\n"), 3,
+    contradicted_none: case("contradicted_none", client!("  - expect_none: {message: heartbeat, for: 3s}\n"), 3,
          &["scenario/contradicted"], &["heartbeat where none may come"]),
-    case("contradicted_reply", client!("  - withdraw: {evse_id: 1}\n  - expect_reply: Accepted\n"), 3,
+    contradicted_reply: case("contradicted_reply", client!("  - withdraw: {evse_id: 1}\n  - expect_reply: Accepted\n"), 3,
          &["scenario/contradicted"], &["replied `AuthorizationNotFound`, expected `Accepted`"]),
-    case("ignored_stimulus", client!("  - unplug: {evse: 1}\n"), 3, &["scenario/ignored-stimulus"],
+    ignored_stimulus: case("ignored_stimulus", client!("  - unplug: {evse: 1}\n"), 3, &["scenario/ignored-stimulus"],
          &["`unplug` came to nothing"]),
-    case("timeout", concat!("timeout: 400ms\n", client!("  - repeat:\n      times: 100\n      steps:\n        - \
+    timeout: case("timeout", concat!("timeout: 400ms\n", client!("  - repeat:\n      times: 100\n      steps:\n        - \
           expect_none: {message: reply, for: 100ms}\n")), 3,
          &["scenario/timeout"], &["not over within 400ms", "timeout.yaml:1"]),
-    case("unpublishable", client!("  - publish: {topic: \"a/{module_id}/\\0\", text: x}\n"), 2, &[], &["scenario/"]),
-    case("nobody_asked", client!("  - publish: {topic: \"{reply_to}\", payload: Rejected}\n"), 3,
+    unpublishable: case("unpublishable", client!("  - publish: {topic: \"a/{module_id}/\\0\", text: x}\n"), 2, &[], &["scenario/"]),
+    nobody_asked: case("nobody_asked", client!("  - publish: {topic: \"{reply_to}\", payload: Rejected}\n"), 3,
          &["expect/no-reply-topic"], &["nobody_asked.yaml", "no reply can come"]),
 
-    case("out_of_order", everest!("  - withdraw: {as: one}\n  - withdraw: {as: two}\n  - expect_reply: {to: two, \
+    out_of_order: case("out_of_order", everest!("  - withdraw: {as: one}\n  - withdraw: {as: two}\n  - expect_reply: {to: two, \
           payload: $any}\n  - expect_reply: {to: one, payload: $any}\n"), 1, &["expect/out-of-order"], &["any_order"]),
-    case("unexpected", everest!("  - withdraw: {}\n  - expect_none: {message: reply, for: 2s}\n"), 1,
+    unexpected: case("unexpected", everest!("  - withdraw: {}\n  - expect_none: {message: reply, for: 2s}\n"), 1,
          &["expect/unexpected"], &["reply where none may come"]),
-    case("missing", everest!("  - withdraw: {}\n  - expect_status: {token: ALICE, status: Withdrawn}\n"), 1,
+    missing: case("missing", everest!("  - withdraw: {}\n  - expect_status: {token: ALICE, status: Withdrawn}\n"), 1,
          &["expect/missing"], &["sent no status `Withdrawn` for token `ALICE` within 300ms"]),
-    case("mismatch", everest!("  - withdraw: {}\n  - expect_reply: Accepted\n"), 1, &["expect/payload-mismatch"],
+    mismatch: case("mismatch", everest!("  - withdraw: {}\n  - expect_reply: Accepted\n"), 1, &["expect/payload-mismatch"],
          &["replied `AuthorizationNotFound`, expected `Accepted`"]),
-    case("mismatch_in_sequence", everest!("  - present_token: ALICE\n  - expect_status: {token: ALICE, sequence: \
+    mismatch_in_sequence: case("mismatch_in_sequence", everest!("  - present_token: ALICE\n  - expect_status: {token: ALICE, sequence: \
           [Processing, Rejected]}\n"), 1, &["expect/payload-mismatch"], &["published status `Accepted`, expected `Rejected`"]),
-    case("call_mismatch", everest!("  - present_token: ALICE\n  - expect_evse: {evse: 1, call: authorize_response, \
+    call_mismatch: case("call_mismatch", everest!("  - present_token: ALICE\n  - expect_evse: {evse: 1, call: authorize_response, \
           payload: {result: {authorization_status: Invalid}}}\n"), 1, &["expect/payload-mismatch"],
          &["called an EVSE with `Accepted`, expected `Invalid`", "call_mismatch.yaml:9"]),
-    case("call_missing", everest!("  - present_token: ALICE\n  - expect_evse: {evse: 1, call: stop_transaction}\n"), 1,
+    call_missing: case("call_missing", everest!("  - present_token: ALICE\n  - expect_evse: {evse: 1, call: stop_transaction}\n"), 1,
          &["expect/missing"], &["sent no call `stop_transaction` to EVSE 1 within 300ms"]),
-    case("call_unexpected", everest!("  - present_token: ALICE\n  - expect_none: {call: authorize_response, for: 2s}\n"),
+    call_unexpected: case("call_unexpected", everest!("  - present_token: ALICE\n  - expect_none: {call: authorize_response, for: 2s}\n"),
          1, &["expect/unexpected"], &["call to an EVSE where none may come"]),
-    case("call_of_another", everest!("  - present_token: ALICE\n  - expect_none: {call: authorize_response, \
+    call_of_another: case("call_of_another", everest!("  - present_token: ALICE\n  - expect_none: {call: authorize_response, \
           payload: {result: {authorization_status: Invalid}}, for: 100ms}\n  - expect_none: {call: stop_transaction, \
           evse: 1, for: 100ms}\n"), 0, &[], &[]),
-    case("call_contradicted", client!("  - expect_evse: {evse: 1, call: withdraw_authorization}\n"), 3,
+    call_contradicted: case("call_contradicted", client!("  - expect_evse: {evse: 1, call: withdraw_authorization}\n"), 3,
          &["scenario/contradicted"], &["the simulated EVerest sent no call `withdraw_authorization` to EVSE 1"]),
 
-    case("mismatch_connectors", everest!("  - present_token: ALICE\n  - expect_status: {token: ALICE, sequence: \
+    mismatch_connectors: case("mismatch_connectors", everest!("  - present_token: ALICE\n  - expect_status: {token: ALICE, sequence: \
           [Processing, Accepted], connectors: [2]}\n"), 1, &["expect/payload-mismatch"], &["published a status with"]),
-];
-
-#[test]
-fn every_step_and_message_does_as_it_says() {
-    let project = Project::new();
-    let wrong: Vec<String> = std::thread::scope(|scope| {
-        let halves = CASES.chunks(CASES.len().div_ceil(3)).map(|cases| {
-            let project = &project;
-            scope.spawn(move || cases.iter().filter_map(|case| play(project, case).err()).collect::<Vec<_>>())
-        });
-        let threads: Vec<_> = halves.collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    });
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    project.assert_nothing_left();
 }
 
-fn play(project: &Project, case: &Case) -> Result<(), String> {
+fn does_as_it_says(case: &Case) {
+    let project = Project::new();
     let file = format!("{}.yaml", case.name);
     project.write(&file, case.scenario);
-    let ran = project.play(&[&file]);
-    let fault = |what: &str| Err(format!("-- {}: {what}\n{}\n{}", case.name, ran.stdout, ran.stderr));
-    if ran.status.code() != Some(case.exit) {
-        return fault(&format!("{}, not {}", ran.status, case.exit));
+    let ran = project.play(&[&file]).exits(case.exit);
+    if case.exit != 2 {
+        assert_eq!(ran.failures(), case.failures, "{}", ran.stderr);
     }
-    if case.exit != 2 && ran.failures() != case.failures {
-        return fault(&format!("{:?}, not {:?}", ran.failures(), case.failures));
-    }
-    match case.says.iter().find(|part| !ran.stderr.contains(**part)) {
-        Some(part) => fault(&format!("does not say `{part}`")),
-        None => Ok(()),
-    }
+    case.says.iter().fold(ran, |ran, part| ran.says(part));
+    project.assert_nothing_left();
 }
 
 #[test]
