@@ -1,19 +1,20 @@
 //! Khumbu: protocol simulator and conformance test harness for the auth part of the EVerest API.
 //!
 //! The modules stand in ranks; a module imports lower ranks only. `ARCHITECTURE.md` has the map, and
-//! `tests/suite/layering.rs` holds it. Ranks 0 to 3 and [`report`] are pure: no clock, no I/O, no
+//! `tests/suite/layering.rs` holds it. Ranks 0 to 4 and [`report`] are pure: no clock, no I/O, no
 //! randomness, ordered maps; time is an argument.
 //!
 //! | rank | modules |
 //! | --- | --- |
-//! | 0 | [`diagnostic`], [`protocol`], [`timespan`] |
-//! | 1 | [`auth`], [`transcript`] |
-//! | 2 | [`recording`], [`station`], [`verdict`] |
-//! | 3 | [`scenario`], [`conformance`], [`parity`], [`ocpp`], [`broker`] |
-//! | 4 | [`report`], [`sim`] |
-//! | 5 | [`gateway`] |
-//! | 6 | [`runner`] |
-//! | 7 | [`cli`] |
+//! | 0 | [`diagnostic`], [`timespan`], [`yaml`] |
+//! | 1 | [`protocol`] |
+//! | 2 | [`auth`], [`transcript`] |
+//! | 3 | [`recording`], [`station`], [`verdict`] |
+//! | 4 | [`scenario`], [`conformance`], [`parity`], [`ocpp`], [`broker`] |
+//! | 5 | [`report`], [`sim`] |
+//! | 6 | [`gateway`] |
+//! | 7 | [`runner`] |
+//! | 8 | [`cli`] |
 
 pub mod auth;
 pub mod broker;
@@ -33,3 +34,4 @@ pub mod station;
 pub mod timespan;
 pub mod transcript;
 pub mod verdict;
+pub mod yaml;

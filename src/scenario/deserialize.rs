@@ -1,4 +1,4 @@
-//! serde over the tree of [`super::document`], so that every error knows its place.
+//! serde over the tree of [`crate::yaml`], so that every error knows its place.
 //!
 //! serde stops at the first error. [`super::parse`] takes what is wrong out of the tree and asks again.
 
@@ -8,9 +8,8 @@ use std::ops::Range;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::document::{Content, Entry, Node};
 use super::fault::Fault;
-use super::scalar::{Scalar, resolve};
+use crate::yaml::{Content, Entry, Node, Scalar, resolve};
 
 /// The most nodes visited, aliases followed: what stops an alias bomb.
 const VISITS: usize = 100_000;

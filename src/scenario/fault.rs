@@ -8,6 +8,7 @@ use serde::de;
 
 use super::suggest::suggestion;
 use crate::diagnostic::{Diagnostic, Place, Severity, Source};
+use crate::yaml::{Problem, ProblemKind};
 
 /// Steps that other languages have, and this one has not.
 const PAUSES: [&str; 8] = ["sleep", "sleep_ms", "wait", "wait_for", "pause", "delay", "timeout", "after"];
@@ -185,6 +186,30 @@ impl Fault {
         diagnostic.evidence.extend(self.0.evidence);
         diagnostic.help = self.0.help;
         diagnostic
+    }
+}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Self {
+        let id = match &problem.kind {
+            ProblemKind::Empty => "scenario/empty",
+            ProblemKind::SeveralDocuments => "scenario/several-documents",
+            ProblemKind::Tag(_) => "scenario/tag",
+            ProblemKind::DuplicateKey { .. } => "scenario/duplicate-key",
+            ProblemKind::AliasAsKey | ProblemKind::CollectionAsKey => "scenario/odd-key",
+            ProblemKind::CircularAlias | ProblemKind::UnknownAlias => "scenario/alias",
+            ProblemKind::TooDeep => "scenario/too-deep",
+            ProblemKind::TooLarge => "scenario/too-large",
+            ProblemKind::Tab => "scenario/tab",
+            ProblemKind::Syntax(_) => "scenario/syntax",
+        };
+        let mut fault = Self::new(id, problem.headline("scenario"), problem.range.clone()).label(problem.label());
+        fault.0.help = problem.help("scenario");
+        match problem.kind {
+            ProblemKind::Empty => fault.help("start with `description:`, `under_test:` and `steps:`"),
+            ProblemKind::DuplicateKey { first, .. } => fault.also_at(first, "first given"),
+            _ => fault,
+        }
     }
 }
 

@@ -6,7 +6,6 @@
 mod api;
 mod check;
 mod deserialize;
-mod document;
 mod expect_reply;
 mod fault;
 mod features;
@@ -18,7 +17,6 @@ pub mod placeholder;
 mod releases;
 mod repair;
 mod rules;
-mod scalar;
 mod schema;
 mod specified;
 mod suggest;

@@ -7,12 +7,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::deserialize::from_node;
-use super::document::{self, Content, Node};
 use super::fault::Fault;
 use super::model::{Model, Step};
 use super::{repair, rules};
 use crate::diagnostic::{Diagnostic, Place, Source};
 use crate::station::config::StationConfig;
+use crate::yaml::{self, Content, Node, Problem};
 
 /// The largest scenario file, in bytes.
 pub const LARGEST: usize = 1024 * 1024;
@@ -199,9 +199,9 @@ fn read_tree(source: &Arc<Source>) -> Result<Node, Vec<Diagnostic>> {
         let range = at..at + 1;
         Fault::new("scenario/binary", format!("scenario is no text: byte 0x{:02x}", source.text.as_bytes()[at]), range)
     } else {
-        let advised =
-            |faults: Vec<Fault>| faults.into_iter().map(|fault| repair::advised(fault, &source.text)).collect();
-        return document::read(&source.text).map_err(|faults| into_diagnostics(advised(faults), source));
+        let advised = |problem: Problem| repair::advised(problem.into(), &source.text);
+        return yaml::read(&source.text)
+            .map_err(|problems| into_diagnostics(problems.into_iter().map(advised).collect(), source));
     };
     Err(into_diagnostics(vec![fault], source))
 }

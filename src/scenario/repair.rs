@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::document::first_error;
 use super::fault::Fault;
+use crate::yaml::first_error;
 
 /// The most changes that are tried: a wrong text costs little more than a right one.
 const TRIES: usize = 60;

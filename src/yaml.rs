@@ -1,7 +1,10 @@
 //! YAML text to a tree of nodes, each with its place in the text.
 //!
-//! Only what a scenario needs: one document, text keys, no tags but `!!str`, no merge keys. Anchors are shared, not
-//! copied, so that an alias bomb costs nothing here; whoever walks the tree counts its steps.
+//! Only what files of scenarios and descriptions of APIs need: one document, text keys, no tags but `!!str`, no merge
+//! keys. Anchors are shared, not copied, so that an alias bomb costs nothing here; whoever walks the tree counts its
+//! steps. Pure; the words of a [`Problem`] are here, the ids belong to whoever reads.
+
+mod scalar;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,7 +12,7 @@ use std::sync::Arc;
 
 use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError};
 
-use super::fault::Fault;
+pub use scalar::{Scalar, resolve};
 
 /// The deepest nesting of lists and mappings.
 const DEPTH: usize = 48;
@@ -18,7 +21,7 @@ const NODES: usize = 100_000;
 
 /// A node of the tree.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub struct Node {
     /// Bytes of the text; the alias, where the node is one.
     pub range: Range<usize>,
     /// What it holds.
@@ -27,7 +30,7 @@ pub(super) struct Node {
 
 /// What a node holds.
 #[derive(Debug, Clone)]
-pub(super) enum Content {
+pub enum Content {
     /// A text, a number, a boolean or nothing.
     Scalar {
         /// After escapes were resolved.
@@ -45,7 +48,7 @@ pub(super) enum Content {
 
 /// A key and its value.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub struct Entry {
     /// The key.
     pub key: String,
     /// Bytes of the key.
@@ -76,6 +79,94 @@ impl Node {
     }
 }
 
+/// Why a text cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong.
+    pub kind: ProblemKind,
+    /// Bytes of the text.
+    pub range: Range<usize>,
+}
+
+/// What can be wrong with a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// It says nothing.
+    Empty,
+    /// It has more than one document.
+    SeveralDocuments,
+    /// It has a tag other than `!!str`.
+    Tag(String),
+    /// A key is given again.
+    DuplicateKey {
+        /// Which.
+        key: String,
+        /// Where it was given first, in bytes.
+        first: usize,
+    },
+    /// An alias is a key.
+    AliasAsKey,
+    /// A list or a mapping is a key.
+    CollectionAsKey,
+    /// An alias stands in what it stands for.
+    CircularAlias,
+    /// An alias has no anchor.
+    UnknownAlias,
+    /// It is nested too deep.
+    TooDeep,
+    /// It has too many values.
+    TooLarge,
+    /// It is indented with a tab.
+    Tab,
+    /// It is no YAML; the parser's words.
+    Syntax(String),
+}
+
+impl Problem {
+    fn new(kind: ProblemKind, range: Range<usize>) -> Self {
+        Self { kind, range }
+    }
+
+    /// One line that says it; `what` is the kind of file.
+    pub fn headline(&self, what: &str) -> String {
+        match &self.kind {
+            ProblemKind::Empty => format!("{what} is empty"),
+            ProblemKind::SeveralDocuments => format!("{what} has more than one document"),
+            ProblemKind::Tag(tag) => format!("tag `{tag}` is not understood"),
+            ProblemKind::DuplicateKey { key, .. } => format!("key `{key}` is given twice"),
+            ProblemKind::AliasAsKey => "a key must be a plain text, not an alias".to_owned(),
+            ProblemKind::CollectionAsKey => "a key must be a plain text, not a list or a mapping".to_owned(),
+            ProblemKind::CircularAlias => "an alias stands inside of what it stands for".to_owned(),
+            ProblemKind::UnknownAlias => "an alias has no anchor before it".to_owned(),
+            ProblemKind::TooDeep => format!("lists and mappings are nested more than {DEPTH} deep"),
+            ProblemKind::TooLarge => format!("{what} has more than {NODES} values"),
+            ProblemKind::Tab => "a tab cannot indent YAML".to_owned(),
+            ProblemKind::Syntax(words) => format!("{what} is no valid YAML: {words}"),
+        }
+    }
+
+    /// What stands beside the caret; may be empty.
+    pub fn label(&self) -> &'static str {
+        match self.kind {
+            ProblemKind::SeveralDocuments => "the second one begins here",
+            ProblemKind::Tab => "a tab",
+            _ => "",
+        }
+    }
+
+    /// What to do about it, if there is anything to say.
+    pub fn help(&self, what: &str) -> Option<String> {
+        match self.kind {
+            ProblemKind::SeveralDocuments => Some(format!("one file, one {what}: move it to a file of its own")),
+            ProblemKind::Tag(_) => Some("leave it out, or quote the text".to_owned()),
+            ProblemKind::CollectionAsKey => Some("a text that begins with `{` or `[` must be quoted".to_owned()),
+            ProblemKind::UnknownAlias => Some("a text that begins with `*` must be quoted".to_owned()),
+            ProblemKind::Tab => Some("indent with spaces, two a level".to_owned()),
+            _ => None,
+        }
+    }
+}
+
 /// A collection that is still open.
 struct Open {
     start: usize,
@@ -94,13 +185,13 @@ struct Builder {
     /// End of the last token that was not white space; a block collection ends there.
     end: usize,
     nodes: usize,
-    faults: Vec<Fault>,
+    problems: Vec<Problem>,
 }
 
 /// Reads the one document of a text.
-pub(super) fn read(text: &str) -> Result<Node, Vec<Fault>> {
+pub fn read(text: &str) -> Result<Node, Vec<Problem>> {
     let mut builder =
-        Builder { open: Vec::new(), anchors: BTreeMap::new(), root: None, end: 0, nodes: 0, faults: Vec::new() };
+        Builder { open: Vec::new(), anchors: BTreeMap::new(), root: None, end: 0, nodes: 0, problems: Vec::new() };
     for event in Parser::new_from_str_with_options(text, options()) {
         let taken = match event {
             Ok((event, span)) => {
@@ -109,23 +200,20 @@ pub(super) fn read(text: &str) -> Result<Node, Vec<Fault>> {
             }
             Err(error) => Err(from_scan_error(text, &error)),
         };
-        if let Err(fault) = taken {
-            builder.faults.push(fault);
-            return Err(builder.faults);
+        if let Err(problem) = taken {
+            builder.problems.push(problem);
+            return Err(builder.problems);
         }
     }
     match builder.root {
-        _ if !builder.faults.is_empty() => Err(builder.faults),
+        _ if !builder.problems.is_empty() => Err(builder.problems),
         Some(root) if !is_empty(&root) => Ok(root),
-        _ => Err(vec![
-            Fault::new("scenario/empty", "scenario is empty", 0..0)
-                .help("start with `description:`, `under_test:` and `steps:`"),
-        ]),
+        _ => Err(vec![Problem::new(ProblemKind::Empty, 0..0)]),
     }
 }
 
 /// Where a text ceases to be YAML.
-pub(super) fn first_error(text: &str) -> Option<usize> {
+pub fn first_error(text: &str) -> Option<usize> {
     let error = Parser::new_from_str_with_options(text, options()).find_map(Result::err)?;
     Some(clamp(text, error.marker().byte_offset().unwrap_or(0)..text.len()).start)
 }
@@ -143,13 +231,9 @@ fn is_empty(node: &Node) -> bool {
 }
 
 impl Builder {
-    fn take(&mut self, event: Event<'_>, range: Range<usize>) -> Result<(), Fault> {
+    fn take(&mut self, event: Event<'_>, range: Range<usize>) -> Result<(), Problem> {
         match event {
-            Event::DocumentStart(..) if self.root.is_some() => {
-                Err(Fault::new("scenario/several-documents", "scenario has more than one document", range)
-                    .label("the second one begins here")
-                    .help("one file, one scenario: move it to a file of its own"))
-            }
+            Event::DocumentStart(..) if self.root.is_some() => Err(Problem::new(ProblemKind::SeveralDocuments, range)),
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text = match tag {
                     Some(tag) if tag.core_suffix() == Some("str") => true,
@@ -158,10 +242,8 @@ impl Builder {
                 };
                 if let Some(Open { content: Content::Mapping(_), key: key @ None, keys, .. }) = self.open.last_mut() {
                     if let Some(first) = keys.insert(text.clone().into_owned(), range.start) {
-                        self.faults.push(
-                            Fault::new("scenario/duplicate-key", format!("key `{text}` is given twice"), range.clone())
-                                .also_at(first, "first given"),
-                        );
+                        let kind = ProblemKind::DuplicateKey { key: text.clone().into_owned(), first };
+                        self.problems.push(Problem::new(kind, range.clone()));
                     }
                     self.end = range.end;
                     *key = Some((text.into_owned(), range));
@@ -176,10 +258,10 @@ impl Builder {
             }
             Event::Alias(anchor) => {
                 if matches!(self.open.last(), Some(Open { content: Content::Mapping(_), key: None, .. })) {
-                    return Err(Fault::new("scenario/odd-key", "a key must be a plain text, not an alias", range));
+                    return Err(Problem::new(ProblemKind::AliasAsKey, range));
                 }
                 let Some(target) = self.anchors.get(&anchor) else {
-                    return Err(Fault::new("scenario/alias", "an alias stands inside of what it stands for", range));
+                    return Err(Problem::new(ProblemKind::CircularAlias, range));
                 };
                 self.end = range.end;
                 let node = Node { range, content: Content::Shared(Arc::clone(target)) };
@@ -202,25 +284,30 @@ impl Builder {
         }
     }
 
-    fn open(&mut self, range: Range<usize>, anchor: usize, tag: Option<String>, content: Content) -> Result<(), Fault> {
+    fn open(
+        &mut self,
+        range: Range<usize>,
+        anchor: usize,
+        tag: Option<String>,
+        content: Content,
+    ) -> Result<(), Problem> {
         if let Some(tag) = tag {
             return Err(tagged(&tag, range));
         }
         if matches!(self.open.last(), Some(Open { content: Content::Mapping(_), key: None, .. })) {
-            return Err(Fault::new("scenario/odd-key", "a key must be a plain text, not a list or a mapping", range)
-                .help("a text that begins with `{` or `[` must be quoted"));
+            return Err(Problem::new(ProblemKind::CollectionAsKey, range));
         }
         if self.open.len() >= DEPTH {
-            return Err(too_deep(range));
+            return Err(Problem::new(ProblemKind::TooDeep, range));
         }
         self.open.push(Open { start: range.start, anchor, content, key: None, keys: BTreeMap::new() });
         Ok(())
     }
 
-    fn close(&mut self, node: Node, anchor: usize) -> Result<(), Fault> {
+    fn close(&mut self, node: Node, anchor: usize) -> Result<(), Problem> {
         self.nodes += 1;
         if self.nodes > NODES {
-            return Err(Fault::new("scenario/too-large", format!("scenario has more than {NODES} values"), node.range));
+            return Err(Problem::new(ProblemKind::TooLarge, node.range));
         }
         let node = if anchor == 0 {
             node
@@ -244,12 +331,8 @@ impl Builder {
     }
 }
 
-fn tagged(tag: &str, range: Range<usize>) -> Fault {
-    Fault::new("scenario/tag", format!("tag `{tag}` is not understood"), range).help("leave it out, or quote the text")
-}
-
-fn too_deep(range: Range<usize>) -> Fault {
-    Fault::new("scenario/too-deep", format!("lists and mappings are nested more than {DEPTH} deep"), range)
+fn tagged(tag: &str, range: Range<usize>) -> Problem {
+    Problem::new(ProblemKind::Tag(tag.to_owned()), range)
 }
 
 /// Puts a range on character boundaries of the text.
@@ -265,12 +348,12 @@ fn clamp(text: &str, range: Range<usize>) -> Range<usize> {
     start..end
 }
 
-fn from_scan_error(text: &str, error: &ScanError) -> Fault {
+fn from_scan_error(text: &str, error: &ScanError) -> Problem {
     let at = error.marker().byte_offset().unwrap_or(0);
     let range = clamp(text, at..at + 1);
     let words = error.info();
     if words.contains("nesting") || words.contains("recursion") {
-        return too_deep(range);
+        return Problem::new(ProblemKind::TooDeep, range);
     }
     let line_start = text[..range.start].rfind('\n').map_or(0, |newline| newline + 1);
     let line = text[line_start..].lines().next().unwrap_or_default();
@@ -282,13 +365,10 @@ fn from_scan_error(text: &str, error: &ScanError) -> Fault {
         None => None,
     };
     if let Some(at) = tab {
-        return Fault::new("scenario/tab", "a tab cannot indent YAML", at..at + 1)
-            .label("a tab")
-            .help("indent with spaces, two a level");
+        return Problem::new(ProblemKind::Tab, at..at + 1);
     }
     if words.contains("unknown anchor") {
-        return Fault::new("scenario/alias", "an alias has no anchor before it", range)
-            .help("a text that begins with `*` must be quoted");
+        return Problem::new(ProblemKind::UnknownAlias, range);
     }
-    Fault::new("scenario/syntax", format!("scenario is no valid YAML: {words}"), range)
+    Problem::new(ProblemKind::Syntax(words.to_owned()), range)
 }

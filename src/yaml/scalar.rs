@@ -2,7 +2,7 @@
 
 /// A plain scalar.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Scalar<'a> {
+pub enum Scalar<'a> {
     /// `null`, `~`, or nothing at all.
     Null,
     /// `true` or `false`.
@@ -20,7 +20,7 @@ pub(super) enum Scalar<'a> {
 }
 
 /// Reads a plain scalar.
-pub(super) fn resolve(text: &str) -> Scalar<'_> {
+pub fn resolve(text: &str) -> Scalar<'_> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Scalar::Null,
         "true" | "True" | "TRUE" => return Scalar::Bool(true),
