@@ -150,7 +150,7 @@ fn parses_or_explains(text: &str) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn mutated_files_parse_or_are_explained(text in mutated()) {
