@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::findings;
 use super::http::{self, Answer};
-use super::stage::{Patience, Played, Stage, Stop, Wake, broken, is_true};
+use super::played::Played;
+use super::stage::{Patience, Stage, Stop, Wake, broken, is_true};
 use super::steps::{Memory, not_captured, token};
 use crate::gateway::{Chargers, Fleet, Server, Tokens};
 use crate::scenario::model::{Bearer, CsmsMessage, CsmsState, ExpectCsms, ExpectNone, Gateway, SendLocalList};

@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use super::findings::ended_while;
 use super::observer::{Kind, Observer, Party};
-use super::stage::{Patience, Played, Stage, Stop, broken, shown};
+use super::played::Played;
+use super::stage::{Patience, Stage, Stop, broken, shown};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Channel;
 use crate::protocol::codec;

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::expectation::{Expectation, What};
 use super::observer::{Kind, Party};
-use super::stage::{Played, Stage, Stop, broken};
+use super::played::Played;
+use super::stage::{Stage, Stop, broken};
 use super::steps::{Memory, strings_filled, token};
 use crate::protocol::channel::{Channel, EntryPoint};
 use crate::protocol::control::Command;

@@ -11,12 +11,17 @@ use serde_json::Value;
 use super::Piece;
 use super::known::{self, Contradiction};
 use crate::broker::{PacketLimit, Upstream};
+use crate::conformance::Party;
+use crate::conformance::monitors::{ApiModule, Context};
 use crate::parity::station_file::{self, StationFile};
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::wire::Wire;
 use crate::scenario::Scenario;
 use crate::scenario::model::{Ready, Side};
 use crate::station::config::StationConfig;
+
+/// The communication check timeout of an EVerest that is configured like most.
+const DEFAULT_CHECK: Duration = Duration::from_secs(5);
 
 /// Settings of a run.
 #[derive(Debug, Clone)]
@@ -105,6 +110,43 @@ impl<'s> Scene<'s> {
     pub fn bindings(&self) -> &[station_file::Binding] {
         let file = self.settings.station.as_ref().filter(|_| self.scenario.model.under_test == Side::Everest);
         file.map(|file| file.bindings.as_slice()).unwrap_or_default()
+    }
+
+    /// What the monitors need to know.
+    pub fn context(&self) -> Context {
+        let Scene { scenario, settings, topics, station, sisters, .. } = self;
+        let under_test = match scenario.model.under_test {
+            Side::Client => Party::Client,
+            Side::Everest => Party::Everest,
+        };
+        // No client knows of a shorter one until a discovery tells it.
+        let untold = match under_test {
+            Party::Client => DEFAULT_CHECK,
+            Party::Everest => Duration::ZERO,
+        };
+        let positive = |value: i32| u64::try_from(value).ok().filter(|value| *value > 0);
+        let module = |topics: &Topics| {
+            let cadence = station.cadence(topics.api);
+            let check = cadence.and_then(|cadence| positive(cadence.check_within_s));
+            let heartbeat = cadence.and_then(|cadence| positive(cadence.heartbeat_ms));
+            ApiModule {
+                topics: topics.clone(),
+                communication_check_timeout: check.map(Duration::from_secs).map(|check| check.max(untold)),
+                heartbeat_interval: heartbeat.map(Duration::from_millis),
+            }
+        };
+        let ApiModule { topics, communication_check_timeout, heartbeat_interval } = module(topics);
+        let everests = sisters.iter().filter(|_| under_test == Party::Everest);
+        Context {
+            in_force: station.in_force(),
+            from_start: settings.module != ModuleSource::Attached,
+            relayed: settings.upstream.is_some(),
+            communication_check_timeout,
+            heartbeat_interval,
+            auth: Some(station.auth.clone()),
+            sisters: everests.map(module).collect(),
+            ..Context::new(topics, under_test)
+        }
     }
 
     /// Whether the module under test is the client of this API.

@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::charge_point::ChargePoint;
 use super::expectation::plain;
 use super::lag::Lag;
 use super::module::Module;
 use super::observer::{Kind, Observer, Party, Seen, is_own};
+use super::played::Played;
 use super::probe::Answered;
 use super::settings::{ModuleSource, Scene, Settings};
 use super::sisters::Sisters;
@@ -24,7 +23,6 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::wire::{Form, Wire};
 use crate::scenario::Scenario;
 use crate::scenario::pattern::Captures;
-use crate::sim::client::Client;
 use crate::sim::everest::Order;
 use crate::sim::link::LinkError;
 use crate::transcript::record::{Direction, Event};
@@ -63,21 +61,6 @@ pub struct Stage<'s> {
     pub unseen: BTreeSet<String>,
     /// How many steps judged the module without a message of its own.
     pub judged: u32,
-}
-
-/// The side that khumbu plays.
-pub enum Played {
-    /// EVerest's side, for a client under test.
-    Everest {
-        /// Its orders.
-        orders: mpsc::UnboundedSender<Order>,
-        /// Its task.
-        task: JoinHandle<Result<(), LinkError>>,
-        /// Its charge point, if it has one.
-        charge_point: Option<Box<ChargePoint>>,
-    },
-    /// The client's side, for an EVerest under test.
-    Client(Client),
 }
 
 /// Why a scenario cannot go on.

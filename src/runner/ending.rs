@@ -1,0 +1,97 @@
+//! The end of the module under test: what it still says, and how it goes.
+
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::time::Instant;
+
+use super::last_words::last_words;
+use super::module::in_words;
+use super::play::FAREWELL;
+use super::process::Ending;
+use super::settings::{ModuleSource, Scene};
+use super::stage::{Stage, shown};
+use crate::diagnostic::{Diagnostic, Severity};
+
+/// By these signals a module may end that is told to: it gets the second, and some pass it on as the first.
+const TOLD_TO_END: [i32; 2] = [Signal::SIGINT as i32, Signal::SIGTERM as i32];
+
+/// Ends the module, and takes everything it had still sent: a second reply hides best at the end.
+pub async fn farewell(stage: &mut Stage<'_>, is_complete: bool) -> Ending {
+    let now = stage.observer.records.last().map_or(Duration::ZERO, |record| record.at);
+    let last_word = stage.observer.monitors.finish(now);
+    stage.observer.findings.extend(last_word);
+    // A module that is told to end says goodbye; what it sent before arrives before that.
+    if matches!(stage.settings.module, ModuleSource::Attached) {
+        return Ending::default();
+    }
+    stage.module.terminate();
+    let grace = if is_complete { stage.settings.stop_within } else { FAREWELL };
+    let deadline = Instant::now() + grace.min(FAREWELL);
+    while stage.observer.connections.is_connected() && !stage.module.has_ended() {
+        let mut ended = stage.module.ended.clone();
+        tokio::select! {
+            is_open = stage.observer.next() => if !is_open { break },
+            _ = ended.wait_for(Option::is_some) => break,
+            () = tokio::time::sleep_until(deadline) => break,
+        }
+    }
+    let ending = stage.module.end(stage.settings).await;
+    stage.drain_after_end().await;
+    ending
+}
+
+/// The module ended before it was told to, although nothing more was expected of it.
+pub fn by_itself(ending: &Ending, scene: &Scene<'_>, how: &str) -> Diagnostic {
+    let headline = format!("module `{}` {how} before the end of the scenario", scene.topics.module_id);
+    match ending.status {
+        Some(status) if !status.success() => Diagnostic::new(Severity::Fail, "module/ended", headline),
+        _ => Diagnostic::new(Severity::Warning, "module/ended-by-itself", headline),
+    }
+}
+
+/// The module was told to end, and neither did so nicely nor by that signal.
+pub fn crashed(ending: &Ending, scene: &Scene<'_>, output: &[String]) -> Option<Diagnostic> {
+    let status = ending.status.filter(|_| !ending.killed)?;
+    let is_nice = match status.signal() {
+        Some(signal) => TOLD_TO_END.contains(&signal),
+        // Shells and runtimes say so by 128 and the number of the signal.
+        None => status.code().is_none_or(|code| code == 0 || TOLD_TO_END.contains(&(code - 128))),
+    };
+    if is_nice {
+        return None;
+    }
+    let headline = format!("module `{}` {} when it was told to end", scene.topics.module_id, in_words(status));
+    let words = last_words(output).into_iter().map(|line| format!("it wrote: {line}"));
+    let warning = Diagnostic::new(Severity::Warning, "module/crashed-at-end", headline);
+    Some(warning.with_lines(words.collect()).with_help("end the module on SIGTERM with exit code 0"))
+}
+
+/// What else is to be said of the end.
+pub fn notes(ending: &Ending, scene: &Scene<'_>, findings: &mut Vec<Diagnostic>) {
+    let (module, settings) = (&scene.topics.module_id, scene.settings);
+    if ending.ignored_term {
+        findings.push(
+            Diagnostic::new(
+                Severity::Warning,
+                "module/ignored-term",
+                format!(
+                    "module `{module}` was still there {} after SIGTERM, and was killed",
+                    shown(settings.stop_within)
+                ),
+            )
+            .with_help("end the module on SIGTERM, or allow it more with `--stop-within`"),
+        );
+    }
+    if !ending.left_behind.is_empty() {
+        findings.push(
+            Diagnostic::new(
+                Severity::Warning,
+                "module/left-processes",
+                format!("module `{module}` left {} processes behind, which were killed", ending.left_behind.len()),
+            )
+            .with_evidence(ending.left_behind.join(", ")),
+        );
+    }
+}
