@@ -117,16 +117,16 @@ pub async fn run(
             let Some((index, piece)) = waiting.next() else { break };
             let _ = events.send(RunEvent::ScenarioStarted { path: piece.scenario.source.path.clone() });
             let (settings, interrupt) = (settings.clone(), interrupt.clone());
-            let house = kept.take();
-            let handle = playing.spawn(async move { (index, perform(&piece, &settings, house, interrupt).await) });
+            let open = kept.take();
+            let handle = playing.spawn(async move { (index, perform(&piece, &settings, open, interrupt).await) });
             names.insert(handle.id(), index);
         }
         let Some(joined) = playing.join_next_with_id().await else { break };
         let (index, result) = match joined {
-            Ok((_, (index, (result, house)))) => {
-                match house {
-                    Some(house) if is_attached => kept = Some(house),
-                    Some(house) => house.broker.stop().await,
+            Ok((_, (index, (result, open)))) => {
+                match open {
+                    Some(open) if is_attached => kept = Some(open),
+                    Some(open) => open.broker.stop().await,
                     None => {}
                 }
                 (index, Arc::new(result))
@@ -147,8 +147,8 @@ pub async fn run(
         let _ = events.send(RunEvent::ScenarioFinished(result.clone()));
         results.insert(index, result);
     }
-    if let Some(house) = kept {
-        house.broker.stop().await;
+    if let Some(open) = kept {
+        open.broker.stop().await;
     }
     if *interrupt.borrow() {
         let _ = events.send(RunEvent::Interrupted);
@@ -172,20 +172,20 @@ pub fn one_at_a_time(settings: &Settings) -> Option<String> {
 async fn perform(
     piece: &Piece,
     settings: &Settings,
-    house: Option<play::House>,
+    open: Option<play::OpenBroker>,
     interrupt: watch::Receiver<bool>,
-) -> (ScenarioResult, Option<play::House>) {
-    let house = match house {
-        Some(house) => house,
-        None => match open_house(settings).await {
-            Ok(house) => house,
+) -> (ScenarioResult, Option<play::OpenBroker>) {
+    let open = match open {
+        Some(open) => open,
+        None => match open_broker(settings).await {
+            Ok(open) => open,
             Err(error) => return (no_broker(piece, &error), None),
         },
     };
-    play::play(piece, settings, house, interrupt).await
+    play::play(piece, settings, open, interrupt).await
 }
 
-async fn open_house(settings: &Settings) -> Result<play::House, StartError> {
+async fn open_broker(settings: &Settings) -> Result<play::OpenBroker, StartError> {
     let (sender, records) = mpsc::unbounded_channel();
     let config = broker::Config {
         listen: settings.listen,
@@ -195,7 +195,7 @@ async fn open_house(settings: &Settings) -> Result<play::House, StartError> {
     };
     // A record that nobody takes any more belongs to a scenario that is over.
     let broker = Broker::start(config, move |record| drop(sender.send(record))).await?;
-    Ok(play::House { broker, records, connections: observer::Connections::default() })
+    Ok(play::OpenBroker { broker, records, connections: observer::Connections::default() })
 }
 
 fn no_broker(piece: &Piece, error: &StartError) -> ScenarioResult {

@@ -36,7 +36,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A broker with its record, which one scenario after the other may use.
-pub struct House {
+pub struct OpenBroker {
     /// The broker.
     pub broker: Broker,
     /// Its record.
@@ -49,18 +49,18 @@ pub struct House {
 pub async fn play(
     piece: &Piece,
     settings: &Settings,
-    house: House,
+    open: OpenBroker,
     interrupt: watch::Receiver<bool>,
-) -> (ScenarioResult, Option<House>) {
+) -> (ScenarioResult, Option<OpenBroker>) {
     let mut result = piece.to_result();
     let scene = Scene::new(piece, settings);
     if let Some(why) = not_applicable(&scene) {
         result.verdict = Verdict::NotApplicable;
         result.findings.push(why);
-        return (result, Some(house));
+        return (result, Some(open));
     }
     let started = Instant::now();
-    let (House { broker, records, connections }, mut findings) = (house, Vec::new());
+    let (OpenBroker { broker, records, connections }, mut findings) = (open, Vec::new());
     let (topics, sisters) = (scene.topics.clone(), scene.sisters.clone());
     let (bindings, monitors) = (scene.bindings().to_vec(), Monitors::new(scene.context()));
     let mut observer = Observer::new(records, topics, sisters, bindings, monitors, connections);
@@ -69,13 +69,13 @@ pub async fn play(
     result.duration = started.elapsed();
     soften(&scene, &mut findings);
     judge(&mut result, findings);
-    let house = released.map(|(records, connections)| House { broker, records, connections });
-    (result, house)
+    let open = released.map(|(records, connections)| OpenBroker { broker, records, connections });
+    (result, open)
 }
 
 type Released = (mpsc::UnboundedReceiver<Record>, Connections);
 
-/// The performance itself. What it leaves is the observer's part of the house, unless it broke down.
+/// The performance itself. What it leaves is what the observer has of the broker, unless it broke down.
 async fn perform(
     scene: &Scene<'_>,
     piece: &Piece,
