@@ -3,6 +3,7 @@
 //! Pure. Wire input is decoded as leniently as EVerest decodes it; what the specification allows is a separate
 //! question, answered by [`schema`].
 
+pub mod api;
 pub mod channel;
 pub mod codec;
 pub mod control;

@@ -1,0 +1,325 @@
+//! What an API is: its channels, which way and by which pattern messages pass there, and their shapes, each with the
+//! releases in which it holds.
+//!
+//! A description of an API is data, one file each under `src/protocol/apis`; [`read()`] has their notation. What an EVerest makes
+//! of a message beyond its shape is no business of a description. Pure.
+
+mod notation;
+mod read;
+
+use std::sync::OnceLock;
+
+use super::deviations::{Deviation, Deviations};
+use super::release::Release;
+
+pub use read::read;
+
+/// An API, or the types that several have in common.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Api {
+    /// Its level in topics, its name in discovery and in scenarios.
+    pub name: String,
+    /// What its modules do, a sentence without its period.
+    pub title: String,
+    /// Where its topics begin, if not as usual with `everest_api/VERSION/NAME/MODULE`.
+    pub pathname: Option<String>,
+    /// EVerest's own description of it.
+    pub source: String,
+    /// Where messages pass.
+    pub channels: Vec<Channel>,
+    /// The types that have a name.
+    pub types: Vec<(String, Shape)>,
+}
+
+/// A place where messages of one kind pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Channel {
+    /// The name used in scenarios and reports.
+    pub name: String,
+    /// What a message here is called in a sentence, without an article.
+    pub called: String,
+    /// Whose it is, where its address alone says too little.
+    pub whose: Option<String>,
+    /// The address below the pathname.
+    pub address: String,
+    /// Whether EVerest publishes here; otherwise its clients do.
+    pub is_from_everest: bool,
+    /// How messages pass.
+    pub pattern: Pattern,
+    /// What passes; of a request, with its envelope.
+    pub payload: Shape,
+    /// What comes back.
+    pub reply: Option<Reply>,
+    /// When it is there.
+    pub when: When,
+}
+
+/// What answers a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// What it is called in a sentence, without an article.
+    pub called: String,
+    /// What it consists of.
+    pub payload: Shape,
+}
+
+/// How messages pass on a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pattern {
+    /// Something is told, whenever it changes.
+    Variable,
+    /// Something is to be done; nobody replies.
+    Command,
+    /// Something is to be done or told, and is replied to.
+    Request,
+    /// What was told last is to be told again, to whoever asks.
+    LatchedGet,
+    /// An error is raised or cleared.
+    Error,
+    /// EVerest lives.
+    Heartbeat,
+    /// The client lives.
+    CommunicationCheck,
+}
+
+/// What a value may be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shape {
+    /// Anything.
+    Any,
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number.
+    Integer {
+        /// The smallest.
+        min: Option<i64>,
+        /// The largest.
+        max: Option<i64>,
+    },
+    /// A number.
+    Number {
+        /// The smallest.
+        min: Option<f64>,
+        /// The largest.
+        max: Option<f64>,
+    },
+    /// A text; its format and its pattern are known and not judged.
+    Text {
+        /// The fewest characters.
+        shortest: Option<u64>,
+        /// The most characters.
+        longest: Option<u64>,
+        /// What JSON Schema calls its format.
+        format: Option<String>,
+        /// A regular expression.
+        pattern: Option<String>,
+    },
+    /// One of several words.
+    Words(Vec<Word>),
+    /// A list.
+    List {
+        /// What each of its elements is.
+        of: Box<Shape>,
+        /// The fewest elements.
+        shortest: Option<u64>,
+        /// The most elements.
+        longest: Option<u64>,
+    },
+    /// An object.
+    Object {
+        /// Its fields.
+        fields: Vec<Field>,
+        /// Whether it may have no others.
+        is_closed: bool,
+    },
+    /// A type of this API, or `API.TYPE` of another.
+    Named(String),
+    /// The same, or `null`.
+    OrNull(Box<Shape>),
+    /// The first of these that holds.
+    Varying(Vec<Variant>),
+}
+
+/// A word of an enumeration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// The word.
+    pub text: String,
+    /// When it is there.
+    pub when: When,
+}
+
+/// A field of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    /// Its key.
+    pub name: String,
+    /// When an object must have it; `None` if it need not.
+    pub required: Option<When>,
+    /// What it is.
+    pub shape: Shape,
+    /// When it is there.
+    pub when: When,
+}
+
+/// A shape that does not hold in every release.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variant {
+    /// The shape.
+    pub shape: Shape,
+    /// When it holds.
+    pub when: When,
+}
+
+/// When something holds: by the specification, and in EVerest as it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct When {
+    /// The first and the last release whose specification has it; `None` if none has.
+    pub specified: Option<(Release, Release)>,
+    /// When it runs, which is what messages are judged by.
+    pub runs: Runs,
+}
+
+/// When something holds in EVerest as it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs {
+    /// In every release.
+    Always,
+    /// In the releases that specify it.
+    AsSpecified,
+    /// Where a deviation is in force.
+    If(Deviation),
+    /// Where a deviation is not in force.
+    Unless(Deviation),
+}
+
+impl When {
+    /// In every release.
+    pub const ALWAYS: When = When { specified: Some((Release::V1_0, Release::Next)), runs: Runs::AsSpecified };
+
+    /// Whether the specification of a release has it.
+    pub fn is_specified(self, release: Release) -> bool {
+        self.specified.is_some_and(|(first, last)| (first..=last).contains(&release))
+    }
+
+    /// Whether it holds under these deviations.
+    pub fn runs(self, in_force: Deviations) -> bool {
+        match self.runs {
+            Runs::Always => true,
+            Runs::AsSpecified => self.is_specified(in_force.release()),
+            Runs::If(deviation) => in_force.is_on(deviation),
+            Runs::Unless(deviation) => !in_force.is_on(deviation),
+        }
+    }
+}
+
+impl Default for When {
+    fn default() -> Self {
+        Self::ALWAYS
+    }
+}
+
+/// A description that is part of the program, read on first use.
+struct BuiltIn {
+    name: &'static str,
+    text: &'static str,
+    read: OnceLock<Api>,
+}
+
+impl BuiltIn {
+    const fn new(name: &'static str, text: &'static str) -> Self {
+        Self { name, text, read: OnceLock::new() }
+    }
+
+    fn api(&'static self) -> &'static Api {
+        self.read
+            .get_or_init(|| read(self.name, self.text).expect("the descriptions of this directory are read by a test"))
+    }
+}
+
+static BUILT_IN: [BuiltIn; 5] = [
+    BuiltIn::new("auth_consumer", include_str!("../apis/auth_consumer.yaml")),
+    BuiltIn::new("auth_token_provider", include_str!("../apis/auth_token_provider.yaml")),
+    BuiltIn::new("auth_token_validator", include_str!("../apis/auth_token_validator.yaml")),
+    BuiltIn::new("entrypoint", include_str!("../apis/entrypoint.yaml")),
+    BuiltIn::new("evse_manager", include_str!("../apis/evse_manager.yaml")),
+];
+
+/// A description that is part of the program.
+pub fn built_in(name: &str) -> Option<&'static Api> {
+    BUILT_IN.iter().find(|known| known.name == name).map(BuiltIn::api)
+}
+
+impl Api {
+    /// A channel by its name.
+    pub fn channel(&self, name: &str) -> Option<&Channel> {
+        self.channels.iter().find(|channel| channel.name == name)
+    }
+
+    /// A type by its name by its name.
+    pub fn named(&self, name: &str) -> Option<&Shape> {
+        self.types.iter().find(|(known, _)| known == name).map(|(_, shape)| shape)
+    }
+
+    /// The API and the type that a name in a shape of this one stands for.
+    pub fn resolve<'a>(&'a self, name: &'a str) -> Option<(&'a Api, &'a str, &'a Shape)> {
+        let (api, name) = match name.split_once('.') {
+            Some((api, name)) => (built_in(api)?, name),
+            None => (self, name),
+        };
+        Some((api, name, api.named(name)?))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Every name in a shape.
+    fn names<'a>(shape: &'a Shape, found: &mut Vec<&'a str>) {
+        match shape {
+            Shape::Named(name) => found.push(name),
+            Shape::List { of, .. } | Shape::OrNull(of) => names(of, found),
+            Shape::Object { fields, .. } => fields.iter().for_each(|field| names(&field.shape, found)),
+            Shape::Varying(variants) => variants.iter().for_each(|variant| names(&variant.shape, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_descriptions_are_read_and_complete() {
+        for known in &BUILT_IN {
+            let api = read(known.name, known.text).unwrap();
+            let mut found = Vec::new();
+            for channel in &api.channels {
+                names(&channel.payload, &mut found);
+                channel.reply.iter().for_each(|reply| names(&reply.payload, &mut found));
+                let is_request = matches!(channel.pattern, Pattern::Request | Pattern::LatchedGet);
+                assert_eq!(channel.reply.is_some(), is_request, "{}", channel.name);
+            }
+            api.types.iter().for_each(|(_, shape)| names(shape, &mut found));
+            for name in found {
+                assert!(api.resolve(name).is_some(), "{name} of {}", api.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_is_told_with_its_line() {
+        let text = "title: x\nsource: x\nchannels:\n  a:\n    called: x\n    address: e2m/a\n    pattern: variable\n";
+        for (text, why) in [
+            ("- x", "x, line 1: must be a mapping"),
+            ("title: x\nsorce: x\n", "x, line 2: `sorce` is none of: title, source, pathname, channels, types"),
+            (text, "x, line 5: `payload` is missing"),
+            (&format!("{text}    payload: txt\n"), "x, line 8: `txt` is no shape"),
+            (&format!("{text}    payload: any\n    from: me\n"), "x, line 5: `me` sends nothing"),
+            (&text.replace("variable", "wave"), "x, line 7: `wave` is no pattern"),
+            ("title: x\nsource: [\n", "x, line 2: description is no valid YAML: unclosed bracket '['"),
+        ] {
+            assert_eq!(read("x", text).unwrap_err(), why);
+        }
+    }
+}
