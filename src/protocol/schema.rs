@@ -1,25 +1,24 @@
 //! What the specification allows in each message: JSON Schemas, and the check of a payload against them.
 //!
-//! Source: AsyncAPI `auth_consumer_API.yaml`, `auth_token_provider_API.yaml`, `auth_token_validator_API.yaml`,
-//! `entrypoint_API.yaml` and `display_message_API.yaml` (`MessageContent`). The releases before
-//! [`Release::Main`] differ where [`super::deviations`] says so.
+//! The shapes are those of the descriptions (`src/protocol/apis`), the schemas what these are under given deviations.
 //! Unknown extra fields are valid everywhere (`additionalProperties: true`); unknown enum values are not. How EVerest
 //! *decodes* what violates a schema is another question, see [`super::codec`].
 //!
 //! Pure. A schema is compiled on its first use: most runs need two or three.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonschema::{Draft, ValidationError, Validator};
 use serde_json::Value;
 
+use super::api::{self, Api, Pattern, Shape};
 use super::channel::Channel;
 use super::control::EvseCommand;
 use super::deviations::{Behaviour, Deviations};
 use super::release::Release;
 
-mod documents;
+mod document;
 
 /// The latched get answers `null` before the first status; running EVerest sends `true` instead, because the text
 /// "null" takes the boolean overload of its publish function. Both are accepted: a module that stands in for EVerest
@@ -47,12 +46,9 @@ pub enum Message {
 
 /// What the arguments of a call to an EVSE can be (interface `evse_manager`), by the names that tell of it.
 pub fn evse_call(call: EvseCommand) -> Value {
-    match call {
-        EvseCommand::AuthorizeResponse => documents::authorize_response(),
-        EvseCommand::StopTransaction => documents::stop_transaction(),
-        EvseCommand::Reserve => documents::reserve(),
-        EvseCommand::WithdrawAuthorization | EvseCommand::CancelReservation => documents::nothing(),
-    }
+    let api = api::built_in("evse_manager").expect("it is described");
+    let shape = api.named(call.name()).expect("every call is described");
+    document::document(api, shape, Deviations::default())
 }
 
 impl Message {
@@ -87,6 +83,38 @@ impl Message {
             | Channel::SetMasterPassGroupId
             | Channel::ProvidedToken
             | Channel::ValidateResultUpdate => None,
+        }
+    }
+
+    fn shape(self) -> (&'static Api, &'static Shape) {
+        let (api, channel, is_reply) = match self {
+            Message::On(Channel::WithdrawAuthorization) => ("auth_consumer", "withdraw_authorization", false),
+            Message::On(Channel::TokenValidationStatus) => ("auth_consumer", "token_validation_status", false),
+            Message::On(Channel::GetTokenValidationStatus) => ("auth_consumer", "get_token_validation_status", false),
+            Message::On(Channel::Heartbeat) => ("auth_consumer", "heartbeat", false),
+            Message::On(Channel::CommunicationCheck) => ("auth_consumer", "communication_check", false),
+            Message::On(Channel::SetConnectionTimeout) => ("auth_consumer", "set_connection_timeout", false),
+            Message::On(Channel::SetMasterPassGroupId) => ("auth_consumer", "set_master_pass_group_id", false),
+            Message::On(Channel::ProvidedToken) => ("auth_token_provider", "provided_token", false),
+            Message::On(Channel::ValidateToken) => ("auth_token_validator", "validate_token", false),
+            Message::On(Channel::ValidateResultUpdate) => ("auth_token_validator", "validate_result_update", false),
+            Message::WithdrawReply => ("auth_consumer", "withdraw_authorization", true),
+            Message::GetReply => ("auth_consumer", "get_token_validation_status", true),
+            Message::ValidateReply => ("auth_token_validator", "validate_token", true),
+            Message::DiscoverRequest => ("entrypoint", "discover", false),
+            Message::DiscoverReply => ("entrypoint", "discover", true),
+            Message::ReadyBeacon => ("entrypoint", "ready_beacon", false),
+        };
+        let api = api::built_in(api).expect("it is described");
+        let channel = api.channel(channel).expect("it is described");
+        let shape = match &channel.reply {
+            Some(reply) if is_reply => &reply.payload,
+            _ => &channel.payload,
+        };
+        match shape {
+            // What stands for a value that was never told is not judged by its shape.
+            Shape::OrNull(told) if channel.pattern == Pattern::LatchedGet => (api, told),
+            shape => (api, shape),
         }
     }
 
@@ -126,21 +154,7 @@ pub struct Violation {
 #[derive(Debug, Default)]
 pub struct Schemas {
     in_force: Deviations,
-    withdraw: OnceLock<Validator>,
-    withdraw_reply: OnceLock<Validator>,
-    status: OnceLock<Validator>,
-    get: OnceLock<Validator>,
-    heartbeat: OnceLock<Validator>,
-    communication_check: OnceLock<Validator>,
-    provided_token: OnceLock<Validator>,
-    validate_token: OnceLock<Validator>,
-    validate_reply: OnceLock<Validator>,
-    result_update: OnceLock<Validator>,
-    discover: OnceLock<Validator>,
-    discovery: OnceLock<Validator>,
-    beacon: OnceLock<Validator>,
-    connection_timeout: OnceLock<Validator>,
-    master_pass_group: OnceLock<Validator>,
+    compiled: Mutex<BTreeMap<Message, Arc<Validator>>>,
 }
 
 impl Schemas {
@@ -159,7 +173,7 @@ impl Schemas {
         if message == Message::GetReply && EMPTY_LATCH.contains(payload) {
             return Vec::new();
         }
-        let validator = compiled(self.cell(message), || self.document(message));
+        let validator = self.validator(message);
         if validator.is_valid(payload) {
             return Vec::new();
         }
@@ -168,54 +182,23 @@ impl Schemas {
 
     /// The schema of a kind of message; of a reply with the latched status, where there is one.
     pub fn document(&self, message: Message) -> Value {
-        match message {
-            Message::On(Channel::TokenValidationStatus) | Message::GetReply => documents::status(self.in_force),
-            Message::On(Channel::WithdrawAuthorization) => documents::withdraw(self.in_force.release()),
-            Message::WithdrawReply => documents::withdraw_reply(),
-            Message::On(Channel::GetTokenValidationStatus) => documents::get(),
-            Message::On(Channel::Heartbeat) => documents::heartbeat(self.in_force),
-            Message::On(Channel::CommunicationCheck) => documents::communication_check(),
-            Message::On(Channel::ProvidedToken) => documents::provided_token(),
-            Message::On(Channel::ValidateToken) => documents::validate_token(),
-            Message::On(Channel::ValidateResultUpdate) => documents::result_update(),
-            Message::On(Channel::SetConnectionTimeout) => documents::connection_timeout(),
-            Message::On(Channel::SetMasterPassGroupId) => documents::master_pass_group(),
-            Message::ValidateReply => documents::validate_reply(),
-            Message::DiscoverRequest => documents::discover(),
-            Message::DiscoverReply => documents::discovery(),
-            Message::ReadyBeacon => documents::beacon(),
-        }
+        let (api, shape) = message.shape();
+        document::document(api, shape, self.in_force)
     }
 
-    fn cell(&self, message: Message) -> &OnceLock<Validator> {
-        match message {
-            Message::On(Channel::TokenValidationStatus) | Message::GetReply => &self.status,
-            Message::On(Channel::WithdrawAuthorization) => &self.withdraw,
-            Message::WithdrawReply => &self.withdraw_reply,
-            Message::On(Channel::GetTokenValidationStatus) => &self.get,
-            Message::On(Channel::Heartbeat) => &self.heartbeat,
-            Message::On(Channel::CommunicationCheck) => &self.communication_check,
-            Message::On(Channel::ProvidedToken) => &self.provided_token,
-            Message::On(Channel::ValidateToken) => &self.validate_token,
-            Message::On(Channel::ValidateResultUpdate) => &self.result_update,
-            Message::On(Channel::SetConnectionTimeout) => &self.connection_timeout,
-            Message::On(Channel::SetMasterPassGroupId) => &self.master_pass_group,
-            Message::ValidateReply => &self.validate_reply,
-            Message::DiscoverRequest => &self.discover,
-            Message::DiscoverReply => &self.discovery,
-            Message::ReadyBeacon => &self.beacon,
-        }
+    /// The validator of a kind of message, compiled on first use.
+    fn validator(&self, message: Message) -> Arc<Validator> {
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let compile = || {
+            let schema = self.document(message);
+            let validator = jsonschema::options().with_draft(Draft::Draft7).build(&schema);
+            Arc::new(validator.expect("the schema of every shape is valid"))
+        };
+        Arc::clone(compiled.entry(message).or_insert_with(compile))
     }
 }
 
-/// The validator of a cell, compiled on first use.
-fn compiled(cell: &OnceLock<Validator>, schema: impl FnOnce() -> Value) -> &Validator {
-    cell.get_or_init(|| {
-        jsonschema::options().with_draft(Draft::Draft7).build(&schema()).expect("the schemas of this file are valid")
-    })
-}
-
-/// Longer messages quote whole objects, which helps nobody.
+// Longer messages quote whole objects, which helps nobody.
 const LONGEST_MESSAGE: usize = 120;
 
 fn violation(error: &ValidationError<'_>) -> Violation {
