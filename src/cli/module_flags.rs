@@ -9,9 +9,10 @@ use super::config::Config;
 use crate::broker::{PacketLimit, Upstream};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Topics;
+use crate::protocol::side::Side;
 use crate::runner::{ModuleSource, Settings};
 use crate::scenario::Scenario;
-use crate::scenario::model::{Ready, Side};
+use crate::scenario::model::Ready;
 use crate::timespan::Timespan;
 
 /// Flags about topics.

@@ -15,11 +15,11 @@ use super::release::{ReleaseChoice, forecast};
 use super::{Exit, files, goldens, playing_runtime, print, progress, signals};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::report::{self, KnownFailure};
 use crate::runner::{self, ModuleSource, Piece, Settings};
 use crate::scenario::Scenario;
-use crate::scenario::model::Side;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
 /// Plays scenarios against a module under test.

@@ -10,6 +10,7 @@ pub mod control;
 pub mod deviations;
 pub mod release;
 pub mod schema;
+pub mod side;
 pub mod topic;
 pub mod types;
 pub mod wire;

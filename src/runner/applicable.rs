@@ -8,7 +8,8 @@ use super::steps::at_evse;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::ApiType;
 use crate::protocol::control::{Command, Deed, HeartbeatControl};
-use crate::scenario::model::{Side, Step};
+use crate::protocol::side::Side;
+use crate::scenario::model::Step;
 use crate::scenario::{escaped, lacking, looks_inside, played};
 
 /// Why a scenario is not played: its own word, the release, or the module.

@@ -10,18 +10,20 @@ use tokio::time::Instant;
 
 use super::expectation::{Expectation, Mismatch, Offer, What, is_of_kind, matches, sender, told};
 use super::findings;
-use super::observer::{Claim, Kind, Observer, Party, Request, Seen};
+use super::observer::Observer;
 use super::played::Played;
 use super::settings::ModuleSource;
 use super::stage::{Patience, Stage, Stop, Wake, broken};
 use super::steps::{Memory, token};
+use crate::conformance::sighting::{Claim, Kind, Party, Request, Sighting};
 use crate::parity;
 use crate::parity::station_file::Meaning;
 use crate::protocol::channel::{ApiType, Channel, Topics};
 use crate::protocol::control::Deed;
+use crate::protocol::side::Side;
 use crate::protocol::topic;
 use crate::scenario::api_of;
-use crate::scenario::model::{Expect, ExpectEvse, ExpectNone, ExpectReply, ExpectStatus, MessageKind, Side, Step};
+use crate::scenario::model::{Expect, ExpectEvse, ExpectNone, ExpectReply, ExpectStatus, MessageKind, Step};
 use crate::scenario::pattern::Pattern;
 
 /// An expectation that is not met yet.
@@ -269,8 +271,9 @@ impl Stage<'_> {
     fn may_be_either_way(&self, floor: u64, index: usize) -> bool {
         let (messages, seen) = (&self.observer.messages, &self.observer.messages[index]);
         let is_everests = self.scenario.model.under_test == Side::Everest && seen.from == Party::Module;
-        let is_reply = |seen: &Seen| matches!(seen.kind, Kind::Reply(_));
-        let is_of_thread = |seen: &Seen| is_reply(seen) || seen.kind == Kind::Channel(Channel::TokenValidationStatus);
+        let is_reply = |seen: &Sighting| matches!(seen.kind, Kind::Reply(_));
+        let is_of_thread =
+            |seen: &Sighting| is_reply(seen) || seen.kind == Kind::Channel(Channel::TokenValidationStatus);
         let Some(other) = messages.iter().find(|other| other.seq == floor) else { return false };
         is_everests
             && is_of_thread(seen)
@@ -282,7 +285,7 @@ impl Stage<'_> {
     /// Whether khumbu's own side has waited for nothing by coming before this message: a request that a step has had the
     /// module make. When it makes it is its own affair; it may have waited for the reply to another.
     fn is_made_to_come(&self, floor: u64, by: Party) -> bool {
-        let is_demanded = |seen: &Seen| seen.claim.as_ref().is_some_and(|claim| claim.is_demand);
+        let is_demanded = |seen: &Sighting| seen.claim.as_ref().is_some_and(|claim| claim.is_demand);
         let mut messages = self.observer.messages.iter();
         by == Party::Harness && messages.any(|seen| seen.seq == floor && is_demanded(seen))
     }
@@ -412,7 +415,7 @@ impl Stage<'_> {
         let payload = payload.map_err(|error| broken(&error.message))?;
         let mut scratch = self.captures.clone();
         let (side, under_test) = (self.scenario.model.under_test, self.scene.topics.api);
-        let is_meant = |observer: &Observer, seen: &Seen, kind| {
+        let is_meant = |observer: &Observer, seen: &Sighting, kind| {
             let api = api_of(kind, none.api, under_test);
             // Replies pass in both directions where khumbu is a token validator, too.
             let is_wanted = kind != MessageKind::Reply
@@ -421,7 +424,7 @@ impl Stage<'_> {
         };
         let evse = none.evse.map(|evse| ("evse", json!(evse)));
         let called = none.call.map(|call| evse.into_iter().chain([("call", json!(call))]).collect::<Vec<_>>());
-        let mut is_it = |observer: &Observer, seen: &Seen| {
+        let mut is_it = |observer: &Observer, seen: &Sighting| {
             seen.claim.is_none()
                 && seen.seq >= memory.mark
                 && match &called {

@@ -8,12 +8,13 @@ use tokio::time::timeout;
 
 use super::findings;
 use super::module::{command_name, environment, fill};
-use super::observer::{Observer, Seen, is_own};
+use super::observer::{Observer, is_own};
 use super::played::Played;
 use super::process::run_to_end;
 use super::settings::{Binding as Told, BoundPublish};
 use super::stage::{Patience, Stage, Stop, broken, is_true};
 use super::steps::WITHIN;
+use crate::conformance::sighting::Sighting;
 use crate::parity::station_file::Binding;
 use crate::protocol::control::Command;
 use crate::sim::everest::Order;
@@ -104,14 +105,14 @@ impl Stage<'_> {
     /// comes next must not overtake it on its way to Auth. It may have had nothing to do, and then shows nothing.
     async fn wait_for_effect(&mut self, command: &Command, since: u64) -> Result<(), Stop> {
         let Some(file) = &self.settings.station else { return Ok(()) };
-        let shows = |binding: &Binding, seen: &Seen| {
+        let shows = |binding: &Binding, seen: &Sighting| {
             let text = || Value::String(String::from_utf8_lossy(&seen.publish.payload).into_owned());
             let payload = seen.json.clone().unwrap_or_else(text);
             binding.effect_in(&seen.publish.topic, &payload).filter(|shown| shown == command)
         };
         let shown_at = |observer: &Observer| {
             let first = observer.messages.partition_point(|seen| seen.seq < since);
-            let is_it = |seen: &&Seen| file.bindings.iter().any(|binding| shows(binding, seen).is_some());
+            let is_it = |seen: &&Sighting| file.bindings.iter().any(|binding| shows(binding, seen).is_some());
             observer.messages[first..].iter().find(is_it).map(|seen| seen.seq)
         };
         if file.bindings.iter().any(Binding::shows_effects) {

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::observer::{Kind, Party, Seen};
 use super::settings::ModuleSource;
 use super::stage::{Stage, Stop, Wake};
 use super::steps::WITHIN;
 use crate::conformance::occasions::{Fact, Facts, Fate, lacking};
+use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{Channel, EntryPoint};
 use crate::protocol::schema::Message;
-use crate::scenario::model::Side;
+use crate::protocol::side::Side;
 use crate::verdict::Evidence;
 
 /// So many of its round trips a module gets to stumble over what it was shown last.
@@ -131,7 +131,7 @@ impl Stage<'_> {
 
     /// Whether the scenario asked something of the module, or showed it something that it could stumble over.
     fn could_have_gone_wrong(&self) -> bool {
-        let is_routine = |seen: &Seen| {
+        let is_routine = |seen: &Sighting| {
             matches!(seen.kind, Kind::Channel(Channel::Heartbeat | Channel::CommunicationCheck) | Kind::Other)
         };
         self.judged > 0
@@ -156,7 +156,7 @@ impl Stage<'_> {
         lines
     }
 
-    fn is_for_module(&self, seen: &Seen) -> bool {
+    fn is_for_module(&self, seen: &Sighting) -> bool {
         self.observer.concerns_module(seen, self.scenario.model.under_test, self.scene.topics.api)
     }
 

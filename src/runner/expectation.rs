@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::observer::{Claim, Kind, Party, Seen};
+use crate::conformance::sighting::{Claim, Kind, Party, Sighting};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::Deed;
+use crate::protocol::side::Side;
 use crate::protocol::topic;
 use crate::protocol::types::TokenValidationStatus;
 use crate::scenario::channel_of;
-use crate::scenario::model::{MessageKind, Side};
+use crate::scenario::model::MessageKind;
 use crate::scenario::pattern::{Captures, Pattern};
 
 /// What a message means to an expectation.
@@ -127,7 +128,7 @@ pub enum What {
 
 impl Expectation {
     /// Holds a message against the expectation. The message was not claimed yet, and is not older than `since`.
-    pub fn offer(&mut self, seen: &Seen, captures: &mut Captures) -> Offer {
+    pub fn offer(&mut self, seen: &Sighting, captures: &mut Captures) -> Offer {
         let pointer = &self.pointer;
         // What the other party sends is judged elsewhere; it meets nothing.
         if seen.from != self.by {
@@ -232,7 +233,7 @@ impl Expectation {
     }
 
     /// Whether a message would meet the expectation if it had another topic: the most telling near miss.
-    pub fn is_met_on_another_topic(&self, seen: &Seen) -> bool {
+    pub fn is_met_on_another_topic(&self, seen: &Sighting) -> bool {
         let scratch = &mut Captures::new();
         match &self.what {
             What::Message { .. } | What::Did { .. } => false,
@@ -298,7 +299,7 @@ pub fn sender(kind: MessageKind, api: ApiType, side: Side, under_test: ApiType) 
 }
 
 /// Whether a message is of a kind, and of this API where that matters.
-pub fn is_of_kind(seen: &Seen, kind: MessageKind, api: ApiType) -> bool {
+pub fn is_of_kind(seen: &Sighting, kind: MessageKind, api: ApiType) -> bool {
     match channel_of(kind) {
         Some(channel) => seen.kind == Kind::Channel(channel) && seen.api == api,
         None if kind == MessageKind::ReservationUpdate => seen.kind == Kind::Did(Deed::ReservationUpdate),
@@ -308,13 +309,13 @@ pub fn is_of_kind(seen: &Seen, kind: MessageKind, api: ApiType) -> bool {
 }
 
 /// What a message tells of what EVerest did inside, if it is of this kind and has these members.
-pub fn told<'s>(seen: &'s Seen, deed: Deed, which: &[(&str, Value)]) -> Option<&'s Value> {
+pub fn told<'s>(seen: &'s Sighting, deed: Deed, which: &[(&str, Value)]) -> Option<&'s Value> {
     let told = seen.json.as_ref().filter(|_| seen.kind == Kind::Did(deed))?;
     which.iter().all(|(member, value)| told[*member] == *value).then_some(told)
 }
 
 /// Holds the payload of a message against a pattern.
-pub fn matches(pattern: &Pattern, seen: &Seen, captures: &mut Captures) -> Result<(), Mismatch> {
+pub fn matches(pattern: &Pattern, seen: &Sighting, captures: &mut Captures) -> Result<(), Mismatch> {
     matches_value(pattern, seen.json.as_ref(), captures).map_err(|mut mismatch| {
         if seen.json.is_none() {
             // No JSON: what came is shown as it is.
@@ -359,7 +360,7 @@ pub fn plain(value: &Value) -> String {
     }
 }
 
-fn status_token(seen: &Seen) -> Option<&str> {
+fn status_token(seen: &Sighting) -> Option<&str> {
     seen.json.as_ref()?.pointer("/token/id_token/value")?.as_str()
 }
 

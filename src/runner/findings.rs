@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use super::expectation::{Expectation, Mismatch, What};
 use super::nearest::{Bar, Near, nearest};
-use super::observer::{Kind, Party, Request, Seen};
 use super::presence;
 use super::replay::{Requests, Undelivered};
 use super::settings::{ModuleSource, Settings};
 use super::stage::{Patience, Stage, actual, broken, cut, shown};
+use crate::conformance::sighting::{Kind, Party, Request, Sighting};
 use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::parity::Report;
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::Deed;
+use crate::protocol::side::Side;
 use crate::scenario::Scenario;
-use crate::scenario::model::{MessageKind, Side};
+use crate::scenario::model::MessageKind;
 
 pub use charge_point::{no_whole_answer, not_told, other_answer, other_status, told_in_vain};
 
@@ -30,7 +31,7 @@ const DIFFERENCES: usize = 4;
 pub fn mismatch(
     stage: &Stage<'_>,
     expectation: &Expectation,
-    seen: &Seen,
+    seen: &Sighting,
     mismatch: &Mismatch,
     patience: &Patience,
 ) -> Diagnostic {
@@ -76,7 +77,7 @@ fn told_apart(mismatch: &Mismatch) -> String {
 }
 
 /// A message came before one that it should have followed.
-pub fn out_of_order(stage: &Stage<'_>, expectation: &Expectation, seen: &Seen) -> Diagnostic {
+pub fn out_of_order(stage: &Stage<'_>, expectation: &Expectation, seen: &Sighting) -> Diagnostic {
     let (severity, who) = blame(stage, expectation, Severity::Fail);
     Diagnostic::new(severity, "expect/out-of-order", format!("{who} sent the {} too early", noun(expectation)))
         .at(place(stage.scenario, &expectation.pointer, "came before what the step above expects"))
@@ -85,7 +86,7 @@ pub fn out_of_order(stage: &Stage<'_>, expectation: &Expectation, seen: &Seen) -
 }
 
 /// The message came, but after its time.
-pub fn late(stage: &Stage<'_>, expectation: &Expectation, seen: &Seen, waited: Duration) -> Diagnostic {
+pub fn late(stage: &Stage<'_>, expectation: &Expectation, seen: &Sighting, waited: Duration) -> Diagnostic {
     let (severity, who) = blame(stage, expectation, Severity::Fail);
     let headline =
         format!("{who} sent the {} after {}, allowed {}", noun(expectation), shown(waited), shown(expectation.within));
@@ -95,7 +96,7 @@ pub fn late(stage: &Stage<'_>, expectation: &Expectation, seen: &Seen, waited: D
 }
 
 /// A message of the module that is the expected one but for its topic.
-pub fn astray<'a>(stage: &'a Stage<'_>, expectation: &Expectation) -> Option<&'a Seen> {
+pub fn astray<'a>(stage: &'a Stage<'_>, expectation: &Expectation) -> Option<&'a Sighting> {
     let mut messages = stage.observer.messages.iter().filter(|_| expectation.by == Party::Module);
     messages
         .find(|seen| seen.seq >= expectation.since && seen.claim.is_none() && expectation.is_met_on_another_topic(seen))
@@ -160,7 +161,7 @@ pub fn ended_while(stage: &Stage<'_>, pointer: &str, when: &str) -> Diagnostic {
 }
 
 /// A message came that must not come.
-pub fn unexpected(stage: &Stage<'_>, pointer: &str, seen: &Seen) -> Diagnostic {
+pub fn unexpected(stage: &Stage<'_>, pointer: &str, seen: &Sighting) -> Diagnostic {
     let (severity, id, who) = match seen.from {
         Party::Module => (Severity::Fail, "expect/unexpected", culprit(stage)),
         Party::Harness if is_sister(stage) && (is_status(seen) || matches!(seen.kind, Kind::Did(_))) => outcome(stage),
@@ -308,7 +309,7 @@ pub fn no_reply_asked_for(stage: &Stage<'_>, pointer: &str) -> Diagnostic {
 }
 
 /// EVerest under test asked a token validator, and named no topic for the answer.
-pub fn asked_without_reply_topic(stage: &Stage<'_>, pointer: &str, question: &Seen) -> Diagnostic {
+pub fn asked_without_reply_topic(stage: &Stage<'_>, pointer: &str, question: &Sighting) -> Diagnostic {
     let headline = format!("{} asked a token validator without `headers.replyTo`", culprit(stage));
     Diagnostic::new(Severity::Fail, "expect/no-reply-topic", headline)
         .at(place(stage.scenario, pointer, "no reply can come"))
@@ -447,7 +448,7 @@ fn is_sister(stage: &Stage<'_>) -> bool {
     stage.scenario.model.under_test == Side::Client && stage.scene.topics.api != ApiType::AuthConsumer
 }
 
-fn is_status(seen: &Seen) -> bool {
+fn is_status(seen: &Sighting) -> bool {
     seen.kind == Kind::Channel(Channel::TokenValidationStatus)
 }
 
@@ -493,7 +494,7 @@ fn place(scenario: &Scenario, pointer: &str, label: &str) -> Place {
 }
 
 /// What was seen before a message, newest last.
-fn before(stage: &Stage<'_>, seen: &Seen, since: u64) -> Vec<String> {
+fn before(stage: &Stage<'_>, seen: &Sighting, since: u64) -> Vec<String> {
     let lines: Vec<_> = telling(stage, since).filter(|other| other.seq < seen.seq).map(|m| stage.line(m)).collect();
     lines[lines.len().saturating_sub(3)..].iter().map(|line| format!("before it: {line}")).collect()
 }
@@ -528,7 +529,7 @@ fn meanwhile(stage: &Stage<'_>, since: u64, shown: Option<u64>) -> Vec<String> {
 }
 
 /// Messages that tell something: no commands of ours, no heartbeats, no checks.
-fn telling<'a>(stage: &'a Stage<'_>, since: u64) -> impl Iterator<Item = &'a Seen> {
+fn telling<'a>(stage: &'a Stage<'_>, since: u64) -> impl Iterator<Item = &'a Sighting> {
     stage.observer.messages.iter().filter(move |seen| {
         seen.seq >= since
             && !matches!(

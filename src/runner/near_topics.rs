@@ -5,13 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use super::observer::{Kind, Party, is_own};
+use super::observer::is_own;
 use super::settings::Scene;
 use super::stage::Stage;
+use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{EntryPoint, Topics};
+use crate::protocol::side::Side;
 use crate::protocol::topic;
-use crate::scenario::model::Side;
 use crate::scenario::suggestion;
 use crate::transcript::record::Event;
 

@@ -7,8 +7,8 @@ use std::cmp::Reverse;
 use serde_json::Value;
 
 use super::expectation::{Expectation, What, is_of_kind};
-use super::observer::{Claim, Kind, Seen};
 use super::stage::cut;
+use crate::conformance::sighting::{Claim, Kind, Sighting};
 use crate::protocol::channel::Channel;
 use crate::protocol::topic;
 use crate::scenario::pattern::{Captures, Mismatch, Pattern};
@@ -20,7 +20,7 @@ const LONGEST: usize = 80;
 #[derive(Debug)]
 pub struct Near<'a> {
     /// The message.
-    pub seen: &'a Seen,
+    pub seen: &'a Sighting,
     /// What differs in it, in words; none if it is the expected one.
     pub differences: Vec<String>,
     /// Why it does not count, whatever it says.
@@ -43,7 +43,7 @@ pub enum Bar<'a> {
 /// The nearest of these messages, the last of several; `floor` is what an earlier step was met by.
 pub fn nearest<'a>(
     expectation: &Expectation,
-    messages: &'a [Seen],
+    messages: &'a [Sighting],
     captures: &Captures,
     floor: Option<u64>,
 ) -> Option<Near<'a>> {
@@ -61,13 +61,13 @@ pub fn nearest<'a>(
 }
 
 /// How far a message is from the number that is expected; of heartbeats, the neighbours tell most.
-fn away(what: &What, seen: &Seen) -> u64 {
+fn away(what: &What, seen: &Sighting) -> u64 {
     let What::Message { payload: Some(pattern), .. } = what else { return 0 };
     let numbers = pattern.number().zip(seen.json.as_ref().and_then(Value::as_u64));
     numbers.map_or(0, |(expected, actual)| expected.abs_diff(actual))
 }
 
-fn bar<'a>(expectation: &Expectation, seen: &'a Seen, floor: Option<u64>) -> Option<Bar<'a>> {
+fn bar<'a>(expectation: &Expectation, seen: &'a Sighting, floor: Option<u64>) -> Option<Bar<'a>> {
     match &seen.claim {
         _ if seen.from != expectation.by => Some(Bar::OtherParty),
         // What the step before has had the module send may be looked at.
@@ -80,7 +80,7 @@ fn bar<'a>(expectation: &Expectation, seen: &'a Seen, floor: Option<u64>) -> Opt
 }
 
 /// What differs in a message of the expected kind; `None` if it is of another.
-fn differences(what: &What, seen: &Seen, captures: &Captures) -> Option<Vec<String>> {
+fn differences(what: &What, seen: &Sighting, captures: &Captures) -> Option<Vec<String>> {
     let mut found = Vec::new();
     match what {
         What::Message { kind, api, filter, payload, qos, retain } => {
@@ -127,7 +127,7 @@ fn differences(what: &What, seen: &Seen, captures: &Captures) -> Option<Vec<Stri
     Some(found)
 }
 
-fn of_payload(pattern: &Pattern, seen: &Seen, captures: &Captures) -> Vec<String> {
+fn of_payload(pattern: &Pattern, seen: &Sighting, captures: &Captures) -> Vec<String> {
     match &seen.json {
         Some(json) => pattern.differences(json, captures).iter().map(in_words).collect(),
         None => vec!["its payload is no JSON".to_owned()],
@@ -172,14 +172,14 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::observer::Party;
     use super::*;
+    use crate::conformance::sighting::Party;
     use crate::protocol::channel::ApiType;
     use crate::protocol::types::TokenValidationStatus;
     use crate::scenario::model::MessageKind;
     use crate::transcript::record::Publish;
 
-    fn seen(seq: u64, json: Value) -> Seen {
+    fn seen(seq: u64, json: Value) -> Sighting {
         let publish = Publish {
             topic: "everest_api/1/auth_consumer/auth_api/e2m/token_validation_status".into(),
             payload: json.to_string().into_bytes().into(),
@@ -190,7 +190,7 @@ mod tests {
         };
         let kind = Kind::Channel(Channel::TokenValidationStatus);
         let (from, api) = (Party::Module, ApiType::AuthConsumer);
-        Seen {
+        Sighting {
             seq,
             from,
             kind,

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -17,14 +16,15 @@ use super::cuts::Cuts;
 use super::underway::Underway;
 use crate::conformance::monitors::Monitors;
 use crate::conformance::redelivery::{Redelivery, Repeat};
+use crate::conformance::sighting::{Kind, Party, Request, Sighting};
 use crate::diagnostic::Diagnostic;
 use crate::parity::inside;
 use crate::parity::station_file::Binding;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::control::{Command, Deed};
+use crate::protocol::side::Side;
 use crate::protocol::topic;
 use crate::protocol::wire;
-use crate::scenario::model::Side;
 use crate::transcript::record::{Direction, Event, Publish, Record};
 
 /// Client ids of khumbu's own begin like this; no module can know it, and so none can pass for khumbu.
@@ -42,111 +42,6 @@ pub fn own_client() -> String {
 /// Whether a client is khumbu itself.
 pub fn is_own(client: &str) -> bool {
     client.starts_with(OWN.as_str())
-}
-
-/// A party of the conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Party {
-    /// The module under test, with all its connections.
-    Module,
-    /// Khumbu.
-    Harness,
-}
-
-/// What a message is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
-    /// On a channel of the API.
-    Channel(Channel),
-    /// A discovery.
-    EntryPoint(EntryPoint),
-    /// The beacon of EVerest's entry point.
-    Beacon,
-    /// On the reply topic of a discovery, by its index: one of as many as there are API modules.
-    Answer(usize),
-    /// On the reply topic of any other request, by its index.
-    Reply(usize),
-    /// A command of khumbu to the module, or what has to do with its being ready.
-    Control,
-    /// What EVerest did inside, as [`crate::protocol::control`] has it, also where a binding says where it is shown.
-    Did(Deed),
-    /// Anything else.
-    Other,
-}
-
-impl Kind {
-    /// Its name in scenarios and reports.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Kind::Channel(channel) => channel.name(),
-            Kind::EntryPoint(EntryPoint::Discover) => "discover",
-            Kind::EntryPoint(EntryPoint::QueryModules(_)) => "query_modules",
-            Kind::Beacon => "ready_beacon",
-            Kind::Answer(_) | Kind::Reply(_) => "reply",
-            Kind::Did(Deed::EvseCall) => "call to an EVSE",
-            Kind::Did(deed) => deed.name(),
-            Kind::Control | Kind::Other => "message",
-        }
-    }
-
-    /// Whether such a message asks for a reply.
-    pub fn is_request(&self) -> bool {
-        match self {
-            Kind::Channel(channel) => channel.is_request(),
-            kind => matches!(kind, Kind::EntryPoint(_)),
-        }
-    }
-}
-
-/// A message that a client published.
-#[derive(Debug, Clone)]
-pub struct Seen {
-    /// Its place in the record.
-    pub seq: u64,
-    /// Who published it.
-    pub from: Party,
-    /// What it is.
-    pub kind: Kind,
-    /// The API of its channel; the one under test for everything else.
-    pub api: ApiType,
-    /// The packet.
-    pub publish: Publish,
-    /// The payload, where it is JSON; khumbu's own without the fields that only its wire form has added.
-    pub json: Option<Value>,
-    /// The step that it has met.
-    pub claim: Option<Claim>,
-    /// When it was published.
-    pub at: Duration,
-    /// Whether the broker has handed it to the module.
-    pub is_delivered: bool,
-    /// Whether, besides, the module has acknowledged it, if its QoS asks for that.
-    pub is_shown: bool,
-}
-
-/// A step's claim to a message, which no other expectation can be met by then.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// Where the step stands in the scenario.
-    pub pointer: String,
-    /// Whether the step has the module send the message, such as `withdraw`; an expectation may look at it again.
-    pub is_demand: bool,
-}
-
-/// A request for which a reply can come.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// Its place in the record.
-    pub seq: u64,
-    /// Who made it.
-    pub from: Party,
-    /// What it is.
-    pub kind: Kind,
-    /// The value of the token that EVerest asks a validator about.
-    pub token: Option<String>,
-    /// Where the reply will pass.
-    pub reply_topic: String,
-    /// Whether a reply has come.
-    is_answered: bool,
 }
 
 /// The module's connections as they stand.
@@ -195,7 +90,7 @@ pub struct Observer {
     pub records: Vec<Record>,
     /// Every message that a client published, in order; not what its library sent again, of which the module knows
     /// nothing.
-    pub messages: Vec<Seen>,
+    pub messages: Vec<Sighting>,
     /// Every request that named a reply topic, in order.
     pub requests: Vec<Request>,
     /// The last messages of khumbu's own, by their index.
@@ -384,7 +279,7 @@ impl Observer {
             self.own.truncate(REMEMBERED - 1);
             self.own.push_front(self.messages.len());
         }
-        self.messages.push(Seen {
+        self.messages.push(Sighting {
             seq: record.seq,
             from,
             kind,
@@ -400,7 +295,7 @@ impl Observer {
 
     /// Finds the message that was delivered: the latest with this topic and payload that was not, or not acknowledged.
     fn note_delivery(&mut self, client: &Arc<str>, publish: &Publish) {
-        let find = |is_wanted: fn(&Seen) -> bool| {
+        let find = |is_wanted: fn(&Sighting) -> bool| {
             self.own.iter().copied().find(|index| {
                 let seen = &self.messages[*index];
                 let is_it = seen.publish.topic == publish.topic && seen.publish.payload == publish.payload;
@@ -417,7 +312,7 @@ impl Observer {
     }
 
     /// Whether a message of khumbu's own is one that a module on this side, of this API, has use for.
-    pub fn concerns_module(&self, seen: &Seen, side: Side, api: ApiType) -> bool {
+    pub fn concerns_module(&self, seen: &Sighting, side: Side, api: ApiType) -> bool {
         let is_client = side == Side::Client;
         seen.from == Party::Harness
             && match &seen.kind {
@@ -439,7 +334,7 @@ impl Observer {
 
     /// Whether a reply is to a request of the scenario: one that khumbu has made, or that a step has had the module make.
     /// What else the module asks is its own affair.
-    pub fn is_asked_for(&self, seen: &Seen) -> bool {
+    pub fn is_asked_for(&self, seen: &Sighting) -> bool {
         let (Kind::Reply(index) | Kind::Answer(index)) = seen.kind else { return true };
         let request = &self.requests[index];
         request.from == Party::Harness || self.has_met_a_step(request)

@@ -24,7 +24,7 @@ use crate::broker::Broker;
 use crate::conformance::monitors::Monitors;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Topics;
-use crate::scenario::model::Side;
+use crate::protocol::side::Side;
 use crate::scenario::pattern::Captures;
 use crate::scenario::placeholder;
 use crate::transcript::record::Record;

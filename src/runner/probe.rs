@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::findings::ended_while;
-use super::observer::{Kind, Observer, Party};
+use super::observer::Observer;
 use super::played::Played;
 use super::stage::{Patience, Stage, Stop, broken, shown};
+use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Channel;
 use crate::protocol::codec;

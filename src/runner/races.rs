@@ -12,8 +12,8 @@ use super::stage::Stage;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::parity::station_file::{Everest, Meaning, Start};
 use crate::parity::{self, Difference, Script, Sending, StationFile};
+use crate::protocol::side::Side;
 use crate::recording::{Recording, Writer};
-use crate::scenario::model::Side;
 use crate::station::config::{EvseManager, StationConfig};
 use crate::transcript::record::Record;
 

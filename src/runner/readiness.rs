@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::observer::{Kind, Observer, Party, is_own};
+use super::observer::{Observer, is_own};
 use super::stage::{Patience, Stage, Stop, Wake, shown};
+use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::side::Side;
 use crate::protocol::topic;
-use crate::scenario::model::{Ready, Side};
+use crate::scenario::model::Ready;
 use crate::scenario::shown_channels;
 use crate::transcript::record::{Direction, Event, Record};
 

@@ -16,19 +16,20 @@ use uuid::Uuid;
 use super::clock::{Clock, Speed};
 use super::findings;
 use super::module::command_name;
-use super::observer::{Kind, Party, Seen, is_own};
+use super::observer::is_own;
 use super::played::Played;
 use super::races;
 use super::settings::ModuleSource;
 use super::stage::{Stage, Stop, Wake, broken};
 use super::steps::WITHIN;
+use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::parity::station_file::Everest;
 use crate::parity::{Act, Allowance, Difference, Outcome, Part, Renaming, Report, Script, Witness};
 use crate::protocol::channel::ApiType;
 use crate::protocol::control::Command;
+use crate::protocol::side::Side;
 use crate::protocol::{codec, topic};
 use crate::recording::Message;
-use crate::scenario::model::Side;
 use crate::transcript::record::Event;
 
 /// A recording that is to be played.
@@ -406,7 +407,7 @@ impl Player<'_, '_> {
         }
     }
 
-    fn take(&mut self, seen: &Seen) {
+    fn take(&mut self, seen: &Sighting) {
         let records = &self.stage.observer.records;
         let index = records.first().and_then(|first| usize::try_from(seen.seq - first.seq).ok());
         let at = index.and_then(|index| records.get(index)).map_or(Duration::ZERO, |record| record.at);
@@ -433,7 +434,7 @@ impl Player<'_, '_> {
     }
 
     /// Finds the recorded request that a live one is, and has it answered as that was.
-    fn take_request(&mut self, seen: &Seen, message: &Message, at: Instant) {
+    fn take_request(&mut self, seen: &Sighting, message: &Message, at: Instant) {
         let content = self.witness.content(message);
         let found = self.part.requests.iter().zip(&self.requests).position(|(recorded, state)| {
             !state.is_made

@@ -11,7 +11,7 @@ use super::stage::Stop;
 use crate::parity::Outcome;
 use crate::parity::station_file::Everest;
 use crate::protocol::channel::Channel;
-use crate::scenario::model::Side;
+use crate::protocol::side::Side;
 
 /// How long EVerest's state from before the recording may take to settle, beyond its own limits.
 const SETTLES: Duration = Duration::from_millis(500);

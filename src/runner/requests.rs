@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::expectation::{Expectation, What};
-use super::observer::{Kind, Party};
 use super::played::Played;
 use super::stage::{Stage, Stop, broken};
 use super::steps::{Memory, strings_filled, token};
+use crate::conformance::sighting::{Kind, Party};
 use crate::protocol::channel::{Channel, EntryPoint};
 use crate::protocol::control::Command;
 use crate::protocol::types::WithdrawAuthorizationRequest;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::expectation::{Expectation, What};
-use super::observer::Party;
 use super::stage::{Stage, Stop, broken};
 use super::steps::{Memory, token};
+use crate::conformance::sighting::Party;
 use crate::protocol::control::{Command, Deed, Reserve as Wish};
-use crate::scenario::model::{CancelReservation, Reserve, Side};
+use crate::protocol::side::Side;
+use crate::scenario::model::{CancelReservation, Reserve};
 use crate::scenario::pattern::Pattern;
 use crate::timespan::Timespan;
 

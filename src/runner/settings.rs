@@ -11,13 +11,13 @@ use serde_json::Value;
 use super::Piece;
 use super::known::{self, Contradiction};
 use crate::broker::{PacketLimit, Upstream};
-use crate::conformance::Party;
 use crate::conformance::monitors::{ApiModule, Context};
 use crate::parity::station_file::{self, StationFile};
 use crate::protocol::channel::{ApiType, Topics};
+use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::scenario::Scenario;
-use crate::scenario::model::{Ready, Side};
+use crate::scenario::model::Ready;
 use crate::station::config::StationConfig;
 
 /// The communication check timeout of an EVerest that is configured like most.
@@ -115,14 +115,11 @@ impl<'s> Scene<'s> {
     /// What the monitors need to know.
     pub fn context(&self) -> Context {
         let Scene { scenario, settings, topics, station, sisters, .. } = self;
-        let under_test = match scenario.model.under_test {
-            Side::Client => Party::Client,
-            Side::Everest => Party::Everest,
-        };
+        let under_test = scenario.model.under_test;
         // No client knows of a shorter one until a discovery tells it.
         let untold = match under_test {
-            Party::Client => DEFAULT_CHECK,
-            Party::Everest => Duration::ZERO,
+            Side::Client => DEFAULT_CHECK,
+            Side::Everest => Duration::ZERO,
         };
         let positive = |value: i32| u64::try_from(value).ok().filter(|value| *value > 0);
         let module = |topics: &Topics| {
@@ -136,7 +133,7 @@ impl<'s> Scene<'s> {
             }
         };
         let ApiModule { topics, communication_check_timeout, heartbeat_interval } = module(topics);
-        let everests = sisters.iter().filter(|_| under_test == Party::Everest);
+        let everests = sisters.iter().filter(|_| under_test == Side::Everest);
         Context {
             in_force: station.in_force(),
             from_start: settings.module != ModuleSource::Attached,

@@ -13,12 +13,13 @@ use tokio::time::{Instant, sleep_until};
 use super::expectation::plain;
 use super::lag::Lag;
 use super::module::Module;
-use super::observer::{Kind, Observer, Party, Seen, is_own};
+use super::observer::{Observer, is_own};
 use super::played::Played;
 use super::probe::Answered;
 use super::settings::{ModuleSource, Scene, Settings};
 use super::sisters::Sisters;
 use crate::broker::Broker;
+use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::wire::{Form, Wire};
 use crate::scenario::Scenario;
@@ -171,7 +172,7 @@ impl Stage<'_> {
     }
 
     /// A message in one line.
-    pub fn line(&self, seen: &Seen) -> String {
+    pub fn line(&self, seen: &Sighting) -> String {
         let mut line = self.elided(&seen.publish.topic);
         let _ = write!(line, " q{}", seen.publish.qos);
         if seen.publish.retain {
@@ -202,7 +203,7 @@ impl Stage<'_> {
     }
 
     /// How a message of khumbu's own is written, where EVerest would not write it like this.
-    fn form_of(&self, seen: &Seen) -> Option<Form> {
+    fn form_of(&self, seen: &Sighting) -> Option<Form> {
         let is_ours = seen.from == Party::Harness && !matches!(seen.kind, Kind::Control | Kind::Other);
         if self.scene.wire == Wire::Everest || !is_ours {
             return None;

@@ -4,12 +4,12 @@
 //! Facts of the record in words; nothing here acts on the wire.
 
 use super::findings::culprit;
-use super::observer::{Kind, Party, Seen};
 use super::settings::ModuleSource;
 use super::stage::Stage;
+use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Channel;
-use crate::scenario::model::Side;
+use crate::protocol::side::Side;
 
 /// What an expectation finds where khumbu's own side did something else.
 const ELSE: [&str; 2] = ["scenario/contradicted", "expect/out-of-order"];
@@ -32,12 +32,12 @@ pub fn consider(stage: &Stage<'_>, found: &mut Diagnostic) {
 /// did not get; but nothing else would show that it withdraws twice.
 pub fn asked_again(stage: &Stage<'_>) -> Vec<Diagnostic> {
     let (demanded, others): (Vec<_>, Vec<_>) = withdraws(stage).partition(|seen| seen.claim.is_some());
-    let part = |seen: &Seen, pointer: &str| seen.json.as_ref().and_then(|json| json.pointer(pointer)).cloned();
-    let is_same = |a: &Seen, b: &Seen| {
+    let part = |seen: &Sighting, pointer: &str| seen.json.as_ref().and_then(|json| json.pointer(pointer)).cloned();
+    let is_same = |a: &Sighting, b: &Sighting| {
         part(a, "/payload") == part(b, "/payload") && part(a, "/headers/replyTo") != part(b, "/headers/replyTo")
     };
     let again = others.iter().filter(|seen| demanded.iter().any(|demanded| is_same(demanded, seen)));
-    let warning = |seen: &&Seen| {
+    let warning = |seen: &&Sighting| {
         let headline = format!("{} made a withdraw request again that no step demands again", culprit(stage));
         Diagnostic::new(Severity::Warning, "module/asked-again", headline)
             .with_evidence(stage.line(seen))
@@ -47,7 +47,7 @@ pub fn asked_again(stage: &Stage<'_>) -> Vec<Diagnostic> {
 }
 
 /// Withdraw requests of the module.
-fn withdraws<'a>(stage: &'a Stage<'_>) -> impl Iterator<Item = &'a Seen> {
+fn withdraws<'a>(stage: &'a Stage<'_>) -> impl Iterator<Item = &'a Sighting> {
     stage.observer.messages.iter().filter(|seen| {
         seen.from == Party::Module && seen.kind == Kind::Channel(Channel::WithdrawAuthorization) && seen.json.is_some()
     })

@@ -1,8 +1,9 @@
 //! What has no place in a scenario because of its API: steps that a module of that API cannot do, and messages of API
 //! modules that the station does not have.
 
-use super::model::{MessageKind, Model, Side, Step};
+use super::model::{MessageKind, Model, Step};
 use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::side::Side;
 
 /// The name of a step that a client of this API has no means for.
 pub(super) fn foreign_step(step: &Step, model: &Model) -> Option<&'static str> {

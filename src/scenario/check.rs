@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::model::{Publish, Ready, Repeat, Side, Step};
+use super::model::{Publish, Ready, Repeat, Step};
 use super::pattern::escaped;
 use super::rules::{from_hex, wrong_topic};
 use super::{Known, Scenario, api, placeholder, played, rules, suggestion};
@@ -19,6 +19,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::ApiType;
 use crate::protocol::release::Release;
 use crate::protocol::schema::{Message, Schemas};
+use crate::protocol::side::Side;
 use crate::station::config::StationConfig;
 use crate::timespan::Timespan;
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{MessageKind, Model, Side, Step};
+use super::model::{MessageKind, Model, Step};
 use super::{Scenario, api_of, placeholder, played};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::release::Release;
+use crate::protocol::side::Side;
 
 /// The channels of its own API on which a client under test is shown something that the scenario is about.
 pub fn shown_channels(scenario: &Scenario, release: Release) -> BTreeSet<Channel> {

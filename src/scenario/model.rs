@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::protocol::channel::ApiType;
 use crate::protocol::control::PausedBy;
 use crate::protocol::release::Release;
+use crate::protocol::side::Side;
 use crate::protocol::topic;
 use crate::protocol::types::{AuthorizationStatus, ConnectorType, IdToken, MessageContent, ReservationResult};
 use crate::protocol::wire::Wire;
@@ -61,16 +62,6 @@ pub struct Model {
     pub golden: bool,
     /// What happens, in order.
     pub steps: Vec<Step>,
-}
-
-/// The side of the API on which a program stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// An API client: a display, a reader, a backend link.
-    Client,
-    /// EVerest, or a program that takes its place.
-    Everest,
 }
 
 /// What the wire must show before the first step.

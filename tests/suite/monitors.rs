@@ -24,12 +24,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use khumbu::conformance::Party;
 use khumbu::conformance::monitors::{Context, Monitors};
 use khumbu::diagnostic::{Diagnostic, Severity};
 use khumbu::protocol::channel::{ApiType, Channel, Topics};
 use khumbu::protocol::deviations::{Behaviour, Deviation, Deviations};
 use khumbu::protocol::release::Release;
+use khumbu::protocol::side::Side;
 use khumbu::transcript::record::{Direction, Event, Publish, Record};
 use serde_json::{Value, json};
 
@@ -72,13 +72,13 @@ impl Wire {
     }
 
     fn client() -> Self {
-        let mut wire = Self::with(Context::new(topics(), Party::Client));
+        let mut wire = Self::with(Context::new(topics(), Side::Client));
         wire.subscribe("module", &format!("{BASE}/e2m/#"));
         wire
     }
 
     fn everest() -> Self {
-        Self::with(Context::new(topics(), Party::Everest))
+        Self::with(Context::new(topics(), Side::Everest))
     }
 
     fn after(&mut self, millis: u64) -> &mut Self {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::conformance::Party;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{Channel, Topics};
 use crate::protocol::codec::{self, Decoded};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::schema::Message;
+use crate::protocol::side::Side;
 
 use super::seen::Seen;
 use super::wording::{Wording, time};
@@ -20,7 +20,7 @@ const SLACK: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Answers {
     topics: Topics,
-    under_test: Party,
+    under_test: Side,
     in_force: Deviations,
     /// Whether all requests were seen; otherwise a reply may belong to one from before.
     from_start: bool,
@@ -59,7 +59,7 @@ struct Asked {
 impl Answers {
     pub(super) fn new(
         topics: Topics,
-        under_test: Party,
+        under_test: Side,
         from_start: bool,
         grace: Option<Duration>,
         in_force: Deviations,
@@ -88,8 +88,8 @@ impl Answers {
         self.may_be_asked(seen);
         let reply_to = seen.reply_to()?;
         let key = match self.under_test {
-            Party::Everest => reply_to.to_owned(),
-            Party::Client => self.topics.reply_topic_of_question(reply_to),
+            Side::Everest => reply_to.to_owned(),
+            Side::Client => self.topics.reply_topic_of_question(reply_to),
         };
         let why_not = self.why_not_executed(channel, seen);
         let asked = self.asked.entry(key).or_default();
@@ -103,7 +103,7 @@ impl Answers {
 
     /// Why EVerest does not execute a request, and what a reply to it breaks.
     fn why_not_executed(&self, channel: Channel, seen: &Seen<'_>) -> Option<(String, &'static str)> {
-        if channel != Channel::WithdrawAuthorization || self.under_test != Party::Everest {
+        if channel != Channel::WithdrawAuthorization || self.under_test != Side::Everest {
             return None;
         }
         let Decoded::NotExecuted { why } = codec::decode_withdraw(&seen.publish.payload, self.in_force) else {
@@ -139,7 +139,7 @@ impl Answers {
     /// Whether a validator forgot EVerest's external prefix on the way to the topic that a question gave.
     pub(super) fn lacks_prefix(&self, topic: &str) -> bool {
         let prefixed = self.topics.reply_topic_on_wire(topic);
-        self.under_test == Party::Client && prefixed != topic && self.asked.contains_key(&prefixed)
+        self.under_test == Side::Client && prefixed != topic && self.asked.contains_key(&prefixed)
     }
 
     /// A reply that went to a topic without the external prefix.
@@ -153,7 +153,7 @@ impl Answers {
 
     /// EVerest puts its external prefix before the topic it was given; a stand-in may take the topic as it is.
     fn find<'t>(&self, topic: &'t str) -> Option<&'t str> {
-        let lenient = self.under_test == Party::Everest;
+        let lenient = self.under_test == Side::Everest;
         let bare = topic.strip_prefix(self.topics.external_prefix.as_str()).filter(|_| lenient);
         std::iter::once(topic).chain(bare).find(|topic| self.asked.contains_key(*topic))
     }
@@ -205,7 +205,7 @@ impl Answers {
         let topic = seen.wording.topic(&seen.publish.topic);
         let headline = format!("module sent on {topic}, which is no channel and no reply topic of any request");
         let severity = if self.from_start { Severity::Fail } else { Severity::Warning };
-        let requirement = if self.under_test == Party::Client { "VA-3" } else { "RR-1" };
+        let requirement = if self.under_test == Side::Client { "VA-3" } else { "RR-1" };
         let mut finding = seen.finding(severity, "monitor/stray-reply", headline).breaking(requirement);
         let mut open = self.asked.iter().filter(|(_, asked)| asked.replies == 0).map(|(topic, _)| topic);
         if let Some(topic) = open.next_back() {
@@ -216,7 +216,7 @@ impl Answers {
 
     /// Judges questions that EVerest waited for in vain, and requests without a reply, if the run wants that.
     pub(super) fn finish(&self, at: Duration, wording: &Wording) -> Vec<Diagnostic> {
-        if self.under_test == Party::Client {
+        if self.under_test == Side::Client {
             return self.in_vain(wording);
         }
         let Some(grace) = self.grace else { return Vec::new() };

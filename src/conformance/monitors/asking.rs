@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::conformance::Party;
 use crate::conformance::redelivery::Repeat;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::codec::unusable_topic;
 use crate::protocol::deviations::{Deviation, Deviations};
+use crate::protocol::side::Side;
 
 use super::links::{Links, covers};
 use super::seen::Seen;
@@ -25,7 +25,7 @@ const ACKNOWLEDGEMENT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Asking {
     external_prefix: String,
-    under_test: Party,
+    under_test: Side,
     in_force: Deviations,
     /// How long after a request its subscription may be recorded.
     lag: Duration,
@@ -51,15 +51,15 @@ struct Unsubscribed {
 }
 
 impl Asking {
-    pub(super) fn new(external_prefix: String, relayed: bool, under_test: Party, in_force: Deviations) -> Self {
+    pub(super) fn new(external_prefix: String, relayed: bool, under_test: Side, in_force: Deviations) -> Self {
         let lag = if relayed { ACKNOWLEDGEMENT } else { Duration::ZERO };
         Self { external_prefix, under_test, in_force, lag, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
     }
 
     fn requirement(&self) -> &'static str {
         match self.under_test {
-            Party::Client => "RR-13",
-            Party::Everest => "VA-2",
+            Side::Client => "RR-13",
+            Side::Everest => "VA-2",
         }
     }
 
@@ -103,10 +103,8 @@ impl Asking {
         let topics = [reply_to.to_owned(), format!("{}{reply_to}", self.external_prefix)];
         if !topics.iter().any(|topic| links.is_subscribed(topic)) {
             let (headline, missed) = match self.under_test {
-                Party::Client => {
-                    ("module sent a request before it subscribed to its reply topic", Some(seen.record.at))
-                }
-                Party::Everest => ("module missed the answer to its question: it was not yet subscribed to", None),
+                Side::Client => ("module sent a request before it subscribed to its reply topic", Some(seen.record.at)),
+                Side::Everest => ("module missed the answer to its question: it was not yet subscribed to", None),
             };
             let finding = seen.fail("monitor/reply-topic-not-subscribed", format!("{headline} {topic}"));
             let finding = finding.breaking(self.requirement());
@@ -121,7 +119,7 @@ impl Asking {
     /// A request that is right by the specification, and that EVerest does not carry out.
     fn unheard(&self, seen: &Seen<'_>, well_formed: bool) -> Option<Diagnostic> {
         let release = self.in_force.release();
-        let is_ignored = self.under_test == Party::Client && self.in_force.is_on(Deviation::ReplyAddressRequired);
+        let is_ignored = self.under_test == Side::Client && self.in_force.is_on(Deviation::ReplyAddressRequired);
         (well_formed && is_ignored).then(|| {
             let headline = format!("module sent a request without `headers.replyTo`, which EVerest {release} ignores");
             seen.finding(Severity::Warning, "monitor/request-ignored", headline).breaking("RR-2")

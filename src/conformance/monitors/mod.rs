@@ -52,10 +52,10 @@ mod wording;
 
 use std::time::Duration;
 
-use super::Party;
 use crate::auth::AuthConfig;
 use crate::protocol::channel::Topics;
 use crate::protocol::deviations::Deviations;
+use crate::protocol::side::Side;
 
 pub use board::Monitors;
 
@@ -65,7 +65,7 @@ pub struct Context {
     /// The topics of the API module.
     pub topics: Topics,
     /// The side of the module under test.
-    pub under_test: Party,
+    pub under_test: Side,
     /// The release that is spoken, and what of it is switched.
     pub in_force: Deviations,
     /// Whether the record begins before the module started, so that its very first message is seen. Otherwise nothing
@@ -101,7 +101,7 @@ pub struct ApiModule {
 
 impl Context {
     /// A context in which the module is started by this run, nothing is timed, and no reply is missed.
-    pub fn new(topics: Topics, under_test: Party) -> Self {
+    pub fn new(topics: Topics, under_test: Side) -> Self {
         Self {
             topics,
             under_test,

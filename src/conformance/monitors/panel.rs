@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conformance::Party;
 use crate::conformance::redelivery::{Redelivery, Repeat};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{Channel, EntryPoint, Topics};
 use crate::protocol::deviations::Deviation;
 use crate::protocol::schema::Message;
+use crate::protocol::side::Side;
 use crate::transcript::record::{Direction, Event, Publish, Record, Rule};
 
 use super::Context;
@@ -36,7 +36,7 @@ const TOLD: u32 = 5;
 #[derive(Debug)]
 pub(super) struct Panel {
     topics: Topics,
-    under_test: Party,
+    under_test: Side,
     /// Whether it is the one that speaks of what concerns all API modules.
     is_first: bool,
     /// Whether it is an EVerest that publishes on any `replyTo`, for which the broker cuts it off.
@@ -80,7 +80,7 @@ impl Panel {
             resubscription: Resubscription::new(&topics),
             discoveries: BTreeSet::new(),
             told: BTreeMap::new(),
-            may_publish_anywhere: under_test == Party::Everest
+            may_publish_anywhere: under_test == Side::Everest
                 && [Deviation::ExitOnEmptyReplyTo, Deviation::ExitOnWildcardReplyTo]
                     .into_iter()
                     .any(|deviation| in_force.is_on(deviation)),
@@ -104,7 +104,7 @@ impl Panel {
             }
             _ if from_module => self.link(record),
             // The simulated EVerest hears a reply as long as it waits for it.
-            Event::Unsubscribed { filter } if self.under_test == Party::Client => {
+            Event::Unsubscribed { filter } if self.under_test == Side::Client => {
                 self.answers.given_up(filter, record.at);
                 Vec::new()
             }
@@ -144,14 +144,14 @@ impl Panel {
         found.extend(self.answers.finish(at, &self.wording));
         found.extend(self.latched.finish());
         match self.under_test {
-            Party::Client => {
+            Side::Client => {
                 // A module that is gone is not late: its end is judged by the runner.
                 if self.links.is_online() {
                     found.extend(self.presence.finish(at));
                     found.extend(self.resubscription.finish(at, &self.wording));
                 }
             }
-            Party::Everest => found.extend(self.heartbeats.finish(at, self.links.is_online())),
+            Side::Everest => found.extend(self.heartbeats.finish(at, self.links.is_online())),
         }
         let mut found = self.tell(found);
         for (id, count) in &self.told {
@@ -232,8 +232,8 @@ impl Panel {
                 self.links.is_alive(&record.client);
                 let repeat = self.redelivery.judge(&record.client, publish);
                 match self.under_test {
-                    Party::Client => self.sent_by_client(&seen, repeat),
-                    Party::Everest => self.sent_by_everest(&seen, repeat),
+                    Side::Client => self.sent_by_client(&seen, repeat),
+                    Side::Everest => self.sent_by_everest(&seen, repeat),
                 }
             }
             (Direction::FromClient, false) => Vec::from_iter(self.sent_by_harness(&seen)),
@@ -253,7 +253,7 @@ impl Panel {
 
     /// The channel of a topic on which the module under test is asked something.
     fn request_to_module(&self, topic: &str) -> Option<Channel> {
-        let by_everest = self.under_test == Party::Client;
+        let by_everest = self.under_test == Side::Client;
         self.topics.channel(topic).filter(|channel| channel.is_request() && channel.is_from_everest() == by_everest)
     }
 
@@ -399,7 +399,7 @@ impl Panel {
             self.discovery.request(entry_point, seen);
         }
         match (self.under_test, self.topics.channel(topic)) {
-            (Party::Client, Some(Channel::Heartbeat)) => self.presence.heartbeat(seen.record.at),
+            (Side::Client, Some(Channel::Heartbeat)) => self.presence.heartbeat(seen.record.at),
             (_, Some(_)) => {}
             (_, None) => self.asking.answered(topic, seen.record.at),
         }
@@ -410,8 +410,8 @@ impl Panel {
             let told = seen.json().ok();
             let told = |key| told.is_some_and(|json| json.get(key).is_some());
             match self.under_test {
-                Party::Client if told("communication_check") => self.presence.told_to_check(),
-                Party::Everest if told("heartbeats") => self.heartbeats.changed(),
+                Side::Client if told("communication_check") => self.presence.told_to_check(),
+                Side::Everest if told("heartbeats") => self.heartbeats.changed(),
                 _ => {}
             }
         }

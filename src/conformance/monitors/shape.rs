@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::conformance::Party;
 use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::protocol::channel::{ApiType, Channel, Topics};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::schema::{Message, Schemas, Violation};
+use crate::protocol::side::Side;
 
 use super::seen::Seen;
 
@@ -34,14 +34,14 @@ pub(super) enum Territory {
 pub(super) struct Shape {
     schemas: Schemas,
     in_force: Deviations,
-    under_test: Party,
+    under_test: Side,
     topics: Topics,
     base: String,
     odd_qos: BTreeSet<Option<Channel>>,
 }
 
 impl Shape {
-    pub(super) fn new(topics: Topics, under_test: Party, in_force: Deviations) -> Self {
+    pub(super) fn new(topics: Topics, under_test: Side, in_force: Deviations) -> Self {
         let schemas = Schemas::of(in_force);
         Self { schemas, in_force, under_test, base: topics.base(), topics, odd_qos: BTreeSet::new() }
     }
@@ -58,13 +58,11 @@ impl Shape {
     /// Where a message of the module under test went.
     pub(super) fn territory(&self, topic: &str) -> Territory {
         let foreign = match self.under_test {
-            Party::Client => "e2m",
-            Party::Everest => "m2e",
+            Side::Client => "e2m",
+            Side::Everest => "m2e",
         };
         match self.channel(topic) {
-            Some(channel) if channel.is_from_everest() == (self.under_test == Party::Everest) => {
-                Territory::Own(channel)
-            }
+            Some(channel) if channel.is_from_everest() == (self.under_test == Side::Everest) => Territory::Own(channel),
             Some(_) => Territory::Foreign,
             None if self.is_below(topic, foreign) => Territory::Foreign,
             None if self.is_below(topic, "") || self.is_misspelt(topic) => Territory::Unknown,
@@ -77,8 +75,8 @@ impl Shape {
         self.is_below(
             topic,
             match self.under_test {
-                Party::Client => "m2e",
-                Party::Everest => "e2m",
+                Side::Client => "m2e",
+                Side::Everest => "e2m",
             },
         )
     }
@@ -143,16 +141,16 @@ impl Shape {
         let name = messages.first().map_or("message", |message| message.name());
         let finding = seen.fail("monitor/retained", format!("module sent a {name} with the retain flag"));
         Some(match (self.under_test, messages.first()) {
-            (Party::Client, Some(Message::On(Channel::ProvidedToken))) => finding
+            (Side::Client, Some(Message::On(Channel::ProvidedToken))) => finding
                 .with_help("publish it without the flag: a retained token is presented again each time EVerest starts")
                 .breaking("TP-3"),
-            (Party::Client, Some(Message::ValidateReply | Message::On(Channel::ValidateResultUpdate))) => {
+            (Side::Client, Some(Message::ValidateReply | Message::On(Channel::ValidateResultUpdate))) => {
                 finding.with_help("publish it without the flag: it is for one moment only").breaking("VA-10")
             }
-            (Party::Client, _) => finding
+            (Side::Client, _) => finding
                 .with_help("publish it without the flag: EVerest executes a retained request each time it starts")
                 .breaking("RR-17"),
-            (Party::Everest, _) => finding.breaking("RR-16"),
+            (Side::Everest, _) => finding.breaking("RR-16"),
         })
     }
 
@@ -163,7 +161,7 @@ impl Shape {
         };
         let (qos, usual) =
             (seen.publish.qos, if self.in_force.is_on(Deviation::PublishQos0) { 0 } else { EVEREST_QOS });
-        if self.under_test != Party::Everest || qos == usual || !self.odd_qos.insert(channel) {
+        if self.under_test != Side::Everest || qos == usual || !self.odd_qos.insert(channel) {
             return None;
         }
         let name = messages.first().map_or("message", |message| message.name());
@@ -177,8 +175,8 @@ impl Shape {
     pub(super) fn foreign(&self, seen: &Seen<'_>) -> Diagnostic {
         let topic = seen.wording.topic(&seen.publish.topic);
         let owner = match self.under_test {
-            Party::Client => "EVerest",
-            Party::Everest => "the client",
+            Side::Client => "EVerest",
+            Side::Everest => "the client",
         };
         let finding = seen.fail("monitor/wrong-direction", format!("module sent on {topic}, where only {owner} sends"));
         if seen.publish.topic.ends_with("/e2m/token_validation_status/get") {
@@ -191,7 +189,7 @@ impl Shape {
     /// A message on a topic that nobody reads.
     pub(super) fn unknown(&self, seen: &Seen<'_>) -> Diagnostic {
         let topic = seen.wording.topic(&seen.publish.topic);
-        let from_everest = self.under_test == Party::Everest;
+        let from_everest = self.under_test == Side::Everest;
         let mine = self.topics.api.channels().iter().filter(|channel| {
             channel.is_from_everest() == from_everest && self.channel(&self.topics.topic(**channel)).is_some()
         });

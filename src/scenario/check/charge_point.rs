@@ -1,7 +1,8 @@
 //! The sense of steps at the charge point: they need one of khumbu's own.
 
 use super::Checker;
-use crate::scenario::model::{ExpectNone, Gateway, SendLocalList, Side, Step};
+use crate::protocol::side::Side;
+use crate::scenario::model::{ExpectNone, Gateway, SendLocalList, Step};
 use crate::scenario::pattern::escaped;
 use crate::station::charge_point::config::CsmsLink;
 

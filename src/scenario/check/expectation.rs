@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::{Checker, label, releases};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::schema::Message;
-use crate::scenario::model::{ExpectNone, ExpectReply, ExpectStatus, MessageKind, Side, Step};
+use crate::protocol::side::Side;
+use crate::scenario::model::{ExpectNone, ExpectReply, ExpectStatus, MessageKind, Step};
 use crate::scenario::pattern::{MARKERS, Pattern, PatternErrorKind};
 use crate::scenario::{api, placeholder, played, suggestion};
 

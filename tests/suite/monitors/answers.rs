@@ -76,7 +76,7 @@ fn requests_of_others_on_a_shared_broker_are_known_by_their_delivery() {
 #[test]
 fn the_external_prefix_may_stand_before_the_reply_topic() {
     let prefixed = Topics { external_prefix: "site/".into(), ..topics() };
-    let mut wire = Wire::with(Context::new(prefixed.clone(), Party::Everest));
+    let mut wire = Wire::with(Context::new(prefixed.clone(), Side::Everest));
     let reply_to = prefixed.reply_topic("withdraw", "1");
     wire.sends("harness", &prefixed.topic(Channel::WithdrawAuthorization), withdraw(&reply_to).to_string());
     wire.sends("module", &format!("site/{reply_to}"), "\"Accepted\"").is_clean();
@@ -86,7 +86,7 @@ fn the_external_prefix_may_stand_before_the_reply_topic() {
 fn absence_is_judged_only_after_a_grace() {
     let ask = |grace: Option<u64>, request: Value, delivered: bool| {
         let reply_grace = grace.map(Duration::from_millis);
-        let mut wire = Wire::with(Context { reply_grace, ..Context::new(topics(), Party::Everest) });
+        let mut wire = Wire::with(Context { reply_grace, ..Context::new(topics(), Side::Everest) });
         wire.harness(Channel::WithdrawAuthorization, request.clone());
         if delivered {
             let topic = topics().topic(Channel::WithdrawAuthorization);
@@ -118,7 +118,7 @@ fn a_reply_topic_that_only_everest_can_read_is_no_stray() {
 
 #[test]
 fn an_attached_module_may_answer_what_was_asked_before() {
-    let mut wire = Wire::with(Context { from_start: false, ..Context::new(topics(), Party::Everest) });
+    let mut wire = Wire::with(Context { from_start: false, ..Context::new(topics(), Side::Everest) });
     wire.sends("module", &format!("{BASE}/e2m/withdraw/2"), "\"Accepted\"").warns("monitor/stray-reply", "RR-1");
 }
 

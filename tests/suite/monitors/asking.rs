@@ -91,7 +91,7 @@ fn subscriptions_of_all_clients_of_the_module_count() {
 #[test]
 fn an_acknowledgement_that_a_relay_recorded_a_little_late_is_no_fault() {
     let late = |relayed| {
-        let mut wire = Wire::with(Context { relayed, ..Context::new(topics(), Party::Client) });
+        let mut wire = Wire::with(Context { relayed, ..Context::new(topics(), Side::Client) });
         wire.module(Channel::WithdrawAuthorization, withdraw("my/replies/1")).after(20);
         wire.subscribe("module", "my/replies/1");
         wire
@@ -133,12 +133,12 @@ fn a_reply_topic_that_is_a_filter_fails() {
 #[test]
 fn a_broker_behind_a_relay_may_keep_an_older_session() {
     let persistent = connected(5, false, true);
-    let mut wire = Wire::with(Context { relayed: true, ..Context::new(topics(), Party::Client) });
+    let mut wire = Wire::with(Context { relayed: true, ..Context::new(topics(), Side::Client) });
     wire.event("module", persistent).module(Channel::WithdrawAuthorization, withdraw("my/replies/1")).is_clean();
 }
 
 #[test]
 fn an_attached_module_may_have_subscribed_before() {
-    let mut wire = Wire::with(Context { from_start: false, ..Context::new(topics(), Party::Client) });
+    let mut wire = Wire::with(Context { from_start: false, ..Context::new(topics(), Side::Client) });
     wire.module(Channel::WithdrawAuthorization, withdraw("my/replies/1")).is_clean();
 }

@@ -2,10 +2,10 @@
 
 use super::*;
 
-fn wire(party: Party) -> Wire {
+fn wire(side: Side) -> Wire {
     let topics = topics().under(Release::V1_0);
-    let mut wire = Wire::with(Context { in_force: running(Release::V1_0), ..Context::new(topics, party) });
-    if party == Party::Client {
+    let mut wire = Wire::with(Context { in_force: running(Release::V1_0), ..Context::new(topics, side) });
+    if side == Side::Client {
         wire.subscribe("module", "everest_api/1.0/auth_consumer/api/e2m/#");
     }
     wire
@@ -20,7 +20,7 @@ fn sends(wire: &mut Wire, channel: Channel, payload: &Value) {
 
 /// An EVerest that sends these statuses of one token, as they were presented.
 fn tells(statuses: &[&str]) -> Wire {
-    let mut wire = wire(Party::Everest);
+    let mut wire = wire(Side::Everest);
     for status in statuses {
         let mut payload = status_of("T1", "ISO14443", status, &[]);
         payload.as_object_mut().unwrap().remove("messages");
@@ -82,13 +82,13 @@ fn what_a_token_was_used_for_was_told_later() {
 
 #[test]
 fn heartbeats_are_empty_and_nothing_is_published_at_qos_2() {
-    let mut right = wire(Party::Everest);
+    let mut right = wire(Side::Everest);
     sends(&mut right, Channel::Heartbeat, &json!({}));
     right.is_clean();
-    let mut counted = wire(Party::Everest);
+    let mut counted = wire(Side::Everest);
     sends(&mut counted, Channel::Heartbeat, &json!(0));
     counted.fails("monitor/schema-violation", "HB-1");
-    let mut sure = wire(Party::Everest);
+    let mut sure = wire(Side::Everest);
     let publish = Publish { qos: 2, ..message("everest_api/1.0/auth_consumer/api/e2m/heartbeat", "{}", 1) };
     sure.packet("module", Direction::FromClient, publish);
     sure.fails("monitor/qos", "RR-16");
@@ -96,19 +96,19 @@ fn heartbeats_are_empty_and_nothing_is_published_at_qos_2() {
 
 #[test]
 fn other_topics_and_later_requests_are_heard_by_nobody() {
-    let mut elsewhere = wire(Party::Everest);
+    let mut elsewhere = wire(Side::Everest);
     let publish = Publish { qos: 0, ..message(&topics().topic(Channel::Heartbeat), "{}", 1) };
     elsewhere.packet("module", Direction::FromClient, publish);
     assert_eq!(elsewhere.ids(), ["monitor/unknown-topic"]);
-    let mut asks = wire(Party::Client);
+    let mut asks = wire(Side::Client);
     asks.subscribe("module", "r");
     sends(&mut asks, Channel::GetTokenValidationStatus, &get("r"));
     asks.warns("monitor/unknown-topic", "SC-2");
     // What was taken away later is there.
-    let mut sets = wire(Party::Client);
+    let mut sets = wire(Side::Client);
     sends(&mut sets, Channel::SetConnectionTimeout, &json!(30));
     sets.is_clean();
-    let mut terse = wire(Party::Client);
+    let mut terse = wire(Side::Client);
     sends(&mut terse, Channel::WithdrawAuthorization, &json!({"payload": {}}));
     terse.warns("monitor/request-ignored", "RR-2");
 }

@@ -17,7 +17,7 @@ fn everest() -> Wire {
         communication_check_timeout: None,
         heartbeat_interval: None,
     };
-    Wire::with(Context { sisters: vec![provider], ..Context::new(topics, Party::Everest) })
+    Wire::with(Context { sisters: vec![provider], ..Context::new(topics, Side::Everest) })
 }
 
 fn asks(wire: &mut Wire, topic: &str) {
@@ -107,7 +107,7 @@ fn answers_and_beacon_have_their_shape() {
 #[test]
 fn nobody_answers_where_there_is_no_entry_point() {
     let mut wire =
-        Wire::with(Context { in_force: running(Release::V2026_02), ..Context::new(topics(), Party::Everest) });
+        Wire::with(Context { in_force: running(Release::V2026_02), ..Context::new(topics(), Side::Everest) });
     asks(&mut wire, DISCOVER);
     let apis = json!({"apis": []}).to_string();
     let reply = Publish { qos: 0, ..message(REPLIES, apis, 1) };

@@ -34,14 +34,14 @@ fn another_connection_of_everest_explains_no_gap() {
 #[test]
 fn the_first_is_zero() {
     Wire::everest().heartbeats([1, 2]).fails("monitor/heartbeat-first", "HB-3");
-    let attached = Context { from_start: false, ..Context::new(topics(), Party::Everest) };
+    let attached = Context { from_start: false, ..Context::new(topics(), Side::Everest) };
     Wire::with(attached).heartbeats([17, 18]).is_clean();
 }
 
 #[test]
 fn gaps_repetitions_and_steps_back_fail() {
     for numbers in [[0, 1, 3], [0, 1, 1], [1, 0, 1]] {
-        let attached = Context { from_start: false, ..Context::new(topics(), Party::Everest) };
+        let attached = Context { from_start: false, ..Context::new(topics(), Side::Everest) };
         let finding = Wire::with(attached).heartbeats(numbers).ids();
         assert_eq!(finding, ["monitor/heartbeat-sequence"], "{numbers:?}");
     }
@@ -102,7 +102,7 @@ fn a_command_may_change_the_number() {
 fn timed(millis: u64) -> Wire {
     Wire::with(Context {
         heartbeat_interval: Some(Duration::from_millis(millis)),
-        ..Context::new(topics(), Party::Everest)
+        ..Context::new(topics(), Side::Everest)
     })
 }
 

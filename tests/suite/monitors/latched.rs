@@ -42,6 +42,6 @@ fn whose_statuses_were_not_all_seen_is_not_judged() {
     let mut wire = asked();
     wire.monitors.module_cut_off();
     wire.status("Processing", &[]).sends("module", REPLY, &status).is_clean();
-    let mut attached = Wire::with(Context { from_start: false, ..Context::new(topics(), Party::Everest) });
+    let mut attached = Wire::with(Context { from_start: false, ..Context::new(topics(), Side::Everest) });
     attached.harness(Channel::GetTokenValidationStatus, get(REPLY)).sends("module", REPLY, &status).is_clean();
 }

@@ -6,7 +6,7 @@ fn checked(seconds: u64) -> Wire {
     let mut wire = Wire::with(Context {
         communication_check_timeout: Some(Duration::from_secs(seconds)),
         heartbeat_interval: Some(Duration::from_secs(1)),
-        ..Context::new(topics(), Party::Client)
+        ..Context::new(topics(), Side::Client)
     });
     // The first check may take its time.
     wire.after(60_000).module(Channel::CommunicationCheck, json!(true));

@@ -19,7 +19,7 @@ fn play(file: &str, release: Release) -> (Vec<Diagnostic>, usize) {
         api_version: "1".into(),
         module_id: "auth_api".into(),
     };
-    let mut wire = Wire::with(Context { in_force: running(release), ..Context::new(topics, Party::Everest) });
+    let mut wire = Wire::with(Context { in_force: running(release), ..Context::new(topics, Side::Everest) });
     // Every recording begins without a token in process; heartbeats may have gone on from the one before.
     if !file.ends_with("00_startup.jsonl") || file.starts_with("2025.12.0") {
         wire.monitors.heartbeats_changed();

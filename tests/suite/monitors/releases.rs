@@ -9,11 +9,11 @@ const WRONG_SHAPE: Found = Some((Severity::Fail, "monitor/schema-violation", "HB
 const OTHER_QOS: Found = Some((Severity::Fail, "monitor/qos", "RR-16"));
 
 fn everest(release: Release) -> Wire {
-    Wire::with(Context { in_force: running(release), ..Context::new(topics(), Party::Everest) })
+    Wire::with(Context { in_force: running(release), ..Context::new(topics(), Side::Everest) })
 }
 
 fn client(release: Release) -> Wire {
-    let mut wire = Wire::with(Context { in_force: running(release), ..Context::new(topics(), Party::Client) });
+    let mut wire = Wire::with(Context { in_force: running(release), ..Context::new(topics(), Side::Client) });
     wire.subscribe("module", &format!("{BASE}/e2m/#"));
     wire
 }
@@ -59,7 +59,7 @@ fn heartbeats_count_since_2025_12() {
 #[test]
 fn heartbeats_without_a_number_have_a_spacing_all_the_same() {
     for (millis, is_right) in [(1000, true), (2000, false)] {
-        let context = Context { in_force: running(Release::V2025_10), ..Context::new(topics(), Party::Everest) };
+        let context = Context { in_force: running(Release::V2025_10), ..Context::new(topics(), Side::Everest) };
         let mut wire = Wire::with(Context { heartbeat_interval: Some(Duration::from_secs(1)), ..context });
         for _ in 0..12 {
             publishes(wire.after(millis), Release::V2025_10, Channel::Heartbeat, &json!({}));
@@ -142,7 +142,7 @@ fn next_tells_what_validators_said_and_all_their_texts() {
     // As it is announced for 2027.04.
     let mut wire = Wire::with(Context {
         in_force: running(Release::Next).with(Deviation::NoMessages, true),
-        ..Context::new(topics(), Party::Everest)
+        ..Context::new(topics(), Side::Everest)
     });
     let mut status = status_of("T1", "ISO14443", "Processing", &[]);
     status.as_object_mut().unwrap().remove("messages");
@@ -193,7 +193,7 @@ fn a_granted_token_that_is_withdrawn_has_a_status_in_main() {
     judged(everest, waiting, [None; 4]);
     // What the release specifies counts where it is asked to follow its specification.
     let specified = Deviations::new(Release::V2026_02, Behaviour::AsSpecified, &BTreeMap::new());
-    let mut wire = Wire::with(Context { in_force: specified, ..Context::new(topics(), Party::Everest) });
+    let mut wire = Wire::with(Context { in_force: specified, ..Context::new(topics(), Side::Everest) });
     granted(&mut wire, Release::V2026_02);
     wire.is_clean();
 }

@@ -4,7 +4,7 @@ use super::*;
 
 /// A client that has lost its connection and is back, in a session that the broker has kept or not.
 fn back(session_present: bool) -> Wire {
-    let mut wire = Wire::with(Context::new(topics(), Party::Client));
+    let mut wire = Wire::with(Context::new(topics(), Side::Client));
     wire.event("module", connected(5, true, false)).subscribe("module", &format!("{BASE}/e2m/#"));
     wire.after(1000).disconnect("module", false);
     wire.after(1000).event("module", connected(5, !session_present, session_present));
@@ -40,6 +40,6 @@ fn a_client_that_listens_again_or_had_no_need_to_passes() {
     wire.connect("module").after(9000).is_clean();
     Wire::client().disconnect("module", true).connect("module").after(9000).is_clean();
     // Nobody saw what an attached one had.
-    let mut wire = Wire::with(Context { from_start: false, ..Context::new(topics(), Party::Client) });
+    let mut wire = Wire::with(Context { from_start: false, ..Context::new(topics(), Side::Client) });
     wire.disconnect("module", false).connect("module").after(9000).is_clean();
 }

@@ -22,7 +22,7 @@ proptest! {
         let (in_force, qos) = (config.in_force(), if release >= Release::Main { 2 } else { 0 });
         let interval = u64::try_from(config.auth_consumer.cfg_heartbeat_interval_ms).ok().filter(|millis| *millis > 0);
         let heartbeat_interval = interval.map(Duration::from_millis);
-        let mut wire = Wire::with(Context { heartbeat_interval, in_force, ..Context::new(topics(), Party::Everest) });
+        let mut wire = Wire::with(Context { heartbeat_interval, in_force, ..Context::new(topics(), Side::Everest) });
         for (at, effect) in raced(&config, &steps, &noise).log {
             if let Effect::Publish { to: Address::Channel(channel), payload } = effect {
                 wire.at = at;

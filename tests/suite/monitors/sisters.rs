@@ -10,7 +10,7 @@ fn of(api: ApiType) -> Topics {
 
 fn under_test(api: ApiType, prefix: &str) -> (Wire, Topics) {
     let topics = Topics { external_prefix: prefix.to_owned(), ..of(api) };
-    (Wire::with(Context::new(topics.clone(), Party::Client)), topics)
+    (Wire::with(Context::new(topics.clone(), Side::Client)), topics)
 }
 
 fn provider() -> (Wire, Topics) {
@@ -214,7 +214,7 @@ fn an_update_of_another_shape_fails() {
 fn everest() -> Wire {
     let sister = |api| ApiModule { topics: of(api), communication_check_timeout: None, heartbeat_interval: None };
     let sisters = vec![sister(ApiType::AuthTokenProvider), sister(ApiType::AuthTokenValidator)];
-    Wire::with(Context { sisters, ..Context::new(topics(), Party::Everest) })
+    Wire::with(Context { sisters, ..Context::new(topics(), Side::Everest) })
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn redelivery_is_no_repetition() {
 
 #[test]
 fn an_attached_module_may_be_in_the_middle() {
-    let attached = Context { from_start: false, ..Context::new(topics(), Party::Everest) };
+    let attached = Context { from_start: false, ..Context::new(topics(), Side::Everest) };
     let mut wire = Wire::with(attached);
     play(&mut wire, "S1 W1 P A S1");
     wire.is_clean();

@@ -15,7 +15,7 @@ fn context(algorithm: SelectionAlgorithm, seconds: u64) -> Context {
         connection_timeout: khumbu::timespan::Seconds(Duration::from_secs(seconds)),
         ..AuthConfig::default()
     };
-    Context { auth: Some(auth), ..Context::new(topics(), Party::Everest) }
+    Context { auth: Some(auth), ..Context::new(topics(), Side::Everest) }
 }
 
 /// `TimedOut` so many milliseconds after the authorization.
