@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod config;
+pub mod drift;
 pub mod everest;
 pub mod files;
 pub mod goldens;
@@ -105,6 +106,7 @@ enum Command {
     Record(record::Arguments),
     Replay(Box<replay::Arguments>),
     Everest(everest::Arguments),
+    Drift(drift::Arguments),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -131,6 +133,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Record(arguments) => record::run(&arguments),
         Command::Replay(arguments) => replay::run(*arguments),
         Command::Everest(arguments) => return everest::run(&arguments),
+        Command::Drift(arguments) => drift::run(&arguments),
     };
     print::exit(exit).into()
 }

@@ -4,10 +4,12 @@
 //! question, answered by [`schema`].
 
 pub mod api;
+pub mod asyncapi;
 pub mod channel;
 pub mod codec;
 pub mod control;
 pub mod deviations;
+pub mod drift;
 pub mod release;
 pub mod schema;
 pub mod side;

@@ -141,6 +141,18 @@ impl Message {
     }
 }
 
+/// Every violation of a shape that stands in a description, in the order of its schema.
+pub fn violations(api: &Api, shape: &Shape, in_force: Deviations, payload: &Value) -> Vec<Violation> {
+    let validator = compile(&document::document(api, shape, in_force));
+    validator.iter_errors(payload).map(|error| violation(&error)).collect()
+}
+
+/// The validator of the schema of a shape.
+fn compile(schema: &Value) -> Validator {
+    let validator = jsonschema::options().with_draft(Draft::Draft7).build(schema);
+    validator.expect("the schema of every shape is valid")
+}
+
 /// One way in which a payload violates its schema.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
@@ -189,12 +201,7 @@ impl Schemas {
     /// The validator of a kind of message, compiled on first use.
     fn validator(&self, message: Message) -> Arc<Validator> {
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        let compile = || {
-            let schema = self.document(message);
-            let validator = jsonschema::options().with_draft(Draft::Draft7).build(&schema);
-            Arc::new(validator.expect("the schema of every shape is valid"))
-        };
-        Arc::clone(compiled.entry(message).or_insert_with(compile))
+        Arc::clone(compiled.entry(message).or_insert_with(|| Arc::new(compile(&self.document(message)))))
     }
 }
 

@@ -39,7 +39,8 @@ const FORBIDDEN_IN_PURE: [&str; 14] = [
 /// What no code may contain: loose ends, and waiting for time instead of a condition.
 const FORBIDDEN: [&str; 4] = ["todo!", "unimplemented!", "dbg!", "thread::sleep"];
 /// The subjects of diagnostics, the part of an id before its slash.
-const AREAS: [&str; 15] = [
+const AREAS: [&str; 16] = [
+    "asyncapi",
     "broker",
     "config",
     "expect",

@@ -4,6 +4,7 @@
 #[macro_use]
 mod rows;
 
+mod asyncapi;
 mod broker;
 mod broker_abuse;
 mod broker_clients;
@@ -17,6 +18,7 @@ mod charge_point;
 mod clients;
 mod csms;
 mod diagnostics;
+mod drift;
 mod everest_command;
 mod expectations;
 mod faulty_everest;

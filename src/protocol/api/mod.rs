@@ -247,6 +247,11 @@ static BUILT_IN: [BuiltIn; 5] = [
     BuiltIn::new("evse_manager", include_str!("../apis/evse_manager.yaml")),
 ];
 
+/// Every description that is part of the program.
+pub fn all_built_in() -> impl Iterator<Item = &'static Api> {
+    BUILT_IN.iter().map(BuiltIn::api)
+}
+
 /// A description that is part of the program.
 pub fn built_in(name: &str) -> Option<&'static Api> {
     BUILT_IN.iter().find(|known| known.name == name).map(BuiltIn::api)
