@@ -2,15 +2,11 @@
 //! no module.
 
 use super::known::{Contradiction, needs_start};
-use super::module::command_name;
 use super::settings::{ModuleSource, Scene};
-use super::steps::at_evse;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::ApiType;
-use crate::protocol::control::{Command, Deed, HeartbeatControl};
 use crate::protocol::side::Side;
-use crate::scenario::model::Step;
-use crate::scenario::{escaped, lacking, looks_inside, played};
+use crate::scenario::{escaped, lacking};
 
 /// Why a scenario is not played: its own word, the release, or the module.
 pub fn not_applicable(scene: &Scene<'_>) -> Option<Diagnostic> {
@@ -64,51 +60,8 @@ fn second_validator(scene: &Scene<'_>) -> Option<String> {
 }
 
 /// The first command that the scenario needs the module to follow and that it cannot.
-fn what_it_cannot(scene: &Scene<'_>) -> Option<String> {
-    fn search(steps: &[Step], scene: &Scene<'_>) -> Option<String> {
-        played(steps, "", scene.station.release).into_iter().find_map(|(_, step)| match step {
-            Step::Repeat(repeat) => search(&repeat.steps, scene),
-            Step::AtOnce(steps) => search(steps, scene),
-            step => needed(step, scene).filter(|name| scene.settings.cannot.contains(name)),
-        })
-    }
-    if scene.settings.cannot.is_empty() {
-        return None;
-    }
-    search(&scene.scenario.model.steps, scene)
-}
-
-/// The name of the command that a step needs the module under test to follow.
-fn needed(step: &Step, scene: &Scene<'_>) -> Option<String> {
-    let side = scene.scenario.model.under_test;
-    let is_client_of = |api| scene.is_client_of(api);
-    let has_provider = scene.station.auth_token_provider.is_some();
-    if let Some(command) = at_evse(step) {
-        return (side == Side::Everest).then(|| command_name(&command));
-    }
-    let (command, by) = match step {
-        Step::Reserve(_) => return (side == Side::Everest).then(|| Deed::Reserve.name().to_owned()),
-        Step::CancelReservation(_) => {
-            return (side == Side::Everest).then(|| Deed::CancelReservation.name().to_owned());
-        }
-        Step::Heartbeats(_) => (Command::Heartbeats(HeartbeatControl::Pause), Side::Everest),
-        Step::PresentToken(_) => {
-            let is_needed = side == Side::Everest && !has_provider || is_client_of(ApiType::AuthTokenProvider);
-            return is_needed.then(|| "present_token".to_owned());
-        }
-        Step::SetVerdict(_) => return is_client_of(ApiType::AuthTokenValidator).then(|| "set_verdict".to_owned()),
-        Step::UpdateVerdict(_) => {
-            return is_client_of(ApiType::AuthTokenValidator).then(|| "update_verdict".to_owned());
-        }
-        Step::Withdraw(_) => return (side == Side::Client).then(|| "withdraw".to_owned()),
-        Step::GetStatus(_) => (Command::GetStatus {}, Side::Client),
-        Step::Discover(_) => (Command::Discover {}, Side::Client),
-        Step::QueryModules(api) => (Command::QueryModules(api.clone()), Side::Client),
-        Step::CommunicationCheck(on) => (Command::CommunicationCheck(*on), Side::Client),
-        step if looks_inside(std::slice::from_ref(step)) => {
-            return (side == Side::Everest).then(|| "expect_evse".to_owned());
-        }
-        _ => return None,
-    };
-    (side == by).then(|| command_name(&command))
+fn what_it_cannot(scene: &Scene<'_>) -> Option<&'static str> {
+    let rows = scene.scenario.rows(scene.frame(), scene.station.release);
+    let mut needed = rows.iter().filter_map(|(_, row)| row.follows);
+    needed.find(|name| scene.settings.cannot.contains(*name))
 }

@@ -23,8 +23,9 @@ use crate::protocol::control::Deed;
 use crate::protocol::side::Side;
 use crate::protocol::topic;
 use crate::scenario::api_of;
-use crate::scenario::model::{Expect, ExpectEvse, ExpectNone, ExpectReply, ExpectStatus, MessageKind, Step};
+use crate::scenario::model::{Expect, ExpectEvse, ExpectNone, ExpectReply, ExpectStatus, MessageKind};
 use crate::scenario::pattern::Pattern;
+use crate::scenario::step::Step;
 
 /// An expectation that is not met yet.
 struct Open {

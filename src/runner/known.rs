@@ -1,13 +1,11 @@
 //! What is known of an EVerest under test besides what the scenario says: its station file, brought together with the
 //! scenario's station. The file adds, it replaces nothing that the scenario says.
 
-use serde_json::Value;
-
 use super::settings::{ModuleSource, Settings};
 use crate::auth::AuthConfig;
 use crate::protocol::release::Release;
-use crate::scenario::model::{Expect, MessageKind, Step};
-use crate::scenario::{Scenario, played};
+use crate::scenario::step::Start;
+use crate::scenario::{Pointer, Scenario};
 use crate::station::config::{ApiConfig, ProviderConfig, StationConfig, ValidatorConfig};
 
 /// A setting that the scenario asks for, and that is another in the EVerest that runs.
@@ -64,19 +62,13 @@ macro_rules! pick {
 }
 
 /// Where a scenario begins with what EVerest says at its start alone; one that runs already has said it before.
-pub fn needs_start(scenario: &Scenario, release: Release) -> Option<String> {
-    let mut ahead = played(&scenario.model.steps, "/steps", release);
-    ahead.reverse();
-    while let Some((at, step)) = ahead.pop() {
-        match step {
-            Step::Expect(Expect { message: Some(MessageKind::ReadyBeacon), .. }) => return Some(at),
-            Step::Expect(Expect { message: Some(MessageKind::Heartbeat), payload: Some(Value::Number(_)), .. }) => {
-                return Some(at);
-            }
-            Step::AnyOrder(steps) => ahead.extend(played(steps, &format!("{at}/any_order"), release)),
-            Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectNone(_) | Step::Note(_) => {}
+pub fn needs_start(scenario: &Scenario, release: Release) -> Option<Pointer> {
+    for (at, row) in scenario.rows(scenario.model.frame(), release) {
+        match row.start {
+            Start::Only => return Some(at),
+            Start::Open => {}
             // From here on it is about what follows from its own steps.
-            _ => return None,
+            Start::Past => return None,
         }
     }
     None

@@ -26,7 +26,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Topics;
 use crate::protocol::side::Side;
 use crate::scenario::pattern::Captures;
-use crate::scenario::placeholder;
+use crate::scenario::{Pointer, placeholder};
 use crate::transcript::record::Record;
 use crate::verdict::{ScenarioResult, Verdict};
 
@@ -246,7 +246,7 @@ async fn act(stage: &mut Stage<'_>, replay: Option<&Replay>) -> Result<(), Stop>
     stage.sisters.begin_checks(stage.scene)?;
     let mut memory = Memory::new(&stage.scene.station.tokens);
     let scenario = stage.scenario;
-    stage.play(&scenario.model.steps, "/steps", &mut memory).await?;
+    stage.play(&scenario.model.steps, &Pointer::from("/steps"), &mut memory).await?;
     stage.let_it_take_in().await
 }
 

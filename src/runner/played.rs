@@ -62,7 +62,7 @@ async fn open_side(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<
         Side::Client if piece.replay.is_none() => {
             let (csms, said) = mpsc::unbounded_channel();
             let (address, wire, csms) = (broker.address(), scene.wire, Some(csms));
-            let tells = looks_inside(&scenario.model.steps);
+            let tells = looks_inside(&scenario.model.steps, scene.frame());
             let (is_driven, inside, ends) = (false, None, None);
             let everest = Everest { address, client_id, topics, station, is_driven, tells, inside, wire, csms, ends };
             let (orders, received) = mpsc::unbounded_channel();

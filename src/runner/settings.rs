@@ -18,6 +18,7 @@ use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::scenario::Scenario;
 use crate::scenario::model::Ready;
+use crate::scenario::step::Frame;
 use crate::station::config::StationConfig;
 
 /// The communication check timeout of an EVerest that is configured like most.
@@ -144,6 +145,12 @@ impl<'s> Scene<'s> {
             sisters: everests.map(module).collect(),
             ..Context::new(topics, under_test)
         }
+    }
+
+    /// What the meaning of a step hangs on.
+    pub fn frame(&self) -> Frame {
+        let has_provider = self.station.auth_token_provider.is_some();
+        Frame { has_provider, ..self.scenario.model.frame() }
     }
 
     /// Whether the module under test is the client of this API.

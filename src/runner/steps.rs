@@ -20,9 +20,10 @@ use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::side::Side;
 use crate::protocol::wire::{Encoder, Wire};
 use crate::protocol::{codec, topic};
-use crate::scenario::model::{AtConnector, Evse, Heartbeats, PauseCharging, Publish, Request, Run, Step};
+use crate::scenario::model::{Heartbeats, Publish, Request, Run};
 use crate::scenario::pattern::{self, Pattern};
-use crate::scenario::{placeholder, played};
+use crate::scenario::step::Step;
+use crate::scenario::{Pointer, placeholder, played};
 use crate::sim::everest::Order;
 use crate::station::config::TokenConfig;
 
@@ -110,7 +111,7 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// The first step that cannot be met.
-    pub async fn play(&mut self, steps: &[Step], pointer: &str, memory: &mut Memory) -> Result<(), Stop> {
+    pub async fn play(&mut self, steps: &[Step], pointer: &Pointer, memory: &mut Memory) -> Result<(), Stop> {
         for (at, step) in played(steps, pointer, self.scene.station.release) {
             if *self.interrupt.borrow() {
                 return Err(Stop::Interrupted);
@@ -120,23 +121,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    async fn step(&mut self, step: &Step, at: &str, memory: &mut Memory) -> Result<(), Stop> {
-        if let Some(command) = at_evse(step) {
-            return self.stimulate(command, at, memory).await;
-        }
+    async fn step(&mut self, step: &Step, at: &Pointer, memory: &mut Memory) -> Result<(), Stop> {
         match step {
-            // Played before.
-            Step::PlugIn(_)
-            | Step::Unplug(_)
-            | Step::StartTransaction(_)
-            | Step::StopTransaction(_)
-            | Step::PauseCharging(_)
-            | Step::ResumeCharging(_)
-            | Step::Authorize(_)
-            | Step::InjectFault(_)
-            | Step::ClearFault(_)
-            | Step::Disable(_)
-            | Step::Enable(_) => Ok(()),
             Step::Reserve(reserve) => self.reserve(reserve, at, memory).await,
             Step::CancelReservation(cancel) => self.cancel_reservation(cancel, at, memory).await,
             Step::AtOnce(steps) => self.at_once(steps, at, memory).await,
@@ -193,7 +179,7 @@ impl Stage<'_> {
                 Ok(())
             }
             Step::AnyOrder(steps) => {
-                let steps = played(steps, &format!("{at}/any_order"), self.scene.station.release);
+                let steps = played(steps, &at.key("any_order"), self.scene.station.release);
                 let expected: Vec<_> = steps.iter().map(|(_, step)| *step).collect();
                 self.wait_for_questions(&expected, at, memory).await?;
                 let mut expectations = Vec::with_capacity(steps.len());
@@ -212,21 +198,25 @@ impl Stage<'_> {
             Step::Run(run) => self.run_command(run, at, memory).await,
             Step::Repeat(repeat) => {
                 for _ in 0..repeat.times {
-                    self.play(&repeat.steps, &format!("{at}/repeat/steps"), memory).await?;
+                    self.play(&repeat.steps, &at.key("repeat").key("steps"), memory).await?;
                 }
                 Ok(())
             }
             // What `only` holds is played in its place.
             Step::Only(_) | Step::Note(_) => Ok(()),
+            step => match step.row(self.scene.frame()).command {
+                Some(command) => self.stimulate(command, at, memory).await,
+                None => Err(broken("nobody plays this step").into()),
+            },
         }
     }
 
     /// Stimuli without anything between them. The mark is that of the first.
-    async fn at_once(&mut self, steps: &[Step], at: &str, memory: &mut Memory) -> Result<(), Stop> {
+    async fn at_once(&mut self, steps: &[Step], at: &Pointer, memory: &mut Memory) -> Result<(), Stop> {
         self.set_mark(memory);
         let mark = memory.mark;
         memory.is_at_once = true;
-        let outcome = self.play(steps, &format!("{at}/at_once"), memory).await;
+        let outcome = self.play(steps, &at.key("at_once"), memory).await;
         memory.is_at_once = false;
         memory.mark = mark;
         memory.floor = None;
@@ -454,24 +444,6 @@ impl Stage<'_> {
             }
         }
     }
-}
-
-/// The command of a step that moves an EVSE.
-pub fn at_evse(step: &Step) -> Option<Command> {
-    Some(match *step {
-        Step::PlugIn(AtConnector { evse, connector }) => Command::PlugIn { evse, connector },
-        Step::Unplug(Evse { evse }) => Command::Unplug { evse },
-        Step::StartTransaction(Evse { evse }) => Command::StartTransaction { evse },
-        Step::StopTransaction(Evse { evse }) => Command::StopTransaction { evse },
-        Step::PauseCharging(PauseCharging { evse, by }) => Command::PauseCharging { evse, by },
-        Step::ResumeCharging(Evse { evse }) => Command::ResumeCharging { evse },
-        Step::Authorize(Evse { evse }) => Command::Authorize { evse },
-        Step::InjectFault(AtConnector { evse, connector }) => Command::InjectFault { evse, connector },
-        Step::ClearFault(AtConnector { evse, connector }) => Command::ClearFault { evse, connector },
-        Step::Disable(AtConnector { evse, connector }) => Command::Disable { evse, connector },
-        Step::Enable(AtConnector { evse, connector }) => Command::Enable { evse, connector },
-        _ => return None,
-    })
 }
 
 /// A token of the station as validators see it now.

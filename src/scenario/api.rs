@@ -1,19 +1,7 @@
-//! What has no place in a scenario because of its API: steps that a module of that API cannot do, and messages of API
-//! modules that the station does not have.
+//! What has no place in a scenario because of its API: messages of API modules that the station does not have.
 
-use super::model::{MessageKind, Model, Step};
+use super::model::{MessageKind, Model};
 use crate::protocol::channel::{ApiType, Channel};
-use crate::protocol::side::Side;
-
-/// The name of a step that a client of this API has no means for.
-pub(super) fn foreign_step(step: &Step, model: &Model) -> Option<&'static str> {
-    let is_consumer = model.under_test == Side::Everest || model.api == ApiType::AuthConsumer;
-    match step {
-        Step::Withdraw(_) if !is_consumer => Some("withdraw"),
-        Step::GetStatus(_) if !is_consumer => Some("get_status"),
-        _ => None,
-    }
-}
 
 /// The API of a message: the one that is named, else the only one that has such messages, else the one under test.
 pub fn api_of(kind: MessageKind, named: Option<ApiType>, under_test: ApiType) -> ApiType {

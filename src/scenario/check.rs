@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::model::{Publish, Ready, Repeat, Step};
-use super::pattern::escaped;
+use super::model::{Heartbeats, Publish, Ready, Repeat, Run};
 use super::rules::{from_hex, wrong_topic};
-use super::{Known, Scenario, api, placeholder, played, rules, suggestion};
+use super::step::{Exchange, Row, Step};
+use super::{Known, Pointer, Scenario, api, placeholder, played, rules, suggestion};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::ApiType;
 use crate::protocol::release::Release;
@@ -83,7 +83,7 @@ struct Checker<'a> {
     captured: BTreeSet<String>,
     made: Made,
     /// Every name given with `as`, and the pointer of it.
-    names: BTreeMap<String, String>,
+    names: BTreeMap<String, Pointer>,
 }
 
 /// The names of what counts as captured from the start: the ids of the API modules that there are.
@@ -123,27 +123,18 @@ impl<'a> Checker<'a> {
         diagnostic
     }
 
-    fn collect_names(&mut self, steps: &[Step], base: &str, names: &mut BTreeMap<String, String>) {
-        for (at, step) in played(steps, base, self.release) {
-            let (name, pointer) = match step {
-                Step::Withdraw(withdraw) => (withdraw.r#as.as_ref(), format!("{at}/withdraw/as")),
-                Step::GetStatus(request) => (request.r#as.as_ref(), format!("{at}/get_status/as")),
-                Step::Discover(request) => (request.r#as.as_ref(), format!("{at}/discover/as")),
-                Step::Publish(publish) => (publish.r#as.as_ref(), format!("{at}/publish/as")),
-                Step::Repeat(repeat) => {
-                    self.collect_names(&repeat.steps, &format!("{at}/repeat/steps"), names);
-                    continue;
-                }
-                _ => continue,
-            };
-            let Some(name) = name else { continue };
-            if let Some(first) = names.get(name) {
-                let line = self.scenario.line(first);
+    fn collect_names(&mut self) {
+        let scenario = self.scenario;
+        for (at, row) in scenario.rows(scenario.model.frame(), self.release) {
+            let Some(Exchange::Asks { name: Some(name), .. }) = row.exchange else { continue };
+            let pointer = at.key(row.key).key("as");
+            if let Some(first) = self.names.get(name) {
+                let line = scenario.line(first);
                 self.report("scenario/duplicate-name", &pointer, format!("name `{name}` is given to two requests"))
                     .evidence
                     .push(format!("first given in line {line}"));
             } else {
-                names.insert(name.clone(), pointer);
+                self.names.insert(name.to_owned(), pointer);
             }
         }
     }
@@ -176,108 +167,86 @@ impl<'a> Checker<'a> {
             self.report(id, &format!("/station{pointer}"), headline);
         }
         if let Some(Ready::Topic(filter)) = &model.ready {
-            self.check_topic(filter, "/ready/topic", &placeholder::IN_FILTERS, true);
+            self.check_topic(filter, &Pointer::from("/ready/topic"), &placeholder::IN_FILTERS, true);
         }
         self.check_releases();
-        self.check_only(&model.steps, "/steps");
+        self.check_only(&model.steps, &Pointer::from("/steps"));
         for (timespan, pointer) in [(model.timeout, "/timeout"), (model.within, "/within")] {
-            self.check_wait(timespan, pointer);
+            self.check_wait(timespan, &Pointer::from(pointer));
         }
         if model.steps.is_empty() {
             self.report_key("scenario/no-steps", "/steps", "scenario has no steps");
         }
     }
 
-    fn check_steps(&mut self, steps: &[Step], base: &str, repeats: usize) {
+    fn check_steps(&mut self, steps: &[Step], base: &Pointer, repeats: usize) {
         for (at, step) in played(steps, base, self.release) {
             self.check_step(step, &at, repeats);
         }
     }
 
-    fn check_step(&mut self, step: &Step, at: &str, repeats: usize) {
-        if let Some(name) = api::foreign_step(step, &self.scenario.model) {
-            let headline = format!("`{name}` is no part of the API {}", self.scenario.model.api.name());
-            self.report_key("scenario/foreign-step", &format!("{at}/{name}"), headline);
-        }
-        self.check_has_charge_point(step, at);
+    fn check_step(&mut self, step: &Step, at: &Pointer, repeats: usize) {
+        let row = step.row(self.scenario.model.frame());
+        let at = &at.key(row.key);
+        self.check_row(&row, at);
         match step {
-            Step::PlugIn(it) => self.check_connector(*it, &format!("{at}/plug_in")),
-            Step::InjectFault(it) => self.check_connector(*it, &format!("{at}/inject_fault")),
-            Step::ClearFault(it) => self.check_connector(*it, &format!("{at}/clear_fault")),
-            Step::Disable(it) => self.check_connector(*it, &format!("{at}/disable")),
-            Step::Enable(it) => self.check_connector(*it, &format!("{at}/enable")),
-            Step::PauseCharging(pause) => self.check_evse(pause.evse, &format!("{at}/pause_charging/evse")),
-            Step::ResumeCharging(evse) => self.check_evse(evse.evse, &format!("{at}/resume_charging/evse")),
-            Step::Authorize(evse) => self.check_evse(evse.evse, &format!("{at}/authorize/evse")),
-            Step::Reserve(reserve) => self.check_reserve(reserve, &format!("{at}/reserve")),
-            Step::AtOnce(steps) => self.check_at_once(steps, &format!("{at}/at_once")),
-            Step::Unplug(evse) => self.check_evse(evse.evse, &format!("{at}/unplug/evse")),
-            Step::StartTransaction(evse) => self.check_evse(evse.evse, &format!("{at}/start_transaction/evse")),
-            Step::StopTransaction(evse) => self.check_evse(evse.evse, &format!("{at}/stop_transaction/evse")),
-            Step::PresentToken(token) => {
-                self.check_token(token, &format!("{at}/present_token"));
+            Step::Reserve(reserve) => self.check_reserve(reserve, at),
+            Step::AtOnce(steps) => self.check_at_once(steps, at),
+            Step::PresentToken(_) => {
                 self.made.presented = true;
                 // From now on, what a validator is asked is the last question.
                 self.made.last = None;
             }
-            Step::SetVerdict(set) => self.check_token(&set.token, &format!("{at}/set_verdict/token")),
-            Step::UpdateVerdict(update) => self.check_evse(update.evse, &format!("{at}/update_verdict/evse")),
-            Step::Heartbeats(super::model::Heartbeats::Every(every)) => {
+            Step::Heartbeats(Heartbeats::Every(every)) => {
                 if every.0 < Duration::from_millis(1) {
                     let headline = format!("heartbeats every `{every}`: the least is 1ms");
-                    self.report("scenario/bad-timespan", &format!("{at}/heartbeats/every"), headline);
+                    self.report("scenario/bad-timespan", &at.key("every"), headline);
                 }
             }
             Step::Withdraw(withdraw) => {
-                if let Some(token) = &withdraw.token {
-                    self.check_token(token, &format!("{at}/withdraw/token"));
-                    if withdraw.id_token.is_some() {
-                        let headline = "withdraw has both `token` and `id_token`";
-                        self.report_key("scenario/two-tokens", &format!("{at}/withdraw/id_token"), headline).help =
-                            Some("`token` names a token of the station, `id_token` spells one out".to_owned());
-                    }
+                if withdraw.token.is_some() && withdraw.id_token.is_some() {
+                    let headline = "withdraw has both `token` and `id_token`";
+                    self.report_key("scenario/two-tokens", &at.key("id_token"), headline).help =
+                        Some("`token` names a token of the station, `id_token` spells one out".to_owned());
                 }
-                self.check_wait(withdraw.within, &format!("{at}/withdraw/within"));
                 self.make(withdraw.r#as.as_ref(), Some(Message::WithdrawReply), true);
             }
-            Step::GetStatus(request) => {
-                self.check_wait(request.within, &format!("{at}/get_status/within"));
-                self.make(request.r#as.as_ref(), Some(Message::GetReply), true);
-            }
-            Step::Discover(request) => {
-                self.check_wait(request.within, &format!("{at}/discover/within"));
-                self.make(request.r#as.as_ref(), Some(Message::DiscoverReply), true);
-            }
+            Step::GetStatus(request) => self.make(request.r#as.as_ref(), Some(Message::GetReply), true),
+            Step::Discover(request) => self.make(request.r#as.as_ref(), Some(Message::DiscoverReply), true),
             Step::QueryModules(api) => {
-                self.check_type(api, &format!("{at}/query_modules"));
+                self.check_type(api, at);
                 self.make(None, Some(Message::DiscoverReply), true);
             }
-            Step::Publish(publish) => self.check_publish(publish, &format!("{at}/publish")),
-            Step::Repeat(repeat) => self.check_repeat(repeat, &format!("{at}/repeat"), repeats),
-            Step::Run(run) => self.check_run(run, &format!("{at}/run")),
-            Step::AnyOrder(steps) => self.check_any_order(steps, &format!("{at}/any_order")),
-            Step::Gateway(gateway) => self.check_gateway(gateway, &format!("{at}/gateway")),
-            Step::SendLocalList(list) => self.check_local_list(list, &format!("{at}/send_local_list")),
-            Step::Expect(_)
-            | Step::ExpectStatus(_)
-            | Step::ExpectReply(_)
-            | Step::ExpectEvse(_)
-            | Step::ExpectCsms(_)
-            | Step::ExpectNone(_) => {
+            Step::Publish(publish) => self.check_publish(publish, at),
+            Step::Repeat(repeat) => self.check_repeat(repeat, at, repeats),
+            Step::Run(run) => self.check_run(run, at),
+            Step::AnyOrder(steps) => self.check_any_order(steps, at),
+            Step::Gateway(gateway) => self.check_gateway(gateway, at),
+            Step::SendLocalList(list) => self.check_local_list(list, at),
+            step => {
                 let captured = self.check_expectation(step, at);
                 self.captured.extend(captured);
             }
-            // Taken apart before.
-            Step::Only(_) => {}
-            Step::Heartbeats(_)
-            | Step::CancelReservation(_)
-            | Step::RestartEverest
-            | Step::Disconnect
-            | Step::Csms(_)
-            | Step::ResetCache(_)
-            | Step::CommunicationCheck(_)
-            | Step::Note(_) => {}
         }
+    }
+
+    /// What the row of a step says of its arguments.
+    fn check_row(&mut self, row: &Row<'_>, at: &Pointer) {
+        if row.is_foreign {
+            let headline = format!("`{}` is no part of the API {}", row.key, self.scenario.model.api.name());
+            self.report_key("scenario/foreign-step", at, headline);
+        }
+        if let Some(below) = row.charge_point {
+            self.check_has_charge_point(row.key, at, below);
+        }
+        if let Some(evse) = row.evse {
+            self.check_evse(evse, &at.key("evse"));
+            self.check_connector(evse, row.connector, &at.key("connector"));
+        }
+        if let Some((below, name)) = row.token {
+            self.check_token(name, &at.below(below));
+        }
+        self.check_wait(row.within, &at.key("within"));
     }
 
     /// A request is made, which this answers; it is the last one, unless it goes where only its name leads back to.
@@ -290,7 +259,7 @@ impl<'a> Checker<'a> {
     }
 
     /// The type of an API is the last level of a topic.
-    fn check_type(&mut self, api: &str, pointer: &str) {
+    fn check_type(&mut self, api: &str, pointer: &Pointer) {
         let why = if api.contains('/') { Some("is more than one level of a topic") } else { wrong_topic(api, false) };
         if let Some(why) = why {
             let api = if api.is_empty() { String::new() } else { format!(" `{api}`") };
@@ -298,7 +267,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn check_evse(&mut self, evse: i32, pointer: &str) {
+    fn check_evse(&mut self, evse: i32, pointer: &Pointer) {
         let evses = i32::from(self.scenario.model.station.evses);
         if !(1..=evses).contains(&evse) {
             let has = if evses == 1 { "1 EVSE".to_owned() } else { format!("EVSEs 1 to {evses}") };
@@ -307,7 +276,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn check_token(&mut self, name: &str, pointer: &str) {
+    fn check_token(&mut self, name: &str, pointer: &Pointer) {
         let scenario = self.scenario;
         let tokens = &scenario.model.station.tokens;
         if tokens.contains_key(name) {
@@ -321,7 +290,7 @@ impl<'a> Checker<'a> {
         diagnostic.evidence.push(format!("tokens: {known}"));
     }
 
-    fn check_wait(&mut self, timespan: Option<Timespan>, pointer: &str) {
+    fn check_wait(&mut self, timespan: Option<Timespan>, pointer: &Pointer) {
         let Some(timespan) = timespan else { return };
         let timeout = self.scenario.model.timeout.map_or(TIMEOUT, |timeout| timeout.0);
         if timespan.0.is_zero() {
@@ -334,7 +303,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn check_publish(&mut self, publish: &Publish, at: &str) {
+    fn check_publish(&mut self, publish: &Publish, at: &Pointer) {
         let bodies =
             [("payload", publish.payload.is_some()), ("text", publish.text.is_some()), ("hex", publish.hex.is_some())];
         let given: Vec<&str> = bodies.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect();
@@ -346,18 +315,18 @@ impl<'a> Checker<'a> {
             }
             [_, second, ..] => {
                 let headline = format!("publish has {} payloads: `{}`", given.len(), given.join("`, `"));
-                self.report_key("scenario/publish-what", &format!("{at}/{second}"), headline);
+                self.report_key("scenario/publish-what", &at.key(second), headline);
             }
         }
         if let Some(hex) = &publish.hex
             && let Err(why) = from_hex(hex)
         {
-            self.report("scenario/bad-hex", &format!("{at}/hex"), why);
+            self.report("scenario/bad-hex", &at.key("hex"), why);
         }
-        self.check_qos(Some(publish.qos), &format!("{at}/qos"));
-        self.check_topic(&publish.topic, &format!("{at}/topic"), &placeholder::IN_TOPICS, false);
+        self.check_qos(Some(publish.qos), &at.key("qos"));
+        self.check_topic(&publish.topic, &at.key("topic"), &placeholder::IN_TOPICS, false);
         if let Some(payload) = &publish.payload {
-            self.check_filling(payload, &format!("{at}/payload"));
+            self.check_filling(payload, &at.key("payload"));
         }
         let mut asks =
             publish.topic.contains("{reply}") || publish.text.as_ref().is_some_and(|t| t.contains("{reply}"));
@@ -367,7 +336,7 @@ impl<'a> Checker<'a> {
             self.make(publish.r#as.as_ref(), reply, is_last);
         } else if publish.r#as.is_some() {
             let headline = "publish has a name for its reply, and no place where the reply could go";
-            self.report_key("scenario/no-reply-topic", &format!("{at}/as"), headline).help = Some(
+            self.report_key("scenario/no-reply-topic", &at.key("as"), headline).help = Some(
                 "put `{reply}` where the topic of the reply belongs, for example `headers: {replyTo: \"{reply}\"}`"
                     .to_owned(),
             );
@@ -375,7 +344,7 @@ impl<'a> Checker<'a> {
     }
 
     /// A payload that is sent: the only marker it knows is `$captured:NAME`.
-    fn check_filling(&mut self, payload: &Value, pointer: &str) {
+    fn check_filling(&mut self, payload: &Value, pointer: &Pointer) {
         match payload {
             Value::String(text) => match text.strip_prefix("$captured:") {
                 Some(name) => self.check_captured(&[name], &self.captured.clone(), pointer),
@@ -389,35 +358,35 @@ impl<'a> Checker<'a> {
             },
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.check_filling(item, &format!("{pointer}/{index}"));
+                    self.check_filling(item, &pointer.index(index));
                 }
             }
             Value::Object(entries) => {
                 for (key, value) in entries {
-                    self.check_filling(value, &format!("{pointer}/{}", escaped(key)));
+                    self.check_filling(value, &pointer.key(key));
                 }
             }
             _ => {}
         }
     }
 
-    fn check_repeat(&mut self, repeat: &Repeat, at: &str, repeats: usize) {
+    fn check_repeat(&mut self, repeat: &Repeat, at: &Pointer, repeats: usize) {
         if !(1..=10_000).contains(&repeat.times) {
             let headline = format!("`{}` times: a repeat is 1 to 10000 times", repeat.times);
-            self.report("scenario/repeat-times", &format!("{at}/times"), headline);
+            self.report("scenario/repeat-times", &at.key("times"), headline);
         }
         if repeat.steps.is_empty() {
-            self.report_key("scenario/no-steps", &format!("{at}/steps"), "repeat has no steps");
+            self.report_key("scenario/no-steps", &at.key("steps"), "repeat has no steps");
         }
         if repeats == MOST_REPEATS {
             let headline = format!("repeats stand more than {MOST_REPEATS} deep in each other");
             self.report_key("scenario/nested-repeat", at, headline);
         }
-        self.check_steps(&repeat.steps, &format!("{at}/steps"), repeats + 1);
+        self.check_steps(&repeat.steps, &at.key("steps"), repeats + 1);
     }
 
-    fn check_run(&mut self, run: &super::model::Run, at: &str) {
-        let pointer = format!("{at}/command");
+    fn check_run(&mut self, run: &Run, at: &Pointer) {
+        let pointer = at.key("command");
         match shell_words::split(&run.command) {
             Ok(words) if words.is_empty() => {
                 self.report("scenario/bad-command", &pointer, "command is empty");
@@ -428,27 +397,26 @@ impl<'a> Checker<'a> {
             }
         }
         if let Some(stdout) = &run.stdout {
-            let captured = self.check_pattern(&Value::String(stdout.clone()), &format!("{at}/stdout"));
+            let captured = self.check_pattern(&Value::String(stdout.clone()), &at.key("stdout"));
             self.captured.extend(captured);
         }
-        self.check_wait(run.within, &format!("{at}/within"));
         // The command may have made the module under test send a request.
         self.made.any = true;
     }
 
-    fn report_no_module(&mut self, api: ApiType, pointer: &str) {
+    fn report_no_module(&mut self, api: ApiType, pointer: &Pointer) {
         let headline = format!("the station has no module with the API {}", api.name());
         self.report("scenario/no-api-module", pointer, headline).help =
             Some(format!("give it one: `station: {{{}: {{}}}}`", api.name()));
     }
 
-    fn check_qos(&mut self, qos: Option<u8>, pointer: &str) {
+    fn check_qos(&mut self, qos: Option<u8>, pointer: &Pointer) {
         if let Some(qos) = qos.filter(|qos| *qos > 2) {
             self.report("scenario/bad-qos", pointer, format!("QoS is 0, 1 or 2, not `{qos}`"));
         }
     }
 
-    fn check_topic(&mut self, topic: &str, pointer: &str, known: &[&str], is_filter: bool) {
+    fn check_topic(&mut self, topic: &str, pointer: &Pointer, known: &[&str], is_filter: bool) {
         for (_, name) in placeholder::find(topic) {
             if !known.contains(&name) {
                 let near = suggestion(name, known.iter().copied());

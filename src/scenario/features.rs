@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::model::{MessageKind, Only, Repeat, Step};
-use super::{Scenario, played};
+use super::model::MessageKind;
+use super::step::{Exchange, Frame, Step};
+use super::{Pointer, Scenario};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::deviations::Deviation;
 use crate::protocol::types::TokenValidationStatus as Status;
@@ -15,7 +16,7 @@ use crate::station::config::{SelectionAlgorithm, StationConfig};
 
 /// Something that EVerest has or has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Feature {
+pub(super) enum Feature {
     /// The last status can be asked for.
     LatchedGet,
     /// discover, query-modules, ready_beacon.
@@ -80,12 +81,12 @@ impl Feature {
 pub fn lacking(scenario: &Scenario, station: &StationConfig) -> Option<Diagnostic> {
     let mut needed = Vec::new();
     if !station.auth.stop_transaction_on_reswipe {
-        needed.push(("/station/auth/stop_transaction_on_reswipe".to_owned(), Feature::Reauthorization));
+        needed.push((Pointer::from("/station/auth/stop_transaction_on_reswipe"), Feature::Reauthorization));
     }
     if station.auth.selection_algorithm == SelectionAlgorithm::PlugEventsLIFO {
-        needed.push(("/station/auth/selection_algorithm".to_owned(), Feature::PlugEventsLifo));
+        needed.push((Pointer::from("/station/auth/selection_algorithm"), Feature::PlugEventsLifo));
     }
-    Requests::default().search(&scenario.model.steps, "/steps", station, &mut needed);
+    needed.extend(of_steps(scenario, station));
     needed.into_iter().find_map(|(pointer, feature)| {
         let why = feature.lack(station)?;
         let headline = format!("the release has no {}", feature.name());
@@ -94,77 +95,52 @@ pub fn lacking(scenario: &Scenario, station: &StationConfig) -> Option<Diagnosti
     })
 }
 
-/// Whether a step looks at what EVerest does inside, which no topic of the API shows.
-pub fn looks_inside(steps: &[Step]) -> bool {
-    steps.iter().any(|step| match step {
-        Step::ExpectEvse(_) | Step::Reserve(_) | Step::CancelReservation(_) => true,
-        Step::Expect(expect) => expect.message == Some(MessageKind::ReservationUpdate),
-        Step::ExpectNone(none) => none.call.is_some() || none.message == Some(MessageKind::ReservationUpdate),
-        Step::Repeat(Repeat { steps, .. }) | Step::Only(Only { steps, .. }) | Step::AnyOrder(steps) => {
-            looks_inside(steps)
-        }
-        _ => false,
+/// Whether one of these steps, or of the steps within them, looks at what EVerest does inside.
+pub fn looks_inside(steps: &[Step], frame: Frame) -> bool {
+    steps.iter().any(|step| {
+        let row = step.row(frame);
+        row.looks_inside || row.inner.is_some_and(|(_, steps)| looks_inside(steps, frame))
     })
 }
 
-/// The features of the requests so far: nobody misses what does not answer until a reply is expected.
-#[derive(Default)]
-struct Requests<'s> {
-    last: Option<Feature>,
-    named: BTreeMap<&'s str, Option<Feature>>,
-}
-
-impl<'s> Requests<'s> {
-    fn search(&mut self, steps: &'s [Step], base: &str, station: &StationConfig, needed: &mut Vec<(String, Feature)>) {
-        for (at, step) in played(steps, base, station.release) {
-            match step {
-                Step::Repeat(repeat) => self.search(&repeat.steps, &format!("{at}/repeat/steps"), station, needed),
-                Step::AnyOrder(steps) => self.search(steps, &format!("{at}/any_order"), station, needed),
-                Step::Withdraw(withdraw) => {
-                    self.last = None;
-                    self.named.extend(withdraw.r#as.as_deref().map(|name| (name, None)));
-                }
-                Step::Publish(publish) => {
-                    let feature = of_topic(&publish.topic);
-                    // A message elsewhere does not become the last request.
-                    self.last = if publish.topic.contains("{m2e}") { feature } else { self.last };
-                    self.named.extend(publish.r#as.as_deref().map(|name| (name, feature)));
-                }
-                Step::ExpectReply(reply) => {
-                    let feature = match &reply.to {
-                        Some(name) => self.named.get(name.as_str()).copied().flatten(),
-                        None => self.last,
-                    };
-                    needed.extend(feature.map(|feature| (at, feature)));
-                }
-                step => needed.extend(of_step(step).into_iter().map(|feature| (at.clone(), feature))),
+/// The features that the steps of a scenario need, each with its place. Nobody misses what does not answer until a reply is
+/// expected.
+fn of_steps(scenario: &Scenario, station: &StationConfig) -> Vec<(Pointer, Feature)> {
+    let mut needed = Vec::new();
+    let (mut last, mut named) = (None, BTreeMap::new());
+    for (at, row) in scenario.rows(scenario.model.frame(), station.release) {
+        needed.extend(row.features.into_iter().map(|feature| (at.clone(), feature)));
+        match row.exchange {
+            Some(Exchange::Asks { name, topic }) => {
+                let feature = topic.and_then(of_topic);
+                // A message elsewhere does not become the last request.
+                last = if topic.is_none_or(|topic| topic.contains("{m2e}")) { feature } else { last };
+                named.extend(name.map(|name| (name, feature)));
             }
+            Some(Exchange::Answers { to }) => {
+                let feature = to.map_or(last, |to| named.get(to).copied().flatten());
+                needed.extend(feature.map(|feature| (at, feature)));
+            }
+            None => {}
         }
     }
+    needed
 }
 
-/// The features that a step needs by itself.
-fn of_step(step: &Step) -> Vec<Feature> {
-    match step {
-        Step::GetStatus(_) => vec![Feature::LatchedGet],
-        Step::Discover(_) | Step::QueryModules(_) => vec![Feature::EntryPoint],
-        Step::Expect(expect) => {
-            let by_kind = match expect.message {
-                Some(MessageKind::GetTokenValidationStatus) => Some(Feature::LatchedGet),
-                Some(MessageKind::ReadyBeacon) => Some(Feature::EntryPoint),
-                _ => expect.topic.as_deref().and_then(of_topic),
-            };
-            let is_status = expect.message == Some(MessageKind::TokenValidationStatus);
-            let payload = expect.payload.as_ref().filter(|_| is_status);
-            by_kind.into_iter().chain(payload.into_iter().flat_map(of_payload)).collect()
-        }
-        Step::ExpectStatus(expect) => {
-            let statuses = expect.status.iter().chain(expect.sequence.iter().flatten());
-            let payload = expect.payload.iter().flat_map(of_payload);
-            statuses.map(|status| Feature::Status(*status)).chain(payload).collect()
-        }
-        _ => Vec::new(),
-    }
+/// The features that the expectation of a message needs.
+pub(super) fn of_message(kind: Option<MessageKind>, topic: Option<&str>, payload: Option<&Value>) -> Vec<Feature> {
+    let by_kind = match kind {
+        Some(MessageKind::GetTokenValidationStatus) => Some(Feature::LatchedGet),
+        Some(MessageKind::ReadyBeacon) => Some(Feature::EntryPoint),
+        _ => topic.and_then(of_topic),
+    };
+    let payload = payload.filter(|_| kind == Some(MessageKind::TokenValidationStatus));
+    by_kind.into_iter().chain(payload.into_iter().flat_map(of_payload)).collect()
+}
+
+/// The features that the expectation of statuses needs.
+pub(super) fn of_statuses<'s>(statuses: impl Iterator<Item = &'s Status>, payload: Option<&Value>) -> Vec<Feature> {
+    statuses.map(|status| Feature::Status(*status)).chain(payload.into_iter().flat_map(of_payload)).collect()
 }
 
 /// The features that the pattern of a status needs.

@@ -2,26 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{MessageKind, Model, Step};
-use super::{Scenario, api_of, placeholder, played};
+use super::Scenario;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::channel::Channel;
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 
 /// The channels of its own API on which a client under test is shown something that the scenario is about.
 pub fn shown_channels(scenario: &Scenario, release: Release) -> BTreeSet<Channel> {
-    let mut shown = BTreeSet::new();
-    visit(&scenario.model.steps, release, &mut |step| shown.extend(shown_by(step, &scenario.model)));
-    shown.retain(|channel| channel.is_from_everest() && scenario.model.api.channels().contains(channel));
-    shown
+    let model = &scenario.model;
+    let rows = scenario.rows(model.frame(), release);
+    let shown = rows.into_iter().filter_map(|(_, row)| row.shows);
+    shown.filter(|channel| channel.is_from_everest() && model.api.channels().contains(channel)).collect()
 }
 
 /// Whether any step asks something of the module under test, so that one that does nothing cannot pass.
 fn demands_something(scenario: &Scenario, release: Release) -> bool {
-    let mut demands = false;
-    visit(&scenario.model.steps, release, &mut |step| demands |= is_demand(step, &scenario.model));
-    demands
+    scenario.rows(scenario.model.frame(), release).iter().any(|(_, row)| row.demands)
 }
 
 /// A warning about a scenario in which no step asks anything of the module under test.
@@ -36,85 +33,6 @@ pub fn idle(scenario: &Scenario) -> Option<Diagnostic> {
         Side::Everest => "expect what EVerest does of it, for example `expect_reply: Accepted`",
     };
     Some(diagnostic.at(scenario.place("/steps")).with_help(help))
-}
-
-/// Every step that a release plays, those within others as well.
-fn visit(steps: &[Step], release: Release, look: &mut impl FnMut(&Step)) {
-    for (_, step) in played(steps, "", release) {
-        look(step);
-        match step {
-            Step::Repeat(repeat) => visit(&repeat.steps, release, look),
-            Step::AnyOrder(steps) | Step::AtOnce(steps) => visit(steps, release, look),
-            _ => {}
-        }
-    }
-}
-
-fn shown_by(step: &Step, model: &Model) -> Option<Channel> {
-    match step {
-        Step::PresentToken(_) | Step::UpdateVerdict(_) if model.api == ApiType::AuthConsumer => {
-            Some(Channel::TokenValidationStatus)
-        }
-        Step::PresentToken(_) => Some(Channel::ValidateToken),
-        Step::ExpectStatus(_) => Some(Channel::TokenValidationStatus),
-        Step::Heartbeats(_) => Some(Channel::Heartbeat),
-        Step::Expect(expect) => match expect.message? {
-            MessageKind::TokenValidationStatus => Some(Channel::TokenValidationStatus),
-            MessageKind::ValidateToken => Some(Channel::ValidateToken),
-            MessageKind::Heartbeat if api_of(MessageKind::Heartbeat, expect.api, model.api) == model.api => {
-                Some(Channel::Heartbeat)
-            }
-            _ => None,
-        },
-        Step::Publish(publish) => {
-            // The two branches of the API stand at the beginning of its channels' addresses, too.
-            let address = placeholder::fill(&publish.topic, |name| match name {
-                "e2m" | "m2e" => Some(name.to_owned()),
-                _ => None,
-            });
-            model.api.channels().iter().copied().find(|channel| channel.address() == address)
-        }
-        _ => None,
-    }
-}
-
-fn is_demand(step: &Step, model: &Model) -> bool {
-    let is_client = model.under_test == Side::Client;
-    match step {
-        Step::Withdraw(_) | Step::GetStatus(_) | Step::Discover(_) | Step::QueryModules(_) => is_client,
-        Step::CommunicationCheck(_) => is_client,
-        Step::PresentToken(_) => is_client && model.api != ApiType::AuthConsumer,
-        Step::UpdateVerdict(_) => is_client && model.api == ApiType::AuthTokenValidator,
-        Step::RestartEverest | Step::Reserve(_) | Step::CancelReservation(_) => !is_client,
-        Step::Disconnect => is_client,
-        Step::ExpectReply(_) => !is_client || model.api == ApiType::AuthTokenValidator,
-        Step::ExpectStatus(_) | Step::ExpectEvse(_) => !is_client || model.api != ApiType::AuthConsumer,
-        Step::Expect(expect) => match expect.message {
-            Some(kind) => is_by_client(kind, expect.api, model) == is_client,
-            None => true,
-        },
-        // Its outcome is the user's own judgement.
-        Step::Run(_) => true,
-        Step::ExpectNone(none) => none.csms.is_none() && (none.call.is_none() || !is_client),
-        _ => false,
-    }
-}
-
-/// Whether messages of a kind are sent by the clients of the API under test.
-fn is_by_client(kind: MessageKind, api: Option<ApiType>, model: &Model) -> bool {
-    match kind {
-        MessageKind::WithdrawAuthorization
-        | MessageKind::GetTokenValidationStatus
-        | MessageKind::CommunicationCheck
-        | MessageKind::ProvidedToken
-        | MessageKind::ValidateResultUpdate => api_of(kind, api, model.api) == model.api,
-        MessageKind::Reply => model.api == ApiType::AuthTokenValidator,
-        MessageKind::TokenValidationStatus
-        | MessageKind::Heartbeat
-        | MessageKind::ValidateToken
-        | MessageKind::ReadyBeacon
-        | MessageKind::ReservationUpdate => false,
-    }
 }
 
 #[cfg(test)]

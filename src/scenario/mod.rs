@@ -14,11 +14,13 @@ pub mod model;
 mod parse;
 pub mod pattern;
 pub mod placeholder;
+mod pointer;
 mod releases;
 mod repair;
 mod rules;
 mod schema;
 mod specified;
+pub mod step;
 mod suggest;
 
 pub use api::{api_of, channel_of};
@@ -28,6 +30,7 @@ pub use parse::{
     AnswerSchema, Known, LARGEST, Scenario, parse, parse_around_station, parse_as, parse_checked, parse_station,
 };
 pub use pattern::escaped;
+pub use pointer::Pointer;
 pub use releases::played;
 pub use rules::{faults_of_station, from_hex};
 pub use schema::{schema, step_names};

@@ -22,6 +22,7 @@ use crate::protocol::wire::Wire;
 use crate::station::config::StationConfig;
 use crate::timespan::Timespan;
 
+use super::step::Step;
 pub use expectations::{Expect, ExpectCsms, ExpectEvse, ExpectNone, ExpectReply, ExpectStatus, MessageKind};
 
 /// One scenario: one file.
@@ -92,98 +93,6 @@ impl FromStr for Ready {
             },
         }
     }
-}
-
-/// One step.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Step {
-    /// An EV is plugged in.
-    PlugIn(AtConnector),
-    /// The EV is unplugged.
-    Unplug(Evse),
-    /// A token of the station, by name, is presented.
-    PresentToken(String),
-    /// The transaction begins.
-    StartTransaction(Evse),
-    /// The EV or the station ends the transaction.
-    StopTransaction(Evse),
-    /// Changes what validators will say of a token.
-    SetVerdict(SetVerdict),
-    /// A validator changes its mind about the token in use at an EVSE.
-    UpdateVerdict(UpdateVerdict),
-    /// Makes an EVSE unusable.
-    InjectFault(AtConnector),
-    /// Makes it usable again.
-    ClearFault(AtConnector),
-    /// A connector goes out of service.
-    Disable(AtConnector),
-    /// It is in service again.
-    Enable(AtConnector),
-    /// Charging pauses, and the transaction goes on.
-    PauseCharging(PauseCharging),
-    /// Charging goes on.
-    ResumeCharging(Evse),
-    /// Somebody other than Auth authorizes an EVSE.
-    Authorize(Evse),
-    /// Somebody reserves an EVSE, or any.
-    Reserve(Reserve),
-    /// Somebody cancels a reservation.
-    CancelReservation(CancelReservation),
-    /// What happens at the station at the same instant: EVerest may see it in any order.
-    AtOnce(Vec<Step>),
-    /// Changes how heartbeats are sent.
-    Heartbeats(Heartbeats),
-    /// EVerest ends and starts again; counters, latch and authorizations are lost.
-    RestartEverest,
-    /// Cuts the module under test off the broker; it may connect again.
-    Disconnect,
-
-    /// The CSMS of the charge point can be reached from now on, or not any more.
-    Csms(CsmsState),
-    /// The charge point forgets every answer of its CSMS.
-    ResetCache(Nothing),
-    /// The charge point gets a whole new local authorization list.
-    SendLocalList(SendLocalList),
-    /// A request to the gateway of the charge point, over HTTP, and its answer.
-    Gateway(Gateway),
-
-    /// The client withdraws an authorization: played by khumbu, or demanded of the module under test.
-    Withdraw(Withdraw),
-    /// The client asks for the latched status.
-    GetStatus(Request),
-    /// The client asks every API module what it is: each replies for itself.
-    Discover(Request),
-    /// The client asks the API modules of this type, which may be anything.
-    QueryModules(String),
-    /// The client says that communication is good (`true`), or ends the checking (`false`).
-    CommunicationCheck(bool),
-    /// Publishes exactly this, as the side that khumbu plays.
-    Publish(Publish),
-
-    /// Waits for a message.
-    Expect(Expect),
-    /// Waits for the next status of a token, or for its next statuses.
-    ExpectStatus(ExpectStatus),
-    /// Waits for the reply to a request.
-    ExpectReply(ExpectReply),
-    /// Waits for what Auth asks of an EVSE.
-    ExpectEvse(ExpectEvse),
-    /// Waits for what the charge point tells its CSMS.
-    ExpectCsms(ExpectCsms),
-    /// Demands that no such message comes.
-    ExpectNone(ExpectNone),
-    /// Several expectations that may be met in any order.
-    AnyOrder(Vec<Step>),
-
-    /// Runs a command of the user and waits for its end.
-    Run(Run),
-    /// Plays steps several times.
-    Repeat(Repeat),
-    /// Plays steps under these releases only; in `any_order`, expectations.
-    Only(Only),
-    /// A remark for the reports.
-    Note(String),
 }
 
 /// An EVSE by its id.

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::deserialize::from_node;
 use super::fault::Fault;
-use super::model::{Model, Step};
+use super::model::Model;
+use super::step::Step;
 use super::{repair, rules};
 use crate::diagnostic::{Diagnostic, Place, Source};
 use crate::station::config::StationConfig;

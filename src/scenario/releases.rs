@@ -1,7 +1,7 @@
 //! For which releases a scenario holds, and what of it each of them plays.
 
-use super::Scenario;
-use super::model::Step;
+use super::step::Step;
+use super::{Pointer, Scenario};
 use crate::protocol::release::Release;
 
 impl Scenario {
@@ -35,15 +35,16 @@ impl Scenario {
 }
 
 /// The steps that a release plays, each with its pointer: what `only` holds stands in the place of `only`.
-pub fn played<'s>(steps: &'s [Step], base: &str, release: Release) -> Vec<(String, &'s Step)> {
+pub fn played<'s>(steps: &'s [Step], base: &Pointer, release: Release) -> Vec<(Pointer, &'s Step)> {
     let mut played = Vec::with_capacity(steps.len());
     for (index, step) in steps.iter().enumerate() {
+        let at = base.index(index);
         match step {
             Step::Only(only) if only.releases.contains(&release) => {
-                played.extend(self::played(&only.steps, &format!("{base}/{index}/only/steps"), release));
+                played.extend(self::played(&only.steps, &at.key("only").key("steps"), release));
             }
             Step::Only(_) => {}
-            step => played.push((format!("{base}/{index}"), step)),
+            step => played.push((at, step)),
         }
     }
     played
@@ -95,8 +96,8 @@ mod tests {
 ";
         let scenario = scenario("", steps);
         let pointers = |release| {
-            let played = played(&scenario.model.steps, "/steps", release);
-            played.into_iter().map(|(pointer, _)| pointer).collect::<Vec<_>>()
+            let played = played(&scenario.model.steps, &Pointer::from("/steps"), release);
+            played.into_iter().map(|(pointer, _)| String::from(pointer)).collect::<Vec<_>>()
         };
         assert_eq!(pointers(Release::V2025_10), ["/steps/0", "/steps/2"]);
         assert_eq!(pointers(Release::V2026_02), ["/steps/0", "/steps/1/only/steps/0", "/steps/2"]);

@@ -47,7 +47,7 @@ impl Transform for Strict {
 /// Names of all steps, as a file has them, in the order of the model.
 pub fn step_names() -> Vec<String> {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
-    let schema = super::model::Step::json_schema(&mut generator).to_value();
+    let schema = super::step::Step::json_schema(&mut generator).to_value();
     let choices = schema.get("oneOf").and_then(Value::as_array).cloned().unwrap_or_default();
     choices
         .iter()

@@ -2,32 +2,18 @@
 
 use super::Checker;
 use crate::protocol::side::Side;
-use crate::scenario::model::{ExpectNone, Gateway, SendLocalList, Step};
-use crate::scenario::pattern::escaped;
+use crate::scenario::Pointer;
+use crate::scenario::model::{Gateway, SendLocalList};
 use crate::station::charge_point::config::CsmsLink;
 
 /// The statuses that end a request (RFC 9110, 15).
 const STATUSES: std::ops::RangeInclusive<u16> = 200..=599;
 
-/// The key of a step that only a charge point has a use for, below the step.
-fn key(step: &Step) -> Option<&'static str> {
-    match step {
-        Step::Csms(_) => Some("csms"),
-        Step::ResetCache(_) => Some("reset_cache"),
-        Step::SendLocalList(_) => Some("send_local_list"),
-        Step::Gateway(_) => Some("gateway"),
-        Step::ExpectCsms(_) => Some("expect_csms"),
-        Step::ExpectNone(ExpectNone { csms: Some(_), .. }) => Some("expect_none/csms"),
-        _ => None,
-    }
-}
-
 impl Checker<'_> {
-    /// A step at a charge point that is not there.
-    pub(super) fn check_has_charge_point(&mut self, step: &Step, at: &str) {
-        let Some(key) = key(step) else { return };
+    /// A step at a charge point that is not there, or a part of a step.
+    pub(super) fn check_has_charge_point(&mut self, key: &str, at: &Pointer, below: &str) {
         let model = &self.scenario.model;
-        let name = key.replace('/', ": ");
+        let name = format!("{key}{}", below.replace('/', ": "));
         let (headline, help) = if model.under_test == Side::Everest {
             let headline = format!("`{name}` needs a charge point that khumbu plays, and EVerest is under test");
             (headline, "use it in a scenario with `under_test: client`")
@@ -36,7 +22,7 @@ impl Checker<'_> {
         } else {
             return;
         };
-        self.report_key("scenario/no-charge-point", &format!("{at}/{key}"), headline).help = Some(help.to_owned());
+        self.report_key("scenario/no-charge-point", &at.below(below), headline).help = Some(help.to_owned());
     }
 
     /// In a scenario nobody outside would answer.
@@ -49,30 +35,30 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn check_gateway(&mut self, gateway: &Gateway, at: &str) {
+    pub(super) fn check_gateway(&mut self, gateway: &Gateway, at: &Pointer) {
         let path = &gateway.path;
         if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
             let headline = format!("`{}` is no path of a request", path.escape_debug());
-            self.report("scenario/bad-path", &format!("{at}/path"), headline).help =
+            self.report("scenario/bad-path", &at.key("path"), headline).help =
                 Some("a path begins with `/` and has visible ASCII characters, such as `/ocpp/chargers`".to_owned());
         }
         if !STATUSES.contains(&gateway.status) {
             let headline = format!("`{}` is no status of an answer, they go from 200 to 599", gateway.status);
-            self.report("scenario/bad-http-status", &format!("{at}/status"), headline);
+            self.report("scenario/bad-http-status", &at.key("status"), headline);
         }
         if let Some(body) = &gateway.body {
-            self.check_filling(body, &format!("{at}/body"));
+            self.check_filling(body, &at.key("body"));
         }
         let answers = self.known.answers;
         let schema = answers.and_then(|answers| answers(gateway.method.name(), path, gateway.status));
         let name = format!("the answer {} at `{path}`", gateway.status);
-        let captured = self.check_beside(gateway.reply.as_ref(), &format!("{at}/reply"), schema.as_ref(), &name);
+        let captured = self.check_beside(gateway.reply.as_ref(), &at.key("reply"), schema.as_ref(), &name);
         self.captured.extend(captured);
     }
 
-    pub(super) fn check_local_list(&mut self, list: &SendLocalList, at: &str) {
+    pub(super) fn check_local_list(&mut self, list: &SendLocalList, at: &Pointer) {
         for token in list.entries.keys() {
-            let pointer = format!("{at}/entries/{}", escaped(token));
+            let pointer = at.key("entries").key(token);
             let known = self.found.len();
             self.check_token(token, &pointer);
             // The name is the key here.

@@ -8,19 +8,23 @@ use super::{Checker, label, releases};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
-use crate::scenario::model::{ExpectNone, ExpectReply, ExpectStatus, MessageKind, Step};
+use crate::scenario::model::{ExpectNone, ExpectReply, ExpectStatus, MessageKind};
 use crate::scenario::pattern::{MARKERS, Pattern, PatternErrorKind};
-use crate::scenario::{api, placeholder, played, suggestion};
+use crate::scenario::step::Step;
+use crate::scenario::{Pointer, api, placeholder, played, suggestion};
 
 impl Checker<'_> {
-    pub(super) fn check_any_order(&mut self, steps: &[Step], at: &str) {
+    pub(super) fn check_any_order(&mut self, steps: &[Step], at: &Pointer) {
         if releases::written(steps) < 2 {
             self.report_key("scenario/any-order", at, "any_order needs two expectations or more");
         }
         let mut captured = BTreeSet::new();
         for (pointer, step) in played(steps, at, self.release) {
-            if matches!(step, Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_) | Step::ExpectEvse(_)) {
-                captured.extend(self.check_expectation(step, &pointer));
+            let row = step.row(self.scenario.model.frame());
+            if row.may_be_any_order {
+                let at = pointer.key(row.key);
+                self.check_row(&row, &at);
+                captured.extend(self.check_expectation(step, &at));
             } else {
                 let headline = "any_order holds `expect`, `expect_status`, `expect_reply` and `expect_evse` only";
                 self.report("scenario/any-order", &pointer, headline);
@@ -29,47 +33,36 @@ impl Checker<'_> {
         self.captured.extend(captured);
     }
 
-    /// Checks one expectation and says what it captures.
-    pub(super) fn check_expectation(&mut self, step: &Step, at: &str) -> Vec<String> {
+    /// Checks one expectation and says what it captures; other steps capture nothing.
+    pub(super) fn check_expectation(&mut self, step: &Step, at: &Pointer) -> Vec<String> {
+        let payload = &at.key("payload");
         match step {
             Step::Expect(expect) => {
-                let at = format!("{at}/expect");
-                self.check_what(expect.message, expect.api, expect.topic.as_deref(), &at);
-                self.check_qos(expect.qos, &format!("{at}/qos"));
-                self.check_wait(expect.within, &format!("{at}/within"));
+                self.check_what(expect.message, expect.api, expect.topic.as_deref(), at);
+                self.check_qos(expect.qos, &at.key("qos"));
                 // A request that the module under test makes on its own may be answered as well.
                 self.made.any |= matches!(
                     expect.message,
                     None | Some(MessageKind::WithdrawAuthorization | MessageKind::GetTokenValidationStatus)
                 );
                 let described = self.described(expect.message, expect.topic.as_deref());
-                self.check_payload(expect.payload.as_ref(), &format!("{at}/payload"), &described)
+                self.check_payload(expect.payload.as_ref(), payload, &described)
             }
-            Step::ExpectStatus(expect) => self.check_expect_status(expect, &format!("{at}/expect_status")),
-            Step::ExpectReply(expect) => self.check_expect_reply(expect, &format!("{at}/expect_reply")),
-            Step::ExpectEvse(expect) => {
-                let at = format!("{at}/expect_evse");
-                self.check_evse(expect.evse, &format!("{at}/evse"));
-                self.check_wait(expect.within, &format!("{at}/within"));
-                self.check_call(expect.payload.as_ref(), &format!("{at}/payload"), expect.call)
-            }
-            Step::ExpectCsms(expect) => {
-                let at = format!("{at}/expect_csms");
-                self.check_wait(expect.within, &format!("{at}/within"));
-                self.check_told(expect.payload.as_ref(), &format!("{at}/payload"), expect.message)
-            }
-            Step::ExpectNone(expect) => self.check_expect_none(expect, &format!("{at}/expect_none")),
+            Step::ExpectStatus(expect) => self.check_expect_status(expect, at),
+            Step::ExpectReply(expect) => self.check_expect_reply(expect, at),
+            Step::ExpectEvse(expect) => self.check_call(expect.payload.as_ref(), payload, expect.call),
+            Step::ExpectCsms(expect) => self.check_told(expect.payload.as_ref(), payload, expect.message),
+            Step::ExpectNone(expect) => self.check_expect_none(expect, at),
             _ => Vec::new(),
         }
     }
 
-    fn check_expect_status(&mut self, expect: &ExpectStatus, at: &str) -> Vec<String> {
-        self.check_token(&expect.token, &format!("{at}/token"));
+    fn check_expect_status(&mut self, expect: &ExpectStatus, at: &Pointer) -> Vec<String> {
         match (&expect.status, &expect.sequence) {
             (Some(_), None) => {}
             (None, Some(sequence)) if !sequence.is_empty() => {}
             (None, Some(_)) => {
-                self.report_key("scenario/status-what", &format!("{at}/sequence"), "sequence is empty");
+                self.report_key("scenario/status-what", &at.key("sequence"), "sequence is empty");
             }
             (None, None) => {
                 let headline = "expect_status has neither `status` nor `sequence`";
@@ -77,21 +70,20 @@ impl Checker<'_> {
             }
             (Some(_), Some(_)) => {
                 let headline = "expect_status has both `status` and `sequence`";
-                self.report_key("scenario/status-what", &format!("{at}/sequence"), headline);
+                self.report_key("scenario/status-what", &at.key("sequence"), headline);
             }
         }
-        self.check_wait(expect.within, &format!("{at}/within"));
-        let mut captured = self.check_connectors(expect.connectors.as_ref(), &format!("{at}/connectors"));
+        let mut captured = self.check_connectors(expect.connectors.as_ref(), &at.key("connectors"));
         let status = Some(vec![Message::On(Channel::TokenValidationStatus)]);
-        captured.extend(self.check_payload(expect.payload.as_ref(), &format!("{at}/payload"), &status));
+        captured.extend(self.check_payload(expect.payload.as_ref(), &at.key("payload"), &status));
         captured
     }
 
-    fn check_expect_reply(&mut self, expect: &ExpectReply, at: &str) -> Vec<String> {
+    fn check_expect_reply(&mut self, expect: &ExpectReply, at: &Pointer) -> Vec<String> {
         let model = &self.scenario.model;
         let is_asked = model.under_test == Side::Client && model.api == ApiType::AuthTokenValidator;
         if let Some(to) = &expect.to {
-            let pointer = format!("{at}/to");
+            let pointer = at.key("to");
             let is_known = self.made.names.contains_key(to) || is_asked && model.station.tokens.contains_key(to);
             if !is_known {
                 let later = self.names.get(to).map(|pointer| self.scenario.line(pointer));
@@ -116,12 +108,11 @@ impl Checker<'_> {
                         .to_owned()
                 });
         }
-        self.check_wait(expect.within, &format!("{at}/within"));
         let described = self.answer(expect.to.as_deref(), is_asked).map(|message| vec![message]);
-        self.check_payload(Some(&expect.payload), &format!("{at}/payload"), &described)
+        self.check_payload(Some(&expect.payload), &at.key("payload"), &described)
     }
 
-    fn check_expect_none(&mut self, expect: &ExpectNone, at: &str) -> Vec<String> {
+    fn check_expect_none(&mut self, expect: &ExpectNone, at: &Pointer) -> Vec<String> {
         match (expect.csms, expect.call) {
             (Some(_), _) => self.check_alone("csms", expect, at),
             (None, Some(_)) => self.check_alone("call", expect, at),
@@ -129,15 +120,12 @@ impl Checker<'_> {
                 self.check_what(expect.message, expect.api, expect.topic.as_deref(), at);
                 if expect.evse.is_some() {
                     let headline = "`evse` says which EVSE is not called, and there is no `call`";
-                    self.report_key("scenario/expect-what", &format!("{at}/evse"), headline);
+                    self.report_key("scenario/expect-what", &at.key("evse"), headline);
                 }
             }
         }
-        if let Some(evse) = expect.evse {
-            self.check_evse(evse, &format!("{at}/evse"));
-        }
-        self.check_wait(Some(expect.r#for), &format!("{at}/for"));
-        let (payload, pointer) = (expect.payload.as_ref(), format!("{at}/payload"));
+        self.check_wait(Some(expect.r#for), &at.key("for"));
+        let (payload, pointer) = (expect.payload.as_ref(), at.key("payload"));
         let captured = match (expect.csms, expect.call) {
             (Some(message), _) => self.check_told(payload, &pointer, message),
             (None, Some(call)) => self.check_call(payload, &pointer, call),
@@ -148,13 +136,13 @@ impl Checker<'_> {
         };
         for name in captured {
             let headline = format!("`$capture:{name}` in expect_none: what must not come cannot be remembered");
-            self.report("scenario/bad-capture", &format!("{at}/payload"), headline);
+            self.report("scenario/bad-capture", &at.key("payload"), headline);
         }
         Vec::new()
     }
 
     /// `csms` and `call` say all by themselves where a message would go; `evse` belongs to `call`.
-    fn check_alone(&mut self, key: &str, expect: &ExpectNone, at: &str) {
+    fn check_alone(&mut self, key: &str, expect: &ExpectNone, at: &Pointer) {
         let others = [
             ("message", expect.message.is_some()),
             ("api", expect.api.is_some()),
@@ -165,21 +153,21 @@ impl Checker<'_> {
         let other = others.into_iter().find(|(other, is_there)| *is_there && *other != key);
         if let Some((other, _)) = other {
             let headline = format!("expect_none has both `{key}` and `{other}`");
-            self.report_key("scenario/expect-what", &format!("{at}/{other}"), headline);
+            self.report_key("scenario/expect-what", &at.key(other), headline);
         }
     }
 
-    fn check_what(&mut self, message: Option<MessageKind>, named: Option<ApiType>, topic: Option<&str>, at: &str) {
+    fn check_what(&mut self, message: Option<MessageKind>, named: Option<ApiType>, topic: Option<&str>, at: &Pointer) {
         let step = at.rsplit('/').next().unwrap_or_default().to_owned();
         let model = &self.scenario.model;
         if named.is_some() && !message.is_some_and(api::is_in_every_api) {
             let headline = "`api` tells heartbeats and communication checks apart, other messages need none";
-            self.report_key("scenario/expect-what", &format!("{at}/api"), headline);
+            self.report_key("scenario/expect-what", &at.key("api"), headline);
         } else if let Some(wanted) = message.map(|kind| api::api_of(kind, named, model.api))
             && !api::is_spoken(wanted, model)
         {
             let key = if named.is_some() { "api" } else { "message" };
-            self.report_no_module(wanted, &format!("{at}/{key}"));
+            self.report_no_module(wanted, &at.key(key));
         }
         match (message, topic) {
             (Some(_), None) | (None, Some(_)) => {}
@@ -188,23 +176,23 @@ impl Checker<'_> {
             }
             (Some(_), Some(_)) => {
                 let headline = format!("{step} has both `message` and `topic`");
-                self.report_key("scenario/expect-what", &format!("{at}/topic"), headline);
+                self.report_key("scenario/expect-what", &at.key("topic"), headline);
             }
         }
         if let Some(topic) = topic {
-            self.check_topic(topic, &format!("{at}/topic"), &placeholder::IN_FILTERS, true);
+            self.check_topic(topic, &at.key("topic"), &placeholder::IN_FILTERS, true);
         }
     }
 
     /// Checks a pattern and says what it captures.
-    pub(super) fn check_pattern(&mut self, value: &Value, pointer: &str) -> Vec<String> {
+    pub(super) fn check_pattern(&mut self, value: &Value, pointer: &Pointer) -> Vec<String> {
         match Pattern::compile(value) {
             Ok(pattern) => {
                 self.check_captured(&pattern.needs(), &self.captured.clone(), pointer);
                 pattern.captures().into_iter().map(str::to_owned).collect()
             }
             Err(error) => {
-                let pointer = format!("{pointer}{}", error.pointer);
+                let pointer = pointer.below(&error.pointer);
                 let written = value.pointer(&error.pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
                 let id = match error.kind {
                     PatternErrorKind::UnknownMarker => "scenario/unknown-marker",
@@ -224,7 +212,7 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn check_captured(&mut self, needs: &[&str], captured: &BTreeSet<String>, pointer: &str) {
+    pub(super) fn check_captured(&mut self, needs: &[&str], captured: &BTreeSet<String>, pointer: &Pointer) {
         for name in needs {
             if !captured.contains(*name) {
                 let near = suggestion(name, captured.iter().map(String::as_str));

@@ -6,10 +6,10 @@ use super::{Checker, label};
 use crate::protocol::channel::{Channel, EntryPoint};
 use crate::protocol::control::EvseCommand;
 use crate::protocol::schema::{EMPTY_LATCH, Message, evse_call};
-use crate::scenario::channel_of;
 use crate::scenario::model::{CsmsMessage, MessageKind};
 use crate::scenario::pattern::{Captures, Pattern, UNSPECIFIED};
 use crate::scenario::specified::{self, Fault};
+use crate::scenario::{Pointer, channel_of};
 use crate::station::charge_point::report_schema;
 
 impl Checker<'_> {
@@ -60,7 +60,7 @@ impl Checker<'_> {
     pub(super) fn check_payload(
         &mut self,
         pattern: Option<&Value>,
-        pointer: &str,
+        pointer: &Pointer,
         messages: &Option<Vec<Message>>,
     ) -> Vec<String> {
         let Some(pattern) = pattern else { return Vec::new() };
@@ -80,7 +80,7 @@ impl Checker<'_> {
     pub(super) fn check_beside(
         &mut self,
         pattern: Option<&Value>,
-        pointer: &str,
+        pointer: &Pointer,
         schema: Option<&Value>,
         name: &str,
     ) -> Vec<String> {
@@ -94,19 +94,24 @@ impl Checker<'_> {
     }
 
     /// The same for what a charge point tells its CSMS.
-    pub(super) fn check_told(&mut self, pattern: Option<&Value>, pointer: &str, message: CsmsMessage) -> Vec<String> {
+    pub(super) fn check_told(
+        &mut self,
+        pattern: Option<&Value>,
+        pointer: &Pointer,
+        message: CsmsMessage,
+    ) -> Vec<String> {
         let name = format!("the message `{}`", message.name());
         self.check_beside(pattern, pointer, report_schema(message.report()).as_ref(), &name)
     }
 
     /// The same for the arguments of a call to an EVSE.
-    pub(super) fn check_call(&mut self, pattern: Option<&Value>, pointer: &str, call: EvseCommand) -> Vec<String> {
+    pub(super) fn check_call(&mut self, pattern: Option<&Value>, pointer: &Pointer, call: EvseCommand) -> Vec<String> {
         let name = format!("the call `{}`", call.name());
         self.check_beside(pattern, pointer, Some(&evse_call(call)), &name)
     }
 
     /// Checks a pattern for the connectors of a status, and says what it captures.
-    pub(super) fn check_connectors(&mut self, pattern: Option<&Value>, pointer: &str) -> Vec<String> {
+    pub(super) fn check_connectors(&mut self, pattern: Option<&Value>, pointer: &Pointer) -> Vec<String> {
         let Some(pattern) = pattern else { return Vec::new() };
         let found = self.found.len();
         let captured = self.check_pattern(pattern, pointer);
@@ -133,9 +138,9 @@ impl Checker<'_> {
         specified::faults(pattern, &self.schemas.document(message), &format!("{article} {name}"))
     }
 
-    fn report_faults(&mut self, faults: Vec<Fault>, pointer: &str) {
+    fn report_faults(&mut self, faults: Vec<Fault>, pointer: &Pointer) {
         for Fault { pointer: below, is_key, headline, near, evidence, help } in faults {
-            let pointer = format!("{pointer}{below}");
+            let pointer = pointer.below(&below);
             let diagnostic = match is_key {
                 true => self.report_key("scenario/unknown-field", &pointer, headline),
                 false => self.report("scenario/never-matches", &pointer, headline),

@@ -1,27 +1,23 @@
 //! The sense of `releases` and `only`, and of what each release plays.
 
-use std::collections::BTreeMap;
-
 use super::Checker;
 use crate::diagnostic::Diagnostic;
 use crate::protocol::release::Release;
-use crate::scenario::model::Step;
-use crate::scenario::{Known, Scenario};
+use crate::scenario::step::{Frame, Step};
+use crate::scenario::{Known, Pointer, Scenario};
 
 /// What is wrong with the steps: each release plays its own, in which names and captured values must make sense.
 pub(super) fn check_played(scenario: &Scenario, known: Known<'_>) -> Vec<Diagnostic> {
     let steps = scenario.model.steps.as_slice();
     let releases = match scenario.releases() {
-        releases if releases.len() > 1 && has_only(steps) => releases,
+        releases if releases.len() > 1 && has_only(steps, scenario.model.frame()) => releases,
         _ => vec![scenario.release()],
     };
     let mut found: Vec<(Diagnostic, Vec<&str>)> = Vec::new();
     for release in &releases {
         let mut checker = Checker::new(scenario, *release, known);
-        let mut names = BTreeMap::new();
-        checker.collect_names(steps, "/steps", &mut names);
-        checker.names = names;
-        checker.check_steps(steps, "/steps", 0);
+        checker.collect_names();
+        checker.check_steps(steps, &Pointer::from("/steps"), 0);
         for new in checker.found {
             match found.iter_mut().find(|(known, _)| *known == new) {
                 Some((_, under)) => under.push(release.name()),
@@ -36,12 +32,10 @@ pub(super) fn check_played(scenario: &Scenario, known: Known<'_>) -> Vec<Diagnos
     told.collect()
 }
 
-fn has_only(steps: &[Step]) -> bool {
-    steps.iter().any(|step| match step {
-        Step::Only(_) => true,
-        Step::Repeat(repeat) => has_only(&repeat.steps),
-        Step::AnyOrder(steps) => has_only(steps),
-        _ => false,
+fn has_only(steps: &[Step], frame: Frame) -> bool {
+    steps.iter().any(|step| {
+        let inner = step.row(frame).inner;
+        matches!(step, Step::Only(_)) || inner.is_some_and(|(_, steps)| has_only(steps, frame))
     })
 }
 
@@ -70,32 +64,29 @@ impl Checker<'_> {
     }
 
     /// The frames of `only`, wherever they stand.
-    pub(super) fn check_only(&mut self, steps: &[Step], base: &str) {
+    pub(super) fn check_only(&mut self, steps: &[Step], base: &Pointer) {
         for (index, step) in steps.iter().enumerate() {
-            let at = format!("{base}/{index}");
-            match step {
-                Step::Repeat(repeat) => self.check_only(&repeat.steps, &format!("{at}/repeat/steps")),
-                Step::AnyOrder(steps) => self.check_only(steps, &format!("{at}/any_order")),
-                Step::Only(only) => {
-                    let at = format!("{at}/only");
-                    if only.releases.is_empty() {
-                        self.report_key("scenario/no-release", &format!("{at}/releases"), "releases is empty");
-                    }
-                    if only.steps.is_empty() {
-                        self.report_key("scenario/no-steps", &format!("{at}/steps"), "only has no steps");
-                    }
-                    for (index, release) in only.releases.iter().enumerate() {
-                        if !self.scenario.holds_for(*release) {
-                            let headline = format!("the scenario does not hold for release `{release}`");
-                            let listed = format!("releases: {}", names(&self.scenario.releases()));
-                            self.report("scenario/other-release", &format!("{at}/releases/{index}"), headline)
-                                .evidence
-                                .push(listed);
-                        }
-                    }
-                    self.check_only(&only.steps, &format!("{at}/steps"));
+            let row = step.row(self.scenario.model.frame());
+            let at = base.index(index).key(row.key);
+            if let Step::Only(only) = step {
+                if only.releases.is_empty() {
+                    self.report_key("scenario/no-release", &at.key("releases"), "releases is empty");
                 }
-                _ => {}
+                if only.steps.is_empty() {
+                    self.report_key("scenario/no-steps", &at.key("steps"), "only has no steps");
+                }
+                for (index, release) in only.releases.iter().enumerate() {
+                    if !self.scenario.holds_for(*release) {
+                        let headline = format!("the scenario does not hold for release `{release}`");
+                        let listed = format!("releases: {}", names(&self.scenario.releases()));
+                        self.report("scenario/other-release", &at.key("releases").index(index), headline)
+                            .evidence
+                            .push(listed);
+                    }
+                }
+            }
+            if let Some((below, steps)) = row.inner {
+                self.check_only(steps, &at.below(below));
             }
         }
     }

@@ -1,0 +1,465 @@
+//! The steps of the language. What a step is, needs, demands, shows and does at the station stands in its row here; what
+//! its arguments must be is looked at in [`super::check`], and the runner plays it.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::api::{api_of, channel_of};
+use super::features::{self, Feature};
+use super::model::{
+    AtConnector, CancelReservation, CsmsState, Evse, Expect, ExpectCsms, ExpectEvse, ExpectNone, ExpectReply,
+    ExpectStatus, Gateway, Heartbeats, MessageKind, Model, Nothing, Only, PauseCharging, Publish, Repeat, Request,
+    Reserve, Run, SendLocalList, SetVerdict, UpdateVerdict, Withdraw,
+};
+use super::{Pointer, Scenario, placeholder, played};
+use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::control::Command;
+use crate::protocol::release::Release;
+use crate::protocol::side::Side;
+use crate::timespan::Timespan;
+
+/// One step.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// An EV is plugged in.
+    PlugIn(AtConnector),
+    /// The EV is unplugged.
+    Unplug(Evse),
+    /// A token of the station, by name, is presented.
+    PresentToken(String),
+    /// The transaction begins.
+    StartTransaction(Evse),
+    /// The EV or the station ends the transaction.
+    StopTransaction(Evse),
+    /// Changes what validators will say of a token.
+    SetVerdict(SetVerdict),
+    /// A validator changes its mind about the token in use at an EVSE.
+    UpdateVerdict(UpdateVerdict),
+    /// Makes an EVSE unusable.
+    InjectFault(AtConnector),
+    /// Makes it usable again.
+    ClearFault(AtConnector),
+    /// A connector goes out of service.
+    Disable(AtConnector),
+    /// It is in service again.
+    Enable(AtConnector),
+    /// Charging pauses, and the transaction goes on.
+    PauseCharging(PauseCharging),
+    /// Charging goes on.
+    ResumeCharging(Evse),
+    /// Somebody other than Auth authorizes an EVSE.
+    Authorize(Evse),
+    /// Somebody reserves an EVSE, or any.
+    Reserve(Reserve),
+    /// Somebody cancels a reservation.
+    CancelReservation(CancelReservation),
+    /// What happens at the station at the same instant: EVerest may see it in any order.
+    AtOnce(Vec<Step>),
+    /// Changes how heartbeats are sent.
+    Heartbeats(Heartbeats),
+    /// EVerest ends and starts again; counters, latch and authorizations are lost.
+    RestartEverest,
+    /// Cuts the module under test off the broker; it may connect again.
+    Disconnect,
+
+    /// The CSMS of the charge point can be reached from now on, or not any more.
+    Csms(CsmsState),
+    /// The charge point forgets every answer of its CSMS.
+    ResetCache(Nothing),
+    /// The charge point gets a whole new local authorization list.
+    SendLocalList(SendLocalList),
+    /// A request to the gateway of the charge point, over HTTP, and its answer.
+    Gateway(Gateway),
+
+    /// The client withdraws an authorization: played by khumbu, or demanded of the module under test.
+    Withdraw(Withdraw),
+    /// The client asks for the latched status.
+    GetStatus(Request),
+    /// The client asks every API module what it is: each replies for itself.
+    Discover(Request),
+    /// The client asks the API modules of this type, which may be anything.
+    QueryModules(String),
+    /// The client says that communication is good (`true`), or ends the checking (`false`).
+    CommunicationCheck(bool),
+    /// Publishes exactly this, as the side that khumbu plays.
+    Publish(Publish),
+
+    /// Waits for a message.
+    Expect(Expect),
+    /// Waits for the next status of a token, or for its next statuses.
+    ExpectStatus(ExpectStatus),
+    /// Waits for the reply to a request.
+    ExpectReply(ExpectReply),
+    /// Waits for what Auth asks of an EVSE.
+    ExpectEvse(ExpectEvse),
+    /// Waits for what the charge point tells its CSMS.
+    ExpectCsms(ExpectCsms),
+    /// Demands that no such message comes.
+    ExpectNone(ExpectNone),
+    /// Several expectations that may be met in any order.
+    AnyOrder(Vec<Step>),
+
+    /// Runs a command of the user and waits for its end.
+    Run(Run),
+    /// Plays steps several times.
+    Repeat(Repeat),
+    /// Plays steps under these releases only; in `any_order`, expectations.
+    Only(Only),
+    /// A remark for the reports.
+    Note(String),
+}
+
+/// What the meaning of a step hangs on.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame {
+    /// The side of the module under test.
+    pub under_test: Side,
+    /// The API that a client under test uses.
+    pub api: ApiType,
+    /// Whether tokens come from an API module of the station.
+    pub has_provider: bool,
+}
+
+/// What there is to know of a step. Pointers begin at the value of its key; empty is this value itself.
+#[derive(Debug, Default)]
+pub struct Row<'s> {
+    /// Its key, as it is written.
+    pub key: &'static str,
+    /// The steps within it, and where they stand.
+    pub inner: Option<(&'static str, &'s [Step])>,
+    /// The EVSE that it names as `evse`.
+    pub evse: Option<i32>,
+    /// The connector that it names as `connector`.
+    pub connector: Option<i32>,
+    /// The token of the station that it names, and where.
+    pub token: Option<(&'static str, &'s str)>,
+    /// How long it may take, as `within`.
+    pub within: Option<Timespan>,
+    /// What it has to do with requests.
+    pub exchange: Option<Exchange<'s>>,
+    /// What it has an EVSE do.
+    pub command: Option<Command>,
+    /// Whether it happens at the station, at the same instant as others if need be.
+    pub may_be_at_once: bool,
+    /// Whether it is an expectation that may be met before or after others.
+    pub may_be_any_order: bool,
+    /// What of it only a charge point has a use for.
+    pub charge_point: Option<&'static str>,
+    /// Whether a client of this API has no means for it.
+    pub is_foreign: bool,
+    /// What it needs by itself and a release may lack.
+    pub(super) features: Vec<Feature>,
+    /// Whether it looks at what EVerest does inside, which no topic of the API shows.
+    pub looks_inside: bool,
+    /// The command that the module under test has to follow for it.
+    pub follows: Option<&'static str>,
+    /// Whether it asks something of the module under test, so that one that does nothing cannot pass.
+    pub demands: bool,
+    /// What a client under test is shown by it, if it is a client of an API that has this channel.
+    pub shows: Option<Channel>,
+    /// What it says of EVerest's start, as one of the first steps.
+    pub start: Start,
+}
+
+/// What a step has to do with requests.
+#[derive(Debug, Clone, Copy)]
+pub enum Exchange<'s> {
+    /// It makes one.
+    Asks {
+        /// The name that is given to it.
+        name: Option<&'s str>,
+        /// Where, if the scenario says so itself.
+        topic: Option<&'s str>,
+    },
+    /// It looks at the reply to one.
+    Answers {
+        /// The name that it was given; the last one if absent.
+        to: Option<&'s str>,
+    },
+}
+
+/// What a step says of EVerest's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// It follows from what the scenario does itself.
+    #[default]
+    Past,
+    /// Nothing: it looks at what may come at any time.
+    Open,
+    /// It looks at what EVerest says at its start alone.
+    Only,
+}
+
+impl Step {
+    /// Its row.
+    pub fn row<'s>(&'s self, frame: Frame) -> Row<'s> {
+        let Frame { under_test, api, has_provider } = frame;
+        let (everest, client) = (under_test == Side::Everest, under_test == Side::Client);
+        let is_consumer = api == ApiType::AuthConsumer;
+        let provider = client && api == ApiType::AuthTokenProvider;
+        let validator = client && api == ApiType::AuthTokenValidator;
+        let row = |key| Row { key, ..Row::default() };
+        // At the station.
+        let at_evse = |key, evse, connector, command| {
+            let follows = everest.then_some(key);
+            Row { evse: Some(evse), connector, command: Some(command), may_be_at_once: true, follows, ..row(key) }
+        };
+        let of_everest = |key| Row { follows: everest.then_some(key), ..row(key) };
+        let reserves = |key| Row { looks_inside: true, demands: everest, ..of_everest(key) };
+        let at_charge_point = |key| Row { charge_point: Some(""), ..row(key) };
+        // Of clients.
+        let by_client = |key| Row { follows: client.then_some(key), demands: client, ..row(key) };
+        let asks = |key, name: Option<&'s str>, within| {
+            let exchange = Some(Exchange::Asks { name, topic: None });
+            Row { exchange, within, ..by_client(key) }
+        };
+        match self {
+            &Step::PlugIn(AtConnector { evse, connector }) => {
+                at_evse("plug_in", evse, connector, Command::PlugIn { evse, connector })
+            }
+            &Step::Unplug(Evse { evse }) => at_evse("unplug", evse, None, Command::Unplug { evse }),
+            Step::PresentToken(token) => Row {
+                token: Some(("", token)),
+                may_be_at_once: true,
+                follows: (everest && !has_provider || provider).then_some("present_token"),
+                demands: client && !is_consumer,
+                shows: Some(if is_consumer { Channel::TokenValidationStatus } else { Channel::ValidateToken }),
+                ..row("present_token")
+            },
+            &Step::StartTransaction(Evse { evse }) => {
+                at_evse("start_transaction", evse, None, Command::StartTransaction { evse })
+            }
+            &Step::StopTransaction(Evse { evse }) => {
+                at_evse("stop_transaction", evse, None, Command::StopTransaction { evse })
+            }
+            Step::SetVerdict(set) => Row {
+                token: Some(("/token", &set.token)),
+                follows: validator.then_some("set_verdict"),
+                ..row("set_verdict")
+            },
+            Step::UpdateVerdict(update) => Row {
+                evse: Some(update.evse),
+                follows: validator.then_some("update_verdict"),
+                demands: validator,
+                shows: Some(Channel::TokenValidationStatus),
+                ..row("update_verdict")
+            },
+            &Step::InjectFault(AtConnector { evse, connector }) => {
+                at_evse("inject_fault", evse, connector, Command::InjectFault { evse, connector })
+            }
+            &Step::ClearFault(AtConnector { evse, connector }) => {
+                at_evse("clear_fault", evse, connector, Command::ClearFault { evse, connector })
+            }
+            &Step::Disable(AtConnector { evse, connector }) => {
+                at_evse("disable", evse, connector, Command::Disable { evse, connector })
+            }
+            &Step::Enable(AtConnector { evse, connector }) => {
+                at_evse("enable", evse, connector, Command::Enable { evse, connector })
+            }
+            &Step::PauseCharging(PauseCharging { evse, by }) => {
+                at_evse("pause_charging", evse, None, Command::PauseCharging { evse, by })
+            }
+            &Step::ResumeCharging(Evse { evse }) => {
+                at_evse("resume_charging", evse, None, Command::ResumeCharging { evse })
+            }
+            &Step::Authorize(Evse { evse }) => {
+                Row { may_be_at_once: false, ..at_evse("authorize", evse, None, Command::Authorize { evse }) }
+            }
+            Step::Reserve(reserve) => {
+                Row { token: reserve.token.as_deref().map(|token| ("/token", token)), ..reserves("reserve") }
+            }
+            Step::CancelReservation(_) => reserves("cancel_reservation"),
+            Step::AtOnce(steps) => Row { inner: Some(("", steps)), ..row("at_once") },
+            Step::Heartbeats(_) => Row { shows: Some(Channel::Heartbeat), ..of_everest("heartbeats") },
+            Step::RestartEverest => Row { demands: everest, ..row("restart_everest") },
+            Step::Disconnect => Row { demands: client, ..row("disconnect") },
+
+            Step::Csms(_) => at_charge_point("csms"),
+            Step::ResetCache(_) => at_charge_point("reset_cache"),
+            Step::SendLocalList(_) => at_charge_point("send_local_list"),
+            Step::Gateway(_) => at_charge_point("gateway"),
+
+            Step::Withdraw(Withdraw { token, r#as, within, .. }) => Row {
+                token: token.as_deref().map(|token| ("/token", token)),
+                is_foreign: client && !is_consumer,
+                ..asks("withdraw", r#as.as_deref(), *within)
+            },
+            Step::GetStatus(Request { r#as, within }) => Row {
+                is_foreign: client && !is_consumer,
+                features: vec![Feature::LatchedGet],
+                ..asks("get_status", r#as.as_deref(), *within)
+            },
+            Step::Discover(Request { r#as, within }) => {
+                Row { features: vec![Feature::EntryPoint], ..asks("discover", r#as.as_deref(), *within) }
+            }
+            Step::QueryModules(_) => Row { features: vec![Feature::EntryPoint], ..asks("query_modules", None, None) },
+            Step::CommunicationCheck(_) => by_client("communication_check"),
+            Step::Publish(Publish { topic, r#as, .. }) => Row {
+                exchange: Some(Exchange::Asks { name: r#as.as_deref(), topic: Some(topic) }),
+                shows: addressed(topic, api),
+                ..row("publish")
+            },
+
+            Step::Expect(Expect { message, api: named, topic, payload, within, .. }) => {
+                let is_of_api = |kind: &MessageKind| api_of(*kind, *named, api) == api;
+                let looks_inside = *message == Some(MessageKind::ReservationUpdate);
+                Row {
+                    within: *within,
+                    may_be_any_order: true,
+                    features: features::of_message(*message, topic.as_deref(), payload.as_ref()),
+                    looks_inside,
+                    follows: (everest && looks_inside).then_some("expect_evse"),
+                    demands: message.is_none_or(|kind| is_by_client(kind, *named, api) == client),
+                    shows: message.filter(is_of_api).and_then(channel_of),
+                    start: match (message, payload) {
+                        (Some(MessageKind::ReadyBeacon), _)
+                        | (Some(MessageKind::Heartbeat), Some(Value::Number(_))) => Start::Only,
+                        _ => Start::Open,
+                    },
+                    ..row("expect")
+                }
+            }
+            Step::ExpectStatus(ExpectStatus { token, status, sequence, payload, within, .. }) => Row {
+                token: Some(("/token", token)),
+                within: *within,
+                may_be_any_order: true,
+                features: features::of_statuses(status.iter().chain(sequence.iter().flatten()), payload.as_ref()),
+                demands: everest || !is_consumer,
+                shows: Some(Channel::TokenValidationStatus),
+                start: Start::Open,
+                ..row("expect_status")
+            },
+            Step::ExpectReply(ExpectReply { to, within, .. }) => Row {
+                within: *within,
+                exchange: Some(Exchange::Answers { to: to.as_deref() }),
+                may_be_any_order: true,
+                demands: everest || validator,
+                ..row("expect_reply")
+            },
+            Step::ExpectEvse(ExpectEvse { evse, within, .. }) => Row {
+                evse: Some(*evse),
+                within: *within,
+                may_be_any_order: true,
+                looks_inside: true,
+                follows: everest.then_some("expect_evse"),
+                demands: everest || !is_consumer,
+                ..row("expect_evse")
+            },
+            Step::ExpectCsms(ExpectCsms { within, .. }) => Row { within: *within, ..at_charge_point("expect_csms") },
+            Step::ExpectNone(ExpectNone { message, call, evse, csms, .. }) => {
+                let looks_inside = call.is_some() || *message == Some(MessageKind::ReservationUpdate);
+                Row {
+                    evse: *evse,
+                    charge_point: csms.map(|_| "/csms"),
+                    looks_inside,
+                    follows: (everest && looks_inside).then_some("expect_evse"),
+                    demands: csms.is_none() && (call.is_none() || everest),
+                    start: Start::Open,
+                    ..row("expect_none")
+                }
+            }
+            Step::AnyOrder(steps) => Row { inner: Some(("", steps)), start: Start::Open, ..row("any_order") },
+
+            // Its outcome is the user's own judgement.
+            Step::Run(Run { within, .. }) => Row { within: *within, demands: true, ..row("run") },
+            Step::Repeat(Repeat { steps, .. }) => Row { inner: Some(("/steps", steps)), ..row("repeat") },
+            Step::Only(Only { steps, .. }) => Row { inner: Some(("/steps", steps)), ..row("only") },
+            Step::Note(_) => Row { start: Start::Open, ..row("note") },
+        }
+    }
+}
+
+/// The channel that a scenario publishes on, if it is one of this API.
+fn addressed(topic: &str, api: ApiType) -> Option<Channel> {
+    // The two branches of the API stand at the beginning of its channels' addresses, too.
+    let address = placeholder::fill(topic, |name| match name {
+        "e2m" | "m2e" => Some(name.to_owned()),
+        _ => None,
+    });
+    api.channels().iter().copied().find(|channel| channel.address() == address)
+}
+
+/// Whether messages of a kind are sent by the clients of the API under test.
+fn is_by_client(kind: MessageKind, named: Option<ApiType>, under_test: ApiType) -> bool {
+    match channel_of(kind) {
+        Some(channel) => !channel.is_from_everest() && api_of(kind, named, under_test) == under_test,
+        None => kind == MessageKind::Reply && under_test == ApiType::AuthTokenValidator,
+    }
+}
+
+impl Model {
+    /// What the meaning of its steps hangs on.
+    pub fn frame(&self) -> Frame {
+        let has_provider = self.station.auth_token_provider.is_some();
+        Frame { under_test: self.under_test, api: self.api, has_provider }
+    }
+}
+
+impl Scenario {
+    /// The rows of all steps that a release plays, each with its pointer; after it those of the steps within it.
+    pub fn rows(&self, frame: Frame, release: Release) -> Vec<(Pointer, Row<'_>)> {
+        fn collect<'s>(
+            steps: &'s [Step],
+            base: &Pointer,
+            frame: Frame,
+            release: Release,
+            all: &mut Vec<(Pointer, Row<'s>)>,
+        ) {
+            for (at, step) in played(steps, base, release) {
+                let row = step.row(frame);
+                let inner = row.inner.map(|(below, steps)| (at.key(row.key).below(below), steps));
+                all.push((at, row));
+                if let Some((base, steps)) = inner {
+                    collect(steps, &base, frame, release, all);
+                }
+            }
+        }
+        let mut all = Vec::new();
+        collect(&self.model.steps, &Pointer::from("/steps"), frame, release, &mut all);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::scenario::step_names;
+
+    #[test]
+    fn the_key_of_each_row_is_the_one_that_is_read() {
+        let arguments = [
+            json!("A"),
+            json!({}),
+            json!("pause"),
+            json!("online"),
+            json!(true),
+            json!([]),
+            json!({"evse": 1}),
+            json!({"evse": 1, "verdict": "Accepted"}),
+            json!({"token": "A", "verdict": "Accepted"}),
+            json!({"token": "A", "status": "Accepted"}),
+            json!({"evse": 1, "call": "reserve"}),
+            json!({"version": 1, "entries": {}}),
+            json!({"reservation_id": 1}),
+            json!({"path": "/"}),
+            json!({"topic": "t"}),
+            json!({"message": "authorize"}),
+            json!({"message": "heartbeat", "for": "1s"}),
+            json!({"command": "true"}),
+            json!({"times": 1, "steps": []}),
+            json!({"releases": [], "steps": []}),
+        ];
+        let frame = Frame { under_test: Side::Client, api: ApiType::AuthConsumer, has_provider: false };
+        for name in step_names() {
+            let mut written = arguments.iter().map(|arguments| json!({&name: arguments})).chain([json!(name)]);
+            let step = written.find_map(|step| serde_json::from_value::<Step>(step).ok()).unwrap();
+            assert_eq!(step.row(frame).key, name);
+        }
+    }
+}
