@@ -50,10 +50,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     });
     let (compared, report) = match prepared {
         Ok(prepared) => prepared,
-        Err(diagnostics) => {
-            print::diagnostics(&diagnostics);
-            return Exit::Usage;
-        }
+        Err(diagnostics) => return print::refused(diagnostics),
     };
     print::diagnostics(&compared.faults);
     beside(&report)(&to_text(&compared));

@@ -63,10 +63,7 @@ const BY_SIGNAL: i32 = 128;
 
 /// Writes, or writes and runs.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    try_run(arguments).unwrap_or_else(|diagnostics| {
-        print::diagnostics(&diagnostics);
-        Exit::Usage.into()
-    })
+    try_run(arguments).unwrap_or_else(|diagnostics| print::refused(diagnostics).into())
 }
 
 fn try_run(arguments: &Arguments) -> Result<ExitCode, Vec<Diagnostic>> {

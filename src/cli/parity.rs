@@ -39,10 +39,7 @@ const LARGEST_STATION: usize = 256 * 1024;
 pub fn run(arguments: &Arguments) -> Exit {
     let (recordings, station, report) = match prepare(arguments) {
         Ok(prepared) => prepared,
-        Err(diagnostics) => {
-            print::diagnostics(&diagnostics);
-            return Exit::Usage;
-        }
+        Err(diagnostics) => return print::refused(diagnostics),
     };
     let tolerance = arguments.tolerance.map_or(parity::TOLERANCE, |tolerance| tolerance.0);
     let mut results = Vec::new();

@@ -42,6 +42,13 @@ pub fn err(text: &str) {
     }
 }
 
+/// Says what is wrong with what was asked for, and ends the process accordingly.
+#[must_use]
+pub fn refused(diagnostics: Vec<Diagnostic>) -> Exit {
+    self::diagnostics(&diagnostics);
+    Exit::Usage
+}
+
 /// Says that an output is lost, which the end of the process will show.
 pub fn lost(id: &str, what: &str, error: &io::Error) {
     IS_LOST.store(true, Ordering::Relaxed);

@@ -67,13 +67,7 @@ const MARGIN: Duration = Duration::from_secs(60);
 
 /// Plays.
 pub fn run(arguments: Arguments) -> Exit {
-    match prepare(arguments) {
-        Ok(prepared) => prepared.perform(),
-        Err(diagnostics) => {
-            print::diagnostics(&diagnostics);
-            Exit::Usage
-        }
-    }
+    prepare(arguments).map_or_else(print::refused, Prepared::perform)
 }
 
 struct Prepared {

@@ -78,13 +78,7 @@ const SCREEN: usize = 20;
 
 /// Plays, prints, writes.
 pub fn run(arguments: Arguments) -> Exit {
-    match prepare(arguments) {
-        Ok(prepared) => prepared.perform(),
-        Err(diagnostics) => {
-            print::diagnostics(&diagnostics);
-            Exit::Usage
-        }
-    }
+    prepare(arguments).map_or_else(print::refused, Prepared::perform)
 }
 
 /// Everything that can be known to be wrong is known before the first scenario starts.

@@ -119,10 +119,7 @@ pub fn run(arguments: Arguments) -> Exit {
             runtime.shutdown_background();
             exit
         }
-        Err(diagnostics) => {
-            print::diagnostics(&diagnostics);
-            Exit::Usage
-        }
+        Err(diagnostics) => print::refused(diagnostics),
     }
 }
 

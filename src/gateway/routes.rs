@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -74,6 +75,25 @@ const TARGET: [&str; 2] = ["body", "target"];
 
 /// What handlers share.
 pub type Shared = State<Arc<Gateway>>;
+
+/// Who asks to read something, and for what. A stranger is refused before anything else is looked at.
+pub struct Asked {
+    /// Who.
+    pub caller: Caller,
+    /// The parameters of the query, in their order.
+    pub query: Vec<(String, String)>,
+}
+
+impl FromRequestParts<Arc<Gateway>> for Asked {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, ApiError> {
+        let caller = gateway.caller(&parts.headers)?;
+        let query = Query::try_from_uri(&parts.uri);
+        let Query(query) = query.map_err(|error| Fault::value(&["query"], error.body_text()))?;
+        Ok(Self { caller, query })
+    }
+}
 
 /// Everything that is served; to browsers of this machine only, if it `is_local`.
 pub fn router(gateway: Arc<Gateway>, is_local: bool) -> Router {
@@ -234,35 +254,27 @@ impl Gateway {
     }
 }
 
-async fn list(
-    State(gateway): Shared,
-    headers: HeaderMap,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
-) -> Result<Response, ApiError> {
-    let caller = gateway.caller(&headers)?;
-    let Page { chargers, total, page, limit } = gateway.page(&caller, &pairs(query)?)?;
+async fn list(State(gateway): Shared, Asked { caller, query }: Asked) -> Result<Response, ApiError> {
+    let Page { chargers, total, page, limit } = gateway.page(&caller, &query)?;
     let data = chargers.into_iter().map(|(id, charger)| gateway.describe(id, charger)).collect();
     Ok(json(StatusCode::OK, &ChargerPage { data, total, page, limit }))
 }
 
 async fn show(
     State(gateway): Shared,
-    headers: HeaderMap,
+    Asked { caller, .. }: Asked,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.caller(&headers)?;
     let id = text(id)?;
     Ok(json(StatusCode::OK, &gateway.describe(&id, gateway.charger(&caller, &id)?)))
 }
 
 async fn show_log(
     State(gateway): Shared,
-    headers: HeaderMap,
+    Asked { caller, query }: Asked,
     id: Result<Path<String>, PathRejection>,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.caller(&headers)?;
-    let (id, query) = (text(id)?, pairs(query)?);
+    let id = text(id)?;
     let limit = in_range::<1, MOST_ENTRIES>(&query, "limit", PAGE)?;
     let offset = in_range::<0, LAST>(&query, "offset", 0)?;
     let start = moment(&query, "start_date")?.unwrap_or(Duration::ZERO);
@@ -277,11 +289,6 @@ async fn show_log(
 fn text(id: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
     // What is no UTF-8 is no id either.
     id.map(|Path(id)| id).map_err(|_| ApiError::NotFound("unknown charger".to_owned()))
-}
-
-/// The parameters of a query, in their order.
-pub fn pairs(query: Result<Query<Vec<(String, String)>>, QueryRejection>) -> Result<Vec<(String, String)>, Fault> {
-    query.map(|Query(pairs)| pairs).map_err(|error| Fault::value(&["query"], error.body_text()))
 }
 
 /// A parameter; the last one counts, as with FastAPI.

@@ -1,8 +1,7 @@
 //! `GET /state`: the chargers as they are now, for the page.
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,7 +9,7 @@ use serde::Serialize;
 use super::answers;
 use super::error::{ApiError, json};
 use super::fleet::Charger;
-use super::routes::{Page, Shared, pairs};
+use super::routes::{Asked, Page, Shared};
 use crate::protocol::types::AuthorizationStatus;
 use crate::station::charge_point::{Answer, Overview, Request};
 
@@ -51,13 +50,8 @@ pub struct TokenState {
 }
 
 /// Answers with a page of chargers.
-pub async fn show(
-    State(gateway): Shared,
-    headers: HeaderMap,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
-) -> Result<Response, ApiError> {
-    let caller = gateway.caller(&headers)?;
-    let Page { chargers, total, page, limit } = gateway.page(&caller, &pairs(query)?)?;
+pub async fn show(State(gateway): Shared, Asked { caller, query }: Asked) -> Result<Response, ApiError> {
+    let Page { chargers, total, page, limit } = gateway.page(&caller, &query)?;
     // All are asked before one is waited for.
     let asked: Vec<_> = chargers.into_iter().map(|(id, charger)| (id, charger, charger.ask(Request::Look))).collect();
     let mut data = Vec::with_capacity(asked.len());

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::State;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use schemars::JsonSchema;
@@ -21,7 +20,7 @@ use super::body::Fault;
 use super::error::ApiError;
 use super::feed::{Next, Passed, Watcher};
 use super::log::{LogEntry, rfc3339};
-use super::routes::{Gateway, Shared, pairs, parameter};
+use super::routes::{Asked, Gateway, Shared, parameter};
 use super::tokens::Caller;
 
 /// A comment goes out after so much silence, so that a client that has gone is noticed.
@@ -72,13 +71,8 @@ struct Sender {
 }
 
 /// Answers with a stream that ends when the client does.
-pub async fn show(
-    State(gateway): Shared,
-    headers: HeaderMap,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
-) -> Result<Response, ApiError> {
-    let caller = gateway.caller(&headers)?;
-    let with_heartbeats = match parameter(&pairs(query)?, "heartbeats") {
+pub async fn show(State(gateway): Shared, Asked { caller, query }: Asked) -> Result<Response, ApiError> {
+    let with_heartbeats = match parameter(&query, "heartbeats") {
         None => true,
         Some(value) => {
             value.parse().map_err(|_| Fault::value(&["query", "heartbeats"], "neither `true` nor `false`"))?
