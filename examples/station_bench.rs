@@ -109,15 +109,15 @@ fn input(dice: &mut Dice, evses: u8) -> Input {
         3 => Input::Command(Command::PlugIn { evse, connector: None }),
         4 => Input::Command(Command::Unplug { evse }),
         5 => Input::Command(Command::StartTransaction { evse }),
-        6 => received(Channel::CommunicationCheck, "true".to_owned()),
-        7 => received(Channel::GetTokenValidationStatus, r#"{"headers":{"replyTo":"get"}}"#.to_owned()),
+        6 => received(Channel::COMMUNICATION_CHECK, "true".to_owned()),
+        7 => received(Channel::GET_TOKEN_VALIDATION_STATUS, r#"{"headers":{"replyTo":"get"}}"#.to_owned()),
         _ => {
             let payload = match dice.below(3) {
                 0 => "{}".to_owned(),
                 1 => format!(r#"{{"evse_id":{evse}}}"#),
                 _ => format!(r#"{{"id_token":{{"value":"{value}","type":"ISO14443"}}}}"#),
             };
-            received(Channel::WithdrawAuthorization, format!(r#"{{"headers":{{"replyTo":"r"}},"payload":{payload}}}"#))
+            received(Channel::WITHDRAW_AUTHORIZATION, format!(r#"{{"headers":{{"replyTo":"r"}},"payload":{payload}}}"#))
         }
     }
 }

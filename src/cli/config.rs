@@ -236,7 +236,7 @@ impl Config {
             flag.clone().or_else(|| own.clone()).unwrap_or_else(|| otherwise.to_owned())
         };
         let topics = Topics {
-            api: ApiType::AuthConsumer,
+            api: ApiType::AUTH_CONSUMER,
             external_prefix: pick(external_prefix, &self.external_prefix, ""),
             api_version: pick(api_version, &self.api_version, "1"),
             module_id: pick(module_id, &self.module_id, MODULE_ID),

@@ -52,12 +52,12 @@ pub struct Facts<'a> {
     pub in_force: Deviations,
 }
 
-const HEARTBEAT: Message = Message::On(Channel::Heartbeat);
-const STATUS: Message = Message::On(Channel::TokenValidationStatus);
-const QUESTION: Message = Message::On(Channel::ValidateToken);
-const CHECK: Message = Message::On(Channel::CommunicationCheck);
-const WITHDRAW: Message = Message::On(Channel::WithdrawAuthorization);
-const GET: Message = Message::On(Channel::GetTokenValidationStatus);
+const HEARTBEAT: Message = Message::On(Channel::HEARTBEAT);
+const STATUS: Message = Message::On(Channel::TOKEN_VALIDATION_STATUS);
+const QUESTION: Message = Message::On(Channel::VALIDATE_TOKEN);
+const CHECK: Message = Message::On(Channel::COMMUNICATION_CHECK);
+const WITHDRAW: Message = Message::On(Channel::WITHDRAW_AUTHORIZATION);
+const GET: Message = Message::On(Channel::GET_TOKEN_VALIDATION_STATUS);
 
 /// A gap between heartbeats is so many intervals long.
 const GAP: u32 = 2;
@@ -85,19 +85,19 @@ pub fn lacking(requirement: &str, facts: Facts<'_>) -> Option<&'static str> {
         _ if requirement.starts_with("LV-") => (facts.has_latched_status(), "was shown no status a second time"),
         _ if requirement.starts_with("TV-") => (facts.shown(|fact| fact.message == STATUS), "was shown no status"),
         _ if requirement.starts_with("WD-") => {
-            (facts.shown(|fact| fact.message == Message::WithdrawReply), "was shown no reply to a withdraw request")
+            (facts.shown(|fact| fact.message == Message::WITHDRAW_REPLY), "was shown no reply to a withdraw request")
         }
         _ if requirement.starts_with("TP-") => (
-            facts.has_any(Fate::Sent, |fact| fact.message == Message::On(Channel::ProvidedToken)),
+            facts.has_any(Fate::Sent, |fact| fact.message == Message::On(Channel::PROVIDED_TOKEN)),
             "handed in no token",
         ),
         "VA-8" => (
-            facts.has_any(Fate::Sent, |fact| fact.message == Message::On(Channel::ValidateResultUpdate)),
+            facts.has_any(Fate::Sent, |fact| fact.message == Message::On(Channel::VALIDATE_RESULT_UPDATE)),
             "sent no update of a validation result",
         ),
         "VA-3" | "VA-4" | "VA-5" | "VA-10" => (
             facts.shown(|fact| fact.message == QUESTION)
-                && facts.has_any(Fate::Sent, |fact| fact.message == Message::ValidateReply),
+                && facts.has_any(Fate::Sent, |fact| fact.message == Message::VALIDATE_REPLY),
             "was shown no question that it answered",
         ),
         _ => return None,
@@ -125,7 +125,7 @@ impl<'a> Facts<'a> {
     }
 
     fn replied(self, result: &str) -> bool {
-        self.all(Fate::Shown, Message::WithdrawReply).any(|fact| fact.json.and_then(Value::as_str) == Some(result))
+        self.all(Fate::Shown, Message::WITHDRAW_REPLY).any(|fact| fact.json.and_then(Value::as_str) == Some(result))
     }
 
     /// Heartbeats without a number are always out of turn: nobody can count them.
@@ -148,7 +148,7 @@ impl<'a> Facts<'a> {
 
     fn has_request(self) -> bool {
         self.has_any(Fate::Sent, |fact| {
-            let is_request = matches!(fact.message, WITHDRAW | GET | Message::DiscoverRequest);
+            let is_request = matches!(fact.message, WITHDRAW | GET | Message::DISCOVER_REQUEST);
             is_request && fact.json.is_some_and(|json| json.pointer("/headers/replyTo").is_some())
         })
     }
@@ -161,7 +161,7 @@ impl<'a> Facts<'a> {
     fn has_withdrawn(self) -> bool {
         let is_withdrawn = |fact: &Fact<'_>| status(fact) == Some("Withdrawn");
         let mut missed = self.all(Fate::Missed, STATUS);
-        self.shown(|fact| fact.message == Message::WithdrawReply)
+        self.shown(|fact| fact.message == Message::WITHDRAW_REPLY)
             && (self.all(Fate::Shown, STATUS).any(is_withdrawn) || !missed.any(is_withdrawn))
     }
 
@@ -185,7 +185,7 @@ impl<'a> Facts<'a> {
     }
 
     fn has_bank_card(self) -> bool {
-        self.all(Fate::Sent, Message::On(Channel::ProvidedToken)).any(|fact| {
+        self.all(Fate::Sent, Message::On(Channel::PROVIDED_TOKEN)).any(|fact| {
             fact.json.and_then(|json| json.get("authorization_type")).is_some_and(|kind| kind == "BankCard")
         })
     }
@@ -193,7 +193,7 @@ impl<'a> Facts<'a> {
     fn has_latched_status(self) -> bool {
         let shown: Vec<_> = self.all(Fate::Shown, STATUS).map(|fact| fact.payload).collect();
         self.in_force.is_on(Deviation::NoLatchedGet)
-            || self.shown(|fact| fact.message == Message::GetReply)
+            || self.shown(|fact| fact.message == Message::GET_REPLY)
             || shown.iter().enumerate().any(|(index, payload)| shown[..index].contains(payload))
     }
 }
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn a_message_that_the_client_missed_is_no_occasion() {
         let status = json!({"status": "Withdrawn"});
-        let reply = (Fate::Shown, Message::WithdrawReply, json!("Accepted"));
+        let reply = (Fate::Shown, Message::WITHDRAW_REPLY, json!("Accepted"));
         assert!(lack("TV-4", &[(Fate::Missed, STATUS, status.clone())]));
         assert!(!lack("TV-4", &[(Fate::Shown, STATUS, status.clone())]));
         assert!(lack("TV-15", &[(Fate::Shown, STATUS, status.clone())]));
@@ -261,7 +261,8 @@ mod tests {
         let text = |status: &str| json!({"status": status, "messages": [{"content": "x"}]});
         assert!(lack("NX-1", &[(Fate::Shown, STATUS, text("Accepted")), (Fate::Missed, STATUS, text("Rejected"))]));
         assert!(!lack("NX-1", &[(Fate::Shown, STATUS, text("Rejected"))]));
-        let token = |kind: &str| (Fate::Sent, Message::On(Channel::ProvidedToken), json!({"authorization_type": kind}));
+        let token =
+            |kind: &str| (Fate::Sent, Message::On(Channel::PROVIDED_TOKEN), json!({"authorization_type": kind}));
         assert!(lack("NX-2", &[token("RFID")]) && !lack("NX-2", &[token("BankCard")]));
         assert!(lack("WD-12", &[reply.clone(), (Fate::Missed, STATUS, status.clone())]));
         assert!(!lack("WD-12", &[reply.clone(), (Fate::Shown, STATUS, status)]));
@@ -279,7 +280,7 @@ mod tests {
         assert!(!lack("LV-3", &[(Fate::Sent, GET, request)]));
         assert!(lack("CC-8", &[(Fate::Sent, CHECK, json!(false))]));
         assert!(!lack("CC-9", &[(Fate::Sent, CHECK, json!(false))]));
-        assert!(lack("VA-3", &[(Fate::Sent, Message::ValidateReply, json!({}))]));
+        assert!(lack("VA-3", &[(Fate::Sent, Message::VALIDATE_REPLY, json!({}))]));
         assert!(lack("CN-1", &[]));
         // EVerest's own requirements have no occasion here.
         assert!(!lack("HB-1", &[]));

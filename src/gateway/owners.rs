@@ -19,8 +19,8 @@ impl Owners {
     pub fn add(&mut self, id: &str, config: &ChargerConfig, topics: &Topics, client: &str) {
         let station = &config.station;
         let sisters = [
-            (ApiType::AuthTokenProvider, station.auth_token_provider.as_ref().map(|it| &it.module_id)),
-            (ApiType::AuthTokenValidator, station.auth_token_validator.as_ref().map(|it| &it.module_id)),
+            (ApiType::AUTH_TOKEN_PROVIDER, station.auth_token_provider.as_ref().map(|it| &it.module_id)),
+            (ApiType::AUTH_TOKEN_VALIDATOR, station.auth_token_validator.as_ref().map(|it| &it.module_id)),
         ];
         let of_sisters = sisters.into_iter().filter_map(|(api, module)| Some(topics.of(api, module?).base()));
         for pathname in [topics.base(), topics.control_topic()].into_iter().chain(of_sisters) {
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn messages_belong_to_chargers() {
         let topics = |id: &str| Topics {
-            api: ApiType::AuthConsumer,
+            api: ApiType::AUTH_CONSUMER,
             external_prefix: "x/".to_owned(),
             api_version: "1".to_owned(),
             module_id: id.to_owned(),
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(owners.of("reply/42", "stranger"), None);
         // Both have a token provider of the same id.
         let provider = config.station.auth_token_provider.unwrap();
-        let shared = topics("dep-1").of(ApiType::AuthTokenProvider, &provider.module_id).base();
+        let shared = topics("dep-1").of(ApiType::AUTH_TOKEN_PROVIDER, &provider.module_id).base();
         assert_eq!(owners.of(&format!("{shared}/x"), "stranger"), None);
         assert_eq!(owners.of(&format!("{shared}/x"), "everest-dep-1"), Some("dep-1"));
     }

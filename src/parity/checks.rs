@@ -26,7 +26,7 @@ pub(super) fn before(
         return Some(Before { at_ms: just_before, check });
     }
     let is_true = |message: &&Message| {
-        roles.stimulus(message) == Some(Stimulus::Received(ApiType::AuthConsumer, Channel::CommunicationCheck))
+        roles.stimulus(message) == Some(Stimulus::Received(ApiType::AUTH_CONSUMER, Channel::COMMUNICATION_CHECK))
             && message.payload == true
     };
     let first_true = recording.messages.iter().find(is_true).map(Message::at_ms);

@@ -71,7 +71,7 @@ impl Outcome {
 
 /// Whether outcomes of a lane are heartbeats.
 fn is_of_heartbeats(lane: &str) -> bool {
-    lane.ends_with(Channel::Heartbeat.address())
+    lane.ends_with(Channel::HEARTBEAT.address())
 }
 
 /// Plays the stimuli of a recording to the station of a file, and compares the outcomes.

@@ -249,7 +249,7 @@ impl Player<'_> {
             let at = before.at_ms.max(life.ready_ms);
             self.run_out(at);
             let payload = Bytes::from_static(if before.check { b"true" } else { b"false" });
-            self.feed(at, Input::Received { channel: Channel::CommunicationCheck, payload });
+            self.feed(at, Input::Received { channel: Channel::COMMUNICATION_CHECK, payload });
         }
     }
 
@@ -352,7 +352,7 @@ impl Player<'_> {
                 Effect::Ask { request, token } => {
                     let token = json!(token);
                     self.questions.push((request, token.clone()));
-                    let question = Address::ChannelOf(ApiType::AuthTokenValidator, Channel::ValidateToken);
+                    let question = Address::ChannelOf(ApiType::AUTH_TOKEN_VALIDATOR, Channel::VALIDATE_TOKEN);
                     Some((self.roles.topic(question), token))
                 }
                 Effect::Fault { api, fault, raised } => self.roles.fault(api, fault, raised),

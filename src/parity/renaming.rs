@@ -131,7 +131,7 @@ mod tests {
             external_prefix: "old/".to_owned(),
         };
         let live = Topics {
-            api: ApiType::AuthConsumer,
+            api: ApiType::AUTH_CONSUMER,
             external_prefix: "new/".to_owned(),
             api_version: "1".to_owned(),
             module_id: "mine".to_owned(),

@@ -52,9 +52,9 @@ impl Stimulus<'_> {
     /// The thread that brings it; tokens and what validators say have one each.
     pub(super) fn thread(&self) -> Option<Thread> {
         match self {
-            Stimulus::Received(_, Channel::ProvidedToken) | Stimulus::ValidatorReply | Stimulus::Asked(_) => None,
+            Stimulus::Received(_, Channel::PROVIDED_TOKEN) | Stimulus::ValidatorReply | Stimulus::Asked(_) => None,
             Stimulus::Received(api, _) => Some(Thread::Of(*api)),
-            Stimulus::Queried(_) => Some(Thread::Of(ApiType::AuthConsumer)),
+            Stimulus::Queried(_) => Some(Thread::Of(ApiType::AUTH_CONSUMER)),
             Stimulus::Session(evse, _) | Stimulus::Command(evse, _) => Some(Thread::Evse(*evse)),
             Stimulus::Told(_) => None,
         }
@@ -63,7 +63,7 @@ impl Stimulus<'_> {
     /// Whether it matters if it comes before or after something of another thread.
     pub(super) fn is_movable(&self) -> bool {
         match self {
-            Stimulus::Received(_, channel) => *channel != Channel::CommunicationCheck,
+            Stimulus::Received(_, channel) => *channel != Channel::COMMUNICATION_CHECK,
             Stimulus::ValidatorReply | Stimulus::Session(..) | Stimulus::Command(..) => true,
             Stimulus::Queried(_) | Stimulus::Asked(_) | Stimulus::Told(_) => false,
         }
@@ -113,7 +113,7 @@ impl<'a> Roles<'a> {
             }
             let on_wire = consumer.reply_topic_on_wire(&reply_to);
             match roles.channel(&message.topic) {
-                Some((_, Channel::ValidateToken)) => roles.validator_replies.insert(on_wire),
+                Some((_, Channel::VALIDATE_TOKEN)) => roles.validator_replies.insert(on_wire),
                 Some((_, channel)) if channel.is_from_everest() => false,
                 Some(_) => roles.replies.insert(on_wire),
                 None if roles.entry_point(&message.topic).is_some() => roles.replies.insert(on_wire),
@@ -143,13 +143,13 @@ impl<'a> Roles<'a> {
 
     /// The topics of all heartbeats.
     pub(super) fn heartbeat_topics(&self) -> impl Iterator<Item = String> {
-        self.modules.iter().map(|module| module.topic(Channel::Heartbeat))
+        self.modules.iter().map(|module| module.topic(Channel::HEARTBEAT))
     }
 
     /// The API that a topic belongs to.
     pub(super) fn api_of(&self, topic: &str) -> Option<ApiType> {
         if self.validator_replies.contains(topic) {
-            return Some(ApiType::AuthTokenValidator);
+            return Some(ApiType::AUTH_TOKEN_VALIDATOR);
         }
         let is_of = |module: &&Topics| topic.strip_prefix(&module.base()).is_some_and(|rest| rest.starts_with('/'));
         self.modules.iter().find(is_of).map(|module| module.api)
@@ -157,7 +157,7 @@ impl<'a> Roles<'a> {
 
     /// Where token validators are asked.
     pub(super) fn question_topic(&self) -> String {
-        self.topic(Address::ChannelOf(ApiType::AuthTokenValidator, Channel::ValidateToken))
+        self.topic(Address::ChannelOf(ApiType::AUTH_TOKEN_VALIDATOR, Channel::VALIDATE_TOKEN))
     }
 
     /// The topic on which a reply passes.
@@ -168,7 +168,7 @@ impl<'a> Roles<'a> {
     /// What a message shows of EVerest; `None` if it is not EVerest's.
     pub(super) fn sign(&self, message: &Message) -> Option<Sign> {
         let (_, payload) = self.outcome(message)?;
-        if self.modules[0].channel(&message.topic) == Some(Channel::Heartbeat) {
+        if self.modules[0].channel(&message.topic) == Some(Channel::HEARTBEAT) {
             return Some(Sign::Heartbeat);
         }
         let initial = (CommunicationFault::Initial.sub_type(), ACTIVE);
@@ -184,8 +184,8 @@ impl<'a> Roles<'a> {
             self.foreign_stimulus(message),
             Some(
                 Stimulus::Received(
-                    ApiType::AuthConsumer,
-                    Channel::WithdrawAuthorization | Channel::GetTokenValidationStatus
+                    ApiType::AUTH_CONSUMER,
+                    Channel::WITHDRAW_AUTHORIZATION | Channel::GET_TOKEN_VALIDATION_STATUS
                 ) | Stimulus::Queried(_)
             )
         );
@@ -201,7 +201,7 @@ impl<'a> Roles<'a> {
     pub(super) fn stimulus<'m>(&self, message: &'m Message) -> Option<Stimulus<'m>> {
         let topic = message.topic.as_str();
         match self.channel(topic) {
-            Some((_, Channel::ValidateToken)) => {
+            Some((_, Channel::VALIDATE_TOKEN)) => {
                 let reply_to = message.reply_to()?;
                 return Some(Stimulus::Asked(self.modules[0].reply_topic_on_wire(&reply_to)));
             }
@@ -268,8 +268,8 @@ impl<'a> Roles<'a> {
     /// status or question also the token, each of which has a thread of its own in EVerest.
     pub(super) fn lane(&self, topic: &str, payload: &Value) -> String {
         let token = match self.channel(topic) {
-            Some((_, Channel::TokenValidationStatus)) => payload.pointer("/token/id_token/value"),
-            Some((_, Channel::ValidateToken)) => payload.pointer("/id_token/value"),
+            Some((_, Channel::TOKEN_VALIDATION_STATUS)) => payload.pointer("/token/id_token/value"),
+            Some((_, Channel::VALIDATE_TOKEN)) => payload.pointer("/id_token/value"),
             _ => None,
         };
         match payload.pointer("/apis/0/module_id").or(token).and_then(Value::as_str) {
@@ -283,7 +283,7 @@ impl<'a> Roles<'a> {
         let topic = message.topic.as_str();
         let here = |payload| Some((Cow::Borrowed(topic), payload));
         match self.channel(topic) {
-            Some((_, Channel::ValidateToken)) => return here(message.payload["payload"].clone()),
+            Some((_, Channel::VALIDATE_TOKEN)) => return here(message.payload["payload"].clone()),
             Some((_, channel)) if !channel.is_from_everest() && !self.is_reply_where_it_listens(message) => {
                 return None;
             }
@@ -325,7 +325,7 @@ impl<'a> Roles<'a> {
     pub(super) fn topic(&self, to: Address) -> String {
         let of = |api, channel| self.topics(api).map_or_else(String::new, |topics| topics.topic(channel));
         match to {
-            Address::Channel(channel) => of(ApiType::AuthConsumer, channel),
+            Address::Channel(channel) => of(ApiType::AUTH_CONSUMER, channel),
             Address::ChannelOf(api, channel) => of(api, channel),
             Address::ReadyBeacon => EntryPoint::beacon_topic(&self.file.external_prefix),
             Address::Reply(reply_to) => self.modules[0].reply_topic_on_wire(&reply_to),
@@ -369,7 +369,7 @@ impl<'a> Roles<'a> {
 
     /// Whether a topic is one of those that EVerest makes up for replies to itself.
     fn is_reply_to_everest(&self, topic: &str) -> bool {
-        let Some(validator) = self.topics(ApiType::AuthTokenValidator) else { return false };
+        let Some(validator) = self.topics(ApiType::AUTH_TOKEN_VALIDATOR) else { return false };
         topic.starts_with(&validator.reply_topic_on_wire(&validator.reply_topic_to_everest("")))
     }
 
@@ -412,13 +412,13 @@ fn content(message: &Message) -> Value {
 pub(super) fn modules(file: &StationFile) -> Vec<Topics> {
     let station = &file.station;
     let consumer = Topics {
-        api: ApiType::AuthConsumer,
+        api: ApiType::AUTH_CONSUMER,
         external_prefix: file.external_prefix.clone(),
         api_version: file.api_version.clone(),
         module_id: station.auth_consumer.module_id.clone(),
     };
-    let provider = station.auth_token_provider.as_ref().map(|own| (ApiType::AuthTokenProvider, &own.module_id));
-    let validator = station.auth_token_validator.as_ref().map(|own| (ApiType::AuthTokenValidator, &own.module_id));
+    let provider = station.auth_token_provider.as_ref().map(|own| (ApiType::AUTH_TOKEN_PROVIDER, &own.module_id));
+    let validator = station.auth_token_validator.as_ref().map(|own| (ApiType::AUTH_TOKEN_VALIDATOR, &own.module_id));
     let sisters: Vec<_> = provider.into_iter().chain(validator).map(|(api, id)| consumer.of(api, id)).collect();
     std::iter::once(consumer).chain(sisters).collect()
 }

@@ -93,7 +93,7 @@ impl Script {
         for message in &self.recording.messages {
             let at_ms = message.at_ms();
             match roles.foreign_stimulus(message) {
-                Some(Stimulus::Received(_, Channel::CommunicationCheck)) => {
+                Some(Stimulus::Received(_, Channel::COMMUNICATION_CHECK)) => {
                     // Checks are what a client does by itself; only a change is a wish.
                     if let Some(on) = message.json().and_then(Value::as_bool).filter(|on| *on != is_checking) {
                         is_checking = on;
@@ -142,7 +142,7 @@ impl Script {
                     let (request, since) = *open.entry(message.topic.clone()).or_insert_with(|| {
                         // The question was not recorded: it must have been the oldest one.
                         let topic = roles.question_topic();
-                        let api = Some(ApiType::AuthTokenValidator);
+                        let api = Some(ApiType::AUTH_TOKEN_VALIDATOR);
                         let (line, replies) = (message.line, Vec::new());
                         part.requests.push(Request { line, topic, api, content: None, replies });
                         (part.requests.len() - 1, at_ms)
@@ -191,7 +191,7 @@ fn request(roles: &Roles<'_>, message: &Message) -> Request {
 fn content(roles: &Roles<'_>, message: &Message) -> Value {
     let says_nothing = matches!(
         roles.stimulus(message),
-        Some(Stimulus::Received(_, Channel::GetTokenValidationStatus) | Stimulus::Queried(_))
+        Some(Stimulus::Received(_, Channel::GET_TOKEN_VALIDATION_STATUS) | Stimulus::Queried(_))
     );
     match message.json() {
         _ if says_nothing => Value::Null,
@@ -204,10 +204,10 @@ fn content(roles: &Roles<'_>, message: &Message) -> Value {
 /// The command by which a client can be told to make a request.
 fn demand(stimulus: &Stimulus<'_>, content: Option<&Value>) -> Option<Command> {
     match stimulus {
-        Stimulus::Received(_, Channel::WithdrawAuthorization) => {
+        Stimulus::Received(_, Channel::WITHDRAW_AUTHORIZATION) => {
             serde_json::from_value(content?.clone()).ok().map(Command::Withdraw)
         }
-        Stimulus::Received(_, Channel::GetTokenValidationStatus) => Some(Command::GetStatus {}),
+        Stimulus::Received(_, Channel::GET_TOKEN_VALIDATION_STATUS) => Some(Command::GetStatus {}),
         Stimulus::Queried(EntryPoint::Discover) => Some(Command::Discover {}),
         Stimulus::Queried(EntryPoint::QueryModules(api)) => Some(Command::QueryModules(api.clone())),
         _ => None,
@@ -251,7 +251,7 @@ impl Witness<'_> {
     /// Whether a message of a client counts: a request, or anything else but a communication check.
     pub fn is_request(&self, message: &Message) -> bool {
         match self.roles.foreign_stimulus(message) {
-            Some(Stimulus::Received(_, channel)) => channel != Channel::CommunicationCheck,
+            Some(Stimulus::Received(_, channel)) => channel != Channel::COMMUNICATION_CHECK,
             Some(Stimulus::Queried(_) | Stimulus::ValidatorReply) => true,
             _ => false,
         }

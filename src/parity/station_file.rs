@@ -248,19 +248,11 @@ impl StationFile {
             let Some((prefix, rest)) = message.topic.split_once("everest_api/") else { continue };
             let levels: Vec<&str> = rest.split('/').collect();
             let [version, api, module_id, "e2m" | "m2e", ..] = levels[..] else { continue };
-            let Some(api) = ApiType::ALL.into_iter().find(|known| known.name() == api) else { continue };
+            let Some(api) = ApiType::AUTH_APIS.into_iter().find(|known| known.name() == api) else { continue };
             if !found.insert(api) {
                 continue;
             }
-            let module_id = module_id.to_owned();
-            let station = &mut file.station;
-            match api {
-                ApiType::AuthConsumer => station.auth_consumer.module_id = module_id,
-                ApiType::AuthTokenProvider => station.auth_token_provider.get_or_insert_default().module_id = module_id,
-                ApiType::AuthTokenValidator => {
-                    station.auth_token_validator.get_or_insert_default().module_id = module_id;
-                }
-            }
+            file.station.add_module(api, module_id);
             version.clone_into(&mut file.api_version);
             prefix.clone_into(&mut file.external_prefix);
         }
@@ -272,7 +264,7 @@ impl StationFile {
 impl StationFile {
     /// The release that a recording shows where no file names one: only up to 2025.10 heartbeats are `{}`.
     pub fn shown_release(&self, recording: &Recording) -> Option<Release> {
-        let heartbeat = super::roles::modules(self)[0].topic(Channel::Heartbeat);
+        let heartbeat = super::roles::modules(self)[0].topic(Channel::HEARTBEAT);
         let mut beats = recording.messages.iter().filter(|message| message.topic == heartbeat).peekable();
         let is_open = !self.names_release && self.station.release > Release::V2025_10;
         (is_open && beats.peek().is_some() && beats.all(|beat| beat.payload == json!({}))).then_some(Release::V2025_10)

@@ -1,137 +1,172 @@
 //! APIs, their channels and the topics of these.
 //!
-//! Source: AsyncAPI `auth_consumer_API.yaml`, `auth_token_provider_API.yaml`, `auth_token_validator_API.yaml` and
-//! `entrypoint_API.yaml` (addresses), EVerest `everest_api_types/utilities/Topics.cpp` (pathname).
+//! What an API and a channel are stands in their descriptions, see [`super::api`]; here are the handles to these, which are
+//! copied freely and compared by name. Source of the pathname: EVerest `everest_api_types/utilities/Topics.cpp`.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::cmp::Ordering;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::api::{self, Api, Pattern, names};
 use super::release::Release;
+use super::schema::Message;
 
-/// The kind of an API module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ApiType {
-    /// Follows tokens and withdraws authorizations.
-    #[default]
-    AuthConsumer,
-    /// Hands tokens in.
-    AuthTokenProvider,
-    /// Says what tokens are worth.
-    AuthTokenValidator,
-}
+/// An API, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApiType(&'static str);
 
 impl ApiType {
-    /// Every kind.
-    pub const ALL: [ApiType; 3] = [ApiType::AuthConsumer, ApiType::AuthTokenProvider, ApiType::AuthTokenValidator];
+    /// The API of this name, which has a description.
+    pub(super) const fn of(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// The API of this name, if it has a description and modules of its own.
+    pub fn known(name: &str) -> Option<Self> {
+        api::of_modules().find(|api| api.name == name).map(|api| Self(&api.name))
+    }
+
+    /// Those that have a description, the entry point as well.
+    pub fn all() -> impl Iterator<Item = Self> {
+        api::known().map(|api| Self(&api.name))
+    }
+
+    /// Takes in the description of another API; `None` if there is another one of this name.
+    pub fn add(api: Api) -> Option<Self> {
+        api::add(api).map(|api| Self(&api.name))
+    }
+
+    /// Its description.
+    pub fn description(self) -> &'static Api {
+        api::of(self.0).expect("whoever has a handle has got it from a description")
+    }
 
     /// Its level in topics, and its name in discovery.
     pub fn name(self) -> &'static str {
-        match self {
-            ApiType::AuthConsumer => "auth_consumer",
-            ApiType::AuthTokenProvider => "auth_token_provider",
-            ApiType::AuthTokenValidator => "auth_token_validator",
-        }
+        self.0
     }
 
-    /// Its channels, in the order of its specification.
-    pub fn channels(self) -> &'static [Channel] {
-        match self {
-            ApiType::AuthConsumer => &Channel::ALL,
-            ApiType::AuthTokenProvider => &[Channel::ProvidedToken, Channel::Heartbeat, Channel::CommunicationCheck],
-            ApiType::AuthTokenValidator => &[
-                Channel::ValidateToken,
-                Channel::ValidateResultUpdate,
-                Channel::Heartbeat,
-                Channel::CommunicationCheck,
-            ],
-        }
+    /// Its channels, in the order of its description.
+    pub fn channels(self) -> impl Iterator<Item = Channel> {
+        self.channels_when(true)
     }
 
     /// The channels it had in earlier releases and has no longer.
-    pub fn former_channels(self) -> &'static [Channel] {
-        match self {
-            ApiType::AuthConsumer => &[Channel::SetConnectionTimeout, Channel::SetMasterPassGroupId],
-            ApiType::AuthTokenProvider | ApiType::AuthTokenValidator => &[],
-        }
+    pub fn former_channels(self) -> impl Iterator<Item = Channel> {
+        self.channels_when(false)
+    }
+
+    /// The channel of this name.
+    pub fn channel(self, name: &str) -> Option<Channel> {
+        self.channels().find(|channel| channel.name() == name)
+    }
+
+    /// Whether a channel is one of those it has.
+    pub fn has(self, channel: Channel) -> bool {
+        self.channels().any(|own| own == channel)
+    }
+
+    fn channels_when(self, at_present: bool) -> impl Iterator<Item = Channel> {
+        let channels = self.description().channels.iter();
+        let channels = channels.filter(move |channel| channel.when.is_specified(Release::Main) == at_present);
+        channels.map(move |channel| match channel.pattern {
+            Pattern::Heartbeat => Channel::HEARTBEAT,
+            Pattern::CommunicationCheck => Channel::COMMUNICATION_CHECK,
+            _ => Channel { api: self, name: &channel.name },
+        })
     }
 }
 
-/// A place where messages of one kind pass. Each API has its own; heartbeat and communication check are in all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Channel {
-    /// `e2m/token_validation_status`, EVerest to client.
-    TokenValidationStatus,
-    /// `e2m/heartbeat`, EVerest to client.
-    Heartbeat,
-    /// `m2e/withdraw_authorization`, a request of the client.
-    WithdrawAuthorization,
-    /// `m2e/token_validation_status/get`, a request of the client for the latched status.
-    GetTokenValidationStatus,
-    /// `m2e/communication_check`, client to EVerest.
-    CommunicationCheck,
-    /// `m2e/set_connection_timeout`, client to EVerest, until 2025-11-20.
-    SetConnectionTimeout,
-    /// `m2e/set_master_pass_group_id`, client to EVerest, until 2025-11-20.
-    SetMasterPassGroupId,
-    /// `m2e/provided_token`, token provider to EVerest.
-    ProvidedToken,
-    /// `e2m/validate_token`, a request of EVerest to a token validator.
-    ValidateToken,
-    /// `m2e/validate_result_update`, token validator to EVerest.
-    ValidateResultUpdate,
+impl Serialize for ApiType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ApiType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        names::deserialize(deserializer, "ApiType", api::module_names()).map(Self)
+    }
+}
+
+impl JsonSchema for ApiType {
+    fn schema_name() -> Cow<'static, str> {
+        "ApiType".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let choices = api::of_modules().map(|api| names::choice(&api.name, &format!("{}.", api.title)));
+        json_schema!({"description": "The kind of an API module.", "oneOf": choices.collect::<Vec<_>>()})
+    }
+}
+
+/// A place where messages of one kind pass, by its API and its name. Heartbeat and communication check are in all APIs,
+/// and the same in each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channel {
+    api: ApiType,
+    name: &'static str,
 }
 
 impl Channel {
-    /// All channels of `auth_consumer`, in the order of the specification; see [`ApiType::channels`].
-    pub const ALL: [Channel; 5] = [
-        Channel::WithdrawAuthorization,
-        Channel::TokenValidationStatus,
-        Channel::GetTokenValidationStatus,
-        Channel::Heartbeat,
-        Channel::CommunicationCheck,
-    ];
+    /// `e2m/heartbeat` of any API, EVerest to client.
+    pub const HEARTBEAT: Channel = Channel::of(ApiType::of("every_api"), "heartbeat");
+    /// `m2e/communication_check` of any API, client to EVerest.
+    pub const COMMUNICATION_CHECK: Channel = Channel::of(ApiType::of("every_api"), "communication_check");
+
+    /// The channel of this name, which stands in the description of its API.
+    pub(super) const fn of(api: ApiType, name: &'static str) -> Self {
+        Self { api, name }
+    }
+
+    /// The API that it belongs to.
+    pub fn api(self) -> ApiType {
+        self.api
+    }
+
+    /// Its description.
+    pub fn description(self) -> &'static api::Channel {
+        self.api.description().channel(self.name).expect("whoever has a handle has got it from a description")
+    }
 
     /// The address below the pathname, as the specification has it.
     pub fn address(self) -> &'static str {
-        match self {
-            Channel::TokenValidationStatus => "e2m/token_validation_status",
-            Channel::Heartbeat => "e2m/heartbeat",
-            Channel::WithdrawAuthorization => "m2e/withdraw_authorization",
-            Channel::GetTokenValidationStatus => "m2e/token_validation_status/get",
-            Channel::CommunicationCheck => "m2e/communication_check",
-            Channel::SetConnectionTimeout => "m2e/set_connection_timeout",
-            Channel::SetMasterPassGroupId => "m2e/set_master_pass_group_id",
-            Channel::ProvidedToken => "m2e/provided_token",
-            Channel::ValidateToken => "e2m/validate_token",
-            Channel::ValidateResultUpdate => "m2e/validate_result_update",
-        }
+        &self.description().address
     }
 
     /// The name used in scenarios and reports.
     pub fn name(self) -> &'static str {
-        match self {
-            Channel::TokenValidationStatus => "token_validation_status",
-            Channel::Heartbeat => "heartbeat",
-            Channel::WithdrawAuthorization => "withdraw_authorization",
-            Channel::GetTokenValidationStatus => "get_token_validation_status",
-            Channel::CommunicationCheck => "communication_check",
-            Channel::SetConnectionTimeout => "set_connection_timeout",
-            Channel::SetMasterPassGroupId => "set_master_pass_group_id",
-            Channel::ProvidedToken => "provided_token",
-            Channel::ValidateToken => "validate_token",
-            Channel::ValidateResultUpdate => "validate_result_update",
-        }
+        self.name
     }
 
     /// Whether EVerest publishes here; otherwise the client does.
     pub fn is_from_everest(self) -> bool {
-        matches!(self, Channel::TokenValidationStatus | Channel::Heartbeat | Channel::ValidateToken)
+        self.description().is_from_everest
     }
 
     /// Whether a message here asks for a reply on its `headers.replyTo`.
     pub fn is_request(self) -> bool {
-        matches!(self, Channel::WithdrawAuthorization | Channel::GetTokenValidationStatus | Channel::ValidateToken)
+        self.description().reply.is_some()
+    }
+
+    /// Where it stands: its API, and its place among the channels of that.
+    fn position(self) -> (ApiType, usize) {
+        let channels = &self.api.description().channels;
+        (self.api, channels.iter().position(|channel| channel.name == self.name).unwrap_or(channels.len()))
+    }
+}
+
+impl Ord for Channel {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.position().cmp(&other.position())
+    }
+}
+
+impl PartialOrd for Channel {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -142,6 +177,20 @@ pub enum EntryPoint {
     Discover,
     /// `everest_api/query-modules/{type}`: those of one type answer; the type may be anything.
     QueryModules(String),
+}
+
+impl Channel {
+    const DISCOVER: Channel = Channel::of(ApiType::of("entrypoint"), "discover");
+    const BEACON: Channel = Channel::of(ApiType::of("entrypoint"), "ready_beacon");
+}
+
+impl Message {
+    /// A request to the entry point.
+    pub const DISCOVER_REQUEST: Message = Message::On(Channel::DISCOVER);
+    /// The reply to these.
+    pub const DISCOVER_REPLY: Message = Message::ReplyTo(Channel::DISCOVER);
+    /// The beacon that says that EVerest's API is there.
+    pub const READY_BEACON: Message = Message::On(Channel::BEACON);
 }
 
 impl EntryPoint {
@@ -225,13 +274,13 @@ impl Topics {
     /// The channel that a topic belongs to; `None` for replies and everything foreign.
     pub fn channel(&self, topic: &str) -> Option<Channel> {
         let address = self.address_of(topic)?;
-        self.api.channels().iter().copied().find(|channel| channel.address() == address)
+        self.api.channels().find(|channel| channel.address() == address)
     }
 
     /// The channel of an earlier release that a topic belonged to.
     pub fn former_channel(&self, topic: &str) -> Option<Channel> {
         let address = self.address_of(topic)?;
-        self.api.former_channels().iter().copied().find(|channel| channel.address() == address)
+        self.api.former_channels().find(|channel| channel.address() == address)
     }
 
     /// What follows the pathname.
@@ -303,7 +352,7 @@ impl Topics {
     /// Whether a message is such a question or a reply to it. They belong to no scenario, recording or golden.
     pub fn is_probe(&self, topic: &str, payload: &[u8]) -> bool {
         let bare = topic.strip_prefix(self.external_prefix.as_str()).unwrap_or(topic);
-        let is_request = || topic.ends_with(Channel::WithdrawAuthorization.address());
+        let is_request = || topic.ends_with(Channel::WITHDRAW_AUTHORIZATION.address());
         bare.starts_with(&self.probe()) || is_request() && String::from_utf8_lossy(payload).contains(&self.probe())
     }
 

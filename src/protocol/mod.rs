@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod asyncapi;
+mod auth_apis;
 pub mod channel;
 pub mod codec;
 pub mod control;

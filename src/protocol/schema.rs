@@ -6,14 +6,14 @@
 //!
 //! Pure. A schema is compiled on its first use: most runs need two or three.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonschema::{Draft, ValidationError, Validator};
 use serde_json::Value;
 
 use super::api::{self, Api, Pattern, Shape};
-use super::channel::Channel;
+use super::channel::{ApiType, Channel};
 use super::control::EvseCommand;
 use super::deviations::{Behaviour, Deviations};
 use super::release::Release;
@@ -30,114 +30,55 @@ pub const EMPTY_LATCH: [Value; 2] = [Value::Null, Value::Bool(true)];
 pub enum Message {
     /// A message on a channel.
     On(Channel),
-    /// The reply to a withdraw request.
-    WithdrawReply,
-    /// The reply to a request for the latched status.
-    GetReply,
-    /// The reply of a token validator.
-    ValidateReply,
-    /// `discover` and `query-modules`.
-    DiscoverRequest,
-    /// The reply to these.
-    DiscoverReply,
-    /// `ready_beacon`.
-    ReadyBeacon,
+    /// The reply to a request on a channel.
+    ReplyTo(Channel),
 }
 
 /// What the arguments of a call to an EVSE can be (interface `evse_manager`), by the names that tell of it.
 pub fn evse_call(call: EvseCommand) -> Value {
-    let api = api::built_in("evse_manager").expect("it is described");
+    let api = api::of("evse_manager").expect("it is described");
     let shape = api.named(call.name()).expect("every call is described");
     document::document(api, shape, Deviations::default())
 }
 
 impl Message {
-    /// Every kind that there is at [`Release::Main`].
-    pub const ALL: [Message; 14] = [
-        Message::On(Channel::WithdrawAuthorization),
-        Message::On(Channel::TokenValidationStatus),
-        Message::On(Channel::GetTokenValidationStatus),
-        Message::On(Channel::Heartbeat),
-        Message::On(Channel::CommunicationCheck),
-        Message::WithdrawReply,
-        Message::GetReply,
-        Message::On(Channel::ProvidedToken),
-        Message::On(Channel::ValidateToken),
-        Message::On(Channel::ValidateResultUpdate),
-        Message::ValidateReply,
-        Message::DiscoverRequest,
-        Message::DiscoverReply,
-        Message::ReadyBeacon,
-    ];
+    /// Every kind that there is at [`Release::Main`], in the order of the descriptions.
+    pub fn all() -> BTreeSet<Self> {
+        let channels = ApiType::all().flat_map(ApiType::channels);
+        channels.flat_map(|channel| [Some(Message::On(channel)), Message::reply_to(channel)]).flatten().collect()
+    }
 
     /// The reply to a request on this channel; `None` for channels that carry no requests.
     pub fn reply_to(channel: Channel) -> Option<Self> {
-        match channel {
-            Channel::WithdrawAuthorization => Some(Message::WithdrawReply),
-            Channel::GetTokenValidationStatus => Some(Message::GetReply),
-            Channel::ValidateToken => Some(Message::ValidateReply),
-            Channel::TokenValidationStatus
-            | Channel::Heartbeat
-            | Channel::CommunicationCheck
-            | Channel::SetConnectionTimeout
-            | Channel::SetMasterPassGroupId
-            | Channel::ProvidedToken
-            | Channel::ValidateResultUpdate => None,
-        }
-    }
-
-    fn shape(self) -> (&'static Api, &'static Shape) {
-        let (api, channel, is_reply) = match self {
-            Message::On(Channel::WithdrawAuthorization) => ("auth_consumer", "withdraw_authorization", false),
-            Message::On(Channel::TokenValidationStatus) => ("auth_consumer", "token_validation_status", false),
-            Message::On(Channel::GetTokenValidationStatus) => ("auth_consumer", "get_token_validation_status", false),
-            Message::On(Channel::Heartbeat) => ("auth_consumer", "heartbeat", false),
-            Message::On(Channel::CommunicationCheck) => ("auth_consumer", "communication_check", false),
-            Message::On(Channel::SetConnectionTimeout) => ("auth_consumer", "set_connection_timeout", false),
-            Message::On(Channel::SetMasterPassGroupId) => ("auth_consumer", "set_master_pass_group_id", false),
-            Message::On(Channel::ProvidedToken) => ("auth_token_provider", "provided_token", false),
-            Message::On(Channel::ValidateToken) => ("auth_token_validator", "validate_token", false),
-            Message::On(Channel::ValidateResultUpdate) => ("auth_token_validator", "validate_result_update", false),
-            Message::WithdrawReply => ("auth_consumer", "withdraw_authorization", true),
-            Message::GetReply => ("auth_consumer", "get_token_validation_status", true),
-            Message::ValidateReply => ("auth_token_validator", "validate_token", true),
-            Message::DiscoverRequest => ("entrypoint", "discover", false),
-            Message::DiscoverReply => ("entrypoint", "discover", true),
-            Message::ReadyBeacon => ("entrypoint", "ready_beacon", false),
-        };
-        let api = api::built_in(api).expect("it is described");
-        let channel = api.channel(channel).expect("it is described");
-        let shape = match &channel.reply {
-            Some(reply) if is_reply => &reply.payload,
-            _ => &channel.payload,
-        };
-        match shape {
-            // What stands for a value that was never told is not judged by its shape.
-            Shape::OrNull(told) if channel.pattern == Pattern::LatchedGet => (api, told),
-            shape => (api, shape),
-        }
+        channel.is_request().then_some(Message::ReplyTo(channel))
     }
 
     /// What it is called in a sentence.
     pub fn name(self) -> &'static str {
         match self {
-            Message::On(Channel::WithdrawAuthorization) => "withdraw request",
-            Message::On(Channel::TokenValidationStatus) => "token validation status",
-            Message::On(Channel::GetTokenValidationStatus) => "request for the latched status",
-            Message::On(Channel::Heartbeat) => "heartbeat",
-            Message::On(Channel::CommunicationCheck) => "communication check",
-            Message::WithdrawReply => "withdraw reply",
-            Message::GetReply => "reply with the latched status",
-            Message::On(Channel::SetConnectionTimeout) => "command to set the connection timeout",
-            Message::On(Channel::SetMasterPassGroupId) => "command to set the master pass group",
-            Message::On(Channel::ProvidedToken) => "provided token",
-            Message::On(Channel::ValidateToken) => "request to validate a token",
-            Message::On(Channel::ValidateResultUpdate) => "update of a validation result",
-            Message::ValidateReply => "validation result",
-            Message::DiscoverRequest => "discovery",
-            Message::DiscoverReply => "reply to discovery",
-            Message::ReadyBeacon => "ready beacon",
+            Message::On(channel) => &channel.description().called,
+            Message::ReplyTo(channel) => channel.description().reply.as_ref().map_or("reply", |reply| &reply.called),
         }
+    }
+
+    fn shape(self) -> &'static Shape {
+        match self {
+            Message::On(channel) => &channel.description().payload,
+            Message::ReplyTo(channel) => {
+                let described = channel.description();
+                match described.reply.as_ref().map(|reply| &reply.payload) {
+                    // What stands for a value that was never told is not judged by its shape.
+                    Some(Shape::OrNull(told)) if described.pattern == Pattern::LatchedGet => told,
+                    Some(shape) => shape,
+                    None => &Shape::Any,
+                }
+            }
+        }
+    }
+
+    fn api(self) -> &'static Api {
+        let (Message::On(channel) | Message::ReplyTo(channel)) = self;
+        channel.api().description()
     }
 }
 
@@ -182,7 +123,7 @@ impl Schemas {
 
     /// Every violation, in the order of the schema; empty for a valid payload.
     pub fn check(&self, message: Message, payload: &Value) -> Vec<Violation> {
-        if message == Message::GetReply && EMPTY_LATCH.contains(payload) {
+        if message == Message::GET_REPLY && EMPTY_LATCH.contains(payload) {
             return Vec::new();
         }
         let validator = self.validator(message);
@@ -194,8 +135,7 @@ impl Schemas {
 
     /// The schema of a kind of message; of a reply with the latched status, where there is one.
     pub fn document(&self, message: Message) -> Value {
-        let (api, shape) = message.shape();
-        document::document(api, shape, self.in_force)
+        document::document(message.api(), message.shape(), self.in_force)
     }
 
     /// The validator of a kind of message, compiled on first use.

@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_message_is_written_once_and_khumbus_own_marks_are_not() {
         let mut writer = Writer::new(Topics {
-            api: ApiType::AuthConsumer,
+            api: ApiType::AUTH_CONSUMER,
             api_version: "1".to_owned(),
             module_id: "a".to_owned(),
             external_prefix: "plant/".to_owned(),

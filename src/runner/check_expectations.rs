@@ -112,7 +112,7 @@ impl Stage<'_> {
                 let place = if is_long { format!("{pointer}/payload") } else { pointer.clone() };
                 let what = What::Reply { topic, payload: compile(payload)?, at: place };
                 let within = within.map_or_else(|| self.within(), |span| span.0);
-                let by = if self.scene.is_client_of(ApiType::AuthTokenValidator) { Party::Module } else { everest };
+                let by = if self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) { Party::Module } else { everest };
                 Expectation { pointer, within, since: 0, by, what }
             }
             _ => return Err(broken("a step that is no expectation stands where one is expected").into()),
@@ -147,7 +147,7 @@ impl Stage<'_> {
     /// # Errors
     /// When it does not ask: then the scenario is wrong.
     pub async fn wait_for_questions(&mut self, steps: &[&Step], at: &str, memory: &Memory) -> Result<(), Stop> {
-        if !self.scene.is_client_of(ApiType::AuthTokenValidator) {
+        if !self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) {
             return Ok(());
         }
         for step in steps {
@@ -274,7 +274,7 @@ impl Stage<'_> {
         let is_everests = self.scenario.model.under_test == Side::Everest && seen.from == Party::Module;
         let is_reply = |seen: &Sighting| matches!(seen.kind, Kind::Reply(_));
         let is_of_thread =
-            |seen: &Sighting| is_reply(seen) || seen.kind == Kind::Channel(Channel::TokenValidationStatus);
+            |seen: &Sighting| is_reply(seen) || seen.kind == Kind::Channel(Channel::TOKEN_VALIDATION_STATUS);
         let Some(other) = messages.iter().find(|other| other.seq == floor) else { return false };
         is_everests
             && is_of_thread(seen)

@@ -132,7 +132,7 @@ impl Stage<'_> {
     /// Whether the scenario asked something of the module, or showed it something that it could stumble over.
     fn could_have_gone_wrong(&self) -> bool {
         let is_routine = |seen: &Sighting| {
-            matches!(seen.kind, Kind::Channel(Channel::Heartbeat | Channel::CommunicationCheck) | Kind::Other)
+            matches!(seen.kind, Kind::Channel(Channel::HEARTBEAT | Channel::COMMUNICATION_CHECK) | Kind::Other)
         };
         self.judged > 0
             || self.observer.messages.iter().any(|seen| match seen.from {
@@ -171,8 +171,8 @@ impl Stage<'_> {
             };
             let message = match &seen.kind {
                 Kind::Channel(channel) => Message::On(*channel),
-                Kind::EntryPoint(EntryPoint::Discover | EntryPoint::QueryModules(_)) => Message::DiscoverRequest,
-                Kind::Answer(_) => Message::DiscoverReply,
+                Kind::EntryPoint(EntryPoint::Discover | EntryPoint::QueryModules(_)) => Message::DISCOVER_REQUEST,
+                Kind::Answer(_) => Message::DISCOVER_REPLY,
                 Kind::Reply(index) => match &observer.requests[*index].kind {
                     Kind::Channel(channel) => Message::reply_to(*channel)?,
                     _ => return None,

@@ -145,7 +145,7 @@ impl Expectation {
                 if is_it { Offer::Met } else { Offer::Foreign }
             }
             What::Status { value, remaining, at, connectors, payload, .. } => {
-                if seen.kind != Kind::Channel(Channel::TokenValidationStatus) || status_token(seen) != Some(value) {
+                if seen.kind != Kind::Channel(Channel::TOKEN_VALIDATION_STATUS) || status_token(seen) != Some(value) {
                     return Offer::Foreign;
                 }
                 let Some(expected) = remaining.front().copied() else { return Offer::Foreign };
@@ -289,7 +289,7 @@ pub fn sender(kind: MessageKind, api: ApiType, side: Side, under_test: ApiType) 
         Some(channel) => !channel.is_from_everest(),
         None if matches!(kind, MessageKind::ReadyBeacon | MessageKind::ReservationUpdate) => false,
         // Only a token validator is asked by EVerest.
-        None => api == ApiType::AuthTokenValidator,
+        None => api == ApiType::AUTH_TOKEN_VALIDATOR,
     };
     match side {
         Side::Everest if !is_clients => Party::Module,

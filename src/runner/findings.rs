@@ -445,11 +445,11 @@ pub fn follows_from_module(stage: &Stage<'_>, expectation: &Expectation) -> bool
 }
 
 fn is_sister(stage: &Stage<'_>) -> bool {
-    stage.scenario.model.under_test == Side::Client && stage.scene.topics.api != ApiType::AuthConsumer
+    stage.scenario.model.under_test == Side::Client && stage.scene.topics.api != ApiType::AUTH_CONSUMER
 }
 
 fn is_status(seen: &Sighting) -> bool {
-    seen.kind == Kind::Channel(Channel::TokenValidationStatus)
+    seen.kind == Kind::Channel(Channel::TOKEN_VALIDATION_STATUS)
 }
 
 /// What a module had sent by which EVerest was led, newest last.
@@ -534,7 +534,7 @@ fn telling<'a>(stage: &'a Stage<'_>, since: u64) -> impl Iterator<Item = &'a Sig
         seen.seq >= since
             && !matches!(
                 seen.kind,
-                Kind::Control | Kind::Channel(Channel::Heartbeat) | Kind::Channel(Channel::CommunicationCheck)
+                Kind::Control | Kind::Channel(Channel::HEARTBEAT) | Kind::Channel(Channel::COMMUNICATION_CHECK)
             )
     })
 }

@@ -86,7 +86,7 @@ fn expected(scene: &Scene<'_>) -> Expected {
     for topics in std::iter::once(&scene.topics).chain(everests) {
         for channel in topics.api.channels() {
             let list = if channel.is_from_everest() == is_client { &mut heard } else { &mut said };
-            list.push(known(topics.topic(*channel), topics));
+            list.push(known(topics.topic(channel), topics));
         }
     }
     let prefix = &scene.topics.external_prefix;
@@ -158,12 +158,12 @@ mod tests {
 
     fn meant(written: &[&str], prefix: &str) -> Vec<String> {
         let topics = Topics {
-            api: ApiType::AuthConsumer,
+            api: ApiType::AUTH_CONSUMER,
             external_prefix: prefix.to_owned(),
             api_version: "1".to_owned(),
             module_id: "auth_api".to_owned(),
         };
-        let channels = [Channel::Heartbeat, Channel::TokenValidationStatus];
+        let channels = [Channel::HEARTBEAT, Channel::TOKEN_VALIDATION_STATUS];
         let mut all: Vec<_> = channels.map(|channel| known(topics.topic(channel), &topics)).into();
         all.push(Known { topic: topics.control_topic(), free: vec![1] });
         mistaken(written.iter().copied().collect(), &all).into_iter().map(|(_, meant)| meant).collect()

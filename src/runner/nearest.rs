@@ -99,7 +99,7 @@ fn differences(what: &What, seen: &Sighting, captures: &Captures) -> Option<Vec<
             found.extend(payload.iter().flat_map(|pattern| of_payload(pattern, seen, captures)));
         }
         What::Status { value, remaining, payload, .. } => {
-            if seen.kind != Kind::Channel(Channel::TokenValidationStatus) {
+            if seen.kind != Kind::Channel(Channel::TOKEN_VALIDATION_STATUS) {
                 return None;
             }
             let part = |pointer| seen.json.as_ref().and_then(|json| json.pointer(pointer));
@@ -188,8 +188,8 @@ mod tests {
             dup: false,
             pkid: 1,
         };
-        let kind = Kind::Channel(Channel::TokenValidationStatus);
-        let (from, api) = (Party::Module, ApiType::AuthConsumer);
+        let kind = Kind::Channel(Channel::TOKEN_VALIDATION_STATUS);
+        let (from, api) = (Party::Module, ApiType::AUTH_CONSUMER);
         Sighting {
             seq,
             from,
@@ -207,7 +207,7 @@ mod tests {
     fn expected(payload: &Value) -> Expectation {
         let what = What::Message {
             kind: Some(MessageKind::TokenValidationStatus),
-            api: ApiType::AuthConsumer,
+            api: ApiType::AUTH_CONSUMER,
             filter: None,
             payload: Some(Pattern::compile(payload).unwrap()),
             qos: Some(1),

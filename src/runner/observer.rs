@@ -257,7 +257,7 @@ impl Observer {
         if kind.is_request()
             && let Some(reply_to) = text("/headers/replyTo")
         {
-            let is_question = kind == Kind::Channel(Channel::ValidateToken);
+            let is_question = kind == Kind::Channel(Channel::VALIDATE_TOKEN);
             let reply_topic = match is_question {
                 true => self.topics.reply_topic_of_question(reply_to),
                 false => self.topics.reply_topic_on_wire(reply_to),
@@ -266,7 +266,7 @@ impl Observer {
             let kind = kind.clone();
             self.requests.push(Request { seq: record.seq, from, kind, token, reply_topic, is_answered: false });
         }
-        if let (Party::Module, Kind::Channel(Channel::TokenValidationStatus)) = (from, &kind)
+        if let (Party::Module, Kind::Channel(Channel::TOKEN_VALIDATION_STATUS)) = (from, &kind)
             && let Some(token) = text("/token/id_token/value")
         {
             self.connections.in_process.remove(token);
@@ -327,7 +327,7 @@ impl Observer {
     pub fn question(&self, value: Option<&str>, since: u64) -> Option<&Request> {
         let mut requests = self.requests.iter().rev().take_while(|request| request.seq >= since);
         requests.find(|request| {
-            request.kind == Kind::Channel(Channel::ValidateToken)
+            request.kind == Kind::Channel(Channel::VALIDATE_TOKEN)
                 && (value.is_none() || request.token.as_deref() == value)
         })
     }
@@ -349,7 +349,7 @@ impl Observer {
     /// its last one of all, where none has.
     pub fn wanted_reply_topic(&self) -> Option<&str> {
         let mine = || self.requests.iter().rev().filter(|request| request.from == Party::Module);
-        let is_question = |request: &Request| request.kind == Kind::Channel(Channel::ValidateToken);
+        let is_question = |request: &Request| request.kind == Kind::Channel(Channel::VALIDATE_TOKEN);
         let meant = mine().find(|request| is_question(request) || self.has_met_a_step(request));
         let last = meant.or_else(|| mine().next())?;
         Some(&last.reply_topic).filter(|topic| !topic.is_empty()).map(String::as_str)

@@ -110,7 +110,7 @@ async fn perform(
     };
     let lag = Lag::start();
     let modules = std::iter::once(&scene.topics).chain(&scene.sisters);
-    let id = |topics: &Topics| (placeholder::id_of(topics.api).to_owned(), topics.module_id.clone().into());
+    let id = |topics: &Topics| (placeholder::id_of(topics.api), topics.module_id.clone().into());
     let captures: Captures = modules.map(id).collect();
     let mut stage = Stage {
         scenario,

@@ -168,7 +168,7 @@ impl Stage<'_> {
         let link = client.link();
         let asked = async {
             link.subscribe(std::slice::from_ref(&on_wire), 2).await?;
-            link.publish(&topics.topic(Channel::WithdrawAuthorization), codec::encode(&envelope), 0, false).await
+            link.publish(&topics.topic(Channel::WITHDRAW_AUTHORIZATION), codec::encode(&envelope), 0, false).await
         };
         asked.await.map_err(|error| broken(&error.to_string()))?;
         let answer = |observer: &Observer| {

@@ -53,7 +53,7 @@ impl Stage<'_> {
                 self.ready_when("connected", |observer| observer.connections.is_connected()).await
             }
             (Some(Ready::CommunicationCheck), _) => {
-                let is_check = |kind: &Kind| *kind == Kind::Channel(Channel::CommunicationCheck);
+                let is_check = |kind: &Kind| *kind == Kind::Channel(Channel::COMMUNICATION_CHECK);
                 self.ready_when("a communication check came", |observer| {
                     observer.messages.iter().any(|seen| seen.from == Party::Module && is_check(&seen.kind))
                 })
@@ -68,7 +68,7 @@ impl Stage<'_> {
                 .await
             }
             // Such a client has nothing that it must listen to.
-            (None, Side::Client) if self.scene.topics.api == ApiType::AuthTokenProvider => {
+            (None, Side::Client) if self.scene.topics.api == ApiType::AUTH_TOKEN_PROVIDER => {
                 self.wait_provider_begun().await
             }
             (Some(Ready::Subscribed) | None, Side::Client) => self.wait_client_listens().await,
@@ -83,11 +83,11 @@ impl Stage<'_> {
     /// A client is ready when it has subscribed to something that EVerest says, and its subscriptions have settled.
     async fn wait_client_listens(&mut self) -> Result<(), Stop> {
         let topics = &self.scene.topics;
-        let heard = topics.api.channels().iter().filter(|channel| channel.is_from_everest());
-        let is_asked = topics.api == ApiType::AuthTokenValidator;
+        let heard = topics.api.channels().filter(|channel| channel.is_from_everest());
+        let is_asked = topics.api == ApiType::AUTH_TOKEN_VALIDATOR;
         // A validator that hears no questions is none.
-        let heard = heard.filter(|channel| !is_asked || **channel == Channel::ValidateToken);
-        let wanted: Vec<_> = heard.map(|channel| topics.topic(*channel)).collect();
+        let heard = heard.filter(|channel| !is_asked || *channel == Channel::VALIDATE_TOKEN);
+        let wanted: Vec<_> = heard.map(|channel| topics.topic(channel)).collect();
         let meaning = format!("subscribed to {}", last_levels(&wanted).join(" or "));
         self.ready_when(&meaning, |observer| wanted.iter().any(|topic| observer.connections.is_subscribed(topic)))
             .await?;
@@ -112,8 +112,8 @@ impl Stage<'_> {
     /// Waits until the subscriptions of a client have settled.
     async fn settle(&mut self) -> Result<(), Stop> {
         let topics = &self.scene.topics;
-        let all = topics.api.channels().iter().filter(|channel| channel.is_from_everest());
-        let mut everything: Vec<_> = all.map(|channel| topics.topic(*channel)).collect();
+        let all = topics.api.channels().filter(|channel| channel.is_from_everest());
+        let mut everything: Vec<_> = all.map(|channel| topics.topic(channel)).collect();
         everything.push(topics.control_topic());
         let shown = shown_channels(self.scenario, self.scene.station.release);
         let needed: Vec<_> = shown.into_iter().map(|channel| topics.topic(channel)).collect();
@@ -161,8 +161,8 @@ impl Stage<'_> {
     /// What a client listens to, of all that there is to hear.
     pub fn heard_topics(&self) -> Vec<String> {
         let topics = &self.scene.topics;
-        let all = topics.api.channels().iter().filter(|channel| channel.is_from_everest());
-        let all = all.map(|channel| topics.topic(*channel)).chain([topics.control_topic()]);
+        let all = topics.api.channels().filter(|channel| channel.is_from_everest());
+        let all = all.map(|channel| topics.topic(channel)).chain([topics.control_topic()]);
         all.filter(|topic| self.observer.connections.is_subscribed(topic)).collect()
     }
 
@@ -195,11 +195,11 @@ impl Stage<'_> {
 
     /// EVerest is ready when it has subscribed to all that clients may ask it.
     async fn wait_everest_serves(&mut self) -> Result<(), Stop> {
-        let mut wanted = vec![self.scene.topics.topic(Channel::WithdrawAuthorization)];
+        let mut wanted = vec![self.scene.topics.topic(Channel::WITHDRAW_AUTHORIZATION)];
         for sister in self.scene.played_sisters() {
             wanted.push(sister.topic(match sister.api {
-                ApiType::AuthTokenProvider => Channel::ProvidedToken,
-                _ => Channel::ValidateResultUpdate,
+                ApiType::AUTH_TOKEN_PROVIDER => Channel::PROVIDED_TOKEN,
+                _ => Channel::VALIDATE_RESULT_UPDATE,
             }));
         }
         let meaning = format!("subscribed to {}", last_levels(&wanted).join(" and "));

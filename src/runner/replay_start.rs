@@ -35,7 +35,7 @@ impl Player<'_, '_> {
         if everest == Everest::Running {
             match checked {
                 Some(check) => {
-                    let topic = self.stage.scene.topics.topic(Channel::CommunicationCheck);
+                    let topic = self.stage.scene.topics.topic(Channel::COMMUNICATION_CHECK);
                     self.publish(&topic, check.to_string().into(), 0, false).await?;
                     self.pass(Instant::now() + SETTLES).await?;
                 }

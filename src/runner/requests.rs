@@ -26,7 +26,7 @@ impl Stage<'_> {
         let request = WithdrawAuthorizationRequest { evse_id: withdraw.evse_id, id_token };
         let payload = json!(request);
         let (name, within) = (withdraw.r#as.as_deref(), withdraw.within.map(|span| span.0));
-        let channel = Channel::WithdrawAuthorization;
+        let channel = Channel::WITHDRAW_AUTHORIZATION;
         let pointer = format!("{at}/withdraw");
         self.request(channel, Some(payload), Command::Withdraw(request), name, within, &pointer, memory).await
     }
@@ -117,7 +117,7 @@ impl Stage<'_> {
         if let Played::Client(client) = &mut self.played {
             let from = self.observer.messages.len();
             client.communication_check(on).await.map_err(|error| broken(&error.to_string()))?;
-            return self.reach_broker(from, &self.scene.topics.topic(Channel::CommunicationCheck)).await;
+            return self.reach_broker(from, &self.scene.topics.topic(Channel::COMMUNICATION_CHECK)).await;
         }
         let pointer = format!("{at}/communication_check");
         let is_told = self.tell(&Command::CommunicationCheck(on), at).await?;

@@ -93,7 +93,7 @@ impl<'s> Scene<'s> {
         };
         let mut station = StationConfig { release, ..station };
         station.add_module(topics.api, &topics.module_id);
-        let others = ApiType::ALL.into_iter().filter(|api| *api != topics.api);
+        let others = ApiType::AUTH_APIS.into_iter().filter(|api| *api != topics.api);
         let sisters = others.filter_map(|api| Some(topics.of(api, station.cadence(api)?.module_id))).collect();
         // A scenario that names a wire form is about that form.
         let wire = model.wire.unwrap_or(settings.wire);
@@ -103,7 +103,7 @@ impl<'s> Scene<'s> {
     /// The API modules besides the one under test whose client khumbu is.
     pub fn played_sisters(&self) -> impl Iterator<Item = &Topics> {
         let side = self.scenario.model.under_test;
-        let is_played = move |api| side == Side::Everest || api == ApiType::AuthTokenValidator;
+        let is_played = move |api| side == Side::Everest || api == ApiType::AUTH_TOKEN_VALIDATOR;
         self.sisters.iter().filter(move |topics| is_played(topics.api))
     }
 

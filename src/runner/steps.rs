@@ -156,7 +156,7 @@ impl Stage<'_> {
             Step::Withdraw(withdraw) => self.withdraw(withdraw, at, memory).await,
             Step::GetStatus(request) => {
                 let (name, within) = (request.r#as.as_deref(), request.within.map(|span| span.0));
-                let channel = Channel::GetTokenValidationStatus;
+                let channel = Channel::GET_TOKEN_VALIDATION_STATUS;
                 self.request(channel, None, Command::GetStatus {}, name, within, &format!("{at}/get_status"), memory)
                     .await
             }
@@ -295,7 +295,7 @@ impl Stage<'_> {
     async fn publish(&mut self, publish: &Publish, at: &str, memory: &mut Memory) -> Result<(), Stop> {
         self.set_mark(memory);
         let topics = self.scene.topics.clone();
-        let asks = self.scene.is_client_of(ApiType::AuthTokenValidator);
+        let asks = self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR);
         let is_request = publish.topic.contains(if asks { "{e2m}" } else { "{m2e}" });
         let id = uuid::Uuid::new_v4().to_string();
         let reply_to = if asks { topics.reply_topic_to_everest(&id) } else { topics.reply_topic("publish", &id) };
@@ -308,7 +308,7 @@ impl Stage<'_> {
                 // No EVerest asks and wants no answer.
                 let mut messages = self.observer.messages.iter().rev();
                 let question = messages
-                    .find(|seen| seen.from == Party::Module && seen.kind == Kind::Channel(Channel::ValidateToken));
+                    .find(|seen| seen.from == Party::Module && seen.kind == Kind::Channel(Channel::VALIDATE_TOKEN));
                 return Err(match question {
                     Some(question) => findings::asked_without_reply_topic(self, &at, question),
                     None => findings::no_reply_asked_for(self, &at),

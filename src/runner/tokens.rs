@@ -28,16 +28,16 @@ impl Stage<'_> {
     pub async fn present_token(&mut self, name: &str, at: &str, memory: &mut Memory) -> Result<(), Stop> {
         let config = token(memory, name)?;
         let (command, provided, value) = (config.to_command(), config.to_provided(), config.value.clone());
-        if self.sisters.has(ApiType::AuthTokenProvider) {
+        if self.sisters.has(ApiType::AUTH_TOKEN_PROVIDER) {
             self.set_mark(memory);
-            self.say_as(ApiType::AuthTokenProvider, command, Channel::ProvidedToken).await?;
-        } else if self.scene.is_client_of(ApiType::AuthTokenProvider) {
+            self.say_as(ApiType::AUTH_TOKEN_PROVIDER, command, Channel::PROVIDED_TOKEN).await?;
+        } else if self.scene.is_client_of(ApiType::AUTH_TOKEN_PROVIDER) {
             let at = format!("{at}/present_token");
-            self.demand(Channel::ProvidedToken, &json!(provided), command, at, memory).await?;
+            self.demand(Channel::PROVIDED_TOKEN, &json!(provided), command, at, memory).await?;
         } else {
             self.stimulate(command, at, memory).await?;
         }
-        if self.scene.is_client_of(ApiType::AuthTokenValidator) {
+        if self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) {
             memory.last_request = None;
         }
         memory.present(value);
@@ -49,15 +49,15 @@ impl Stage<'_> {
     /// # Errors
     /// When the module under test is the validator and cannot be told.
     pub async fn set_verdict(&mut self, command: Command, at: &str) -> Result<(), Stop> {
-        let is_provided = self.sisters.has(ApiType::AuthTokenProvider);
+        let is_provided = self.sisters.has(ApiType::AUTH_TOKEN_PROVIDER);
         match &self.played {
-            _ if self.sisters.has(ApiType::AuthTokenValidator) => {
-                self.sisters.tell(ApiType::AuthTokenValidator, command).map(drop)
+            _ if self.sisters.has(ApiType::AUTH_TOKEN_VALIDATOR) => {
+                self.sisters.tell(ApiType::AUTH_TOKEN_VALIDATOR, command).map(drop)
             }
-            Played::Everest { .. } if self.scene.is_client_of(ApiType::AuthTokenValidator) => {
+            Played::Everest { .. } if self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) => {
                 self.demand_silently(command, at).await
             }
-            Played::Everest { .. } if self.scene.is_client_of(ApiType::AuthTokenProvider) => {
+            Played::Everest { .. } if self.scene.is_client_of(ApiType::AUTH_TOKEN_PROVIDER) => {
                 self.tell_station(command).await
             }
             // Tokens from a provider come without a verdict.
@@ -82,12 +82,12 @@ impl Stage<'_> {
             result.remove("tariff_messages");
         }
         let command = Command::UpdateVerdict(update);
-        if self.sisters.has(ApiType::AuthTokenValidator) {
+        if self.sisters.has(ApiType::AUTH_TOKEN_VALIDATOR) {
             self.set_mark(memory);
-            self.say_as(ApiType::AuthTokenValidator, command, Channel::ValidateResultUpdate).await
-        } else if self.scene.is_client_of(ApiType::AuthTokenValidator) {
+            self.say_as(ApiType::AUTH_TOKEN_VALIDATOR, command, Channel::VALIDATE_RESULT_UPDATE).await
+        } else if self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) {
             let at = format!("{at}/update_verdict");
-            self.demand(Channel::ValidateResultUpdate, &wanted, command, at, memory).await
+            self.demand(Channel::VALIDATE_RESULT_UPDATE, &wanted, command, at, memory).await
         } else {
             self.stimulate(command, at, memory).await
         }
@@ -106,7 +106,7 @@ impl Stage<'_> {
     /// # Errors
     /// When it has broken down.
     pub async fn teach_station(&mut self, tokens: impl Iterator<Item = &TokenConfig>) -> Result<(), Stop> {
-        if self.scene.is_client_of(ApiType::AuthTokenProvider) {
+        if self.scene.is_client_of(ApiType::AUTH_TOKEN_PROVIDER) {
             for token in tokens {
                 self.tell_station(token.to_verdict()).await?;
             }

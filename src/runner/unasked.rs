@@ -49,6 +49,6 @@ pub fn asked_again(stage: &Stage<'_>) -> Vec<Diagnostic> {
 /// Withdraw requests of the module.
 fn withdraws<'a>(stage: &'a Stage<'_>) -> impl Iterator<Item = &'a Sighting> {
     stage.observer.messages.iter().filter(|seen| {
-        seen.from == Party::Module && seen.kind == Kind::Channel(Channel::WithdrawAuthorization) && seen.json.is_some()
+        seen.from == Party::Module && seen.kind == Kind::Channel(Channel::WITHDRAW_AUTHORIZATION) && seen.json.is_some()
     })
 }

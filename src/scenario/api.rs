@@ -8,9 +8,9 @@ pub fn api_of(kind: MessageKind, named: Option<ApiType>, under_test: ApiType) ->
     match kind {
         MessageKind::TokenValidationStatus
         | MessageKind::WithdrawAuthorization
-        | MessageKind::GetTokenValidationStatus => ApiType::AuthConsumer,
-        MessageKind::ProvidedToken => ApiType::AuthTokenProvider,
-        MessageKind::ValidateToken | MessageKind::ValidateResultUpdate => ApiType::AuthTokenValidator,
+        | MessageKind::GetTokenValidationStatus => ApiType::AUTH_CONSUMER,
+        MessageKind::ProvidedToken => ApiType::AUTH_TOKEN_PROVIDER,
+        MessageKind::ValidateToken | MessageKind::ValidateResultUpdate => ApiType::AUTH_TOKEN_VALIDATOR,
         MessageKind::Heartbeat
         | MessageKind::CommunicationCheck
         | MessageKind::ReadyBeacon
@@ -23,14 +23,14 @@ pub fn api_of(kind: MessageKind, named: Option<ApiType>, under_test: ApiType) ->
 pub fn channel_of(kind: MessageKind) -> Option<Channel> {
     Some(match kind {
         MessageKind::Reply | MessageKind::ReadyBeacon | MessageKind::ReservationUpdate => return None,
-        MessageKind::TokenValidationStatus => Channel::TokenValidationStatus,
-        MessageKind::Heartbeat => Channel::Heartbeat,
-        MessageKind::WithdrawAuthorization => Channel::WithdrawAuthorization,
-        MessageKind::GetTokenValidationStatus => Channel::GetTokenValidationStatus,
-        MessageKind::CommunicationCheck => Channel::CommunicationCheck,
-        MessageKind::ProvidedToken => Channel::ProvidedToken,
-        MessageKind::ValidateToken => Channel::ValidateToken,
-        MessageKind::ValidateResultUpdate => Channel::ValidateResultUpdate,
+        MessageKind::TokenValidationStatus => Channel::TOKEN_VALIDATION_STATUS,
+        MessageKind::Heartbeat => Channel::HEARTBEAT,
+        MessageKind::WithdrawAuthorization => Channel::WITHDRAW_AUTHORIZATION,
+        MessageKind::GetTokenValidationStatus => Channel::GET_TOKEN_VALIDATION_STATUS,
+        MessageKind::CommunicationCheck => Channel::COMMUNICATION_CHECK,
+        MessageKind::ProvidedToken => Channel::PROVIDED_TOKEN,
+        MessageKind::ValidateToken => Channel::VALIDATE_TOKEN,
+        MessageKind::ValidateResultUpdate => Channel::VALIDATE_RESULT_UPDATE,
     })
 }
 

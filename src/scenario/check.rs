@@ -90,7 +90,7 @@ struct Checker<'a> {
 fn known_ids(scenario: &Scenario) -> BTreeSet<String> {
     let model = &scenario.model;
     let is_there = |api: &ApiType| *api == model.api || model.station.cadence(*api).is_some();
-    ApiType::ALL.into_iter().filter(is_there).map(|api| placeholder::id_of(api).to_owned()).collect()
+    ApiType::AUTH_APIS.into_iter().filter(is_there).map(placeholder::id_of).collect()
 }
 
 impl<'a> Checker<'a> {
@@ -156,7 +156,7 @@ impl<'a> Checker<'a> {
                 label(diagnostic, near);
             }
         }
-        if model.under_test == Side::Everest && model.api != ApiType::AuthConsumer {
+        if model.under_test == Side::Everest && model.api != ApiType::AUTH_CONSUMER {
             let (name, diagnostic) =
                 (model.api.name(), "EVerest's side serves every API of its station, `api` is for clients");
             self.report_key("scenario/api-side", "/api", diagnostic).help =
@@ -209,13 +209,13 @@ impl<'a> Checker<'a> {
                     self.report_key("scenario/two-tokens", &at.key("id_token"), headline).help =
                         Some("`token` names a token of the station, `id_token` spells one out".to_owned());
                 }
-                self.make(withdraw.r#as.as_ref(), Some(Message::WithdrawReply), true);
+                self.make(withdraw.r#as.as_ref(), Some(Message::WITHDRAW_REPLY), true);
             }
-            Step::GetStatus(request) => self.make(request.r#as.as_ref(), Some(Message::GetReply), true),
-            Step::Discover(request) => self.make(request.r#as.as_ref(), Some(Message::DiscoverReply), true),
+            Step::GetStatus(request) => self.make(request.r#as.as_ref(), Some(Message::GET_REPLY), true),
+            Step::Discover(request) => self.make(request.r#as.as_ref(), Some(Message::DISCOVER_REPLY), true),
             Step::QueryModules(api) => {
                 self.check_type(api, at);
-                self.make(None, Some(Message::DiscoverReply), true);
+                self.make(None, Some(Message::DISCOVER_REPLY), true);
             }
             Step::Publish(publish) => self.check_publish(publish, at),
             Step::Repeat(repeat) => self.check_repeat(repeat, at, repeats),

@@ -13,7 +13,7 @@ pub fn shown_channels(scenario: &Scenario, release: Release) -> BTreeSet<Channel
     let model = &scenario.model;
     let rows = scenario.rows(model.frame(), release);
     let shown = rows.into_iter().filter_map(|(_, row)| row.shows);
-    shown.filter(|channel| channel.is_from_everest() && model.api.channels().contains(channel)).collect()
+    shown.filter(|channel| channel.is_from_everest() && model.api.has(*channel)).collect()
 }
 
 /// Whether any step asks something of the module under test, so that one that does nothing cannot pass.
@@ -54,16 +54,19 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_found_in_every_kind_of_step() {
-        use Channel::{Heartbeat, TokenValidationStatus, ValidateToken};
         for (frame, steps, shown) in [
             ("", "  - note: x\n", &[][..]),
-            ("", "  - present_token: A\n", &[TokenValidationStatus]),
-            ("", "  - heartbeats: pause\n", &[Heartbeat]),
-            ("", "  - repeat: {times: 2, steps: [expect: {message: heartbeat}]}\n", &[Heartbeat]),
-            ("", "  - publish: {topic: \"{e2m}/token_validation_status\", text: x}\n", &[TokenValidationStatus]),
+            ("", "  - present_token: A\n", &[Channel::TOKEN_VALIDATION_STATUS]),
+            ("", "  - heartbeats: pause\n", &[Channel::HEARTBEAT]),
+            ("", "  - repeat: {times: 2, steps: [expect: {message: heartbeat}]}\n", &[Channel::HEARTBEAT]),
+            (
+                "",
+                "  - publish: {topic: \"{e2m}/token_validation_status\", text: x}\n",
+                &[Channel::TOKEN_VALIDATION_STATUS],
+            ),
             ("", "  - publish: {topic: \"{m2e}/withdraw_authorization\", text: x}\n", &[]),
             ("", "  - expect: {message: communication_check}\n", &[]),
-            ("api: auth_token_validator\n", "  - present_token: A\n", &[ValidateToken]),
+            ("api: auth_token_validator\n", "  - present_token: A\n", &[Channel::VALIDATE_TOKEN]),
             (
                 "api: auth_token_provider\n",
                 "  - present_token: A\n  - expect_status: {token: A, status: Accepted}\n",

@@ -15,21 +15,16 @@ pub const IN_COMMANDS: [&str; 6] = ["host", "port", "api", "module_id", "api_ver
 
 /// The API whose pathname a placeholder stands for.
 pub fn api(name: &str) -> Option<ApiType> {
-    match name {
-        "consumer" => Some(ApiType::AuthConsumer),
-        "provider" => Some(ApiType::AuthTokenProvider),
-        "validator" => Some(ApiType::AuthTokenValidator),
-        _ => None,
-    }
+    ApiType::AUTH_APIS.into_iter().find(|api| last_word(*api) == name)
 }
 
 /// The name under which the id of the station's module of an API counts as captured from the start.
-pub const fn id_of(api: ApiType) -> &'static str {
-    match api {
-        ApiType::AuthConsumer => "consumer_id",
-        ApiType::AuthTokenProvider => "provider_id",
-        ApiType::AuthTokenValidator => "validator_id",
-    }
+pub fn id_of(api: ApiType) -> String {
+    format!("{}_id", last_word(api))
+}
+
+fn last_word(api: ApiType) -> &'static str {
+    api.name().rsplit('_').next().unwrap_or_default()
 }
 
 /// Fills in what `value` knows by name; everything else stays as it is.

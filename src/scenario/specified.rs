@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_no_message_can_be() {
-        let status = Message::On(Channel::TokenValidationStatus);
+        let status = Message::On(Channel::TOKEN_VALIDATION_STATUS);
         let long = "x".repeat(37);
         for (message, pattern, pointer, headline, near) in [
             (status, json!({"statsu": "Accepted"}), "/statsu", "it has no field `statsu`", Some("status")),
@@ -329,11 +329,11 @@ mod tests {
                 "`token.iso15118CertificateHashData` of it has 1 to 4 elements, 0 never matches it",
                 None,
             ),
-            (Message::WithdrawReply, json!("EVSENotFound"), "", "it is never `EVSENotFound`", Some("EvseNotFound")),
-            (Message::WithdrawReply, json!(true), "", "it is never `true`", None),
-            (Message::On(Channel::Heartbeat), json!("5"), "", "it is a whole number, `\"5\"` never matches it", None),
+            (Message::WITHDRAW_REPLY, json!("EVSENotFound"), "", "it is never `EVSENotFound`", Some("EvseNotFound")),
+            (Message::WITHDRAW_REPLY, json!(true), "", "it is never `true`", None),
+            (Message::On(Channel::HEARTBEAT), json!("5"), "", "it is a whole number, `\"5\"` never matches it", None),
             (
-                Message::On(Channel::CommunicationCheck),
+                Message::On(Channel::COMMUNICATION_CHECK),
                 json!("yes"),
                 "",
                 "it is `true` or `false`, `yes` never matches it",
@@ -347,18 +347,18 @@ mod tests {
 
     #[test]
     fn what_a_message_can_be_or_is_marked() {
-        let status = Message::On(Channel::TokenValidationStatus);
+        let status = Message::On(Channel::TOKEN_VALIDATION_STATUS);
         for (message, pattern) in [
             (status, json!({"status": "$/Acc.*/", "token": {"connectors": "$array", "certificate": "$absent"}})),
             (status, json!({"status": "$capture:s", "token": {"id_token": "$captured:t", "request_id": "$number"}})),
             (status, json!({"status": {"$unspecified": "Paused"}, "since": {"$unspecified": "$string"}})),
             (status, json!({"$unspecified": ["anything"]})),
             (status, json!("$object")),
-            (Message::WithdrawReply, json!("$/Accepted|Rejected/")),
-            (Message::WithdrawReply, json!("$string")),
-            (Message::On(Channel::Heartbeat), json!(1.0)),
-            (Message::On(Channel::Heartbeat), json!(18_446_744_073_709_551_615_u64)),
-            (Message::ReadyBeacon, json!({})),
+            (Message::WITHDRAW_REPLY, json!("$/Accepted|Rejected/")),
+            (Message::WITHDRAW_REPLY, json!("$string")),
+            (Message::On(Channel::HEARTBEAT), json!(1.0)),
+            (Message::On(Channel::HEARTBEAT), json!(18_446_744_073_709_551_615_u64)),
+            (Message::READY_BEACON, json!({})),
         ] {
             assert_eq!(found(message, &pattern), [], "{pattern}");
         }

@@ -197,9 +197,9 @@ impl Step {
     pub fn row<'s>(&'s self, frame: Frame) -> Row<'s> {
         let Frame { under_test, api, has_provider } = frame;
         let (everest, client) = (under_test == Side::Everest, under_test == Side::Client);
-        let is_consumer = api == ApiType::AuthConsumer;
-        let provider = client && api == ApiType::AuthTokenProvider;
-        let validator = client && api == ApiType::AuthTokenValidator;
+        let is_consumer = api == ApiType::AUTH_CONSUMER;
+        let provider = client && api == ApiType::AUTH_TOKEN_PROVIDER;
+        let validator = client && api == ApiType::AUTH_TOKEN_VALIDATOR;
         let row = |key| Row { key, ..Row::default() };
         // At the station.
         let at_evse = |key, evse, connector, command| {
@@ -225,7 +225,7 @@ impl Step {
                 may_be_at_once: true,
                 follows: (everest && !has_provider || provider).then_some("present_token"),
                 demands: client && !is_consumer,
-                shows: Some(if is_consumer { Channel::TokenValidationStatus } else { Channel::ValidateToken }),
+                shows: Some(if is_consumer { Channel::TOKEN_VALIDATION_STATUS } else { Channel::VALIDATE_TOKEN }),
                 ..row("present_token")
             },
             &Step::StartTransaction(Evse { evse }) => {
@@ -243,7 +243,7 @@ impl Step {
                 evse: Some(update.evse),
                 follows: validator.then_some("update_verdict"),
                 demands: validator,
-                shows: Some(Channel::TokenValidationStatus),
+                shows: Some(Channel::TOKEN_VALIDATION_STATUS),
                 ..row("update_verdict")
             },
             &Step::InjectFault(AtConnector { evse, connector }) => {
@@ -272,7 +272,7 @@ impl Step {
             }
             Step::CancelReservation(_) => reserves("cancel_reservation"),
             Step::AtOnce(steps) => Row { inner: Some(("", steps)), ..row("at_once") },
-            Step::Heartbeats(_) => Row { shows: Some(Channel::Heartbeat), ..of_everest("heartbeats") },
+            Step::Heartbeats(_) => Row { shows: Some(Channel::HEARTBEAT), ..of_everest("heartbeats") },
             Step::RestartEverest => Row { demands: everest, ..row("restart_everest") },
             Step::Disconnect => Row { demands: client, ..row("disconnect") },
 
@@ -327,7 +327,7 @@ impl Step {
                 may_be_any_order: true,
                 features: features::of_statuses(status.iter().chain(sequence.iter().flatten()), payload.as_ref()),
                 demands: everest || !is_consumer,
-                shows: Some(Channel::TokenValidationStatus),
+                shows: Some(Channel::TOKEN_VALIDATION_STATUS),
                 start: Start::Open,
                 ..row("expect_status")
             },
@@ -378,14 +378,14 @@ fn addressed(topic: &str, api: ApiType) -> Option<Channel> {
         "e2m" | "m2e" => Some(name.to_owned()),
         _ => None,
     });
-    api.channels().iter().copied().find(|channel| channel.address() == address)
+    api.channels().find(|channel| channel.address() == address)
 }
 
 /// Whether messages of a kind are sent by the clients of the API under test.
 fn is_by_client(kind: MessageKind, named: Option<ApiType>, under_test: ApiType) -> bool {
     match channel_of(kind) {
         Some(channel) => !channel.is_from_everest() && api_of(kind, named, under_test) == under_test,
-        None => kind == MessageKind::Reply && under_test == ApiType::AuthTokenValidator,
+        None => kind == MessageKind::Reply && under_test == ApiType::AUTH_TOKEN_VALIDATOR,
     }
 }
 
@@ -455,7 +455,7 @@ mod tests {
             json!({"times": 1, "steps": []}),
             json!({"releases": [], "steps": []}),
         ];
-        let frame = Frame { under_test: Side::Client, api: ApiType::AuthConsumer, has_provider: false };
+        let frame = Frame { under_test: Side::Client, api: ApiType::AUTH_CONSUMER, has_provider: false };
         for name in step_names() {
             let mut written = arguments.iter().map(|arguments| json!({&name: arguments})).chain([json!(name)]);
             let step = written.find_map(|step| serde_json::from_value::<Step>(step).ok()).unwrap();

@@ -42,8 +42,8 @@ impl Client {
     ) -> Result<(Self, mpsc::UnboundedReceiver<Message>), LinkError> {
         let (link, messages) = Link::open(address, client_id).await?;
         let mut filters = more.to_vec();
-        let heard = topics.api.channels().iter().filter(|channel| channel.is_from_everest());
-        filters.extend(heard.map(|channel| topics.topic(*channel)));
+        let heard = topics.api.channels().filter(|channel| channel.is_from_everest());
+        filters.extend(heard.map(|channel| topics.topic(channel)));
         link.subscribe(&filters, 2).await?;
         let (check_encoder, encoder) = (Encoder::default(), Encoder::default());
         Ok((Self { link, topics, period, check_encoder, encoder, checks: None }, messages))
@@ -99,7 +99,7 @@ impl Client {
         if let Some(checks) = self.checks.take() {
             checks.abort();
         }
-        let topic = self.topics.topic(Channel::CommunicationCheck);
+        let topic = self.topics.topic(Channel::COMMUNICATION_CHECK);
         if !on {
             return self.link.publish(&topic, self.check_encoder.encode(&false), 0, false).await;
         }

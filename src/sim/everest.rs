@@ -254,7 +254,7 @@ impl Everest {
     /// The topics of each API module that the station has.
     fn modules(&self) -> Vec<Topics> {
         let station = &self.station;
-        let topics = ApiType::ALL.into_iter().filter_map(|api| match api == self.topics.api {
+        let topics = ApiType::AUTH_APIS.into_iter().filter_map(|api| match api == self.topics.api {
             true => Some(self.topics.clone()),
             false => Some(self.topics.of(api, station.cadence(api)?.module_id)),
         });
@@ -277,20 +277,20 @@ impl Everest {
             if !self.is_on(Deviation::NoEntryPoint) {
                 early.push(EntryPoint::QueryModules(topics.api.name().to_owned()).topic(prefix));
             }
-            for channel in topics.api.channels().iter().filter(|channel| !channel.is_from_everest()) {
+            for channel in topics.api.channels().filter(|channel| !channel.is_from_everest()) {
                 match channel {
-                    Channel::GetTokenValidationStatus if !latched => {}
-                    Channel::GetTokenValidationStatus => {
-                        early.push(topics.topic(*channel));
+                    Channel::GET_TOKEN_VALIDATION_STATUS if !latched => {}
+                    Channel::GET_TOKEN_VALIDATION_STATUS => {
+                        early.push(topics.topic(channel));
                         if !self.is_on(Deviation::GetterBelowM2e) {
                             early.push(format!("{}/{GETTER_OF_TUTORIAL}", topics.base()));
                         }
                     }
-                    _ => late.push(topics.topic(*channel)),
+                    _ => late.push(topics.topic(channel)),
                 }
             }
             if self.is_on(Deviation::SetterCommands) {
-                late.extend(topics.api.former_channels().iter().map(|channel| topics.topic(*channel)));
+                late.extend(topics.api.former_channels().map(|channel| topics.topic(channel)));
             }
         }
         (early, late)
@@ -315,7 +315,7 @@ impl Everest {
             let (api, channel) = self.modules().into_iter().find_map(|module| {
                 let channel = module.channel(&topic).or_else(|| module.former_channel(&topic));
                 let getter = || topic.strip_suffix(GETTER_OF_TUTORIAL)?.strip_prefix(&module.base());
-                Some((module.api, channel.or_else(|| getter().map(|_| Channel::GetTokenValidationStatus))?))
+                Some((module.api, channel.or_else(|| getter().map(|_| Channel::GET_TOKEN_VALIDATION_STATUS))?))
             })?;
             Input::ReceivedAt { api, channel, payload }
         };
@@ -336,14 +336,14 @@ impl Everest {
             match effect {
                 Effect::Publish { to, payload } => {
                     let encoder = match to {
-                        Address::Channel(Channel::Heartbeat)
-                        | Address::ChannelOf(_, Channel::Heartbeat)
+                        Address::Channel(Channel::HEARTBEAT)
+                        | Address::ChannelOf(_, Channel::HEARTBEAT)
                         | Address::ReadyBeacon => &life.heartbeats,
                         _ => &life.encoder,
                     };
                     let payload = encoder.encode(&payload);
                     let topic = match to {
-                        Address::Channel(channel) => self.topic(ApiType::AuthConsumer, channel),
+                        Address::Channel(channel) => self.topic(ApiType::AUTH_CONSUMER, channel),
                         Address::ChannelOf(api, channel) => self.topic(api, channel),
                         Address::ReadyBeacon => EntryPoint::beacon_topic(&self.topics.external_prefix),
                         Address::Reply(reply_to) => self.topics.reply_topic_on_wire(&reply_to),
@@ -351,7 +351,7 @@ impl Everest {
                     life.link.publish(&topic, payload, qos, false).await?;
                 }
                 Effect::Ask { request, token } => {
-                    let Some(validator) = self.modules().into_iter().find(|it| it.api == ApiType::AuthTokenValidator)
+                    let Some(validator) = self.modules().into_iter().find(|it| it.api == ApiType::AUTH_TOKEN_VALIDATOR)
                     else {
                         continue;
                     };
@@ -360,7 +360,7 @@ impl Everest {
                     life.link.subscribe(slice::from_ref(&topic), 0).await?;
                     let reply_to = if self.is_on(Deviation::ReplyToWithoutPrefix) { &bare } else { &topic };
                     let question = life.encoder.encode_compact(&codec::Question::new(reply_to, &token));
-                    life.link.publish(&validator.topic(Channel::ValidateToken), question, qos, false).await?;
+                    life.link.publish(&validator.topic(Channel::VALIDATE_TOKEN), question, qos, false).await?;
                     life.asked.insert(topic, request);
                 }
                 Effect::Asked { request } => {

@@ -138,7 +138,7 @@ impl Player {
     /// What EVerest says.
     async fn take(&mut self, message: Message) -> Result<(), LinkError> {
         match self.part.topics.channel(&message.topic) {
-            Some(Channel::ValidateToken) => {
+            Some(Channel::VALIDATE_TOKEN) => {
                 let (link, encoder) = (self.client.link(), self.client.encoder());
                 self.validator.answer(&message.payload, link, encoder).await
             }
@@ -165,24 +165,24 @@ impl Player {
             (_, Command::CommunicationCheck(on)) => client.communication_check(on).await,
             (_, Command::Discover {}) => self.discover(&EntryPoint::Discover).await,
             (_, Command::QueryModules(api)) => self.discover(&EntryPoint::QueryModules(api)).await,
-            (ApiType::AuthConsumer, Command::Withdraw(request)) => {
-                let channel = Channel::WithdrawAuthorization;
+            (ApiType::AUTH_CONSUMER, Command::Withdraw(request)) => {
+                let channel = Channel::WITHDRAW_AUTHORIZATION;
                 client.request(channel, Some(json!(request)), &fresh_reply_topic(topics, channel)).await
             }
-            (ApiType::AuthConsumer, Command::GetStatus {}) => {
-                let channel = Channel::GetTokenValidationStatus;
+            (ApiType::AUTH_CONSUMER, Command::GetStatus {}) => {
+                let channel = Channel::GET_TOKEN_VALIDATION_STATUS;
                 client.request(channel, None, &fresh_reply_topic(topics, channel)).await
             }
-            (ApiType::AuthTokenProvider, Command::PresentToken { token, .. }) => {
-                let topic = topics.topic(Channel::ProvidedToken);
+            (ApiType::AUTH_TOKEN_PROVIDER, Command::PresentToken { token, .. }) => {
+                let topic = topics.topic(Channel::PROVIDED_TOKEN);
                 client.link().publish(&topic, client.encoder().encode(&token), 1, false).await
             }
-            (ApiType::AuthTokenValidator, Command::SetVerdict { token, validation }) => {
+            (ApiType::AUTH_TOKEN_VALIDATOR, Command::SetVerdict { token, validation }) => {
                 self.validator.learn(token.id_token.value, validation);
                 Ok(())
             }
-            (ApiType::AuthTokenValidator, Command::UpdateVerdict(update)) => {
-                let topic = topics.topic(Channel::ValidateResultUpdate);
+            (ApiType::AUTH_TOKEN_VALIDATOR, Command::UpdateVerdict(update)) => {
+                let topic = topics.topic(Channel::VALIDATE_RESULT_UPDATE);
                 client.link().publish(&topic, client.encoder().encode(&update), 1, false).await
             }
             _ => Ok(()),

@@ -80,7 +80,7 @@ impl Api {
         if !self.blocks || self.busy.is_empty() && !self.lingers {
             return self.queue.pop_front();
         }
-        let is_check = |(request, _): &(Request, Bytes)| *request == Request::On(Channel::CommunicationCheck);
+        let is_check = |(request, _): &(Request, Bytes)| *request == Request::On(Channel::COMMUNICATION_CHECK);
         let check = self.queue.iter().position(is_check).filter(|_| self.checks_pass)?;
         self.queue.remove(check)
     }

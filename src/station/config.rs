@@ -62,26 +62,28 @@ impl StationConfig {
     pub fn cadence(&self, api: ApiType) -> Option<Cadence<'_>> {
         let cadence = |module_id, check_s, heartbeat_ms| Cadence { module_id, check_within_s: check_s, heartbeat_ms };
         match api {
-            ApiType::AuthConsumer => {
+            ApiType::AUTH_CONSUMER => {
                 let ApiConfig { module_id, cfg_communication_check_to_s, cfg_heartbeat_interval_ms, .. } =
                     &self.auth_consumer;
                 Some(cadence(module_id, *cfg_communication_check_to_s, *cfg_heartbeat_interval_ms))
             }
-            ApiType::AuthTokenProvider => self.auth_token_provider.as_ref().map(|config| {
+            ApiType::AUTH_TOKEN_PROVIDER => self.auth_token_provider.as_ref().map(|config| {
                 cadence(&config.module_id, config.cfg_communication_check_to_s, config.cfg_heartbeat_interval_ms)
             }),
-            ApiType::AuthTokenValidator => self.auth_token_validator.as_ref().map(|config| {
+            ApiType::AUTH_TOKEN_VALIDATOR => self.auth_token_validator.as_ref().map(|config| {
                 cadence(&config.module_id, config.cfg_communication_check_to_s, config.cfg_heartbeat_interval_ms)
             }),
+            _ => None,
         }
     }
 
-    /// Gives the station a module of an API with this id.
+    /// Gives the station a module of one of the auth APIs with this id.
     pub fn add_module(&mut self, api: ApiType, module_id: &str) {
         let id = match api {
-            ApiType::AuthConsumer => &mut self.auth_consumer.module_id,
-            ApiType::AuthTokenProvider => &mut self.auth_token_provider.get_or_insert_default().module_id,
-            ApiType::AuthTokenValidator => &mut self.auth_token_validator.get_or_insert_default().module_id,
+            ApiType::AUTH_CONSUMER => &mut self.auth_consumer.module_id,
+            ApiType::AUTH_TOKEN_PROVIDER => &mut self.auth_token_provider.get_or_insert_default().module_id,
+            ApiType::AUTH_TOKEN_VALIDATOR => &mut self.auth_token_validator.get_or_insert_default().module_id,
+            _ => return,
         };
         module_id.clone_into(id);
     }

@@ -149,7 +149,7 @@ impl Station {
         match input {
             Input::Ready => self.start(out),
             Input::Deadline => {}
-            Input::Received { channel, payload } => self.receive(ApiType::AuthConsumer, channel, payload, out),
+            Input::Received { channel, payload } => self.receive(ApiType::AUTH_CONSUMER, channel, payload, out),
             Input::ReceivedAt { api, channel, payload } => self.receive(api, channel, payload, out),
             Input::Queried { entry_point, payload } => self.discover(&entry_point, &payload, out),
             Input::ValidatorReply { request, payload } => self.validator_replied(request, &payload, out),
@@ -293,8 +293,8 @@ impl Station {
         let is_empty = self.deviations.is_on(Deviation::EmptyHeartbeat);
         let payload = if is_empty { Payload::Empty {} } else { Payload::Heartbeat(number) };
         let to = match module.api {
-            ApiType::AuthConsumer => Address::Channel(Channel::Heartbeat),
-            api => Address::ChannelOf(api, Channel::Heartbeat),
+            ApiType::AUTH_CONSUMER => Address::Channel(Channel::HEARTBEAT),
+            api => Address::ChannelOf(api, Channel::HEARTBEAT),
         };
         out.push(Effect::Publish { to, payload });
     }
@@ -423,7 +423,7 @@ impl Station {
                     let message = TokenValidationStatusMessage { messages, status, token, validation_results };
                     let message = Arc::new(message);
                     self.api.latch(&message);
-                    out.push(publish(Channel::TokenValidationStatus, Payload::Status(message)));
+                    out.push(publish(Channel::TOKEN_VALIDATION_STATUS, Payload::Status(message)));
                 }
                 auth::Effect::Validate { attempt, token } => {
                     if self.charge_point.is_some() {
@@ -474,7 +474,7 @@ fn publish(channel: Channel, payload: Payload) -> Effect {
 fn comes_with_ready(input: &Input) -> bool {
     match input {
         Input::Received { channel, .. } | Input::ReceivedAt { channel, .. } => {
-            *channel != Channel::GetTokenValidationStatus
+            *channel != Channel::GET_TOKEN_VALIDATION_STATUS
         }
         _ => false,
     }

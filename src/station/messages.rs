@@ -23,9 +23,9 @@ impl Station {
             return out.push(ignored(why));
         }
         match (api, channel) {
-            (ApiType::AuthConsumer, _) => self.api.push(Request::On(channel), payload),
-            (_, Channel::CommunicationCheck) => self.check_communication(index, &payload, out),
-            (_, Channel::ProvidedToken) => self.token_provided(&payload, out),
+            (ApiType::AUTH_CONSUMER, _) => self.api.push(Request::On(channel), payload),
+            (_, Channel::COMMUNICATION_CHECK) => self.check_communication(index, &payload, out),
+            (_, Channel::PROVIDED_TOKEN) => self.token_provided(&payload, out),
             _ => match codec::decode_result_update(&payload, self.deviations) {
                 Ok(update) => {
                     let (evse, result) = (update.connector_id, update.validation_result);
@@ -41,18 +41,18 @@ impl Station {
         if channel.is_from_everest() {
             return Err("EVerest publishes on this channel and does not listen");
         }
-        let is_former = api.former_channels().contains(&channel);
-        if !is_former && !api.channels().contains(&channel) {
+        let is_former = api.former_channels().any(|former| former == channel);
+        if !is_former && !api.has(channel) {
             return Err("this API has no such channel");
         }
         if is_former && !self.deviations.is_on(Deviation::SetterCommands) {
             return Err("this release has no such command");
         }
-        if channel == Channel::SetMasterPassGroupId && !self.deviations.is_on(Deviation::MasterPassAddress) {
+        if channel == Channel::SET_MASTER_PASS_GROUP_ID && !self.deviations.is_on(Deviation::MasterPassAddress) {
             return Err("the specification has another address for this command");
         }
         // The getter is subscribed before EVerest is ready, the others with it.
-        if channel == Channel::GetTokenValidationStatus {
+        if channel == Channel::GET_TOKEN_VALIDATION_STATUS {
             return match self.api.is_latching() {
                 true => Ok(()),
                 false if self.deviations.is_on(Deviation::NoLatchedGet) => Err("this release has no latched getter"),
@@ -68,14 +68,14 @@ impl Station {
             && let Some((request, payload)) = self.api.next_message()
         {
             match request {
-                Request::On(Channel::WithdrawAuthorization) => self.withdraw(&payload, out),
-                Request::On(Channel::GetTokenValidationStatus) => {
+                Request::On(Channel::WITHDRAW_AUTHORIZATION) => self.withdraw(&payload, out),
+                Request::On(Channel::GET_TOKEN_VALIDATION_STATUS) => {
                     let reply = self.api.latch_reply();
                     self.answer(&payload, reply, out);
                 }
-                Request::On(Channel::CommunicationCheck) => self.check_communication(0, &payload, out),
-                Request::On(Channel::SetConnectionTimeout) => self.set_connection_timeout(&payload, out),
-                Request::On(Channel::SetMasterPassGroupId) => self.set_master_pass_group(&payload, out),
+                Request::On(Channel::COMMUNICATION_CHECK) => self.check_communication(0, &payload, out),
+                Request::On(Channel::SET_CONNECTION_TIMEOUT) => self.set_connection_timeout(&payload, out),
+                Request::On(Channel::SET_MASTER_PASS_GROUP_ID) => self.set_master_pass_group(&payload, out),
                 Request::On(_) => {}
                 Request::Discover => {
                     let discovery = Payload::Discovery(Box::new(self.modules[0].discovery()));
@@ -99,7 +99,7 @@ impl Station {
                 self.answer(payload, discovery, out);
             }
         }
-        if entry_point.concerns(ApiType::AuthConsumer) {
+        if entry_point.concerns(ApiType::AUTH_CONSUMER) {
             self.api.push(Request::Discover, payload.clone());
         }
     }

@@ -131,7 +131,7 @@ pub enum Effect {
         /// What; [`crate::protocol::codec::encode`] makes the text.
         payload: Payload,
     },
-    /// A token validator is asked: the channel [`Channel::ValidateToken`] gets a request whose `headers.replyTo` is a
+    /// A token validator is asked: the channel [`Channel::VALIDATE_TOKEN`] gets a request whose `headers.replyTo` is a
     /// topic of its own, subscribed before.
     Ask {
         /// Comes back with the reply.

@@ -69,7 +69,7 @@ impl ApiModule {
         };
         let consumer = &config.auth_consumer;
         let mut modules = vec![module(
-            ApiType::AuthConsumer,
+            ApiType::AUTH_CONSUMER,
             &consumer.module_id,
             consumer.cfg_communication_check_to_s,
             consumer.cfg_heartbeat_interval_ms,
@@ -77,7 +77,7 @@ impl ApiModule {
         )];
         modules.extend(config.auth_token_provider.as_ref().map(|provider| {
             module(
-                ApiType::AuthTokenProvider,
+                ApiType::AUTH_TOKEN_PROVIDER,
                 &provider.module_id,
                 provider.cfg_communication_check_to_s,
                 provider.cfg_heartbeat_interval_ms,
@@ -86,7 +86,7 @@ impl ApiModule {
         }));
         modules.extend(config.auth_token_validator.as_ref().map(|validator| {
             module(
-                ApiType::AuthTokenValidator,
+                ApiType::AUTH_TOKEN_VALIDATOR,
                 &validator.module_id,
                 validator.cfg_communication_check_to_s,
                 validator.cfg_heartbeat_interval_ms,

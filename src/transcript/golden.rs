@@ -126,9 +126,9 @@ fn into_lanes<'a>(records: &'a [Record], names: &Names<'_>) -> BTreeMap<Lane, Ve
         let (whose, channel) = names.channel(topic).unzip();
         let message = Message { publish, body: parse(&publish.payload), channel };
         let lane = match channel {
-            Some(Channel::Heartbeat) => Lane::Heartbeat(whose.flatten()),
-            Some(Channel::CommunicationCheck) => Lane::CommunicationCheck(whose.flatten()),
-            Some(Channel::TokenValidationStatus) => message.status_lane(),
+            Some(Channel::HEARTBEAT) => Lane::Heartbeat(whose.flatten()),
+            Some(Channel::COMMUNICATION_CHECK) => Lane::CommunicationCheck(whose.flatten()),
+            Some(Channel::TOKEN_VALIDATION_STATUS) => message.status_lane(),
             Some(channel) => {
                 let number = requests.entry(channel).or_default();
                 *number += 1;
@@ -269,7 +269,7 @@ fn subscriptions(records: &[Record], naming: &mut Naming<'_>) -> BTreeSet<String
             Event::Publish { direction: Direction::FromClient, publish } => {
                 let channel = names.channel(&publish.topic).map(|(_, channel)| channel);
                 // These two come when their time comes, before or after the end.
-                let is_background = matches!(channel, Some(Channel::Heartbeat | Channel::CommunicationCheck));
+                let is_background = matches!(channel, Some(Channel::HEARTBEAT | Channel::COMMUNICATION_CHECK));
                 let is_ours = topics.is_aside(&publish.topic);
                 if !is_background && !is_ours {
                     speakers.insert(&record.client);

@@ -17,7 +17,7 @@ use proptest::test_runner::TestRunner;
 
 fn topics() -> Topics {
     Topics {
-        api: ApiType::AuthConsumer,
+        api: ApiType::AUTH_CONSUMER,
         external_prefix: String::new(),
         api_version: "1".to_owned(),
         module_id: "api_1".to_owned(),
@@ -199,7 +199,7 @@ fn shows_every_difference_that_matters() {
 #[test]
 fn topics_of_replies_have_names_with_and_without_external_prefix() {
     let topics = Topics {
-        api: ApiType::AuthConsumer,
+        api: ApiType::AUTH_CONSUMER,
         external_prefix: "pre/".to_owned(),
         api_version: "1".to_owned(),
         module_id: "api_1".to_owned(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use khumbu::auth::{Chosen, EvseCall};
-use khumbu::protocol::channel::Channel;
+use khumbu::protocol::channel::{ApiType, Channel};
 use khumbu::protocol::control::{Command, HeartbeatControl, Validation};
 use khumbu::protocol::deviations::Deviation;
 use khumbu::protocol::release::Release;
@@ -134,7 +134,7 @@ fn command() -> impl Strategy<Value = Command> {
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    let raw = (select(Channel::ALL.to_vec()), vec(any::<u8>(), 0..40));
+    let raw = (select(ApiType::AUTH_CONSUMER.channels().collect::<Vec<_>>()), vec(any::<u8>(), 0..40));
     prop_oneof![
         12 => command().prop_map(Act::Command),
         5 => (option::of(-1..=9_i32), option::of(id_token())).prop_map(|(evse, token)| Act::Withdraw(evse, token)),
@@ -222,12 +222,14 @@ fn play_following(
             Act::Verdict(value, validation) => Input::SetVerdict { value, validation },
             Act::Withdraw(evse_id, id_token) => {
                 let payload = json!(WithdrawAuthorizationRequest { evse_id, id_token });
-                Input::Received { channel: Channel::WithdrawAuthorization, payload: envelope(payload) }
+                Input::Received { channel: Channel::WITHDRAW_AUTHORIZATION, payload: envelope(payload) }
             }
-            Act::Get => Input::Received { channel: Channel::GetTokenValidationStatus, payload: envelope(json!(null)) },
+            Act::Get => {
+                Input::Received { channel: Channel::GET_TOKEN_VALIDATION_STATUS, payload: envelope(json!(null)) }
+            }
             Act::Check(good) => {
                 let payload = Bytes::from(good.to_string());
-                Input::Received { channel: Channel::CommunicationCheck, payload }
+                Input::Received { channel: Channel::COMMUNICATION_CHECK, payload }
             }
             Act::Raw(channel, bytes) => Input::Received { channel, payload: Bytes::from(bytes) },
             Act::Deadline => Input::Deadline,
@@ -325,7 +327,7 @@ proptest! {
         let mut last = Payload::EmptyLatch(Some(true));
         for (_, effect) in played(&config, &steps).log {
             match effect {
-                Effect::Publish { to: Address::Channel(Channel::TokenValidationStatus), payload } => last = payload,
+                Effect::Publish { to: Address::Channel(Channel::TOKEN_VALIDATION_STATUS), payload } => last = payload,
                 Effect::Publish { to: Address::Reply(_), payload: Payload::WithdrawResult(result) } => {
                     prop_assert_ne!(result, WithdrawAuthorizationResult::Rejected);
                 }
@@ -342,7 +344,7 @@ proptest! {
             .log
             .into_iter()
             .filter_map(|(at, effect)| match effect {
-                Effect::Publish { to: Address::Channel(Channel::Heartbeat), payload } => Some((at, payload)),
+                Effect::Publish { to: Address::Channel(Channel::HEARTBEAT), payload } => Some((at, payload)),
                 _ => None,
             })
             .collect();
@@ -382,14 +384,14 @@ proptest! {
             prop_assert!(station.next_deadline().is_none_or(|due| due > now), "nothing due is left");
         }
         log.extend(station.apply(now + Duration::from_secs(20), Input::Deadline));
-        let heartbeat = |effect: &Effect| matches!(effect, Effect::Publish { to: Address::Channel(Channel::Heartbeat), .. });
+        let heartbeat = |effect: &Effect| matches!(effect, Effect::Publish { to: Address::Channel(Channel::HEARTBEAT), .. });
         log.retain(|effect| !heartbeat(effect));
         let punctual = played(&config, &commands).log.into_iter().map(|(_, effect)| effect);
         prop_assert_eq!(log, punctual.filter(|effect| !heartbeat(effect)).collect::<Vec<_>>());
     }
 
     #[test]
-    fn no_bytes_on_any_channel_hurt(bytes in vec(any::<u8>(), 0..200), channel in select(Channel::ALL.to_vec())) {
+    fn no_bytes_on_any_channel_hurt(bytes in vec(any::<u8>(), 0..200), channel in select(ApiType::AUTH_CONSUMER.channels().collect::<Vec<_>>())) {
         survives(channel, bytes)?;
     }
 
@@ -401,7 +403,7 @@ proptest! {
         let position = position.index(bytes.len());
         bytes[position] = byte;
         bytes.truncate(if cut { position } else { bytes.len() });
-        for channel in Channel::ALL {
+        for channel in ApiType::AUTH_CONSUMER.channels() {
             survives(channel, bytes.clone())?;
         }
     }
@@ -421,7 +423,7 @@ proptest! {
         let steps: Vec<Step> = messages
             .iter()
             .map(|(delay, text)| {
-                (Duration::from_millis(*delay), Act::Raw(Channel::CommunicationCheck, text.as_bytes().to_vec()))
+                (Duration::from_millis(*delay), Act::Raw(Channel::COMMUNICATION_CHECK, text.as_bytes().to_vec()))
             })
             .collect();
         let seen: Vec<_> = played(&config, &steps)
@@ -476,7 +478,7 @@ fn survives(channel: Channel, bytes: Vec<u8>) -> Result<(), TestCaseError> {
     station.apply(Duration::ZERO, Input::Ready);
     station.apply(Duration::ZERO, Input::Received { channel, payload: Bytes::from(bytes) });
     let request = Bytes::from_static(br#"{"headers":{"replyTo":"well"},"payload":{"evse_id":99}}"#);
-    let input = Input::Received { channel: Channel::WithdrawAuthorization, payload: request };
+    let input = Input::Received { channel: Channel::WITHDRAW_AUTHORIZATION, payload: request };
     let payload = Payload::WithdrawResult(WithdrawAuthorizationResult::EvseNotFound);
     let expected = [Effect::Publish { to: Address::Reply("well".into()), payload }];
     prop_assert_eq!(station.apply(Duration::ZERO, input), expected);

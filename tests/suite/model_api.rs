@@ -215,7 +215,7 @@ fn a_get_brings_the_latest_status_as_it_was_published() {
     let validation = Validation { tariff_messages, ..accepted_after(0) };
     desk.command(Command::PresentToken { token: token("A"), validation });
     desk.seen();
-    desk.send(Channel::GetTokenValidationStatus, r#"{"headers":{"replyTo":"r"},"payload":[{"evse_id":"x"}]}"#);
+    desk.send(Channel::GET_TOKEN_VALIDATION_STATUS, r#"{"headers":{"replyTo":"r"},"payload":[{"evse_id":"x"}]}"#);
     let token =
         json!({"authorization_type": "RFID", "connectors": [1], "id_token": {"type": "ISO14443", "value": "A"}});
     let latched = json!({"messages": [], "status": "UsedToStart", "token": token});
@@ -236,7 +236,7 @@ fn without_latching_nobody_listens_for_a_get() {
 fn a_get_without_a_usable_topic_brings_nothing() {
     let mut desk = Desk::ready(&quiet());
     for text in ["{}", "[]", "x", r#"{"headers":{"replyTo":null}}"#, r##"{"headers":{"replyTo":"#"}}"##] {
-        desk.send(Channel::GetTokenValidationStatus, text);
+        desk.send(Channel::GET_TOKEN_VALIDATION_STATUS, text);
         desk.why();
     }
 }
@@ -253,7 +253,7 @@ fn a_request_without_a_usable_topic_is_executed_without_reply() {
         let mut desk = Desk::ready(&quiet());
         desk.present("A", 0);
         desk.seen();
-        desk.send(Channel::WithdrawAuthorization, json!({"headers": headers, "payload": {}}).to_string());
+        desk.send(Channel::WITHDRAW_AUTHORIZATION, json!({"headers": headers, "payload": {}}).to_string());
         assert_eq!(desk.ignored.len(), 1);
         assert!(desk.ignored[0].contains("executed without reply"), "{:?}", desk.ignored);
         assert_eq!(desk.seen(), ["1 Deauthorized", "1 SessionFinished", "A Withdrawn [1]"]);
@@ -274,10 +274,10 @@ fn what_cannot_be_decoded_is_not_executed_and_hurts_nobody() {
         "",
         "[]",
     ] {
-        desk.send(Channel::WithdrawAuthorization, text);
+        desk.send(Channel::WITHDRAW_AUTHORIZATION, text);
         desk.why();
     }
-    desk.send(Channel::WithdrawAuthorization, [0xFF, 0xFE]);
+    desk.send(Channel::WITHDRAW_AUTHORIZATION, [0xFF, 0xFE]);
     desk.why();
     desk.withdraw("r", json!(null));
     let expected = ["1 Deauthorized", "1 SessionFinished", "A Withdrawn [1]", "r: \"Accepted\""];
@@ -351,7 +351,7 @@ fn a_result_that_comes_after_its_request_was_given_up_goes_nowhere() {
 #[test]
 fn channels_of_everest_take_no_messages() {
     let mut desk = Desk::ready(&quiet());
-    for channel in [Channel::Heartbeat, Channel::TokenValidationStatus] {
+    for channel in [Channel::HEARTBEAT, Channel::TOKEN_VALIDATION_STATUS] {
         desk.send(channel, "0");
         assert!(desk.why().contains("does not listen"));
     }

@@ -112,7 +112,7 @@ impl Desk {
     pub(crate) fn feed(&mut self, input: Input) {
         for effect in self.station.apply(self.now, input) {
             let line = match effect {
-                Effect::Publish { to: Address::Channel(Channel::TokenValidationStatus), payload } => {
+                Effect::Publish { to: Address::Channel(Channel::TOKEN_VALIDATION_STATUS), payload } => {
                     let status = serde_json::to_value(payload).unwrap();
                     let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
                     let evses = status.pointer("/token/connectors").map(|evses| format!(" {evses}"));
@@ -183,15 +183,15 @@ impl Desk {
 
     pub(crate) fn withdraw(&mut self, reply_to: &str, payload: Value) {
         let text = json!({"headers": {"replyTo": reply_to}, "payload": payload}).to_string();
-        self.send(Channel::WithdrawAuthorization, text);
+        self.send(Channel::WITHDRAW_AUTHORIZATION, text);
     }
 
     pub(crate) fn get(&mut self, reply_to: &str) {
-        self.send(Channel::GetTokenValidationStatus, json!({"headers": {"replyTo": reply_to}}).to_string());
+        self.send(Channel::GET_TOKEN_VALIDATION_STATUS, json!({"headers": {"replyTo": reply_to}}).to_string());
     }
 
     pub(crate) fn check(&mut self, payload: &str) {
-        self.send(Channel::CommunicationCheck, payload);
+        self.send(Channel::COMMUNICATION_CHECK, payload);
     }
 
     pub(crate) fn command(&mut self, command: Command) {

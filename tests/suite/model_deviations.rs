@@ -66,7 +66,7 @@ fn present(desk: &mut Desk, token: ProvidedIdToken, validation: Validation) {
 }
 
 fn withdraw_text(desk: &mut Desk, text: &str) {
-    desk.send(Channel::WithdrawAuthorization, text);
+    desk.send(Channel::WITHDRAW_AUTHORIZATION, text);
 }
 
 /// A provider and a validator, quiet ones.
@@ -88,7 +88,7 @@ fn with_sisters() -> StationConfig {
 }
 
 fn provide(desk: &mut Desk, payload: Value) {
-    at(desk, ApiType::AuthTokenProvider, Channel::ProvidedToken, &payload.to_string());
+    at(desk, ApiType::AUTH_TOKEN_PROVIDER, Channel::PROVIDED_TOKEN, &payload.to_string());
 }
 
 fn at(desk: &mut Desk, api: ApiType, channel: Channel, payload: &str) {

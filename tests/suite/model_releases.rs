@@ -34,7 +34,7 @@ fn each<T>(config: &StationConfig, look: impl Fn(Desk) -> T) -> [T; 4] {
 fn outcome(mut desk: Desk, request: &Value) -> (bool, bool, bool) {
     desk.present("A", 0);
     desk.seen();
-    desk.send(Channel::WithdrawAuthorization, request.to_string());
+    desk.send(Channel::WITHDRAW_AUTHORIZATION, request.to_string());
     let seen = desk.seen();
     let is = |wanted: &str| seen.iter().any(|line| line.contains(wanted));
     (is("Deauthorized"), is("\"Accepted\""), is("exit"))
@@ -130,7 +130,7 @@ fn setters() {
     let timeouts = each(&quiet(), |mut desk| {
         // A token that waits already keeps its time.
         desk.present("A", 0);
-        desk.send(Channel::SetConnectionTimeout, "15");
+        desk.send(Channel::SET_CONNECTION_TIMEOUT, "15");
         let kept = desk.station.next_deadline().unwrap();
         desk.command(Command::Unplug { evse: 1 });
         desk.present("B", 0);
@@ -196,8 +196,8 @@ fn what_is_the_same_in_all() {
         // Sticky withdraw.
         desk.present("A", 0);
         desk.withdraw("unknown", json!({"evse_id": 99}));
-        desk.send(Channel::WithdrawAuthorization, r#"{"headers": {"replyTo": "any"}, "payload": [1]}"#);
-        desk.send(Channel::WithdrawAuthorization, r#"{"headers": {"replyTo": "cast"}, "payload": {"evse_id": 1.9}}"#);
+        desk.send(Channel::WITHDRAW_AUTHORIZATION, r#"{"headers": {"replyTo": "any"}, "payload": [1]}"#);
+        desk.send(Channel::WITHDRAW_AUTHORIZATION, r#"{"headers": {"replyTo": "cast"}, "payload": {"evse_id": 1.9}}"#);
         desk.present("B", 100);
         desk.withdraw("blocked", json!({}));
         desk.pass(millis(200));
@@ -214,7 +214,7 @@ fn as_specified_an_earlier_release_does_what_its_own_specification_says() {
     let mut desk = Desk::ready(&specified(Release::V2025_12));
     desk.present("A", 0);
     assert_eq!(desk.seen_publications(), ["A Processing", "A Accepted"]);
-    desk.send(Channel::WithdrawAuthorization, r#"{"payload": {}}"#);
+    desk.send(Channel::WITHDRAW_AUTHORIZATION, r#"{"payload": {}}"#);
     assert_eq!(desk.seen(), ["1 Deauthorized", "1 SessionFinished"]);
     // No getter either: it was specified later.
     desk.get("r");
@@ -237,7 +237,7 @@ fn before_the_releases_a_status_says_less() {
     assert_eq!((desk.why().as_str(), desk.beacons), ("this release has no latched getter", 0));
     desk.pass(secs(1));
     assert_eq!(desk.seen(), ["heartbeat {}"]);
-    desk.send(Channel::SetConnectionTimeout, "15");
+    desk.send(Channel::SET_CONNECTION_TIMEOUT, "15");
     desk.present("B", 0);
     assert_eq!(desk.station.next_deadline(), Some(secs(2)));
     desk.pass(secs(15));
@@ -248,13 +248,13 @@ fn before_the_releases_a_status_says_less() {
 fn schemas_follow_the_releases() {
     let valid =
         |message, payload: Value| Release::ALL.map(|release| Schemas::new(release).check(message, &payload).is_empty());
-    let heartbeat = Message::On(Channel::Heartbeat);
+    let heartbeat = Message::On(Channel::HEARTBEAT);
     assert_eq!(valid(heartbeat, json!({})), [true, false, false, false]);
     assert_eq!(valid(heartbeat, json!(7)), [false, true, true, true]);
-    let withdraw = Message::On(Channel::WithdrawAuthorization);
+    let withdraw = Message::On(Channel::WITHDRAW_AUTHORIZATION);
     assert_eq!(valid(withdraw, json!({})), [true, true, false, false]);
     let status = |status| json!({"token": token("A"), "status": status});
-    let channel = Message::On(Channel::TokenValidationStatus);
+    let channel = Message::On(Channel::TOKEN_VALIDATION_STATUS);
     assert_eq!(valid(channel, status("Withdrawn")), [true; 4]);
     assert_eq!(valid(channel, status("UsedToReauthorize")), [false, false, false, true]);
     let schemas = Schemas::new(Release::V1_0);
@@ -281,7 +281,7 @@ fn the_forecast_is_the_head_with_three_pull_requests() {
     }
     let check = |release, results: Value| {
         let status = json!({"token": token("A"), "status": "Rejected", "validation_results": results});
-        Schemas::new(release).check(Message::On(Channel::TokenValidationStatus), &status).is_empty()
+        Schemas::new(release).check(Message::On(Channel::TOKEN_VALIDATION_STATUS), &status).is_empty()
     };
     let right = json!([{"authorization_status": "Invalid", "tariff_messages": []}]);
     let wrong = [json!({}), json!([{"authorization_status": "Invalid"}]), json!([{"tariff_messages": []}])];

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::model_desk::{Desk, NOTHING, quiet, secs};
 
-const PROVIDER: ApiType = ApiType::AuthTokenProvider;
-const VALIDATOR: ApiType = ApiType::AuthTokenValidator;
+const PROVIDER: ApiType = ApiType::AUTH_TOKEN_PROVIDER;
+const VALIDATOR: ApiType = ApiType::AUTH_TOKEN_VALIDATOR;
 
 fn with_provider() -> StationConfig {
     StationConfig {
@@ -43,7 +43,7 @@ fn at(desk: &mut Desk, api: ApiType, channel: Channel, payload: impl AsRef<[u8]>
 }
 
 fn provide(desk: &mut Desk, payload: Value) {
-    at(desk, PROVIDER, Channel::ProvidedToken, payload.to_string());
+    at(desk, PROVIDER, Channel::PROVIDED_TOKEN, payload.to_string());
 }
 
 fn reply(desk: &mut Desk, request: u64, payload: Value) {
@@ -183,10 +183,10 @@ fn a_validator_changes_its_mind() {
     provide(&mut desk, prevalidated);
     assert_eq!(desk.seen_publications(), ["A Processing", "A Accepted", "A UsedToStart [1]"]);
     let update = |evse: Value| json!({"connector_id": evse, "validation_result": accepted()}).to_string();
-    at(&mut desk, VALIDATOR, Channel::ValidateResultUpdate, update(json!(1)));
+    at(&mut desk, VALIDATOR, Channel::VALIDATE_RESULT_UPDATE, update(json!(1)));
     assert_eq!(desk.seen(), ["A Accepted [1]"]);
     for evse in [json!(2), json!("1,"), json!(null)] {
-        at(&mut desk, VALIDATOR, Channel::ValidateResultUpdate, update(evse));
+        at(&mut desk, VALIDATOR, Channel::VALIDATE_RESULT_UPDATE, update(evse));
         assert!(!desk.why().is_empty());
     }
 }
@@ -203,7 +203,7 @@ fn each_module_has_a_heartbeat_and_a_communication_check_of_its_own() {
         desk.seen(),
         ["auth_token_provider heartbeat 0", "raised Initial communication check", "raised Initial communication check",]
     );
-    at(&mut desk, PROVIDER, Channel::CommunicationCheck, "true");
+    at(&mut desk, PROVIDER, Channel::COMMUNICATION_CHECK, "true");
     assert_eq!(desk.seen(), ["cleared Initial communication check"]);
     desk.command(Command::Heartbeats(HeartbeatControl::Pause));
     desk.pass(secs(10));
@@ -259,12 +259,12 @@ fn a_discovery_of_the_consumer_waits_behind_a_withdraw_and_that_of_others_does_n
 #[test]
 fn messages_for_modules_that_are_not_there_reach_nobody() {
     let mut desk = Desk::ready(&quiet());
-    at(&mut desk, PROVIDER, Channel::ProvidedToken, bare("A").to_string());
+    at(&mut desk, PROVIDER, Channel::PROVIDED_TOKEN, bare("A").to_string());
     assert_eq!(desk.why(), "there is no module with the API auth_token_provider");
     let mut desk = Desk::ready(&with_both());
-    at(&mut desk, VALIDATOR, Channel::ProvidedToken, bare("A").to_string());
+    at(&mut desk, VALIDATOR, Channel::PROVIDED_TOKEN, bare("A").to_string());
     assert_eq!(desk.why(), "this API has no such channel");
-    at(&mut desk, VALIDATOR, Channel::ValidateToken, "{}");
+    at(&mut desk, VALIDATOR, Channel::VALIDATE_TOKEN, "{}");
     assert_eq!(desk.why(), "EVerest publishes on this channel and does not listen");
     let mut desk = Desk::new(&with_both());
     provide(&mut desk, bare("A"));
@@ -300,23 +300,26 @@ fn external_evses_report_and_are_told() {
 #[test]
 fn topics_of_the_sisters_and_of_the_entry_point() {
     let consumer = Topics {
-        api: ApiType::AuthConsumer,
+        api: ApiType::AUTH_CONSUMER,
         external_prefix: "site/".to_owned(),
         api_version: "1".to_owned(),
         module_id: "auth_api".to_owned(),
     };
     let validator = consumer.of(VALIDATOR, "v");
-    assert_eq!(validator.topic(Channel::ValidateToken), "site/everest_api/1/auth_token_validator/v/e2m/validate_token");
+    assert_eq!(
+        validator.topic(Channel::VALIDATE_TOKEN),
+        "site/everest_api/1/auth_token_validator/v/e2m/validate_token"
+    );
     assert_eq!(validator.reply_topic_to_everest("7"), "everest_api/1/auth_token_validator/v/m2e/reply/7");
     assert_eq!(consumer.channel("site/everest_api/1/auth_token_validator/v/e2m/heartbeat"), None);
-    for api in ApiType::ALL {
+    for api in ApiType::AUTH_APIS {
         let topics = consumer.of(api, "m");
         for channel in api.channels() {
-            assert_eq!(topics.channel(&topics.topic(*channel)), Some(*channel));
+            assert_eq!(topics.channel(&topics.topic(channel)), Some(channel));
         }
         for channel in api.former_channels() {
-            let topic = topics.topic(*channel);
-            assert_eq!((topics.channel(&topic), topics.former_channel(&topic)), (None, Some(*channel)));
+            let topic = topics.topic(channel);
+            assert_eq!((topics.channel(&topic), topics.former_channel(&topic)), (None, Some(channel)));
         }
     }
     for entry_point in [EntryPoint::Discover, EntryPoint::QueryModules("x".to_owned())] {
@@ -331,8 +334,8 @@ proptest! {
     fn no_bytes_hurt(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let mut desk = Desk::ready(&with_both());
         provide(&mut desk, bare("A"));
-        at(&mut desk, PROVIDER, Channel::ProvidedToken, &bytes);
-        at(&mut desk, VALIDATOR, Channel::ValidateResultUpdate, &bytes);
+        at(&mut desk, PROVIDER, Channel::PROVIDED_TOKEN, &bytes);
+        at(&mut desk, VALIDATOR, Channel::VALIDATE_RESULT_UPDATE, &bytes);
         let payload = Bytes::from(bytes);
         desk.feed(Input::ValidatorReply { request: RequestId(0), payload: payload.clone() });
         desk.feed(Input::Queried { entry_point: EntryPoint::Discover, payload });

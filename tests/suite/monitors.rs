@@ -37,7 +37,7 @@ const BASE: &str = "everest_api/1/auth_consumer/api";
 
 fn topics() -> Topics {
     Topics {
-        api: ApiType::AuthConsumer,
+        api: ApiType::AUTH_CONSUMER,
         external_prefix: String::new(),
         api_version: "1".into(),
         module_id: "api".into(),
@@ -126,12 +126,12 @@ impl Wire {
 
     /// A status of the module under test.
     fn status(&mut self, status: &str, connectors: &[i64]) -> &mut Self {
-        self.after(10).module(Channel::TokenValidationStatus, status_of("T1", "ISO14443", status, connectors))
+        self.after(10).module(Channel::TOKEN_VALIDATION_STATUS, status_of("T1", "ISO14443", status, connectors))
     }
 
     fn heartbeats(&mut self, numbers: impl IntoIterator<Item = u64>) -> &mut Self {
         for number in numbers {
-            self.after(1000).module(Channel::Heartbeat, json!(number));
+            self.after(1000).module(Channel::HEARTBEAT, json!(number));
         }
         self
     }
@@ -196,7 +196,7 @@ fn get(reply_to: &str) -> Value {
 fn a_flood_is_counted_instead_of_told() {
     let mut wire = Wire::client();
     for _ in 0..105 {
-        wire.module(Channel::CommunicationCheck, json!(1));
+        wire.module(Channel::COMMUNICATION_CHECK, json!(1));
     }
     assert_eq!(wire.ids(), ["monitor/schema-violation"; 5]);
     let last = wire.monitors.finish(wire.at);
@@ -216,14 +216,14 @@ fn findings_read_like_this() {
         }
     };
     let mut client = Wire::client();
-    client.module(Channel::WithdrawAuthorization, json!({"headers": {"replyTo": "r"}, "payload": {"evse_id": "1"}}));
+    client.module(Channel::WITHDRAW_AUTHORIZATION, json!({"headers": {"replyTo": "r"}, "payload": {"evse_id": "1"}}));
     client.after(150).subscribe("module", "r");
     client.sends("module", &format!("{BASE}/m2e/withdraw"), "{}");
-    client.sends("module", &topics().topic(Channel::CommunicationCheck), "yes\n");
+    client.sends("module", &topics().topic(Channel::COMMUNICATION_CHECK), "yes\n");
     tell(&mut client);
     let mut everest = Wire::everest();
     everest.heartbeats([0, 2]).status("Processing", &[]).status("UsedToStart", &[1]);
-    everest.harness(Channel::WithdrawAuthorization, withdraw(&format!("{BASE}/e2m/withdraw/1")));
+    everest.harness(Channel::WITHDRAW_AUTHORIZATION, withdraw(&format!("{BASE}/e2m/withdraw/1")));
     everest.after(12).sends("module", &format!("{BASE}/e2m/withdraw"), "\"Accepted\"");
     tell(&mut everest);
     insta::assert_snapshot!(text);

@@ -34,7 +34,7 @@ impl Stand {
 
     async fn behind(bench: Bench, station: StationConfig, prefix: &str) -> Self {
         let topics = Topics {
-            api: ApiType::AuthConsumer,
+            api: ApiType::AUTH_CONSUMER,
             external_prefix: prefix.to_owned(),
             api_version: "1".to_owned(),
             module_id: "auth_api".to_owned(),
@@ -118,7 +118,7 @@ async fn compact_json() {
         let (client, _) = Link::open(stand.bench.address(), "client").await.unwrap();
         let command = Box::new(token("A").to_command());
         assert_eq!(stand.order(|answer| Order::Command(command, answer)).await, None);
-        let get = stand.topics.topic(Channel::GetTokenValidationStatus);
+        let get = stand.topics.topic(Channel::GET_TOKEN_VALIDATION_STATUS);
         for (topic, reply_to) in [(get.as_str(), "latched"), ("everest_api/discover", "found")] {
             let request = json!({"headers": {"replyTo": reply_to}}).to_string();
             client.publish(topic, request, 1, false).await.unwrap();
@@ -263,7 +263,7 @@ async fn an_earlier_release_ends_on_an_empty_reply_topic_and_can_be_started_agai
     let mut stand = Stand::with(config, "").await;
     let (client, _) = Link::open(stand.bench.address(), "client").await.unwrap();
     let request = json!({"headers": {"replyTo": ""}, "payload": {}}).to_string();
-    client.publish(&stand.topics.topic(Channel::WithdrawAuthorization), request, 1, false).await.unwrap();
+    client.publish(&stand.topics.topic(Channel::WITHDRAW_AUTHORIZATION), request, 1, false).await.unwrap();
     stand.bench.disconnected(EVEREST).await;
     let status = stand.order(Order::Status).await;
     assert_eq!(status["ended"], true);

@@ -100,7 +100,7 @@ fn station() -> StationConfig {
 
 fn topics() -> Topics {
     Topics {
-        api: ApiType::AuthConsumer,
+        api: ApiType::AUTH_CONSUMER,
         external_prefix: String::new(),
         api_version: "1".to_owned(),
         module_id: "auth_api".to_owned(),
@@ -256,8 +256,8 @@ async fn every_kind_of_message_of_the_clients_side_takes_the_form() {
             bench.wait(&payload, is_it).await;
         }
         for (channel, payload) in [
-            (Channel::WithdrawAuthorization, Some(json!({"evse_id": 1, "id_token": {"value": "A", "type": "Local"}}))),
-            (Channel::GetTokenValidationStatus, None),
+            (Channel::WITHDRAW_AUTHORIZATION, Some(json!({"evse_id": 1, "id_token": {"value": "A", "type": "Local"}}))),
+            (Channel::GET_TOKEN_VALIDATION_STATUS, None),
         ] {
             client.request(channel, payload.clone(), "reply/here").await.unwrap();
             let is_it = |record: &Record| {

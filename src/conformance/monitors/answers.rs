@@ -103,7 +103,7 @@ impl Answers {
 
     /// Why EVerest does not execute a request, and what a reply to it breaks.
     fn why_not_executed(&self, channel: Channel, seen: &Seen<'_>) -> Option<(String, &'static str)> {
-        if channel != Channel::WithdrawAuthorization || self.under_test != Side::Everest {
+        if channel != Channel::WITHDRAW_AUTHORIZATION || self.under_test != Side::Everest {
             return None;
         }
         let Decoded::NotExecuted { why } = codec::decode_withdraw(&seen.publish.payload, self.in_force) else {
@@ -161,7 +161,7 @@ impl Answers {
     /// Whether a message on this topic replies to requests for the last status, and to nothing else.
     pub(super) fn is_latched(&self, topic: &str) -> bool {
         let asked = self.find(topic).and_then(|key| self.asked.get(key));
-        asked.is_some_and(|asked| asked.channels == [Channel::GetTokenValidationStatus])
+        asked.is_some_and(|asked| asked.channels == [Channel::GET_TOKEN_VALIDATION_STATUS])
     }
 
     /// Counts a reply of the module.
@@ -169,7 +169,7 @@ impl Answers {
         let key = self.find(&seen.publish.topic)?;
         let asked = self.asked.get_mut(key)?;
         asked.replies += 1;
-        if asked.channels == [Channel::GetTokenValidationStatus] && self.in_force.is_on(Deviation::NoLatchedGet) {
+        if asked.channels == [Channel::GET_TOKEN_VALIDATION_STATUS] && self.in_force.is_on(Deviation::NoLatchedGet) {
             let release = self.in_force.release();
             let headline =
                 format!("module replied to a request for the last status, which EVerest {release} does not hear");
@@ -223,7 +223,7 @@ impl Answers {
         let missing = self.asked.iter().filter(|(_, asked)| {
             let owed = asked.well_formed && asked.deliveries > 0 && asked.replies == 0;
             // Latching may be off: a request for the latched status is then not answered.
-            owed && asked.channels == [Channel::WithdrawAuthorization] && at.saturating_sub(asked.last_at) >= grace
+            owed && asked.channels == [Channel::WITHDRAW_AUTHORIZATION] && at.saturating_sub(asked.last_at) >= grace
         });
         missing
             .map(|(topic, asked)| {
@@ -269,8 +269,8 @@ impl Asked {
 /// What a reply that breaks the rules breaks.
 fn requirement(channel: Channel) -> &'static str {
     match channel {
-        Channel::GetTokenValidationStatus => "LV-2",
-        Channel::ValidateToken => "VA-3",
+        Channel::GET_TOKEN_VALIDATION_STATUS => "LV-2",
+        Channel::VALIDATE_TOKEN => "VA-3",
         _ => "RR-1",
     }
 }

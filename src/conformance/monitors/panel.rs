@@ -281,13 +281,13 @@ impl Panel {
                 return if self.is_first { vec![self.shape.foreign(seen)] } else { Vec::new() };
             }
             Territory::Elsewhere if let Some(entry_point) = self.discovery(topic) => {
-                let mut found = self.shape.check(seen, &[Message::DiscoverRequest]);
+                let mut found = self.shape.check(seen, &[Message::DISCOVER_REQUEST]);
                 let topic = seen.reply_to().map(|reply_to| self.topics.reply_topic_on_wire(reply_to));
                 self.discoveries.extend(topic.clone());
                 if let (EntryPoint::Discover, Some(topic)) = (entry_point, topic) {
                     self.collecting.asked(topic, seen.record.at, &self.links);
                 }
-                let well_formed = self.shape.is_valid(Message::DiscoverRequest, seen);
+                let well_formed = self.shape.is_valid(Message::DISCOVER_REQUEST, seen);
                 found.extend(self.asking.request(seen, well_formed, repeat, &self.links));
                 return found;
             }
@@ -298,7 +298,7 @@ impl Panel {
             let well_formed = self.shape.is_valid(Message::On(channel), seen);
             found.extend(self.asking.request(seen, well_formed, repeat, &self.links));
         }
-        if channel == Channel::CommunicationCheck {
+        if channel == Channel::COMMUNICATION_CHECK {
             found.extend(self.presence.observe(seen));
         }
         found
@@ -319,13 +319,13 @@ impl Panel {
             Territory::Own(channel) => {
                 let mut found = self.shape.check(seen, &[Message::On(channel)]);
                 match channel {
-                    Channel::Heartbeat => found.extend(self.heartbeats.observe(seen, repeat)),
-                    Channel::TokenValidationStatus => {
+                    Channel::HEARTBEAT => found.extend(self.heartbeats.observe(seen, repeat)),
+                    Channel::TOKEN_VALIDATION_STATUS => {
                         self.latched.published(seen);
                         found.extend(self.statuses.observe(seen, repeat));
                         found.extend((repeat == Repeat::No).then(|| self.timeouts.observe(seen)).flatten());
                     }
-                    Channel::ValidateToken => {
+                    Channel::VALIDATE_TOKEN => {
                         let well_formed = self.shape.is_valid(Message::On(channel), seen);
                         found.extend(self.asking.request(seen, well_formed, repeat, &self.links));
                     }
@@ -352,14 +352,14 @@ impl Panel {
             Territory::Elsewhere
                 if self.is_first && **topic == *EntryPoint::beacon_topic(&self.topics.external_prefix) =>
             {
-                self.shape.check(seen, &[Message::ReadyBeacon])
+                self.shape.check(seen, &[Message::READY_BEACON])
             }
             Territory::Own(_) | Territory::Elsewhere => Vec::new(),
         }
     }
 
     fn discovered(&mut self, seen: &Seen<'_>, repeat: Repeat) -> Vec<Diagnostic> {
-        let mut found = self.shape.check(seen, &[Message::DiscoverReply]);
+        let mut found = self.shape.check(seen, &[Message::DISCOVER_REPLY]);
         if repeat == Repeat::No {
             found.extend(self.discovery.reply(seen));
         }
@@ -385,10 +385,10 @@ impl Panel {
     fn sent_by_harness(&mut self, seen: &Seen<'_>) -> Option<Diagnostic> {
         let topic = &*seen.publish.topic;
         let is_of = |channel: Channel| topic.ends_with(&format!("/{}", channel.address()));
-        if !is_of(Channel::CommunicationCheck) {
+        if !is_of(Channel::COMMUNICATION_CHECK) {
             self.timeouts.moved(seen.record.at);
         }
-        if is_of(Channel::ValidateResultUpdate) {
+        if is_of(Channel::VALIDATE_RESULT_UPDATE) {
             self.statuses.updated();
         }
         if let Some(channel) = self.request_to_module(topic) {
@@ -399,11 +399,11 @@ impl Panel {
             self.discovery.request(entry_point, seen);
         }
         match (self.under_test, self.topics.channel(topic)) {
-            (Side::Client, Some(Channel::Heartbeat)) => self.presence.heartbeat(seen.record.at),
+            (Side::Client, Some(Channel::HEARTBEAT)) => self.presence.heartbeat(seen.record.at),
             (_, Some(_)) => {}
             (_, None) => self.asking.answered(topic, seen.record.at),
         }
-        if self.topics.former_channel(topic) == Some(Channel::SetConnectionTimeout) {
+        if self.topics.former_channel(topic) == Some(Channel::SET_CONNECTION_TIMEOUT) {
             self.timeouts.changed();
         }
         if topic == self.topics.control_topic() {

@@ -25,8 +25,8 @@ pub(super) struct Resubscription {
 
 impl Resubscription {
     pub(super) fn new(topics: &Topics) -> Self {
-        let heard = topics.api.channels().iter().filter(|channel| channel.is_from_everest());
-        let topics = heard.map(|channel| topics.topic(*channel)).collect();
+        let heard = topics.api.channels().filter(|channel| channel.is_from_everest());
+        let topics = heard.map(|channel| topics.topic(channel)).collect();
         Self { topics, wanted: BTreeSet::new(), lost: BTreeMap::new() }
     }
 

@@ -49,7 +49,7 @@ impl Shape {
     /// The channel of a topic, if the release has it.
     fn channel(&self, topic: &str) -> Option<Channel> {
         match self.topics.channel(topic) {
-            Some(Channel::GetTokenValidationStatus) if self.in_force.is_on(Deviation::NoLatchedGet) => None,
+            Some(Channel::GET_TOKEN_VALIDATION_STATUS) if self.in_force.is_on(Deviation::NoLatchedGet) => None,
             None if self.in_force.is_on(Deviation::SetterCommands) => self.topics.former_channel(topic),
             channel => channel,
         }
@@ -83,7 +83,7 @@ impl Shape {
 
     /// Whether a token validator's replies belong below this topic.
     pub(super) fn is_place_of_replies(&self, topic: &str) -> bool {
-        self.topics.api == ApiType::AuthTokenValidator && self.is_below(topic, "m2e/reply")
+        self.topics.api == ApiType::AUTH_TOKEN_VALIDATOR && self.is_below(topic, "m2e/reply")
     }
 
     fn is_below(&self, topic: &str, side: &str) -> bool {
@@ -141,10 +141,10 @@ impl Shape {
         let name = messages.first().map_or("message", |message| message.name());
         let finding = seen.fail("monitor/retained", format!("module sent a {name} with the retain flag"));
         Some(match (self.under_test, messages.first()) {
-            (Side::Client, Some(Message::On(Channel::ProvidedToken))) => finding
+            (Side::Client, Some(Message::On(Channel::PROVIDED_TOKEN))) => finding
                 .with_help("publish it without the flag: a retained token is presented again each time EVerest starts")
                 .breaking("TP-3"),
-            (Side::Client, Some(Message::ValidateReply | Message::On(Channel::ValidateResultUpdate))) => {
+            (Side::Client, Some(&Message::VALIDATE_REPLY | Message::On(Channel::VALIDATE_RESULT_UPDATE))) => {
                 finding.with_help("publish it without the flag: it is for one moment only").breaking("VA-10")
             }
             (Side::Client, _) => finding
@@ -180,7 +180,7 @@ impl Shape {
         };
         let finding = seen.fail("monitor/wrong-direction", format!("module sent on {topic}, where only {owner} sends"));
         if seen.publish.topic.ends_with("/e2m/token_validation_status/get") {
-            let right = seen.wording.elide(&self.topics.topic(Channel::GetTokenValidationStatus));
+            let right = seen.wording.elide(&self.topics.topic(Channel::GET_TOKEN_VALIDATION_STATUS));
             return finding.with_help(format!("ask for the latched status on `{right}`")).breaking("LV-4");
         }
         finding.breaking("SC-2")
@@ -190,8 +190,8 @@ impl Shape {
     pub(super) fn unknown(&self, seen: &Seen<'_>) -> Diagnostic {
         let topic = seen.wording.topic(&seen.publish.topic);
         let from_everest = self.under_test == Side::Everest;
-        let mine = self.topics.api.channels().iter().filter(|channel| {
-            channel.is_from_everest() == from_everest && self.channel(&self.topics.topic(**channel)).is_some()
+        let mine = self.topics.api.channels().filter(|channel| {
+            channel.is_from_everest() == from_everest && self.channel(&self.topics.topic(*channel)).is_some()
         });
         let known: Vec<String> = mine.map(|channel| format!("`{}`", channel.address())).collect();
         seen.finding(
@@ -227,23 +227,17 @@ fn sentence(violation: &Violation) -> String {
 /// What a message of the wrong shape breaks.
 fn requirement(message: Message) -> &'static str {
     match message {
-        Message::On(Channel::TokenValidationStatus) => "TV-1",
-        Message::On(Channel::Heartbeat) => "HB-1",
-        Message::On(Channel::CommunicationCheck) => "CC-8",
-        Message::On(
-            Channel::WithdrawAuthorization
-            | Channel::GetTokenValidationStatus
-            | Channel::SetConnectionTimeout
-            | Channel::SetMasterPassGroupId,
-        ) => "SC-1",
-        Message::On(Channel::ProvidedToken) => "TP-1",
-        Message::On(Channel::ValidateToken) => "VA-1",
-        Message::ValidateReply => "VA-4",
-        Message::On(Channel::ValidateResultUpdate) => "VA-8",
-        Message::DiscoverRequest => "SC-1",
-        Message::DiscoverReply => "DI-1",
-        Message::ReadyBeacon => "DI-5",
-        Message::WithdrawReply => "RR-1",
-        Message::GetReply => "LV-2",
+        Message::On(Channel::TOKEN_VALIDATION_STATUS) => "TV-1",
+        Message::On(Channel::HEARTBEAT) => "HB-1",
+        Message::On(Channel::COMMUNICATION_CHECK) => "CC-8",
+        Message::On(Channel::PROVIDED_TOKEN) => "TP-1",
+        Message::On(Channel::VALIDATE_TOKEN) => "VA-1",
+        Message::VALIDATE_REPLY => "VA-4",
+        Message::On(Channel::VALIDATE_RESULT_UPDATE) => "VA-8",
+        Message::DISCOVER_REPLY => "DI-1",
+        Message::READY_BEACON => "DI-5",
+        Message::GET_REPLY => "LV-2",
+        Message::ReplyTo(_) => "RR-1",
+        Message::On(_) => "SC-1",
     }
 }

@@ -80,7 +80,7 @@ mod tests {
 
     fn wording(prefix: &str) -> Wording {
         Wording::new(&Topics {
-            api: ApiType::AuthConsumer,
+            api: ApiType::AUTH_CONSUMER,
             external_prefix: prefix.into(),
             api_version: "1".into(),
             module_id: "api".into(),

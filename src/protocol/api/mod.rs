@@ -4,14 +4,15 @@
 //! A description of an API is data, one file each under `src/protocol/apis`; [`read()`] has their notation. What an EVerest makes
 //! of a message beyond its shape is no business of a description. Pure.
 
+mod known;
+pub mod names;
 mod notation;
 mod read;
-
-use std::sync::OnceLock;
 
 use super::deviations::{Deviation, Deviations};
 use super::release::Release;
 
+pub use known::{add, all_built_in, channels, known, listed, module_names, of, of_modules};
 pub use read::read;
 
 /// An API, or the types that several have in common.
@@ -38,7 +39,7 @@ pub struct Channel {
     pub name: String,
     /// What a message here is called in a sentence, without an article.
     pub called: String,
-    /// Whose it is, where its address alone says too little.
+    /// Of or to whom it is, where its address alone says too little.
     pub whose: Option<String>,
     /// The address below the pathname.
     pub address: String,
@@ -221,42 +222,6 @@ impl Default for When {
     }
 }
 
-/// A description that is part of the program, read on first use.
-struct BuiltIn {
-    name: &'static str,
-    text: &'static str,
-    read: OnceLock<Api>,
-}
-
-impl BuiltIn {
-    const fn new(name: &'static str, text: &'static str) -> Self {
-        Self { name, text, read: OnceLock::new() }
-    }
-
-    fn api(&'static self) -> &'static Api {
-        self.read
-            .get_or_init(|| read(self.name, self.text).expect("the descriptions of this directory are read by a test"))
-    }
-}
-
-static BUILT_IN: [BuiltIn; 5] = [
-    BuiltIn::new("auth_consumer", include_str!("../apis/auth_consumer.yaml")),
-    BuiltIn::new("auth_token_provider", include_str!("../apis/auth_token_provider.yaml")),
-    BuiltIn::new("auth_token_validator", include_str!("../apis/auth_token_validator.yaml")),
-    BuiltIn::new("entrypoint", include_str!("../apis/entrypoint.yaml")),
-    BuiltIn::new("evse_manager", include_str!("../apis/evse_manager.yaml")),
-];
-
-/// Every description that is part of the program.
-pub fn all_built_in() -> impl Iterator<Item = &'static Api> {
-    BUILT_IN.iter().map(BuiltIn::api)
-}
-
-/// A description that is part of the program.
-pub fn built_in(name: &str) -> Option<&'static Api> {
-    BUILT_IN.iter().find(|known| known.name == name).map(BuiltIn::api)
-}
-
 impl Api {
     /// A channel by its name.
     pub fn channel(&self, name: &str) -> Option<&Channel> {
@@ -271,60 +236,9 @@ impl Api {
     /// The API and the type that a name in a shape of this one stands for.
     pub fn resolve<'a>(&'a self, name: &'a str) -> Option<(&'a Api, &'a str, &'a Shape)> {
         let (api, name) = match name.split_once('.') {
-            Some((api, name)) => (built_in(api)?, name),
+            Some((api, name)) => (of(api)?, name),
             None => (self, name),
         };
         Some((api, name, api.named(name)?))
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    /// Every name in a shape.
-    fn names<'a>(shape: &'a Shape, found: &mut Vec<&'a str>) {
-        match shape {
-            Shape::Named(name) => found.push(name),
-            Shape::List { of, .. } | Shape::OrNull(of) => names(of, found),
-            Shape::Object { fields, .. } => fields.iter().for_each(|field| names(&field.shape, found)),
-            Shape::Varying(variants) => variants.iter().for_each(|variant| names(&variant.shape, found)),
-            _ => {}
-        }
-    }
-
-    #[test]
-    fn the_descriptions_are_read_and_complete() {
-        for known in &BUILT_IN {
-            let api = read(known.name, known.text).unwrap();
-            let mut found = Vec::new();
-            for channel in &api.channels {
-                names(&channel.payload, &mut found);
-                channel.reply.iter().for_each(|reply| names(&reply.payload, &mut found));
-                let is_request = matches!(channel.pattern, Pattern::Request | Pattern::LatchedGet);
-                assert_eq!(channel.reply.is_some(), is_request, "{}", channel.name);
-            }
-            api.types.iter().for_each(|(_, shape)| names(shape, &mut found));
-            for name in found {
-                assert!(api.resolve(name).is_some(), "{name} of {}", api.name);
-            }
-        }
-    }
-
-    #[test]
-    fn a_fault_is_told_with_its_line() {
-        let text = "title: x\nsource: x\nchannels:\n  a:\n    called: x\n    address: e2m/a\n    pattern: variable\n";
-        for (text, why) in [
-            ("- x", "x, line 1: must be a mapping"),
-            ("title: x\nsorce: x\n", "x, line 2: `sorce` is none of: title, source, pathname, channels, types"),
-            (text, "x, line 5: `payload` is missing"),
-            (&format!("{text}    payload: txt\n"), "x, line 8: `txt` is no shape"),
-            (&format!("{text}    payload: any\n    from: me\n"), "x, line 5: `me` sends nothing"),
-            (&text.replace("variable", "wave"), "x, line 7: `wave` is no pattern"),
-            ("title: x\nsource: [\n", "x, line 2: description is no valid YAML: unclosed bracket '['"),
-        ] {
-            assert_eq!(read("x", text).unwrap_err(), why);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! A description of an API from its file.
 //!
 //! A mapping is an object, `name?` a field that it may lack, a list the words of an enumeration, and a text what
-//! [`super::notation`] says.
+//! [`super::notation`] says. A channel that is a text, `API.NAME`, is that of another description.
 
 use super::notation::{self, Terms};
 use super::{Api, Channel, Field, Pattern, Reply, Shape, When, Word};
@@ -40,6 +40,10 @@ fn api(name: &str, root: &Node) -> Read<Api> {
 }
 
 fn channel(entry: &Entry) -> Read<Channel> {
+    if let Content::Scalar { text, .. } = entry.value.content() {
+        let found = text.split_once('.').and_then(|(api, name)| super::of(api)?.channel(name));
+        return found.cloned().ok_or_else(|| (entry.value.range.start, format!("`{text}` is no channel")));
+    }
     let known = Fields::of(&entry.value, &["called", "whose", "address", "from", "pattern", "payload", "reply"])?;
     let written = known.text("address")?;
     let (address, terms) = notation::terms(&written).map_err(|why| (entry.value.range.start, why))?;

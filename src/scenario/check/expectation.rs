@@ -74,14 +74,14 @@ impl Checker<'_> {
             }
         }
         let mut captured = self.check_connectors(expect.connectors.as_ref(), &at.key("connectors"));
-        let status = Some(vec![Message::On(Channel::TokenValidationStatus)]);
+        let status = Some(vec![Message::On(Channel::TOKEN_VALIDATION_STATUS)]);
         captured.extend(self.check_payload(expect.payload.as_ref(), &at.key("payload"), &status));
         captured
     }
 
     fn check_expect_reply(&mut self, expect: &ExpectReply, at: &Pointer) -> Vec<String> {
         let model = &self.scenario.model;
-        let is_asked = model.under_test == Side::Client && model.api == ApiType::AuthTokenValidator;
+        let is_asked = model.under_test == Side::Client && model.api == ApiType::AUTH_TOKEN_VALIDATOR;
         if let Some(to) = &expect.to {
             let pointer = at.key("to");
             let is_known = self.made.names.contains_key(to) || is_asked && model.station.tokens.contains_key(to);

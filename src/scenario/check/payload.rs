@@ -16,18 +16,19 @@ impl Checker<'_> {
     /// The messages that an expectation may mean; `None` where nobody can know.
     pub(super) fn described(&self, kind: Option<MessageKind>, topic: Option<&str>) -> Option<Vec<Message>> {
         match kind {
-            Some(MessageKind::ReadyBeacon) => Some(vec![Message::ReadyBeacon]),
-            Some(MessageKind::Reply) => Some(
-                [Message::WithdrawReply, Message::GetReply, Message::ValidateReply, Message::DiscoverReply].to_vec(),
-            ),
+            Some(MessageKind::ReadyBeacon) => Some(vec![Message::READY_BEACON]),
+            Some(MessageKind::Reply) => {
+                let is_reply = |message: &Message| matches!(message, Message::ReplyTo(_));
+                Some(Message::all().into_iter().filter(is_reply).collect())
+            }
             Some(kind) => Some(vec![Message::On(channel_of(kind)?)]),
             None => {
                 let address = ["e2m", "m2e"].into_iter().find_map(|branch| {
                     let rest = topic?.strip_prefix('{')?.strip_prefix(branch)?.strip_prefix("}/")?;
                     Some(format!("{branch}/{rest}"))
                 })?;
-                let mut channels = self.scenario.model.api.channels().iter();
-                channels.find(|channel| channel.address() == address).map(|channel| vec![Message::On(*channel)])
+                let mut channels = self.scenario.model.api.channels();
+                channels.find(|channel| channel.address() == address).map(|channel| vec![Message::On(channel)])
             }
         }
     }
@@ -39,7 +40,7 @@ impl Checker<'_> {
             Some(to) => self.made.names.get(to).copied(),
             None => self.made.last,
         };
-        made.unwrap_or(is_asked.then_some(Message::ValidateReply))
+        made.unwrap_or(is_asked.then_some(Message::VALIDATE_REPLY))
     }
 
     /// What answers a published request, and whether it becomes the last one.
@@ -49,7 +50,7 @@ impl Checker<'_> {
         let reply = match described.first() {
             Some(Message::On(channel)) => Message::reply_to(*channel),
             _ if topic == format!("{{external_prefix}}{}", EntryPoint::Discover.topic("")) => {
-                Some(Message::DiscoverReply)
+                Some(Message::DISCOVER_REPLY)
             }
             _ => None,
         };
@@ -117,7 +118,7 @@ impl Checker<'_> {
         let captured = self.check_pattern(pattern, pointer);
         if found == self.found.len() {
             let whole = json!({"token": {"connectors": pattern}});
-            let mut faults = self.faults(&whole, Message::On(Channel::TokenValidationStatus));
+            let mut faults = self.faults(&whole, Message::On(Channel::TOKEN_VALIDATION_STATUS));
             for fault in &mut faults {
                 fault.pointer = fault.pointer.replacen("/token/connectors", "", 1);
             }
@@ -130,7 +131,7 @@ impl Checker<'_> {
         let is_empty_latch = |value| {
             Pattern::compile(pattern).is_ok_and(|pattern| pattern.differences(value, &Captures::new()).is_empty())
         };
-        if message == Message::GetReply && EMPTY_LATCH.iter().any(is_empty_latch) {
+        if message == Message::GET_REPLY && EMPTY_LATCH.iter().any(is_empty_latch) {
             return Vec::new();
         }
         let name = message.name();

@@ -84,7 +84,7 @@ fn check_ended_by_false() {
 fn setter_commands() {
     let ends = pair(&quiet(), Deviation::SetterCommands).map(|mut desk| {
         // Without SetterLimitsIgnored the limits of the specification hold.
-        desk.send(Channel::SetConnectionTimeout, "12");
+        desk.send(Channel::SET_CONNECTION_TIMEOUT, "12");
         desk.present("A", 0);
         desk.seen();
         desk.pass(secs(10));
@@ -97,7 +97,7 @@ fn setter_commands() {
 fn timeout_after(deviations: &[(Deviation, bool)], payload: &str) -> u64 {
     let deviations = BTreeMap::from_iter(deviations.iter().copied());
     let mut desk = Desk::ready(&StationConfig { release: Release::V2025_10, deviations, ..quiet() });
-    desk.send(Channel::SetConnectionTimeout, payload);
+    desk.send(Channel::SET_CONNECTION_TIMEOUT, payload);
     desk.present("A", 0);
     desk.station.next_deadline().unwrap().as_secs()
 }
@@ -120,7 +120,7 @@ fn setter_limits_ignored() {
     let is_refused = [true, false].map(|is_on| {
         let config = StationConfig { release: Release::V2025_10, ..quiet() };
         let mut desk = Desk::ready(&switched(config, Deviation::SetterLimitsIgnored, is_on));
-        desk.send(Channel::SetMasterPassGroupId, &long);
+        desk.send(Channel::SET_MASTER_PASS_GROUP_ID, &long);
         present(&mut desk, token("P"), of_group(&"X".repeat(37)));
         desk.seen_publications().contains(&"P Rejected".to_owned())
     });
@@ -136,15 +136,15 @@ fn master_pass_address() {
         present(&mut desk, token("P"), of_group("POLICE"));
         desk.seen_publications() == ["P Processing", "P Rejected"]
     };
-    assert_eq!([true, false].map(|is_on| refused(is_on, Channel::SetMasterPassGroupId)), [true, false]);
-    assert_eq!([true, false].map(|is_on| refused(is_on, Channel::SetConnectionTimeout)), [false, true]);
+    assert_eq!([true, false].map(|is_on| refused(is_on, Channel::SET_MASTER_PASS_GROUP_ID)), [true, false]);
+    assert_eq!([true, false].map(|is_on| refused(is_on, Channel::SET_CONNECTION_TIMEOUT)), [false, true]);
 }
 
 #[test]
 fn a_master_pass_group_is_switched_off_by_an_empty_text() {
     let mut desk = of_release(Release::V2025_10, quiet());
-    desk.send(Channel::SetMasterPassGroupId, "\"POLICE\"");
-    desk.send(Channel::SetMasterPassGroupId, "\"\"");
+    desk.send(Channel::SET_MASTER_PASS_GROUP_ID, "\"POLICE\"");
+    desk.send(Channel::SET_MASTER_PASS_GROUP_ID, "\"\"");
     present(&mut desk, token("P"), of_group("POLICE"));
     assert_eq!(desk.seen_publications(), ["P Processing", "P Accepted", "P UsedToStart [1]"]);
 }
@@ -175,7 +175,7 @@ fn beacon_per_module() {
 fn retained_executed() {
     let act = |desk: &mut Desk| {
         let payload = Bytes::from_static(br#"{"headers": {"replyTo": "r"}, "payload": {}}"#);
-        let request = Input::Received { channel: Channel::WithdrawAuthorization, payload };
+        let request = Input::Received { channel: Channel::WITHDRAW_AUTHORIZATION, payload };
         desk.feed(Input::Retained(Box::new(request)));
     };
     differs(Deviation::RetainedExecuted, &quiet(), act, &["r: \"AuthorizationNotFound\""], &[]);

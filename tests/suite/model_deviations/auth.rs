@@ -165,7 +165,7 @@ fn stop_says_accepted() {
     let master = Command::PresentToken { token: token("M"), validation: of_group("POLICE") };
     let by_token = |desk: &mut Desk| desk.present("A", 0);
     let by_group = |desk: &mut Desk| {
-        desk.send(Channel::SetMasterPassGroupId, "\"POLICE\"");
+        desk.send(Channel::SET_MASTER_PASS_GROUP_ID, "\"POLICE\"");
         desk.command(master.clone());
     };
     let auth = AuthConfig { prioritize_authorization_over_stopping_transaction: false, ..quiet().auth };

@@ -36,7 +36,7 @@ fn validator_reply_time() {
     let mut config = with_sisters();
     config.auth_token_validator.as_mut().unwrap().cfg_communication_check_to_s = 7;
     let times = pair(&config, Deviation::ValidatorReplyTime).map(|mut desk| {
-        at(&mut desk, ApiType::AuthTokenValidator, Channel::CommunicationCheck, "false");
+        at(&mut desk, ApiType::AUTH_TOKEN_VALIDATOR, Channel::COMMUNICATION_CHECK, "false");
         provide(&mut desk, bare_token("A"));
         desk.station.next_deadline().unwrap()
     });

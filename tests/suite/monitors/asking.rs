@@ -6,7 +6,7 @@ use super::*;
 fn requests_made_as_they_should_be_pass() {
     let mut wire = Wire::client();
     for n in 0..3 {
-        wire.module(Channel::WithdrawAuthorization, withdraw(&format!("{BASE}/e2m/withdraw/{n}")));
+        wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw(&format!("{BASE}/e2m/withdraw/{n}")));
     }
     wire.is_clean();
 }
@@ -15,8 +15,8 @@ fn requests_made_as_they_should_be_pass() {
 fn a_reply_topic_in_use_fails() {
     let topic = format!("{BASE}/e2m/withdraw/1");
     let mut wire = Wire::client();
-    wire.module(Channel::WithdrawAuthorization, withdraw(&topic));
-    wire.after(20).module(Channel::WithdrawAuthorization, withdraw(&topic));
+    wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw(&topic));
+    wire.after(20).module(Channel::WITHDRAW_AUTHORIZATION, withdraw(&topic));
     wire.fails("monitor/reply-topic-reused", "RR-13");
 }
 
@@ -25,7 +25,7 @@ fn a_reply_topic_that_was_answered_may_be_used_again() {
     let topic = format!("{BASE}/e2m/withdraw/1");
     let mut wire = Wire::client();
     for _ in 0..2 {
-        wire.module(Channel::WithdrawAuthorization, withdraw(&topic)).sends("harness", &topic, "\"Accepted\"");
+        wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw(&topic)).sends("harness", &topic, "\"Accepted\"");
     }
     wire.is_clean();
 }
@@ -34,8 +34,8 @@ fn a_reply_topic_that_was_answered_may_be_used_again() {
 fn a_request_given_up_is_worth_a_warning_only() {
     let topic = format!("{BASE}/e2m/withdraw/1");
     let mut wire = Wire::client();
-    wire.module(Channel::WithdrawAuthorization, withdraw(&topic));
-    wire.after(2000).module(Channel::WithdrawAuthorization, withdraw(&topic));
+    wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw(&topic));
+    wire.after(2000).module(Channel::WITHDRAW_AUTHORIZATION, withdraw(&topic));
     wire.warns("monitor/reply-topic-reused", "RR-13");
 }
 
@@ -43,34 +43,34 @@ fn a_request_given_up_is_worth_a_warning_only() {
 fn requests_lost_with_everest_or_the_connection_are_not_outstanding() {
     let topic = format!("{BASE}/e2m/withdraw/1");
     let mut wire = Wire::client();
-    wire.module(Channel::WithdrawAuthorization, withdraw(&topic)).monitors.everest_restarted();
-    wire.module(Channel::WithdrawAuthorization, withdraw(&topic)).disconnect("module", false).connect("module");
-    wire.subscribe("module", "#").module(Channel::WithdrawAuthorization, withdraw(&topic)).is_clean();
+    wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw(&topic)).monitors.everest_restarted();
+    wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw(&topic)).disconnect("module", false).connect("module");
+    wire.subscribe("module", "#").module(Channel::WITHDRAW_AUTHORIZATION, withdraw(&topic)).is_clean();
 }
 
 #[test]
 fn redelivery_is_no_second_request() {
     let topic = format!("{BASE}/e2m/withdraw/1");
     let mut wire = Wire::client();
-    wire.module(Channel::WithdrawAuthorization, withdraw(&topic));
-    let request = message(&topics().topic(Channel::WithdrawAuthorization), withdraw(&topic).to_string(), wire.pkid);
+    wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw(&topic));
+    let request = message(&topics().topic(Channel::WITHDRAW_AUTHORIZATION), withdraw(&topic).to_string(), wire.pkid);
     wire.packet("module", Direction::FromClient, Publish { dup: true, ..request }).is_clean();
 }
 
 #[test]
 fn subscribing_too_late_or_never_fails() {
     let mut wire = Wire::client();
-    wire.module(Channel::WithdrawAuthorization, withdraw("my/replies/1")).after(400);
+    wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw("my/replies/1")).after(400);
     wire.subscribe("module", "my/replies/+");
     let finding = wire.fails("monitor/reply-topic-not-subscribed", "RR-13");
     assert!(finding.evidence.iter().any(|line| line.contains("400ms")), "{finding:#?}");
     Wire::client()
-        .module(Channel::GetTokenValidationStatus, get("my/replies/1"))
+        .module(Channel::GET_TOKEN_VALIDATION_STATUS, get("my/replies/1"))
         .fails("monitor/reply-topic-not-subscribed", "RR-13");
     Wire::client()
         .subscribe("module", "my/replies/1")
         .event("module", Event::Unsubscribed { filter: "my/replies/1".into() })
-        .module(Channel::GetTokenValidationStatus, get("my/replies/1"))
+        .module(Channel::GET_TOKEN_VALIDATION_STATUS, get("my/replies/1"))
         .fails("monitor/reply-topic-not-subscribed", "RR-13");
 }
 
@@ -81,7 +81,7 @@ fn subscriptions_of_all_clients_of_the_module_count() {
         wire.connect("module_listener").subscribe("module_listener", filter);
         wire.connect("module_once").sends(
             "module_once",
-            &topics().topic(Channel::WithdrawAuthorization),
+            &topics().topic(Channel::WITHDRAW_AUTHORIZATION),
             withdraw("my/replies/1").to_string(),
         );
         wire.disconnect("module_once", true).is_clean();
@@ -92,7 +92,7 @@ fn subscriptions_of_all_clients_of_the_module_count() {
 fn an_acknowledgement_that_a_relay_recorded_a_little_late_is_no_fault() {
     let late = |relayed| {
         let mut wire = Wire::with(Context { relayed, ..Context::new(topics(), Side::Client) });
-        wire.module(Channel::WithdrawAuthorization, withdraw("my/replies/1")).after(20);
+        wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw("my/replies/1")).after(20);
         wire.subscribe("module", "my/replies/1");
         wire
     };
@@ -107,15 +107,15 @@ fn a_session_keeps_its_subscriptions_and_a_clean_start_loses_them() {
     let mut wire = Wire::client();
     let is_new = connected(4, false, false);
     wire.event("module", is_new.clone()).subscribe("module", "my/#").disconnect("module", false);
-    wire.event("module", persistent).module(Channel::WithdrawAuthorization, request()).is_clean();
+    wire.event("module", persistent).module(Channel::WITHDRAW_AUTHORIZATION, request()).is_clean();
     let mut wire = Wire::client();
     wire.event("module", is_new.clone()).subscribe("module", "my/#").disconnect("module", false);
     // The broker has forgotten it.
-    wire.event("module", is_new).module(Channel::WithdrawAuthorization, request());
+    wire.event("module", is_new).module(Channel::WITHDRAW_AUTHORIZATION, request());
     wire.fails("monitor/reply-topic-not-subscribed", "RR-13");
     let mut wire = Wire::client();
     wire.subscribe("module", "my/#").disconnect("module", false).connect("module");
-    wire.module(Channel::WithdrawAuthorization, request());
+    wire.module(Channel::WITHDRAW_AUTHORIZATION, request());
     wire.fails("monitor/reply-topic-not-subscribed", "RR-13");
 }
 
@@ -124,21 +124,21 @@ fn a_reply_topic_that_is_a_filter_fails() {
     for reply_to in ["my/+", "my/#", "my/\0"] {
         Wire::client()
             .subscribe("module", "#")
-            .module(Channel::WithdrawAuthorization, withdraw(reply_to))
+            .module(Channel::WITHDRAW_AUTHORIZATION, withdraw(reply_to))
             .fails("monitor/reply-topic-unusable", "RR-13");
     }
-    Wire::client().module(Channel::WithdrawAuthorization, withdraw("")).is_clean();
+    Wire::client().module(Channel::WITHDRAW_AUTHORIZATION, withdraw("")).is_clean();
 }
 
 #[test]
 fn a_broker_behind_a_relay_may_keep_an_older_session() {
     let persistent = connected(5, false, true);
     let mut wire = Wire::with(Context { relayed: true, ..Context::new(topics(), Side::Client) });
-    wire.event("module", persistent).module(Channel::WithdrawAuthorization, withdraw("my/replies/1")).is_clean();
+    wire.event("module", persistent).module(Channel::WITHDRAW_AUTHORIZATION, withdraw("my/replies/1")).is_clean();
 }
 
 #[test]
 fn an_attached_module_may_have_subscribed_before() {
     let mut wire = Wire::with(Context { from_start: false, ..Context::new(topics(), Side::Client) });
-    wire.module(Channel::WithdrawAuthorization, withdraw("my/replies/1")).is_clean();
+    wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw("my/replies/1")).is_clean();
 }

@@ -24,7 +24,7 @@ fn tells(statuses: &[&str]) -> Wire {
     for status in statuses {
         let mut payload = status_of("T1", "ISO14443", status, &[]);
         payload.as_object_mut().unwrap().remove("messages");
-        sends(&mut wire, Channel::TokenValidationStatus, &payload);
+        sends(&mut wire, Channel::TOKEN_VALIDATION_STATUS, &payload);
     }
     wire
 }
@@ -83,10 +83,10 @@ fn what_a_token_was_used_for_was_told_later() {
 #[test]
 fn heartbeats_are_empty_and_nothing_is_published_at_qos_2() {
     let mut right = wire(Side::Everest);
-    sends(&mut right, Channel::Heartbeat, &json!({}));
+    sends(&mut right, Channel::HEARTBEAT, &json!({}));
     right.is_clean();
     let mut counted = wire(Side::Everest);
-    sends(&mut counted, Channel::Heartbeat, &json!(0));
+    sends(&mut counted, Channel::HEARTBEAT, &json!(0));
     counted.fails("monitor/schema-violation", "HB-1");
     let mut sure = wire(Side::Everest);
     let publish = Publish { qos: 2, ..message("everest_api/1.0/auth_consumer/api/e2m/heartbeat", "{}", 1) };
@@ -97,18 +97,18 @@ fn heartbeats_are_empty_and_nothing_is_published_at_qos_2() {
 #[test]
 fn other_topics_and_later_requests_are_heard_by_nobody() {
     let mut elsewhere = wire(Side::Everest);
-    let publish = Publish { qos: 0, ..message(&topics().topic(Channel::Heartbeat), "{}", 1) };
+    let publish = Publish { qos: 0, ..message(&topics().topic(Channel::HEARTBEAT), "{}", 1) };
     elsewhere.packet("module", Direction::FromClient, publish);
     assert_eq!(elsewhere.ids(), ["monitor/unknown-topic"]);
     let mut asks = wire(Side::Client);
     asks.subscribe("module", "r");
-    sends(&mut asks, Channel::GetTokenValidationStatus, &get("r"));
+    sends(&mut asks, Channel::GET_TOKEN_VALIDATION_STATUS, &get("r"));
     asks.warns("monitor/unknown-topic", "SC-2");
     // What was taken away later is there.
     let mut sets = wire(Side::Client);
-    sends(&mut sets, Channel::SetConnectionTimeout, &json!(30));
+    sends(&mut sets, Channel::SET_CONNECTION_TIMEOUT, &json!(30));
     sets.is_clean();
     let mut terse = wire(Side::Client);
-    sends(&mut terse, Channel::WithdrawAuthorization, &json!({"payload": {}}));
+    sends(&mut terse, Channel::WITHDRAW_AUTHORIZATION, &json!({"payload": {}}));
     terse.warns("monitor/request-ignored", "RR-2");
 }

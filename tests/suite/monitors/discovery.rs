@@ -13,7 +13,7 @@ const REPLIES: &str = "everest_api/1/auth_consumer/api/e2m/discover/1";
 fn everest() -> Wire {
     let topics = topics();
     let provider = ApiModule {
-        topics: topics.of(ApiType::AuthTokenProvider, "provider_api"),
+        topics: topics.of(ApiType::AUTH_TOKEN_PROVIDER, "provider_api"),
         communication_check_timeout: None,
         heartbeat_interval: None,
     };

@@ -54,10 +54,10 @@ fn gaps_repetitions_and_steps_back_fail() {
 fn negative_and_huge_numbers_fail() {
     for payload in ["-1", "18446744073709551616", "1e300"] {
         let mut wire = Wire::everest();
-        wire.sends("module", &topics().topic(Channel::Heartbeat), payload);
+        wire.sends("module", &topics().topic(Channel::HEARTBEAT), payload);
         wire.fails("monitor/heartbeat-value", "HB-1");
     }
-    Wire::everest().sends("module", &topics().topic(Channel::Heartbeat), "0.0").is_clean();
+    Wire::everest().sends("module", &topics().topic(Channel::HEARTBEAT), "0.0").is_clean();
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn messages_lost_between_connections_are_no_gap() {
 
 #[test]
 fn redelivery_is_no_repetition() {
-    let topic = topics().topic(Channel::Heartbeat);
+    let topic = topics().topic(Channel::HEARTBEAT);
     let mut wire = Wire::everest();
     wire.heartbeats([0, 1]);
     let again = Publish { dup: true, ..message(&topic, "1", wire.pkid) };
@@ -126,7 +126,7 @@ fn a_pause_of_the_machine_is_no_pace() {
         let mut wire = timed(1000);
         wire.after(millis);
         for n in 0..6 {
-            wire.after(5).module(Channel::Heartbeat, json!(n));
+            wire.after(5).module(Channel::HEARTBEAT, json!(n));
         }
         match is_possible {
             true => wire.is_clean(),

@@ -6,7 +6,7 @@ const REPLY: &str = "everest_api/1/auth_consumer/api/e2m/get/1";
 
 fn asked() -> Wire {
     let mut wire = Wire::everest();
-    wire.harness(Channel::GetTokenValidationStatus, get(REPLY));
+    wire.harness(Channel::GET_TOKEN_VALIDATION_STATUS, get(REPLY));
     wire
 }
 
@@ -43,5 +43,5 @@ fn whose_statuses_were_not_all_seen_is_not_judged() {
     wire.monitors.module_cut_off();
     wire.status("Processing", &[]).sends("module", REPLY, &status).is_clean();
     let mut attached = Wire::with(Context { from_start: false, ..Context::new(topics(), Side::Everest) });
-    attached.harness(Channel::GetTokenValidationStatus, get(REPLY)).sends("module", REPLY, &status).is_clean();
+    attached.harness(Channel::GET_TOKEN_VALIDATION_STATUS, get(REPLY)).sends("module", REPLY, &status).is_clean();
 }

@@ -9,13 +9,13 @@ fn checked(seconds: u64) -> Wire {
         ..Context::new(topics(), Side::Client)
     });
     // The first check may take its time.
-    wire.after(60_000).module(Channel::CommunicationCheck, json!(true));
+    wire.after(60_000).module(Channel::COMMUNICATION_CHECK, json!(true));
     wire
 }
 
 impl Wire {
     fn check_after(&mut self, millis: u64) -> &mut Self {
-        self.after(millis).module(Channel::CommunicationCheck, json!(true))
+        self.after(millis).module(Channel::COMMUNICATION_CHECK, json!(true))
     }
 }
 
@@ -46,26 +46,26 @@ fn silence_at_the_end_fails_while_the_module_is_connected() {
 #[test]
 fn wrong_payloads_do_not_count() {
     let mut wire = checked(2);
-    wire.after(1000).module(Channel::CommunicationCheck, json!("true")).check_after(1900);
+    wire.after(1000).module(Channel::COMMUNICATION_CHECK, json!("true")).check_after(1900);
     assert_eq!(wire.ids(), ["monitor/schema-violation", "monitor/communication-check-late"]);
 }
 
 #[test]
 fn nothing_is_owed_after_false() {
-    checked(2).after(500).module(Channel::CommunicationCheck, json!(false)).after(9000).is_clean();
+    checked(2).after(500).module(Channel::COMMUNICATION_CHECK, json!(false)).after(9000).is_clean();
 }
 
 #[test]
 fn true_after_false_is_worth_one_warning() {
     let mut wire = checked(2);
-    wire.after(500).module(Channel::CommunicationCheck, json!(false)).check_after(9000).check_after(9000);
+    wire.after(500).module(Channel::COMMUNICATION_CHECK, json!(false)).check_after(9000).check_after(9000);
     wire.warns("monitor/checks-stopped", "CC-9");
 }
 
 #[test]
 fn true_after_false_on_command_is_no_remark() {
     let mut wire = checked(2);
-    wire.module(Channel::CommunicationCheck, json!(false));
+    wire.module(Channel::COMMUNICATION_CHECK, json!(false));
     wire.sends("harness", "khumbu/api/do", r#"{"communication_check": true}"#);
     wire.check_after(9000).check_after(9000).is_clean();
 }
@@ -87,20 +87,20 @@ fn what_the_harness_cut_off_is_not_late() {
 #[test]
 fn everest_starting_again_begins_the_count_again() {
     let mut wire = checked(2);
-    wire.module(Channel::CommunicationCheck, json!(false)).monitors.everest_restarted();
+    wire.module(Channel::COMMUNICATION_CHECK, json!(false)).monitors.everest_restarted();
     wire.check_after(9000).check_after(1000).is_clean();
     let mut wire = checked(2);
-    wire.module(Channel::CommunicationCheck, json!(false)).monitors.everest_restarted();
+    wire.module(Channel::COMMUNICATION_CHECK, json!(false)).monitors.everest_restarted();
     wire.check_after(0).check_after(9000).fails("monitor/communication-check-late", "CC-8");
 }
 
 #[test]
 fn a_client_that_may_believe_everest_gone_is_only_warned() {
     let mut wire = checked(2);
-    wire.harness(Channel::Heartbeat, json!(0)).after(8000).harness(Channel::Heartbeat, json!(1));
+    wire.harness(Channel::HEARTBEAT, json!(0)).after(8000).harness(Channel::HEARTBEAT, json!(1));
     wire.check_after(500).warns("monitor/communication-check-late", "CC-8");
     let mut wire = checked(2);
-    wire.harness(Channel::Heartbeat, json!(0));
+    wire.harness(Channel::HEARTBEAT, json!(0));
     wire.after(9000).warns("monitor/communication-check-late", "CC-8");
 }
 
@@ -108,7 +108,7 @@ fn a_client_that_may_believe_everest_gone_is_only_warned() {
 fn heartbeats_in_time_leave_no_excuse() {
     let mut wire = checked(2);
     for number in 0..9 {
-        wire.after(1000).harness(Channel::Heartbeat, json!(number));
+        wire.after(1000).harness(Channel::HEARTBEAT, json!(number));
     }
     wire.check_after(0).fails("monitor/communication-check-late", "CC-8");
 }
@@ -116,9 +116,9 @@ fn heartbeats_in_time_leave_no_excuse() {
 #[test]
 fn a_lag_excuses_one_gap_and_no_other() {
     let mut wire = checked(2);
-    wire.harness(Channel::Heartbeat, json!(0)).after(5000).harness(Channel::Heartbeat, json!(1)).check_after(0);
+    wire.harness(Channel::HEARTBEAT, json!(0)).after(5000).harness(Channel::HEARTBEAT, json!(1)).check_after(0);
     for number in 2..6 {
-        wire.after(1000).harness(Channel::Heartbeat, json!(number));
+        wire.after(1000).harness(Channel::HEARTBEAT, json!(number));
     }
     wire.check_after(0);
     let severities: Vec<_> = wire.found.iter().map(|finding| finding.severity).collect();

@@ -14,7 +14,7 @@ const RECORDINGS: &str = "../shared/recordings";
 /// messages EVerest sent.
 fn play(file: &str, release: Release) -> (Vec<Diagnostic>, usize) {
     let topics = Topics {
-        api: ApiType::AuthConsumer,
+        api: ApiType::AUTH_CONSUMER,
         external_prefix: String::new(),
         api_version: "1".into(),
         module_id: "auth_api".into(),

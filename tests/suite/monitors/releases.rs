@@ -44,12 +44,12 @@ fn publishes_status(wire: &mut Wire, release: Release, status: &str, connectors:
     if release < Release::V2026_02 {
         status.as_object_mut().unwrap().remove("messages");
     }
-    publishes(wire.after(10), release, Channel::TokenValidationStatus, &status);
+    publishes(wire.after(10), release, Channel::TOKEN_VALIDATION_STATUS, &status);
 }
 
 #[test]
 fn heartbeats_count_since_2025_12() {
-    let one = |payload: Value| move |wire: &mut Wire, release| publishes(wire, release, Channel::Heartbeat, &payload);
+    let one = |payload: Value| move |wire: &mut Wire, release| publishes(wire, release, Channel::HEARTBEAT, &payload);
     judged(everest, one(json!({})), [None, WRONG_SHAPE, WRONG_SHAPE, WRONG_SHAPE]);
     judged(everest, one(json!(0)), [WRONG_SHAPE, None, None, None]);
     let first = Some((Severity::Fail, "monitor/heartbeat-first", "HB-3"));
@@ -62,7 +62,7 @@ fn heartbeats_without_a_number_have_a_spacing_all_the_same() {
         let context = Context { in_force: running(Release::V2025_10), ..Context::new(topics(), Side::Everest) };
         let mut wire = Wire::with(Context { heartbeat_interval: Some(Duration::from_secs(1)), ..context });
         for _ in 0..12 {
-            publishes(wire.after(millis), Release::V2025_10, Channel::Heartbeat, &json!({}));
+            publishes(wire.after(millis), Release::V2025_10, Channel::HEARTBEAT, &json!({}));
         }
         match is_right {
             true => wire.is_clean(),
@@ -78,7 +78,7 @@ fn everest_publishes_at_qos_0_before_main() {
     {
         let play = move |wire: &mut Wire, release| {
             let payload = if release == Release::V2025_10 { "{}" } else { "0" };
-            let publish = Publish { qos, ..message(&topics().topic(Channel::Heartbeat), payload, 1) };
+            let publish = Publish { qos, ..message(&topics().topic(Channel::HEARTBEAT), payload, 1) };
             wire.packet("module", Direction::FromClient, publish);
         };
         judged(everest, play, expected);
@@ -90,7 +90,7 @@ fn statuses_have_messages_since_2026_02() {
     let other = Some((Severity::Warning, "monitor/messages", "TV-14"));
     let with = |wire: &mut Wire, release| {
         for status in ["Processing", "Rejected"] {
-            publishes(wire, release, Channel::TokenValidationStatus, &status_of("T1", "ISO14443", status, &[]));
+            publishes(wire, release, Channel::TOKEN_VALIDATION_STATUS, &status_of("T1", "ISO14443", status, &[]));
         }
     };
     judged(everest, with, [other, other, None, None]);
@@ -98,7 +98,7 @@ fn statuses_have_messages_since_2026_02() {
         for status in ["Processing", "Rejected"] {
             let mut status = status_of("T1", "ISO14443", status, &[]);
             status.as_object_mut().unwrap().remove("messages");
-            publishes(wire, release, Channel::TokenValidationStatus, &status);
+            publishes(wire, release, Channel::TOKEN_VALIDATION_STATUS, &status);
         }
     };
     judged(everest, without, [None, None, other, other]);
@@ -118,7 +118,7 @@ fn next_tells_what_validators_said_and_all_their_texts() {
             if let Some(results) = results {
                 status["validation_results"] = results;
             }
-            publishes(&mut wire, Release::Next, Channel::TokenValidationStatus, &status);
+            publishes(&mut wire, Release::Next, Channel::TOKEN_VALIDATION_STATUS, &status);
         }
         wire
     };
@@ -147,7 +147,7 @@ fn next_tells_what_validators_said_and_all_their_texts() {
     let mut status = status_of("T1", "ISO14443", "Processing", &[]);
     status.as_object_mut().unwrap().remove("messages");
     status["validation_results"] = json!([]);
-    publishes(&mut wire, Release::Next, Channel::TokenValidationStatus, &status);
+    publishes(&mut wire, Release::Next, Channel::TOKEN_VALIDATION_STATUS, &status);
     wire.is_clean();
 }
 
@@ -202,7 +202,7 @@ fn a_granted_token_that_is_withdrawn_has_a_status_in_main() {
 fn the_last_status_can_be_asked_for_in_main() {
     let answered = |wire: &mut Wire, release: Release| {
         let reply = format!("{BASE}/e2m/get/1");
-        wire.harness(Channel::GetTokenValidationStatus, get(&reply));
+        wire.harness(Channel::GET_TOKEN_VALIDATION_STATUS, get(&reply));
         let qos = if release >= Release::Main { 2 } else { 0 };
         wire.packet("module", Direction::FromClient, Publish { qos, ..message(&reply, "null", 1) });
     };
@@ -210,7 +210,7 @@ fn the_last_status_can_be_asked_for_in_main() {
     judged(everest, answered, [stray, stray, stray, None]);
     let asks = |wire: &mut Wire, _| {
         wire.subscribe("module", "r");
-        wire.module(Channel::GetTokenValidationStatus, get("r"));
+        wire.module(Channel::GET_TOKEN_VALIDATION_STATUS, get("r"));
     };
     let unheard = Some((Severity::Warning, "monitor/unknown-topic", "SC-2"));
     judged(client, asks, [unheard, unheard, unheard, None]);
@@ -221,7 +221,7 @@ fn setters_are_commands_of_2025_10() {
     let unheard = Some((Severity::Warning, "monitor/unknown-topic", "SC-2"));
     let sets = |payload: Value| {
         move |wire: &mut Wire, _| {
-            wire.module(Channel::SetConnectionTimeout, payload.clone());
+            wire.module(Channel::SET_CONNECTION_TIMEOUT, payload.clone());
         }
     };
     judged(client, sets(json!(30)), [None, unheard, unheard, unheard]);
@@ -238,7 +238,7 @@ fn a_client_tells_where_the_reply_goes_or_is_ignored_before_2026_02() {
             if headers.is_object() {
                 request["headers"] = headers.clone();
             }
-            wire.module(Channel::WithdrawAuthorization, request);
+            wire.module(Channel::WITHDRAW_AUTHORIZATION, request);
         };
         judged(client, asks, [ignored, ignored, None, None]);
     }
@@ -249,7 +249,7 @@ fn a_reply_topic_may_end_everest() {
     let unusable = Some((Severity::Fail, "monitor/reply-topic-unusable", "RR-13"));
     let asks = |reply_to: &'static str| {
         move |wire: &mut Wire, _| {
-            wire.module(Channel::WithdrawAuthorization, withdraw(reply_to));
+            wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw(reply_to));
         }
     };
     judged(client, asks(""), [unusable, unusable, None, None]);
@@ -261,7 +261,7 @@ fn a_reply_topic_may_end_everest() {
         (Release::Main, "a/#", false),
     ] {
         let mut wire = client(release);
-        wire.module(Channel::WithdrawAuthorization, withdraw(reply_to));
+        wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw(reply_to));
         let evidence = wire.fails("monitor/reply-topic-unusable", "RR-13").evidence.join("\n");
         assert_eq!(evidence.contains("ends when it tries"), ends, "{release} {reply_to:?}: {evidence}");
     }

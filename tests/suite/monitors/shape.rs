@@ -5,10 +5,10 @@ use super::*;
 #[test]
 fn valid_messages_of_a_client_pass() {
     let mut wire = Wire::client();
-    wire.module(Channel::CommunicationCheck, json!(true));
-    wire.module(Channel::WithdrawAuthorization, withdraw(&format!("{BASE}/e2m/withdraw/1")));
-    wire.module(Channel::WithdrawAuthorization, json!({"payload": {}, "unknown": {"deep": [null]}}));
-    wire.module(Channel::GetTokenValidationStatus, get(&format!("{BASE}/e2m/get/1")));
+    wire.module(Channel::COMMUNICATION_CHECK, json!(true));
+    wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw(&format!("{BASE}/e2m/withdraw/1")));
+    wire.module(Channel::WITHDRAW_AUTHORIZATION, json!({"payload": {}, "unknown": {"deep": [null]}}));
+    wire.module(Channel::GET_TOKEN_VALIDATION_STATUS, get(&format!("{BASE}/e2m/get/1")));
     wire.sends("module", "my/own/topic", b"\xff not JSON");
     wire.is_clean();
 }
@@ -17,7 +17,7 @@ fn valid_messages_of_a_client_pass() {
 fn what_is_not_json_fails() {
     for payload in [&b"{\"payload\": {}"[..], b"", b"\xff\xfe", b"{} {}", b"{\"payload\": {},}"] {
         let mut wire = Wire::client();
-        wire.sends("module", &topics().topic(Channel::WithdrawAuthorization), payload);
+        wire.sends("module", &topics().topic(Channel::WITHDRAW_AUTHORIZATION), payload);
         wire.fails("monitor/not-json", "SC-1");
     }
 }
@@ -25,27 +25,27 @@ fn what_is_not_json_fails() {
 #[test]
 fn nesting_deeper_than_our_reader_is_no_fault() {
     let deep = format!("{{\"payload\": {{}}, \"x\": {}{}}}", "[".repeat(500), "]".repeat(500));
-    Wire::client().sends("module", &topics().topic(Channel::WithdrawAuthorization), deep).is_clean();
+    Wire::client().sends("module", &topics().topic(Channel::WITHDRAW_AUTHORIZATION), deep).is_clean();
 }
 
 #[test]
 fn violations_of_the_schema_fail_and_name_the_place() {
     let mut wire = Wire::client();
-    wire.module(Channel::WithdrawAuthorization, json!({"payload": {"evse_id": "1"}}));
+    wire.module(Channel::WITHDRAW_AUTHORIZATION, json!({"payload": {"evse_id": "1"}}));
     let finding = wire.fails("monitor/schema-violation", "SC-1");
     assert!(finding.headline.contains("`/payload/evse_id`"), "{}", finding.headline);
-    Wire::client().module(Channel::CommunicationCheck, json!(1)).fails("monitor/schema-violation", "CC-8");
-    Wire::client().module(Channel::GetTokenValidationStatus, json!({})).fails("monitor/schema-violation", "SC-1");
+    Wire::client().module(Channel::COMMUNICATION_CHECK, json!(1)).fails("monitor/schema-violation", "CC-8");
+    Wire::client().module(Channel::GET_TOKEN_VALIDATION_STATUS, json!({})).fails("monitor/schema-violation", "SC-1");
     Wire::everest().status("Authorized", &[]).fails("monitor/schema-violation", "TV-1");
-    Wire::everest().module(Channel::Heartbeat, json!({})).fails("monitor/schema-violation", "HB-1");
+    Wire::everest().module(Channel::HEARTBEAT, json!({})).fails("monitor/schema-violation", "HB-1");
 }
 
 #[test]
 fn the_harness_may_send_what_it_likes() {
     let mut wire = Wire::everest();
-    wire.sends("harness", &topics().topic(Channel::WithdrawAuthorization), "garbage");
-    wire.harness(Channel::WithdrawAuthorization, json!(null));
-    wire.harness(Channel::TokenValidationStatus, json!(1));
+    wire.sends("harness", &topics().topic(Channel::WITHDRAW_AUTHORIZATION), "garbage");
+    wire.harness(Channel::WITHDRAW_AUTHORIZATION, json!(null));
+    wire.harness(Channel::TOKEN_VALIDATION_STATUS, json!(1));
     wire.is_clean();
 }
 
@@ -53,36 +53,36 @@ fn the_harness_may_send_what_it_likes() {
 fn replies_have_the_shape_that_their_request_asks_for() {
     let topic = format!("{BASE}/e2m/x/1");
     Wire::everest()
-        .harness(Channel::WithdrawAuthorization, withdraw(&topic))
+        .harness(Channel::WITHDRAW_AUTHORIZATION, withdraw(&topic))
         .sends("module", &topic, "\"Done\"")
         .fails("monitor/schema-violation", "RR-1");
     Wire::everest()
-        .harness(Channel::GetTokenValidationStatus, get(&topic))
+        .harness(Channel::GET_TOKEN_VALIDATION_STATUS, get(&topic))
         .sends("module", &topic, "\"Accepted\"")
         .fails("monitor/schema-violation", "LV-2");
     for empty in ["null", "true"] {
         let mut wire = Wire::everest();
-        wire.harness(Channel::GetTokenValidationStatus, get(&topic)).sends("module", &topic, empty).is_clean();
+        wire.harness(Channel::GET_TOKEN_VALIDATION_STATUS, get(&topic)).sends("module", &topic, empty).is_clean();
     }
 }
 
 #[test]
 fn each_side_keeps_to_its_own_topics() {
     Wire::client()
-        .module(Channel::TokenValidationStatus, status_of("T1", "ISO14443", "Processing", &[]))
+        .module(Channel::TOKEN_VALIDATION_STATUS, status_of("T1", "ISO14443", "Processing", &[]))
         .fails("monitor/wrong-direction", "SC-2");
     Wire::client().sends("module", &format!("{BASE}/e2m/anything"), "1").fails("monitor/wrong-direction", "SC-2");
     Wire::client()
         .sends("module", &format!("{BASE}/e2m/token_validation_status/get"), get("r").to_string())
         .fails("monitor/wrong-direction", "LV-4");
-    Wire::everest().module(Channel::CommunicationCheck, json!(true)).fails("monitor/wrong-direction", "SC-2");
+    Wire::everest().module(Channel::COMMUNICATION_CHECK, json!(true)).fails("monitor/wrong-direction", "SC-2");
 }
 
 #[test]
 fn a_reply_topic_under_m2e_is_the_clients_choice() {
     let topic = format!("{BASE}/m2e/reply/1");
     Wire::everest()
-        .harness(Channel::WithdrawAuthorization, withdraw(&topic))
+        .harness(Channel::WITHDRAW_AUTHORIZATION, withdraw(&topic))
         .sends("module", &topic, "\"Accepted\"")
         .is_clean();
 }
@@ -101,28 +101,28 @@ fn topics_that_nobody_reads_are_worth_a_warning() {
 fn retained_messages_fail_on_either_side() {
     let retained = |channel, payload: &str| Publish { retain: true, ..message(&topics().topic(channel), payload, 1) };
     Wire::client()
-        .packet("module", Direction::FromClient, retained(Channel::CommunicationCheck, "true"))
+        .packet("module", Direction::FromClient, retained(Channel::COMMUNICATION_CHECK, "true"))
         .fails("monitor/retained", "RR-17");
     Wire::everest()
-        .packet("module", Direction::FromClient, retained(Channel::Heartbeat, "0"))
+        .packet("module", Direction::FromClient, retained(Channel::HEARTBEAT, "0"))
         .fails("monitor/retained", "RR-16");
     let reply = Publish { retain: true, ..message("r", "\"Accepted\"", 1) };
     Wire::everest()
-        .harness(Channel::WithdrawAuthorization, withdraw("r"))
+        .harness(Channel::WITHDRAW_AUTHORIZATION, withdraw("r"))
         .packet("module", Direction::FromClient, reply)
         .fails("monitor/retained", "RR-16");
     // What the broker hands on with the flag was retained by somebody else.
-    Wire::client().packet("module", Direction::ToClient, retained(Channel::Heartbeat, "0")).is_clean();
+    Wire::client().packet("module", Direction::ToClient, retained(Channel::HEARTBEAT, "0")).is_clean();
 }
 
 #[test]
 fn another_qos_fails_once_a_channel() {
-    let beat = |number: u64| Publish { qos: 0, ..message(&topics().topic(Channel::Heartbeat), number.to_string(), 0) };
+    let beat = |number: u64| Publish { qos: 0, ..message(&topics().topic(Channel::HEARTBEAT), number.to_string(), 0) };
     Wire::everest()
         .packet("module", Direction::FromClient, beat(0))
         .packet("module", Direction::FromClient, beat(1))
         .fails("monitor/qos", "RR-16");
-    let check = Publish { qos: 0, ..message(&topics().topic(Channel::CommunicationCheck), "true", 0) };
+    let check = Publish { qos: 0, ..message(&topics().topic(Channel::COMMUNICATION_CHECK), "true", 0) };
     Wire::client().packet("module", Direction::FromClient, check).is_clean();
 }
 

@@ -14,7 +14,7 @@ fn under_test(api: ApiType, prefix: &str) -> (Wire, Topics) {
 }
 
 fn provider() -> (Wire, Topics) {
-    under_test(ApiType::AuthTokenProvider, "")
+    under_test(ApiType::AUTH_TOKEN_PROVIDER, "")
 }
 
 fn token() -> Value {
@@ -29,7 +29,7 @@ const RESULT: &str = r#"{"authorization_status": "Accepted", "tariff_messages": 
 
 /// A validator that was asked, with the topic that the question names and the topic for its answer.
 fn asked(prefix: &str) -> (Wire, Topics, String, String) {
-    let (mut wire, topics) = under_test(ApiType::AuthTokenValidator, prefix);
+    let (mut wire, topics) = under_test(ApiType::AUTH_TOKEN_VALIDATOR, prefix);
     let reply_to = topics.reply_topic_to_everest("1");
     ask(&mut wire, &topics, &reply_to);
     let wire_topic = format!("{prefix}{reply_to}");
@@ -37,7 +37,7 @@ fn asked(prefix: &str) -> (Wire, Topics, String, String) {
 }
 
 fn ask(wire: &mut Wire, topics: &Topics, reply_to: &str) {
-    let topic = topics.topic(Channel::ValidateToken);
+    let topic = topics.topic(Channel::VALIDATE_TOKEN);
     wire.sends("harness", &topic, question(reply_to));
     let delivery = message(&topic, question(reply_to), 1);
     wire.packet("module", Direction::ToClient, delivery);
@@ -51,7 +51,7 @@ fn unsubscribed(wire: &mut Wire, topic: &str) {
 fn bare_tokens_pass() {
     let (mut wire, topics) = provider();
     for _ in 0..2 {
-        wire.sends("module", &topics.topic(Channel::ProvidedToken), token().to_string());
+        wire.sends("module", &topics.topic(Channel::PROVIDED_TOKEN), token().to_string());
     }
     wire.is_clean();
 }
@@ -65,7 +65,7 @@ fn tokens_of_another_shape_fail() {
         json!({"id_token": {"value": "T1", "type": "ISO14443"}}),
     ] {
         let (mut wire, topics) = provider();
-        wire.sends("module", &topics.topic(Channel::ProvidedToken), payload.to_string());
+        wire.sends("module", &topics.topic(Channel::PROVIDED_TOKEN), payload.to_string());
         wire.found(Severity::Fail, "monitor/schema-violation", "TP-1");
     }
 }
@@ -73,7 +73,7 @@ fn tokens_of_another_shape_fail() {
 #[test]
 fn a_retained_token_fails() {
     let (mut wire, topics) = provider();
-    let publish = message(&topics.topic(Channel::ProvidedToken), token().to_string(), 1);
+    let publish = message(&topics.topic(Channel::PROVIDED_TOKEN), token().to_string(), 1);
     wire.packet("module", Direction::FromClient, Publish { retain: true, ..publish });
     let finding = wire.fails("monitor/retained", "TP-3");
     assert!(finding.help.as_ref().is_some_and(|help| help.contains("presented again")), "{finding:#?}");
@@ -82,7 +82,7 @@ fn a_retained_token_fails() {
 #[test]
 fn a_provider_keeps_to_its_own_side() {
     let (mut wire, topics) = provider();
-    wire.sends("module", &topics.topic(Channel::Heartbeat), "1").found(
+    wire.sends("module", &topics.topic(Channel::HEARTBEAT), "1").found(
         Severity::Fail,
         "monitor/wrong-direction",
         "SC-2",
@@ -108,7 +108,7 @@ fn one_answer_each_passes_with_and_without_prefix() {
 
 #[test]
 fn a_question_that_has_the_prefix_gets_no_second_one() {
-    let (mut wire, topics) = under_test(ApiType::AuthTokenValidator, "site/");
+    let (mut wire, topics) = under_test(ApiType::AUTH_TOKEN_VALIDATOR, "site/");
     let topic = format!("site/{}", topics.reply_topic_to_everest("1"));
     ask(&mut wire, &topics, &topic);
     wire.sends("module", &topic, RESULT).is_clean();
@@ -195,7 +195,7 @@ fn retained_answers_and_updates_fail() {
     wire.packet("module", Direction::FromClient, Publish { retain: true, ..message(&topic, RESULT, 1) });
     let update =
         json!({"connector_id": 1, "validation_result": {"authorization_status": "Accepted", "tariff_messages": []}});
-    let update = message(&topics.topic(Channel::ValidateResultUpdate), update.to_string(), 2);
+    let update = message(&topics.topic(Channel::VALIDATE_RESULT_UPDATE), update.to_string(), 2);
     wire.packet("module", Direction::FromClient, Publish { retain: true, ..update });
     assert_eq!(wire.ids(), ["monitor/retained"; 2]);
     assert!(wire.found.iter().all(|finding| finding.requirement == Some("VA-10")), "{:#?}", wire.found);
@@ -203,17 +203,17 @@ fn retained_answers_and_updates_fail() {
 
 #[test]
 fn an_update_of_another_shape_fails() {
-    let (mut wire, topics) = under_test(ApiType::AuthTokenValidator, "");
+    let (mut wire, topics) = under_test(ApiType::AUTH_TOKEN_VALIDATOR, "");
     let update =
         json!({"connector_id": "1,", "validation_result": {"authorization_status": "Accepted", "tariff_messages": []}});
-    wire.sends("module", &topics.topic(Channel::ValidateResultUpdate), update.to_string());
+    wire.sends("module", &topics.topic(Channel::VALIDATE_RESULT_UPDATE), update.to_string());
     wire.found(Severity::Fail, "monitor/schema-violation", "VA-8");
 }
 
 /// EVerest with a token provider's and a token validator's API module.
 fn everest() -> Wire {
     let sister = |api| ApiModule { topics: of(api), communication_check_timeout: None, heartbeat_interval: None };
-    let sisters = vec![sister(ApiType::AuthTokenProvider), sister(ApiType::AuthTokenValidator)];
+    let sisters = vec![sister(ApiType::AUTH_TOKEN_PROVIDER), sister(ApiType::AUTH_TOKEN_VALIDATOR)];
     Wire::with(Context { sisters, ..Context::new(topics(), Side::Everest) })
 }
 
@@ -221,22 +221,22 @@ fn everest() -> Wire {
 fn everest_counts_the_heartbeats_of_each_api() {
     let mut wire = everest();
     let beats = |wire: &mut Wire, api, number: u32| {
-        wire.sends("module", &of(api).topic(Channel::Heartbeat), number.to_string());
+        wire.sends("module", &of(api).topic(Channel::HEARTBEAT), number.to_string());
     };
     for number in 0..3 {
-        for api in ApiType::ALL {
+        for api in ApiType::AUTH_APIS {
             beats(&mut wire, api, number);
         }
     }
     assert_eq!(wire.ids(), [""; 0], "{:#?}", wire.found);
-    beats(&mut wire, ApiType::AuthTokenProvider, 4);
+    beats(&mut wire, ApiType::AUTH_TOKEN_PROVIDER, 4);
     wire.found(Severity::Fail, "monitor/heartbeat-sequence", "HB-2");
 }
 
 #[test]
 fn everest_may_subscribe_after_it_has_asked_but_not_after_the_answer() {
-    let topics = of(ApiType::AuthTokenValidator);
-    let (topic, reply_to) = (topics.topic(Channel::ValidateToken), topics.reply_topic_to_everest("1"));
+    let topics = of(ApiType::AUTH_TOKEN_VALIDATOR);
+    let (topic, reply_to) = (topics.topic(Channel::VALIDATE_TOKEN), topics.reply_topic_to_everest("1"));
     // EVerest's framework sends PUBLISH, PUBREC comes, then SUBSCRIBE and PUBREL, which hands the question on.
     let mut wire = everest();
     wire.sends("module", &topic, question(&reply_to)).subscribe("module", &reply_to);
@@ -258,8 +258,8 @@ fn everest_may_subscribe_after_it_has_asked_but_not_after_the_answer() {
 
 #[test]
 fn everest_gives_two_questions_two_reply_topics() {
-    let topics = of(ApiType::AuthTokenValidator);
-    let (topic, reply_to) = (topics.topic(Channel::ValidateToken), topics.reply_topic_to_everest("1"));
+    let topics = of(ApiType::AUTH_TOKEN_VALIDATOR);
+    let (topic, reply_to) = (topics.topic(Channel::VALIDATE_TOKEN), topics.reply_topic_to_everest("1"));
     let mut wire = everest();
     wire.subscribe("module", &reply_to).sends("module", &topic, question(&reply_to));
     wire.after(20).sends("module", &topic, question(&reply_to)).fails("monitor/reply-topic-reused", "VA-2");
@@ -267,6 +267,6 @@ fn everest_gives_two_questions_two_reply_topics() {
 
 #[test]
 fn a_question_of_another_shape_fails() {
-    let topic = of(ApiType::AuthTokenValidator).topic(Channel::ValidateToken);
+    let topic = of(ApiType::AUTH_TOKEN_VALIDATOR).topic(Channel::VALIDATE_TOKEN);
     everest().sends("module", &topic, token().to_string()).fails("monitor/schema-violation", "VA-1");
 }

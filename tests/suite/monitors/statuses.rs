@@ -133,10 +133,10 @@ fn a_finding_says_what_was_before_and_what_could_have_been() {
 fn tokens_are_told_apart_byte_for_byte() {
     let mut wire = Wire::everest();
     for value in ["aa", "AA", "bb"] {
-        wire.module(Channel::TokenValidationStatus, status_of(value, "ISO14443", "Processing", &[]));
+        wire.module(Channel::TOKEN_VALIDATION_STATUS, status_of(value, "ISO14443", "Processing", &[]));
     }
     for value in ["AA", "bb", "aa"] {
-        wire.module(Channel::TokenValidationStatus, status_of(value, "ISO14443", "Rejected", &[]));
+        wire.module(Channel::TOKEN_VALIDATION_STATUS, status_of(value, "ISO14443", "Rejected", &[]));
     }
     wire.is_clean();
 }
@@ -145,7 +145,7 @@ fn tokens_are_told_apart_byte_for_byte() {
 fn one_value_with_two_types_is_not_judged() {
     let mut wire = Wire::everest();
     for kind in ["ISO14443", "KeyCode"] {
-        wire.module(Channel::TokenValidationStatus, status_of("aa", kind, "Processing", &[]));
+        wire.module(Channel::TOKEN_VALIDATION_STATUS, status_of("aa", kind, "Processing", &[]));
     }
     wire.is_clean();
 }
@@ -178,7 +178,7 @@ fn statuses_lost_while_offline_are_no_fault() {
 fn redelivery_is_no_repetition() {
     let mut wire = Wire::everest();
     play(&mut wire, "P");
-    let topic = topics().topic(Channel::TokenValidationStatus);
+    let topic = topics().topic(Channel::TOKEN_VALIDATION_STATUS);
     let text = status_of("T1", "ISO14443", "Processing", &[]).to_string();
     let again = Publish { dup: true, ..message(&topic, &text, wire.pkid) };
     wire.packet("module", Direction::FromClient, again);
@@ -215,7 +215,7 @@ fn statuses_about_an_evse_name_it() {
     master_pass["token"]["connectors"] = json!([]);
     let mut wire = Wire::everest();
     play(&mut wire, "P");
-    wire.module(Channel::TokenValidationStatus, master_pass).is_clean();
+    wire.module(Channel::TOKEN_VALIDATION_STATUS, master_pass).is_clean();
 }
 
 #[test]
@@ -225,8 +225,8 @@ fn only_accepted_has_texts_to_show() {
     play(&mut wire, "P");
     let mut accepted = status_of("T1", "ISO14443", "Accepted", &[]);
     accepted["messages"] = text.clone();
-    wire.module(Channel::TokenValidationStatus, accepted).is_clean();
+    wire.module(Channel::TOKEN_VALIDATION_STATUS, accepted).is_clean();
     let mut rejected = status_of("T1", "ISO14443", "Rejected", &[]);
     rejected["messages"] = text;
-    wire.module(Channel::TokenValidationStatus, rejected).fails("monitor/messages", "TV-14");
+    wire.module(Channel::TOKEN_VALIDATION_STATUS, rejected).fails("monitor/messages", "TV-14");
 }

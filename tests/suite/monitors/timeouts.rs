@@ -73,7 +73,7 @@ fn what_is_not_known_is_not_judged() {
     granted(&mut Wire::with(attached), 10).is_clean();
     let mut wire =
         Wire::with(Context { in_force: running(Release::V2025_10), ..context(SelectionAlgorithm::FindFirst, 8) });
-    let topic = topics().topic(Channel::SetConnectionTimeout);
+    let topic = topics().topic(Channel::SET_CONNECTION_TIMEOUT);
     wire.sends("harness", &topic, "1").status("Processing", &[]).status("Accepted", &[]).status("UsedToStart", &[1]);
     wire.after(1000).status("TimedOut", &[1]);
     let findings: Vec<_> = wire.ids().into_iter().filter(|id| id.starts_with("monitor/timed-out")).collect();
@@ -94,6 +94,6 @@ fn what_was_read_late_began_with_what_moved_everest() {
     // A communication check moves nothing.
     let mut wire = everest(SelectionAlgorithm::FindFirst, 2);
     wire.sends("harness", "khumbu/api/do", r#"{"plug_in":{"evse":1}}"#).after(1500);
-    wire.harness(Channel::CommunicationCheck, json!(true));
+    wire.harness(Channel::COMMUNICATION_CHECK, json!(true));
     granted(&mut wire, 600).is_clean();
 }

@@ -198,7 +198,7 @@ impl World {
                 let value = self.dice.one_of(&["A", "B", "C", "D", "X"]);
                 self.tape.token(self.now, value);
                 let payload = Bytes::from(bare(value).to_string());
-                let (api, channel) = (ApiType::AuthTokenProvider, Channel::ProvidedToken);
+                let (api, channel) = (ApiType::AUTH_TOKEN_PROVIDER, Channel::PROVIDED_TOKEN);
                 self.feed(Input::ReceivedAt { api, channel, payload });
             }
             7..12 => {
@@ -236,7 +236,7 @@ impl World {
                     let topic = format!("reply/{}", self.count);
                     let request = json!({"headers": {"replyTo": topic}, "payload": asked}).to_string();
                     self.tape.request(self.now, "withdraw_authorization", &request, "");
-                    let (api, channel) = (ApiType::AuthConsumer, Channel::WithdrawAuthorization);
+                    let (api, channel) = (ApiType::AUTH_CONSUMER, Channel::WITHDRAW_AUTHORIZATION);
                     self.feed(Input::ReceivedAt { api, channel, payload: Bytes::from(request) });
                 }
             }
