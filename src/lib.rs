@@ -1,7 +1,7 @@
 //! Khumbu: protocol simulator and conformance test harness for the auth part of the EVerest API.
 //!
 //! The modules stand in ranks; a module imports lower ranks only. `ARCHITECTURE.md` has the map, and
-//! `tests/suite/layering.rs` holds it. Ranks 0 to 4 and [`report`] are pure: no clock, no I/O, no
+//! `tests/suite/layering.rs` holds it. Ranks 0 to 5 and [`report`] are pure: no clock, no I/O, no
 //! randomness, ordered maps; time is an argument.
 //!
 //! | rank | modules |
@@ -10,11 +10,12 @@
 //! | 1 | [`protocol`] |
 //! | 2 | [`auth`], [`transcript`] |
 //! | 3 | [`recording`], [`station`], [`verdict`] |
-//! | 4 | [`scenario`], [`conformance`], [`parity`], [`ocpp`], [`broker`] |
-//! | 5 | [`report`], [`sim`] |
-//! | 6 | [`gateway`] |
-//! | 7 | [`runner`] |
-//! | 8 | [`cli`] |
+//! | 4 | [`scenario`], [`parity`], [`ocpp`], [`broker`] |
+//! | 5 | [`conformance`] |
+//! | 6 | [`report`], [`sim`] |
+//! | 7 | [`gateway`] |
+//! | 8 | [`runner`] |
+//! | 9 | [`cli`] |
 
 pub mod auth;
 pub mod broker;

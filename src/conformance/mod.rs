@@ -2,6 +2,7 @@
 //!
 //! Pure: a monitor sees records with their times and gives back diagnostics.
 
+pub mod judge;
 pub mod monitors;
 pub mod occasions;
 pub mod redelivery;

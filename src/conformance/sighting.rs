@@ -79,23 +79,12 @@ pub struct Sighting {
     pub publish: Publish,
     /// The payload, where it is JSON; khumbu's own without the fields that only its wire form has added.
     pub json: Option<Value>,
-    /// The step that it has met.
-    pub claim: Option<Claim>,
     /// When it was published.
     pub at: Duration,
     /// Whether the broker has handed it to the module.
     pub is_delivered: bool,
     /// Whether, besides, the module has acknowledged it, if its QoS asks for that.
     pub is_shown: bool,
-}
-
-/// A step's claim to a message, which no other expectation can be met by then.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// Where the step stands in the scenario.
-    pub pointer: String,
-    /// Whether the step has the module send the message, such as `withdraw`; an expectation may look at it again.
-    pub is_demand: bool,
 }
 
 /// A request for which a reply can come.

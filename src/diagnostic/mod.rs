@@ -4,6 +4,7 @@
 //! until [`Diagnostic::render`] turns it into text; printing is the business of [`crate::cli`].
 
 mod render;
+pub mod words;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -97,6 +98,11 @@ impl Diagnostic {
             help: None,
             requirement: None,
         }
+    }
+
+    /// The harness itself is at fault.
+    pub fn broken(why: &str) -> Self {
+        Self::new(Severity::Error, "harness/broken", format!("khumbu's own side broke down: {why}"))
     }
 
     /// Points at a place.

@@ -15,7 +15,7 @@ use super::findings;
 use super::http::{self, Answer};
 use super::played::Played;
 use super::stage::{Patience, Stage, Stop, Wake, broken, is_true};
-use super::steps::{Memory, not_captured, token};
+use super::steps::not_captured;
 use crate::gateway::{Chargers, Fleet, Server, Tokens};
 use crate::scenario::model::{Bearer, CsmsMessage, CsmsState, ExpectCsms, ExpectNone, Gateway, SendLocalList};
 use crate::scenario::pattern::{self, Pattern};
@@ -170,8 +170,8 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When khumbu's own side has broken down.
-    pub async fn set_csms(&mut self, state: CsmsState, memory: &mut Memory) -> Result<(), Stop> {
-        self.set_mark(memory);
+    pub async fn set_csms(&mut self, state: CsmsState) -> Result<(), Stop> {
+        self.set_mark();
         self.charge_point()?.csms = state;
         self.order(Order::Csms(CsmsInput::Online(state == CsmsState::Online)))?;
         self.reach_record().await
@@ -192,24 +192,24 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When it does not.
-    pub async fn reset_cache(&mut self, at: &str, memory: &mut Memory) -> Result<(), Stop> {
-        self.ask_charge_point(Request::ResetCache, "reset_cache", at, memory).await.map(drop)
+    pub async fn reset_cache(&mut self, at: &str) -> Result<(), Stop> {
+        self.ask_charge_point(Request::ResetCache, "reset_cache", at).await.map(drop)
     }
 
     /// The charge point gets a local authorization list.
     ///
     /// # Errors
     /// When it does not take it.
-    pub async fn send_local_list(&mut self, list: &SendLocalList, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+    pub async fn send_local_list(&mut self, list: &SendLocalList, at: &str) -> Result<(), Stop> {
         let name = "send_local_list";
         let refused = |why: &str| Stop::from(findings::ignored(self.scenario, at, name, why));
         let mut entries = Vec::with_capacity(list.entries.len());
         for (called, status) in &list.entries {
-            let tag = IdTag::new(token(memory, called)?.value.clone()).map_err(|error| refused(&error.to_string()))?;
+            let tag = IdTag::new(self.token(called)?.value.clone()).map_err(|error| refused(&error.to_string()))?;
             entries.push((tag, Some(TagInfo { status: *status, expiry: None, parent: None })));
         }
         let request = Request::UpdateList { kind: UpdateType::Full, version: list.version, entries };
-        let answer = self.ask_charge_point(request, name, at, memory).await?;
+        let answer = self.ask_charge_point(request, name, at).await?;
         let why = match answer {
             Outcome::List { status: UpdateStatus::Accepted, .. } => return Ok(()),
             Outcome::List { status: UpdateStatus::VersionMismatch, version } => {
@@ -220,14 +220,8 @@ impl Stage<'_> {
         Err(findings::ignored(self.scenario, at, name, &why).into())
     }
 
-    async fn ask_charge_point(
-        &mut self,
-        request: Request,
-        name: &str,
-        at: &str,
-        memory: &mut Memory,
-    ) -> Result<Outcome, Stop> {
-        self.set_mark(memory);
+    async fn ask_charge_point(&mut self, request: Request, name: &str, at: &str) -> Result<Outcome, Stop> {
+        self.set_mark();
         let (answer, answered) = oneshot::channel();
         self.order(Order::Request(request, answer))?;
         let outcome = answered.await.map_err(|_| broken("the simulated EVerest has ended"))?;
@@ -239,10 +233,10 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When the answer is another one than expected.
-    pub async fn ask_gateway(&mut self, step: &Gateway, at: &str, memory: &mut Memory) -> Result<(), Stop> {
-        self.set_mark(memory);
+    pub async fn ask_gateway(&mut self, step: &Gateway, at: &str) -> Result<(), Stop> {
+        self.set_mark();
         let pointer = format!("{at}/gateway");
-        let body = step.body.as_ref().map(|body| pattern::fill(body, &self.captures)).transpose();
+        let body = step.body.as_ref().map(|body| pattern::fill(body, &self.judge.captures)).transpose();
         let body = body.map_err(|name| not_captured(&name))?;
         let charge_point = self.charge_point()?;
         let address = charge_point.server.address();
@@ -258,7 +252,7 @@ impl Stage<'_> {
             body: body.as_ref(),
         };
         let mut asked = pin!(http::ask(address, &request));
-        let within = self.within();
+        let within = self.judge.case().within();
         let mut patience = Patience::new(&self.lag);
         let answered = loop {
             tokio::select! {
@@ -281,7 +275,7 @@ impl Stage<'_> {
         }
         let Some(reply) = &step.reply else { return Ok(()) };
         let pattern = Pattern::compile(reply).map_err(|error| broken(&error.message))?;
-        match pattern.matches(&answer.body, &mut self.captures) {
+        match pattern.matches(&answer.body, &mut self.judge.captures) {
             Ok(()) => Ok(()),
             Err(mismatch) => Err(findings::other_answer(self, pointer, step, answer, &mismatch).into()),
         }
@@ -301,13 +295,13 @@ impl Stage<'_> {
     async fn meet_csms(&mut self, charge_point: &mut ChargePoint, expect: &ExpectCsms, at: &str) -> Result<(), Stop> {
         let pattern = expect.payload.as_ref().map(Pattern::compile).transpose();
         let pattern = pattern.map_err(|error| broken(&error.message))?;
-        let within = expect.within.map_or_else(|| self.within(), |span| span.0);
+        let within = expect.within.map_or_else(|| self.judge.case().within(), |span| span.0);
         let mut patience = Patience::new(&self.lag);
         let mut is_over = false;
         loop {
             charge_point.drain();
             let mut fits = |payload: &Value| {
-                pattern.as_ref().is_none_or(|pattern| pattern.matches(payload, &mut self.captures).is_ok())
+                pattern.as_ref().is_none_or(|pattern| pattern.matches(payload, &mut self.judge.captures).is_ok())
             };
             if let Some(found) = charge_point.find(expect.message, &mut fits) {
                 charge_point.claimed.insert(found);
@@ -344,7 +338,7 @@ impl Stage<'_> {
     ) -> Result<(), Stop> {
         let pattern = none.payload.as_ref().map(Pattern::compile).transpose();
         let pattern = pattern.map_err(|error| broken(&error.message))?;
-        let mut scratch = self.captures.clone();
+        let mut scratch = self.judge.captures.clone();
         let mut fits =
             |payload: &Value| pattern.as_ref().is_none_or(|pattern| pattern.matches(payload, &mut scratch).is_ok());
         let deadline = Instant::now() + none.r#for.0;

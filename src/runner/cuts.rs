@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::stage::{cut, shown};
+use crate::diagnostic::words::{cut, shown};
 use crate::transcript::record::{Direction, Event, Record};
 
 /// So many ends are told, the last ones.

@@ -13,8 +13,9 @@ use super::played::Played;
 use super::process::run_to_end;
 use super::settings::{Binding as Told, BoundPublish};
 use super::stage::{Patience, Stage, Stop, broken, is_true};
-use super::steps::WITHIN;
+use crate::conformance::judge::WITHIN;
 use crate::conformance::sighting::Sighting;
+use crate::diagnostic::words::shown;
 use crate::parity::station_file::Binding;
 use crate::protocol::control::Command;
 use crate::sim::everest::Order;
@@ -171,7 +172,7 @@ impl Stage<'_> {
                 let why = match written {
                     Ok(Ok(())) => return Ok(()),
                     Ok(Err(error)) => error.to_string(),
-                    Err(_) => format!("it did not read its standard input within {}", super::stage::shown(READ_WITHIN)),
+                    Err(_) => format!("it did not read its standard input within {}", shown(READ_WITHIN)),
                 };
                 // A pipe breaks before it is known that its reader has ended.
                 self.wait_until(SOON, |_| false).await?;
@@ -205,7 +206,7 @@ impl Stage<'_> {
                     Ok(finished) if finished.status.is_some_and(|status| status.success()) => return Ok(()),
                     Ok(finished) => match finished.status {
                         Some(status) => super::module::in_words(status),
-                        None => format!("it did not end within {}", super::stage::shown(RUN_WITHIN)),
+                        None => format!("it did not end within {}", shown(RUN_WITHIN)),
                     },
                     Err(error) => error.to_string(),
                 };

@@ -11,7 +11,8 @@ use super::module::in_words;
 use super::play::FAREWELL;
 use super::process::Ending;
 use super::settings::{ModuleSource, Scene};
-use super::stage::{Stage, shown};
+use super::stage::Stage;
+use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity};
 
 /// By these signals a module may end that is told to: it gets the second, and some pass it on as the first.

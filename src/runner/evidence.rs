@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::settings::ModuleSource;
 use super::stage::{Stage, Stop, Wake};
-use super::steps::WITHIN;
+use crate::conformance::judge::WITHIN;
 use crate::conformance::occasions::{Fact, Facts, Fate, lacking};
 use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -44,13 +44,13 @@ impl Stage<'_> {
                 let seen = &observer.messages[*index];
                 // What came while it was away is lost to it.
                 let is_meant = self.is_for_module(seen)
-                    && seen.claim.is_some()
-                    && seen.seq >= self.ready_since
+                    && self.judge.claims().of(seen.seq).is_some()
+                    && seen.seq >= self.judge.past.ready_since
                     && observer.connections.is_subscribed(&seen.publish.topic);
                 seen.from == Party::Harness && !seen.is_shown && (seen.is_delivered || is_meant)
             })
             .collect();
-        let within = self.within().max(WITHIN);
+        let within = self.judge.case().within().max(WITHIN);
         let taken =
             self.wait_until(within, |observer| waiting.iter().all(|index| observer.messages[*index].is_shown)).await?;
         let unacknowledged = self.observer.never_acknowledged();
@@ -71,7 +71,7 @@ impl Stage<'_> {
             let list = match (seen.from, self.is_for_module(seen)) {
                 (Party::Module, _) if seen.kind != Kind::Other => &mut evidence.did,
                 (Party::Harness, true) if seen.is_shown => &mut evidence.shown,
-                (Party::Harness, true) if seen.claim.is_some() => &mut evidence.not_shown,
+                (Party::Harness, true) if self.judge.claims().of(seen.seq).is_some() => &mut evidence.not_shown,
                 _ => continue,
             };
             *list.entry(seen.kind.name()).or_default() += 1;
@@ -134,12 +134,11 @@ impl Stage<'_> {
         let is_routine = |seen: &Sighting| {
             matches!(seen.kind, Kind::Channel(Channel::HEARTBEAT | Channel::COMMUNICATION_CHECK) | Kind::Other)
         };
+        let is_claimed = |seen: &Sighting| self.judge.claims().of(seen.seq).is_some();
         self.judged > 0
             || self.observer.messages.iter().any(|seen| match seen.from {
-                Party::Module => seen.claim.is_some() || !is_routine(seen),
-                Party::Harness => {
-                    self.is_for_module(seen) && seen.is_shown && (seen.claim.is_some() || !is_routine(seen))
-                }
+                Party::Module => is_claimed(seen) || !is_routine(seen),
+                Party::Harness => self.is_for_module(seen) && seen.is_shown && (is_claimed(seen) || !is_routine(seen)),
             })
     }
 

@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::observer::Observer;
 use super::probe::{Answered, SILENCE};
-use super::stage::{Patience, Stage, Stop, shown};
+use super::stage::{Patience, Stage, Stop};
+use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::control::Command;
 use crate::protocol::types::{WithdrawAuthorizationRequest, WithdrawAuthorizationResult};

@@ -4,24 +4,22 @@
 
 mod applicable;
 mod charge_point;
-mod check_expectations;
 mod clock;
 mod cuts;
 mod drive;
 mod ending;
 mod evidence;
-mod expectation;
 mod findings;
 mod forecast;
 mod fresh;
 mod goldens;
 mod http;
+mod judging;
 mod known;
 mod lag;
 mod last_words;
 mod module;
 mod near_topics;
-mod nearest;
 mod observer;
 mod play;
 mod played;

@@ -287,7 +287,6 @@ impl Observer {
             publish,
             json,
             at: record.at,
-            claim: None,
             is_delivered: false,
             is_shown: false,
         });
@@ -323,38 +322,6 @@ impl Observer {
             }
     }
 
-    /// The last question to a token validator since a mark, about any token or this one.
-    pub fn question(&self, value: Option<&str>, since: u64) -> Option<&Request> {
-        let mut requests = self.requests.iter().rev().take_while(|request| request.seq >= since);
-        requests.find(|request| {
-            request.kind == Kind::Channel(Channel::VALIDATE_TOKEN)
-                && (value.is_none() || request.token.as_deref() == value)
-        })
-    }
-
-    /// Whether a reply is to a request of the scenario: one that khumbu has made, or that a step has had the module make.
-    /// What else the module asks is its own affair.
-    pub fn is_asked_for(&self, seen: &Sighting) -> bool {
-        let (Kind::Reply(index) | Kind::Answer(index)) = seen.kind else { return true };
-        let request = &self.requests[index];
-        request.from == Party::Harness || self.has_met_a_step(request)
-    }
-
-    fn has_met_a_step(&self, request: &Request) -> bool {
-        let message = self.messages.binary_search_by_key(&request.seq, |seen| seen.seq);
-        message.is_ok_and(|at| self.messages[at].claim.is_some())
-    }
-
-    /// Where the module under test wants the reply to its last question, or to its last request that has met a step; to
-    /// its last one of all, where none has.
-    pub fn wanted_reply_topic(&self) -> Option<&str> {
-        let mine = || self.requests.iter().rev().filter(|request| request.from == Party::Module);
-        let is_question = |request: &Request| request.kind == Kind::Channel(Channel::VALIDATE_TOKEN);
-        let meant = mine().find(|request| is_question(request) || self.has_met_a_step(request));
-        let last = meant.or_else(|| mine().next())?;
-        Some(&last.reply_topic).filter(|topic| !topic.is_empty()).map(String::as_str)
-    }
-
     /// How many messages the module has been sent at a QoS that asks for an acknowledgement, over connections that are
     /// there, if it has never acknowledged any.
     pub fn never_acknowledged(&self) -> usize {
@@ -366,15 +333,6 @@ impl Observer {
         }
         let sent = self.unacknowledged.keys();
         sent.filter(|(client, _)| self.connections.subscriptions.contains_key(client)).count()
-    }
-
-    /// The module's last request of which the reply is still to come, and for which it still listens.
-    pub fn waits_for_reply(&self) -> Option<&Request> {
-        self.requests.iter().rev().find(|request| {
-            request.from == Party::Module
-                && !request.is_answered
-                && self.connections.is_subscribed(&request.reply_topic)
-        })
     }
 
     /// Whether the broker has taken the first message of khumbu's own on this topic behind message `from`: it is in the

@@ -17,11 +17,12 @@ use super::played::{self, Played};
 use super::probe::Answered;
 use super::replay::Replay;
 use super::settings::{ModuleSource, Scene, Settings};
-use super::stage::{Stage, Stop, broken, shown};
-use super::steps::Memory;
+use super::stage::{Stage, Stop, broken};
 use super::{Piece, ending, goldens, near_topics};
 use crate::broker::Broker;
+use crate::conformance::judge::Judge;
 use crate::conformance::monitors::Monitors;
+use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Topics;
 use crate::protocol::side::Side;
@@ -121,10 +122,12 @@ async fn perform(
         played,
         sisters,
         module,
-        captures,
+        judge: Judge::new(scene.case(), captures),
+        epoch: Instant::now(),
+        tokens: scene.station.tokens.clone(),
+        is_at_once: false,
         interrupt,
         lag,
-        ready_since: 0,
         answered: None,
         round_trip: Duration::ZERO,
         unseen: BTreeSet::new(),
@@ -244,9 +247,8 @@ async fn act(stage: &mut Stage<'_>, replay: Option<&Replay>) -> Result<(), Stop>
         client.communication_check(true).await.map_err(|error| broken(&error.to_string()))?;
     }
     stage.sisters.begin_checks(stage.scene)?;
-    let mut memory = Memory::new(&stage.scene.station.tokens);
     let scenario = stage.scenario;
-    stage.play(&scenario.model.steps, &Pointer::from("/steps"), &mut memory).await?;
+    stage.play(&scenario.model.steps, &Pointer::from("/steps")).await?;
     stage.let_it_take_in().await
 }
 

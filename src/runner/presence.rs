@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::observer::is_own;
-use super::stage::cut;
+use crate::diagnostic::words::cut;
 use crate::transcript::record::{Direction, Event, Record};
 
 /// The longest order that is shown.

@@ -14,8 +14,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::observer::{Observer, is_own};
-use super::stage::{Patience, Stage, Stop, Wake, shown};
+use super::stage::{Patience, Stage, Stop, Wake};
 use crate::conformance::sighting::{Kind, Party};
+use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::side::Side;
@@ -43,7 +44,7 @@ impl Stage<'_> {
     pub async fn wait_ready(&mut self) -> Result<(), Stop> {
         let told = self.scenario.model.ready.clone().or_else(|| self.settings.ready.clone());
         self.wait_as_told(told).await?;
-        self.ready_since = self.observer.mark();
+        self.judge.past.ready_since = self.observer.mark();
         Ok(())
     }
 
@@ -60,7 +61,7 @@ impl Stage<'_> {
                 .await
             }
             (Some(Ready::Topic(filter)), _) => {
-                let filter = self.filled(&filter);
+                let filter = self.judge.case().filled(&filter);
                 self.ready_when(&format!("a message came on `{filter}`"), |observer| {
                     let mut messages = observer.messages.iter().filter(|seen| seen.from == Party::Module);
                     messages.any(|seen| topic::matches(&filter, &seen.publish.topic))
@@ -177,7 +178,7 @@ impl Stage<'_> {
             return if self.module.has_ended() { Ok(()) } else { Err(self.stayed_away().into()) };
         }
         self.settle_on(heard, heard, BACK).await?;
-        self.ready_since = self.observer.mark();
+        self.judge.past.ready_since = self.observer.mark();
         Ok(())
     }
 

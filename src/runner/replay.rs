@@ -21,7 +21,7 @@ use super::played::Played;
 use super::races;
 use super::settings::ModuleSource;
 use super::stage::{Stage, Stop, Wake, broken};
-use super::steps::WITHIN;
+use crate::conformance::judge::WITHIN;
 use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::parity::station_file::Everest;
 use crate::parity::{Act, Allowance, Difference, Outcome, Part, Renaming, Report, Script, Witness};

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::expectation::{Expectation, What};
+use super::judging::view;
 use super::played::Played;
 use super::stage::{Stage, Stop, broken};
-use super::steps::{Memory, strings_filled, token};
+use super::steps::strings_filled;
+use crate::conformance::judge::{After, Demand, What};
 use crate::conformance::sighting::{Kind, Party};
 use crate::protocol::channel::{Channel, EntryPoint};
 use crate::protocol::control::Command;
@@ -18,9 +19,9 @@ use crate::sim::client::{fresh_discovery_topic, fresh_reply_topic};
 
 impl Stage<'_> {
     /// Makes or demands a withdraw request.
-    pub async fn withdraw(&mut self, withdraw: &Withdraw, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+    pub async fn withdraw(&mut self, withdraw: &Withdraw, at: &str) -> Result<(), Stop> {
         let id_token = match &withdraw.token {
-            Some(name) => Some(token(memory, name)?.id_token()),
+            Some(name) => Some(self.token(name)?.id_token()),
             None => withdraw.id_token.clone(),
         };
         let request = WithdrawAuthorizationRequest { evse_id: withdraw.evse_id, id_token };
@@ -28,11 +29,10 @@ impl Stage<'_> {
         let (name, within) = (withdraw.r#as.as_deref(), withdraw.within.map(|span| span.0));
         let channel = Channel::WITHDRAW_AUTHORIZATION;
         let pointer = format!("{at}/withdraw");
-        self.request(channel, Some(payload), Command::Withdraw(request), name, within, &pointer, memory).await
+        self.request(channel, Some(payload), Command::Withdraw(request), name, within, &pointer).await
     }
 
     /// Makes a request as the client, or demands it of the module.
-    #[expect(clippy::too_many_arguments, reason = "one call for two kinds of request; a struct would only rename them")]
     pub async fn request(
         &mut self,
         channel: Channel,
@@ -41,9 +41,8 @@ impl Stage<'_> {
         name: Option<&str>,
         within: Option<Duration>,
         at: &str,
-        memory: &mut Memory,
     ) -> Result<(), Stop> {
-        self.set_mark(memory);
+        self.set_mark();
         let topics = self.scene.topics.clone();
         let reply_topic = match &self.played {
             Played::Client(client) => {
@@ -56,10 +55,10 @@ impl Stage<'_> {
             Played::Everest { .. } => {
                 let payload = request_pattern(payload.as_ref())?;
                 let what = What::Request { kind: Kind::Channel(channel), payload, at: at.to_owned() };
-                self.demand_request(&command, what, within, at, memory).await?
+                self.demand_request(&command, what, within, at).await?
             }
         };
-        memory.remember(name, reply_topic);
+        self.judge.past.request(name, reply_topic);
         Ok(())
     }
 
@@ -70,9 +69,8 @@ impl Stage<'_> {
         command: Command,
         request: &Request,
         at: String,
-        memory: &mut Memory,
     ) -> Result<(), Stop> {
-        self.set_mark(memory);
+        self.set_mark();
         let topics = self.scene.topics.clone();
         let reply_topic = match &self.played {
             Played::Client(client) => {
@@ -85,10 +83,10 @@ impl Stage<'_> {
             Played::Everest { .. } => {
                 let kind = Kind::EntryPoint(entry_point);
                 let what = What::Request { kind, payload: request_pattern(None)?, at: at.clone() };
-                self.demand_request(&command, what, request.within.map(|span| span.0), &at, memory).await?
+                self.demand_request(&command, what, request.within.map(|span| span.0), &at).await?
             }
         };
-        memory.remember(request.r#as.as_deref(), reply_topic);
+        self.judge.past.request(request.r#as.as_deref(), reply_topic);
         Ok(())
     }
 
@@ -99,21 +97,19 @@ impl Stage<'_> {
         what: What,
         within: Option<Duration>,
         at: &str,
-        memory: &mut Memory,
     ) -> Result<String, Stop> {
         let is_told = self.tell(command, at).await?;
-        let (within, since) = (within.unwrap_or_else(|| self.within()), memory.mark);
-        let mut expectation = Expectation { pointer: at.to_owned(), within, since, by: Party::Module, what };
-        let seq = self.meet_request(&mut expectation, is_told).await?;
-        memory.floor = Some(seq);
-        let request = self.observer.requests.iter().find(|request| request.seq == seq);
+        let within = within.unwrap_or_else(|| self.judge.case().within());
+        let (pointer, by, after) = (at.to_owned(), Party::Module, After::InOrder);
+        let seq = self.have_sent(Demand { pointer, within, by, what, is_told, after }).await?;
+        let request = seq.and_then(|seq| view(&self.observer).request(seq));
         // A request that asks for no reply is in its right; there is no lane then.
         Ok(request.map(|request| request.reply_topic.clone()).unwrap_or_default())
     }
 
     /// Begins or ends the communication checks, or demands it.
-    pub async fn communication_check(&mut self, on: bool, at: &str, memory: &mut Memory) -> Result<(), Stop> {
-        self.set_mark(memory);
+    pub async fn communication_check(&mut self, on: bool, at: &str) -> Result<(), Stop> {
+        self.set_mark();
         if let Played::Client(client) = &mut self.played {
             let from = self.observer.messages.len();
             client.communication_check(on).await.map_err(|error| broken(&error.to_string()))?;
@@ -126,11 +122,8 @@ impl Stage<'_> {
         let api = self.scene.topics.api;
         let what =
             What::Message { kind: Some(kind), api, filter: None, payload: Some(payload), qos: None, retain: None };
-        let mut expectation =
-            Expectation { pointer, within: self.within(), since: memory.mark, by: Party::Module, what };
-        // It takes its time to obey, and goes on meanwhile.
-        memory.mark = self.meet_request(&mut expectation, is_told).await?;
-        Ok(())
+        let (within, by, after) = (self.judge.case().within(), Party::Module, After::Stimulus);
+        self.have_sent(Demand { pointer, within, by, what, is_told, after }).await.map(drop)
     }
 }
 

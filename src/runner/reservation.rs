@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::expectation::{Expectation, What};
 use super::stage::{Stage, Stop, broken};
-use super::steps::{Memory, token};
+use crate::conformance::judge::{After, Demand, What};
 use crate::conformance::sighting::Party;
 use crate::protocol::control::{Command, Deed, Reserve as Wish};
 use crate::protocol::side::Side;
@@ -23,9 +22,9 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When it answers something else, or the module under test cannot be told.
-    pub async fn reserve(&mut self, step: &Reserve, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+    pub async fn reserve(&mut self, step: &Reserve, at: &str) -> Result<(), Stop> {
         let id_token = match &step.token {
-            Some(name) => token(memory, name)?.value.clone(),
+            Some(name) => self.token(name)?.value.clone(),
             None => step.id_token.clone().unwrap_or_default(),
         };
         let millis = |span: Timespan| i64::try_from(span.0.as_millis()).unwrap_or(i64::MAX);
@@ -41,39 +40,27 @@ impl Stage<'_> {
                 None => millis(step.expires_in.unwrap_or(Timespan(EXPIRES))),
             },
         };
-        self.stimulate(Command::Reserve(wish), at, memory).await?;
-        self.expect_answer(Deed::Reserve, step.reservation_id, &json!(step.result), at, memory).await
+        self.stimulate(Command::Reserve(wish), at).await?;
+        self.expect_answer(Deed::Reserve, step.reservation_id, &json!(step.result), at).await
     }
 
     /// Somebody cancels a reservation, and Auth answers.
     ///
     /// # Errors
     /// As [`Stage::reserve`].
-    pub async fn cancel_reservation(
-        &mut self,
-        step: &CancelReservation,
-        at: &str,
-        memory: &mut Memory,
-    ) -> Result<(), Stop> {
+    pub async fn cancel_reservation(&mut self, step: &CancelReservation, at: &str) -> Result<(), Stop> {
         let reservation_id = step.reservation_id;
-        self.stimulate(Command::CancelReservation { reservation_id }, at, memory).await?;
-        self.expect_answer(Deed::CancelReservation, reservation_id, &json!(step.result), at, memory).await
+        self.stimulate(Command::CancelReservation { reservation_id }, at).await?;
+        self.expect_answer(Deed::CancelReservation, reservation_id, &json!(step.result), at).await
     }
 
-    async fn expect_answer(
-        &mut self,
-        deed: Deed,
-        id: i32,
-        result: &Value,
-        at: &str,
-        memory: &Memory,
-    ) -> Result<(), Stop> {
+    async fn expect_answer(&mut self, deed: Deed, id: i32, result: &Value, at: &str) -> Result<(), Stop> {
         let pointer = format!("{at}/{}", deed.name());
         let pattern = Pattern::compile(result).map_err(|error| broken(&error.message))?;
         let payload = Some((format!("{pointer}/result"), pattern));
         let what = What::Did { deed, which: vec![("reservation_id", json!(id))], member: "result", payload };
         let by = if self.scenario.model.under_test == Side::Everest { Party::Module } else { Party::Harness };
-        let mut expectation = Expectation { pointer, within: self.within(), since: memory.mark, by, what };
-        self.meet_request(&mut expectation, true).await.map(drop)
+        let (within, is_told, after) = (self.judge.case().within(), true, After::Nothing);
+        self.have_sent(Demand { pointer, within, by, what, is_told, after }).await.map(drop)
     }
 }

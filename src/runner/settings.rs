@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::Piece;
 use super::known::{self, Contradiction};
 use crate::broker::{PacketLimit, Upstream};
+use crate::conformance::judge::Case;
 use crate::conformance::monitors::{ApiModule, Context};
-use crate::parity::station_file::{self, StationFile};
+use crate::parity::station_file::{self, Meaning, StationFile};
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
@@ -105,6 +106,24 @@ impl<'s> Scene<'s> {
         let side = self.scenario.model.under_test;
         let is_played = move |api| side == Side::Everest || api == ApiType::AUTH_TOKEN_VALIDATOR;
         self.sisters.iter().filter(move |topics| is_played(topics.api))
+    }
+
+    /// The scene as far as it says how expectations are judged.
+    pub fn case(&self) -> Case<'_> {
+        let is_builtin = self.settings.module == ModuleSource::Builtin;
+        let is_bound = |binding: &station_file::Binding| matches!(binding.is, Meaning::EvseCall(_));
+        Case {
+            scenario: self.scenario,
+            topics: &self.topics,
+            sisters: &self.sisters,
+            tokens: &self.station.tokens,
+            wire: self.wire,
+            is_builtin,
+            // Khumbu's own EVerest tells of them.
+            shows_calls: self.scenario.model.under_test == Side::Client
+                || is_builtin
+                || self.bindings().iter().any(is_bound),
+        }
     }
 
     /// What messages on foreign topics mean, where the module under test is an EVerest that a station file describes.

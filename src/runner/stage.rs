@@ -1,8 +1,7 @@
 //! The stage of one scenario: broker, observer, the side that khumbu plays, the module under test, and every way of
 //! waiting. Every wait has a deadline and can be interrupted.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +9,6 @@ use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::expectation::plain;
 use super::lag::Lag;
 use super::module::Module;
 use super::observer::{Observer, is_own};
@@ -19,13 +17,14 @@ use super::probe::Answered;
 use super::settings::{ModuleSource, Scene, Settings};
 use super::sisters::Sisters;
 use crate::broker::Broker;
+use crate::conformance::judge::Judge;
 use crate::conformance::sighting::{Kind, Party, Sighting};
+use crate::diagnostic::words::cut;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::wire::{Form, Wire};
 use crate::scenario::Scenario;
-use crate::scenario::pattern::Captures;
 use crate::sim::everest::Order;
 use crate::sim::link::LinkError;
+use crate::station::config::TokenConfig;
 use crate::transcript::record::{Direction, Event};
 
 /// The stage.
@@ -46,14 +45,18 @@ pub struct Stage<'s> {
     pub sisters: Sisters,
     /// The module under test.
     pub module: Module,
-    /// What patterns have captured.
-    pub captures: Captures,
+    /// What judges the expectations.
+    pub judge: Judge<'s>,
+    /// When the judge's time began.
+    pub epoch: Instant,
+    /// Tokens as validators see them now.
+    pub tokens: BTreeMap<String, TokenConfig>,
+    /// Whether stimuli come at the same instant.
+    pub is_at_once: bool,
     /// Whether the user wants to stop.
     pub interrupt: watch::Receiver<bool>,
     /// How late the harness itself is woken.
     pub lag: Lag,
-    /// The number of the first record after the module was last ready: what khumbu had said before, it was not shown.
-    pub ready_since: u64,
     /// What an EVerest under test answered when it was asked whether it is ready.
     pub answered: Option<Answered>,
     /// How long the module took from an answer of the broker to its next subscription.
@@ -71,6 +74,12 @@ pub enum Stop {
     Found(Box<Diagnostic>),
     /// The user interrupted the run.
     Interrupted,
+}
+
+impl From<Box<Diagnostic>> for Stop {
+    fn from(diagnostic: Box<Diagnostic>) -> Self {
+        Stop::Found(diagnostic)
+    }
 }
 
 impl From<Diagnostic> for Stop {
@@ -150,43 +159,41 @@ impl Stage<'_> {
         condition: impl Fn(&Observer) -> bool,
     ) -> Result<Option<()>, Stop> {
         let mut patience = Patience::new(&self.lag);
+        let mut is_over = false;
         loop {
             if condition(&self.observer) {
                 return Ok(Some(()));
             }
-            if self.module.has_ended() {
+            if is_over || self.module.has_ended() {
                 return Ok(None);
             }
-            if self.wait(patience.deadline(within)).await? == Wake::Deadline
-                && patience.is_over(within, &self.lag).await
-            {
+            is_over = self.waits_in_vain(&mut patience, within).await?;
+        }
+    }
+
+    /// Waits for something new; `true` if the time is over, with everything taken that had come by then.
+    ///
+    /// # Errors
+    /// As [`Stage::wait`].
+    pub async fn waits_in_vain(&mut self, patience: &mut Patience, within: Duration) -> Result<bool, Stop> {
+        match self.wait(patience.deadline(within)).await? {
+            Wake::Record | Wake::Ended => Ok(false),
+            Wake::Deadline if !patience.is_over(within, &self.lag).await => Ok(false),
+            Wake::Deadline => {
                 self.observer.drain();
-                return Ok(condition(&self.observer).then_some(()));
+                Ok(true)
             }
         }
     }
 
     /// A topic with the base of the API module elided.
     pub fn elided(&self, topic: &str) -> String {
-        elide(&self.scene.topics.base(), topic)
+        self.judge.case().elided(topic)
     }
 
     /// A message in one line.
     pub fn line(&self, seen: &Sighting) -> String {
-        let mut line = self.elided(&seen.publish.topic);
-        let _ = write!(line, " q{}", seen.publish.qos);
-        if seen.publish.retain {
-            line.push_str(" retain");
-        }
-        let payload = match &seen.json {
-            Some(json) => json.to_string(),
-            None => String::from_utf8_lossy(&seen.publish.payload).into_owned(),
-        };
-        let _ = write!(line, " {}", cut(&payload, 160));
-        if let Some(form) = self.form_of(seen) {
-            let _ = write!(line, " (written as `{}`)", form.name());
-        }
-        line
+        self.judge.case().line(seen)
     }
 
     /// The last message that the broker has handed to the module, in one line.
@@ -202,15 +209,6 @@ impl Stage<'_> {
         Some(format!("delivered to it last: {} q{} {}", self.elided(&last.topic), last.qos, cut(&payload, 160)))
     }
 
-    /// How a message of khumbu's own is written, where EVerest would not write it like this.
-    fn form_of(&self, seen: &Sighting) -> Option<Form> {
-        let is_ours = seen.from == Party::Harness && !matches!(seen.kind, Kind::Control | Kind::Other);
-        if self.scene.wire == Wire::Everest || !is_ours {
-            return None;
-        }
-        Form::recognised(&seen.publish.payload).filter(|form| *form != Form::Everest)
-    }
-
     /// How the last message of each kind of khumbu's own is written; nothing, if all are as EVerest's.
     pub fn written_last(&self) -> Option<String> {
         let mut kinds = Vec::new();
@@ -223,7 +221,7 @@ impl Stage<'_> {
             let kind = seen.kind.name();
             if seen.from == Party::Harness && !kinds.contains(&kind) {
                 kinds.push(kind);
-                words.extend(self.form_of(seen).map(|form| format!("{kind} as `{}`", form.name())));
+                words.extend(self.judge.case().form_of(seen).map(|form| format!("{kind} as `{}`", form.name())));
             }
         }
         words.reverse();
@@ -362,38 +360,5 @@ impl Patience {
 
 /// The harness is at fault.
 pub fn broken(why: &str) -> Diagnostic {
-    Diagnostic::new(Severity::Error, "harness/broken", format!("khumbu's own side broke down: {why}"))
-}
-
-/// A topic with the base of the API module elided to `…`.
-pub fn elide(base: &str, topic: &str) -> String {
-    match topic.strip_prefix(base) {
-        Some(rest) => format!("…{rest}"),
-        None => topic.to_owned(),
-    }
-}
-
-/// A length of time in a message.
-pub fn shown(span: Duration) -> String {
-    match span.as_millis() {
-        millis if millis < 1000 => format!("{millis}ms"),
-        millis if millis % 1000 == 0 => format!("{}s", millis / 1000),
-        millis => format!("{:.1}s", millis as f64 / 1000.0),
-    }
-}
-
-/// A text of at most `length` characters.
-pub fn cut(text: &str, length: usize) -> String {
-    match text.char_indices().nth(length) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
-}
-
-/// A value for the place of an actual value in a message.
-pub fn actual(value: Option<&Value>) -> String {
-    match value {
-        Some(value) => format!("`{}`", cut(&plain(value), 120)),
-        None => "nothing".to_owned(),
-    }
+    Diagnostic::broken(why)
 }

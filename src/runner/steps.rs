@@ -3,19 +3,20 @@
 //! A stimulus sets a mark before it acts; expectations count what came after the mark. Expectations that follow each
 //! other must be met in that order, unless `any_order` says otherwise.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::findings;
+use super::judging::view;
 use super::module::{command_name, environment, fill, in_words};
 use super::played::Played;
 use super::process::run_to_end;
-use super::stage::{Stage, Stop, broken, is_true, shown};
+use super::stage::{Stage, Stop, broken, is_true};
 use crate::conformance::sighting::{Kind, Party};
+use crate::diagnostic::words::{cut, shown};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
+use crate::protocol::channel::{ApiType, Channel, EntryPoint};
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::side::Side;
 use crate::protocol::wire::{Encoder, Wire};
@@ -23,109 +24,33 @@ use crate::protocol::{codec, topic};
 use crate::scenario::model::{Heartbeats, Publish, Request, Run};
 use crate::scenario::pattern::{self, Pattern};
 use crate::scenario::step::Step;
-use crate::scenario::{Pointer, placeholder, played};
+use crate::scenario::{Pointer, played};
 use crate::sim::everest::Order;
 use crate::station::config::TokenConfig;
 
-/// The default time limit of an expectation.
-pub const WITHIN: Duration = Duration::from_secs(5);
 /// The default time limit of a command of the user.
 const RUN_WITHIN: Duration = Duration::from_secs(10);
-
-/// What the steps remember.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// The mark of the last stimulus.
-    pub mark: u64,
-    /// The last message that met an expectation since the mark.
-    pub floor: Option<u64>,
-    /// The last presentations of each token in a row, by its value.
-    presented: BTreeMap<String, InARow>,
-    /// The last presentations of tokens in a row, whichever they were.
-    any_presented: Option<InARow>,
-    /// Whether stimuli come at the same instant.
-    pub is_at_once: bool,
-    /// Tokens as validators see them now.
-    tokens: BTreeMap<String, TokenConfig>,
-    /// Reply topics on the wire by the name of the request.
-    pub named: BTreeMap<String, String>,
-    /// Reply topic of the last request.
-    pub last_request: Option<String>,
-}
-
-/// Presentations with no expectation between them that was met: what comes of the first may come after the last.
-#[derive(Debug, Clone, Copy)]
-struct InARow {
-    /// The mark of the first.
-    since: u64,
-    /// Whether an expectation was met since: the next presentation begins anew.
-    is_over: bool,
-}
-
-impl InARow {
-    /// The row with one presentation more.
-    fn with(row: Option<Self>, mark: u64) -> Self {
-        row.filter(|row| !row.is_over).unwrap_or(Self { since: mark, is_over: false })
-    }
-}
-
-impl Memory {
-    /// Nothing happened yet.
-    pub fn new(tokens: &BTreeMap<String, TokenConfig>) -> Self {
-        Self { tokens: tokens.clone(), ..Self::default() }
-    }
-
-    /// A token was presented, with the last stimulus.
-    pub fn present(&mut self, value: String) {
-        let row = InARow::with(self.presented.get(&value).copied(), self.mark);
-        self.presented.insert(value, row);
-        self.any_presented = Some(InARow::with(self.any_presented, self.mark));
-    }
-
-    /// From where on statuses of a token count: the first of its presentations in a row.
-    pub fn presented_since(&self, value: &str) -> Option<u64> {
-        self.presented.get(value).map(|row| row.since)
-    }
-
-    /// From where on questions about a token, or about any, count.
-    pub fn asked_since(&self, value: Option<&str>) -> Option<u64> {
-        value.map_or(self.any_presented.map(|row| row.since), |value| self.presented_since(value))
-    }
-
-    /// What was presented until now is dealt with.
-    fn end_presentations(&mut self) {
-        self.presented.values_mut().chain(&mut self.any_presented).for_each(|row| row.is_over = true);
-    }
-
-    /// A request was made.
-    pub fn remember(&mut self, name: Option<&str>, reply_topic: String) {
-        if let Some(name) = name {
-            self.named.insert(name.to_owned(), reply_topic.clone());
-        }
-        self.last_request = Some(reply_topic);
-    }
-}
 
 impl Stage<'_> {
     /// Plays steps that stand at `pointer`.
     ///
     /// # Errors
     /// The first step that cannot be met.
-    pub async fn play(&mut self, steps: &[Step], pointer: &Pointer, memory: &mut Memory) -> Result<(), Stop> {
+    pub async fn play(&mut self, steps: &[Step], pointer: &Pointer) -> Result<(), Stop> {
         for (at, step) in played(steps, pointer, self.scene.station.release) {
             if *self.interrupt.borrow() {
                 return Err(Stop::Interrupted);
             }
-            Box::pin(self.step(step, &at, memory)).await?;
+            Box::pin(self.step(step, &at)).await?;
         }
         Ok(())
     }
 
-    async fn step(&mut self, step: &Step, at: &Pointer, memory: &mut Memory) -> Result<(), Stop> {
+    async fn step(&mut self, step: &Step, at: &Pointer) -> Result<(), Stop> {
         match step {
-            Step::Reserve(reserve) => self.reserve(reserve, at, memory).await,
-            Step::CancelReservation(cancel) => self.cancel_reservation(cancel, at, memory).await,
-            Step::AtOnce(steps) => self.at_once(steps, at, memory).await,
+            Step::Reserve(reserve) => self.reserve(reserve, at).await,
+            Step::CancelReservation(cancel) => self.cancel_reservation(cancel, at).await,
+            Step::AtOnce(steps) => self.at_once(steps, at).await,
             Step::Heartbeats(change) => {
                 let control = match change {
                     Heartbeats::Pause => HeartbeatControl::Pause,
@@ -136,105 +61,89 @@ impl Stage<'_> {
                     Heartbeats::Next(number) => HeartbeatControl::Next(*number),
                 };
                 self.observer.monitors.heartbeats_changed();
-                self.stimulate(Command::Heartbeats(control), at, memory).await
+                self.stimulate(Command::Heartbeats(control), at).await
             }
-            Step::PresentToken(name) => self.present_token(name, at, memory).await,
+            Step::PresentToken(name) => self.present_token(name, at).await,
             Step::SetVerdict(change) => {
-                let config = memory.tokens.get_mut(&change.token).ok_or_else(|| unknown_token(&change.token))?;
+                let config = self.tokens.get_mut(&change.token).ok_or_else(|| unknown_token(&change.token))?;
                 config.verdict = change.verdict;
                 config.verdict_after = change.after;
                 let command = config.to_verdict();
                 self.set_verdict(command, at).await
             }
-            Step::UpdateVerdict(update) => self.update_verdict(update, at, memory).await,
-            Step::RestartEverest => self.restart_everest(memory).await,
-            Step::Disconnect => self.disconnect(memory).await,
-            Step::Csms(state) => self.set_csms(*state, memory).await,
-            Step::ResetCache(_) => self.reset_cache(at, memory).await,
-            Step::SendLocalList(list) => self.send_local_list(list, at, memory).await,
-            Step::Gateway(gateway) => self.ask_gateway(gateway, at, memory).await,
-            Step::Withdraw(withdraw) => self.withdraw(withdraw, at, memory).await,
+            Step::UpdateVerdict(update) => self.update_verdict(update, at).await,
+            Step::RestartEverest => self.restart_everest().await,
+            Step::Disconnect => self.disconnect().await,
+            Step::Csms(state) => self.set_csms(*state).await,
+            Step::ResetCache(_) => self.reset_cache(at).await,
+            Step::SendLocalList(list) => self.send_local_list(list, at).await,
+            Step::Gateway(gateway) => self.ask_gateway(gateway, at).await,
+            Step::Withdraw(withdraw) => self.withdraw(withdraw, at).await,
             Step::GetStatus(request) => {
                 let (name, within) = (request.r#as.as_deref(), request.within.map(|span| span.0));
                 let channel = Channel::GET_TOKEN_VALIDATION_STATUS;
-                self.request(channel, None, Command::GetStatus {}, name, within, &format!("{at}/get_status"), memory)
-                    .await
+                self.request(channel, None, Command::GetStatus {}, name, within, &format!("{at}/get_status")).await
             }
             Step::Discover(request) => {
-                self.discover(EntryPoint::Discover, Command::Discover {}, request, format!("{at}/discover"), memory)
-                    .await
+                self.discover(EntryPoint::Discover, Command::Discover {}, request, format!("{at}/discover")).await
             }
             Step::QueryModules(api) => {
                 let (entry_point, command) =
                     (EntryPoint::QueryModules(api.clone()), Command::QueryModules(api.clone()));
-                self.discover(entry_point, command, &Request::default(), format!("{at}/query_modules"), memory).await
+                self.discover(entry_point, command, &Request::default(), format!("{at}/query_modules")).await
             }
-            Step::CommunicationCheck(on) => self.communication_check(*on, at, memory).await,
-            Step::Publish(publish) => self.publish(publish, at, memory).await,
+            Step::CommunicationCheck(on) => self.communication_check(*on, at).await,
+            Step::Publish(publish) => self.publish(publish, at).await,
             Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_) | Step::ExpectEvse(_) => {
-                self.wait_for_questions(&[step], at, memory).await?;
-                let expectation = self.expectation(step, at, memory)?;
-                self.meet(vec![expectation], memory).await?;
-                memory.end_presentations();
-                Ok(())
+                self.expect(&[(at.clone(), step)], at).await
             }
             Step::AnyOrder(steps) => {
                 let steps = played(steps, &at.key("any_order"), self.scene.station.release);
-                let expected: Vec<_> = steps.iter().map(|(_, step)| *step).collect();
-                self.wait_for_questions(&expected, at, memory).await?;
-                let mut expectations = Vec::with_capacity(steps.len());
-                for (at, step) in steps {
-                    expectations.push(self.expectation(step, &at, memory)?);
-                }
-                self.meet(expectations, memory).await?;
-                memory.end_presentations();
-                Ok(())
+                self.expect(&steps, at).await
             }
             Step::ExpectCsms(expect) => self.expect_csms(expect, at).await,
             Step::ExpectNone(none) => match none.csms {
                 Some(message) => self.expect_none_of_csms(message, none, at).await,
-                None => self.expect_none(none, at, memory).await,
+                None => self.expect_none(none, at).await,
             },
-            Step::Run(run) => self.run_command(run, at, memory).await,
+            Step::Run(run) => self.run_command(run, at).await,
             Step::Repeat(repeat) => {
                 for _ in 0..repeat.times {
-                    self.play(&repeat.steps, &at.key("repeat").key("steps"), memory).await?;
+                    self.play(&repeat.steps, &at.key("repeat").key("steps")).await?;
                 }
                 Ok(())
             }
             // What `only` holds is played in its place.
             Step::Only(_) | Step::Note(_) => Ok(()),
             step => match step.row(self.scene.frame()).command {
-                Some(command) => self.stimulate(command, at, memory).await,
+                Some(command) => self.stimulate(command, at).await,
                 None => Err(broken("nobody plays this step").into()),
             },
         }
     }
 
     /// Stimuli without anything between them. The mark is that of the first.
-    async fn at_once(&mut self, steps: &[Step], at: &Pointer, memory: &mut Memory) -> Result<(), Stop> {
-        self.set_mark(memory);
-        let mark = memory.mark;
-        memory.is_at_once = true;
-        let outcome = self.play(steps, &at.key("at_once"), memory).await;
-        memory.is_at_once = false;
-        memory.mark = mark;
-        memory.floor = None;
+    async fn at_once(&mut self, steps: &[Step], at: &Pointer) -> Result<(), Stop> {
+        self.set_mark();
+        let mark = self.judge.past.mark;
+        self.is_at_once = true;
+        let outcome = self.play(steps, &at.key("at_once")).await;
+        self.is_at_once = false;
+        self.judge.past.set_mark(mark);
         outcome
     }
 
     /// A stimulus comes: what is seen from now on counts.
-    pub fn set_mark(&mut self, memory: &mut Memory) {
-        memory.mark = self.observer.mark();
-        memory.floor = None;
+    pub fn set_mark(&mut self) {
+        self.judge.past.set_mark(self.observer.mark());
         if let Played::Everest { charge_point: Some(charge_point), .. } = &mut self.played {
             charge_point.set_mark();
         }
     }
 
     /// Does something at the station: ours, or the one of the module under test.
-    pub async fn stimulate(&mut self, command: Command, at: &str, memory: &mut Memory) -> Result<(), Stop> {
-        self.set_mark(memory);
+    pub async fn stimulate(&mut self, command: Command, at: &str) -> Result<(), Stop> {
+        self.set_mark();
         match &self.played {
             Played::Everest { .. } => {
                 let name = command_name(&command);
@@ -244,7 +153,7 @@ impl Stage<'_> {
                 match ignored.await {
                     Ok(None) => self.reach_record().await,
                     // Whoever presents a token twice at once means to have one of them ignored.
-                    Ok(Some(_)) if memory.is_at_once && is_token => self.reach_record().await,
+                    Ok(Some(_)) if self.is_at_once && is_token => self.reach_record().await,
                     Ok(Some(why)) => Err(findings::ignored(self.scenario, at, &name, &why).into()),
                     Err(_) => Err(broken("the simulated EVerest has ended").into()),
                 }
@@ -256,16 +165,16 @@ impl Stage<'_> {
         }
     }
 
-    async fn restart_everest(&mut self, memory: &mut Memory) -> Result<(), Stop> {
-        self.set_mark(memory);
-        memory.end_presentations();
+    async fn restart_everest(&mut self) -> Result<(), Stop> {
+        self.set_mark();
+        self.judge.past.end_presentations();
         self.observer.drain();
         self.observer.monitors.everest_restarted();
         match &self.played {
             Played::Everest { .. } => {
                 self.restart_played().await?;
                 self.remind_of_csms()?;
-                self.teach_station(memory.tokens.values()).await
+                self.teach_station().await
             }
             Played::Client(_) => {
                 self.restart_module().await?;
@@ -275,8 +184,8 @@ impl Stage<'_> {
         }
     }
 
-    async fn disconnect(&mut self, memory: &mut Memory) -> Result<(), Stop> {
-        self.set_mark(memory);
+    async fn disconnect(&mut self) -> Result<(), Stop> {
+        self.set_mark();
         self.observer.monitors.module_cut_off();
         let heard = self.heard_topics();
         let clients: Vec<_> = self.observer.connections.subscriptions.keys().cloned().collect();
@@ -292,15 +201,15 @@ impl Stage<'_> {
         Ok(())
     }
 
-    async fn publish(&mut self, publish: &Publish, at: &str, memory: &mut Memory) -> Result<(), Stop> {
-        self.set_mark(memory);
+    async fn publish(&mut self, publish: &Publish, at: &str) -> Result<(), Stop> {
+        self.set_mark();
         let topics = self.scene.topics.clone();
         let asks = self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR);
         let is_request = publish.topic.contains(if asks { "{e2m}" } else { "{m2e}" });
         let id = uuid::Uuid::new_v4().to_string();
         let reply_to = if asks { topics.reply_topic_to_everest(&id) } else { topics.reply_topic("publish", &id) };
-        let fill_in = |text: &str| self.filled(text).replace("{reply}", &reply_to);
-        let topic = match self.observer.wanted_reply_topic() {
+        let fill_in = |text: &str| self.judge.case().filled(text).replace("{reply}", &reply_to);
+        let topic = match self.judge.wanted_reply_topic(view(&self.observer)) {
             _ if !publish.topic.contains("{reply_to}") => fill_in(&publish.topic),
             Some(wanted) => fill_in(&publish.topic).replace("{reply_to}", wanted),
             None => {
@@ -311,14 +220,14 @@ impl Stage<'_> {
                     .find(|seen| seen.from == Party::Module && seen.kind == Kind::Channel(Channel::VALIDATE_TOKEN));
                 return Err(match question {
                     Some(question) => findings::asked_without_reply_topic(self, &at, question),
-                    None => findings::no_reply_asked_for(self, &at),
+                    None => self.no_reply_asked_for(&at),
                 }
                 .into());
             }
         };
         let payload = match (&publish.payload, &publish.text, &publish.hex) {
             (Some(value), ..) => {
-                let value = pattern::fill(value, &self.captures).map_err(|name| not_captured(&name))?;
+                let value = pattern::fill(value, &self.judge.captures).map_err(|name| not_captured(&name))?;
                 let value = strings_filled(&value, &fill_in);
                 // In EVerest's name it is written as EVerest writes.
                 match self.scene.scenario.model.under_test {
@@ -350,37 +259,23 @@ impl Stage<'_> {
                 self.order(Order::Publish { topic, payload: payload.into(), qos, retain })?;
             }
         }
+        self.judge.past.name(publish.r#as.as_deref(), &wire);
         if is_request {
-            memory.last_request = Some(wire.clone());
-        }
-        if let Some(name) = &publish.r#as {
-            memory.named.insert(name.clone(), wire);
+            self.judge.past.request(None, wire);
         }
         Ok(())
     }
 
-    /// A text with the placeholders of topics filled in.
-    pub fn filled(&self, text: &str) -> String {
-        let topics = &self.scene.topics;
-        placeholder::fill(text, |name| match name {
-            "e2m" | "m2e" => Some(format!("{}/{name}", topics.base())),
-            "module_id" => Some(topics.module_id.clone()),
-            "external_prefix" => Some(topics.external_prefix.clone()),
-            _ => {
-                let wanted = placeholder::api(name)?;
-                let mut all = std::iter::once(topics).chain(&self.scene.sisters);
-                all.find(|topics| topics.api == wanted).map(Topics::base)
-            }
-        })
+    /// A token of the station as validators see it now.
+    ///
+    /// # Errors
+    /// When there is none of that name; the checker has looked at all names before.
+    pub fn token(&self, name: &str) -> Result<&TokenConfig, Stop> {
+        self.tokens.get(name).ok_or_else(|| unknown_token(name))
     }
 
-    /// The default time limit.
-    pub fn within(&self) -> Duration {
-        self.scenario.model.within.map_or(WITHIN, |span| span.0)
-    }
-
-    async fn run_command(&mut self, run: &Run, at: &str, memory: &mut Memory) -> Result<(), Stop> {
-        self.set_mark(memory);
+    async fn run_command(&mut self, run: &Run, at: &str) -> Result<(), Stop> {
+        self.set_mark();
         let pointer = format!("{at}/run");
         let broker = self.broker.address();
         let words = shell_words::split(&run.command)
@@ -418,7 +313,7 @@ impl Stage<'_> {
                 Some(expected) => {
                     let stdout = finished.output.stdout().trim().to_owned();
                     let pattern = Pattern::compile(&json!(expected)).map_err(|error| broken(&error.message))?;
-                    pattern.matches(&json!(stdout), &mut self.captures).err().map(|mismatch| {
+                    pattern.matches(&json!(stdout), &mut self.judge.captures).err().map(|mismatch| {
                         Diagnostic::new(
                             Severity::Fail,
                             "run/output",
@@ -426,7 +321,7 @@ impl Stage<'_> {
                         )
                         .at(place("stdout"))
                         .with_evidence(format!("expected: {}", mismatch.expected))
-                        .with_evidence(format!("printed: `{}`", super::stage::cut(&stdout, 400)))
+                        .with_evidence(format!("printed: `{}`", cut(&stdout, 400)))
                     })
                 }
             },
@@ -444,14 +339,6 @@ impl Stage<'_> {
             }
         }
     }
-}
-
-/// A token of the station as validators see it now.
-///
-/// # Errors
-/// When there is none of that name; the checker has looked at all names before.
-pub fn token<'m>(memory: &'m Memory, name: &str) -> Result<&'m TokenConfig, Stop> {
-    memory.tokens.get(name).ok_or_else(|| unknown_token(name))
 }
 
 fn unknown_token(name: &str) -> Stop {

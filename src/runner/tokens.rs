@@ -5,12 +5,12 @@
 
 use serde_json::{Value, json};
 
-use super::expectation::{Expectation, What};
 use super::findings;
 use super::module::command_name;
 use super::played::Played;
 use super::stage::{Stage, Stop, broken};
-use super::steps::{Memory, strings_filled, token};
+use super::steps::strings_filled;
+use crate::conformance::judge::{After, Demand, What};
 use crate::conformance::sighting::{Kind, Party};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::Command;
@@ -18,29 +18,28 @@ use crate::protocol::types::{ValidationResult, ValidationResultUpdate};
 use crate::scenario::model::UpdateVerdict;
 use crate::scenario::pattern::Pattern;
 use crate::sim::everest::Order;
-use crate::station::config::TokenConfig;
 
 impl Stage<'_> {
     /// A token of the scenario is presented.
     ///
     /// # Errors
     /// When the module under test does not present it, or cannot be told to.
-    pub async fn present_token(&mut self, name: &str, at: &str, memory: &mut Memory) -> Result<(), Stop> {
-        let config = token(memory, name)?;
+    pub async fn present_token(&mut self, name: &str, at: &str) -> Result<(), Stop> {
+        let config = self.token(name)?;
         let (command, provided, value) = (config.to_command(), config.to_provided(), config.value.clone());
         if self.sisters.has(ApiType::AUTH_TOKEN_PROVIDER) {
-            self.set_mark(memory);
+            self.set_mark();
             self.say_as(ApiType::AUTH_TOKEN_PROVIDER, command, Channel::PROVIDED_TOKEN).await?;
         } else if self.scene.is_client_of(ApiType::AUTH_TOKEN_PROVIDER) {
             let at = format!("{at}/present_token");
-            self.demand(Channel::PROVIDED_TOKEN, &json!(provided), command, at, memory).await?;
+            self.demand(Channel::PROVIDED_TOKEN, &json!(provided), command, at).await?;
         } else {
-            self.stimulate(command, at, memory).await?;
+            self.stimulate(command, at).await?;
         }
         if self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) {
-            memory.last_request = None;
+            self.judge.past.forget_last_request();
         }
-        memory.present(value);
+        self.judge.past.present(value);
         Ok(())
     }
 
@@ -71,7 +70,7 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When the module under test does not say so, or cannot be told to.
-    pub async fn update_verdict(&mut self, update: &UpdateVerdict, at: &str, memory: &mut Memory) -> Result<(), Stop> {
+    pub async fn update_verdict(&mut self, update: &UpdateVerdict, at: &str) -> Result<(), Stop> {
         self.observer.monitors.verdict_updated();
         let says_nothing = update.tariff_messages.is_empty();
         let mut result = ValidationResult::new(update.verdict);
@@ -83,13 +82,13 @@ impl Stage<'_> {
         }
         let command = Command::UpdateVerdict(update);
         if self.sisters.has(ApiType::AUTH_TOKEN_VALIDATOR) {
-            self.set_mark(memory);
+            self.set_mark();
             self.say_as(ApiType::AUTH_TOKEN_VALIDATOR, command, Channel::VALIDATE_RESULT_UPDATE).await
         } else if self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) {
             let at = format!("{at}/update_verdict");
-            self.demand(Channel::VALIDATE_RESULT_UPDATE, &wanted, command, at, memory).await
+            self.demand(Channel::VALIDATE_RESULT_UPDATE, &wanted, command, at).await
         } else {
-            self.stimulate(command, at, memory).await
+            self.stimulate(command, at).await
         }
     }
 
@@ -105,39 +104,30 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When it has broken down.
-    pub async fn teach_station(&mut self, tokens: impl Iterator<Item = &TokenConfig>) -> Result<(), Stop> {
+    pub async fn teach_station(&self) -> Result<(), Stop> {
         if self.scene.is_client_of(ApiType::AUTH_TOKEN_PROVIDER) {
-            for token in tokens {
+            for token in self.tokens.values() {
                 self.tell_station(token.to_verdict()).await?;
             }
         }
         Ok(())
     }
 
-    async fn tell_station(&mut self, command: Command) -> Result<(), Stop> {
+    async fn tell_station(&self, command: Command) -> Result<(), Stop> {
         let (answer, done) = tokio::sync::oneshot::channel();
         self.order(Order::Command(Box::new(command), answer))?;
         done.await.map(drop).map_err(|_| broken("the simulated EVerest has ended").into())
     }
 
     /// Demands a message of the module under test; it must have at least what `wanted` has.
-    async fn demand(
-        &mut self,
-        channel: Channel,
-        wanted: &Value,
-        command: Command,
-        at: String,
-        memory: &mut Memory,
-    ) -> Result<(), Stop> {
-        self.set_mark(memory);
+    async fn demand(&mut self, channel: Channel, wanted: &Value, command: Command, at: String) -> Result<(), Stop> {
+        self.set_mark();
         let is_told = self.tell(&command, &at).await?;
         let literal = |text: &str| if text.starts_with('$') { format!("${text}") } else { text.to_owned() };
         let pattern = Pattern::compile(&strings_filled(wanted, &literal)).map_err(|error| broken(&error.message))?;
         let what = What::Request { kind: Kind::Channel(channel), payload: pattern, at: at.clone() };
-        let (within, since) = (self.within(), memory.mark);
-        let mut expectation = Expectation { pointer: at, within, since, by: Party::Module, what };
-        memory.floor = Some(self.meet_request(&mut expectation, is_told).await?);
-        Ok(())
+        let (within, by, after) = (self.judge.case().within(), Party::Module, After::InOrder);
+        self.have_sent(Demand { pointer: at, within, by, what, is_told, after }).await.map(drop)
     }
 
     /// Tells the module under test something that no message shows.

@@ -20,7 +20,7 @@ pub fn consider(stage: &Stage<'_>, found: &mut Diagnostic) {
     if !is_clients || found.severity != Severity::Error || !ELSE.contains(&found.id) {
         return;
     }
-    let Some(unasked) = withdraws(stage).filter(|seen| seen.claim.is_none()).last() else { return };
+    let Some(unasked) = withdraws(stage).filter(|seen| !is_claimed(stage, seen)).last() else { return };
     let headline = format!("{} made a withdraw request that no step demands; then {}", culprit(stage), found.headline);
     let mut evidence = vec![format!("no step demands: {}", stage.line(unasked))];
     evidence.append(&mut found.evidence);
@@ -31,7 +31,7 @@ pub fn consider(stage: &Stage<'_>, found: &mut Diagnostic) {
 /// Withdraw requests that a client made once more than it was told to. It may have its reasons, such as a reply that it
 /// did not get; but nothing else would show that it withdraws twice.
 pub fn asked_again(stage: &Stage<'_>) -> Vec<Diagnostic> {
-    let (demanded, others): (Vec<_>, Vec<_>) = withdraws(stage).partition(|seen| seen.claim.is_some());
+    let (demanded, others): (Vec<_>, Vec<_>) = withdraws(stage).partition(|seen| is_claimed(stage, seen));
     let part = |seen: &Sighting, pointer: &str| seen.json.as_ref().and_then(|json| json.pointer(pointer)).cloned();
     let is_same = |a: &Sighting, b: &Sighting| {
         part(a, "/payload") == part(b, "/payload") && part(a, "/headers/replyTo") != part(b, "/headers/replyTo")
@@ -44,6 +44,10 @@ pub fn asked_again(stage: &Stage<'_>) -> Vec<Diagnostic> {
             .with_help("a step `expect_none: {message: withdraw_authorization, for: 300ms}` makes it a failure")
     };
     again.map(warning).collect()
+}
+
+fn is_claimed(stage: &Stage<'_>, seen: &Sighting) -> bool {
+    stage.judge.claims().of(seen.seq).is_some()
 }
 
 /// Withdraw requests of the module.

@@ -148,6 +148,11 @@ impl Scenario {
         self.at(range)
     }
 
+    /// The place of a value, with something to say of it.
+    pub fn labelled(&self, pointer: &str, label: &str) -> Place {
+        Place { label: label.to_owned(), ..self.place(pointer) }
+    }
+
     /// The place of the key that holds a value; that of the value where there is no key, as in a list.
     pub fn place_of_key(&self, pointer: &str) -> Place {
         let (node, key, is_found) = walk(&self.root, pointer);

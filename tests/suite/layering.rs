@@ -14,7 +14,7 @@ use regex::Regex;
 /// No file of code is longer.
 const LINES: usize = 650;
 /// Modules up to this rank are pure.
-const PURE_UP_TO: u32 = 4;
+const PURE_UP_TO: u32 = 5;
 /// Except this one, whose business is sockets.
 const IMPURE: &str = "broker";
 /// And this one is pure though it stands higher.
@@ -333,7 +333,7 @@ fn mentions(text: &str, id: &str) -> bool {
 mod the_rules_bite {
     use super::*;
 
-    const LIB: &str = "//! | 0 | [`protocol`] |\n//! | 1 | [`auth`], [`report`] |\n//! | 5 | [`cli`], [`sim`] |\n";
+    const LIB: &str = "//! | 0 | [`protocol`] |\n//! | 1 | [`auth`], [`report`] |\n//! | 6 | [`cli`], [`sim`] |\n";
 
     fn broken(path: &str, text: &str) -> (usize, usize) {
         let files = [File::new(path, text)];
@@ -343,7 +343,7 @@ mod the_rules_bite {
 
     #[test]
     fn the_table_is_read() {
-        let expected = [("auth", 1), ("cli", 5), ("protocol", 0), ("report", 1), ("sim", 5)];
+        let expected = [("auth", 1), ("cli", 6), ("protocol", 0), ("report", 1), ("sim", 6)];
         assert_eq!(ranks(LIB), expected.map(|(name, rank)| (name.to_owned(), rank)).into());
     }
 

@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
-use super::{culprit, is_sister, place};
+use super::culprit;
+use crate::diagnostic::words::{actual, cut, shown};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::runner::charge_point::Told;
 use crate::runner::http::Answer;
-use crate::runner::stage::{Stage, actual, cut, shown};
+use crate::runner::stage::Stage;
 use crate::scenario::Scenario;
 use crate::scenario::model::{ExpectCsms, Gateway};
 use crate::scenario::pattern;
@@ -18,7 +19,7 @@ const SHOWN: usize = 6;
 
 /// Who is to blame for what the charge point did.
 fn blame(stage: &Stage<'_>) -> (Severity, &'static str, String) {
-    match is_sister(stage) {
+    match stage.judge.case().is_sister() {
         true => (Severity::Fail, "expect/outcome", format!("given what {} sent, the charge point", culprit(stage))),
         false => (Severity::Error, "scenario/contradicted", "the simulated charge point".to_owned()),
     }
@@ -30,7 +31,7 @@ pub fn other_status(scenario: &Scenario, pointer: &str, step: &Gateway, answer: 
     let written = format!("{pointer}/status");
     let pointer = if scenario.has(&written) { written } else { format!("{pointer}/path") };
     Diagnostic::new(Severity::Error, "scenario/contradicted", headline)
-        .at(place(scenario, &pointer, &format!("actual `{}`", answer.status)))
+        .at(scenario.labelled(&pointer, &format!("actual `{}`", answer.status)))
         .with_evidence(answered(answer))
 }
 
@@ -46,7 +47,7 @@ pub fn other_answer(
     let came = actual(mismatch.actual.as_ref());
     let headline = format!("{who} answered {came} to `{}`, expected {}", step.path, cut(&mismatch.expected, 120));
     Diagnostic::new(severity, id, headline)
-        .at(place(stage.scenario, &format!("{pointer}/reply{}", mismatch.pointer), &format!("actual {came}")))
+        .at(stage.scenario.labelled(&format!("{pointer}/reply{}", mismatch.pointer), &format!("actual {came}")))
         .with_evidence(answered(answer))
 }
 
@@ -54,7 +55,7 @@ pub fn other_answer(
 pub fn no_whole_answer(scenario: &Scenario, pointer: &str, within: Duration) -> Diagnostic {
     let headline = format!("the gateway gave no whole answer within {}", shown(within));
     Diagnostic::new(Severity::Error, "scenario/contradicted", headline)
-        .at(place(scenario, &format!("{pointer}/path"), ""))
+        .at(scenario.labelled(&format!("{pointer}/path"), ""))
         .with_help("ask for something that has an end; a stream of events has none")
 }
 
@@ -69,7 +70,7 @@ pub fn not_told(stage: &Stage<'_>, at: &str, expect: &ExpectCsms, within: Durati
         count => lines[count.saturating_sub(SHOWN)..].to_vec(),
     };
     Diagnostic::new(severity, id, headline)
-        .at(place(stage.scenario, &format!("{at}/expect_csms"), ""))
+        .at(stage.scenario.labelled(&format!("{at}/expect_csms"), ""))
         .with_lines(evidence)
 }
 
@@ -78,7 +79,7 @@ pub fn told_in_vain(stage: &Stage<'_>, at: &str, told: &Told) -> Diagnostic {
     let (severity, id, who) = blame(stage);
     let headline = format!("{who} told its CSMS {} where it may not", told.message.name());
     Diagnostic::new(severity, id, headline)
-        .at(place(stage.scenario, &format!("{at}/expect_none/csms"), ""))
+        .at(stage.scenario.labelled(&format!("{at}/expect_none/csms"), ""))
         .with_evidence(cut(&told.to_string(), 160))
 }
 

@@ -6,9 +6,10 @@ use std::cmp::Reverse;
 
 use serde_json::Value;
 
+use super::claims::{Claim, Claims};
 use super::expectation::{Expectation, What, is_of_kind};
-use super::stage::cut;
-use crate::conformance::sighting::{Claim, Kind, Sighting};
+use crate::conformance::sighting::{Kind, Sighting};
+use crate::diagnostic::words::cut;
 use crate::protocol::channel::Channel;
 use crate::protocol::topic;
 use crate::scenario::pattern::{Captures, Mismatch, Pattern};
@@ -44,12 +45,13 @@ pub enum Bar<'a> {
 pub fn nearest<'a>(
     expectation: &Expectation,
     messages: &'a [Sighting],
+    claims: &'a Claims,
     captures: &Captures,
     floor: Option<u64>,
 ) -> Option<Near<'a>> {
     let near = messages.iter().filter_map(|seen| {
         let differences = differences(&expectation.what, seen, captures)?;
-        let bar = bar(expectation, seen, floor);
+        let bar = bar(expectation, seen, claims.of(seen.seq), floor);
         // What is long over is only worth a word if it would have done.
         let is_over = bar == Some(Bar::BeforeStimulus) && !differences.is_empty();
         (!is_over).then_some(Near { seen, differences, bar })
@@ -67,8 +69,13 @@ fn away(what: &What, seen: &Sighting) -> u64 {
     numbers.map_or(0, |(expected, actual)| expected.abs_diff(actual))
 }
 
-fn bar<'a>(expectation: &Expectation, seen: &'a Sighting, floor: Option<u64>) -> Option<Bar<'a>> {
-    match &seen.claim {
+fn bar<'a>(
+    expectation: &Expectation,
+    seen: &Sighting,
+    claim: Option<&'a Claim>,
+    floor: Option<u64>,
+) -> Option<Bar<'a>> {
+    match claim {
         _ if seen.from != expectation.by => Some(Bar::OtherParty),
         // What the step before has had the module send may be looked at.
         Some(claim) if claim.is_demand && floor == Some(seen.seq) && expectation.may_take_demanded() => None,
@@ -197,7 +204,6 @@ mod tests {
             api,
             publish,
             json: Some(json),
-            claim: None,
             at: Duration::ZERO,
             is_delivered: false,
             is_shown: false,
@@ -219,6 +225,7 @@ mod tests {
 
     #[test]
     fn the_nearest_is_the_one_with_the_fewest_differences_and_the_last_of_these() {
+        let nothing = Claims::default();
         let wanted = expected(&json!({"status": "Rejected", "token": {"id_token": {"value": "1"}}}));
         let status = |status: &str, value: &str| json!({"status": status, "token": {"id_token": {"value": value}}});
         let mut messages = vec![
@@ -226,7 +233,7 @@ mod tests {
             seen(11, status("Accepted", "1")),
             seen(12, status("Accepted", "2")),
         ];
-        let near = nearest(&wanted, &messages, &Captures::new(), None).unwrap();
+        let near = nearest(&wanted, &messages, &nothing, &Captures::new(), None).unwrap();
         assert_eq!(near.seen.seq, 11);
         assert_eq!(
             near.differences,
@@ -234,16 +241,17 @@ mod tests {
         );
         // A number for a text shows by its missing quotes.
         messages.push(seen(13, json!({"status": "Rejected", "token": {"id_token": {"value": 1}}})));
-        let near = nearest(&wanted, &messages, &Captures::new(), None).unwrap();
+        let near = nearest(&wanted, &messages, &nothing, &Captures::new(), None).unwrap();
         let wrong = "`token.id_token.value` is `1`, expected `\"1\"`";
         assert_eq!((near.seen.seq, near.differences[1].as_str()), (13, wrong));
     }
 
     #[test]
     fn a_text_that_reads_like_a_number_shows_as_one_and_no_other_is_missing() {
+        let nothing = Claims::default();
         let wanted = expected(&json!(0));
         let beats = [seen(11, json!("69"))];
-        let differences = nearest(&wanted, &beats, &Captures::new(), None).unwrap().differences;
+        let differences = nearest(&wanted, &beats, &nothing, &Captures::new(), None).unwrap().differences;
         assert_eq!(differences[1], "the payload is `\"69\"`, expected `0`");
         let what = What::Status {
             name: "ALICE".to_owned(),
@@ -255,14 +263,15 @@ mod tests {
         };
         let wanted = Expectation { what, ..wanted };
         let statuses = [seen(11, json!({"status": "Accepted", "token": {"id_token": {"value": 4242}}}))];
-        let differences = nearest(&wanted, &statuses, &Captures::new(), None).unwrap().differences;
+        let differences = nearest(&wanted, &statuses, &nothing, &Captures::new(), None).unwrap().differences;
         assert_eq!(differences, ["`token.id_token.value` is `4242`, expected `04A2F3B1`"]);
     }
 
     #[test]
     fn the_nearest_number_is_the_neighbour() {
+        let nothing = Claims::default();
         let beats: Vec<_> = [(11, 1), (12, 3), (13, 140)].map(|(seq, number)| seen(seq, json!(number))).into();
-        assert_eq!(nearest(&expected(&json!(2)), &beats, &Captures::new(), None).unwrap().seen.seq, 12);
+        assert_eq!(nearest(&expected(&json!(2)), &beats, &nothing, &Captures::new(), None).unwrap().seen.seq, 12);
     }
 
     #[test]
@@ -277,16 +286,23 @@ mod tests {
             (11, Party::Module, None, Some(10), None),
         ] {
             let mut seen = seen(seq, json!({"status": "Accepted"}));
-            (seen.from, seen.claim, seen.publish.qos) = (from, claim, 1);
-            let messages = [seen];
-            let near = nearest(&wanted, &messages, &Captures::new(), floor).unwrap();
+            (seen.from, seen.publish.qos) = (from, 1);
+            let (messages, mut claims) = ([seen], Claims::default());
+            claims.file(&messages);
+            if let Some(claim) = claim {
+                claims.claim(0, &messages[0], claim);
+            }
+            let near = nearest(&wanted, &messages, &claims, &Captures::new(), floor).unwrap();
             assert_eq!((near.differences.len(), near.bar), (0, bar));
         }
     }
 
     #[test]
     fn what_was_over_before_and_would_not_have_done_is_no_news() {
+        let nothing = Claims::default();
         let wanted = expected(&json!({"status": "Rejected"}));
-        assert!(nearest(&wanted, &[seen(3, json!({"status": "Accepted"}))], &Captures::new(), None).is_none());
+        assert!(
+            nearest(&wanted, &[seen(3, json!({"status": "Accepted"}))], &nothing, &Captures::new(), None).is_none()
+        );
     }
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::conformance::sighting::{Claim, Kind, Party, Sighting};
+use super::claims::Lane;
+use crate::conformance::sighting::{Kind, Party, Sighting};
+use crate::diagnostic::words::plain;
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::Deed;
 use crate::protocol::side::Side;
@@ -221,9 +223,16 @@ impl Expectation {
         }
     }
 
-    /// The claim to a message that meets it.
-    pub fn claim(&self) -> Claim {
-        Claim { pointer: self.pointer.clone(), is_demand: false }
+    /// Where it looks for its message: what is not there means nothing to it.
+    pub fn lane(&self) -> Lane<'_> {
+        match &self.what {
+            What::Message { kind: Some(kind), .. } => Lane::Kind(name_of(*kind)),
+            What::Message { kind: None, .. } => Lane::All,
+            What::Status { value, .. } => Lane::Token(value),
+            What::Did { deed, .. } => Lane::Kind(Kind::Did(*deed).name()),
+            What::Reply { topic, .. } => Lane::Topic(topic),
+            What::Request { kind, .. } => Lane::Kind(kind.name()),
+        }
     }
 
     /// Whether it may look at a message that the step before it has had the module send. Of communication checks there
@@ -352,19 +361,13 @@ fn member(pointer: &str) -> Option<String> {
     Some(token.replace("~1", "/").replace("~0", "~"))
 }
 
-/// A value as it stands in a sentence: texts without quotes.
-pub fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn status_token(seen: &Sighting) -> Option<&str> {
+/// The token that a message tells of, if it is a status of one.
+pub fn status_token(seen: &Sighting) -> Option<&str> {
     seen.json.as_ref()?.pointer("/token/id_token/value")?.as_str()
 }
 
-fn name_of(kind: MessageKind) -> &'static str {
+/// The name of a kind, as [`Kind::name`] has it.
+pub fn name_of(kind: MessageKind) -> &'static str {
     match channel_of(kind) {
         Some(channel) => channel.name(),
         None if kind == MessageKind::ReadyBeacon => Kind::Beacon.name(),

@@ -1,0 +1,389 @@
+//! Why an expectation was not met, in words: what was expected, what came instead, and what the wire showed meanwhile.
+//!
+//! Pure: what was judged and what was seen come in, diagnostics go out.
+
+use std::time::Duration;
+
+use super::case::{Case, View};
+use super::claims::Claims;
+use super::expectation::{Expectation, Mismatch, What};
+use super::nearest::{Bar, Near, nearest};
+use super::{Fault, NotMet, Why};
+use crate::conformance::sighting::{Kind, Party, Sighting};
+use crate::diagnostic::words::{actual, cut, shown};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::Channel;
+use crate::protocol::control::Deed;
+use crate::protocol::side::Side;
+use crate::scenario::model::MessageKind;
+use crate::scenario::pattern::Captures;
+
+/// Messages shown as evidence.
+const SHOWN: usize = 6;
+/// Differences of the nearest message shown as evidence.
+const DIFFERENCES: usize = 4;
+
+/// All that a finding is told with.
+#[derive(Debug, Clone, Copy)]
+pub struct Findings<'a> {
+    /// The scenario.
+    pub case: &'a Case<'a>,
+    /// The messages.
+    pub view: View<'a>,
+    /// Which of them have met a step.
+    pub claims: &'a Claims,
+    /// What patterns have captured.
+    pub captures: &'a Captures,
+    /// What else is known of the module.
+    pub module: &'a ModuleTraces,
+}
+
+/// What is known of the module besides its messages.
+#[derive(Debug, Clone, Default)]
+pub struct ModuleTraces {
+    /// How it has ended, if it has.
+    pub end: Option<String>,
+    /// What was started as the module.
+    pub ran: String,
+    /// How it stands to the topic on which it can be told things.
+    pub listening: Vec<String>,
+    /// What became of what it was told last.
+    pub order: Option<String>,
+}
+
+impl Findings<'_> {
+    /// Says why something was not met.
+    pub fn explain(&self, not_met: &NotMet) -> Diagnostic {
+        let pointer = &not_met.pointer;
+        match &not_met.why {
+            Why::Expected(expectation, fault) => self.of_fault(expectation, fault),
+            Why::Unexpected(seq) => self.unexpected(pointer, *seq),
+            Why::EndedInSilence => self.module.ended_while(self.case, pointer, "while silence was demanded of it"),
+            Why::CallsUnseen => shows_no_calls(self.case, pointer),
+        }
+    }
+
+    fn of_fault(&self, expectation: &Expectation, fault: &Fault) -> Diagnostic {
+        match fault {
+            Fault::Mismatch(seq, mismatch, waited) => self.mismatch(expectation, *seq, mismatch, *waited),
+            Fault::OutOfOrder(seq) => self.out_of_order(expectation, *seq),
+            Fault::Late(seq, waited) => self.late(expectation, *seq, *waited),
+            Fault::Missing { waited, floor } => self.missing(expectation, *waited, *floor),
+            Fault::Ended => self.ended(expectation),
+            Fault::NotDrivable => self.not_drivable(expectation),
+            Fault::WaitsForReply(seq) => self.waits_for_reply(expectation, *seq),
+            Fault::NoAnswer => self.does_not_answer(expectation),
+        }
+    }
+
+    /// A message stands where another was expected.
+    fn mismatch(&self, expectation: &Expectation, seq: u64, mismatch: &Mismatch, waited: Duration) -> Diagnostic {
+        let (severity, id, who) = self.blame(expectation, "expect/payload-mismatch");
+        let what = match &expectation.what {
+            What::Reply { .. } => "replied",
+            What::Request { kind, .. } if !kind.is_request() => "sent",
+            What::Request { .. } => "requested",
+            What::Status { .. } if mismatch.is_whole => "published status",
+            What::Status { .. } if mismatch.actual.is_none() => "published a status",
+            What::Status { .. } => "published a status with",
+            What::Did { deed: Deed::EvseCall, .. } => "called an EVSE with",
+            What::Did { .. } => "answered",
+            What::Message { .. } => "sent",
+        };
+        let came = match (&mismatch.actual, &mismatch.member) {
+            (None, Some(member)) => format!("without `{member}`"),
+            _ => told_apart(mismatch),
+        };
+        let headline = format!("{who} {what} {came}, expected {}", cut(&mismatch.expected, 120));
+        let (waited, within) = (shown(waited), shown(expectation.within));
+        let line = self.line(seq).map(|line| format!("{line}, after {waited} (allowed {within})"));
+        Diagnostic::new(severity, id, headline)
+            .at(self.case.place(&mismatch.pointer, &format!("actual {}", told_apart(mismatch))))
+            .with_lines(line.into_iter().collect())
+            .with_lines(self.before(seq, expectation.since))
+            .with_lines(self.sent_by_module(expectation))
+    }
+
+    /// A message came before one that it should have followed.
+    fn out_of_order(&self, expectation: &Expectation, seq: u64) -> Diagnostic {
+        let (severity, _, who) = self.blame(expectation, "expect/out-of-order");
+        Diagnostic::new(severity, "expect/out-of-order", format!("{who} sent the {} too early", noun(expectation)))
+            .at(self.case.place(&expectation.pointer, "came before what the step above expects"))
+            .with_lines(self.line(seq).into_iter().collect())
+            .with_help("put both expectations under `any_order` if either order is right")
+    }
+
+    /// The message came, but after its time.
+    fn late(&self, expectation: &Expectation, seq: u64, waited: Duration) -> Diagnostic {
+        let (severity, _, who) = self.blame(expectation, "expect/late");
+        let (waited, within) = (shown(waited), shown(expectation.within));
+        let headline = format!("{who} sent the {} after {waited}, allowed {within}", noun(expectation));
+        Diagnostic::new(severity, "expect/late", headline)
+            .at(self.case.place(&expectation.pointer, ""))
+            .with_lines(self.line(seq).into_iter().collect())
+    }
+
+    /// The message did not come.
+    fn missing(&self, expectation: &Expectation, waited: Duration, floor: Option<u64>) -> Diagnostic {
+        let Self { case, view, claims, .. } = *self;
+        if let Some(seen) = astray(view, claims, expectation) {
+            let headline = format!("{} sent the {} on another topic", case.culprit(), noun(expectation));
+            let mut diagnostic = Diagnostic::new(Severity::Fail, "expect/wrong-topic", headline)
+                .at(case.place(&expectation.pointer, ""));
+            if let What::Reply { topic, .. } = &expectation.what {
+                diagnostic = diagnostic.with_evidence(format!("expected on: {}", case.elided(topic)));
+            }
+            return diagnostic.with_evidence(format!("seen: {}", case.line(seen)));
+        }
+        let (severity, id, who) = self.blame(expectation, "expect/missing");
+        let near = nearest(expectation, view.messages, claims, self.captures, floor);
+        // To a discovery others reply as well.
+        let matching = if near.is_some() && matches!(expectation.what, What::Reply { .. }) { "matching " } else { "" };
+        let headline =
+            format!("{who} sent no {matching}{} within {}", expectation.in_words(), shown(expectation.within));
+        let order = self.module.order.iter().filter(|_| matches!(expectation.what, What::Request { .. }));
+        Diagnostic::new(severity, id, headline)
+            .at(case.place(&expectation.pointer, ""))
+            .with_evidence(format!("waited {}", shown(waited)))
+            .with_lines(order.cloned().collect())
+            .with_lines(near.iter().flat_map(|near| self.nearest_in_words(near)).collect())
+            .with_lines(self.meanwhile(expectation.since, near.map(|near| near.seen.seq)))
+            .with_lines(self.sent_by_module(expectation))
+    }
+
+    /// The module ended while something was expected of it.
+    fn ended(&self, expectation: &Expectation) -> Diagnostic {
+        let when = format!("while a {} was expected", expectation.in_words());
+        let diagnostic = self.module.ended_while(self.case, &expectation.pointer, &when);
+        diagnostic.with_lines(self.meanwhile(expectation.since, None))
+    }
+
+    /// A message came that must not come.
+    fn unexpected(&self, pointer: &str, seq: u64) -> Diagnostic {
+        let case = self.case;
+        let seen = self.view.message(seq);
+        let kind = seen.map_or(&Kind::Other, |seen| &seen.kind);
+        let follows = matches!(kind, Kind::Channel(Channel::TOKEN_VALIDATION_STATUS) | Kind::Did(_));
+        let (severity, id, who) = match seen.map(|seen| seen.from) {
+            Some(Party::Harness) if case.is_sister() && follows => outcome(case),
+            Some(Party::Harness) => (Severity::Error, "scenario/contradicted", case.played().to_owned()),
+            Some(Party::Module) | None => (Severity::Fail, "expect/unexpected", case.culprit()),
+        };
+        Diagnostic::new(severity, id, format!("{who} sent a {} where none may come", kind.name()))
+            .at(case.place(pointer, ""))
+            .with_lines(self.line(seq).into_iter().collect())
+    }
+
+    /// The module cannot be told what the scenario needs.
+    fn not_drivable(&self, expectation: &Expectation) -> Diagnostic {
+        let headline = format!(
+            "{} sent no {} within {} by itself, and cannot be told to",
+            self.case.culprit(),
+            expectation.in_words(),
+            shown(expectation.within)
+        );
+        self.module.undrivable(self.case, &expectation.pointer, headline)
+    }
+
+    /// The module makes no request while another one of its own is not answered, as it may: nobody asks for two at a time.
+    fn waits_for_reply(&self, expectation: &Expectation, seq: u64) -> Diagnostic {
+        let headline = format!(
+            "{} made no {} within {}; a request that it made before is not answered",
+            self.case.culprit(),
+            expectation.in_words(),
+            shown(expectation.within)
+        );
+        Diagnostic::new(Severity::Inconclusive, "module/waits-for-reply", headline)
+            .at(self.case.place(&expectation.pointer, ""))
+            .with_lines(self.line(seq).map(|line| format!("not answered: {line}")).into_iter().collect())
+            .with_evidence("it is still subscribed to the topic of the reply, and may make one request at a time")
+            .with_help(
+                "let the module give up a request that nobody answers, or let the step wait longer with `within:`",
+            )
+    }
+
+    /// The module was told to do something, and never told what came of it.
+    fn does_not_answer(&self, expectation: &Expectation) -> Diagnostic {
+        let case = self.case;
+        let headline =
+            format!("{} gave no {} within {}", case.culprit(), expectation.in_words(), shown(expectation.within));
+        Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline)
+            .at(case.place(&expectation.pointer, ""))
+            .with_evidence(format!("it sent no such message on `{}`", case.topics.did_topic()))
+            .with_help("name the command under `cannot:` in khumbu.yaml to skip such scenarios")
+    }
+
+    /// Who is to blame, and by which id, where a module under test gets this one.
+    fn blame(&self, expectation: &Expectation, of_module: &'static str) -> (Severity, &'static str, String) {
+        match expectation.by {
+            Party::Module => (Severity::Fail, of_module, self.case.culprit()),
+            Party::Harness if follows_from_module(self.case, self.view, expectation) => outcome(self.case),
+            Party::Harness => (Severity::Error, "scenario/contradicted", self.case.played().to_owned()),
+        }
+    }
+
+    fn line(&self, seq: u64) -> Option<String> {
+        self.view.message(seq).map(|seen| self.case.line(seen))
+    }
+
+    /// What a module had sent by which EVerest was led, newest last.
+    fn sent_by_module(&self, expectation: &Expectation) -> Vec<String> {
+        if !follows_from_module(self.case, self.view, expectation) {
+            return Vec::new();
+        }
+        let sent = self.telling(0).filter(|seen| seen.from == Party::Module).map(|seen| self.case.line(seen));
+        let sent: Vec<_> = sent.collect();
+        match &sent[sent.len().saturating_sub(3)..] {
+            [] => vec!["the module sent nothing but communication checks".to_owned()],
+            last => last.iter().map(|line| format!("the module sent: {line}")).collect(),
+        }
+    }
+
+    /// What was seen before a message, newest last.
+    fn before(&self, seq: u64, since: u64) -> Vec<String> {
+        let lines: Vec<_> =
+            self.telling(since).filter(|other| other.seq < seq).map(|seen| self.case.line(seen)).collect();
+        lines[lines.len().saturating_sub(3)..].iter().map(|line| format!("before it: {line}")).collect()
+    }
+
+    /// The message that nearly met an expectation, and what differs in it.
+    fn nearest_in_words(&self, near: &Near<'_>) -> Vec<String> {
+        let case = self.case;
+        let mut lines = vec![format!("nearest: {}", case.line(near.seen))];
+        let bar = near.bar.as_ref().map(|bar| match bar {
+            Bar::Claimed(claim) => format!("it has met the step in line {}", case.scenario.line(&claim.pointer)),
+            Bar::BeforeStimulus => "it came before the last stimulus".to_owned(),
+            Bar::BeforeStepAbove => "it came before what the step above was met by".to_owned(),
+            Bar::OtherParty if near.seen.from == Party::Harness => format!("{} has sent it", case.played()),
+            Bar::OtherParty => format!("{} has sent it", case.culprit()),
+        });
+        let hidden = near.differences.len().saturating_sub(DIFFERENCES);
+        let differences = near.differences.iter().take(DIFFERENCES).chain(&bar);
+        lines.extend(differences.map(|difference| format!("but {difference}")));
+        if hidden > 0 {
+            lines.push(format!("and it differs in {hidden} more"));
+        }
+        lines
+    }
+
+    /// What was seen since a step, newest last, but what is shown already.
+    fn meanwhile(&self, since: u64, shown: Option<u64>) -> Vec<String> {
+        let others = self.telling(since).filter(|seen| Some(seen.seq) != shown);
+        let lines: Vec<_> = others.map(|seen| self.case.line(seen)).collect();
+        if lines.is_empty() {
+            let but = if shown.is_some() { "nothing else but" } else { "nothing but" };
+            return vec![format!("meanwhile: {but} heartbeats and communication checks")];
+        }
+        lines[lines.len().saturating_sub(SHOWN)..].iter().map(|line| format!("meanwhile: {line}")).collect()
+    }
+
+    /// Messages that tell something: no commands of ours, no heartbeats, no checks.
+    fn telling(&self, since: u64) -> impl Iterator<Item = &Sighting> {
+        self.view.messages[self.view.since(since)..].iter().filter(|seen| {
+            !matches!(
+                seen.kind,
+                Kind::Control | Kind::Channel(Channel::HEARTBEAT) | Kind::Channel(Channel::COMMUNICATION_CHECK)
+            )
+        })
+    }
+}
+
+impl ModuleTraces {
+    /// The module ended in the middle of the scenario.
+    ///
+    /// A module of ours does not end by itself: there the broker, or khumbu, is at fault.
+    pub fn ended_while(&self, case: &Case<'_>, pointer: &str, when: &str) -> Diagnostic {
+        let how = self.end.as_deref().unwrap_or("ended");
+        if case.is_builtin {
+            return Diagnostic::broken(&format!("the built-in module {how} {when}")).at(case.place(pointer, ""));
+        }
+        Diagnostic::new(Severity::Fail, "module/ended", format!("{} {how} {when}", case.culprit()))
+            .at(case.place(pointer, ""))
+            .with_evidence(format!("ran: {}", self.ran))
+    }
+
+    /// The module cannot be told something.
+    pub fn undrivable(&self, case: &Case<'_>, pointer: &str, headline: String) -> Diagnostic {
+        Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline)
+            .at(case.place(pointer, ""))
+            .with_lines(self.listening.clone())
+            .with_evidence("khumbu.yaml has no binding for it")
+            .with_help(
+                "add `bindings:` to khumbu.yaml, or name the command under `cannot:` there to skip such scenarios",
+            )
+    }
+}
+
+/// Nobody can say whether the module calls its EVSEs as the scenario wants.
+fn shows_no_calls(case: &Case<'_>, pointer: &str) -> Diagnostic {
+    let headline = format!("{} does not show what it asks of EVSEs", case.culprit());
+    Diagnostic::new(Severity::Inconclusive, "module/calls-unseen", headline)
+        .at(case.place(pointer, ""))
+        .with_evidence(format!("it has sent nothing on `{}`", case.topics.did_topic()))
+        .with_evidence("no station file has a binding `evse_call`")
+        .with_help(
+            "name a station file that says where calls are shown, or put `expect_evse` under `cannot:` in khumbu.yaml",
+        )
+}
+
+/// A step asks for a reply where no request asked for one.
+pub fn no_reply_asked_for(case: &Case<'_>, view: View<'_>, claims: &Claims, pointer: &str) -> Diagnostic {
+    let mut messages = view.messages.iter().rev();
+    let request = messages.find(|seen| seen.kind.is_request() && claims.of(seen.seq).is_some());
+    let diagnostic =
+        Diagnostic::new(Severity::Inconclusive, "expect/no-reply-topic", "the request named no reply topic")
+            .at(case.place(pointer, "no reply can come"));
+    match request {
+        Some(request) => diagnostic.with_evidence(format!("the request: {}", case.line(request))).with_help(
+            r#"name the topic of the reply, without the external prefix, in `headers`: {"headers": {"replyTo": "TOPIC"}, "payload": …}"#,
+        ),
+        None => diagnostic,
+    }
+}
+
+/// A message of the module that is the expected one but for its topic.
+pub(super) fn astray<'a>(view: View<'a>, claims: &Claims, expectation: &Expectation) -> Option<&'a Sighting> {
+    let mut messages = view.messages[view.since(expectation.since)..].iter();
+    let is_it = |seen: &&Sighting| claims.of(seen.seq).is_none() && expectation.is_met_on_another_topic(seen);
+    messages.find(|seen| expectation.by == Party::Module && is_it(seen))
+}
+
+/// Whether what khumbu's own EVerest sends depends on what the module under test has sent.
+pub(super) fn follows_from_module(case: &Case<'_>, view: View<'_>, expectation: &Expectation) -> bool {
+    let follows = match &expectation.what {
+        What::Status { .. } | What::Did { .. } => case.is_sister(),
+        What::Message { kind, .. } => *kind == Some(MessageKind::TokenValidationStatus) && case.is_sister(),
+        // Replies on one topic cannot be told apart.
+        What::Reply { topic, .. } => {
+            let requests = view.requests.iter().filter(|request| request.reply_topic == *topic);
+            case.side() == Side::Client && requests.count() > 1
+        }
+        What::Request { .. } => false,
+    };
+    expectation.by == Party::Harness && follows
+}
+
+/// EVerest's statuses are what a token provider or validator under test has made of them; or the scenario expects
+/// what does not follow from what the module had to send.
+fn outcome(case: &Case<'_>) -> (Severity, &'static str, String) {
+    (Severity::Fail, "expect/outcome", format!("given what {} sent, EVerest", case.culprit()))
+}
+
+/// The actual value; a text that reads like what was expected has its quotes.
+fn told_apart(mismatch: &Mismatch) -> String {
+    match (actual(mismatch.actual.as_ref()), &mismatch.actual) {
+        (text, Some(value)) if text == mismatch.expected => format!("`{value}`"),
+        (text, _) => text,
+    }
+}
+
+fn noun(expectation: &Expectation) -> &'static str {
+    match &expectation.what {
+        What::Message { .. } => "message",
+        What::Did { deed, .. } => Kind::Did(*deed).name(),
+        What::Status { .. } => "status",
+        What::Reply { .. } => "reply",
+        What::Request { kind, .. } if kind.is_request() => "request",
+        What::Request { kind, .. } => kind.name(),
+    }
+}
