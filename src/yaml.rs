@@ -4,6 +4,7 @@
 //! keys. Anchors are shared, not copied, so that an alias bomb costs nothing here; whoever walks the tree counts its
 //! steps. Pure; the words of a [`Problem`] are here, the ids belong to whoever reads.
 
+mod pointer;
 mod scalar;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError};
 
+pub use pointer::{Pointer, escaped};
 pub use scalar::{Scalar, resolve};
 
 /// The deepest nesting of lists and mappings.

@@ -7,9 +7,9 @@ use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
 use clap::builder::TypedValueParser as _;
-use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 use super::files;
 use super::release::ReleaseChoice;
@@ -22,7 +22,7 @@ use crate::protocol::wire::Wire;
 use crate::report::KnownFailure;
 use crate::runner::Binding;
 use crate::scenario::model::Ready;
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Pointer, Scenario};
 use crate::timespan::Timespan;
 
 /// The file that is read where no other is named.
@@ -105,7 +105,7 @@ fn ready<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ready>, D:
 }
 
 /// A command that a module can be told to follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Drive {
@@ -132,37 +132,6 @@ pub enum Drive {
     QueryModules,
     CommunicationCheck,
     ExpectEvse,
-}
-
-impl Drive {
-    /// The name as it is written.
-    pub fn name(self) -> &'static str {
-        match self {
-            Drive::PlugIn => "plug_in",
-            Drive::Unplug => "unplug",
-            Drive::PresentToken => "present_token",
-            Drive::SetVerdict => "set_verdict",
-            Drive::UpdateVerdict => "update_verdict",
-            Drive::StartTransaction => "start_transaction",
-            Drive::StopTransaction => "stop_transaction",
-            Drive::InjectFault => "inject_fault",
-            Drive::ClearFault => "clear_fault",
-            Drive::Disable => "disable",
-            Drive::Enable => "enable",
-            Drive::PauseCharging => "pause_charging",
-            Drive::ResumeCharging => "resume_charging",
-            Drive::Authorize => "authorize",
-            Drive::Reserve => "reserve",
-            Drive::CancelReservation => "cancel_reservation",
-            Drive::Heartbeats => "heartbeats",
-            Drive::Withdraw => "withdraw",
-            Drive::GetStatus => "get_status",
-            Drive::Discover => "discover",
-            Drive::QueryModules => "query_modules",
-            Drive::CommunicationCheck => "communication_check",
-            Drive::ExpectEvse => "expect_evse",
-        }
-    }
 }
 
 /// A scenario that is known to fail.
@@ -262,14 +231,14 @@ impl Config {
     }
 
     /// What is wrong with the known failures: one that names no file excuses nothing.
-    fn astray(&self, directory: &Path) -> Vec<(&'static str, String, String)> {
+    fn astray(&self, directory: &Path) -> Vec<(&'static str, Pointer, String)> {
         let known = self.known_failures.iter().enumerate();
         let astray = known.filter(|(_, known)| found(directory, &known.scenario).is_none());
         let fault = |(index, known): (usize, &Known)| {
             let near = near(directory, &known.scenario);
             let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             let headline = format!("there is no scenario `{}`{near}", known.scenario.display());
-            ("config/invalid", format!("/known_failures/{index}/scenario"), headline)
+            ("config/invalid", Pointer::from("/known_failures").index(index).key("scenario"), headline)
         };
         astray.map(fault).collect()
     }

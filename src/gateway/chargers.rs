@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::diagnostic::{Diagnostic, Source};
 pub use crate::ocpp::OcppVersion;
 use crate::protocol::channel::Topics;
-use crate::scenario;
+use crate::scenario::{self, Pointer};
 use crate::sim::csms::{Endpoint, Password};
 use crate::station::charge_point::config::CsmsLink;
 use crate::station::config::StationConfig;
@@ -125,17 +125,17 @@ impl Chargers {
 }
 
 /// What makes no sense: the id, the JSON pointer, and the headline.
-fn faults(file: &Chargers) -> Vec<(&'static str, String, String)> {
+fn faults(file: &Chargers) -> Vec<(&'static str, Pointer, String)> {
     let mut faults = Vec::new();
-    let mut fault = |pointer: String, headline: String| faults.push(("config/invalid", pointer, headline));
+    let mut fault = |pointer: Pointer, headline: String| faults.push(("config/invalid", pointer, headline));
     let count = file.chargers.len();
     if !(1..=MOST).contains(&count) {
-        fault("/chargers".to_owned(), format!("a gateway serves 1 to {MOST} chargers, not {count}"));
+        fault(Pointer::from("/chargers"), format!("a gateway serves 1 to {MOST} chargers, not {count}"));
     }
     let (mut identities, mut modules) = (BTreeSet::new(), BTreeSet::new());
     let mut of_stations = Vec::new();
     for (id, charger) in &file.chargers {
-        let pointer = format!("/chargers/{}", scenario::escaped(id));
+        let pointer = Pointer::from("/chargers").key(id);
         let identity = charger.identity(id);
         let module_id = charger.module_id(id);
         for (what, key, text) in [("charger id", "", id.as_str()), ("module id", "/module_id", module_id)] {
@@ -144,26 +144,22 @@ fn faults(file: &Chargers) -> Vec<(&'static str, String, String)> {
                     "`{}` is no {what}: 1 to {LONGEST_ID} letters, digits, `-`, `_` and `.`",
                     text.escape_debug()
                 );
-                fault(format!("{pointer}{key}"), headline);
+                fault(pointer.below(key), headline);
             }
         }
         if !identities.insert(identity) {
-            fault(
-                format!("{pointer}/identity"),
-                format!("two chargers have the identity `{}`", identity.escape_debug()),
-            );
+            let headline = format!("two chargers have the identity `{}`", identity.escape_debug());
+            fault(pointer.key("identity"), headline);
         }
         if !modules.insert(module_id) {
-            fault(format!("{pointer}/module_id"), format!("two chargers have the module id `{module_id}`"));
+            fault(pointer.key("module_id"), format!("two chargers have the module id `{module_id}`"));
         }
         if let Some(Err(why)) = charger.csms.as_deref().map(|url| Endpoint::new(url, identity)) {
-            fault(format!("{pointer}/csms"), why);
+            fault(pointer.key("csms"), why);
         }
-        of_stations.extend(
-            scenario::faults_of_station(&charger.station)
-                .into_iter()
-                .map(|(id, within, headline)| (id, format!("{pointer}/station{within}"), headline)),
-        );
+        let of_station = scenario::faults_of_station(&charger.station).into_iter();
+        let pointer = pointer.key("station");
+        of_stations.extend(of_station.map(|(id, within, headline)| (id, pointer.below(&within), headline)));
     }
     faults.extend(of_stations);
     faults

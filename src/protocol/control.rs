@@ -178,6 +178,15 @@ impl Command {
     }
 }
 
+/// The name of a command, as it is written.
+pub fn command_name(command: &impl Serialize) -> String {
+    match serde_json::to_value(command) {
+        Ok(Value::Object(object)) => object.keys().next().cloned().unwrap_or_default(),
+        Ok(Value::String(name)) => name,
+        _ => String::new(),
+    }
+}
+
 /// A change of the heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -6,7 +6,7 @@ use super::settings::{ModuleSource, Scene};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::ApiType;
 use crate::protocol::side::Side;
-use crate::scenario::{escaped, lacking};
+use crate::scenario::{Pointer, lacking};
 
 /// Why a scenario is not played: its own word, the release, or the module.
 pub fn not_applicable(scene: &Scene<'_>) -> Option<Diagnostic> {
@@ -53,10 +53,10 @@ fn what_it_lacks(scene: &Scene<'_>) -> Option<ApiType> {
 }
 
 /// Where the scenario wants a second validator of an EVerest whose one validator the station file names.
-fn second_validator(scene: &Scene<'_>) -> Option<String> {
+fn second_validator(scene: &Scene<'_>) -> Option<Pointer> {
     scene.station.auth_token_validator.as_ref()?;
     let (name, _) = scene.station.tokens.iter().find(|(_, token)| !token.other_validators.is_empty())?;
-    Some(format!("/station/tokens/{}/other_validators", escaped(name)))
+    Some(Pointer::from("/station/tokens").key(name).key("other_validators"))
 }
 
 /// The first command that the scenario needs the module to follow and that it cannot.

@@ -54,10 +54,10 @@ pub fn settle(scenario: &Scenario, settings: &Settings) -> (StationConfig, Vec<C
     (station, Vec::new())
 }
 
-/// A field of a part of the station, by its key.
+/// Settles fields of a part of the station, in this order.
 macro_rules! pick {
-    ($settling:ident, $own:ident, $known:ident, $part:literal, $field:ident) => {
-        $settling.pick(concat!($part, "/", stringify!($field)), $own.$field, &$known.$field)
+    ($settling:ident, $part:literal, $own:ident, $known:ident: $($field:ident),+) => {
+        $($own.$field = $settling.pick(concat!($part, "/", stringify!($field)), $own.$field, &$known.$field);)+
     };
 }
 
@@ -104,13 +104,14 @@ impl Settling<'_> {
     }
 
     /// As [`Settling::pick`]; but no heartbeats at all are another thing than heartbeats of another interval.
-    fn pick_interval(&mut self, key: &str, own: i32, known: i32) -> i32 {
-        let is_said = self.scenario.has(&format!("/station{key}"));
-        if self.is_attached && !is_said && (own > 0) != (known > 0) {
-            let [wanted, running] = [own, known].map(|interval| interval.to_string());
-            self.contradictions.push(Contradiction { pointer: format!("/station{key}"), wanted, running });
+    fn pick_interval(&mut self, part: &str, own: &mut i32, known: i32) {
+        let key = format!("{part}/cfg_heartbeat_interval_ms");
+        let pointer = format!("/station{key}");
+        if self.is_attached && !self.scenario.has(&pointer) && (*own > 0) != (known > 0) {
+            let [wanted, running] = [*own, known].map(|interval| interval.to_string());
+            self.contradictions.push(Contradiction { pointer, wanted, running });
         }
-        self.pick(key, own, &known)
+        *own = self.pick(&key, *own, &known);
     }
 
     /// The API modules that the scenario wants and the station file does not have.
@@ -125,67 +126,36 @@ impl Settling<'_> {
         }
     }
 
-    fn auth(&mut self, own: AuthConfig, known: &AuthConfig) -> AuthConfig {
-        AuthConfig {
-            selection_algorithm: pick!(self, own, known, "/auth", selection_algorithm),
-            connection_timeout: pick!(self, own, known, "/auth", connection_timeout),
-            // Without effect in EVerest.
-            master_pass_group_id: own.master_pass_group_id,
-            prioritize_authorization_over_stopping_transaction: pick!(
-                self,
-                own,
-                known,
-                "/auth",
-                prioritize_authorization_over_stopping_transaction
-            ),
-            ignore_connector_faults: pick!(self, own, known, "/auth", ignore_connector_faults),
-            plug_in_timeout_enabled: pick!(self, own, known, "/auth", plug_in_timeout_enabled),
-            stop_transaction_on_reswipe: pick!(self, own, known, "/auth", stop_transaction_on_reswipe),
-        }
+    fn auth(&mut self, mut own: AuthConfig, known: &AuthConfig) -> AuthConfig {
+        // `master_pass_group_id` is without effect in EVerest.
+        pick!(self, "/auth", own, known: selection_algorithm, connection_timeout);
+        pick!(self, "/auth", own, known: prioritize_authorization_over_stopping_transaction, ignore_connector_faults);
+        pick!(self, "/auth", own, known: plug_in_timeout_enabled, stop_transaction_on_reswipe);
+        own
     }
 
-    fn consumer(&mut self, own: ApiConfig, known: &ApiConfig) -> ApiConfig {
-        ApiConfig {
-            // What flags and configuration say about topics wins anyway.
-            module_id: own.module_id,
-            cfg_communication_check_to_s: pick!(self, own, known, "/auth_consumer", cfg_communication_check_to_s),
-            cfg_heartbeat_interval_ms: self.pick_interval(
-                "/auth_consumer/cfg_heartbeat_interval_ms",
-                own.cfg_heartbeat_interval_ms,
-                known.cfg_heartbeat_interval_ms,
-            ),
-            latch_variable_values: pick!(self, own, known, "/auth_consumer", latch_variable_values),
-        }
+    fn consumer(&mut self, mut own: ApiConfig, known: &ApiConfig) -> ApiConfig {
+        // What flags and configuration say about topics wins anyway.
+        pick!(self, "/auth_consumer", own, known: cfg_communication_check_to_s);
+        self.pick_interval("/auth_consumer", &mut own.cfg_heartbeat_interval_ms, known.cfg_heartbeat_interval_ms);
+        pick!(self, "/auth_consumer", own, known: latch_variable_values);
+        own
     }
 
-    fn provider(&mut self, own: ProviderConfig, known: &ProviderConfig) -> ProviderConfig {
-        ProviderConfig {
-            module_id: pick!(self, own, known, "/auth_token_provider", module_id),
-            cfg_communication_check_to_s: pick!(self, own, known, "/auth_token_provider", cfg_communication_check_to_s),
-            cfg_heartbeat_interval_ms: self.pick_interval(
-                "/auth_token_provider/cfg_heartbeat_interval_ms",
-                own.cfg_heartbeat_interval_ms,
-                known.cfg_heartbeat_interval_ms,
-            ),
-        }
+    fn provider(&mut self, mut own: ProviderConfig, known: &ProviderConfig) -> ProviderConfig {
+        pick!(self, "/auth_token_provider", own, known: module_id, cfg_communication_check_to_s);
+        self.pick_interval("/auth_token_provider", &mut own.cfg_heartbeat_interval_ms, known.cfg_heartbeat_interval_ms);
+        own
     }
 
-    fn validator(&mut self, own: ValidatorConfig, known: &ValidatorConfig) -> ValidatorConfig {
-        ValidatorConfig {
-            module_id: pick!(self, own, known, "/auth_token_validator", module_id),
-            cfg_communication_check_to_s: pick!(
-                self,
-                own,
-                known,
-                "/auth_token_validator",
-                cfg_communication_check_to_s
-            ),
-            cfg_heartbeat_interval_ms: self.pick_interval(
-                "/auth_token_validator/cfg_heartbeat_interval_ms",
-                own.cfg_heartbeat_interval_ms,
-                known.cfg_heartbeat_interval_ms,
-            ),
-            cfg_request_reply_to_s: pick!(self, own, known, "/auth_token_validator", cfg_request_reply_to_s),
-        }
+    fn validator(&mut self, mut own: ValidatorConfig, known: &ValidatorConfig) -> ValidatorConfig {
+        pick!(self, "/auth_token_validator", own, known: module_id, cfg_communication_check_to_s);
+        self.pick_interval(
+            "/auth_token_validator",
+            &mut own.cfg_heartbeat_interval_ms,
+            known.cfg_heartbeat_interval_ms,
+        );
+        pick!(self, "/auth_token_validator", own, known: cfg_request_reply_to_s);
+        own
     }
 }

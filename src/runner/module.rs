@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::process::{Ending, Output, Process};
 use super::settings::{ModuleSource, Scene, Settings};
 use crate::protocol::channel::Topics;
-use crate::protocol::control::Command;
+pub use crate::protocol::control::command_name;
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::sim::client::check_period;
@@ -243,13 +243,4 @@ pub fn environment(scene: &Scene<'_>, broker: SocketAddr) -> BTreeMap<&'static s
 /// What a token validator is to know.
 pub fn verdicts(station: &StationConfig) -> Verdicts {
     station.tokens.values().map(|token| (token.value.clone(), token.to_validation())).collect()
-}
-
-/// The name of a command, as bindings and `cannot` have it.
-pub fn command_name(command: &Command) -> String {
-    match serde_json::to_value(command) {
-        Ok(serde_json::Value::Object(object)) => object.keys().next().cloned().unwrap_or_default(),
-        Ok(serde_json::Value::String(name)) => name,
-        _ => String::new(),
-    }
 }

@@ -164,7 +164,7 @@ impl<'a> Checker<'a> {
         }
         self.check_csms_link();
         for (id, pointer, headline) in rules::faults_of_station(&model.station) {
-            self.report(id, &format!("/station{pointer}"), headline);
+            self.report(id, &Pointer::from("/station").below(&pointer), headline);
         }
         if let Some(Ready::Topic(filter)) = &model.ready {
             self.check_topic(filter, &Pointer::from("/ready/topic"), &placeholder::IN_FILTERS, true);

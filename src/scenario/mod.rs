@@ -14,7 +14,6 @@ pub mod model;
 mod parse;
 pub mod pattern;
 pub mod placeholder;
-mod pointer;
 mod releases;
 mod repair;
 mod rules;
@@ -23,14 +22,13 @@ mod specified;
 pub mod step;
 mod suggest;
 
+pub use crate::yaml::Pointer;
 pub use api::{api_of, channel_of};
 pub use features::{lacking, looks_inside};
 pub use involves::{idle, shown_channels};
 pub use parse::{
     AnswerSchema, Known, LARGEST, Scenario, parse, parse_around_station, parse_as, parse_checked, parse_station,
 };
-pub use pattern::escaped;
-pub use pointer::Pointer;
 pub use releases::played;
 pub use rules::{faults_of_station, from_hex};
 pub use schema::{schema, step_names};

@@ -10,7 +10,7 @@ use super::deserialize::from_node;
 use super::fault::Fault;
 use super::model::Model;
 use super::step::Step;
-use super::{repair, rules};
+use super::{Pointer, repair, rules};
 use crate::diagnostic::{Diagnostic, Place, Source};
 use crate::station::config::StationConfig;
 use crate::yaml::{self, Content, Node, Problem};
@@ -101,7 +101,7 @@ pub fn parse_around_station<T: DeserializeOwned + AsRef<StationConfig>>(
 pub fn parse_checked<T: DeserializeOwned>(
     path: &str,
     text: &str,
-    check: impl FnOnce(&T) -> Vec<(&'static str, String, String)>,
+    check: impl FnOnce(&T) -> Vec<(&'static str, Pointer, String)>,
 ) -> Result<T, Vec<Diagnostic>> {
     let source = to_source(path, text);
     let (whole, root) = read_as::<T>(&source)?;

@@ -11,6 +11,8 @@ use std::fmt;
 use regex::Regex;
 use serde_json::{Number, Value};
 
+use crate::yaml::escaped;
+
 /// Every marker, as it is written, and what it stands for.
 pub const MARKERS: [(&str, &str); 12] = [
     ("$any", "any value"),
@@ -269,11 +271,6 @@ fn under<T>(pointer: &mut String, token: &str, f: impl FnOnce(&mut String) -> T)
     let result = f(pointer);
     pointer.truncate(length);
     result
-}
-
-/// A key as a token of a JSON pointer (RFC 6901).
-pub fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 fn marker(text: &str) -> Result<Shape, (PatternErrorKind, String)> {

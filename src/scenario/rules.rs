@@ -1,6 +1,6 @@
 //! Rules about single values: stations, topics, hexadecimal text.
 
-use super::pattern::escaped;
+use super::Pointer;
 use crate::station::charge_point::keys::find;
 use crate::station::charge_point::{Keys, SetResult};
 use crate::station::config::StationConfig;
@@ -13,11 +13,11 @@ const MOST_CONNECTORS: usize = 8;
 const LONGEST_TOKEN: usize = 36;
 
 /// What makes no sense in a station: the id, the JSON pointer within it, and the headline.
-pub fn faults_of_station(station: &StationConfig) -> Vec<(&'static str, String, String)> {
+pub fn faults_of_station(station: &StationConfig) -> Vec<(&'static str, Pointer, String)> {
     let mut faults = Vec::new();
     if !(1..=MOST_EVSES).contains(&station.evses) {
         let headline = format!("a station has 1 to {MOST_EVSES} EVSEs, not `{}`", station.evses);
-        faults.push(("scenario/bad-station", "/evses".to_owned(), headline));
+        faults.push(("scenario/bad-station", Pointer::from("/evses"), headline));
     }
     for (evse, types) in &station.connectors {
         let headline = if *evse == 0 || *evse > station.evses {
@@ -27,15 +27,16 @@ pub fn faults_of_station(station: &StationConfig) -> Vec<(&'static str, String, 
         } else {
             continue;
         };
-        faults.push(("scenario/bad-station", format!("/connectors/{evse}"), headline));
+        faults.push(("scenario/bad-station", Pointer::from("/connectors").key(&evse.to_string()), headline));
     }
     for (name, token) in &station.tokens {
+        let at = Pointer::from("/tokens").key(name);
         if !token.other_validators.is_empty()
             && (station.auth_token_validator.is_some() || station.charge_point.is_some())
         {
             let headline =
                 "the station asks one validator only, where it is `auth_token_validator` or the charge point";
-            let pointer = format!("/tokens/{}/other_validators", escaped(name));
+            let pointer = at.key("other_validators");
             faults.push(("scenario/bad-station", pointer, headline.to_owned()));
         }
         let characters = token.value.chars().count();
@@ -46,7 +47,7 @@ pub fn faults_of_station(station: &StationConfig) -> Vec<(&'static str, String, 
         } else {
             continue;
         };
-        faults.push(("scenario/bad-token", format!("/tokens/{}/value", escaped(name)), headline));
+        faults.push(("scenario/bad-token", at.key("value"), headline));
     }
     let configuration = station.charge_point.iter().flat_map(|charge_point| &charge_point.configuration);
     for (name, value) in configuration {
@@ -58,7 +59,7 @@ pub fn faults_of_station(station: &StationConfig) -> Vec<(&'static str, String, 
             SetResult::Rejected => format!("`{}` is no value for the configuration key `{name}`", value.escape_debug()),
             SetResult::NotSupported => format!("the charge point has no configuration key `{name}`"),
         };
-        let pointer = format!("/charge_point/configuration/{}", escaped(name));
+        let pointer = Pointer::from("/charge_point/configuration").key(name);
         faults.push(("scenario/bad-station", pointer, headline));
     }
     faults

@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use super::pattern::{self, Captures, Pattern, escaped};
-use super::suggestion;
+use super::pattern::{self, Captures, Pattern};
+use super::{Pointer, suggestion};
 
 /// Values or fields that are listed at most.
 const LISTED: usize = 20;
@@ -15,7 +15,7 @@ const LISTED: usize = 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     /// Where in the pattern.
-    pub pointer: String,
+    pub pointer: Pointer,
     /// Whether the key at this place is at fault, and not its value.
     pub is_key: bool,
     /// What is wrong, in one line.
@@ -170,7 +170,7 @@ impl<'a> Walk<'a> {
     }
 
     fn report(&mut self, headline: String, near: Option<String>, evidence: Option<String>) {
-        let pointer = self.path.iter().map(|token| format!("/{}", escaped(token))).collect();
+        let pointer = self.path.iter().fold(Pointer::default(), |pointer, token| pointer.key(token));
         self.found.push(Fault { pointer, is_key: false, headline, near, evidence, help: None });
     }
 }
@@ -266,7 +266,7 @@ mod tests {
     fn found(message: Message, pattern: &Value) -> Vec<(String, String, Option<String>)> {
         let schema = Schemas::new(Release::Main).document(message);
         let faults = faults(pattern, &schema, "it");
-        faults.into_iter().map(|fault| (fault.pointer, fault.headline, fault.near)).collect()
+        faults.into_iter().map(|fault| (fault.pointer.into(), fault.headline, fault.near)).collect()
     }
 
     #[test]

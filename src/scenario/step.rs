@@ -202,11 +202,17 @@ impl Step {
         let validator = client && api == ApiType::AUTH_TOKEN_VALIDATOR;
         let row = |key| Row { key, ..Row::default() };
         // At the station.
-        let at_evse = |key, evse, connector, command| {
-            let follows = everest.then_some(key);
-            Row { evse: Some(evse), connector, command: Some(command), may_be_at_once: true, follows, ..row(key) }
-        };
         let of_everest = |key| Row { follows: everest.then_some(key), ..row(key) };
+        let evse = |key, evse, command| Row {
+            evse: Some(evse),
+            command: Some(command),
+            may_be_at_once: true,
+            ..of_everest(key)
+        };
+        let connector = |key, it: &AtConnector, command: fn(i32, Option<i32>) -> Command| Row {
+            connector: it.connector,
+            ..evse(key, it.evse, command(it.evse, it.connector))
+        };
         let reserves = |key| Row { looks_inside: true, demands: everest, ..of_everest(key) };
         let at_charge_point = |key| Row { charge_point: Some(""), ..row(key) };
         // Of clients.
@@ -215,11 +221,14 @@ impl Step {
             let exchange = Some(Exchange::Asks { name, topic: None });
             Row { exchange, within, ..by_client(key) }
         };
+        // What must be seen.
+        let sees = |key, within: &Option<Timespan>, looks_inside| {
+            let follows = (everest && looks_inside).then_some("expect_evse");
+            Row { within: *within, may_be_any_order: true, looks_inside, follows, ..row(key) }
+        };
         match self {
-            &Step::PlugIn(AtConnector { evse, connector }) => {
-                at_evse("plug_in", evse, connector, Command::PlugIn { evse, connector })
-            }
-            &Step::Unplug(Evse { evse }) => at_evse("unplug", evse, None, Command::Unplug { evse }),
+            Step::PlugIn(it) => connector("plug_in", it, |evse, connector| Command::PlugIn { evse, connector }),
+            Step::Unplug(it) => evse("unplug", it.evse, Command::Unplug { evse: it.evse }),
             Step::PresentToken(token) => Row {
                 token: Some(("", token)),
                 may_be_at_once: true,
@@ -228,12 +237,10 @@ impl Step {
                 shows: Some(if is_consumer { Channel::TOKEN_VALIDATION_STATUS } else { Channel::VALIDATE_TOKEN }),
                 ..row("present_token")
             },
-            &Step::StartTransaction(Evse { evse }) => {
-                at_evse("start_transaction", evse, None, Command::StartTransaction { evse })
+            Step::StartTransaction(it) => {
+                evse("start_transaction", it.evse, Command::StartTransaction { evse: it.evse })
             }
-            &Step::StopTransaction(Evse { evse }) => {
-                at_evse("stop_transaction", evse, None, Command::StopTransaction { evse })
-            }
+            Step::StopTransaction(it) => evse("stop_transaction", it.evse, Command::StopTransaction { evse: it.evse }),
             Step::SetVerdict(set) => Row {
                 token: Some(("/token", &set.token)),
                 follows: validator.then_some("set_verdict"),
@@ -246,26 +253,20 @@ impl Step {
                 shows: Some(Channel::TOKEN_VALIDATION_STATUS),
                 ..row("update_verdict")
             },
-            &Step::InjectFault(AtConnector { evse, connector }) => {
-                at_evse("inject_fault", evse, connector, Command::InjectFault { evse, connector })
+            Step::InjectFault(it) => {
+                connector("inject_fault", it, |evse, connector| Command::InjectFault { evse, connector })
             }
-            &Step::ClearFault(AtConnector { evse, connector }) => {
-                at_evse("clear_fault", evse, connector, Command::ClearFault { evse, connector })
+            Step::ClearFault(it) => {
+                connector("clear_fault", it, |evse, connector| Command::ClearFault { evse, connector })
             }
-            &Step::Disable(AtConnector { evse, connector }) => {
-                at_evse("disable", evse, connector, Command::Disable { evse, connector })
+            Step::Disable(it) => connector("disable", it, |evse, connector| Command::Disable { evse, connector }),
+            Step::Enable(it) => connector("enable", it, |evse, connector| Command::Enable { evse, connector }),
+            Step::PauseCharging(it) => {
+                evse("pause_charging", it.evse, Command::PauseCharging { evse: it.evse, by: it.by })
             }
-            &Step::Enable(AtConnector { evse, connector }) => {
-                at_evse("enable", evse, connector, Command::Enable { evse, connector })
-            }
-            &Step::PauseCharging(PauseCharging { evse, by }) => {
-                at_evse("pause_charging", evse, None, Command::PauseCharging { evse, by })
-            }
-            &Step::ResumeCharging(Evse { evse }) => {
-                at_evse("resume_charging", evse, None, Command::ResumeCharging { evse })
-            }
-            &Step::Authorize(Evse { evse }) => {
-                Row { may_be_at_once: false, ..at_evse("authorize", evse, None, Command::Authorize { evse }) }
+            Step::ResumeCharging(it) => evse("resume_charging", it.evse, Command::ResumeCharging { evse: it.evse }),
+            Step::Authorize(it) => {
+                Row { may_be_at_once: false, ..evse("authorize", it.evse, Command::Authorize { evse: it.evse }) }
             }
             Step::Reserve(reserve) => {
                 Row { token: reserve.token.as_deref().map(|token| ("/token", token)), ..reserves("reserve") }
@@ -304,13 +305,8 @@ impl Step {
 
             Step::Expect(Expect { message, api: named, topic, payload, within, .. }) => {
                 let is_of_api = |kind: &MessageKind| api_of(*kind, *named, api) == api;
-                let looks_inside = *message == Some(MessageKind::ReservationUpdate);
                 Row {
-                    within: *within,
-                    may_be_any_order: true,
                     features: features::of_message(*message, topic.as_deref(), payload.as_ref()),
-                    looks_inside,
-                    follows: (everest && looks_inside).then_some("expect_evse"),
                     demands: message.is_none_or(|kind| is_by_client(kind, *named, api) == client),
                     shows: message.filter(is_of_api).and_then(channel_of),
                     start: match (message, payload) {
@@ -318,46 +314,35 @@ impl Step {
                         | (Some(MessageKind::Heartbeat), Some(Value::Number(_))) => Start::Only,
                         _ => Start::Open,
                     },
-                    ..row("expect")
+                    ..sees("expect", within, *message == Some(MessageKind::ReservationUpdate))
                 }
             }
             Step::ExpectStatus(ExpectStatus { token, status, sequence, payload, within, .. }) => Row {
                 token: Some(("/token", token)),
-                within: *within,
-                may_be_any_order: true,
                 features: features::of_statuses(status.iter().chain(sequence.iter().flatten()), payload.as_ref()),
                 demands: everest || !is_consumer,
                 shows: Some(Channel::TOKEN_VALIDATION_STATUS),
                 start: Start::Open,
-                ..row("expect_status")
+                ..sees("expect_status", within, false)
             },
             Step::ExpectReply(ExpectReply { to, within, .. }) => Row {
-                within: *within,
                 exchange: Some(Exchange::Answers { to: to.as_deref() }),
-                may_be_any_order: true,
                 demands: everest || validator,
-                ..row("expect_reply")
+                ..sees("expect_reply", within, false)
             },
-            Step::ExpectEvse(ExpectEvse { evse, within, .. }) => Row {
-                evse: Some(*evse),
-                within: *within,
-                may_be_any_order: true,
-                looks_inside: true,
-                follows: everest.then_some("expect_evse"),
-                demands: everest || !is_consumer,
-                ..row("expect_evse")
-            },
+            Step::ExpectEvse(ExpectEvse { evse, within, .. }) => {
+                Row { evse: Some(*evse), demands: everest || !is_consumer, ..sees("expect_evse", within, true) }
+            }
             Step::ExpectCsms(ExpectCsms { within, .. }) => Row { within: *within, ..at_charge_point("expect_csms") },
             Step::ExpectNone(ExpectNone { message, call, evse, csms, .. }) => {
                 let looks_inside = call.is_some() || *message == Some(MessageKind::ReservationUpdate);
                 Row {
                     evse: *evse,
                     charge_point: csms.map(|_| "/csms"),
-                    looks_inside,
-                    follows: (everest && looks_inside).then_some("expect_evse"),
+                    may_be_any_order: false,
                     demands: csms.is_none() && (call.is_none() || everest),
                     start: Start::Open,
-                    ..row("expect_none")
+                    ..sees("expect_none", &None, looks_inside)
                 }
             }
             Step::AnyOrder(steps) => Row { inner: Some(("", steps)), start: Start::Open, ..row("any_order") },

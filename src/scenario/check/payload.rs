@@ -120,7 +120,7 @@ impl Checker<'_> {
             let whole = json!({"token": {"connectors": pattern}});
             let mut faults = self.faults(&whole, Message::On(Channel::TOKEN_VALIDATION_STATUS));
             for fault in &mut faults {
-                fault.pointer = fault.pointer.replacen("/token/connectors", "", 1);
+                fault.pointer = fault.pointer.replacen("/token/connectors", "", 1).as_str().into();
             }
             self.report_faults(faults, pointer);
         }

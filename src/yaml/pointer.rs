@@ -3,10 +3,8 @@
 use std::fmt;
 use std::ops::Deref;
 
-use super::pattern::escaped;
-
 /// A pointer. Whoever wants to read it as text may.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Pointer(String);
 
 impl Pointer {
@@ -50,4 +48,9 @@ impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A key as a token of a pointer.
+pub fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
