@@ -214,6 +214,15 @@ impl Encoder {
     }
 }
 
+/// Whether there is anything that [`Form::ExtraFields`] adds.
+pub fn has_extra_fields(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(has_extra_fields),
+        Value::Object(fields) => fields.contains_key(EXTRA) || fields.values().any(has_extra_fields),
+        _ => false,
+    }
+}
+
 /// What [`Form::ExtraFields`] has added is taken away.
 pub fn remove_extra_fields(value: &mut Value) {
     match value {

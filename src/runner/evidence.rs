@@ -172,7 +172,7 @@ impl Stage<'_> {
                 Kind::Channel(channel) => Message::On(*channel),
                 Kind::EntryPoint(EntryPoint::Discover | EntryPoint::QueryModules(_)) => Message::DISCOVER_REQUEST,
                 Kind::Answer(_) => Message::DISCOVER_REPLY,
-                Kind::Reply(index) => match &observer.requests[*index].kind {
+                Kind::Reply(index) => match &observer.requests()[*index].kind {
                     Kind::Channel(channel) => Message::reply_to(*channel)?,
                     _ => return None,
                 },

@@ -138,5 +138,5 @@ impl Stage<'_> {
 /// The wire as it was seen until now.
 pub fn view(observer: &Observer) -> View<'_> {
     let subscriptions = &observer.connections.subscriptions;
-    View { messages: &observer.messages, requests: &observer.requests, subscriptions }
+    View { messages: &observer.messages, requests: observer.requests(), subscriptions }
 }

@@ -54,7 +54,7 @@ impl Stage<'_> {
     pub fn near_topics(&self) -> Vec<String> {
         let observer = &self.observer;
         let expected = expected(self.scene);
-        let replies: BTreeSet<&str> = observer.requests.iter().map(|request| request.reply_topic.as_str()).collect();
+        let replies: BTreeSet<&str> = observer.requests().iter().map(|request| request.reply_topic.as_str()).collect();
         let granted = observer.records.iter().filter(|record| !is_own(&record.client)).filter_map(|record| {
             let Event::Subscribed { filter, .. } = &record.event else { return None };
             Some(filter)

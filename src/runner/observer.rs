@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use serde_json::Value;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -15,17 +14,13 @@ use super::Recorder;
 use super::cuts::Cuts;
 use super::underway::Underway;
 use crate::conformance::monitors::Monitors;
-use crate::conformance::redelivery::{Redelivery, Repeat};
-use crate::conformance::sighting::{Kind, Party, Request, Sighting};
+use crate::conformance::sighting::{Classifier, Kind, Party, Request, Sighting, Way};
 use crate::diagnostic::Diagnostic;
-use crate::parity::inside;
-use crate::parity::station_file::Binding;
-use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
-use crate::protocol::control::{Command, Deed};
+use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::control::Command;
 use crate::protocol::side::Side;
 use crate::protocol::topic;
-use crate::protocol::wire;
-use crate::transcript::record::{Direction, Event, Publish, Record};
+use crate::transcript::record::{Direction, Event, Record};
 
 /// Client ids of khumbu's own begin like this; no module can know it, and so none can pass for khumbu.
 static OWN: LazyLock<String> = LazyLock::new(|| format!("khumbu-{}-", Uuid::new_v4().simple()));
@@ -82,17 +77,13 @@ impl Connections {
 /// The observer.
 pub struct Observer {
     incoming: mpsc::UnboundedReceiver<Record>,
-    topics: Topics,
-    sisters: Vec<Topics>,
-    /// Where an EVerest under test shows what it does inside.
-    bindings: Vec<Binding>,
+    /// Tells what each message is.
+    classifier: Classifier,
     /// Everything that was recorded in this scenario.
     pub records: Vec<Record>,
     /// Every message that a client published, in order; not what its library sent again, of which the module knows
     /// nothing.
     pub messages: Vec<Sighting>,
-    /// Every request that named a reply topic, in order.
-    pub requests: Vec<Request>,
     /// The last messages of khumbu's own, by their index.
     own: VecDeque<usize>,
     /// What the module has yet to acknowledge: indexes of messages by client and packet identifier.
@@ -103,8 +94,6 @@ pub struct Observer {
     pub cuts: Cuts,
     /// What is on its way to the broker, of everybody.
     underway: Underway,
-    /// Tells what the module says from what its library says again.
-    redelivery: Redelivery,
     /// The monitors of this scenario.
     pub monitors: Monitors,
     /// What the monitors found, in order.
@@ -117,30 +106,29 @@ impl Observer {
     /// An observer of a broker's records. `connections` is what an earlier scenario on the same broker left.
     pub fn new(
         incoming: mpsc::UnboundedReceiver<Record>,
-        topics: Topics,
-        sisters: Vec<Topics>,
-        bindings: Vec<Binding>,
+        classifier: Classifier,
         monitors: Monitors,
         connections: Connections,
     ) -> Self {
         Self {
             incoming,
-            topics,
-            sisters,
-            bindings,
+            classifier,
             records: Vec::new(),
             messages: Vec::new(),
-            requests: Vec::new(),
             own: VecDeque::new(),
             unacknowledged: BTreeMap::new(),
             connections,
             cuts: Cuts::default(),
             underway: Underway::default(),
-            redelivery: Redelivery::default(),
             monitors,
             findings: Vec::new(),
             recorder: None,
         }
+    }
+
+    /// Every request that named a reply topic, in order.
+    pub fn requests(&self) -> &[Request] {
+        self.classifier.requests()
     }
 
     /// The number that the next record will have; a mark between before and after.
@@ -191,9 +179,6 @@ impl Observer {
             (Party::Module, _) => {
                 self.connections.note(&record);
                 self.cuts.note(&record);
-                if matches!(record.event, Event::Connected { .. }) {
-                    self.redelivery.connected(&record.client);
-                }
             }
             // Whose connection it is shows only now.
             (Party::Harness, Event::Connected { .. }) => {
@@ -201,72 +186,29 @@ impl Observer {
             }
             (Party::Harness, _) => {}
         }
-        match (&record.event, from) {
-            (Event::Publish { direction: Direction::FromClient, publish }, _) => {
-                self.note_message(&record, from, publish);
+        if let (Event::Packet { direction: Direction::FromClient, kind: "PUBACK" | "PUBREC", pkid }, Party::Module) =
+            (&record.event, from)
+            && let Some(index) = self.unacknowledged.remove(&(record.client.clone(), *pkid))
+        {
+            self.messages[index].is_shown = true;
+        }
+        if let Some(seen) = self.classifier.sight(&record, from) {
+            match seen.way {
+                Way::Sent => self.note_message(seen),
+                Way::Delivered => self.note_delivery(&seen),
+                Way::Will => {}
             }
-            (Event::Publish { direction: Direction::ToClient, publish }, Party::Module) => {
-                self.note_delivery(&record.client, publish);
-            }
-            (Event::Packet { direction: Direction::FromClient, kind: "PUBACK" | "PUBREC", pkid }, Party::Module) => {
-                if let Some(index) = self.unacknowledged.remove(&(record.client.clone(), *pkid)) {
-                    self.messages[index].is_shown = true;
-                }
-            }
-            _ => {}
         }
         self.findings.extend(self.monitors.observe(&record, from == Party::Module));
         self.records.push(record);
     }
 
-    fn note_message(&mut self, record: &Record, from: Party, publish: &Publish) {
-        let mut json: Option<Value> = serde_json::from_slice(&publish.payload).ok();
-        if let (Party::Harness, Some(json)) = (from, &mut json) {
-            wire::remove_extra_fields(json);
-        }
-        let (api, mut kind) = match self.channel(&publish.topic) {
-            _ if self.topics.is_probe(&publish.topic, &publish.payload) => (self.topics.api, Kind::Control),
-            Some((api, channel)) => (api, Kind::Channel(channel)),
-            None => (self.topics.api, self.kind(&publish.topic)),
-        };
-        if let Kind::Answer(index) | Kind::Reply(index) = kind {
-            self.requests[index].is_answered = true;
-        }
-        let shown = json.as_ref().and_then(|json| inside::call_of(&self.bindings, &publish.topic, json));
-        if let Some((evse, call, arguments)) = shown {
-            let told = inside::call_told(evse, call, &arguments);
-            (json, kind) = (Some(told), Kind::Did(Deed::EvseCall));
-        } else if publish.topic.as_ref() == self.topics.did_topic()
-            && let Some((deed, told)) = json.take().and_then(Deed::read)
-        {
-            (json, kind) = (Some(told), Kind::Did(deed));
-        }
-        let is_again = from == Party::Module
-            && match self.redelivery.judge(&record.client, publish) {
-                Repeat::No => false,
-                // No request is made twice with one payload: it names where its reply is to go.
-                Repeat::Maybe => {
-                    kind.is_request() && json.as_ref().is_some_and(|it| it.pointer("/headers/replyTo").is_some())
-                }
-                Repeat::Yes => true,
-            };
-        if is_again {
+    fn note_message(&mut self, seen: Sighting) {
+        if seen.is_again() {
             return;
         }
-        let text = |pointer| json.as_ref().and_then(|json| json.pointer(pointer)?.as_str());
-        if kind.is_request()
-            && let Some(reply_to) = text("/headers/replyTo")
-        {
-            let is_question = kind == Kind::Channel(Channel::VALIDATE_TOKEN);
-            let reply_topic = match is_question {
-                true => self.topics.reply_topic_of_question(reply_to),
-                false => self.topics.reply_topic_on_wire(reply_to),
-            };
-            let token = text("/payload/id_token/value").filter(|_| is_question).map(str::to_owned);
-            let kind = kind.clone();
-            self.requests.push(Request { seq: record.seq, from, kind, token, reply_topic, is_answered: false });
-        }
-        if let (Party::Module, Kind::Channel(Channel::TOKEN_VALIDATION_STATUS)) = (from, &kind)
+        let text = |pointer| seen.json.as_ref().and_then(|json| json.pointer(pointer)?.as_str());
+        if let (Party::Module, Kind::Channel(Channel::TOKEN_VALIDATION_STATUS)) = (seen.from, &seen.kind)
             && let Some(token) = text("/token/id_token/value")
         {
             self.connections.in_process.remove(token);
@@ -274,26 +216,16 @@ impl Observer {
                 self.connections.in_process.insert(token.to_owned());
             }
         }
-        let publish = publish.clone();
-        if from == Party::Harness {
+        if seen.from == Party::Harness {
             self.own.truncate(REMEMBERED - 1);
             self.own.push_front(self.messages.len());
         }
-        self.messages.push(Sighting {
-            seq: record.seq,
-            from,
-            kind,
-            api,
-            publish,
-            json,
-            at: record.at,
-            is_delivered: false,
-            is_shown: false,
-        });
+        self.messages.push(seen);
     }
 
     /// Finds the message that was delivered: the latest with this topic and payload that was not, or not acknowledged.
-    fn note_delivery(&mut self, client: &Arc<str>, publish: &Publish) {
+    fn note_delivery(&mut self, delivered: &Sighting) {
+        let publish = &delivered.publish;
         let find = |is_wanted: fn(&Sighting) -> bool| {
             self.own.iter().copied().find(|index| {
                 let seen = &self.messages[*index];
@@ -306,7 +238,7 @@ impl Observer {
         seen.is_delivered = true;
         match publish.qos {
             0 => seen.is_shown = true,
-            _ => drop(self.unacknowledged.insert((client.clone(), publish.pkid), index)),
+            _ => drop(self.unacknowledged.insert((delivered.client.clone(), publish.pkid), index)),
         }
     }
 
@@ -317,7 +249,7 @@ impl Observer {
             && match &seen.kind {
                 Kind::Channel(channel) => channel.is_from_everest() == is_client && (!is_client || seen.api == api),
                 Kind::EntryPoint(_) => !is_client,
-                Kind::Answer(request) | Kind::Reply(request) => self.requests[*request].from == Party::Module,
+                Kind::Answer(request) | Kind::Reply(request) => self.requests()[*request].from == Party::Module,
                 _ => false,
             }
     }
@@ -364,32 +296,6 @@ impl Observer {
     pub fn is_nothing_behind(&self, seq: u64) -> bool {
         let at = self.records.partition_point(|record| record.seq < seq);
         self.records.get(at).is_some_and(|record| self.underway.is_none_by(&record.client, seq))
-    }
-
-    fn channel(&self, topic: &str) -> Option<(ApiType, Channel)> {
-        let mut all = std::iter::once(&self.topics).chain(&self.sisters);
-        all.find_map(|topics| Some((topics.api, topics.channel(topic)?)))
-    }
-
-    fn kind(&self, topic: &str) -> Kind {
-        if self.topics.is_aside(topic) {
-            return Kind::Control;
-        }
-        let prefix = &self.topics.external_prefix;
-        if let Some(entry_point) = EntryPoint::from_topic(prefix, topic) {
-            return Kind::EntryPoint(entry_point);
-        }
-        if topic == EntryPoint::beacon_topic(prefix) {
-            return Kind::Beacon;
-        }
-        // Where a client uses a topic twice, replies come in the order of the requests; the monitors speak of that.
-        let mut asking = self.requests.iter().enumerate().filter(|(_, request)| request.reply_topic == topic);
-        let last = asking.clone().next_back();
-        match asking.find(|(_, request)| !request.is_answered).or(last).map(|(index, _)| index) {
-            Some(index) if matches!(self.requests[index].kind, Kind::EntryPoint(_)) => Kind::Answer(index),
-            Some(index) => Kind::Reply(index),
-            None => Kind::Other,
-        }
     }
 }
 

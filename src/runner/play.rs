@@ -62,9 +62,8 @@ pub async fn play(
     }
     let started = Instant::now();
     let (OpenBroker { broker, records, connections }, mut findings) = (open, Vec::new());
-    let (topics, sisters) = (scene.topics.clone(), scene.sisters.clone());
-    let (bindings, monitors) = (scene.bindings().to_vec(), Monitors::new(scene.context()));
-    let mut observer = Observer::new(records, topics, sisters, bindings, monitors, connections);
+    let (classifier, monitors) = (scene.classifier(), Monitors::new(scene.context()));
+    let mut observer = Observer::new(records, classifier, monitors, connections);
     observer.recorder.clone_from(&piece.recorder);
     let released = perform(&scene, piece, &broker, observer, interrupt, &mut findings, &mut result).await;
     result.duration = started.elapsed();

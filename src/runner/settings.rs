@@ -13,6 +13,8 @@ use super::known::{self, Contradiction};
 use crate::broker::{PacketLimit, Upstream};
 use crate::conformance::judge::Case;
 use crate::conformance::monitors::{ApiModule, Context};
+use crate::conformance::sighting::Classifier;
+use crate::parity::inside;
 use crate::parity::station_file::{self, Meaning, StationFile};
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::side::Side;
@@ -130,6 +132,15 @@ impl<'s> Scene<'s> {
     pub fn bindings(&self) -> &[station_file::Binding] {
         let file = self.settings.station.as_ref().filter(|_| self.scenario.model.under_test == Side::Everest);
         file.map(|file| file.bindings.as_slice()).unwrap_or_default()
+    }
+
+    /// What tells messages apart.
+    pub fn classifier(&self) -> Classifier {
+        let bindings = self.bindings().to_vec();
+        Classifier::new(self.topics.clone(), &self.sisters).with_calls(move |topic, payload| {
+            let (evse, call, arguments) = inside::call_of(&bindings, topic, payload)?;
+            Some(inside::call_told(evse, call, &arguments))
+        })
     }
 
     /// What the monitors need to know.

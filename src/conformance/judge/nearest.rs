@@ -180,11 +180,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::conformance::sighting::Party;
-    use crate::protocol::channel::ApiType;
+    use crate::conformance::sighting::{Classifier, Party};
+    use crate::protocol::channel::{ApiType, Topics};
     use crate::protocol::types::TokenValidationStatus;
     use crate::scenario::model::MessageKind;
-    use crate::transcript::record::Publish;
+    use crate::transcript::record::{Direction, Event, Publish, Record};
 
     fn seen(seq: u64, json: Value) -> Sighting {
         let publish = Publish {
@@ -195,19 +195,15 @@ mod tests {
             dup: false,
             pkid: 1,
         };
-        let kind = Kind::Channel(Channel::TOKEN_VALIDATION_STATUS);
-        let (from, api) = (Party::Module, ApiType::AUTH_CONSUMER);
-        Sighting {
-            seq,
-            from,
-            kind,
-            api,
-            publish,
-            json: Some(json),
-            at: Duration::ZERO,
-            is_delivered: false,
-            is_shown: false,
-        }
+        let topics = Topics {
+            api: ApiType::AUTH_CONSUMER,
+            external_prefix: String::new(),
+            api_version: "1".into(),
+            module_id: "auth_api".into(),
+        };
+        let event = Event::Publish { direction: Direction::FromClient, publish };
+        let record = Record { seq, at: Duration::ZERO, client: "module".into(), event };
+        Classifier::new(topics, &[]).sight(&record, Party::Module).unwrap()
     }
 
     fn expected(payload: &Value) -> Expectation {

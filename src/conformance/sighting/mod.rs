@@ -1,0 +1,198 @@
+//! What passed between the module under test and khumbu, message by message: who sent it, what it is, what it says, what
+//! it replies to. Monitors and expectations read sightings; neither decodes payloads or reads topics.
+//!
+//! [`Classifier`] makes them of records. It says what is there and judges nothing. Where monitors and expectations look at
+//! one message in two ways, a sighting has both: [`Place`] is where a topic lies, [`Kind`] what a message is in the
+//! conversation, of which probes, former channels and replies without the external prefix are no part.
+
+mod classifier;
+mod place;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::protocol::channel::{ApiType, Channel, EntryPoint};
+use crate::protocol::control::Deed;
+use crate::transcript::record::Publish;
+
+pub use super::redelivery::Repeat;
+pub use classifier::Classifier;
+pub use place::{Aside, Place};
+
+/// A party of the conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// The module under test, with all its connections.
+    Module,
+    /// Khumbu.
+    Harness,
+}
+
+/// What a message is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// On a channel of the API.
+    Channel(Channel),
+    /// A discovery.
+    EntryPoint(EntryPoint),
+    /// The beacon of EVerest's entry point.
+    Beacon,
+    /// On the reply topic of a discovery, by its index: one of as many as there are API modules.
+    Answer(usize),
+    /// On the reply topic of any other request, by its index.
+    Reply(usize),
+    /// A command of khumbu to the module, or what has to do with its being ready.
+    Control,
+    /// What EVerest did inside, as [`crate::protocol::control`] has it, also where a binding says where it is shown.
+    Did(Deed),
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// Its name in scenarios and reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Channel(channel) => channel.name(),
+            Kind::EntryPoint(EntryPoint::Discover) => "discover",
+            Kind::EntryPoint(EntryPoint::QueryModules(_)) => "query_modules",
+            Kind::Beacon => "ready_beacon",
+            Kind::Answer(_) | Kind::Reply(_) => "reply",
+            Kind::Did(Deed::EvseCall) => "call to an EVSE",
+            Kind::Did(deed) => deed.name(),
+            Kind::Control | Kind::Other => "message",
+        }
+    }
+
+    /// Whether such a message asks for a reply.
+    pub fn is_request(&self) -> bool {
+        match self {
+            Kind::Channel(channel) => channel.is_request(),
+            kind => matches!(kind, Kind::EntryPoint(_)),
+        }
+    }
+}
+
+/// How a message came to be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// It was published.
+    Sent,
+    /// The broker handed it to the module.
+    Delivered,
+    /// The module left it with the broker, to be published when the connection is lost.
+    Will,
+}
+
+/// Where a request wants its reply.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReplyTopic {
+    /// As the request says.
+    pub given: Arc<str>,
+    /// As it is on the wire, where EVerest's external prefix stands before it.
+    pub on_wire: Arc<str>,
+}
+
+/// That a message passed where requests want their replies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// What the requests said.
+    pub topic: ReplyTopic,
+    /// Whether the message has EVerest's external prefix before its topic, as it should; who has not may mean well.
+    pub has_prefix: bool,
+}
+
+/// A message as the record shows it.
+#[derive(Debug, Clone)]
+pub struct Sighting {
+    /// The place of its record.
+    pub seq: u64,
+    /// The time of its record.
+    pub at: Duration,
+    /// The client whose connection it passed.
+    pub client: Arc<str>,
+    /// Who sent it. What the module is handed was sent by khumbu, as far as one can tell.
+    pub from: Party,
+    /// How it came to be seen.
+    pub way: Way,
+    /// The packet.
+    pub publish: Publish,
+    /// Where its topic lies.
+    pub place: Place,
+    /// What it is in the conversation.
+    pub kind: Kind,
+    /// The API of its channel; the one under test for everything else.
+    pub api: ApiType,
+    /// What it says, where that is JSON: khumbu's own without the fields that only its wire form has added, and of what
+    /// was done inside EVerest what is told of it. See [`Sighting::as_sent`].
+    pub json: Option<Value>,
+    /// The payload where `json` is something else.
+    original: Option<Value>,
+    /// Why the payload is no JSON.
+    fault: Option<String>,
+    /// Whether it was sent before.
+    pub repeat: Repeat,
+    /// Where it wants its reply, if it is a request that says so; a probe of the harness as well.
+    pub asks: Option<ReplyTopic>,
+    /// Whether it passed where the other party wants replies, be the party known to have asked or not.
+    pub answers: Option<Answered>,
+    /// Whether the broker has handed it to the module.
+    pub is_delivered: bool,
+    /// Whether, besides, the module has acknowledged it, if its QoS asks for that.
+    pub is_shown: bool,
+}
+
+impl Sighting {
+    /// The payload as it was sent, or why it is no JSON.
+    pub fn as_sent(&self) -> Result<&Value, &str> {
+        let fault = self.fault.as_deref().unwrap_or_default();
+        self.original.as_ref().or(self.json.as_ref()).ok_or(fault)
+    }
+
+    /// Whether it is what a library has sent again, of which the module knows nothing.
+    pub fn is_again(&self) -> bool {
+        match self.repeat {
+            Repeat::No => false,
+            // No request is made twice with one payload: it names where its reply is to go.
+            Repeat::Maybe => self.kind.is_request() && reply_to(self.json.as_ref()).is_some(),
+            Repeat::Yes => true,
+        }
+    }
+
+    /// Whether EVerest may find a reply topic where we find none: it skips a byte order mark, and reads what is nested
+    /// deeper than we do.
+    pub fn hides_reply_to(&self) -> bool {
+        self.as_sent().is_err() && self.publish.payload.windows(7).any(|bytes| bytes == b"replyTo")
+    }
+
+    /// Whether its topic ends like that of a channel, whatever module it names.
+    pub fn ends_like(&self, channel: Channel) -> bool {
+        self.publish.topic.strip_suffix(channel.address()).is_some_and(|rest| rest.ends_with('/'))
+    }
+}
+
+/// `headers.replyTo` of a request.
+fn reply_to(json: Option<&Value>) -> Option<&Value> {
+    json?.pointer("/headers/replyTo")
+}
+
+/// A request for which a reply can come.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Its place in the record.
+    pub seq: u64,
+    /// Who made it.
+    pub from: Party,
+    /// What it is.
+    pub kind: Kind,
+    /// The value of the token that EVerest asks a validator about.
+    pub token: Option<String>,
+    /// Where the reply will pass.
+    pub reply_topic: String,
+    /// Whether a reply has come.
+    pub is_answered: bool,
+}
