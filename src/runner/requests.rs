@@ -117,7 +117,7 @@ impl Stage<'_> {
         }
         let pointer = format!("{at}/communication_check");
         let is_told = self.tell(&Command::CommunicationCheck(on), at).await?;
-        let kind = MessageKind::CommunicationCheck;
+        let kind = MessageKind::on(Channel::COMMUNICATION_CHECK);
         let payload = Pattern::compile(&json!(on)).map_err(|error| broken(&error.message))?;
         let api = self.scene.topics.api;
         let what =

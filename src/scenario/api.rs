@@ -3,40 +3,29 @@
 use super::model::{MessageKind, Model};
 use crate::protocol::channel::{ApiType, Channel};
 
-/// The API of a message: the one that is named, else the only one that has such messages, else the one under test.
+/// The API of a message: the one that is named, else the one under test, else the first that has such messages.
 pub fn api_of(kind: MessageKind, named: Option<ApiType>, under_test: ApiType) -> ApiType {
+    let likely = named.unwrap_or(under_test);
     match kind {
-        MessageKind::TokenValidationStatus
-        | MessageKind::WithdrawAuthorization
-        | MessageKind::GetTokenValidationStatus => ApiType::AUTH_CONSUMER,
-        MessageKind::ProvidedToken => ApiType::AUTH_TOKEN_PROVIDER,
-        MessageKind::ValidateToken | MessageKind::ValidateResultUpdate => ApiType::AUTH_TOKEN_VALIDATOR,
-        MessageKind::Heartbeat
-        | MessageKind::CommunicationCheck
-        | MessageKind::ReadyBeacon
-        | MessageKind::ReservationUpdate
-        | MessageKind::Reply => named.unwrap_or(under_test),
+        MessageKind::On(_) => {
+            let mut candidates = [likely, under_test].into_iter().chain(ApiType::all());
+            candidates.find(|api| channel_of(kind, *api).is_some()).unwrap_or(likely)
+        }
+        MessageKind::ReadyBeacon | MessageKind::ReservationUpdate | MessageKind::Reply => likely,
     }
 }
 
-/// The channel of a kind; a reply and the beacon have none.
-pub fn channel_of(kind: MessageKind) -> Option<Channel> {
-    Some(match kind {
-        MessageKind::Reply | MessageKind::ReadyBeacon | MessageKind::ReservationUpdate => return None,
-        MessageKind::TokenValidationStatus => Channel::TOKEN_VALIDATION_STATUS,
-        MessageKind::Heartbeat => Channel::HEARTBEAT,
-        MessageKind::WithdrawAuthorization => Channel::WITHDRAW_AUTHORIZATION,
-        MessageKind::GetTokenValidationStatus => Channel::GET_TOKEN_VALIDATION_STATUS,
-        MessageKind::CommunicationCheck => Channel::COMMUNICATION_CHECK,
-        MessageKind::ProvidedToken => Channel::PROVIDED_TOKEN,
-        MessageKind::ValidateToken => Channel::VALIDATE_TOKEN,
-        MessageKind::ValidateResultUpdate => Channel::VALIDATE_RESULT_UPDATE,
-    })
+/// The channel of a kind in an API; a reply and the beacon have none.
+pub fn channel_of(kind: MessageKind, api: ApiType) -> Option<Channel> {
+    match kind {
+        MessageKind::On(name) => api.channel(name),
+        MessageKind::ReadyBeacon | MessageKind::ReservationUpdate | MessageKind::Reply => None,
+    }
 }
 
-/// Whether messages of this kind are in every API, so that naming one makes sense.
-pub(super) fn is_in_every_api(kind: MessageKind) -> bool {
-    matches!(kind, MessageKind::Heartbeat | MessageKind::CommunicationCheck)
+/// Whether messages of this kind are in several APIs, so that naming one makes sense.
+pub(super) fn is_in_several_apis(kind: MessageKind) -> bool {
+    ApiType::all().filter(|api| channel_of(kind, *api).is_some()).count() > 1
 }
 
 /// Whether somebody speaks an API in the scenario.

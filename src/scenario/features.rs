@@ -10,6 +10,8 @@ use super::model::MessageKind;
 use super::step::{Exchange, Frame, Step};
 use super::{Pointer, Scenario};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::api::{self, Runs};
+use crate::protocol::channel::Channel;
 use crate::protocol::deviations::Deviation;
 use crate::protocol::types::TokenValidationStatus as Status;
 use crate::station::config::{SelectionAlgorithm, StationConfig};
@@ -130,11 +132,13 @@ fn of_steps(scenario: &Scenario, station: &StationConfig) -> Vec<(Pointer, Featu
 /// The features that the expectation of a message needs.
 pub(super) fn of_message(kind: Option<MessageKind>, topic: Option<&str>, payload: Option<&Value>) -> Vec<Feature> {
     let by_kind = match kind {
-        Some(MessageKind::GetTokenValidationStatus) => Some(Feature::LatchedGet),
+        Some(MessageKind::On(name)) => {
+            api::channels().into_iter().find(|channel| channel.name == name).and_then(of_channel)
+        }
         Some(MessageKind::ReadyBeacon) => Some(Feature::EntryPoint),
         _ => topic.and_then(of_topic),
     };
-    let payload = payload.filter(|_| kind == Some(MessageKind::TokenValidationStatus));
+    let payload = payload.filter(|_| kind == Some(MessageKind::on(Channel::TOKEN_VALIDATION_STATUS)));
     by_kind.into_iter().chain(payload.into_iter().flat_map(of_payload)).collect()
 }
 
@@ -152,14 +156,27 @@ fn of_payload(payload: &Value) -> Vec<Feature> {
     status.map(Feature::Status).into_iter().chain(texts.map(|_| Feature::Messages)).chain(results).collect()
 }
 
+/// The feature without which there is no such channel.
+fn of_channel(channel: &api::Channel) -> Option<Feature> {
+    match channel.when.runs {
+        Runs::Unless(Deviation::NoLatchedGet) => Some(Feature::LatchedGet),
+        Runs::Unless(Deviation::NoEntryPoint) => Some(Feature::EntryPoint),
+        _ => None,
+    }
+}
+
 fn of_topic(topic: &str) -> Option<Feature> {
-    if topic.ends_with("m2e}/token_validation_status/get") || topic.ends_with("/m2e/token_validation_status/get") {
-        Some(Feature::LatchedGet)
-    } else if ["/discover", "/ready_beacon"].iter().any(|end| topic.ends_with(&format!("everest_api{end}")))
-        || topic.contains("everest_api/query-modules/")
-    {
-        Some(Feature::EntryPoint)
-    } else {
-        None
+    api::known().find_map(|api| {
+        let mut channels = api.channels.iter().filter_map(|channel| Some((&*channel.address, of_channel(channel)?)));
+        channels.find(|(address, _)| leads_to(topic, api.pathname.as_deref(), address)).map(|(_, feature)| feature)
+    })
+}
+
+/// Whether a topic of a scenario, in which `{m2e}` and the like may stand, is that of an address.
+fn leads_to(topic: &str, pathname: Option<&str>, address: &str) -> bool {
+    match (pathname, address.split_once('{')) {
+        (Some(pathname), Some((fixed, _))) => topic.contains(&format!("{pathname}/{fixed}")),
+        (Some(pathname), None) => topic.ends_with(&format!("{pathname}/{address}")),
+        (None, _) => topic.ends_with(&address.replacen('/', "}/", 1)) || topic.ends_with(&format!("/{address}")),
     }
 }

@@ -308,10 +308,12 @@ impl Step {
                 Row {
                     features: features::of_message(*message, topic.as_deref(), payload.as_ref()),
                     demands: message.is_none_or(|kind| is_by_client(kind, *named, api) == client),
-                    shows: message.filter(is_of_api).and_then(channel_of),
+                    shows: message.filter(is_of_api).and_then(|kind| channel_of(kind, api)),
                     start: match (message, payload) {
-                        (Some(MessageKind::ReadyBeacon), _)
-                        | (Some(MessageKind::Heartbeat), Some(Value::Number(_))) => Start::Only,
+                        (Some(MessageKind::ReadyBeacon), _) => Start::Only,
+                        (Some(kind), Some(Value::Number(_))) if *kind == MessageKind::on(Channel::HEARTBEAT) => {
+                            Start::Only
+                        }
                         _ => Start::Open,
                     },
                     ..sees("expect", within, *message == Some(MessageKind::ReservationUpdate))
@@ -368,8 +370,9 @@ fn addressed(topic: &str, api: ApiType) -> Option<Channel> {
 
 /// Whether messages of a kind are sent by the clients of the API under test.
 fn is_by_client(kind: MessageKind, named: Option<ApiType>, under_test: ApiType) -> bool {
-    match channel_of(kind) {
-        Some(channel) => !channel.is_from_everest() && api_of(kind, named, under_test) == under_test,
+    let api = api_of(kind, named, under_test);
+    match channel_of(kind, api) {
+        Some(channel) => !channel.is_from_everest() && api == under_test,
         None => kind == MessageKind::Reply && under_test == ApiType::AUTH_TOKEN_VALIDATOR,
     }
 }

@@ -226,7 +226,7 @@ impl Expectation {
     /// Where it looks for its message: what is not there means nothing to it.
     pub fn lane(&self) -> Lane<'_> {
         match &self.what {
-            What::Message { kind: Some(kind), .. } => Lane::Kind(name_of(*kind)),
+            What::Message { kind: Some(kind), .. } => Lane::Kind(kind.name()),
             What::Message { kind: None, .. } => Lane::All,
             What::Status { value, .. } => Lane::Token(value),
             What::Did { deed, .. } => Lane::Kind(Kind::Did(*deed).name()),
@@ -238,7 +238,7 @@ impl Expectation {
     /// Whether it may look at a message that the step before it has had the module send. Of communication checks there
     /// are always more: there, another one is meant.
     pub fn may_take_demanded(&self) -> bool {
-        matches!(&self.what, What::Message { kind, .. } if *kind != Some(MessageKind::CommunicationCheck))
+        matches!(&self.what, What::Message { kind, .. } if *kind != Some(MessageKind::on(Channel::COMMUNICATION_CHECK)))
     }
 
     /// Whether a message would meet the expectation if it had another topic: the most telling near miss.
@@ -266,8 +266,8 @@ impl Expectation {
     /// The expectation in words, after "module sent no".
     pub fn in_words(&self) -> String {
         match &self.what {
-            What::Message { kind: Some(kind), payload: None, .. } => name_of(*kind).to_owned(),
-            What::Message { kind: Some(kind), .. } => format!("matching {}", name_of(*kind)),
+            What::Message { kind: Some(kind), payload: None, .. } => kind.name().to_owned(),
+            What::Message { kind: Some(kind), .. } => format!("matching {}", kind.name()),
             What::Message { filter, .. } => format!("message on `{}`", filter.as_deref().unwrap_or("#")),
             What::Status { name, remaining, .. } => match remaining.front() {
                 Some(status) => format!("status `{status:?}` for token `{name}`"),
@@ -294,7 +294,7 @@ impl Mismatch {
 
 /// Who has to send a message of this kind of this API, for a module under test on `side` with the API `under_test`.
 pub fn sender(kind: MessageKind, api: ApiType, side: Side, under_test: ApiType) -> Party {
-    let is_clients = match channel_of(kind) {
+    let is_clients = match channel_of(kind, api) {
         Some(channel) => !channel.is_from_everest(),
         None if matches!(kind, MessageKind::ReadyBeacon | MessageKind::ReservationUpdate) => false,
         // Only a token validator is asked by EVerest.
@@ -309,7 +309,7 @@ pub fn sender(kind: MessageKind, api: ApiType, side: Side, under_test: ApiType) 
 
 /// Whether a message is of a kind, and of this API where that matters.
 pub fn is_of_kind(seen: &Sighting, kind: MessageKind, api: ApiType) -> bool {
-    match channel_of(kind) {
+    match channel_of(kind, api) {
         Some(channel) => seen.kind == Kind::Channel(channel) && seen.api == api,
         None if kind == MessageKind::ReservationUpdate => seen.kind == Kind::Did(Deed::ReservationUpdate),
         None if kind == MessageKind::ReadyBeacon => seen.kind == Kind::Beacon,
@@ -364,14 +364,4 @@ fn member(pointer: &str) -> Option<String> {
 /// The token that a message tells of, if it is a status of one.
 pub fn status_token(seen: &Sighting) -> Option<&str> {
     seen.json.as_ref()?.pointer("/token/id_token/value")?.as_str()
-}
-
-/// The name of a kind, as [`Kind::name`] has it.
-pub fn name_of(kind: MessageKind) -> &'static str {
-    match channel_of(kind) {
-        Some(channel) => channel.name(),
-        None if kind == MessageKind::ReadyBeacon => Kind::Beacon.name(),
-        None if kind == MessageKind::ReservationUpdate => Deed::ReservationUpdate.name(),
-        None => "reply",
-    }
 }

@@ -352,7 +352,9 @@ pub(super) fn astray<'a>(view: View<'a>, claims: &Claims, expectation: &Expectat
 pub(super) fn follows_from_module(case: &Case<'_>, view: View<'_>, expectation: &Expectation) -> bool {
     let follows = match &expectation.what {
         What::Status { .. } | What::Did { .. } => case.is_sister(),
-        What::Message { kind, .. } => *kind == Some(MessageKind::TokenValidationStatus) && case.is_sister(),
+        What::Message { kind, .. } => {
+            *kind == Some(MessageKind::on(Channel::TOKEN_VALIDATION_STATUS)) && case.is_sister()
+        }
         // Replies on one topic cannot be told apart.
         What::Reply { topic, .. } => {
             let requests = view.requests.iter().filter(|request| request.reply_topic == *topic);

@@ -208,7 +208,7 @@ mod tests {
 
     fn expected(payload: &Value) -> Expectation {
         let what = What::Message {
-            kind: Some(MessageKind::TokenValidationStatus),
+            kind: Some(MessageKind::on(Channel::TOKEN_VALIDATION_STATUS)),
             api: ApiType::AUTH_CONSUMER,
             filter: None,
             payload: Some(Pattern::compile(payload).unwrap()),

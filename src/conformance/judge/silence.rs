@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Moment;
 use super::case::{Case, View};
 use super::claims::{Claims, Lane};
-use super::expectation::{is_of_kind, matches, name_of, sender, told};
+use super::expectation::{is_of_kind, matches, sender, told};
 use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::Diagnostic;
 use crate::protocol::channel::ApiType;
@@ -84,7 +84,7 @@ impl Silence {
     fn lane(&self) -> Lane<'static> {
         match self.message {
             _ if self.is_of_calls => Lane::Kind(Kind::Did(Deed::EvseCall).name()),
-            Some((kind, _)) => Lane::Kind(name_of(kind)),
+            Some((kind, _)) => Lane::Kind(kind.name()),
             None => Lane::All,
         }
     }

@@ -41,11 +41,10 @@ impl Checker<'_> {
                 self.check_what(expect.message, expect.api, expect.topic.as_deref(), at);
                 self.check_qos(expect.qos, &at.key("qos"));
                 // A request that the module under test makes on its own may be answered as well.
-                self.made.any |= matches!(
-                    expect.message,
-                    None | Some(MessageKind::WithdrawAuthorization | MessageKind::GetTokenValidationStatus)
-                );
-                let described = self.described(expect.message, expect.topic.as_deref());
+                let is_asked = |channel: Channel| channel.is_request() && !channel.is_from_everest();
+                let channel = expect.message.map(|kind| self.channel(kind, expect.api));
+                self.made.any |= channel.is_none_or(|channel| channel.is_some_and(is_asked));
+                let described = self.described(expect.message, expect.api, expect.topic.as_deref());
                 self.check_payload(expect.payload.as_ref(), payload, &described)
             }
             Step::ExpectStatus(expect) => self.check_expect_status(expect, at),
@@ -130,7 +129,7 @@ impl Checker<'_> {
             (Some(message), _) => self.check_told(payload, &pointer, message),
             (None, Some(call)) => self.check_call(payload, &pointer, call),
             (None, None) => {
-                let described = self.described(expect.message, expect.topic.as_deref());
+                let described = self.described(expect.message, expect.api, expect.topic.as_deref());
                 self.check_payload(payload, &pointer, &described)
             }
         };
@@ -160,7 +159,7 @@ impl Checker<'_> {
     fn check_what(&mut self, message: Option<MessageKind>, named: Option<ApiType>, topic: Option<&str>, at: &Pointer) {
         let step = at.rsplit('/').next().unwrap_or_default().to_owned();
         let model = &self.scenario.model;
-        if named.is_some() && !message.is_some_and(api::is_in_every_api) {
+        if named.is_some() && !message.is_some_and(api::is_in_several_apis) {
             let headline = "`api` tells heartbeats and communication checks apart, other messages need none";
             self.report_key("scenario/expect-what", &at.key("api"), headline);
         } else if let Some(wanted) = message.map(|kind| api::api_of(kind, named, model.api))

@@ -3,25 +3,30 @@
 use serde_json::{Value, json};
 
 use super::{Checker, label};
-use crate::protocol::channel::{Channel, EntryPoint};
+use crate::protocol::channel::{ApiType, Channel, EntryPoint};
 use crate::protocol::control::EvseCommand;
 use crate::protocol::schema::{EMPTY_LATCH, Message, evse_call};
 use crate::scenario::model::{CsmsMessage, MessageKind};
 use crate::scenario::pattern::{Captures, Pattern, UNSPECIFIED};
 use crate::scenario::specified::{self, Fault};
-use crate::scenario::{Pointer, channel_of};
+use crate::scenario::{Pointer, api_of, channel_of};
 use crate::station::charge_point::report_schema;
 
 impl Checker<'_> {
     /// The messages that an expectation may mean; `None` where nobody can know.
-    pub(super) fn described(&self, kind: Option<MessageKind>, topic: Option<&str>) -> Option<Vec<Message>> {
+    pub(super) fn described(
+        &self,
+        kind: Option<MessageKind>,
+        named: Option<ApiType>,
+        topic: Option<&str>,
+    ) -> Option<Vec<Message>> {
         match kind {
             Some(MessageKind::ReadyBeacon) => Some(vec![Message::READY_BEACON]),
             Some(MessageKind::Reply) => {
                 let is_reply = |message: &Message| matches!(message, Message::ReplyTo(_));
                 Some(Message::all().into_iter().filter(is_reply).collect())
             }
-            Some(kind) => Some(vec![Message::On(channel_of(kind)?)]),
+            Some(kind) => Some(vec![Message::On(self.channel(kind, named)?)]),
             None => {
                 let address = ["e2m", "m2e"].into_iter().find_map(|branch| {
                     let rest = topic?.strip_prefix('{')?.strip_prefix(branch)?.strip_prefix("}/")?;
@@ -31,6 +36,11 @@ impl Checker<'_> {
                 channels.find(|channel| channel.address() == address).map(|channel| vec![Message::On(channel)])
             }
         }
+    }
+
+    /// The channel of a kind of message, if it has one.
+    pub(super) fn channel(&self, kind: MessageKind, named: Option<ApiType>) -> Option<Channel> {
+        channel_of(kind, api_of(kind, named, self.scenario.model.api))
     }
 
     /// What answers the request named `to`, or the last one; `None` where nobody can know. A validator is asked about
@@ -46,7 +56,7 @@ impl Checker<'_> {
     /// What answers a published request, and whether it becomes the last one.
     pub(super) fn reply_to_publish(&self, topic: &str) -> (Option<Message>, bool) {
         let is_last = topic.contains("{m2e}") || topic.contains("{e2m}");
-        let described = self.described(None, Some(topic)).unwrap_or_default();
+        let described = self.described(None, None, Some(topic)).unwrap_or_default();
         let reply = match described.first() {
             Some(Message::On(channel)) => Message::reply_to(*channel),
             _ if topic == format!("{{external_prefix}}{}", EntryPoint::Discover.topic("")) => {

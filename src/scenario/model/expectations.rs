@@ -1,41 +1,79 @@
 //! The steps that say what must be seen, or must not.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::CsmsMessage;
-use crate::protocol::channel::ApiType;
-use crate::protocol::control::EvseCommand;
+use crate::protocol::api::{self, names};
+use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::control::{Deed, EvseCommand};
 use crate::protocol::types::TokenValidationStatus;
 use crate::timespan::Timespan;
 
 /// Kinds of messages by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageKind {
-    /// `e2m/token_validation_status`.
-    TokenValidationStatus,
-    /// `e2m/heartbeat`.
-    Heartbeat,
-    /// `m2e/withdraw_authorization`.
-    WithdrawAuthorization,
-    /// `m2e/token_validation_status/get`.
-    GetTokenValidationStatus,
-    /// `m2e/communication_check`.
-    CommunicationCheck,
-    /// `m2e/provided_token` of a token provider.
-    ProvidedToken,
-    /// `e2m/validate_token` to a token validator.
-    ValidateToken,
-    /// `m2e/validate_result_update` of a token validator.
-    ValidateResultUpdate,
+    /// A message on the channel of this name.
+    On(&'static str),
     /// `ready_beacon` of EVerest's entry point.
     ReadyBeacon,
     /// What Auth tells of a reservation, which no topic of the API shows.
     ReservationUpdate,
     /// A reply on the topic of any request of this scenario.
     Reply,
+}
+
+impl MessageKind {
+    /// Those that are no channel of an API of modules, and what they are.
+    const OTHERS: [(MessageKind, &'static str); 3] = [
+        (MessageKind::ReadyBeacon, "`ready_beacon` of EVerest's entry point."),
+        (MessageKind::ReservationUpdate, "What Auth tells of a reservation, which no topic of the API shows."),
+        (MessageKind::Reply, "A reply on the topic of any request of this scenario."),
+    ];
+
+    /// The messages on a channel.
+    pub fn on(channel: Channel) -> Self {
+        MessageKind::On(channel.name())
+    }
+
+    /// The name used in scenarios.
+    pub fn name(self) -> &'static str {
+        match self {
+            MessageKind::On(channel) => channel,
+            MessageKind::ReadyBeacon => "ready_beacon",
+            MessageKind::ReservationUpdate => Deed::ReservationUpdate.name(),
+            MessageKind::Reply => "reply",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for MessageKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let channels = api::channels().into_iter().map(|channel| channel.name.as_str());
+        let names = channels.chain(Self::OTHERS.map(|(kind, _)| kind.name())).collect();
+        let name = names::deserialize(deserializer, "MessageKind", api::listed(names))?;
+        let other = Self::OTHERS.into_iter().find(|(kind, _)| kind.name() == name);
+        Ok(other.map_or(MessageKind::On(name), |(kind, _)| kind))
+    }
+}
+
+impl JsonSchema for MessageKind {
+    fn schema_name() -> Cow<'static, str> {
+        "MessageKind".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let on = api::channels().into_iter().map(|channel| {
+            let whose = channel.whose.as_ref().map(|whose| format!(" {whose}")).unwrap_or_default();
+            names::choice(&channel.name, &format!("`{}`{whose}.", channel.address))
+        });
+        let others = Self::OTHERS.map(|(kind, description)| names::choice(kind.name(), description));
+        let choices: Vec<_> = on.chain(others).collect();
+        json_schema!({"description": "Kinds of messages by name.", "oneOf": choices})
+    }
 }
 
 /// Any message, by kind or topic, and payload.
