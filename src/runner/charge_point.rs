@@ -15,10 +15,10 @@ use super::findings;
 use super::http::{self, Answer};
 use super::played::Played;
 use super::stage::{Patience, Stage, Stop, Wake, broken, is_true};
-use super::steps::not_captured;
+use super::steps::{compiled, not_captured};
 use crate::gateway::{Chargers, Fleet, Server, Tokens};
 use crate::scenario::model::{Bearer, CsmsMessage, CsmsState, ExpectCsms, ExpectNone, Gateway, SendLocalList};
-use crate::scenario::pattern::{self, Pattern};
+use crate::scenario::{Pointer, pattern};
 use crate::sim::everest::{CsmsMessage as Passed, Order, Said};
 use crate::station::charge_point::{
     Answer as Outcome, CsmsInput, IdTag, Report, Request, TagInfo, UpdateStatus, UpdateType,
@@ -233,9 +233,9 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When the answer is another one than expected.
-    pub async fn ask_gateway(&mut self, step: &Gateway, at: &str) -> Result<(), Stop> {
+    pub async fn ask_gateway(&mut self, step: &Gateway, at: &Pointer) -> Result<(), Stop> {
         self.set_mark();
-        let pointer = format!("{at}/gateway");
+        let pointer = at.key("gateway");
         let body = step.body.as_ref().map(|body| pattern::fill(body, &self.judge.captures)).transpose();
         let body = body.map_err(|name| not_captured(&name))?;
         let charge_point = self.charge_point()?;
@@ -269,13 +269,12 @@ impl Stage<'_> {
         self.judge_answer(step, &answer, &pointer)
     }
 
-    fn judge_answer(&mut self, step: &Gateway, answer: &Answer, pointer: &str) -> Result<(), Stop> {
+    fn judge_answer(&mut self, step: &Gateway, answer: &Answer, pointer: &Pointer) -> Result<(), Stop> {
         if answer.status != step.status {
             return Err(findings::other_status(self.scenario, pointer, step, answer).into());
         }
         let Some(reply) = &step.reply else { return Ok(()) };
-        let pattern = Pattern::compile(reply).map_err(|error| broken(&error.message))?;
-        match pattern.matches(&answer.body, &mut self.judge.captures) {
+        match compiled(reply)?.matches(&answer.body, &mut self.judge.captures) {
             Ok(()) => Ok(()),
             Err(mismatch) => Err(findings::other_answer(self, pointer, step, answer, &mismatch).into()),
         }
@@ -285,16 +284,20 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When it does not.
-    pub async fn expect_csms(&mut self, expect: &ExpectCsms, at: &str) -> Result<(), Stop> {
+    pub async fn expect_csms(&mut self, expect: &ExpectCsms, at: &Pointer) -> Result<(), Stop> {
         let mut charge_point = self.take_charge_point()?;
         let met = self.meet_csms(&mut charge_point, expect, at).await;
         self.put_back(charge_point);
         met
     }
 
-    async fn meet_csms(&mut self, charge_point: &mut ChargePoint, expect: &ExpectCsms, at: &str) -> Result<(), Stop> {
-        let pattern = expect.payload.as_ref().map(Pattern::compile).transpose();
-        let pattern = pattern.map_err(|error| broken(&error.message))?;
+    async fn meet_csms(
+        &mut self,
+        charge_point: &mut ChargePoint,
+        expect: &ExpectCsms,
+        at: &Pointer,
+    ) -> Result<(), Stop> {
+        let pattern = expect.payload.as_ref().map(compiled).transpose()?;
         let within = expect.within.map_or_else(|| self.judge.case().within(), |span| span.0);
         let mut patience = Patience::new(&self.lag);
         let mut is_over = false;
@@ -322,7 +325,12 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When it did.
-    pub async fn expect_none_of_csms(&mut self, message: CsmsMessage, none: &ExpectNone, at: &str) -> Result<(), Stop> {
+    pub async fn expect_none_of_csms(
+        &mut self,
+        message: CsmsMessage,
+        none: &ExpectNone,
+        at: &Pointer,
+    ) -> Result<(), Stop> {
         let mut charge_point = self.take_charge_point()?;
         let kept = self.keep_silent(&mut charge_point, message, none, at).await;
         self.put_back(charge_point);
@@ -334,10 +342,9 @@ impl Stage<'_> {
         charge_point: &mut ChargePoint,
         message: CsmsMessage,
         none: &ExpectNone,
-        at: &str,
+        at: &Pointer,
     ) -> Result<(), Stop> {
-        let pattern = none.payload.as_ref().map(Pattern::compile).transpose();
-        let pattern = pattern.map_err(|error| broken(&error.message))?;
+        let pattern = none.payload.as_ref().map(compiled).transpose()?;
         let mut scratch = self.judge.captures.clone();
         let mut fits =
             |payload: &Value| pattern.as_ref().is_none_or(|pattern| pattern.matches(payload, &mut scratch).is_ok());
@@ -359,7 +366,7 @@ impl Stage<'_> {
                     Wake::Record => {}
                     Wake::Ended => {
                         let when = "while silence was demanded of the charge point";
-                        return Err(findings::ended_while(self, &format!("{at}/expect_none"), when).into());
+                        return Err(findings::ended_while(self, &at.key("expect_none"), when).into());
                     }
                 },
             }

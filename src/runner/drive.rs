@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::findings;
-use super::module::{command_name, environment, fill};
+use super::module::{environment, fill};
 use super::observer::{Observer, is_own};
 use super::played::Played;
 use super::process::run_to_end;
@@ -17,7 +17,7 @@ use crate::conformance::judge::WITHIN;
 use crate::conformance::sighting::Sighting;
 use crate::diagnostic::words::shown;
 use crate::parity::station_file::Binding;
-use crate::protocol::control::Command;
+use crate::protocol::control::{Command, command_name};
 use crate::sim::everest::Order;
 use crate::transcript::record::Event;
 

@@ -108,8 +108,7 @@ pub fn nothing_asked(scenario: &Scenario, at: &str) -> Diagnostic {
 
 /// What a step wants published cannot be published.
 pub fn cannot_publish(scenario: &Scenario, at: &str, why: &str) -> Diagnostic {
-    Diagnostic::new(Severity::Error, "scenario/unpublishable", why)
-        .at(scenario.labelled(&format!("{at}/publish/topic"), ""))
+    Diagnostic::new(Severity::Error, "scenario/unpublishable", why).at(scenario.place(at))
 }
 
 /// The simulated station has no use for a stimulus: the scenario asks for something that cannot happen.
@@ -122,7 +121,7 @@ pub fn ignored(scenario: &Scenario, at: &str, command: &str, why: &str) -> Diagn
 /// A command of the user could not be started.
 pub fn run_not_started(scenario: &Scenario, pointer: &str, command: &str, why: &str) -> Diagnostic {
     Diagnostic::new(Severity::Error, "run/not-started", format!("cannot start `{command}`: {why}"))
-        .at(scenario.labelled(&format!("{pointer}/command"), ""))
+        .at(scenario.place(pointer))
 }
 
 /// What an EVerest did otherwise than in the recording that was played to it; so many of the differences are `judged`,

@@ -11,7 +11,6 @@ use tokio::task::JoinHandle;
 use super::process::{Ending, Output, Process};
 use super::settings::{ModuleSource, Scene, Settings};
 use crate::protocol::channel::Topics;
-pub use crate::protocol::control::command_name;
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::sim::client::check_period;

@@ -15,7 +15,6 @@ use uuid::Uuid;
 
 use super::clock::{Clock, Speed};
 use super::findings;
-use super::module::command_name;
 use super::observer::is_own;
 use super::played::Played;
 use super::races;
@@ -26,7 +25,7 @@ use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::parity::station_file::Everest;
 use crate::parity::{Act, Allowance, Difference, Outcome, Part, Renaming, Report, Script, Witness};
 use crate::protocol::channel::ApiType;
-use crate::protocol::control::Command;
+use crate::protocol::control::{Command, command_name};
 use crate::protocol::side::Side;
 use crate::protocol::{codec, topic};
 use crate::recording::Message;

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::stage::{Stage, Stop, broken};
+use super::stage::{Stage, Stop};
+use super::steps::compiled;
 use crate::conformance::judge::{After, Demand, What};
 use crate::conformance::sighting::Party;
 use crate::protocol::control::{Command, Deed, Reserve as Wish};
 use crate::protocol::side::Side;
+use crate::scenario::Pointer;
 use crate::scenario::model::{CancelReservation, Reserve};
-use crate::scenario::pattern::Pattern;
 use crate::timespan::Timespan;
 
 /// When a reservation expires if the scenario does not say.
@@ -22,7 +23,7 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When it answers something else, or the module under test cannot be told.
-    pub async fn reserve(&mut self, step: &Reserve, at: &str) -> Result<(), Stop> {
+    pub async fn reserve(&mut self, step: &Reserve, at: &Pointer) -> Result<(), Stop> {
         let id_token = match &step.token {
             Some(name) => self.token(name)?.value.clone(),
             None => step.id_token.clone().unwrap_or_default(),
@@ -48,19 +49,18 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// As [`Stage::reserve`].
-    pub async fn cancel_reservation(&mut self, step: &CancelReservation, at: &str) -> Result<(), Stop> {
+    pub async fn cancel_reservation(&mut self, step: &CancelReservation, at: &Pointer) -> Result<(), Stop> {
         let reservation_id = step.reservation_id;
         self.stimulate(Command::CancelReservation { reservation_id }, at).await?;
         self.expect_answer(Deed::CancelReservation, reservation_id, &json!(step.result), at).await
     }
 
-    async fn expect_answer(&mut self, deed: Deed, id: i32, result: &Value, at: &str) -> Result<(), Stop> {
-        let pointer = format!("{at}/{}", deed.name());
-        let pattern = Pattern::compile(result).map_err(|error| broken(&error.message))?;
-        let payload = Some((format!("{pointer}/result"), pattern));
+    async fn expect_answer(&mut self, deed: Deed, id: i32, result: &Value, at: &Pointer) -> Result<(), Stop> {
+        let pointer = at.key(deed.name());
+        let payload = Some((pointer.key("result").into(), compiled(result)?));
         let what = What::Did { deed, which: vec![("reservation_id", json!(id))], member: "result", payload };
         let by = if self.scenario.model.under_test == Side::Everest { Party::Module } else { Party::Harness };
         let (within, is_told, after) = (self.judge.case().within(), true, After::Nothing);
-        self.have_sent(Demand { pointer, within, by, what, is_told, after }).await.map(drop)
+        self.have_sent(Demand { pointer: pointer.into(), within, by, what, is_told, after }).await.map(drop)
     }
 }

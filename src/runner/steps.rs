@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::findings;
 use super::judging::view;
-use super::module::{command_name, environment, fill, in_words};
+use super::module::{environment, fill, in_words};
 use super::played::Played;
 use super::process::run_to_end;
 use super::stage::{Stage, Stop, broken, is_true};
@@ -17,14 +17,14 @@ use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::words::{cut, shown};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{ApiType, Channel, EntryPoint};
-use crate::protocol::control::{Command, HeartbeatControl};
+use crate::protocol::control::{Command, HeartbeatControl, command_name};
 use crate::protocol::side::Side;
 use crate::protocol::wire::{Encoder, Wire};
 use crate::protocol::{codec, topic};
-use crate::scenario::model::{Heartbeats, Publish, Request, Run};
+use crate::scenario::model::{Heartbeats, Publish, Run};
 use crate::scenario::pattern::{self, Pattern};
 use crate::scenario::step::Step;
-use crate::scenario::{Pointer, played};
+use crate::scenario::{Pointer, from_hex, played};
 use crate::sim::everest::Order;
 use crate::station::config::TokenConfig;
 
@@ -47,6 +47,7 @@ impl Stage<'_> {
     }
 
     async fn step(&mut self, step: &Step, at: &Pointer) -> Result<(), Stop> {
+        let row = step.row(self.scene.frame());
         match step {
             Step::Reserve(reserve) => self.reserve(reserve, at).await,
             Step::CancelReservation(cancel) => self.cancel_reservation(cancel, at).await,
@@ -78,19 +79,17 @@ impl Stage<'_> {
             Step::ResetCache(_) => self.reset_cache(at).await,
             Step::SendLocalList(list) => self.send_local_list(list, at).await,
             Step::Gateway(gateway) => self.ask_gateway(gateway, at).await,
-            Step::Withdraw(withdraw) => self.withdraw(withdraw, at).await,
-            Step::GetStatus(request) => {
-                let (name, within) = (request.r#as.as_deref(), request.within.map(|span| span.0));
-                let channel = Channel::GET_TOKEN_VALIDATION_STATUS;
-                self.request(channel, None, Command::GetStatus {}, name, within, &format!("{at}/get_status")).await
+            Step::Withdraw(withdraw) => self.withdraw(withdraw, &row, at).await,
+            Step::GetStatus(_) => {
+                let kind = Kind::Channel(Channel::GET_TOKEN_VALIDATION_STATUS);
+                self.request(kind, None, Command::GetStatus {}, &row, at).await
             }
-            Step::Discover(request) => {
-                self.discover(EntryPoint::Discover, Command::Discover {}, request, format!("{at}/discover")).await
+            Step::Discover(_) => {
+                self.request(Kind::EntryPoint(EntryPoint::Discover), None, Command::Discover {}, &row, at).await
             }
             Step::QueryModules(api) => {
-                let (entry_point, command) =
-                    (EntryPoint::QueryModules(api.clone()), Command::QueryModules(api.clone()));
-                self.discover(entry_point, command, &Request::default(), format!("{at}/query_modules")).await
+                let kind = Kind::EntryPoint(EntryPoint::QueryModules(api.clone()));
+                self.request(kind, None, Command::QueryModules(api.clone()), &row, at).await
             }
             Step::CommunicationCheck(on) => self.communication_check(*on, at).await,
             Step::Publish(publish) => self.publish(publish, at).await,
@@ -115,7 +114,7 @@ impl Stage<'_> {
             }
             // What `only` holds is played in its place.
             Step::Only(_) | Step::Note(_) => Ok(()),
-            step => match step.row(self.scene.frame()).command {
+            _ => match row.command {
                 Some(command) => self.stimulate(command, at).await,
                 None => Err(broken("nobody plays this step").into()),
             },
@@ -158,10 +157,7 @@ impl Stage<'_> {
                     Err(_) => Err(broken("the simulated EVerest has ended").into()),
                 }
             }
-            Played::Client(_) => match self.tell(&command, at).await? {
-                true => Ok(()),
-                false => Err(findings::cannot_be_told(self, at, &command_name(&command)).into()),
-            },
+            Played::Client(_) => self.demand_silently(command, at).await,
         }
     }
 
@@ -201,7 +197,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    async fn publish(&mut self, publish: &Publish, at: &str) -> Result<(), Stop> {
+    async fn publish(&mut self, publish: &Publish, at: &Pointer) -> Result<(), Stop> {
         self.set_mark();
         let topics = self.scene.topics.clone();
         let asks = self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR);
@@ -213,7 +209,7 @@ impl Stage<'_> {
             _ if !publish.topic.contains("{reply_to}") => fill_in(&publish.topic),
             Some(wanted) => fill_in(&publish.topic).replace("{reply_to}", wanted),
             None => {
-                let at = format!("{at}/publish/topic");
+                let at = at.key("publish").key("topic");
                 // No EVerest asks and wants no answer.
                 let mut messages = self.observer.messages.iter().rev();
                 let question = messages
@@ -237,13 +233,13 @@ impl Stage<'_> {
                 .into()
             }
             (None, Some(text), _) => fill_in(text).into_bytes(),
-            (None, None, Some(hex)) => bytes_of(hex),
+            (None, None, Some(hex)) => from_hex(hex).unwrap_or_default(),
             (None, None, None) => Vec::new(),
         };
         let wire = topics.reply_topic_on_wire(&reply_to);
         let (qos, retain) = (publish.qos, publish.retain);
         if let Err(why) = topic::check_name(&topic) {
-            return Err(findings::cannot_publish(self.scenario, at, &why).into());
+            return Err(findings::cannot_publish(self.scenario, &at.key("publish").key("topic"), &why).into());
         }
         match &self.played {
             Played::Client(client) => {
@@ -274,12 +270,14 @@ impl Stage<'_> {
         self.tokens.get(name).ok_or_else(|| unknown_token(name))
     }
 
-    async fn run_command(&mut self, run: &Run, at: &str) -> Result<(), Stop> {
+    async fn run_command(&mut self, run: &Run, at: &Pointer) -> Result<(), Stop> {
         self.set_mark();
-        let pointer = format!("{at}/run");
+        let pointer = at.key("run");
         let broker = self.broker.address();
-        let words = shell_words::split(&run.command)
-            .map_err(|error| findings::run_not_started(self.scenario, &pointer, &run.command, &error.to_string()))?;
+        let not_started = |error: &dyn std::fmt::Display| {
+            findings::run_not_started(self.scenario, &pointer.key("command"), &run.command, &error.to_string())
+        };
+        let words = shell_words::split(&run.command).map_err(|error| not_started(&error))?;
         let command: Vec<String> = words.iter().map(|word| fill(word, &self.scene.topics, broker)).collect();
         let environment = environment(self.scene, broker);
         let within = run.within.map_or(RUN_WITHIN, |span| span.0);
@@ -288,43 +286,30 @@ impl Stage<'_> {
             finished = run_to_end(&command, &environment, stdin, within) => finished,
             () = is_true(&mut self.interrupt) => return Err(Stop::Interrupted),
         };
-        let finished = finished
-            .map_err(|error| findings::run_not_started(self.scenario, &pointer, &run.command, &error.to_string()))?;
-        let place = |key: &str| self.scenario.place(&format!("{pointer}/{key}"));
-        let diagnostic = match finished.status {
-            None => Some(
-                Diagnostic::new(
-                    Severity::Fail,
-                    "run/timeout",
-                    format!("command `{}` did not end within {}", run.command, shown(within)),
-                )
-                .at(place("command")),
-            ),
-            Some(status) if status.code() != Some(run.exit) => Some(
-                Diagnostic::new(
-                    Severity::Fail,
-                    "run/exit-code",
-                    format!("command `{}` {}, expected code {}", run.command, in_words(status), run.exit),
-                )
-                .at(place(if run.exit == 0 { "command" } else { "exit" })),
-            ),
-            Some(_) => match &run.stdout {
-                None => None,
-                Some(expected) => {
-                    let stdout = finished.output.stdout().trim().to_owned();
-                    let pattern = Pattern::compile(&json!(expected)).map_err(|error| broken(&error.message))?;
-                    pattern.matches(&json!(stdout), &mut self.judge.captures).err().map(|mismatch| {
-                        Diagnostic::new(
-                            Severity::Fail,
-                            "run/output",
-                            format!("command `{}` printed something else", run.command),
-                        )
-                        .at(place("stdout"))
+        let finished = finished.map_err(|error| not_started(&error))?;
+        let command = &run.command;
+        let fail = |id, headline, key: &str| {
+            Diagnostic::new(Severity::Fail, id, headline).at(self.scenario.place(&pointer.key(key)))
+        };
+        let diagnostic = match (finished.status, &run.stdout) {
+            (None, _) => {
+                let headline = format!("command `{command}` did not end within {}", shown(within));
+                Some(fail("run/timeout", headline, "command"))
+            }
+            (Some(status), _) if status.code() != Some(run.exit) => {
+                let headline = format!("command `{command}` {}, expected code {}", in_words(status), run.exit);
+                Some(fail("run/exit-code", headline, if run.exit == 0 { "command" } else { "exit" }))
+            }
+            (Some(_), None) => None,
+            (Some(_), Some(expected)) => {
+                let stdout = finished.output.stdout().trim().to_owned();
+                let mismatch = compiled(&json!(expected))?.matches(&json!(stdout), &mut self.judge.captures).err();
+                mismatch.map(|mismatch| {
+                    fail("run/output", format!("command `{command}` printed something else"), "stdout")
                         .with_evidence(format!("expected: {}", mismatch.expected))
                         .with_evidence(format!("printed: `{}`", cut(&stdout, 400)))
-                    })
-                }
-            },
+                })
+            }
         };
         match diagnostic {
             None => {
@@ -350,8 +335,21 @@ pub fn not_captured(name: &str) -> Stop {
     broken(&format!("nothing was captured as `{name}`")).into()
 }
 
+/// A pattern of the scenario, or one that was made of its values.
+///
+/// # Errors
+/// When it is none; the checker has looked at all of them before.
+pub fn compiled(value: &Value) -> Result<Pattern, Stop> {
+    Pattern::compile(value).map_err(|error| broken(&error.message).into())
+}
+
+/// The pattern that nothing but this value matches.
+pub fn literal(value: &Value) -> Value {
+    strings_filled(value, &|text| if text.starts_with('$') { format!("${text}") } else { text.to_owned() })
+}
+
 /// A value with every text in it filled in.
-pub fn strings_filled(value: &Value, fill_in: &impl Fn(&str) -> String) -> Value {
+fn strings_filled(value: &Value, fill_in: &impl Fn(&str) -> String) -> Value {
     match value {
         Value::String(text) => Value::String(fill_in(text)),
         Value::Array(items) => items.iter().map(|item| strings_filled(item, fill_in)).collect(),
@@ -360,10 +358,4 @@ pub fn strings_filled(value: &Value, fill_in: &impl Fn(&str) -> String) -> Value
         }
         other => other.clone(),
     }
-}
-
-/// Pairs of hexadecimal digits; the checker has refused everything else.
-fn bytes_of(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex.chars().filter_map(|c| c.to_digit(16)).filter_map(|d| u8::try_from(d).ok()).collect();
-    digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }

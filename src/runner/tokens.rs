@@ -6,17 +6,15 @@
 use serde_json::{Value, json};
 
 use super::findings;
-use super::module::command_name;
 use super::played::Played;
 use super::stage::{Stage, Stop, broken};
-use super::steps::strings_filled;
-use crate::conformance::judge::{After, Demand, What};
-use crate::conformance::sighting::{Kind, Party};
+use super::steps::{compiled, literal};
+use crate::conformance::sighting::Kind;
 use crate::protocol::channel::{ApiType, Channel};
-use crate::protocol::control::Command;
+use crate::protocol::control::{Command, command_name};
 use crate::protocol::types::{ValidationResult, ValidationResultUpdate};
+use crate::scenario::Pointer;
 use crate::scenario::model::UpdateVerdict;
-use crate::scenario::pattern::Pattern;
 use crate::sim::everest::Order;
 
 impl Stage<'_> {
@@ -24,15 +22,15 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When the module under test does not present it, or cannot be told to.
-    pub async fn present_token(&mut self, name: &str, at: &str) -> Result<(), Stop> {
+    pub async fn present_token(&mut self, name: &str, at: &Pointer) -> Result<(), Stop> {
         let config = self.token(name)?;
         let (command, provided, value) = (config.to_command(), config.to_provided(), config.value.clone());
         if self.sisters.has(ApiType::AUTH_TOKEN_PROVIDER) {
             self.set_mark();
             self.say_as(ApiType::AUTH_TOKEN_PROVIDER, command, Channel::PROVIDED_TOKEN).await?;
         } else if self.scene.is_client_of(ApiType::AUTH_TOKEN_PROVIDER) {
-            let at = format!("{at}/present_token");
-            self.demand(Channel::PROVIDED_TOKEN, &json!(provided), command, at).await?;
+            let (wanted, at) = (json!(provided), at.key("present_token"));
+            self.demand_at_least(Channel::PROVIDED_TOKEN, &wanted, &command, at).await?;
         } else {
             self.stimulate(command, at).await?;
         }
@@ -70,7 +68,7 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When the module under test does not say so, or cannot be told to.
-    pub async fn update_verdict(&mut self, update: &UpdateVerdict, at: &str) -> Result<(), Stop> {
+    pub async fn update_verdict(&mut self, update: &UpdateVerdict, at: &Pointer) -> Result<(), Stop> {
         self.observer.monitors.verdict_updated();
         let says_nothing = update.tariff_messages.is_empty();
         let mut result = ValidationResult::new(update.verdict);
@@ -85,8 +83,8 @@ impl Stage<'_> {
             self.set_mark();
             self.say_as(ApiType::AUTH_TOKEN_VALIDATOR, command, Channel::VALIDATE_RESULT_UPDATE).await
         } else if self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) {
-            let at = format!("{at}/update_verdict");
-            self.demand(Channel::VALIDATE_RESULT_UPDATE, &wanted, command, at).await
+            let at = at.key("update_verdict");
+            self.demand_at_least(Channel::VALIDATE_RESULT_UPDATE, &wanted, &command, at).await
         } else {
             self.stimulate(command, at).await
         }
@@ -120,18 +118,23 @@ impl Stage<'_> {
     }
 
     /// Demands a message of the module under test; it must have at least what `wanted` has.
-    async fn demand(&mut self, channel: Channel, wanted: &Value, command: Command, at: String) -> Result<(), Stop> {
+    async fn demand_at_least(
+        &mut self,
+        channel: Channel,
+        wanted: &Value,
+        command: &Command,
+        at: Pointer,
+    ) -> Result<(), Stop> {
         self.set_mark();
-        let is_told = self.tell(&command, &at).await?;
-        let literal = |text: &str| if text.starts_with('$') { format!("${text}") } else { text.to_owned() };
-        let pattern = Pattern::compile(&strings_filled(wanted, &literal)).map_err(|error| broken(&error.message))?;
-        let what = What::Request { kind: Kind::Channel(channel), payload: pattern, at: at.clone() };
-        let (within, by, after) = (self.judge.case().within(), Party::Module, After::InOrder);
-        self.have_sent(Demand { pointer: at, within, by, what, is_told, after }).await.map(drop)
+        let payload = compiled(&literal(wanted))?;
+        self.demand(Kind::Channel(channel), payload, command, None, at).await.map(drop)
     }
 
     /// Tells the module under test something that no message shows.
-    async fn demand_silently(&mut self, command: Command, at: &str) -> Result<(), Stop> {
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub async fn demand_silently(&mut self, command: Command, at: &str) -> Result<(), Stop> {
         match self.tell(&command, at).await? {
             true => Ok(()),
             false => Err(findings::cannot_be_told(self, at, &command_name(&command)).into()),

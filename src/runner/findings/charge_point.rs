@@ -10,9 +10,9 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::runner::charge_point::Told;
 use crate::runner::http::Answer;
 use crate::runner::stage::Stage;
-use crate::scenario::Scenario;
 use crate::scenario::model::{ExpectCsms, Gateway};
 use crate::scenario::pattern;
+use crate::scenario::{Pointer, Scenario};
 
 /// Messages to the CSMS shown as evidence.
 const SHOWN: usize = 6;
@@ -26,10 +26,10 @@ fn blame(stage: &Stage<'_>) -> (Severity, &'static str, String) {
 }
 
 /// The gateway answered with another status. No module has a say in that.
-pub fn other_status(scenario: &Scenario, pointer: &str, step: &Gateway, answer: &Answer) -> Diagnostic {
+pub fn other_status(scenario: &Scenario, pointer: &Pointer, step: &Gateway, answer: &Answer) -> Diagnostic {
     let headline = format!("the gateway answered with status {}, expected {}", answer.status, step.status);
-    let written = format!("{pointer}/status");
-    let pointer = if scenario.has(&written) { written } else { format!("{pointer}/path") };
+    let written = pointer.key("status");
+    let pointer = if scenario.has(&written) { written } else { pointer.key("path") };
     Diagnostic::new(Severity::Error, "scenario/contradicted", headline)
         .at(scenario.labelled(&pointer, &format!("actual `{}`", answer.status)))
         .with_evidence(answered(answer))
@@ -38,7 +38,7 @@ pub fn other_status(scenario: &Scenario, pointer: &str, step: &Gateway, answer: 
 /// The gateway answered with another body.
 pub fn other_answer(
     stage: &Stage<'_>,
-    pointer: &str,
+    pointer: &Pointer,
     step: &Gateway,
     answer: &Answer,
     mismatch: &pattern::Mismatch,
@@ -47,20 +47,20 @@ pub fn other_answer(
     let came = actual(mismatch.actual.as_ref());
     let headline = format!("{who} answered {came} to `{}`, expected {}", step.path, cut(&mismatch.expected, 120));
     Diagnostic::new(severity, id, headline)
-        .at(stage.scenario.labelled(&format!("{pointer}/reply{}", mismatch.pointer), &format!("actual {came}")))
+        .at(stage.scenario.labelled(&pointer.key("reply").below(&mismatch.pointer), &format!("actual {came}")))
         .with_evidence(answered(answer))
 }
 
 /// The gateway did not come to the end of an answer.
-pub fn no_whole_answer(scenario: &Scenario, pointer: &str, within: Duration) -> Diagnostic {
+pub fn no_whole_answer(scenario: &Scenario, pointer: &Pointer, within: Duration) -> Diagnostic {
     let headline = format!("the gateway gave no whole answer within {}", shown(within));
     Diagnostic::new(Severity::Error, "scenario/contradicted", headline)
-        .at(scenario.labelled(&format!("{pointer}/path"), ""))
+        .at(scenario.place(&pointer.key("path")))
         .with_help("ask for something that has an end; a stream of events has none")
 }
 
 /// The charge point did not tell its CSMS something.
-pub fn not_told(stage: &Stage<'_>, at: &str, expect: &ExpectCsms, within: Duration, told: &[Told]) -> Diagnostic {
+pub fn not_told(stage: &Stage<'_>, at: &Pointer, expect: &ExpectCsms, within: Duration, told: &[Told]) -> Diagnostic {
     let (severity, id, who) = blame(stage);
     let matching = if expect.payload.is_some() { "matching " } else { "" };
     let headline = format!("{who} told its CSMS no {matching}{} within {}", expect.message.name(), shown(within));
@@ -69,17 +69,15 @@ pub fn not_told(stage: &Stage<'_>, at: &str, expect: &ExpectCsms, within: Durati
         0 => vec!["meanwhile it told nothing".to_owned()],
         count => lines[count.saturating_sub(SHOWN)..].to_vec(),
     };
-    Diagnostic::new(severity, id, headline)
-        .at(stage.scenario.labelled(&format!("{at}/expect_csms"), ""))
-        .with_lines(evidence)
+    Diagnostic::new(severity, id, headline).at(stage.scenario.place(&at.key("expect_csms"))).with_lines(evidence)
 }
 
 /// The charge point told its CSMS what it must not tell.
-pub fn told_in_vain(stage: &Stage<'_>, at: &str, told: &Told) -> Diagnostic {
+pub fn told_in_vain(stage: &Stage<'_>, at: &Pointer, told: &Told) -> Diagnostic {
     let (severity, id, who) = blame(stage);
     let headline = format!("{who} told its CSMS {} where it may not", told.message.name());
     Diagnostic::new(severity, id, headline)
-        .at(stage.scenario.labelled(&format!("{at}/expect_none/csms"), ""))
+        .at(stage.scenario.place(&at.key("expect_none").key("csms")))
         .with_evidence(cut(&told.to_string(), 160))
 }
 
