@@ -13,6 +13,9 @@ mod nearest;
 mod past;
 mod silence;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 pub use case::{Case, View, WITHIN};
@@ -330,7 +333,7 @@ impl<'s> Judge<'s> {
         view: View<'_>,
     ) -> Result<(), Box<Diagnostic>> {
         let from = view.since(self.past.mark);
-        let silence = Silence::new(none, at, from, moment, &self.case, self.captures.clone())?;
+        let silence = Silence::new(none, at, from, moment, &self.case)?;
         self.armed = Some(Armed::Silence(Box::new(silence)));
         Ok(())
     }
@@ -564,7 +567,7 @@ impl<'s> Judge<'s> {
         if moment.has_ended && !silence.had_ended {
             return broken(silence.pointer, Why::EndedInSilence);
         }
-        if let Some(seen) = silence.broken_by(&self.case, &self.claims, view) {
+        if let Some(seen) = silence.broken_by(&self.case, &self.claims, &self.captures, view) {
             return broken(silence.pointer, Why::Unexpected(seen.seq));
         }
         match input {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Moment;
 use super::case::{Case, View};
 use super::claims::{Claims, Lane};
-use super::expectation::{is_of_kind, matches, sender, told};
+use super::expectation::{is_of_kind, sender, told};
 use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::Diagnostic;
 use crate::protocol::channel::ApiType;
@@ -35,8 +35,6 @@ pub struct Silence {
     called: Vec<(&'static str, Value)>,
     filter: Option<String>,
     payload: Option<Pattern>,
-    /// What its pattern captures is nobody else's.
-    captures: Captures,
 }
 
 impl Silence {
@@ -50,7 +48,6 @@ impl Silence {
         from: usize,
         moment: Moment,
         case: &Case<'_>,
-        captures: Captures,
     ) -> Result<Self, Box<Diagnostic>> {
         let payload = none.payload.as_ref().map(Pattern::compile).transpose();
         let evse = none.evse.map(|evse| ("evse", json!(evse)));
@@ -65,16 +62,21 @@ impl Silence {
             called: evse.into_iter().chain(call).collect(),
             filter: none.topic.as_ref().map(|topic| case.filled(topic)),
             payload: payload.map_err(|error| Diagnostic::broken(&error.message))?,
-            captures,
         })
     }
 
     /// The first message that breaks it, of those that no step has claimed.
-    pub fn broken_by<'a>(&mut self, case: &Case<'_>, claims: &Claims, view: View<'a>) -> Option<&'a Sighting> {
+    pub fn broken_by<'a>(
+        &mut self,
+        case: &Case<'_>,
+        claims: &Claims,
+        captures: &Captures,
+        view: View<'a>,
+    ) -> Option<&'a Sighting> {
         while let Some(index) = claims.next_free(self.lane(), self.next) {
             self.next = index + 1;
             let seen = &view.messages[index];
-            if self.is_broken_by(seen, case, claims, view) {
+            if self.is_of_its_kind(seen, case, claims, view) && self.fits(seen, captures) {
                 return Some(seen);
             }
         }
@@ -89,18 +91,23 @@ impl Silence {
         }
     }
 
-    fn is_broken_by(&mut self, seen: &Sighting, case: &Case<'_>, claims: &Claims, view: View<'_>) -> bool {
-        let is_on_topic = self.filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic));
-        if !is_on_topic || self.message.is_some_and(|(kind, api)| !is_meant(seen, kind, api, case, claims, view)) {
-            return false;
-        }
+    fn is_of_its_kind(&self, seen: &Sighting, case: &Case<'_>, claims: &Claims, view: View<'_>) -> bool {
         if self.is_of_calls {
-            let Some(told) = told(seen, Deed::EvseCall, &self.called) else { return false };
-            return self.payload.as_ref().is_none_or(|it| it.matches(&told["arguments"], &mut self.captures).is_ok());
+            return told(seen, Deed::EvseCall, &self.called).is_some();
         }
-        seen.kind != Kind::Control
-            && (self.message.is_some() || !matches!(seen.kind, Kind::Did(_)))
-            && self.payload.as_ref().is_none_or(|pattern| matches(pattern, seen, &mut self.captures).is_ok())
+        let is_told = match self.message {
+            Some((kind, api)) => is_meant(seen, kind, api, case, claims, view),
+            None => !matches!(seen.kind, Kind::Control | Kind::Did(_)),
+        };
+        is_told && self.filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic))
+    }
+
+    /// Whether it says what is forbidden; the checker has seen to it that nothing is captured here.
+    fn fits(&self, seen: &Sighting, captures: &Captures) -> bool {
+        let Some(pattern) = &self.payload else { return true };
+        let said =
+            seen.json.as_ref().and_then(|json| if self.is_of_calls { json.get("arguments") } else { Some(json) });
+        said.is_some_and(|said| pattern.differences(said, captures).is_empty())
     }
 }
 

@@ -1,0 +1,185 @@
+//! Demands: what the module under test has to send because a step wants it to.
+
+use serde_json::{Value, json};
+
+use super::court::{ALICE, Court, Event, at, beat, did, on, request, status, stray, withdraw};
+use crate::protocol::channel::Channel;
+use crate::protocol::control::Deed;
+
+const WITHDRAW: &str = "- withdraw: {evse_id: 1, within: 1s}";
+
+fn of_evse(evse: i32) -> super::court::Message {
+    request(Channel::WITHDRAW_AUTHORIZATION, "r/1", &json!({"evse_id": evse}))
+}
+
+#[test]
+fn a_demand_is_met_by_the_next_of_its_kind_since_the_step() {
+    let court = Court::of_client(WITHDRAW);
+    let met = court.judge(&[at(1, beat(1)), at(2, of_evse(1))]);
+    assert_eq!((met.id(), met.at), ("met", 2));
+    assert_eq!(met.claims, [None, Some("/steps/0/withdraw".to_owned())]);
+    // Before the step it was nobody's doing.
+    let steps = format!("- expect: {{message: heartbeat}}\n{WITHDRAW}");
+    assert_eq!(Court::of_client(&steps).judge(&[at(1, of_evse(1)), at(2, beat(1))]).id(), "module/waits-for-reply");
+}
+
+#[test]
+fn a_demand_names_exactly_what_it_wants() {
+    let told = Court::of_client(WITHDRAW).judge(&[at(2, of_evse(2))]).told.unwrap();
+    assert_eq!(
+        (told.id, told.headline.as_str()),
+        ("expect/payload-mismatch", "module `api` requested `2`, expected `1`")
+    );
+    let more = Court::of_client("- withdraw: {}").judge(&[at(2, of_evse(2))]).told.unwrap();
+    assert_eq!(more.headline, "module `api` requested `2`, expected nothing");
+}
+
+#[test]
+fn whoever_cannot_be_told_is_waited_for_and_not_blamed() {
+    let mut court = Court::of_client(WITHDRAW);
+    court.is_told = false;
+    assert_eq!(court.judge(&[at(500, of_evse(1))]).id(), "met");
+    let undrivable = court.judge(&[]);
+    assert_eq!((undrivable.id(), undrivable.at), ("module/not-drivable", 1000));
+    let told = undrivable.told.unwrap();
+    assert_eq!(told.verdict, "inconclusive");
+    assert_eq!(
+        told.headline,
+        "module `api` sent no withdraw_authorization request within 1s by itself, and cannot be told to"
+    );
+    assert_eq!(told.evidence, ["it does not subscribe", "khumbu.yaml has no binding for it"]);
+}
+
+#[test]
+fn whoever_was_told_and_does_not_is_late_or_missing() {
+    let court = Court::of_client(WITHDRAW);
+    let missing = court.judge(&[]);
+    assert_eq!((missing.id(), missing.at), ("expect/missing", 3000));
+    let told = missing.told.unwrap();
+    assert_eq!(told.headline, "module `api` sent no withdraw_authorization request within 1s");
+    assert_eq!(told.evidence[..2], ["waited 1s", "it was told"]);
+    let late = court.judge(&[at(1500, of_evse(1))]);
+    assert_eq!(late.told.unwrap().headline, "module `api` sent the request after 1.5s, allowed 1s");
+    assert_eq!(court.judge(&[(10, Event::Leaves)]).at, 1000, "it cannot come from nowhere");
+    let ended = court.judge(&[(10, Event::Ends)]);
+    assert_eq!((ended.id(), ended.at), ("module/ended", 10));
+}
+
+#[test]
+fn one_request_at_a_time_is_nobodys_fault() {
+    let steps = format!("- get_status: {{}}\n{WITHDRAW}");
+    let get = request(Channel::GET_TOKEN_VALIDATION_STATUS, "r/0", &Value::Null);
+    let court = Court::of_client(&steps);
+    let waits = court.judge(&[at(1, get.clone())]);
+    assert_eq!((waits.id(), waits.at), ("module/waits-for-reply", 1001));
+    let told = waits.told.unwrap();
+    assert_eq!(told.verdict, "inconclusive");
+    assert!(told.evidence[0].starts_with("not answered: …/m2e/token_validation_status/get q2 "), "{told:?}");
+    // Answered, or given up, it is no reason.
+    assert_eq!(court.judge(&[at(1, get.clone()), at(2, stray("r/0", json!([])))]).id(), "expect/missing");
+    assert_eq!(court.judge(&[at(1, get.clone()), (2, Event::Leaves)]).id(), "expect/missing");
+    // Nor is it one for what is no request.
+    let steps = "- get_status: {}\n- communication_check: true";
+    assert_eq!(Court::of_client(steps).judge(&[at(1, get)]).id(), "expect/missing");
+}
+
+#[test]
+fn what_a_step_has_had_sent_can_be_looked_at_more_closely() {
+    let with =
+        |expected: &str| format!("{WITHDRAW}\n- expect: {{message: withdraw_authorization, {expected}, within: 1s}}");
+    let events = [at(1, of_evse(1))];
+    let met = Court::of_client(&with("qos: 2")).judge(&events);
+    assert_eq!((met.id(), met.claims), ("met", vec![Some("/steps/1/expect".to_owned())]));
+    let differs = Court::of_client(&with("qos: 1")).judge(&events).told.unwrap();
+    assert_eq!(differs.id, "expect/missing");
+    assert!(differs.evidence.contains(&"but it was sent at QoS 2, expected 1".to_owned()), "{differs:?}");
+    // Only by the next one.
+    let twice = format!("{}\n- expect: {{message: withdraw_authorization, within: 1s}}", with("qos: 2"));
+    let again = Court::of_client(&twice).judge(&events);
+    assert_eq!(again.id(), "expect/missing");
+    assert!(again.told.unwrap().evidence.contains(&"but it has met the step in line 13".to_owned()));
+}
+
+#[test]
+fn khumbus_own_side_need_not_wait_for_what_is_demanded() {
+    let steps = format!(
+        "- present_token: ALICE\n- get_status: {{as: a}}\n{WITHDRAW}\n- expect_reply: {{to: a, payload: $any}}"
+    );
+    let get = request(Channel::GET_TOKEN_VALIDATION_STATUS, "r/0", &Value::Null);
+    let early = [at(1, get), at(2, stray("r/0", json!([]))), at(3, of_evse(1))];
+    assert_eq!(Court::of_client(&steps).judge(&early).id(), "met");
+    // What has only been expected has to come before.
+    let steps = "- withdraw: {as: a}\n- expect: {message: heartbeat}\n- expect_reply: {to: a, payload: $any}";
+    let early = [at(1, withdraw("r/0")), at(2, stray("r/0", json!("x"))), at(3, beat(1))];
+    assert_eq!(Court::of_client(steps).judge(&early).id(), "expect/out-of-order");
+}
+
+#[test]
+fn a_communication_check_that_is_demanded_is_the_last_stimulus() {
+    let check = |good: bool| on(Channel::COMMUNICATION_CHECK, json!(good)).by_module();
+    let steps = "- communication_check: false\n- expect: {message: heartbeat, within: 1s}\n- expect: {message: communication_check, payload: false, within: 1s}";
+    let court = Court::of_client(steps);
+    let met = court.judge(&[at(1, check(true)), at(2, check(false)), at(3, beat(1)), at(4, check(false))]);
+    assert_eq!(met.id(), "met");
+    assert_eq!(met.claims.iter().filter(|claim| claim.is_some()).count(), 3);
+    // Another one is meant than the one that was demanded.
+    assert_eq!(court.judge(&[at(2, check(false)), at(3, beat(1))]).id(), "expect/missing");
+    assert_eq!(court.judge(&[at(1, beat(1)), at(2, check(false))]).id(), "scenario/contradicted", "before it");
+}
+
+#[test]
+fn an_answer_that_never_comes_is_an_everest_that_cannot_be_driven() {
+    let steps = "- reserve: {reservation_id: 7, token: ALICE, result: Accepted}";
+    let reserved =
+        |id: i32, result: &str| did(Deed::Reserve, json!({"reservation_id": id, "result": result})).by_module();
+    let mut court = Court::of_everest(steps);
+    assert_eq!(court.judge(&[at(1, reserved(8, "Rejected")), at(2, reserved(7, "Accepted"))]).id(), "met");
+    let other = court.judge(&[at(1, reserved(7, "Rejected"))]).told.unwrap();
+    assert_eq!(
+        (other.id, other.headline.as_str()),
+        ("expect/payload-mismatch", "module `api` answered `Rejected`, expected `Accepted`")
+    );
+    let silent = court.judge(&[]);
+    assert_eq!((silent.id(), silent.at), ("module/not-drivable", 7000));
+    assert_eq!(silent.told.unwrap().headline, "module `api` gave no answer to `reserve` within 5s");
+    court.is_builtin = true;
+    assert_eq!(court.judge(&[]).id(), "expect/missing", "ours does answer");
+    let client = Court::of_client(steps);
+    assert_eq!(client.judge(&[]).id(), "scenario/contradicted");
+    assert_eq!(client.judge(&[(5, Event::Ends)]).id(), "module/ended", "whoever had to answer");
+}
+
+#[test]
+fn an_answer_that_was_demanded_says_nothing_of_the_order() {
+    let steps = "- reserve: {reservation_id: 7, token: ALICE, result: Accepted}\n- expect_status: {token: ALICE, status: Accepted, within: 1s}";
+    let reserved = did(Deed::Reserve, json!({"reservation_id": 7, "result": "Accepted"}));
+    let events = [at(1, status(ALICE, "Accepted")), at(2, reserved)];
+    assert_eq!(Court::of_client(steps).judge(&events).id(), "met");
+}
+
+#[test]
+fn a_request_without_a_topic_for_its_reply_has_no_lane() {
+    let steps = "- withdraw: {}\n- expect_reply: {payload: Accepted}";
+    let without = on(Channel::WITHDRAW_AUTHORIZATION, json!({"payload": {}})).by_module();
+    let told = Court::of_client(steps).judge(&[at(1, without)]).told.unwrap();
+    assert_eq!((told.id, told.verdict), ("expect/no-reply-topic", "inconclusive"));
+    assert_eq!(told.headline, "the request named no reply topic");
+    assert_eq!(told.evidence, ["the request: …/m2e/withdraw_authorization q2 {\"payload\":{}}"]);
+}
+
+#[test]
+fn a_validator_answers_the_last_question_since_the_token_was_presented() {
+    let steps = "- present_token: ALICE\n- expect: {message: validate_token}\n- expect_reply: {payload: {authorization_status: Accepted}, within: 1s}";
+    let court = Court::of("client", "auth_token_validator", steps);
+    let question = |reply_to: &str| {
+        let mut question = request(Channel::VALIDATE_TOKEN, reply_to, &json!({"id_token": {"value": ALICE}}));
+        question.from = crate::conformance::sighting::Party::Harness;
+        question
+    };
+    let answer = |topic: &str| stray(topic, json!({"authorization_status": "Accepted"})).by_module();
+    assert_eq!(court.judge(&[at(1, question("q/1")), at(2, answer("q/1"))]).id(), "met");
+    let last = [at(1, question("q/1")), at(1, question("q/2")), at(3, answer("q/2"))];
+    assert_eq!(court.judge(&last).id(), "met", "the last one is meant");
+    let silent = court.judge(&[at(1, question("q/1"))]);
+    assert_eq!((silent.id(), silent.at), ("expect/missing", 3001));
+}

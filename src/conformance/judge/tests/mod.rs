@@ -1,0 +1,11 @@
+//! The judge in virtual time: each of its branches, and what holds of any record.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod court;
+mod demands;
+mod expectations;
+mod naive;
+mod properties;
+mod silences;
+mod words;
