@@ -192,14 +192,15 @@ impl Observer {
         {
             self.messages[index].is_shown = true;
         }
-        if let Some(seen) = self.classifier.sight(&record, from) {
+        let seen = self.classifier.sight(&record, from);
+        self.findings.extend(self.monitors.observe(&record, from, seen.as_ref()));
+        if let Some(seen) = seen {
             match seen.way {
                 Way::Sent => self.note_message(seen),
                 Way::Delivered => self.note_delivery(&seen),
                 Way::Will => {}
             }
         }
-        self.findings.extend(self.monitors.observe(&record, from == Party::Module));
         self.records.push(record);
     }
 

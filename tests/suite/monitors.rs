@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use khumbu::conformance::monitors::{Context, Monitors};
+use khumbu::conformance::sighting::{Classifier, Party};
 use khumbu::diagnostic::{Diagnostic, Severity};
 use khumbu::protocol::channel::{ApiType, Channel, Topics};
 use khumbu::protocol::deviations::{Behaviour, Deviation, Deviations};
@@ -56,6 +57,7 @@ fn running(release: Release) -> Deviations {
 
 /// A wire on which a module and the harness talk.
 struct Wire {
+    classifier: Classifier,
     monitors: Monitors,
     at: Duration,
     seq: u64,
@@ -65,8 +67,15 @@ struct Wire {
 
 impl Wire {
     fn with(context: Context) -> Self {
-        let mut wire =
-            Self { monitors: Monitors::new(context), at: Duration::ZERO, seq: 0, pkid: 0, found: Vec::new() };
+        let sisters: Vec<_> = context.sisters.iter().map(|sister| sister.topics.clone()).collect();
+        let mut wire = Self {
+            classifier: Classifier::new(context.topics.clone(), &sisters),
+            monitors: Monitors::new(context),
+            at: Duration::ZERO,
+            seq: 0,
+            pkid: 0,
+            found: Vec::new(),
+        };
         wire.connect("module");
         wire
     }
@@ -89,7 +98,9 @@ impl Wire {
     fn event(&mut self, client: &str, event: Event) -> &mut Self {
         let record = Record { seq: self.seq, at: self.at, client: Arc::from(client), event };
         self.seq += 1;
-        self.found.extend(self.monitors.observe(&record, client.starts_with("module")));
+        let from = if client.starts_with("module") { Party::Module } else { Party::Harness };
+        let seen = self.classifier.sight(&record, from);
+        self.found.extend(self.monitors.observe(&record, from, seen.as_ref()));
         self
     }
 

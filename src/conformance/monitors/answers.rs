@@ -1,8 +1,10 @@
 //! EVerest's side under test, and a token validator: one reply a request, on the topic that was given, and no other.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::conformance::sighting::ReplyTopic;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{Channel, Topics};
 use crate::protocol::codec::{self, Decoded};
@@ -10,8 +12,7 @@ use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
 
-use super::seen::Seen;
-use super::wording::{Wording, time};
+use super::wording::{Worded, Wording, time};
 
 /// What a busy machine may add to the way of a reply.
 const SLACK: Duration = Duration::from_millis(500);
@@ -26,7 +27,7 @@ pub(super) struct Answers {
     from_start: bool,
     grace: Option<Duration>,
     /// By reply topic: as the requests gave it to EVerest, as it is on the wire for a validator.
-    asked: BTreeMap<String, Asked>,
+    asked: BTreeMap<Arc<str>, Asked>,
     /// Whether a request may have had a reply topic that we could not read.
     hidden: bool,
 }
@@ -68,29 +69,25 @@ impl Answers {
     }
 
     /// A request passed the broker.
-    pub(super) fn request(&mut self, channel: Channel, seen: &Seen<'_>, well_formed: bool) {
+    pub(super) fn request(&mut self, channel: Channel, seen: &Worded<'_>, well_formed: bool) {
         if let Some(asked) = self.entry(channel, seen) {
             asked.requests += 1;
             asked.well_formed |= well_formed;
             asked.retained |= seen.publish.retain;
-            asked.last_at = seen.record.at;
+            asked.last_at = seen.at;
         }
     }
 
     /// A request was handed to the module; on a broker that others use it may be one that was not seen before.
-    pub(super) fn delivered(&mut self, channel: Channel, seen: &Seen<'_>) {
+    pub(super) fn delivered(&mut self, channel: Channel, seen: &Worded<'_>) {
         if let Some(asked) = self.entry(channel, seen) {
             asked.deliveries += 1;
         }
     }
 
-    fn entry(&mut self, channel: Channel, seen: &Seen<'_>) -> Option<&mut Asked> {
+    fn entry(&mut self, channel: Channel, seen: &Worded<'_>) -> Option<&mut Asked> {
         self.may_be_asked(seen);
-        let reply_to = seen.reply_to()?;
-        let key = match self.under_test {
-            Side::Everest => reply_to.to_owned(),
-            Side::Client => self.topics.reply_topic_of_question(reply_to),
-        };
+        let key = self.key(seen.asks.as_ref()?).clone();
         let why_not = self.why_not_executed(channel, seen);
         let asked = self.asked.entry(key).or_default();
         asked.is_executed |= why_not.is_none();
@@ -102,25 +99,25 @@ impl Answers {
     }
 
     /// Why EVerest does not execute a request, and what a reply to it breaks.
-    fn why_not_executed(&self, channel: Channel, seen: &Seen<'_>) -> Option<(String, &'static str)> {
+    fn why_not_executed(&self, channel: Channel, seen: &Worded<'_>) -> Option<(String, &'static str)> {
         if channel != Channel::WITHDRAW_AUTHORIZATION || self.under_test != Side::Everest {
             return None;
         }
         let Decoded::NotExecuted { why } = codec::decode_withdraw(&seen.publish.payload, self.in_force) else {
             return None;
         };
-        let has_payload = seen.json().is_ok_and(|json| json.get("payload").is_some());
+        let has_payload = seen.as_sent().is_ok_and(|json| json.get("payload").is_some());
         Some((why, if has_payload { "RR-8" } else { "RR-5" }))
     }
 
     /// A message may give a reply topic that we cannot read.
-    pub(super) fn may_be_asked(&mut self, seen: &Seen<'_>) {
+    pub(super) fn may_be_asked(&mut self, seen: &Worded<'_>) {
         self.hidden |= seen.hides_reply_to();
     }
 
-    /// What a message on this topic replies to; empty if nobody gave the topic.
-    pub(super) fn messages(&self, topic: &str) -> Vec<Message> {
-        let asked = self.find(topic).and_then(|key| self.asked.get(key));
+    /// What a message replies to; empty if nobody gave its topic.
+    pub(super) fn messages(&self, seen: &Worded<'_>) -> Vec<Message> {
+        let asked = self.find(seen).and_then(|key| self.asked.get(key));
         asked.map_or_else(Vec::new, |asked| asked.channels.iter().filter_map(|c| Message::reply_to(*c)).collect())
     }
 
@@ -137,13 +134,13 @@ impl Answers {
     }
 
     /// Whether a validator forgot EVerest's external prefix on the way to the topic that a question gave.
-    pub(super) fn lacks_prefix(&self, topic: &str) -> bool {
-        let prefixed = self.topics.reply_topic_on_wire(topic);
-        self.under_test == Side::Client && prefixed != topic && self.asked.contains_key(&prefixed)
+    pub(super) fn lacks_prefix(&self, seen: &Worded<'_>) -> bool {
+        let bare = seen.answers.as_ref().filter(|answered| self.under_test == Side::Client && !answered.has_prefix);
+        bare.is_some_and(|answered| self.asked.contains_key(self.key(&answered.topic)))
     }
 
     /// A reply that went to a topic without the external prefix.
-    pub(super) fn without_prefix(&self, seen: &Seen<'_>) -> Diagnostic {
+    pub(super) fn without_prefix(&self, seen: &Worded<'_>) -> Diagnostic {
         let prefix = &self.topics.external_prefix;
         let headline = format!("module sent a reply without EVerest's external prefix `{prefix}` before its topic");
         seen.fail("monitor/reply-without-prefix", headline)
@@ -152,21 +149,28 @@ impl Answers {
     }
 
     /// EVerest puts its external prefix before the topic it was given; a stand-in may take the topic as it is.
-    fn find<'t>(&self, topic: &'t str) -> Option<&'t str> {
-        let lenient = self.under_test == Side::Everest;
-        let bare = topic.strip_prefix(self.topics.external_prefix.as_str()).filter(|_| lenient);
-        std::iter::once(topic).chain(bare).find(|topic| self.asked.contains_key(*topic))
+    fn find<'s>(&self, seen: &'s Worded<'_>) -> Option<&'s Arc<str>> {
+        let is_lenient = self.under_test == Side::Everest;
+        let answered = seen.answers.as_ref().filter(|answered| is_lenient || answered.has_prefix)?;
+        Some(self.key(&answered.topic)).filter(|key| self.asked.contains_key(*key))
     }
 
-    /// Whether a message on this topic replies to requests for the last status, and to nothing else.
-    pub(super) fn is_latched(&self, topic: &str) -> bool {
-        let asked = self.find(topic).and_then(|key| self.asked.get(key));
+    fn key<'t>(&self, topic: &'t ReplyTopic) -> &'t Arc<str> {
+        match self.under_test {
+            Side::Everest => &topic.given,
+            Side::Client => &topic.on_wire,
+        }
+    }
+
+    /// Whether a message replies to requests for the last status, and to nothing else.
+    pub(super) fn is_latched(&self, seen: &Worded<'_>) -> bool {
+        let asked = self.find(seen).and_then(|key| self.asked.get(key));
         asked.is_some_and(|asked| asked.channels == [Channel::GET_TOKEN_VALIDATION_STATUS])
     }
 
     /// Counts a reply of the module.
-    pub(super) fn reply(&mut self, seen: &Seen<'_>) -> Option<Diagnostic> {
-        let key = self.find(&seen.publish.topic)?;
+    pub(super) fn reply(&mut self, seen: &Worded<'_>) -> Option<Diagnostic> {
+        let key = self.find(seen)?;
         let asked = self.asked.get_mut(key)?;
         asked.replies += 1;
         if asked.channels == [Channel::GET_TOKEN_VALIDATION_STATUS] && self.in_force.is_on(Deviation::NoLatchedGet) {
@@ -180,7 +184,7 @@ impl Answers {
             let finding = seen.fail("monitor/stray-reply", headline).with_evidence(format!("the request: {why}"));
             return Some(finding.breaking(requirement));
         }
-        let previous = asked.last_reply_at.replace(seen.record.at);
+        let previous = asked.last_reply_at.replace(seen.at);
         let allowed = asked.requests.max(asked.deliveries);
         if asked.replies <= allowed || asked.retained {
             return asked.late(seen);
@@ -190,15 +194,14 @@ impl Answers {
             1 => format!("module sent {} replies to one request", asked.replies),
             _ => format!("module sent {} replies to {requests} requests on one reply topic", asked.replies),
         };
-        let since = previous.map_or_else(String::new, |at| {
-            format!("{} after the reply before it", time(seen.record.at.saturating_sub(at)))
-        });
+        let since = previous
+            .map_or_else(String::new, |at| format!("{} after the reply before it", time(seen.at.saturating_sub(at))));
         let requirement = channel.map_or("RR-1", requirement);
         Some(seen.fail("monitor/second-reply", headline).with_evidence(since).breaking(requirement))
     }
 
     /// A reply on a topic that no request gave.
-    pub(super) fn stray(&self, seen: &Seen<'_>) -> Option<Diagnostic> {
+    pub(super) fn stray(&self, seen: &Worded<'_>) -> Option<Diagnostic> {
         if self.hidden {
             return None;
         }
@@ -257,9 +260,9 @@ impl Answers {
 
 impl Asked {
     /// A first reply that came when EVerest did not wait for it any more.
-    fn late(&self, seen: &Seen<'_>) -> Option<Diagnostic> {
+    fn late(&self, seen: &Worded<'_>) -> Option<Diagnostic> {
         let given_up_at = self.given_up_at.filter(|_| self.replies == 1 && !self.excused)?;
-        let late_by = seen.record.at.saturating_sub(given_up_at);
+        let late_by = seen.at.saturating_sub(given_up_at);
         let headline = format!("module sent its reply {} after EVerest had stopped waiting for it", time(late_by));
         let severity = if late_by > SLACK { Severity::Fail } else { Severity::Warning };
         Some(seen.finding(severity, "monitor/late-reply", headline).breaking("VA-5"))

@@ -1,17 +1,17 @@
 //! A client under test, and EVerest where it asks a token validator: how they make their requests.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conformance::redelivery::Repeat;
+use crate::conformance::sighting::{Repeat, ReplyTopic};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::codec::unusable_topic;
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::side::Side;
 
 use super::links::{Links, covers};
-use super::seen::Seen;
-use super::wording::time;
+use super::wording::{Worded, time};
 
 /// A client that has not been answered for so long may have given the request up; its reply topic is then free again
 /// as far as the client is concerned, though a late reply would be taken for the wrong one.
@@ -24,13 +24,12 @@ const ACKNOWLEDGEMENT: Duration = Duration::from_millis(250);
 /// The requests that the module under test has made.
 #[derive(Debug)]
 pub(super) struct Asking {
-    external_prefix: String,
     under_test: Side,
     in_force: Deviations,
     /// How long after a request its subscription may be recorded.
     lag: Duration,
     /// By reply topic.
-    outstanding: BTreeMap<String, Outstanding>,
+    outstanding: BTreeMap<Arc<str>, Outstanding>,
     unsubscribed: Vec<Unsubscribed>,
 }
 
@@ -43,7 +42,7 @@ struct Outstanding {
 /// A request whose reply the module could not receive when it asked.
 #[derive(Debug)]
 struct Unsubscribed {
-    topics: [String; 2],
+    topic: ReplyTopic,
     /// Since when the subscription is missed. A client's is missed from its request on. EVerest's own framework sends a
     /// question before the subscription to its answer; that is missed where an answer comes, and so is lost.
     missed: Option<Duration>,
@@ -51,9 +50,9 @@ struct Unsubscribed {
 }
 
 impl Asking {
-    pub(super) fn new(external_prefix: String, relayed: bool, under_test: Side, in_force: Deviations) -> Self {
+    pub(super) fn new(relayed: bool, under_test: Side, in_force: Deviations) -> Self {
         let lag = if relayed { ACKNOWLEDGEMENT } else { Duration::ZERO };
-        Self { external_prefix, under_test, in_force, lag, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
+        Self { under_test, in_force, lag, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
     }
 
     fn requirement(&self) -> &'static str {
@@ -71,18 +70,13 @@ impl Asking {
     }
 
     /// The module makes a request.
-    pub(super) fn request(
-        &mut self,
-        seen: &Seen<'_>,
-        well_formed: bool,
-        repeat: Repeat,
-        links: &Links,
-    ) -> Vec<Diagnostic> {
-        if repeat == Repeat::Yes {
+    pub(super) fn request(&mut self, seen: &Worded<'_>, well_formed: bool, links: &Links) -> Vec<Diagnostic> {
+        if seen.repeat == Repeat::Yes {
             return Vec::new();
         }
         // Without a reply topic the module wants no reply.
-        let Some(reply_to) = seen.reply_to() else { return Vec::from_iter(self.unheard(seen, well_formed)) };
+        let Some(asks) = &seen.asks else { return Vec::from_iter(self.unheard(seen, well_formed)) };
+        let reply_to = &*asks.given;
         let ends_everest = match reply_to {
             "" => self.in_force.is_on(Deviation::ExitOnEmptyReplyTo),
             topic => topic.contains(['+', '#']) && self.in_force.is_on(Deviation::ExitOnWildcardReplyTo),
@@ -100,24 +94,23 @@ impl Asking {
             return vec![finding.breaking(self.requirement())];
         }
         let mut found = Vec::new();
-        let topics = [reply_to.to_owned(), format!("{}{reply_to}", self.external_prefix)];
-        if !topics.iter().any(|topic| links.is_subscribed(topic)) {
+        if ![&asks.given, &asks.on_wire].into_iter().any(|topic| links.is_subscribed(topic)) {
             let (headline, missed) = match self.under_test {
-                Side::Client => ("module sent a request before it subscribed to its reply topic", Some(seen.record.at)),
+                Side::Client => ("module sent a request before it subscribed to its reply topic", Some(seen.at)),
                 Side::Everest => ("module missed the answer to its question: it was not yet subscribed to", None),
             };
             let finding = seen.fail("monitor/reply-topic-not-subscribed", format!("{headline} {topic}"));
             let finding = finding.breaking(self.requirement());
-            self.unsubscribed.push(Unsubscribed { topics, missed, finding });
+            self.unsubscribed.push(Unsubscribed { topic: asks.clone(), missed, finding });
         }
-        if well_formed && repeat == Repeat::No {
-            found.extend(self.reused(reply_to, seen));
+        if well_formed && seen.repeat == Repeat::No {
+            found.extend(self.reused(asks, seen));
         }
         found
     }
 
     /// A request that is right by the specification, and that EVerest does not carry out.
-    fn unheard(&self, seen: &Seen<'_>, well_formed: bool) -> Option<Diagnostic> {
+    fn unheard(&self, seen: &Worded<'_>, well_formed: bool) -> Option<Diagnostic> {
         let release = self.in_force.release();
         let is_ignored = self.under_test == Side::Client && self.in_force.is_on(Deviation::ReplyAddressRequired);
         (well_formed && is_ignored).then(|| {
@@ -126,16 +119,16 @@ impl Asking {
         })
     }
 
-    fn reused(&mut self, reply_to: &str, seen: &Seen<'_>) -> Option<Diagnostic> {
-        let at = seen.record.at;
-        let Some(earlier) = self.outstanding.get_mut(reply_to) else {
-            self.outstanding.insert(reply_to.to_owned(), Outstanding { requests: 1, since: at });
+    fn reused(&mut self, asks: &ReplyTopic, seen: &Worded<'_>) -> Option<Diagnostic> {
+        let at = seen.at;
+        let Some(earlier) = self.outstanding.get_mut(&asks.on_wire) else {
+            self.outstanding.insert(asks.on_wire.clone(), Outstanding { requests: 1, since: at });
             return None;
         };
         let waited = at.saturating_sub(earlier.since);
         *earlier = Outstanding { requests: earlier.requests + 1, since: at };
         let severity = if waited < MAY_BE_GIVEN_UP { Severity::Fail } else { Severity::Warning };
-        let topic = seen.wording.topic(reply_to);
+        let topic = seen.wording.topic(&asks.given);
         Some(
             seen.finding(
                 severity,
@@ -148,25 +141,24 @@ impl Asking {
     }
 
     /// A reply was published.
-    pub(super) fn answered(&mut self, topic: &str, at: Duration) {
-        for request in self.unsubscribed.iter_mut().filter(|request| request.topics.iter().any(|it| it == topic)) {
-            request.missed.get_or_insert(at);
+    pub(super) fn answered(&mut self, seen: &Worded<'_>) {
+        let Some(answered) = &seen.answers else { return };
+        for request in self.unsubscribed.iter_mut().filter(|request| request.topic.on_wire == answered.topic.on_wire) {
+            request.missed.get_or_insert(seen.at);
         }
-        let bare = topic.strip_prefix(self.external_prefix.as_str());
-        for topic in std::iter::once(topic).chain(bare) {
-            if let Some(outstanding) = self.outstanding.get_mut(topic) {
-                outstanding.requests -= 1;
-                if outstanding.requests == 0 {
-                    self.outstanding.remove(topic);
-                }
-                return;
+        if let Some(outstanding) = self.outstanding.get_mut(&answered.topic.on_wire) {
+            outstanding.requests -= 1;
+            if outstanding.requests == 0 {
+                self.outstanding.remove(&answered.topic.on_wire);
             }
         }
     }
 
     /// The module subscribed: in time, or too late for a request made before.
     pub(super) fn subscribed(&mut self, filter: &str, at: Duration) -> Vec<Diagnostic> {
-        let meant = |request: &mut Unsubscribed| request.topics.iter().any(|topic| covers(filter, topic));
+        let meant = |request: &mut Unsubscribed| {
+            [&request.topic.given, &request.topic.on_wire].into_iter().any(|topic| covers(filter, topic))
+        };
         let late = self.unsubscribed.extract_if(.., meant).filter_map(|request| {
             let after = at.saturating_sub(request.missed?);
             let evidence = format!("it subscribed {} later", time(after));

@@ -6,19 +6,17 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::wording::Worded;
 use crate::diagnostic::{Diagnostic, printable};
 use crate::protocol::channel::EntryPoint;
 use crate::protocol::deviations::{Deviation, Deviations};
 
-use super::seen::Seen;
-
 /// The discoveries that EVerest was asked for.
 #[derive(Debug)]
 pub(super) struct Discovery {
-    external_prefix: String,
     in_force: Deviations,
     /// By reply topic, as the requests gave it.
-    asked: BTreeMap<String, Asked>,
+    asked: BTreeMap<Arc<str>, Asked>,
 }
 
 /// The discoveries with one reply topic.
@@ -36,54 +34,47 @@ struct Asked {
 }
 
 impl Discovery {
-    pub(super) fn new(external_prefix: String, in_force: Deviations) -> Self {
-        Self { external_prefix, in_force, asked: BTreeMap::new() }
+    pub(super) fn new(in_force: Deviations) -> Self {
+        Self { in_force, asked: BTreeMap::new() }
     }
 
     /// A discovery passed the broker.
-    pub(super) fn request(&mut self, entry_point: EntryPoint, seen: &Seen<'_>) {
-        let Some(reply_to) = seen.reply_to() else { return };
-        let asked = self.asked.entry(reply_to.to_owned()).or_default();
+    pub(super) fn request(&mut self, entry_point: EntryPoint, seen: &Worded<'_>) {
+        let Some(asks) = &seen.asks else { return };
+        let asked = self.asked.entry(asks.given.clone()).or_default();
         asked.entry_points.push(entry_point);
         asked.requests += 1;
         asked.retained |= seen.publish.retain;
     }
 
     /// A discovery was handed to the module.
-    pub(super) fn delivered(&mut self, seen: &Seen<'_>) {
-        if let Some(asked) = seen.reply_to().and_then(|reply_to| self.asked.get_mut(reply_to)) {
-            *asked.deliveries.entry(seen.record.client.clone()).or_default() += 1;
+    pub(super) fn delivered(&mut self, seen: &Worded<'_>) {
+        if let Some(asked) = seen.asks.as_ref().and_then(|asks| self.asked.get_mut(&asks.given)) {
+            *asked.deliveries.entry(seen.client.clone()).or_default() += 1;
         }
     }
 
-    /// Whether replies to a discovery pass here.
-    pub(super) fn is_asked_on(&self, topic: &str) -> bool {
-        self.find(topic).is_some()
-    }
-
-    /// EVerest puts its external prefix before the topic it was given; a stand-in may take the topic as it is.
-    fn find<'t>(&self, topic: &'t str) -> Option<&'t str> {
-        let bare = topic.strip_prefix(self.external_prefix.as_str());
-        std::iter::once(topic).chain(bare).find(|topic| self.asked.contains_key(*topic))
+    /// Whether a message replies to a discovery.
+    pub(super) fn is_asked_by(&self, seen: &Worded<'_>) -> bool {
+        seen.answers.as_ref().is_some_and(|answered| self.asked.contains_key(&answered.topic.given))
     }
 
     /// Counts a reply for the modules that it names.
-    pub(super) fn reply(&mut self, seen: &Seen<'_>) -> Option<Diagnostic> {
-        let key = self.find(&seen.publish.topic)?;
-        let asked = self.asked.get_mut(key)?;
+    pub(super) fn reply(&mut self, seen: &Worded<'_>) -> Option<Diagnostic> {
+        let asked = self.asked.get_mut(&seen.answers.as_ref()?.topic.given)?;
         if self.in_force.is_on(Deviation::NoEntryPoint) {
             let release = self.in_force.release();
             let headline = format!("module replied to a discovery, which EVerest {release} does not hear");
             return Some(seen.fail("monitor/stray-reply", headline).breaking("DI-1"));
         }
-        let apis = seen.json().ok()?.get("apis")?.as_array()?;
+        let apis = seen.as_sent().ok()?.get("apis")?.as_array()?;
         apis.iter().find_map(|api| asked.count(api, seen))
     }
 }
 
 impl Asked {
     /// One module of a reply; the shape of the reply is judged elsewhere.
-    fn count(&mut self, api: &Value, seen: &Seen<'_>) -> Option<Diagnostic> {
+    fn count(&mut self, api: &Value, seen: &Worded<'_>) -> Option<Diagnostic> {
         let text = |key: &str| Some(api.get(key)?.as_str()?.to_owned());
         let (kind, id) = (text("type")?, text("module_id")?);
         let names = |it: &EntryPoint| matches!(it, EntryPoint::QueryModules(wanted) if *wanted != kind);

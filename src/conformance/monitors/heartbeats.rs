@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::conformance::redelivery::Repeat;
+use crate::conformance::sighting::Repeat;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::deviations::{Deviation, Deviations};
 
-use super::seen::Seen;
-use super::wording::time;
+use super::wording::{Worded, time};
 
 /// Fewer intervals say nothing about the usual one.
 const INTERVALS: usize = 5;
@@ -98,12 +97,12 @@ impl Heartbeats {
     }
 
     /// Judges a heartbeat that has the right shape.
-    pub(super) fn observe(&mut self, seen: &Seen<'_>, repeat: Repeat) -> Option<Diagnostic> {
-        if repeat == Repeat::Yes {
+    pub(super) fn observe(&mut self, seen: &Worded<'_>) -> Option<Diagnostic> {
+        if seen.repeat == Repeat::Yes {
             return None;
         }
-        let at = seen.record.at;
-        let number = match seen.json().ok().map(number)? {
+        let at = seen.at;
+        let number = match seen.as_sent().ok().map(number)? {
             _ if self.is_empty => 0,
             Number::Counts(number) => number,
             Number::No => {
@@ -112,7 +111,7 @@ impl Heartbeats {
             }
             Number::NotEven => return None,
         };
-        let client = &seen.record.client;
+        let client = &seen.client;
         let is_other = self.unbroken.as_ref().is_some_and(|(sender, _)| sender != client);
         let connections = self.connections.get(client).copied().unwrap_or(0).max(u32::from(is_other));
         let finding = if self.is_empty { None } else { self.judge(number, connections, seen) };
@@ -125,12 +124,12 @@ impl Heartbeats {
         self.unbroken = Some((client.clone(), at));
         self.last = Some((number, at));
         // After a possible redelivery the next one may go on from either.
-        self.connections.insert(client.clone(), u32::from(repeat == Repeat::Maybe));
+        self.connections.insert(client.clone(), u32::from(seen.repeat == Repeat::Maybe));
         finding
     }
 
-    fn judge(&mut self, number: u64, connections: u32, seen: &Seen<'_>) -> Option<Diagnostic> {
-        let at = seen.record.at;
+    fn judge(&mut self, number: u64, connections: u32, seen: &Worded<'_>) -> Option<Diagnostic> {
+        let at = seen.at;
         let Some((last, last_at)) = self.last else {
             let as_it_should_be = number == 0 || !self.from_start || connections > 1;
             if as_it_should_be || std::mem::take(&mut self.renumbered) {

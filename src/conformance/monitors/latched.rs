@@ -8,9 +8,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::wording::Worded;
 use crate::diagnostic::Diagnostic;
-
-use super::seen::Seen;
 
 /// The statuses that were published, and the replies that repeat none of them so far.
 #[derive(Debug)]
@@ -33,15 +32,15 @@ impl Latched {
     }
 
     /// A status was published.
-    pub(super) fn published(&mut self, seen: &Seen<'_>) {
-        if let Ok(json) = seen.json() {
+    pub(super) fn published(&mut self, seen: &Worded<'_>) {
+        if let Ok(json) = seen.as_sent() {
             self.published.insert(json.to_string());
         }
     }
 
     /// A request for the last status was answered.
-    pub(super) fn replied(&mut self, seen: &Seen<'_>) {
-        let Ok(json) = seen.json() else { return };
+    pub(super) fn replied(&mut self, seen: &Worded<'_>) {
+        let Ok(json) = seen.as_sent() else { return };
         // Before the first status there is nothing to repeat; what has no shape was told already.
         if !self.is_complete || !json.is_object() || json.get("status").is_none_or(Value::is_null) {
             return;

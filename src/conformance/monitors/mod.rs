@@ -1,6 +1,6 @@
 //! Monitors: what is watched in every scenario, asked or not.
 //!
-//! [`Monitors`] is fed every record of the broker and gives back what the module under test did wrong. Only what the
+//! [`Monitors`] is fed every record of the broker, and the message that it shows, and gives back what the module under test did wrong. Only what the
 //! module sent itself can count against it. A wrong accusation is worse than a missed one: where a restart, a
 //! redelivery, a lost connection or a slow machine explains what was seen, nothing is said. What is right follows from the
 //! release and its deviations in force, [`Context::in_force`].
@@ -33,18 +33,16 @@
 //! | `monitor/repeated` | | note: how often more |
 
 mod answers;
+mod api_module;
 mod asking;
-mod board;
 mod collecting;
 mod discovery;
 mod heartbeats;
 mod latched;
 mod links;
 mod mqtt;
-mod panel;
 mod presence;
 mod resubscription;
-mod seen;
 mod shape;
 mod statuses;
 mod timeouts;
@@ -52,12 +50,15 @@ mod wording;
 
 use std::time::Duration;
 
+use super::sighting::{Party, Sighting};
 use crate::auth::AuthConfig;
+use crate::diagnostic::Diagnostic;
 use crate::protocol::channel::Topics;
 use crate::protocol::deviations::Deviations;
 use crate::protocol::side::Side;
-
-pub use board::Monitors;
+use crate::transcript::record::{Direction, Event, Record};
+use api_module::ModuleMonitors;
+use links::{Change, Links};
 
 /// What the monitors need to know of the scenario.
 #[derive(Debug, Clone)]
@@ -114,5 +115,73 @@ impl Context {
             reply_grace: None,
             sisters: Vec::new(),
         }
+    }
+}
+
+/// Watches the record of one scenario.
+#[derive(Debug)]
+pub struct Monitors {
+    links: Links,
+    /// Those of each API module, the one under test first.
+    modules: Vec<ModuleMonitors>,
+}
+
+impl Monitors {
+    /// Monitors for one scenario.
+    pub fn new(mut context: Context) -> Self {
+        let links = Links::new(context.from_start, context.relayed);
+        let sisters = std::mem::take(&mut context.sisters);
+        let sisters =
+            sisters.into_iter().map(|ApiModule { topics, communication_check_timeout, heartbeat_interval }| Context {
+                topics,
+                communication_check_timeout,
+                heartbeat_interval,
+                ..context.clone()
+            });
+        let contexts: Vec<_> = std::iter::once(context.clone()).chain(sisters).collect();
+        let modules = contexts.into_iter().enumerate().map(|(number, context)| ModuleMonitors::new(number, context));
+        Self { links, modules: modules.collect() }
+    }
+
+    /// Takes note of a record, in the order of the broker; `from` says whose client's it is, and `seen` what message it
+    /// shows. Gives back what the module did wrong.
+    pub fn observe(&mut self, record: &Record, from: Party, seen: Option<&Sighting>) -> Vec<Diagnostic> {
+        let change = match (from, &record.event) {
+            (Party::Module, Event::Publish { direction: Direction::FromClient, .. }) => {
+                self.links.is_alive(&record.client);
+                Change::None
+            }
+            (Party::Module, _) => self.links.observe(record),
+            (Party::Harness, _) => Change::None,
+        };
+        let links = &self.links;
+        self.modules.iter_mut().flat_map(|module| module.observe(record, from, seen, (links, change))).collect()
+    }
+
+    /// EVerest has been ended and started again, be it the harness or the module under test. Call it no later than the
+    /// new one can connect.
+    pub fn everest_restarted(&mut self) {
+        self.modules.iter_mut().for_each(ModuleMonitors::everest_restarted);
+    }
+
+    /// The harness is about to cut the module under test off, or the broker goes down.
+    pub fn module_cut_off(&mut self) {
+        self.modules.iter_mut().for_each(ModuleMonitors::module_cut_off);
+    }
+
+    /// The harness told EVerest's side under test, by whatever way, to change its heartbeats.
+    pub fn heartbeats_changed(&mut self) {
+        self.modules.iter_mut().for_each(ModuleMonitors::heartbeats_changed);
+    }
+
+    /// A token validator sends an update of its verdict, by whatever way.
+    pub fn verdict_updated(&mut self) {
+        self.modules.iter_mut().for_each(ModuleMonitors::verdict_updated);
+    }
+
+    /// The last word, before the harness ends the module; `at` is the time of the record's clock.
+    pub fn finish(&mut self, at: Duration) -> Vec<Diagnostic> {
+        let is_online = self.links.is_online();
+        self.modules.iter_mut().flat_map(|module| module.finish(at, is_online)).collect()
     }
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Severity};
 
-use super::seen::Seen;
-use super::wording::time;
+use super::wording::{Worded, time};
 
 /// What a `true` may be late by before it counts: half a second and a tenth of the timeout. A module that keeps half
 /// the timeout, as it should, is then never accused because the machine was busy.
@@ -88,9 +87,9 @@ impl Presence {
     }
 
     /// Judges a communication check that has the right shape.
-    pub(super) fn observe(&mut self, seen: &Seen<'_>) -> Option<Diagnostic> {
-        let at = seen.record.at;
-        if !seen.json().ok()?.as_bool()? {
+    pub(super) fn observe(&mut self, seen: &Worded<'_>) -> Option<Diagnostic> {
+        let at = seen.at;
+        if !seen.as_sent().ok()?.as_bool()? {
             self.ended = true;
             self.last_true = None;
             return None;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use super::wording::Worded;
+use crate::conformance::sighting::{Place, Sighting};
 use crate::diagnostic::{Diagnostic, Severity, printable};
-use crate::protocol::channel::{ApiType, Channel, Topics};
+use crate::protocol::channel::{Channel, Topics};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::schema::{Message, Schemas, Violation};
 use crate::protocol::side::Side;
-
-use super::seen::Seen;
 
 /// More violations of one message than this add nothing.
 const LISTED: usize = 4;
@@ -35,79 +35,68 @@ pub(super) struct Shape {
     schemas: Schemas,
     in_force: Deviations,
     under_test: Side,
+    /// The number of the API module.
+    module: usize,
     topics: Topics,
-    base: String,
     odd_qos: BTreeSet<Option<Channel>>,
 }
 
 impl Shape {
-    pub(super) fn new(topics: Topics, under_test: Side, in_force: Deviations) -> Self {
+    pub(super) fn new(module: usize, topics: Topics, under_test: Side, in_force: Deviations) -> Self {
         let schemas = Schemas::of(in_force);
-        Self { schemas, in_force, under_test, base: topics.base(), topics, odd_qos: BTreeSet::new() }
+        Self { schemas, in_force, under_test, module, topics, odd_qos: BTreeSet::new() }
     }
 
-    /// The channel of a topic, if the release has it.
-    fn channel(&self, topic: &str) -> Option<Channel> {
-        match self.topics.channel(topic) {
-            Some(Channel::GET_TOKEN_VALIDATION_STATUS) if self.in_force.is_on(Deviation::NoLatchedGet) => None,
-            None if self.in_force.is_on(Deviation::SetterCommands) => self.topics.former_channel(topic),
-            channel => channel,
+    /// Whether the release has a channel.
+    fn is_there(&self, channel: Channel, is_former: bool) -> bool {
+        match is_former {
+            true => self.in_force.is_on(Deviation::SetterCommands),
+            false => channel != Channel::GET_TOKEN_VALIDATION_STATUS || !self.in_force.is_on(Deviation::NoLatchedGet),
         }
     }
 
     /// Where a message of the module under test went.
-    pub(super) fn territory(&self, topic: &str) -> Territory {
-        let foreign = match self.under_test {
-            Side::Client => "e2m",
-            Side::Everest => "m2e",
+    pub(super) fn territory(&self, seen: &Sighting) -> Territory {
+        let (module, channel, side) = match seen.place {
+            Place::Channel { module, channel, is_former } => {
+                let side = if channel.is_from_everest() { Side::Everest } else { Side::Client };
+                (module, Some(channel).filter(|channel| self.is_there(*channel, is_former)), Some(side))
+            }
+            Place::Below { module, side, .. } => (module, None, side),
+            Place::Misspelt { module } => (module, None, None),
+            Place::EntryPoint(_) | Place::Beacon | Place::Aside { .. } | Place::Elsewhere => {
+                return Territory::Elsewhere;
+            }
         };
-        match self.channel(topic) {
-            Some(channel) if channel.is_from_everest() == (self.under_test == Side::Everest) => Territory::Own(channel),
-            Some(_) => Territory::Foreign,
-            None if self.is_below(topic, foreign) => Territory::Foreign,
-            None if self.is_below(topic, "") || self.is_misspelt(topic) => Territory::Unknown,
-            None => Territory::Elsewhere,
+        match (channel, side) {
+            _ if module != self.module => Territory::Elsewhere,
+            (_, Some(side)) if side != self.under_test => Territory::Foreign,
+            (Some(channel), _) => Territory::Own(channel),
+            (None, _) => Territory::Unknown,
         }
     }
 
-    /// Whether a topic lies below the own side of the module under test.
-    pub(super) fn is_own(&self, topic: &str) -> bool {
-        self.is_below(
-            topic,
-            match self.under_test {
-                Side::Client => "m2e",
-                Side::Everest => "e2m",
-            },
-        )
+    /// Whether a message on no channel went below the own side of the module under test.
+    pub(super) fn is_own(&self, seen: &Sighting) -> bool {
+        match seen.place {
+            Place::Channel { module, .. } => module == self.module,
+            Place::Below { module, side, .. } => module == self.module && side == Some(self.under_test),
+            _ => false,
+        }
     }
 
-    /// Whether a token validator's replies belong below this topic.
-    pub(super) fn is_place_of_replies(&self, topic: &str) -> bool {
-        self.topics.api == ApiType::AUTH_TOKEN_VALIDATOR && self.is_below(topic, "m2e/reply")
-    }
-
-    fn is_below(&self, topic: &str, side: &str) -> bool {
-        let Some(address) = topic.strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix('/')) else {
-            return false;
-        };
-        side.is_empty() || address.strip_prefix(side).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    }
-
-    /// Whether a topic names this API module, but with another version or prefix.
-    fn is_misspelt(&self, topic: &str) -> bool {
-        let levels: Vec<&str> = topic.split('/').collect();
-        levels.windows(4).any(|four| {
-            four[0].ends_with("everest_api") && four[2] == self.topics.api.name() && four[3] == self.topics.module_id
-        })
+    /// Whether it went where a token validator's replies belong.
+    pub(super) fn is_place_of_replies(&self, seen: &Sighting) -> bool {
+        matches!(seen.place, Place::Below { module, is_for_replies: true, .. } if module == self.module)
     }
 
     /// Checks a message of the module under test against every schema that fits its topic; one is enough.
-    pub(super) fn check(&mut self, seen: &Seen<'_>, messages: &[Message]) -> Vec<Diagnostic> {
+    pub(super) fn check(&mut self, seen: &Worded<'_>, messages: &[Message]) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         found.extend(self.retained(seen, messages));
         found.extend(self.qos(seen, messages));
         let Some(first) = messages.first() else { return found };
-        let json = match seen.json() {
+        let json = match seen.as_sent() {
             Ok(json) => json,
             // Deep nesting is a limit of our reader, not of JSON.
             Err(why) if why.contains("recursion limit") => return found,
@@ -129,11 +118,11 @@ impl Shape {
     }
 
     /// Whether a request has the shape that the specification gives it.
-    pub(super) fn is_valid(&self, message: Message, seen: &Seen<'_>) -> bool {
-        seen.json().is_ok_and(|json| self.schemas.check(message, json).is_empty())
+    pub(super) fn is_valid(&self, message: Message, seen: &Worded<'_>) -> bool {
+        seen.as_sent().is_ok_and(|json| self.schemas.check(message, json).is_empty())
     }
 
-    fn retained(&self, seen: &Seen<'_>, messages: &[Message]) -> Option<Diagnostic> {
+    fn retained(&self, seen: &Worded<'_>, messages: &[Message]) -> Option<Diagnostic> {
         // An empty retained message is how a retained message is taken away again (MQTT 3.1.1, 3.3.1.3).
         if !seen.publish.retain || seen.publish.payload.is_empty() {
             return None;
@@ -154,7 +143,7 @@ impl Shape {
         })
     }
 
-    fn qos(&mut self, seen: &Seen<'_>, messages: &[Message]) -> Option<Diagnostic> {
+    fn qos(&mut self, seen: &Worded<'_>, messages: &[Message]) -> Option<Diagnostic> {
         let channel = match messages.first() {
             Some(Message::On(channel)) => Some(*channel),
             _ => None,
@@ -172,7 +161,7 @@ impl Shape {
     }
 
     /// A message on a topic of the other side.
-    pub(super) fn foreign(&self, seen: &Seen<'_>) -> Diagnostic {
+    pub(super) fn foreign(&self, seen: &Worded<'_>) -> Diagnostic {
         let topic = seen.wording.topic(&seen.publish.topic);
         let owner = match self.under_test {
             Side::Client => "EVerest",
@@ -187,24 +176,26 @@ impl Shape {
     }
 
     /// A message on a topic that nobody reads.
-    pub(super) fn unknown(&self, seen: &Seen<'_>) -> Diagnostic {
+    pub(super) fn unknown(&self, seen: &Worded<'_>) -> Diagnostic {
         let topic = seen.wording.topic(&seen.publish.topic);
         let from_everest = self.under_test == Side::Everest;
-        let mine = self.topics.api.channels().filter(|channel| {
-            channel.is_from_everest() == from_everest && self.channel(&self.topics.topic(*channel)).is_some()
-        });
+        let mine = self
+            .topics
+            .api
+            .channels()
+            .filter(|channel| channel.is_from_everest() == from_everest && self.is_there(*channel, false));
         let known: Vec<String> = mine.map(|channel| format!("`{}`", channel.address())).collect();
         seen.finding(
             Severity::Warning,
             "monitor/unknown-topic",
             format!("module sent on {topic}, which EVerest {} does not have", self.in_force.release()),
         )
-        .with_evidence(format!("`…` is `{}`; below it there are {}", self.base, known.join(", ")))
+        .with_evidence(format!("`…` is `{}`; below it there are {}", self.topics.base(), known.join(", ")))
         .breaking("SC-2")
     }
 }
 
-fn violated(seen: &Seen<'_>, message: Message, violations: &[Violation]) -> Diagnostic {
+fn violated(seen: &Worded<'_>, message: Message, violations: &[Violation]) -> Diagnostic {
     let headline = match violations.first() {
         Some(first) => format!("module sent an invalid {}: {}", message.name(), seen.wording.elide(&sentence(first))),
         None => format!("module sent an invalid {}", message.name()),

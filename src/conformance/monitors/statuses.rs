@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::conformance::redelivery::Repeat;
+use crate::conformance::sighting::Repeat;
 use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::types::TokenValidationStatus as Status;
 
-use super::seen::Seen;
-use super::wording::time;
+use super::wording::{Worded, time};
 
 /// More readings than any real course of events has; a token with more is not judged any longer.
 const READINGS: usize = 64;
@@ -221,8 +220,8 @@ impl Statuses {
     }
 
     /// Judges a status message.
-    pub(super) fn observe(&mut self, seen: &Seen<'_>, repeat: Repeat) -> Vec<Diagnostic> {
-        let Ok(json) = seen.json() else { return Vec::new() };
+    pub(super) fn observe(&mut self, seen: &Worded<'_>) -> Vec<Diagnostic> {
+        let Ok(json) = seen.as_sent() else { return Vec::new() };
         let Some(value) = json.pointer("/token/id_token/value").and_then(Value::as_str) else { return Vec::new() };
         let Ok(status) = serde_json::from_value::<Status>(json["status"].clone()) else {
             // A status that this release does not have: the schema has spoken, and what follows cannot be judged.
@@ -238,14 +237,14 @@ impl Statuses {
             false => shown_texts(seen, json, status),
         });
         found.extend(self.unusual_messages(seen, json));
-        if repeat != Repeat::Yes {
-            found.extend(self.follow(seen, json, value, status, repeat));
+        if seen.repeat != Repeat::Yes {
+            found.extend(self.follow(seen, json, value, status));
         }
         found
     }
 
     /// Whether there are `messages` and `validation_results` differs between releases; the specification allows all.
-    fn unusual_messages(&mut self, seen: &Seen<'_>, json: &Value) -> Option<Diagnostic> {
+    fn unusual_messages(&mut self, seen: &Worded<'_>, json: &Value) -> Option<Diagnostic> {
         let is_on = |deviation| self.in_force.is_on(deviation);
         let differs = match json.get("messages") {
             Some(_) if is_on(Deviation::NoMessages) => Some("with `messages`, which EVerest {} never has"),
@@ -262,14 +261,7 @@ impl Statuses {
         Some(seen.finding(Severity::Warning, "monitor/messages", headline).breaking("TV-14"))
     }
 
-    fn follow(
-        &mut self,
-        seen: &Seen<'_>,
-        json: &Value,
-        value: &str,
-        status: Status,
-        repeat: Repeat,
-    ) -> Option<Diagnostic> {
+    fn follow(&mut self, seen: &Worded<'_>, json: &Value, value: &str, status: Status) -> Option<Diagnostic> {
         let token_type = json.pointer("/token/id_token/type").and_then(Value::as_str).unwrap_or_default();
         let evses = connectors(json).unwrap_or_default();
         let history = self.tokens.entry(value.to_owned()).or_insert_with(|| History {
@@ -283,13 +275,13 @@ impl Statuses {
         let in_force = self.in_force;
         let mut next: BTreeSet<Reading> =
             history.readings.iter().flat_map(|reading| reading.next(status, &evses, in_force)).collect();
-        let excused = std::mem::take(&mut history.gap) || repeat == Repeat::Maybe || history.mixed;
+        let excused = std::mem::take(&mut history.gap) || seen.repeat == Repeat::Maybe || history.mixed;
         let finding = if next.is_empty() && !excused {
             Some(history.illegal(seen, value, status, &evses, in_force))
         } else {
             None
         };
-        if repeat == Repeat::Maybe {
+        if seen.repeat == Repeat::Maybe {
             next.extend(history.readings.iter().cloned());
         }
         let after = || Reading::after(status, &evses, in_force, self.updated);
@@ -301,13 +293,20 @@ impl Statuses {
         if history.shown.len() == SHOWN {
             history.shown.pop_front();
         }
-        history.shown.push_back((status, evses, seen.record.at));
+        history.shown.push_back((status, evses, seen.at));
         finding
     }
 }
 
 impl History {
-    fn illegal(&self, seen: &Seen<'_>, value: &str, status: Status, evses: &[i64], in_force: Deviations) -> Diagnostic {
+    fn illegal(
+        &self,
+        seen: &Worded<'_>,
+        value: &str,
+        status: Status,
+        evses: &[i64],
+        in_force: Deviations,
+    ) -> Diagnostic {
         let token = format!("token `{}`", printable(value));
         let (headline, requirement) = match self.shown.back() {
             None => (format!("module sent `{status:?}` as the first status of {token}"), "TV-2"),
@@ -351,7 +350,7 @@ pub(super) fn connectors(json: &Value) -> Option<Vec<i64>> {
 }
 
 /// Statuses about the use of an EVSE say which.
-fn named_evses(seen: &Seen<'_>, json: &Value, status: Status) -> Option<Diagnostic> {
+fn named_evses(seen: &Worded<'_>, json: &Value, status: Status) -> Option<Diagnostic> {
     let evses = connectors(json);
     let count = evses.as_ref().map(Vec::len);
     let (wanted, requirement) = match status {
@@ -369,7 +368,7 @@ fn named_evses(seen: &Seen<'_>, json: &Value, status: Status) -> Option<Diagnost
 }
 
 /// Only an accepted token has something to show.
-fn shown_texts(seen: &Seen<'_>, json: &Value, status: Status) -> Option<Diagnostic> {
+fn shown_texts(seen: &Worded<'_>, json: &Value, status: Status) -> Option<Diagnostic> {
     let texts = json.get("messages")?.as_array()?.len();
     if texts == 0 || status == Status::Accepted {
         return None;
@@ -379,7 +378,7 @@ fn shown_texts(seen: &Seen<'_>, json: &Value, status: Status) -> Option<Diagnost
 }
 
 /// What is shown is what the validators said, all of them, whatever became of the token.
-fn mirrored_texts(seen: &Seen<'_>, json: &Value, status: Status) -> Option<Diagnostic> {
+fn mirrored_texts(seen: &Worded<'_>, json: &Value, status: Status) -> Option<Diagnostic> {
     let messages = json.get("messages")?.as_array()?;
     let results = json.get("validation_results")?.as_array()?;
     let texts = results.iter().filter_map(|result| result.get("tariff_messages")?.as_array()).flatten();

@@ -15,9 +15,8 @@ use crate::auth::{AuthConfig, SelectionAlgorithm};
 use crate::diagnostic::{Diagnostic, printable};
 use crate::protocol::types::TokenValidationStatus as Status;
 
-use super::seen::Seen;
 use super::statuses::connectors;
-use super::wording::time;
+use super::wording::{Worded, time};
 
 /// A `TimedOut` is early before this part of the timeout, less what its beginning may be shown late by.
 const EARLY: f64 = 0.75;
@@ -73,13 +72,13 @@ impl Timeouts {
     }
 
     /// Judges a status message that is no repetition.
-    pub(super) fn observe(&mut self, seen: &Seen<'_>) -> Option<Diagnostic> {
+    pub(super) fn observe(&mut self, seen: &Worded<'_>) -> Option<Diagnostic> {
         let timeout = self.timeout?;
-        let json = seen.json().ok()?;
+        let json = seen.as_sent().ok()?;
         let value = json.pointer("/token/id_token/value").and_then(Value::as_str)?.to_owned();
         let status = serde_json::from_value::<Status>(json["status"].clone()).ok()?;
         let evses = connectors(json).unwrap_or_default();
-        let at = seen.record.at;
+        let at = seen.at;
         match status {
             Status::Processing => {
                 self.waiting.remove(&value);
@@ -115,7 +114,7 @@ impl Timeouts {
     }
 }
 
-fn early(seen: &Seen<'_>, value: &str, timeout: Duration, lasted: Duration) -> Diagnostic {
+fn early(seen: &Worded<'_>, value: &str, timeout: Duration, lasted: Duration) -> Diagnostic {
     let headline = format!(
         "module sent `TimedOut` for token `{}` after {}, `connection_timeout` is {}",
         printable(value),

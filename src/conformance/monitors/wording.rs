@@ -1,13 +1,12 @@
 //! How monitors speak: topics without their long base, payloads on one line, times as people write them.
 
+use std::ops::Deref;
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::diagnostic::printable;
+use crate::conformance::sighting::Sighting;
+use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::protocol::channel::Topics;
 use crate::timespan::Timespan;
-use crate::transcript::record::{Publish, Record};
 
 /// Longer payloads are cut.
 const LONGEST_PAYLOAD: usize = 240;
@@ -37,19 +36,16 @@ impl Wording {
     }
 
     /// Where and when a message was published, and how.
-    pub(super) fn place(&self, record: &Record, publish: &Publish) -> String {
-        let topic = self.topic(&publish.topic);
-        let retain = if publish.retain { ", retained" } else { "" };
-        format!(
-            "{topic}, QoS {}{retain}, by client `{}` at {}",
-            publish.qos,
-            printable(&record.client),
-            time(record.at)
-        )
+    fn place(&self, seen: &Sighting) -> String {
+        let topic = self.topic(&seen.publish.topic);
+        let retain = if seen.publish.retain { ", retained" } else { "" };
+        let (qos, client) = (seen.publish.qos, printable(&seen.client));
+        format!("{topic}, QoS {qos}{retain}, by client `{client}` at {}", time(seen.at))
     }
 
     /// A payload on one line, cut to a readable length.
-    pub(super) fn payload(&self, payload: &[u8]) -> String {
+    fn payload(&self, seen: &Sighting) -> String {
+        let payload = &*seen.publish.payload;
         let Ok(text) = std::str::from_utf8(payload) else {
             let hex: String = payload.iter().take(32).map(|byte| format!("{byte:02x}")).collect();
             let more = if payload.len() > 32 { "…" } else { "" };
@@ -59,12 +55,45 @@ impl Wording {
             return "payload: empty".to_owned();
         }
         // EVerest prints JSON over many lines; one line says the same.
-        let line = serde_json::from_str::<Value>(text).map_or_else(|_| text.to_owned(), |value| value.to_string());
+        let line = seen.as_sent().map_or_else(|_| text.to_owned(), ToString::to_string);
         let line = printable(&self.elide(&line));
         match line.char_indices().nth(LONGEST_PAYLOAD) {
             Some((end, _)) => format!("payload: `{}…` ({} bytes)", &line[..end], payload.len()),
             None => format!("payload: `{line}`"),
         }
+    }
+}
+
+/// A sighting, and how to speak of it.
+#[derive(Debug)]
+pub(super) struct Worded<'a> {
+    sighting: &'a Sighting,
+    pub(super) wording: &'a Wording,
+}
+
+impl Deref for Worded<'_> {
+    type Target = Sighting;
+
+    fn deref(&self) -> &Sighting {
+        self.sighting
+    }
+}
+
+impl<'a> Worded<'a> {
+    pub(super) fn new(sighting: &'a Sighting, wording: &'a Wording) -> Self {
+        Self { sighting, wording }
+    }
+
+    /// A finding against this message, with the message as evidence.
+    pub(super) fn finding(&self, severity: Severity, id: &'static str, headline: String) -> Diagnostic {
+        Diagnostic::new(severity, id, headline)
+            .with_evidence(self.wording.place(self))
+            .with_evidence(self.wording.payload(self))
+    }
+
+    /// A failure of the module under test.
+    pub(super) fn fail(&self, id: &'static str, headline: String) -> Diagnostic {
+        self.finding(Severity::Fail, id, headline)
     }
 }
 
@@ -75,16 +104,34 @@ pub(super) fn time(span: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::protocol::channel::ApiType;
+    use bytes::Bytes;
 
-    fn wording(prefix: &str) -> Wording {
-        Wording::new(&Topics {
+    use super::*;
+    use crate::conformance::sighting::{Classifier, Party};
+    use crate::protocol::channel::ApiType;
+    use crate::transcript::record::{Direction, Event, Publish, Record};
+
+    fn topics(prefix: &str) -> Topics {
+        Topics {
             api: ApiType::AUTH_CONSUMER,
             external_prefix: prefix.into(),
             api_version: "1".into(),
             module_id: "api".into(),
-        })
+        }
+    }
+
+    fn wording(prefix: &str) -> Wording {
+        Wording::new(&topics(prefix))
+    }
+
+    /// How a payload is shown.
+    fn shown(payload: &[u8]) -> String {
+        let payload = Bytes::copy_from_slice(payload);
+        let publish = Publish { topic: "t".into(), payload, qos: 0, retain: false, dup: false, pkid: 0 };
+        let event = Event::Publish { direction: Direction::FromClient, publish };
+        let record = Record { seq: 0, at: Duration::ZERO, client: "c".into(), event };
+        let seen = Classifier::new(topics(""), &[]).sight(&record, Party::Module);
+        wording("").payload(&seen.expect("a message"))
     }
 
     #[test]
@@ -97,12 +144,11 @@ mod tests {
 
     #[test]
     fn payloads_stay_on_one_readable_line() {
-        let wording = wording("");
-        assert_eq!(wording.payload(b"{\n  \"b\": 1,\n  \"a\": []\n}"), r#"payload: `{"a":[],"b":1}`"#);
-        assert_eq!(wording.payload(b"a\x1b[31m\nb"), r"payload: `a\u{1b}[31m\nb`");
-        assert_eq!(wording.payload(&[0xff, 0x00]), "payload: 2 bytes that are no UTF-8: ff00");
-        assert_eq!(wording.payload(b""), "payload: empty");
-        let long = wording.payload("ü".repeat(1000).as_bytes());
+        assert_eq!(shown(b"{\n  \"b\": 1,\n  \"a\": []\n}"), r#"payload: `{"a":[],"b":1}`"#);
+        assert_eq!(shown(b"a\x1b[31m\nb"), r"payload: `a\u{1b}[31m\nb`");
+        assert_eq!(shown(&[0xff, 0x00]), "payload: 2 bytes that are no UTF-8: ff00");
+        assert_eq!(shown(b""), "payload: empty");
+        let long = shown("ü".repeat(1000).as_bytes());
         assert!(long.ends_with("…` (2000 bytes)") && long.chars().count() < 280, "{long}");
     }
 }

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conformance::redelivery::{Redelivery, Repeat};
+use crate::conformance::sighting::{Aside, Kind, Party, Place, Repeat, Sighting, Way};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{Channel, EntryPoint, Topics};
 use crate::protocol::deviations::Deviation;
 use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
-use crate::transcript::record::{Direction, Event, Publish, Record, Rule};
+use crate::transcript::record::{Event, Record, Rule};
 
 use super::Context;
 use super::answers::Answers;
@@ -23,27 +23,24 @@ use super::links::{Change, Links};
 use super::mqtt;
 use super::presence::Presence;
 use super::resubscription::Resubscription;
-use super::seen::Seen;
 use super::shape::{Shape, Territory};
 use super::statuses::Statuses;
 use super::timeouts::Timeouts;
-use super::wording::Wording;
+use super::wording::{Worded, Wording};
 
 /// So many findings with one id are told; the rest is counted.
 const TOLD: u32 = 5;
 
 /// Watches the messages of one API module.
 #[derive(Debug)]
-pub(super) struct Panel {
+pub(super) struct ModuleMonitors {
+    /// The number of the module; the one of the API under test, 0, also speaks of what concerns all API modules.
+    module: usize,
     topics: Topics,
     under_test: Side,
-    /// Whether it is the one that speaks of what concerns all API modules.
-    is_first: bool,
     /// Whether it is an EVerest that publishes on any `replyTo`, for which the broker cuts it off.
     may_publish_anywhere: bool,
     wording: Arc<Wording>,
-    links: Links,
-    redelivery: Redelivery,
     shape: Shape,
     heartbeats: Heartbeats,
     statuses: Statuses,
@@ -56,25 +53,23 @@ pub(super) struct Panel {
     presence: Presence,
     resubscription: Resubscription,
     /// Where the module wants the replies to its discoveries.
-    discoveries: BTreeSet<String>,
+    discoveries: BTreeSet<Arc<str>>,
     told: BTreeMap<&'static str, u32>,
 }
 
-impl Panel {
-    pub(super) fn new(context: Context) -> Self {
+impl ModuleMonitors {
+    pub(super) fn new(module: usize, context: Context) -> Self {
         let Context { topics, under_test, in_force, from_start, heartbeat_interval, .. } = context;
         Self {
             wording: Arc::new(Wording::new(&topics)),
-            links: Links::new(from_start, context.relayed),
-            redelivery: Redelivery::default(),
-            shape: Shape::new(topics.clone(), under_test, in_force),
+            shape: Shape::new(module, topics.clone(), under_test, in_force),
             heartbeats: Heartbeats::new(from_start, heartbeat_interval, in_force),
             statuses: Statuses::new(from_start, in_force),
             timeouts: Timeouts::new(context.auth.as_ref().filter(|_| from_start)),
             answers: Answers::new(topics.clone(), under_test, from_start, context.reply_grace, in_force),
             latched: Latched::new(from_start),
-            discovery: Discovery::new(topics.external_prefix.clone(), in_force),
-            asking: Asking::new(topics.external_prefix.clone(), context.relayed, under_test, in_force),
+            discovery: Discovery::new(in_force),
+            asking: Asking::new(context.relayed, under_test, in_force),
             collecting: Collecting::default(),
             presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
             resubscription: Resubscription::new(&topics),
@@ -86,30 +81,40 @@ impl Panel {
                     .any(|deviation| in_force.is_on(deviation)),
             topics,
             under_test,
-            is_first: false,
+            module,
         }
     }
 
-    /// The one of the API under test, which also watches the entry point that all have in common.
-    pub(super) fn first(context: Context) -> Self {
-        Self { is_first: true, ..Self::new(context) }
+    fn is_first(&self) -> bool {
+        self.module == 0
     }
 
-    pub(super) fn observe(&mut self, record: &Record, from_module: bool) -> Vec<Diagnostic> {
-        let found = match &record.event {
-            Event::Publish { direction, publish } => self.publish(record, publish, *direction, from_module),
-            Event::Breach { rule: Rule::Topic, .. } if self.may_publish_anywhere => Vec::new(),
-            Event::Breach { rule, what, bytes } if from_module && self.is_first => {
-                vec![mqtt::breach(record, *rule, what, bytes)]
+    /// Takes note of a record, of the message that it shows, and of what it did to the connections.
+    pub(super) fn observe(
+        &mut self,
+        record: &Record,
+        from: Party,
+        seen: Option<&Sighting>,
+        (links, change): (&Links, Change),
+    ) -> Vec<Diagnostic> {
+        let wording = self.wording.clone();
+        let mut found = match seen.map(|seen| Worded::new(seen, &wording)) {
+            Some(seen) => self.message(&seen, links),
+            None => Vec::new(),
+        };
+        match &record.event {
+            Event::Publish { .. } => {}
+            Event::Breach { rule: Rule::Topic, .. } if self.may_publish_anywhere => {}
+            Event::Breach { rule, what, bytes } if from == Party::Module && self.is_first() => {
+                found.push(mqtt::breach(record, *rule, what, bytes));
             }
-            _ if from_module => self.link(record),
+            _ if from == Party::Module => found.extend(self.link(record, links, change)),
             // The simulated EVerest hears a reply as long as it waits for it.
             Event::Unsubscribed { filter } if self.under_test == Side::Client => {
                 self.answers.given_up(filter, record.at);
-                Vec::new()
             }
-            _ => Vec::new(),
-        };
+            _ => {}
+        }
         self.tell(found)
     }
 
@@ -139,19 +144,19 @@ impl Panel {
         self.heartbeats.changed();
     }
 
-    pub(super) fn finish(&mut self, at: Duration) -> Vec<Diagnostic> {
+    pub(super) fn finish(&mut self, at: Duration, is_online: bool) -> Vec<Diagnostic> {
         let mut found = self.asking.finish();
         found.extend(self.answers.finish(at, &self.wording));
         found.extend(self.latched.finish());
         match self.under_test {
             Side::Client => {
                 // A module that is gone is not late: its end is judged by the runner.
-                if self.links.is_online() {
+                if is_online {
                     found.extend(self.presence.finish(at));
                     found.extend(self.resubscription.finish(at, &self.wording));
                 }
             }
-            Side::Everest => found.extend(self.heartbeats.finish(at, self.links.is_online())),
+            Side::Everest => found.extend(self.heartbeats.finish(at, is_online)),
         }
         let mut found = self.tell(found);
         for (id, count) in &self.told {
@@ -172,28 +177,9 @@ impl Panel {
         found
     }
 
-    /// The broker publishes a will for a client that is gone: what is wrong with it is told when the client leaves it.
-    fn will(&mut self, record: &Record, will: &Publish) -> Vec<Diagnostic> {
-        let wording = self.wording.clone();
-        let seen = Seen::new(record, will, &wording);
-        let found = match self.shape.territory(&will.topic) {
-            Territory::Own(channel) => self.shape.check(&seen, &[Message::On(channel)]),
-            Territory::Foreign => vec![self.shape.foreign(&seen)],
-            Territory::Unknown => vec![self.shape.unknown(&seen)],
-            Territory::Elsewhere => Vec::new(),
-        };
-        let as_will = "it is the last will in its CONNECT, which the broker publishes when the connection is lost";
-        found.into_iter().map(|found| found.with_evidence(as_will)).collect()
-    }
-
-    fn link(&mut self, record: &Record) -> Vec<Diagnostic> {
-        let mut found = match &record.event {
-            Event::Connected { will: Some(will), .. } => self.will(record, will),
-            _ => Vec::new(),
-        };
-        match self.links.observe(record) {
+    fn link(&mut self, record: &Record, links: &Links, change: Change) -> Vec<Diagnostic> {
+        match change {
             Change::Connected => {
-                self.redelivery.connected(&record.client);
                 self.heartbeats.connected(&record.client, record.at);
                 // EVerest starts with its connection, and ends with it.
                 self.statuses.restarted();
@@ -210,85 +196,89 @@ impl Panel {
             }
             Change::None => {}
         }
-        self.collecting.look(record.at, &self.links);
-        self.resubscription.look(record, &self.links);
-        if let Event::Subscribed { filter, .. } = &record.event {
-            found.extend(self.asking.subscribed(filter, record.at));
+        self.collecting.look(record.at, links);
+        self.resubscription.look(record, links);
+        match &record.event {
+            Event::Subscribed { filter, .. } => self.asking.subscribed(filter, record.at),
+            _ => Vec::new(),
         }
-        found
     }
 
-    fn publish(
-        &mut self,
-        record: &Record,
-        publish: &Publish,
-        direction: Direction,
-        from_module: bool,
-    ) -> Vec<Diagnostic> {
-        let wording = self.wording.clone();
-        let seen = Seen::new(record, publish, &wording);
-        match (direction, from_module) {
-            (Direction::FromClient, true) => {
-                self.links.is_alive(&record.client);
-                let repeat = self.redelivery.judge(&record.client, publish);
-                match self.under_test {
-                    Side::Client => self.sent_by_client(&seen, repeat),
-                    Side::Everest => self.sent_by_everest(&seen, repeat),
-                }
-            }
-            (Direction::FromClient, false) => Vec::from_iter(self.sent_by_harness(&seen)),
-            (Direction::ToClient, true) => {
-                if let Some(channel) = self.request_to_module(&publish.topic) {
-                    self.answers.delivered(channel, &seen);
-                } else if self.discovery(&publish.topic).is_some() {
-                    self.discovery.delivered(&seen);
-                } else if self.discoveries.contains(&*publish.topic) {
-                    self.discovered_by_client(&seen);
-                }
+    fn message(&mut self, seen: &Worded<'_>, links: &Links) -> Vec<Diagnostic> {
+        match (seen.way, seen.from, self.under_test) {
+            (Way::Will, ..) => self.will(seen),
+            (Way::Delivered, ..) => {
+                self.handed_over(seen);
                 Vec::new()
             }
-            (Direction::ToClient, false) => Vec::new(),
+            (Way::Sent, Party::Harness, _) => Vec::from_iter(self.sent_by_harness(seen)),
+            (Way::Sent, Party::Module, Side::Client) => self.sent_by_client(seen, links),
+            (Way::Sent, Party::Module, Side::Everest) => self.sent_by_everest(seen, links),
         }
     }
 
-    /// The channel of a topic on which the module under test is asked something.
-    fn request_to_module(&self, topic: &str) -> Option<Channel> {
+    /// The broker publishes a will for a client that is gone: what is wrong with it is told when the client leaves it.
+    fn will(&mut self, seen: &Worded<'_>) -> Vec<Diagnostic> {
+        let found = match self.shape.territory(seen) {
+            Territory::Own(channel) => self.shape.check(seen, &[Message::On(channel)]),
+            Territory::Foreign => vec![self.shape.foreign(seen)],
+            Territory::Unknown => vec![self.shape.unknown(seen)],
+            Territory::Elsewhere => Vec::new(),
+        };
+        let as_will = "it is the last will in its CONNECT, which the broker publishes when the connection is lost";
+        found.into_iter().map(|found| found.with_evidence(as_will)).collect()
+    }
+
+    /// What the module was handed tells whether it can be expected to answer.
+    fn handed_over(&mut self, seen: &Worded<'_>) {
+        if let Some(channel) = self.request_to_module(seen) {
+            self.answers.delivered(channel, seen);
+        } else if matches!(seen.kind, Kind::EntryPoint(_)) {
+            self.discovery.delivered(seen);
+        } else if self.answers_a_discovery(seen) {
+            self.discovered_by_client(seen);
+        }
+    }
+
+    fn answers_a_discovery(&self, seen: &Sighting) -> bool {
+        let answered = seen.answers.as_ref().filter(|answered| answered.has_prefix);
+        answered.is_some_and(|answered| self.discoveries.contains(&answered.topic.on_wire))
+    }
+
+    /// The channel of a message by which the module under test is asked something.
+    fn request_to_module(&self, seen: &Sighting) -> Option<Channel> {
         let by_everest = self.under_test == Side::Client;
-        self.topics.channel(topic).filter(|channel| channel.is_request() && channel.is_from_everest() == by_everest)
+        let channel = seen.place.channel_of(self.module)?;
+        Some(channel).filter(|channel| channel.is_request() && channel.is_from_everest() == by_everest)
     }
 
-    fn discovery(&self, topic: &str) -> Option<EntryPoint> {
-        EntryPoint::from_topic(&self.topics.external_prefix, topic)
-    }
-
-    fn sent_by_client(&mut self, seen: &Seen<'_>, repeat: Repeat) -> Vec<Diagnostic> {
-        let topic = &seen.publish.topic;
-        let replies = self.answers.messages(topic);
-        let channel = match self.shape.territory(topic) {
+    fn sent_by_client(&mut self, seen: &Worded<'_>, links: &Links) -> Vec<Diagnostic> {
+        let replies = self.answers.messages(seen);
+        let channel = match self.shape.territory(seen) {
             Territory::Own(channel) => channel,
             _ if !replies.is_empty() => {
                 let mut found = self.shape.check(seen, &replies);
-                found.extend(if repeat == Repeat::No { self.answers.reply(seen) } else { None });
+                found.extend(if seen.repeat == Repeat::No { self.answers.reply(seen) } else { None });
                 return found;
             }
-            _ if self.answers.lacks_prefix(topic) => return vec![self.answers.without_prefix(seen)],
+            _ if self.answers.lacks_prefix(seen) => return vec![self.answers.without_prefix(seen)],
             Territory::Foreign => return vec![self.shape.foreign(seen)],
-            Territory::Unknown if self.shape.is_place_of_replies(topic) => {
+            Territory::Unknown if self.shape.is_place_of_replies(seen) => {
                 return Vec::from_iter(self.answers.stray(seen));
             }
             Territory::Unknown => return vec![self.shape.unknown(seen)],
-            Territory::Elsewhere if **topic == *EntryPoint::beacon_topic(&self.topics.external_prefix) => {
-                return if self.is_first { vec![self.shape.foreign(seen)] } else { Vec::new() };
+            Territory::Elsewhere if seen.place == Place::Beacon => {
+                return if self.is_first() { vec![self.shape.foreign(seen)] } else { Vec::new() };
             }
-            Territory::Elsewhere if let Some(entry_point) = self.discovery(topic) => {
+            Territory::Elsewhere if let Place::EntryPoint(entry_point) = &seen.place => {
                 let mut found = self.shape.check(seen, &[Message::DISCOVER_REQUEST]);
-                let topic = seen.reply_to().map(|reply_to| self.topics.reply_topic_on_wire(reply_to));
+                let topic = seen.asks.as_ref().map(|asks| asks.on_wire.clone());
                 self.discoveries.extend(topic.clone());
                 if let (EntryPoint::Discover, Some(topic)) = (entry_point, topic) {
-                    self.collecting.asked(topic, seen.record.at, &self.links);
+                    self.collecting.asked(topic, seen.at, links);
                 }
                 let well_formed = self.shape.is_valid(Message::DISCOVER_REQUEST, seen);
-                found.extend(self.asking.request(seen, well_formed, repeat, &self.links));
+                found.extend(self.asking.request(seen, well_formed, links));
                 return found;
             }
             Territory::Elsewhere => return Vec::new(),
@@ -296,7 +286,7 @@ impl Panel {
         let mut found = self.shape.check(seen, &[Message::On(channel)]);
         if channel.is_request() {
             let well_formed = self.shape.is_valid(Message::On(channel), seen);
-            found.extend(self.asking.request(seen, well_formed, repeat, &self.links));
+            found.extend(self.asking.request(seen, well_formed, links));
         }
         if channel == Channel::COMMUNICATION_CHECK {
             found.extend(self.presence.observe(seen));
@@ -304,14 +294,13 @@ impl Panel {
         found
     }
 
-    fn sent_by_everest(&mut self, seen: &Seen<'_>, repeat: Repeat) -> Vec<Diagnostic> {
-        let topic = &seen.publish.topic;
-        let replies = self.answers.messages(topic);
-        let territory = self.shape.territory(topic);
-        if self.discovery.is_asked_on(topic) {
+    fn sent_by_everest(&mut self, seen: &Worded<'_>, links: &Links) -> Vec<Diagnostic> {
+        let replies = self.answers.messages(seen);
+        let territory = self.shape.territory(seen);
+        if self.discovery.is_asked_by(seen) {
             // Each knows of it, one speaks; and of what else is to come there, too, nobody can.
             let is_apart = replies.is_empty() && !matches!(territory, Territory::Own(_));
-            return if self.is_first && is_apart { self.discovered(seen, repeat) } else { Vec::new() };
+            return if self.is_first() && is_apart { self.discovered(seen) } else { Vec::new() };
         }
         match territory {
             // A request gave a channel as its reply topic: what is sent there cannot be told apart.
@@ -319,15 +308,15 @@ impl Panel {
             Territory::Own(channel) => {
                 let mut found = self.shape.check(seen, &[Message::On(channel)]);
                 match channel {
-                    Channel::HEARTBEAT => found.extend(self.heartbeats.observe(seen, repeat)),
+                    Channel::HEARTBEAT => found.extend(self.heartbeats.observe(seen)),
                     Channel::TOKEN_VALIDATION_STATUS => {
                         self.latched.published(seen);
-                        found.extend(self.statuses.observe(seen, repeat));
-                        found.extend((repeat == Repeat::No).then(|| self.timeouts.observe(seen)).flatten());
+                        found.extend(self.statuses.observe(seen));
+                        found.extend((seen.repeat == Repeat::No).then(|| self.timeouts.observe(seen)).flatten());
                     }
                     Channel::VALIDATE_TOKEN => {
                         let well_formed = self.shape.is_valid(Message::On(channel), seen);
-                        found.extend(self.asking.request(seen, well_formed, repeat, &self.links));
+                        found.extend(self.asking.request(seen, well_formed, links));
                     }
                     _ => {}
                 }
@@ -337,38 +326,36 @@ impl Panel {
         }
         if !replies.is_empty() {
             let mut found = self.shape.check(seen, &replies);
-            if repeat == Repeat::No {
+            if seen.repeat == Repeat::No {
                 found.extend(self.answers.reply(seen));
             }
-            if found.is_empty() && self.answers.is_latched(topic) {
+            if found.is_empty() && self.answers.is_latched(seen) {
                 self.latched.replied(seen);
             }
             return found;
         }
         match territory {
             Territory::Foreign => vec![self.shape.foreign(seen)],
-            Territory::Unknown if self.shape.is_own(topic) => Vec::from_iter(self.answers.stray(seen)),
+            Territory::Unknown if self.shape.is_own(seen) => Vec::from_iter(self.answers.stray(seen)),
             Territory::Unknown => vec![self.shape.unknown(seen)],
-            Territory::Elsewhere
-                if self.is_first && **topic == *EntryPoint::beacon_topic(&self.topics.external_prefix) =>
-            {
+            Territory::Elsewhere if self.is_first() && seen.place == Place::Beacon => {
                 self.shape.check(seen, &[Message::READY_BEACON])
             }
             Territory::Own(_) | Territory::Elsewhere => Vec::new(),
         }
     }
 
-    fn discovered(&mut self, seen: &Seen<'_>, repeat: Repeat) -> Vec<Diagnostic> {
+    fn discovered(&mut self, seen: &Worded<'_>) -> Vec<Diagnostic> {
         let mut found = self.shape.check(seen, &[Message::DISCOVER_REPLY]);
-        if repeat == Repeat::No {
+        if seen.repeat == Repeat::No {
             found.extend(self.discovery.reply(seen));
         }
         found
     }
 
     /// A client is told how often its API module wants to hear of it.
-    fn discovered_by_client(&mut self, seen: &Seen<'_>) {
-        let apis = seen.json().ok().and_then(|reply| reply.get("apis")?.as_array());
+    fn discovered_by_client(&mut self, seen: &Worded<'_>) {
+        let apis = seen.as_sent().ok().and_then(|reply| reply.get("apis")?.as_array());
         let is_own = |api: &&serde_json::Value| {
             api.get("type").and_then(|name| name.as_str()) == Some(self.topics.api.name())
                 && api.get("module_id").and_then(|id| id.as_str()) == Some(&self.topics.module_id)
@@ -377,44 +364,47 @@ impl Panel {
         let period =
             own.and_then(|api| api.pointer("/communication_monitoring/communication_check_period_s")?.as_i64());
         if let Some(seconds) = period {
-            self.presence.told(seconds, seen.record.at);
+            self.presence.told(seconds, seen.at);
         }
     }
 
     /// What the harness sends is never a fault, but it says what the module may do, or should have waited for.
-    fn sent_by_harness(&mut self, seen: &Seen<'_>) -> Option<Diagnostic> {
-        let topic = &*seen.publish.topic;
-        let is_of = |channel: Channel| topic.ends_with(&format!("/{}", channel.address()));
-        if !is_of(Channel::COMMUNICATION_CHECK) {
-            self.timeouts.moved(seen.record.at);
+    fn sent_by_harness(&mut self, seen: &Worded<'_>) -> Option<Diagnostic> {
+        if !seen.ends_like(Channel::COMMUNICATION_CHECK) {
+            self.timeouts.moved(seen.at);
         }
-        if is_of(Channel::VALIDATE_RESULT_UPDATE) {
+        if seen.ends_like(Channel::VALIDATE_RESULT_UPDATE) {
             self.statuses.updated();
         }
-        if let Some(channel) = self.request_to_module(topic) {
+        if let Some(channel) = self.request_to_module(seen) {
             let well_formed = self.shape.is_valid(Message::On(channel), seen);
             self.answers.request(channel, seen, well_formed);
-        } else if let Some(entry_point) = self.discovery(topic) {
+        } else if let Kind::EntryPoint(entry_point) = &seen.kind {
             self.answers.may_be_asked(seen);
-            self.discovery.request(entry_point, seen);
+            self.discovery.request(entry_point.clone(), seen);
         }
-        match (self.under_test, self.topics.channel(topic)) {
-            (Side::Client, Some(Channel::HEARTBEAT)) => self.presence.heartbeat(seen.record.at),
+        match (self.under_test, seen.place.channel_of(self.module)) {
+            (Side::Client, Some(Channel::HEARTBEAT)) => self.presence.heartbeat(seen.at),
             (_, Some(_)) => {}
-            (_, None) => self.asking.answered(topic, seen.record.at),
+            (_, None) => self.asking.answered(seen),
         }
-        if self.topics.former_channel(topic) == Some(Channel::SET_CONNECTION_TIMEOUT) {
-            self.timeouts.changed();
-        }
-        if topic == self.topics.control_topic() {
-            let told = seen.json().ok();
-            let told = |key| told.is_some_and(|json| json.get(key).is_some());
-            match self.under_test {
-                Side::Client if told("communication_check") => self.presence.told_to_check(),
-                Side::Everest if told("heartbeats") => self.heartbeats.changed(),
-                _ => {}
+        match seen.place {
+            Place::Channel { module, channel: Channel::SET_CONNECTION_TIMEOUT, .. } if module == self.module => {
+                self.timeouts.changed();
             }
+            Place::Aside { module, aside: Aside::Told } if module == self.module => self.told(seen),
+            _ => {}
         }
         self.collecting.replied(seen)
+    }
+
+    /// The module is told what to do.
+    fn told(&mut self, seen: &Sighting) {
+        let is_told = |key| seen.as_sent().is_ok_and(|command| command.get(key).is_some());
+        match self.under_test {
+            Side::Client if is_told("communication_check") => self.presence.told_to_check(),
+            Side::Everest if is_told("heartbeats") => self.heartbeats.changed(),
+            _ => {}
+        }
     }
 }
