@@ -84,6 +84,8 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// The requirement that was broken, for example `RR-1`.
     pub requirement: Option<&'static str>,
+    /// Whether a side did something else than a scenario expects: the whole record may have a reason for that.
+    pub is_otherwise: bool,
 }
 
 impl Diagnostic {
@@ -97,6 +99,7 @@ impl Diagnostic {
             evidence: Vec::new(),
             help: None,
             requirement: None,
+            is_otherwise: false,
         }
     }
 
@@ -130,6 +133,18 @@ impl Diagnostic {
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// What it is about: the first part of its id.
+    pub fn area(&self) -> &'static str {
+        self.id.split_once('/').map_or(self.id, |(area, _)| area)
+    }
+
+    /// A side did something else than a scenario expects.
+    #[must_use]
+    pub fn otherwise(mut self) -> Self {
+        self.is_otherwise = true;
         self
     }
 

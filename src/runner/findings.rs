@@ -103,6 +103,7 @@ pub fn nothing_asked(scenario: &Scenario, at: &str) -> Diagnostic {
     let headline = "the simulated EVerest asked the validator nothing since the token was presented";
     Diagnostic::new(Severity::Error, "scenario/contradicted", headline)
         .at(scenario.labelled(at, "no reply can come"))
+        .otherwise()
         .with_help("tokens are validated only where an EVSE is free and `prevalidated` is not set")
 }
 

@@ -37,7 +37,7 @@ struct Expected {
 
 /// Has the finding that decides say which topics the module may have meant.
 pub fn explain(lines: Vec<String>, findings: &mut [Diagnostic]) {
-    let is_monitors = |found: &Diagnostic| found.id.starts_with("monitor/");
+    let is_monitors = |found: &Diagnostic| found.area() == "monitor";
     let deciding = findings
         .iter_mut()
         .filter(|found| matches!(found.severity, Severity::Fail | Severity::Inconclusive))

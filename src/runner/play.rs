@@ -186,11 +186,11 @@ async fn perform(
         result.last_lines = if has_ended { 0 } else { output.count().saturating_sub(written_by_then) };
     }
     // Where a step has failed without saying so, this is why.
-    let is_told = findings.iter().any(|found| found.id.starts_with("module/") || found.id == "harness/broken");
+    let is_told = findings.iter().any(|found| found.area() == "module" || found.id == "harness/broken");
     if let Some(how) = by_itself.filter(|_| is_complete || !is_told) {
         findings.insert(0, ending::by_itself(&ended, scene, &how));
     }
-    if has_ended && let Some(found) = findings.iter_mut().find(|found| found.id.starts_with("module/")) {
+    if has_ended && let Some(found) = findings.iter_mut().find(|found| found.area() == "module") {
         // Why it has ended, before what became of its connections.
         let words = last_words(&result.output).into_iter().map(|line| format!("it wrote: {line}"));
         let at = found.evidence.len().min(1);
@@ -212,12 +212,12 @@ async fn perform(
     findings.append(&mut observer.findings);
     for found in findings.iter_mut().filter(|it| matches!(it.severity, Severity::Fail | Severity::Inconclusive)) {
         found.evidence.extend(written.clone());
-        if found.id.starts_with("expect/") {
+        if found.area() == "expect" {
             let told = |topic| format!("it was told on `{topic}`, where nobody was seen to subscribe");
             found.evidence.extend(unseen.iter().map(told));
+            // Whoever was not ready may have lost what the scenario said.
+            found.evidence.extend(answered.iter().map(Answered::to_string));
         }
-        // Whoever was not ready may have lost what the scenario said.
-        found.evidence.extend(answered.iter().filter(|_| found.id.starts_with("expect/")).map(Answered::to_string));
     }
     near_topics::explain(near_topics, findings);
     findings.extend(answered.and_then(|answered| answered.to_note(&scene.topics.module_id)));

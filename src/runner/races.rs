@@ -17,13 +17,10 @@ use crate::recording::{Recording, Writer};
 use crate::station::config::{EvseManager, StationConfig};
 use crate::transcript::record::Record;
 
-/// What an expectation finds where EVerest did something else.
-const ELSE: [&str; 3] = ["expect/missing", "expect/payload-mismatch", "expect/unexpected"];
-
 /// Makes a failure of an EVerest under test inconclusive if EVerest may do what it did.
 pub async fn consider(stage: &Stage<'_>, found: &mut Diagnostic) {
     let is_everests = stage.scenario.model.under_test == Side::Everest;
-    if !is_everests || found.severity != Severity::Fail || !ELSE.contains(&found.id) {
+    if !is_everests || found.severity != Severity::Fail || !found.is_otherwise {
         return;
     }
     let tolerance = parity::TOLERANCE + stage.lag.total().min(parity::TOLERANCE);

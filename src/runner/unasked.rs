@@ -11,13 +11,10 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Channel;
 use crate::protocol::side::Side;
 
-/// What an expectation finds where khumbu's own side did something else.
-const ELSE: [&str; 2] = ["scenario/contradicted", "expect/out-of-order"];
-
 /// Lets the module answer for what followed from a withdraw request that nobody asked it for.
 pub fn consider(stage: &Stage<'_>, found: &mut Diagnostic) {
     let is_clients = stage.scenario.model.under_test == Side::Client && stage.settings.module != ModuleSource::Builtin;
-    if !is_clients || found.severity != Severity::Error || !ELSE.contains(&found.id) {
+    if !is_clients || found.severity != Severity::Error || !found.is_otherwise {
         return;
     }
     let Some(unasked) = withdraws(stage).filter(|seen| !is_claimed(stage, seen)).last() else { return };

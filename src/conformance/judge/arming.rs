@@ -13,10 +13,10 @@ use crate::diagnostic::Diagnostic;
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::control::Deed;
 use crate::protocol::side::Side;
-use crate::scenario::api_of;
 use crate::scenario::model::{Expect, ExpectEvse, ExpectReply, ExpectStatus};
 use crate::scenario::pattern::Pattern;
 use crate::scenario::step::Step;
+use crate::scenario::{Pointer, api_of};
 use crate::timespan::Timespan;
 
 impl<'s> Judge<'s> {
@@ -24,7 +24,12 @@ impl<'s> Judge<'s> {
     ///
     /// # Errors
     /// When it can never be met.
-    pub(super) fn expectation(&self, step: &Step, at: &str, view: View<'_>) -> Result<Expectation, Box<Diagnostic>> {
+    pub(super) fn expectation(
+        &self,
+        step: &Step,
+        at: &Pointer,
+        view: View<'_>,
+    ) -> Result<Expectation, Box<Diagnostic>> {
         let Self { case, past, .. } = self;
         let everest = if case.side() == Side::Everest { Party::Module } else { Party::Harness };
         let within = |own: &Option<Timespan>| own.map_or_else(|| case.within(), |span| span.0);
@@ -43,17 +48,17 @@ impl<'s> Judge<'s> {
                 let since = if is_shown { past.mark.max(past.ready_since) } else { past.mark };
                 let payload = optional(payload)?;
                 let what = What::Message { kind: *message, api, filter, payload, qos: *qos, retain: *retain };
-                Expectation { pointer: format!("{at}/expect"), within: within(own), since, by, what }
+                Expectation { pointer: at.key("expect").into(), within: within(own), since, by, what }
             }
             Step::ExpectStatus(ExpectStatus { token: name, status, sequence, connectors, payload, within: own }) => {
-                let pointer = format!("{at}/expect_status");
+                let pointer = at.key("expect_status");
                 let value = case.token(name)?.value.clone();
                 let (remaining, place) = match (sequence, status) {
                     (Some(sequence), _) => {
-                        (sequence.iter().copied().collect(), (format!("{pointer}/sequence"), Some(0)))
+                        (sequence.iter().copied().collect(), (pointer.key("sequence").into(), Some(0)))
                     }
-                    (None, Some(status)) => (VecDeque::from([*status]), (format!("{pointer}/status"), None)),
-                    (None, None) => (VecDeque::new(), (pointer.clone(), None)),
+                    (None, Some(status)) => (VecDeque::from([*status]), (pointer.key("status").into(), None)),
+                    (None, None) => (VecDeque::new(), (pointer.to_string(), None)),
                 };
                 let since = past.presented_since(&value).map_or(past.mark, |seq| past.mark.min(seq));
                 let what = What::Status {
@@ -64,29 +69,29 @@ impl<'s> Judge<'s> {
                     connectors: optional(connectors)?,
                     payload: optional(payload)?,
                 };
-                Expectation { pointer, within: within(own), since, by: everest, what }
+                Expectation { pointer: pointer.into(), within: within(own), since, by: everest, what }
             }
             Step::ExpectEvse(ExpectEvse { evse, call, payload, within: own }) => {
-                let pointer = format!("{at}/expect_evse");
-                let payload = optional(payload)?.map(|pattern| (format!("{pointer}/payload"), pattern));
+                let pointer = at.key("expect_evse");
+                let payload = optional(payload)?.map(|pattern| (pointer.key("payload").into(), pattern));
                 let which = vec![("evse", json!(evse)), ("call", json!(call))];
                 let what = What::Did { deed: Deed::EvseCall, which, member: "arguments", payload };
-                Expectation { pointer, within: within(own), since: past.mark, by: everest, what }
+                Expectation { pointer: pointer.into(), within: within(own), since: past.mark, by: everest, what }
             }
             Step::ExpectReply(ExpectReply { payload, to, within: own }) => {
-                let pointer = format!("{at}/expect_reply");
+                let pointer = at.key("expect_reply");
                 let topic = past.reply_topic(to.as_deref()).map(str::to_owned);
                 let topic = topic
                     .or_else(|| Some(self.question(to.as_deref(), view)?.reply_topic.clone()))
                     .filter(|topic| !topic.is_empty())
                     .ok_or_else(|| findings::no_reply_asked_for(case, view, &self.claims, &pointer))?;
                 let scenario = case.scenario;
-                let long = format!("{pointer}/payload");
+                let long = pointer.key("payload");
                 let is_long = scenario.place(&long).range != scenario.place(&pointer).range;
-                let place = if is_long { long } else { pointer.clone() };
+                let place = if is_long { long } else { pointer.clone() }.into();
                 let what = What::Reply { topic, payload: compiled(payload)?, at: place };
                 let by = if case.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) { Party::Module } else { everest };
-                Expectation { pointer, within: within(own), since: 0, by, what }
+                Expectation { pointer: pointer.into(), within: within(own), since: 0, by, what }
             }
             _ => return Err(Diagnostic::broken("a step that is no expectation stands where one is expected").into()),
         })

@@ -99,6 +99,7 @@ impl Findings<'_> {
         let line = self.line(seq).map(|line| format!("{line}, after {waited} (allowed {within})"));
         Diagnostic::new(severity, id, headline)
             .at(self.case.place(&mismatch.pointer, &format!("actual {}", told_apart(mismatch))))
+            .otherwise()
             .with_lines(line.into_iter().collect())
             .with_lines(self.before(seq, expectation.since))
             .with_lines(self.sent_by_module(expectation))
@@ -107,10 +108,13 @@ impl Findings<'_> {
     /// A message came before one that it should have followed.
     fn out_of_order(&self, expectation: &Expectation, seq: u64) -> Diagnostic {
         let (severity, _, who) = self.blame(expectation, "expect/out-of-order");
-        Diagnostic::new(severity, "expect/out-of-order", format!("{who} sent the {} too early", noun(expectation)))
+        let headline = format!("{who} sent the {} too early", noun(expectation));
+        let diagnostic = Diagnostic::new(severity, "expect/out-of-order", headline)
             .at(self.case.place(&expectation.pointer, "came before what the step above expects"))
             .with_lines(self.line(seq).into_iter().collect())
-            .with_help("put both expectations under `any_order` if either order is right")
+            .with_help("put both expectations under `any_order` if either order is right");
+        // Which order a module has to keep was looked at before.
+        Diagnostic { is_otherwise: expectation.by == Party::Harness, ..diagnostic }
     }
 
     /// The message came, but after its time.
@@ -144,6 +148,7 @@ impl Findings<'_> {
         let order = self.module.order.iter().filter(|_| matches!(expectation.what, What::Request { .. }));
         Diagnostic::new(severity, id, headline)
             .at(case.place(&expectation.pointer, ""))
+            .otherwise()
             .with_evidence(format!("waited {}", shown(waited)))
             .with_lines(order.cloned().collect())
             .with_lines(near.iter().flat_map(|near| self.nearest_in_words(near)).collect())
@@ -171,6 +176,7 @@ impl Findings<'_> {
         };
         Diagnostic::new(severity, id, format!("{who} sent a {} where none may come", kind.name()))
             .at(case.place(pointer, ""))
+            .otherwise()
             .with_lines(self.line(seq).into_iter().collect())
     }
 

@@ -32,6 +32,7 @@ pub fn other_status(scenario: &Scenario, pointer: &Pointer, step: &Gateway, answ
     let pointer = if scenario.has(&written) { written } else { pointer.key("path") };
     Diagnostic::new(Severity::Error, "scenario/contradicted", headline)
         .at(scenario.labelled(&pointer, &format!("actual `{}`", answer.status)))
+        .otherwise()
         .with_evidence(answered(answer))
 }
 
@@ -48,6 +49,7 @@ pub fn other_answer(
     let headline = format!("{who} answered {came} to `{}`, expected {}", step.path, cut(&mismatch.expected, 120));
     Diagnostic::new(severity, id, headline)
         .at(stage.scenario.labelled(&pointer.key("reply").below(&mismatch.pointer), &format!("actual {came}")))
+        .otherwise()
         .with_evidence(answered(answer))
 }
 
@@ -56,6 +58,7 @@ pub fn no_whole_answer(scenario: &Scenario, pointer: &Pointer, within: Duration)
     let headline = format!("the gateway gave no whole answer within {}", shown(within));
     Diagnostic::new(Severity::Error, "scenario/contradicted", headline)
         .at(scenario.place(&pointer.key("path")))
+        .otherwise()
         .with_help("ask for something that has an end; a stream of events has none")
 }
 
@@ -69,7 +72,10 @@ pub fn not_told(stage: &Stage<'_>, at: &Pointer, expect: &ExpectCsms, within: Du
         0 => vec!["meanwhile it told nothing".to_owned()],
         count => lines[count.saturating_sub(SHOWN)..].to_vec(),
     };
-    Diagnostic::new(severity, id, headline).at(stage.scenario.place(&at.key("expect_csms"))).with_lines(evidence)
+    Diagnostic::new(severity, id, headline)
+        .at(stage.scenario.place(&at.key("expect_csms")))
+        .otherwise()
+        .with_lines(evidence)
 }
 
 /// The charge point told its CSMS what it must not tell.
@@ -78,6 +84,7 @@ pub fn told_in_vain(stage: &Stage<'_>, at: &Pointer, told: &Told) -> Diagnostic 
     let headline = format!("{who} told its CSMS {} where it may not", told.message.name());
     Diagnostic::new(severity, id, headline)
         .at(stage.scenario.place(&at.key("expect_none").key("csms")))
+        .otherwise()
         .with_evidence(cut(&told.to_string(), 160))
 }
 
