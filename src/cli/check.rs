@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Exit, files, print};
+use super::{Exit, apis, files, print};
 use crate::scenario::idle;
 
 /// Checks scenario files without playing them.
@@ -11,10 +11,21 @@ pub struct Arguments {
     /// Scenario files, or directories with such files [default: scenarios]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// EVerest's AsyncAPI document of an API that khumbu has no description of; scenarios may then name it
+    #[arg(long, value_name = "FILE")]
+    asyncapi: Vec<PathBuf>,
 }
 
 /// Checks and says what is wrong.
 pub fn run(arguments: &Arguments, known_requirements: &[&str]) -> Exit {
+    let unjudged = match apis::take_in(&arguments.asyncapi) {
+        Ok(unjudged) => unjudged,
+        Err(faults) => {
+            print::diagnostics(&faults);
+            return Exit::Usage;
+        }
+    };
+    print::diagnostics(&unjudged);
     let loaded = files::load_all(&arguments.paths, known_requirements);
     let checked = print::count(loaded.files, "scenario");
     let warnings: Vec<_> = loaded.scenarios.iter().filter_map(idle).collect();

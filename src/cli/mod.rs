@@ -1,6 +1,7 @@
 //! Arguments, files, printing, exit codes. The only module that prints, reads scenario files and golden files, and
 //! decides how the process ends.
 
+mod apis;
 pub mod check;
 pub mod config;
 pub mod drift;

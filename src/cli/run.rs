@@ -12,7 +12,7 @@ use super::module_flags::{ModuleFlags, side};
 use super::output::{Output, beside};
 use super::recorder::{self, RecordingFile};
 use super::release::{ReleaseChoice, forecast};
-use super::{Exit, files, goldens, playing_runtime, print, progress, signals};
+use super::{Exit, apis, files, goldens, playing_runtime, print, progress, signals};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::side::Side;
@@ -47,6 +47,9 @@ pub struct Arguments {
     /// How many scenarios are played at once [default: twice the processors; sixteen times, if the module is built in]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
+    /// EVerest's AsyncAPI document of an API that khumbu has no description of; scenarios may then name it
+    #[arg(long, value_name = "FILE")]
+    asyncapi: Vec<PathBuf>,
     /// How khumbu writes its own messages, where a scenario does not say [default: everest]
     #[arg(long, value_name = "NAME", value_parser = wire_forms())]
     wire: Option<Wire>,
@@ -104,6 +107,7 @@ enum Form {
 }
 
 fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
+    apis::take_in(&arguments.asyncapi)?;
     let config = Config::load(arguments.module.topics.config.as_deref())?;
     let mut settings = arguments.module.settings(&config).map_err(|diagnostic| vec![*diagnostic])?;
     settings.station = config.station()?;
@@ -122,6 +126,9 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
         return Err(vec![nothing]);
     }
     arguments.module.check_sides(&selected, &config).map_err(|diagnostic| vec![*diagnostic])?;
+    if settings.module == ModuleSource::Builtin {
+        check_built_in(&selected).map_err(|diagnostic| vec![*diagnostic])?;
+    }
     let choice = chosen(&arguments, &config).map_err(|diagnostic| vec![*diagnostic])?;
     if settings.module == ModuleSource::Attached && choice == Some(ReleaseChoice::All) {
         check_attached(&selected).map_err(|diagnostic| vec![*diagnostic])?;
@@ -169,6 +176,14 @@ fn chosen(arguments: &Arguments, config: &Config) -> Result<Option<ReleaseChoice
         Some(choice) => Ok(Some(choice)),
         None => ReleaseChoice::of(config.release, version.or(config.api_version.as_deref())),
     }
+}
+
+/// Of an API of which only a document is known, there is no module here.
+fn check_built_in(selected: &[Scenario]) -> Result<(), Box<Diagnostic>> {
+    let Some(scenario) = selected.iter().find(|scenario| !scenario.model.api.is_of_auth()) else { return Ok(()) };
+    let headline = format!("khumbu has no built-in module for `{}`", scenario.model.api.name());
+    let diagnostic = Diagnostic::new(Severity::Error, "usage/no-built-in-module", headline);
+    Err(Box::new(diagnostic.at(scenario.place("/api")).with_help("name yours: `--module COMMAND`")))
 }
 
 /// A client that runs already meets the EVerest of any release; an EVerest that runs already is one.

@@ -14,6 +14,11 @@ impl ApiType {
     /// Those of them that a station may have modules of.
     pub const AUTH_APIS: [ApiType; 3] =
         [ApiType::AUTH_CONSUMER, ApiType::AUTH_TOKEN_PROVIDER, ApiType::AUTH_TOKEN_VALIDATOR];
+
+    /// Whether it is one of them: of others, what EVerest makes of a message is not known.
+    pub fn is_of_auth(self) -> bool {
+        ApiType::AUTH_APIS.contains(&self)
+    }
 }
 
 impl Default for ApiType {

@@ -63,6 +63,11 @@ impl ApiType {
         self.channels().find(|channel| channel.name() == name)
     }
 
+    /// Whether EVerest asks its clients something.
+    pub fn asks_clients(self) -> bool {
+        self.channels().any(Channel::is_question)
+    }
+
     /// Whether a channel is one of those it has.
     pub fn has(self, channel: Channel) -> bool {
         self.channels().any(|own| own == channel)
@@ -149,6 +154,11 @@ impl Channel {
     /// Whether a message here asks for a reply on its `headers.replyTo`.
     pub fn is_request(self) -> bool {
         self.description().reply.is_some()
+    }
+
+    /// Whether EVerest asks a client here.
+    pub fn is_question(self) -> bool {
+        self.is_from_everest() && self.is_request()
     }
 
     /// Where it stands: its API, and its place among the channels of that.

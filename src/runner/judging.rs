@@ -7,7 +7,6 @@ use super::stage::{Stage, Stop, Wake};
 use crate::conformance::judge::findings::{Findings, ModuleTraces, no_reply_asked_for};
 use crate::conformance::judge::{Decision, Demand, Input, Moment, NotMet, View, Why};
 use crate::diagnostic::Diagnostic;
-use crate::protocol::channel::ApiType;
 use crate::scenario::Pointer;
 use crate::scenario::model::{ExpectNone, ExpectReply};
 use crate::scenario::step::Step;
@@ -111,7 +110,7 @@ impl Stage<'_> {
     /// # Errors
     /// When it does not ask: then the scenario is wrong.
     async fn wait_for_questions(&mut self, steps: &[(Pointer, &Step)], at: &str) -> Result<(), Stop> {
-        if !self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) {
+        if !self.judge.case().is_asked() {
             return Ok(());
         }
         for (_, step) in steps {

@@ -76,7 +76,8 @@ impl Stage<'_> {
             (Some(Ready::Subscribed), Side::Everest) => self.wait_everest_serves().await,
             (None, Side::Everest) => {
                 self.wait_everest_serves().await?;
-                self.wait_everest_answers().await
+                // Only Auth is known well enough to be asked.
+                if self.scene.topics.api.is_of_auth() { self.wait_everest_answers().await } else { Ok(()) }
             }
         }
     }
@@ -85,9 +86,9 @@ impl Stage<'_> {
     async fn wait_client_listens(&mut self) -> Result<(), Stop> {
         let topics = &self.scene.topics;
         let heard = topics.api.channels().filter(|channel| channel.is_from_everest());
-        let is_asked = topics.api == ApiType::AUTH_TOKEN_VALIDATOR;
-        // A validator that hears no questions is none.
-        let heard = heard.filter(|channel| !is_asked || *channel == Channel::VALIDATE_TOKEN);
+        // Who is asked and hears no questions is of no use.
+        let is_asked = topics.api.asks_clients();
+        let heard = heard.filter(|channel| !is_asked || channel.is_request());
         let wanted: Vec<_> = heard.map(|channel| topics.topic(channel)).collect();
         let meaning = format!("subscribed to {}", last_levels(&wanted).join(" or "));
         self.ready_when(&meaning, |observer| wanted.iter().any(|topic| observer.connections.is_subscribed(topic)))
@@ -196,12 +197,29 @@ impl Stage<'_> {
 
     /// EVerest is ready when it has subscribed to all that clients may ask it.
     async fn wait_everest_serves(&mut self) -> Result<(), Stop> {
-        let mut wanted = vec![self.scene.topics.topic(Channel::WITHDRAW_AUTHORIZATION)];
+        let topics = &self.scene.topics;
+        if !topics.api.is_of_auth() {
+            return self.wait_other_serves().await;
+        }
+        let mut wanted = vec![topics.topic(Channel::WITHDRAW_AUTHORIZATION)];
         for sister in self.scene.played_sisters() {
             wanted.push(sister.topic(match sister.api {
                 ApiType::AUTH_TOKEN_PROVIDER => Channel::PROVIDED_TOKEN,
                 _ => Channel::VALIDATE_RESULT_UPDATE,
             }));
+        }
+        let meaning = format!("subscribed to {}", last_levels(&wanted).join(" and "));
+        self.ready_when(&meaning, |observer| wanted.iter().all(|topic| observer.connections.is_subscribed(topic))).await
+    }
+
+    /// Of another API than Auth's, EVerest listens to what clients send, if they send anything but communication checks.
+    async fn wait_other_serves(&mut self) -> Result<(), Stop> {
+        let topics = &self.scene.topics;
+        let heard = topics.api.channels().filter(|channel| !channel.is_from_everest());
+        let heard = heard.filter(|channel| *channel != Channel::COMMUNICATION_CHECK);
+        let wanted: Vec<_> = heard.map(|channel| topics.topic(channel)).collect();
+        if wanted.is_empty() {
+            return self.ready_when("connected", |observer| observer.connections.is_connected()).await;
         }
         let meaning = format!("subscribed to {}", last_levels(&wanted).join(" and "));
         self.ready_when(&meaning, |observer| wanted.iter().all(|topic| observer.connections.is_subscribed(topic))).await

@@ -96,7 +96,9 @@ impl<'s> Scene<'s> {
         };
         let mut station = StationConfig { release, ..station };
         station.add_module(topics.api, &topics.module_id);
-        let others = ApiType::AUTH_APIS.into_iter().filter(|api| *api != topics.api);
+        // An EVerest that is tested with another API need not have Auth's.
+        let has_auth = model.under_test == Side::Client || topics.api.is_of_auth();
+        let others = ApiType::AUTH_APIS.into_iter().filter(|api| has_auth && *api != topics.api);
         let sisters = others.filter_map(|api| Some(topics.of(api, station.cadence(api)?.module_id))).collect();
         // A scenario that names a wire form is about that form.
         let wire = model.wire.unwrap_or(settings.wire);

@@ -16,7 +16,7 @@ use super::stage::{Stage, Stop, broken, is_true};
 use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::words::{cut, shown};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::channel::{ApiType, Channel, EntryPoint};
+use crate::protocol::channel::{Channel, EntryPoint};
 use crate::protocol::control::{Command, HeartbeatControl, command_name};
 use crate::protocol::side::Side;
 use crate::protocol::wire::{Encoder, Wire};
@@ -200,7 +200,7 @@ impl Stage<'_> {
     async fn publish(&mut self, publish: &Publish, at: &Pointer) -> Result<(), Stop> {
         self.set_mark();
         let topics = self.scene.topics.clone();
-        let asks = self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR);
+        let asks = self.judge.case().is_asked();
         let is_request = publish.topic.contains(if asks { "{e2m}" } else { "{m2e}" });
         let id = uuid::Uuid::new_v4().to_string();
         let reply_to = if asks { topics.reply_topic_to_everest(&id) } else { topics.reply_topic("publish", &id) };
@@ -212,8 +212,7 @@ impl Stage<'_> {
                 let at = at.key("publish").key("topic");
                 // No EVerest asks and wants no answer.
                 let mut messages = self.observer.messages.iter().rev();
-                let question = messages
-                    .find(|seen| seen.from == Party::Module && seen.kind == Kind::Channel(Channel::VALIDATE_TOKEN));
+                let question = messages.find(|seen| seen.from == Party::Module && seen.kind.is_question());
                 return Err(match question {
                     Some(question) => findings::asked_without_reply_topic(self, &at, question),
                     None => self.no_reply_asked_for(&at),

@@ -284,11 +284,11 @@ impl Step {
 
             Step::Withdraw(Withdraw { token, r#as, within, .. }) => Row {
                 token: token.as_deref().map(|token| ("/token", token)),
-                is_foreign: client && !is_consumer,
+                is_foreign: !is_consumer,
                 ..asks("withdraw", r#as.as_deref(), *within)
             },
             Step::GetStatus(Request { r#as, within }) => Row {
-                is_foreign: client && !is_consumer,
+                is_foreign: !is_consumer,
                 features: vec![Feature::LatchedGet],
                 ..asks("get_status", r#as.as_deref(), *within)
             },
@@ -329,7 +329,7 @@ impl Step {
             },
             Step::ExpectReply(ExpectReply { to, within, .. }) => Row {
                 exchange: Some(Exchange::Answers { to: to.as_deref() }),
-                demands: everest || validator,
+                demands: everest || api.asks_clients(),
                 ..sees("expect_reply", within, false)
             },
             Step::ExpectEvse(ExpectEvse { evse, within, .. }) => {
@@ -373,7 +373,7 @@ fn is_by_client(kind: MessageKind, named: Option<ApiType>, under_test: ApiType) 
     let api = api_of(kind, named, under_test);
     match channel_of(kind, api) {
         Some(channel) => !channel.is_from_everest() && api == under_test,
-        None => kind == MessageKind::Reply && under_test == ApiType::AUTH_TOKEN_VALIDATOR,
+        None => kind == MessageKind::Reply && under_test.asks_clients(),
     }
 }
 

@@ -258,7 +258,8 @@ impl Everest {
             true => Some(self.topics.clone()),
             false => Some(self.topics.of(api, station.cadence(api)?.module_id)),
         });
-        topics.collect()
+        // What a scenario is about is there, be it Auth's or not.
+        topics.chain((!self.topics.api.is_of_auth()).then(|| self.topics.clone())).collect()
     }
 
     /// What EVerest's modules subscribe to before they are ready, and what with it.

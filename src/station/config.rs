@@ -37,6 +37,9 @@ pub struct StationConfig {
     pub auth_token_provider: Option<ProviderConfig>,
     /// Configuration of EVerest's auth_token_validator_API module; absent means that verdicts come with the tokens.
     pub auth_token_validator: Option<ValidatorConfig>,
+    /// Modules of APIs that EVerest has and that are not Auth's; no file says so, a scenario that is about one does.
+    #[serde(skip)]
+    pub others: Vec<OtherConfig>,
     /// The charge point with its own authorization; absent means that there is none.
     pub charge_point: Option<ChargePointConfig>,
     /// Who moves the EVSEs.
@@ -73,17 +76,28 @@ impl StationConfig {
             ApiType::AUTH_TOKEN_VALIDATOR => self.auth_token_validator.as_ref().map(|config| {
                 cadence(&config.module_id, config.cfg_communication_check_to_s, config.cfg_heartbeat_interval_ms)
             }),
-            _ => None,
+            _ => self.others.iter().find(|other| other.api == api).map(|other| {
+                let config = &other.config;
+                cadence(&config.module_id, config.cfg_communication_check_to_s, config.cfg_heartbeat_interval_ms)
+            }),
         }
     }
 
-    /// Gives the station a module of one of the auth APIs with this id.
+    /// Gives the station a module of an API with this id.
     pub fn add_module(&mut self, api: ApiType, module_id: &str) {
         let id = match api {
             ApiType::AUTH_CONSUMER => &mut self.auth_consumer.module_id,
             ApiType::AUTH_TOKEN_PROVIDER => &mut self.auth_token_provider.get_or_insert_default().module_id,
             ApiType::AUTH_TOKEN_VALIDATOR => &mut self.auth_token_validator.get_or_insert_default().module_id,
-            _ => return,
+            _ => {
+                self.others.retain(|other| other.api != api);
+                self.others.push(OtherConfig { api, config: ProviderConfig::default() });
+                return self.others.iter_mut().for_each(|other| {
+                    if other.api == api {
+                        module_id.clone_into(&mut other.config.module_id);
+                    }
+                });
+            }
         };
         module_id.clone_into(id);
     }
@@ -143,6 +157,15 @@ pub struct ValidatorConfig {
     pub cfg_heartbeat_interval_ms: i32,
     /// Seconds that a validator has for its reply; 0 or less means 999999.
     pub cfg_request_reply_to_s: i32,
+}
+
+/// A module of an API that is not one of Auth's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherConfig {
+    /// The API.
+    pub api: ApiType,
+    /// What every API module has.
+    pub config: ProviderConfig,
 }
 
 /// Who moves the EVSEs.
@@ -308,6 +331,7 @@ impl Default for StationConfig {
             auth_consumer: ApiConfig::default(),
             auth_token_provider: None,
             auth_token_validator: None,
+            others: Vec::new(),
             charge_point: None,
             evse_manager: EvseManager::default(),
             tokens: BTreeMap::new(),

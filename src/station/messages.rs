@@ -26,6 +26,7 @@ impl Station {
             (ApiType::AUTH_CONSUMER, _) => self.api.push(Request::On(channel), payload),
             (_, Channel::COMMUNICATION_CHECK) => self.check_communication(index, &payload, out),
             (_, Channel::PROVIDED_TOKEN) => self.token_provided(&payload, out),
+            _ if !api.is_of_auth() => out.push(ignored("it is not known what EVerest makes of this message")),
             _ => match codec::decode_result_update(&payload, self.deviations) {
                 Ok(update) => {
                     let (evse, result) = (update.connector_id, update.validation_result);

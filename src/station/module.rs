@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::communication::CommunicationCheck;
-use super::config::StationConfig;
+use super::config::{OtherConfig, StationConfig, ValidatorConfig};
 use super::heartbeat::Heartbeat;
 use crate::protocol::channel::ApiType;
 use crate::protocol::deviations::Deviations;
@@ -92,6 +92,12 @@ impl ApiModule {
                 validator.cfg_heartbeat_interval_ms,
                 Some(validator.cfg_request_reply_to_s),
             )
+        }));
+        modules.extend(config.others.iter().map(|other| {
+            let OtherConfig { api, config } = other;
+            let reply_s = api.asks_clients().then_some(ValidatorConfig::default().cfg_request_reply_to_s);
+            let (check_s, heartbeat_ms) = (config.cfg_communication_check_to_s, config.cfg_heartbeat_interval_ms);
+            module(*api, &config.module_id, check_s, heartbeat_ms, reply_s)
         }));
         modules
     }

@@ -21,6 +21,7 @@ pub fn to_json(station: &StationConfig) -> Value {
         evse_manager: _,
         behaviour: _,
         deviations: _,
+        others: _,
     } = station;
     let told = |token: &TokenConfig| json!({"token": token.to_provided(), "validation": token.to_validation()});
     let mut json = json!({

@@ -109,15 +109,15 @@ fn a_document_becomes_what_a_description_of_ours_would_say() {
         "\
 channels:
   paint:
-    called: paint
+    called: '`paint` request'
     address: e2m/paint
     pattern: request
     payload:
       headers?: {replyTo?: text}
       payload: Paint
-    reply: {called: reply to paint, payload: Result}
+    reply: {called: 'reply to `paint`', payload: Result}
   state:
-    called: state
+    called: '`state` message'
     address: m2e/state
     pattern: variable
     payload: State

@@ -41,6 +41,7 @@ mod monitors;
 mod ocpp_csms;
 mod ocpp_csms_asks;
 mod ocpp_session;
+mod other_api;
 mod outputs;
 mod page;
 mod parity;

@@ -10,7 +10,7 @@ use super::expectation::{Expectation, What, sender};
 use super::findings;
 use crate::conformance::sighting::{Party, Request};
 use crate::diagnostic::Diagnostic;
-use crate::protocol::channel::{ApiType, Topics};
+use crate::protocol::channel::Topics;
 use crate::protocol::control::Deed;
 use crate::protocol::side::Side;
 use crate::scenario::model::{Expect, ExpectEvse, ExpectReply, ExpectStatus};
@@ -90,7 +90,7 @@ impl<'s> Judge<'s> {
                 let is_long = scenario.place(&long).range != scenario.place(&pointer).range;
                 let place = if is_long { long } else { pointer.clone() }.into();
                 let what = What::Reply { topic, payload: compiled(payload)?, at: place };
-                let by = if case.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) { Party::Module } else { everest };
+                let by = if case.is_asked() { Party::Module } else { everest };
                 Expectation { pointer: pointer.into(), within: within(own), since: 0, by, what }
             }
             _ => return Err(Diagnostic::broken("a step that is no expectation stands where one is expected").into()),

@@ -54,6 +54,11 @@ impl<'s> Case<'s> {
         self.scenario.model.under_test
     }
 
+    /// Whether the module under test is a client that EVerest asks something.
+    pub fn is_asked(&self) -> bool {
+        self.side() == Side::Client && self.topics.api.asks_clients()
+    }
+
     /// Whether the module under test is the client of this API.
     pub fn is_client_of(&self, api: ApiType) -> bool {
         self.side() == Side::Client && self.topics.api == api

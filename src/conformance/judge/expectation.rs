@@ -297,8 +297,7 @@ pub fn sender(kind: MessageKind, api: ApiType, side: Side, under_test: ApiType) 
     let is_clients = match channel_of(kind, api) {
         Some(channel) => !channel.is_from_everest(),
         None if matches!(kind, MessageKind::ReadyBeacon | MessageKind::ReservationUpdate) => false,
-        // Only a token validator is asked by EVerest.
-        None => api == ApiType::AUTH_TOKEN_VALIDATOR,
+        None => api.asks_clients(),
     };
     match side {
         Side::Everest if !is_clients => Party::Module,

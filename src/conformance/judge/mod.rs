@@ -586,8 +586,7 @@ impl<'s> Judge<'s> {
     /// its last one of all, where none has.
     pub fn wanted_reply_topic<'a>(&self, view: View<'a>) -> Option<&'a str> {
         let mine = || view.requests.iter().rev().filter(|request| request.from == Party::Module);
-        let is_question = Kind::Channel(Channel::VALIDATE_TOKEN);
-        let meant = mine().find(|request| request.kind == is_question || self.claims.of(request.seq).is_some());
+        let meant = mine().find(|request| request.kind.is_question() || self.claims.of(request.seq).is_some());
         let last = meant.or_else(|| mine().next())?;
         Some(last.reply_topic.as_str()).filter(|topic| !topic.is_empty())
     }

@@ -145,7 +145,12 @@ impl Answers {
         let headline = format!("module sent a reply without EVerest's external prefix `{prefix}` before its topic");
         seen.fail("monitor/reply-without-prefix", headline)
             .with_help("put the prefix before `headers.replyTo`, as before every other topic")
-            .breaking("VA-3")
+            .breaking(self.rule("VA-3"))
+    }
+
+    /// The requirement of an auth API, or what holds for every other.
+    fn rule(&self, of_auth: &'static str) -> &'static str {
+        if self.topics.api.is_of_auth() { of_auth } else { "SC-2" }
     }
 
     /// EVerest puts its external prefix before the topic it was given; a stand-in may take the topic as it is.
@@ -196,7 +201,7 @@ impl Answers {
         };
         let since = previous
             .map_or_else(String::new, |at| format!("{} after the reply before it", time(seen.at.saturating_sub(at))));
-        let requirement = channel.map_or("RR-1", requirement);
+        let requirement = self.rule(channel.map_or("RR-1", requirement));
         Some(seen.fail("monitor/second-reply", headline).with_evidence(since).breaking(requirement))
     }
 
@@ -208,7 +213,7 @@ impl Answers {
         let topic = seen.wording.topic(&seen.publish.topic);
         let headline = format!("module sent on {topic}, which is no channel and no reply topic of any request");
         let severity = if self.from_start { Severity::Fail } else { Severity::Warning };
-        let requirement = if self.under_test == Side::Client { "VA-3" } else { "RR-1" };
+        let requirement = self.rule(if self.under_test == Side::Client { "VA-3" } else { "RR-1" });
         let mut finding = seen.finding(severity, "monitor/stray-reply", headline).breaking(requirement);
         let mut open = self.asked.iter().filter(|(_, asked)| asked.replies == 0).map(|(topic, _)| topic);
         if let Some(topic) = open.next_back() {

@@ -69,7 +69,7 @@ impl ModuleMonitors {
             answers: Answers::new(topics.clone(), under_test, from_start, context.reply_grace, in_force),
             latched: Latched::new(from_start),
             discovery: Discovery::new(in_force),
-            asking: Asking::new(context.relayed, under_test, in_force),
+            asking: Asking::new(topics.api.is_of_auth(), context.relayed, under_test, in_force),
             collecting: Collecting::default(),
             presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
             resubscription: Resubscription::new(&topics),
@@ -314,7 +314,7 @@ impl ModuleMonitors {
                         found.extend(self.statuses.observe(seen));
                         found.extend((seen.repeat == Repeat::No).then(|| self.timeouts.observe(seen)).flatten());
                     }
-                    Channel::VALIDATE_TOKEN => {
+                    _ if channel.is_request() => {
                         let well_formed = self.shape.is_valid(Message::On(channel), seen);
                         found.extend(self.asking.request(seen, well_formed, links));
                     }

@@ -24,6 +24,7 @@ const ACKNOWLEDGEMENT: Duration = Duration::from_millis(250);
 /// The requests that the module under test has made.
 #[derive(Debug)]
 pub(super) struct Asking {
+    is_of_auth: bool,
     under_test: Side,
     in_force: Deviations,
     /// How long after a request its subscription may be recorded.
@@ -50,15 +51,16 @@ struct Unsubscribed {
 }
 
 impl Asking {
-    pub(super) fn new(relayed: bool, under_test: Side, in_force: Deviations) -> Self {
+    pub(super) fn new(is_of_auth: bool, relayed: bool, under_test: Side, in_force: Deviations) -> Self {
         let lag = if relayed { ACKNOWLEDGEMENT } else { Duration::ZERO };
-        Self { under_test, in_force, lag, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
+        Self { is_of_auth, under_test, in_force, lag, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
     }
 
     fn requirement(&self) -> &'static str {
         match self.under_test {
             Side::Client => "RR-13",
-            Side::Everest => "VA-2",
+            Side::Everest if self.is_of_auth => "VA-2",
+            Side::Everest => "SC-2",
         }
     }
 

@@ -228,7 +228,7 @@ fn requirement(message: Message) -> &'static str {
         Message::DISCOVER_REPLY => "DI-1",
         Message::READY_BEACON => "DI-5",
         Message::GET_REPLY => "LV-2",
-        Message::ReplyTo(_) => "RR-1",
-        Message::On(_) => "SC-1",
+        Message::ReplyTo(channel) if channel.api().is_of_auth() => "RR-1",
+        Message::On(_) | Message::ReplyTo(_) => "SC-1",
     }
 }

@@ -170,7 +170,7 @@ impl Classifier {
                 asked.open.pop_front();
             }
         }
-        let is_question = seen.kind == Kind::Channel(Channel::VALIDATE_TOKEN);
+        let is_question = seen.kind.is_question();
         let Some(topic) = seen.asks.clone().filter(|_| seen.kind.is_request() && !seen.is_again()) else { return };
         let token = seen.json.as_ref().and_then(|json| json.pointer("/payload/id_token/value")?.as_str());
         let index = self.requests.len();
@@ -205,7 +205,7 @@ impl Classifier {
         }
         let given = reply_to(json)?.as_str()?;
         let on_wire = match channel {
-            Some(Channel::VALIDATE_TOKEN) => self.modules[0].reply_topic_of_question(given),
+            Some(channel) if channel.is_question() => self.modules[0].reply_topic_of_question(given),
             _ => self.modules[0].reply_topic_on_wire(given),
         };
         Some(ReplyTopic { given: given.into(), on_wire: on_wire.into() })

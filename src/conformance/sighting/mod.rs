@@ -68,6 +68,11 @@ impl Kind {
         }
     }
 
+    /// Whether EVerest asks a client with such a message.
+    pub fn is_question(&self) -> bool {
+        matches!(self, Kind::Channel(channel) if channel.is_question())
+    }
+
     /// Whether such a message asks for a reply.
     pub fn is_request(&self) -> bool {
         match self {

@@ -131,7 +131,7 @@ impl Map {
             };
             let is_reply =
                 address.strip_prefix("m2e/reply").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-            let is_for_replies = api == ApiType::AUTH_TOKEN_VALIDATOR && is_reply;
+            let is_for_replies = is_reply && api.asks_clients();
             return Place::Below { module, side, is_for_replies };
         }
         if let Some(module) = self.modules.iter().position(|module| module.is_misspelt(topic)) {

@@ -214,6 +214,36 @@ impl<'a> At<'a> {
     }
 }
 
+/// The files that the references in a tree lead to, each once.
+pub(super) fn references(root: &Node) -> Vec<String> {
+    let (mut found, mut open): (Vec<String>, _) = (Vec::new(), vec![root]);
+    let mut shared: Vec<*const Node> = Vec::new();
+    while let Some(node) = open.pop() {
+        match &node.content {
+            Content::Scalar { .. } => {}
+            Content::List(items) => open.extend(items),
+            Content::Mapping(entries) => {
+                open.extend(entries.iter().map(|entry| &entry.value));
+                for reference in entries.iter().filter(|entry| entry.key == "$ref") {
+                    let Content::Scalar { text, .. } = reference.value.content() else { continue };
+                    let path = text.split('#').next().unwrap_or_default();
+                    if !path.is_empty() && !found.iter().any(|known| known == path) {
+                        found.push(path.to_owned());
+                    }
+                }
+            }
+            // What an anchor stands before is looked at once, however many aliases it has.
+            Content::Shared(node) => {
+                if !shared.contains(&Arc::as_ptr(node)) {
+                    shared.push(Arc::as_ptr(node));
+                    open.push(node);
+                }
+            }
+        }
+    }
+    found
+}
+
 /// Why a text is no tree.
 fn syntax(problem: &Problem, source: &Arc<Source>) -> Diagnostic {
     let place = |range, label: &str| Place { source: Arc::clone(source), range, label: label.to_owned() };

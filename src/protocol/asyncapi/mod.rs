@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::api::Api;
 use crate::diagnostic::{Diagnostic, Place, Source};
+use crate::yaml;
 use files::Files;
 
 /// The largest file, in bytes.
@@ -75,6 +76,11 @@ pub fn name_of(path: &str) -> &str {
 /// The API that a document of this name describes: EVerest's files have it in theirs.
 pub fn api_of(document: &str) -> &str {
     document.strip_suffix("_API").unwrap_or(document)
+}
+
+/// The other files that a document refers to, as it writes their paths; none if it is no YAML.
+pub fn references(text: &str) -> Vec<String> {
+    yaml::read(text).map_or_else(|_| Vec::new(), |root| files::references(&root))
 }
 
 /// What came of a set of files.

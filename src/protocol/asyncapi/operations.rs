@@ -86,10 +86,10 @@ fn read_root<'a>(shapes: &mut Shapes<'a>, files: &'a Files, name: &str, root: &A
                 None => None,
             },
         };
-        let called = name.replace('_', " ");
+        let kind = if reply.is_some() { "request" } else { "message" };
         channels.push(Channel {
-            reply: reply.map(|payload| Reply { called: format!("reply to {called}"), payload }),
-            called,
+            reply: reply.map(|payload| Reply { called: format!("reply to `{name}`"), payload }),
+            called: format!("`{name}` {kind}"),
             whose: None,
             address: place.address.clone(),
             is_from_everest: place.is_from_everest,

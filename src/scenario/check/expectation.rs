@@ -80,7 +80,7 @@ impl Checker<'_> {
 
     fn check_expect_reply(&mut self, expect: &ExpectReply, at: &Pointer) -> Vec<String> {
         let model = &self.scenario.model;
-        let is_asked = model.under_test == Side::Client && model.api == ApiType::AUTH_TOKEN_VALIDATOR;
+        let is_asked = model.under_test == Side::Client && model.api.asks_clients();
         if let Some(to) = &expect.to {
             let pointer = at.key("to");
             let is_known = self.made.names.contains_key(to) || is_asked && model.station.tokens.contains_key(to);
