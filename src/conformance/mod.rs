@@ -1,10 +1,11 @@
-//! What a module must do: the requirements, and the monitors that watch for them in every scenario.
+//! What a module must do: the requirements, the monitors that watch for them in every scenario, and the judge of what a
+//! scenario expects.
 //!
-//! Pure: a monitor sees records with their times and gives back diagnostics.
+//! Pure: records with their times come in and become sightings, which monitors and judge read; decisions and diagnostics go
+//! out.
 
 pub mod judge;
 pub mod monitors;
 pub mod occasions;
-pub mod redelivery;
 pub mod requirements;
 pub mod sighting;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::observer::Observer;
 use super::settings::ModuleSource;
 use super::stage::{Stage, Stop, Wake};
 use crate::conformance::judge::WITHIN;
@@ -47,12 +48,14 @@ impl Stage<'_> {
                     && self.judge.claims().of(seen.seq).is_some()
                     && seen.seq >= self.judge.past.ready_since
                     && observer.connections.is_subscribed(&seen.publish.topic);
-                seen.from == Party::Harness && !seen.is_shown && (seen.is_delivered || is_meant)
+                let deliveries = &observer.deliveries;
+                seen.from == Party::Harness && !deliveries.is_shown(seen) && (deliveries.is_delivered(seen) || is_meant)
             })
             .collect();
         let within = self.judge.case().within().max(WITHIN);
-        let taken =
-            self.wait_until(within, |observer| waiting.iter().all(|index| observer.messages[*index].is_shown)).await?;
+        let is_taken =
+            |observer: &Observer| waiting.iter().all(|index| observer.deliveries.is_shown(&observer.messages[*index]));
+        let taken = self.wait_until(within, is_taken).await?;
         let unacknowledged = self.observer.never_acknowledged();
         if taken.is_none() && !self.module.has_ended() && unacknowledged > 0 {
             return Err(super::findings::never_acknowledges(self, unacknowledged, within).into());
@@ -70,7 +73,7 @@ impl Stage<'_> {
         for seen in &self.observer.messages {
             let list = match (seen.from, self.is_for_module(seen)) {
                 (Party::Module, _) if seen.kind != Kind::Other => &mut evidence.did,
-                (Party::Harness, true) if seen.is_shown => &mut evidence.shown,
+                (Party::Harness, true) if self.observer.deliveries.is_shown(seen) => &mut evidence.shown,
                 (Party::Harness, true) if self.judge.claims().of(seen.seq).is_some() => &mut evidence.not_shown,
                 _ => continue,
             };
@@ -138,7 +141,10 @@ impl Stage<'_> {
         self.judged > 0
             || self.observer.messages.iter().any(|seen| match seen.from {
                 Party::Module => is_claimed(seen) || !is_routine(seen),
-                Party::Harness => self.is_for_module(seen) && seen.is_shown && (is_claimed(seen) || !is_routine(seen)),
+                Party::Harness => {
+                    let is_shown = self.is_for_module(seen) && self.observer.deliveries.is_shown(seen);
+                    is_shown && (is_claimed(seen) || !is_routine(seen))
+                }
             })
     }
 
@@ -164,7 +170,7 @@ impl Stage<'_> {
         let facts = observer.messages.iter().filter_map(|seen| {
             let fate = match (seen.from, self.is_for_module(seen)) {
                 (Party::Module, _) => Fate::Sent,
-                (Party::Harness, true) if seen.is_shown => Fate::Shown,
+                (Party::Harness, true) if self.observer.deliveries.is_shown(seen) => Fate::Shown,
                 (Party::Harness, true) => Fate::Missed,
                 (Party::Harness, false) => return None,
             };

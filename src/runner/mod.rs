@@ -6,6 +6,7 @@ mod applicable;
 mod charge_point;
 mod clock;
 mod cuts;
+mod deliveries;
 mod drive;
 mod ending;
 mod evidence;

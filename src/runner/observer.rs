@@ -3,7 +3,7 @@
 //!
 //! The record of the front door is the only source; nothing is inferred from what khumbu's own clients receive.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Recorder;
 use super::cuts::Cuts;
+use super::deliveries::Deliveries;
 use super::underway::Underway;
 use crate::conformance::monitors::Monitors;
 use crate::conformance::sighting::{Classifier, Kind, Party, Request, Sighting, Way};
@@ -24,9 +25,6 @@ use crate::transcript::record::{Direction, Event, Record};
 
 /// Client ids of khumbu's own begin like this; no module can know it, and so none can pass for khumbu.
 static OWN: LazyLock<String> = LazyLock::new(|| format!("khumbu-{}-", Uuid::new_v4().simple()));
-
-/// More messages of khumbu's own than wait for their delivery at any time.
-const REMEMBERED: usize = 64;
 
 /// A new client id for khumbu's own use.
 pub fn own_client() -> String {
@@ -84,10 +82,8 @@ pub struct Observer {
     /// Every message that a client published, in order; not what its library sent again, of which the module knows
     /// nothing.
     pub messages: Vec<Sighting>,
-    /// The last messages of khumbu's own, by their index.
-    own: VecDeque<usize>,
-    /// What the module has yet to acknowledge: indexes of messages by client and packet identifier.
-    unacknowledged: BTreeMap<(Arc<str>, u16), usize>,
+    /// What became of khumbu's own messages.
+    pub deliveries: Deliveries,
     /// The module's connections.
     pub connections: Connections,
     /// What became of the module's connections.
@@ -115,8 +111,7 @@ impl Observer {
             classifier,
             records: Vec::new(),
             messages: Vec::new(),
-            own: VecDeque::new(),
-            unacknowledged: BTreeMap::new(),
+            deliveries: Deliveries::default(),
             connections,
             cuts: Cuts::default(),
             underway: Underway::default(),
@@ -188,16 +183,15 @@ impl Observer {
         }
         if let (Event::Packet { direction: Direction::FromClient, kind: "PUBACK" | "PUBREC", pkid }, Party::Module) =
             (&record.event, from)
-            && let Some(index) = self.unacknowledged.remove(&(record.client.clone(), *pkid))
         {
-            self.messages[index].is_shown = true;
+            self.deliveries.acknowledged(&record.client, *pkid);
         }
         let seen = self.classifier.sight(&record, from);
         self.findings.extend(self.monitors.observe(&record, from, seen.as_ref()));
         if let Some(seen) = seen {
             match seen.way {
                 Way::Sent => self.note_message(seen),
-                Way::Delivered => self.note_delivery(&seen),
+                Way::Delivered => self.deliveries.handed_over(&seen),
                 Way::Will => {}
             }
         }
@@ -218,29 +212,9 @@ impl Observer {
             }
         }
         if seen.from == Party::Harness {
-            self.own.truncate(REMEMBERED - 1);
-            self.own.push_front(self.messages.len());
+            self.deliveries.sent(&seen);
         }
         self.messages.push(seen);
-    }
-
-    /// Finds the message that was delivered: the latest with this topic and payload that was not, or not acknowledged.
-    fn note_delivery(&mut self, delivered: &Sighting) {
-        let publish = &delivered.publish;
-        let find = |is_wanted: fn(&Sighting) -> bool| {
-            self.own.iter().copied().find(|index| {
-                let seen = &self.messages[*index];
-                let is_it = seen.publish.topic == publish.topic && seen.publish.payload == publish.payload;
-                is_it && is_wanted(seen)
-            })
-        };
-        let Some(index) = find(|seen| !seen.is_delivered).or_else(|| find(|seen| !seen.is_shown)) else { return };
-        let seen = &mut self.messages[index];
-        seen.is_delivered = true;
-        match publish.qos {
-            0 => seen.is_shown = true,
-            _ => drop(self.unacknowledged.insert((delivered.client.clone(), publish.pkid), index)),
-        }
     }
 
     /// Whether a message of khumbu's own is one that a module on this side, of this API, has use for.
@@ -264,8 +238,8 @@ impl Observer {
         if self.records.iter().any(|record| !is_own(&record.client) && is_acknowledgement(&record.event)) {
             return 0;
         }
-        let sent = self.unacknowledged.keys();
-        sent.filter(|(client, _)| self.connections.subscriptions.contains_key(client)).count()
+        let sent = self.deliveries.unacknowledged();
+        sent.filter(|client| self.connections.subscriptions.contains_key(*client)).count()
     }
 
     /// Whether the broker has taken the first message of khumbu's own on this topic behind message `from`: it is in the

@@ -124,7 +124,7 @@ impl Stage<'_> {
     /// request. Whether its end came a moment before or after that reached it, is no difference in what it did.
     fn ended_when_asked(&self, from: usize) -> Diagnostic {
         let asked = || self.observer.messages[from..].iter().filter(|seen| seen.kind == Kind::Control);
-        let request = asked().rfind(|seen| seen.from == Party::Harness && seen.is_delivered);
+        let request = asked().rfind(|seen| seen.from == Party::Harness && self.observer.deliveries.is_delivered(seen));
         let answer = asked().rfind(|seen| seen.from == Party::Module);
         let Some(request) = request else {
             return ended_while(self, "/under_test", "when it had subscribed, before anything was asked of it");

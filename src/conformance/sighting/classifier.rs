@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::place::{Aside, Map, Place};
+use super::redelivery::Redelivery;
 use super::{Answered, Kind, Party, Repeat, ReplyTopic, Request, Sighting, Way, reply_to};
-use crate::conformance::redelivery::Redelivery;
 use crate::protocol::channel::{Channel, Topics};
 use crate::protocol::control::Deed;
 use crate::protocol::wire;
@@ -154,8 +154,6 @@ impl Classifier {
             repeat: Repeat::No,
             asks,
             answers,
-            is_delivered: false,
-            is_shown: false,
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod classifier;
 mod place;
+mod redelivery;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +20,9 @@ use crate::protocol::channel::{ApiType, Channel, EntryPoint};
 use crate::protocol::control::Deed;
 use crate::transcript::record::Publish;
 
-pub use super::redelivery::Repeat;
 pub use classifier::Classifier;
 pub use place::{Aside, Place};
+pub use redelivery::Repeat;
 
 /// A party of the conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,10 +146,6 @@ pub struct Sighting {
     pub asks: Option<ReplyTopic>,
     /// Whether it passed where the other party wants replies, be the party known to have asked or not.
     pub answers: Option<Answered>,
-    /// Whether the broker has handed it to the module.
-    pub is_delivered: bool,
-    /// Whether, besides, the module has acknowledged it, if its QoS asks for that.
-    pub is_shown: bool,
 }
 
 impl Sighting {

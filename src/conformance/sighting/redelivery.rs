@@ -26,7 +26,7 @@ pub enum Repeat {
 
 /// What each client of the module has sent at QoS 1 and 2.
 #[derive(Debug, Default)]
-pub struct Redelivery {
+pub(super) struct Redelivery {
     clients: BTreeMap<Arc<str>, Sent>,
 }
 
@@ -38,14 +38,14 @@ struct Sent {
 
 impl Redelivery {
     /// The client has connected.
-    pub fn connected(&mut self, client: &Arc<str>) {
+    pub(super) fn connected(&mut self, client: &Arc<str>) {
         if let Some(sent) = self.clients.get_mut(client) {
             sent.before = std::mem::take(&mut sent.now);
         }
     }
 
     /// Judges a message of the module, and remembers it.
-    pub fn judge(&mut self, client: &Arc<str>, publish: &Publish) -> Repeat {
+    pub(super) fn judge(&mut self, client: &Arc<str>, publish: &Publish) -> Repeat {
         if publish.qos == 0 {
             return Repeat::No;
         }

@@ -1,0 +1,155 @@
+//! What became of khumbu's own messages: which of them the module was handed, and which it has acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::conformance::sighting::Sighting;
+
+/// More messages of khumbu's own than wait for their delivery at any time.
+const REMEMBERED: usize = 64;
+
+/// Khumbu's own messages, by the numbers of their records.
+#[derive(Debug, Default)]
+pub struct Deliveries {
+    /// The last ones, latest first.
+    sent: VecDeque<(u64, Arc<str>, Bytes)>,
+    delivered: BTreeSet<u64>,
+    shown: BTreeSet<u64>,
+    /// What the module has yet to acknowledge, by client and packet identifier.
+    unacknowledged: BTreeMap<(Arc<str>, u16), u64>,
+}
+
+impl Deliveries {
+    /// Khumbu has published a message.
+    pub fn sent(&mut self, seen: &Sighting) {
+        self.sent.truncate(REMEMBERED - 1);
+        self.sent.push_front((seen.seq, seen.publish.topic.clone(), seen.publish.payload.clone()));
+    }
+
+    /// The module was handed a message: the latest with this topic and payload that was not, or not acknowledged.
+    pub fn handed_over(&mut self, seen: &Sighting) {
+        let publish = &seen.publish;
+        let same = || {
+            let same =
+                self.sent.iter().filter(|(_, topic, payload)| (topic, payload) == (&publish.topic, &publish.payload));
+            same.map(|(seq, ..)| *seq)
+        };
+        let anew = same().find(|seq| !self.delivered.contains(seq));
+        let Some(seq) = anew.or_else(|| same().find(|seq| !self.shown.contains(seq))) else { return };
+        self.delivered.insert(seq);
+        match publish.qos {
+            0 => drop(self.shown.insert(seq)),
+            _ => drop(self.unacknowledged.insert((seen.client.clone(), publish.pkid), seq)),
+        }
+    }
+
+    /// The module has acknowledged what it was handed under a packet identifier.
+    pub fn acknowledged(&mut self, client: &Arc<str>, pkid: u16) {
+        self.shown.extend(self.unacknowledged.remove(&(client.clone(), pkid)));
+    }
+
+    /// Whether the broker has handed a message to the module.
+    pub fn is_delivered(&self, seen: &Sighting) -> bool {
+        self.delivered.contains(&seen.seq)
+    }
+
+    /// Whether, besides, the module has acknowledged it, if its QoS asks for that.
+    pub fn is_shown(&self, seen: &Sighting) -> bool {
+        self.shown.contains(&seen.seq)
+    }
+
+    /// The clients of the messages that are not acknowledged.
+    pub fn unacknowledged(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.unacknowledged.keys().map(|(client, _)| client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::time::Duration;
+
+    use super::*;
+    use crate::conformance::sighting::{Classifier, Party};
+    use crate::protocol::channel::{ApiType, Topics};
+    use crate::transcript::record::{Direction, Event, Publish, Record};
+
+    fn passes(seq: u64, direction: Direction, payload: &'static str, qos: u8, pkid: u16) -> Sighting {
+        let topics = Topics {
+            api: ApiType::AUTH_CONSUMER,
+            external_prefix: String::new(),
+            api_version: "1".into(),
+            module_id: "api".into(),
+        };
+        let publish = Publish { topic: "t".into(), payload: payload.into(), qos, retain: false, dup: false, pkid };
+        let from = if direction == Direction::FromClient { Party::Harness } else { Party::Module };
+        let record =
+            Record { seq, at: Duration::ZERO, client: "c".into(), event: Event::Publish { direction, publish } };
+        Classifier::new(topics, &[]).sight(&record, from).unwrap()
+    }
+
+    fn sent(seq: u64, payload: &'static str) -> Sighting {
+        passes(seq, Direction::FromClient, payload, 1, 1)
+    }
+
+    fn handed(payload: &'static str, qos: u8, pkid: u16) -> Sighting {
+        passes(99, Direction::ToClient, payload, qos, pkid)
+    }
+
+    #[test]
+    fn a_message_is_shown_once_it_is_acknowledged_or_needs_not_be() {
+        let (mut deliveries, client) = (Deliveries::default(), "c".into());
+        let (one, two) = (sent(1, "one"), sent(2, "two"));
+        deliveries.sent(&one);
+        deliveries.sent(&two);
+        let state = |it: &Deliveries, seen| (it.is_delivered(seen), it.is_shown(seen));
+        deliveries.handed_over(&handed("other", 1, 6));
+        assert_eq!((state(&deliveries, &one), state(&deliveries, &two)), ((false, false), (false, false)));
+        deliveries.handed_over(&handed("one", 1, 7));
+        deliveries.handed_over(&handed("two", 0, 0));
+        assert_eq!((state(&deliveries, &one), state(&deliveries, &two)), ((true, false), (true, true)));
+        assert_eq!(deliveries.unacknowledged().count(), 1);
+        deliveries.acknowledged(&client, 8);
+        deliveries.acknowledged(&"d".into(), 7);
+        assert!(!deliveries.is_shown(&one));
+        deliveries.acknowledged(&client, 7);
+        assert!(deliveries.is_shown(&one) && deliveries.unacknowledged().next().is_none());
+    }
+
+    #[test]
+    fn of_equal_messages_the_latest_is_meant_that_was_not_handed_over() {
+        let mut deliveries = Deliveries::default();
+        let same = [sent(1, "same"), sent(2, "same"), sent(3, "same")];
+        same.iter().for_each(|seen| deliveries.sent(seen));
+        let mut state = |payload| {
+            deliveries.handed_over(&payload);
+            [0, 1, 2].map(|at: usize| (deliveries.is_delivered(&same[at]), deliveries.is_shown(&same[at])))
+        };
+        let (no, held, yes) = ((false, false), (true, false), (true, true));
+        assert_eq!(state(handed("same", 1, 1)), [no, no, held]);
+        assert_eq!(state(handed("same", 0, 0)), [no, yes, held]);
+        assert_eq!(state(handed("same", 0, 0)), [yes, yes, held]);
+        // All were handed over: once more is a second try of what is not acknowledged.
+        assert_eq!(state(handed("same", 0, 0)), [yes, yes, yes]);
+        assert_eq!(state(handed("same", 1, 2)), [yes, yes, yes]);
+        assert_eq!(deliveries.unacknowledged().count(), 1);
+    }
+
+    #[test]
+    fn what_was_long_ago_is_forgotten() {
+        let mut deliveries = Deliveries::default();
+        let old = sent(0, "old");
+        deliveries.sent(&old);
+        (1..REMEMBERED as u64).for_each(|seq| deliveries.sent(&sent(seq, "new")));
+        deliveries.handed_over(&handed("old", 0, 0));
+        assert!(deliveries.is_shown(&old));
+        let older = sent(100, "older");
+        deliveries.sent(&older);
+        (101..=100 + REMEMBERED as u64).for_each(|seq| deliveries.sent(&sent(seq, "new")));
+        deliveries.handed_over(&handed("older", 0, 0));
+        assert!(!deliveries.is_delivered(&older));
+    }
+}
