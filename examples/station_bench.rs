@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use khumbu::protocol::channel::Channel;
 use khumbu::protocol::codec;
-use khumbu::protocol::control::{Command, Validation};
+use khumbu::protocol::control::{AtConnector, AtEvse, Command, Validation};
 use khumbu::protocol::release::Release;
 use khumbu::protocol::types::{AuthorizationStatus, AuthorizationType, IdToken, IdTokenType, ProvidedIdToken};
 use khumbu::station::config::{AuthConfig, SelectionAlgorithm, StationConfig};
@@ -106,9 +106,9 @@ fn input(dice: &mut Dice, evses: u8) -> Input {
                 others: Vec::new(),
             },
         }),
-        3 => Input::Command(Command::PlugIn { evse, connector: None }),
-        4 => Input::Command(Command::Unplug { evse }),
-        5 => Input::Command(Command::StartTransaction { evse }),
+        3 => Input::Command(Command::PlugIn(AtConnector { evse, connector: None })),
+        4 => Input::Command(Command::Unplug(AtEvse { evse })),
+        5 => Input::Command(Command::StartTransaction(AtEvse { evse })),
         6 => received(Channel::COMMUNICATION_CHECK, "true".to_owned()),
         7 => received(Channel::GET_TOKEN_VALIDATION_STATUS, r#"{"headers":{"replyTo":"get"}}"#.to_owned()),
         _ => {

@@ -20,7 +20,7 @@ use crate::gateway::{Chargers, Feed, Fleet, Server, Tokens};
 use crate::parity::StationFile;
 use crate::parity::station_file::Binding;
 use crate::protocol::channel::Topics;
-use crate::protocol::control::{Command, HeartbeatControl};
+use crate::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl};
 use crate::protocol::deviations::TABLE;
 use crate::protocol::release::Release;
 use crate::protocol::types::AuthorizationStatus;
@@ -415,12 +415,12 @@ impl Console {
             ("restart_everest", []) => return self.restart().await,
             ("set_verdict", [token, verdict]) => return self.set_verdict(token, verdict),
             ("present_token", [token]) => self.token(token)?.to_command(),
-            ("plug_in", [evse]) => Command::PlugIn { evse: number(evse)?, connector: None },
-            ("unplug", [evse]) => Command::Unplug { evse: number(evse)? },
-            ("start_transaction", [evse]) => Command::StartTransaction { evse: number(evse)? },
-            ("stop_transaction", [evse]) => Command::StopTransaction { evse: number(evse)? },
-            ("inject_fault", [evse]) => Command::InjectFault { evse: number(evse)?, connector: None },
-            ("clear_fault", [evse]) => Command::ClearFault { evse: number(evse)?, connector: None },
+            ("plug_in", [evse]) => Command::PlugIn(AtConnector { evse: number(evse)?, connector: None }),
+            ("unplug", [evse]) => Command::Unplug(AtEvse { evse: number(evse)? }),
+            ("start_transaction", [evse]) => Command::StartTransaction(AtEvse { evse: number(evse)? }),
+            ("stop_transaction", [evse]) => Command::StopTransaction(AtEvse { evse: number(evse)? }),
+            ("inject_fault", [evse]) => Command::InjectFault(AtConnector { evse: number(evse)?, connector: None }),
+            ("clear_fault", [evse]) => Command::ClearFault(AtConnector { evse: number(evse)?, connector: None }),
             ("heartbeats", ["pause"]) => Command::Heartbeats(HeartbeatControl::Pause),
             ("heartbeats", ["resume"]) => Command::Heartbeats(HeartbeatControl::Resume),
             ("heartbeats", ["every", span]) => {

@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAcces
 use serde_json::{Value, json};
 
 use crate::protocol::channel::{API_VERSIONS, ApiType, Channel};
-use crate::protocol::control::{Command, PausedBy};
+use crate::protocol::control::{self, AtConnector, Command, PauseCharging, PausedBy};
 use crate::protocol::release::Release;
 use crate::recording::Recording;
 use crate::station::config::StationConfig;
@@ -146,17 +146,18 @@ pub enum AtEvse {
 impl AtEvse {
     /// The station's command for it.
     pub fn to_command(self, evse: i32) -> Command {
+        let (evse, connector) = (control::AtEvse { evse }, AtConnector { evse, connector: None });
         match self {
-            AtEvse::PlugIn => Command::PlugIn { evse, connector: None },
-            AtEvse::Unplug => Command::Unplug { evse },
-            AtEvse::StartTransaction => Command::StartTransaction { evse },
-            AtEvse::StopTransaction => Command::StopTransaction { evse },
-            AtEvse::InjectFault => Command::InjectFault { evse, connector: None },
-            AtEvse::ClearFault => Command::ClearFault { evse, connector: None },
-            AtEvse::Disable => Command::Disable { evse, connector: None },
-            AtEvse::Enable => Command::Enable { evse, connector: None },
-            AtEvse::PauseCharging => Command::PauseCharging { evse, by: PausedBy::Evse },
-            AtEvse::ResumeCharging => Command::ResumeCharging { evse },
+            AtEvse::PlugIn => Command::PlugIn(connector),
+            AtEvse::Unplug => Command::Unplug(evse),
+            AtEvse::StartTransaction => Command::StartTransaction(evse),
+            AtEvse::StopTransaction => Command::StopTransaction(evse),
+            AtEvse::InjectFault => Command::InjectFault(connector),
+            AtEvse::ClearFault => Command::ClearFault(connector),
+            AtEvse::Disable => Command::Disable(connector),
+            AtEvse::Enable => Command::Enable(connector),
+            AtEvse::PauseCharging => Command::PauseCharging(PauseCharging { evse: evse.evse, by: PausedBy::Evse }),
+            AtEvse::ResumeCharging => Command::ResumeCharging(evse),
         }
     }
 }
@@ -218,16 +219,11 @@ impl Binding {
 /// The EVSE that a command moves.
 fn evse_of_command(command: &Command) -> Option<i32> {
     match command {
-        Command::PlugIn { evse, .. }
-        | Command::Unplug { evse }
-        | Command::StartTransaction { evse }
-        | Command::StopTransaction { evse }
-        | Command::InjectFault { evse, .. }
-        | Command::ClearFault { evse, .. }
-        | Command::Disable { evse, .. }
-        | Command::Enable { evse, .. }
-        | Command::PauseCharging { evse, .. }
-        | Command::ResumeCharging { evse } => Some(*evse),
+        Command::PlugIn(it) | Command::InjectFault(it) | Command::ClearFault(it) => Some(it.evse),
+        Command::Disable(it) | Command::Enable(it) => Some(it.evse),
+        Command::Unplug(it) | Command::StartTransaction(it) | Command::StopTransaction(it) => Some(it.evse),
+        Command::PauseCharging(it) => Some(it.evse),
+        Command::ResumeCharging(it) => Some(it.evse),
         _ => None,
     }
 }

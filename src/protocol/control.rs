@@ -48,23 +48,48 @@ impl From<Validation> for ValidationResult {
     }
 }
 
+/// An EVSE by its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "Evse")]
+pub struct AtEvse {
+    /// From 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub evse: i32,
+}
+
+/// A connector of an EVSE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AtConnector {
+    /// From 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub evse: i32,
+    /// From 1; the first if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 8))]
+    pub connector: Option<i32>,
+}
+
+/// Charging pauses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PauseCharging {
+    /// The EVSE, from 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub evse: i32,
+    /// Who wants it so.
+    #[serde(default)]
+    pub by: PausedBy,
+}
+
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
     /// EVerest's side: an EV is plugged in.
-    PlugIn {
-        /// The EVSE, from 1.
-        evse: i32,
-        /// The connector, from 1; the first if absent, here and below.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        connector: Option<i32>,
-    },
+    PlugIn(AtConnector),
     /// EVerest's side: the EV is unplugged.
-    Unplug {
-        /// The EVSE, from 1.
-        evse: i32,
-    },
+    Unplug(AtEvse),
     /// EVerest's side: a token is presented, and this is what validators will say of it. A token provider: hand this
     /// token in; it has no use for the rest.
     PresentToken {
@@ -74,65 +99,23 @@ pub enum Command {
         validation: Validation,
     },
     /// EVerest's side: energy flows.
-    StartTransaction {
-        /// The EVSE, from 1.
-        evse: i32,
-    },
+    StartTransaction(AtEvse),
     /// EVerest's side: the EV or the station ends the transaction.
-    StopTransaction {
-        /// The EVSE, from 1.
-        evse: i32,
-    },
+    StopTransaction(AtEvse),
     /// EVerest's side: the EVSE reports a fault that makes it unusable.
-    InjectFault {
-        /// The EVSE, from 1.
-        evse: i32,
-        /// The connector.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        connector: Option<i32>,
-    },
+    InjectFault(AtConnector),
     /// EVerest's side: the fault is gone.
-    ClearFault {
-        /// The EVSE, from 1.
-        evse: i32,
-        /// The connector.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        connector: Option<i32>,
-    },
+    ClearFault(AtConnector),
     /// EVerest's side: a connector goes out of service.
-    Disable {
-        /// The EVSE, from 1.
-        evse: i32,
-        /// The connector.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        connector: Option<i32>,
-    },
+    Disable(AtConnector),
     /// EVerest's side: it is in service again.
-    Enable {
-        /// The EVSE, from 1.
-        evse: i32,
-        /// The connector.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        connector: Option<i32>,
-    },
+    Enable(AtConnector),
     /// EVerest's side: energy flows no longer, and the transaction goes on.
-    PauseCharging {
-        /// The EVSE, from 1.
-        evse: i32,
-        /// Who wants it so.
-        #[serde(default)]
-        by: PausedBy,
-    },
+    PauseCharging(PauseCharging),
     /// EVerest's side: energy flows again.
-    ResumeCharging {
-        /// The EVSE, from 1.
-        evse: i32,
-    },
+    ResumeCharging(AtEvse),
     /// EVerest's side: somebody other than Auth authorizes the EVSE.
-    Authorize {
-        /// The EVSE, from 1.
-        evse: i32,
-    },
+    Authorize(AtEvse),
     /// EVerest's side: command `reserve_now` of interface `reservation`. [`Deed::Reserve`] tells of its result.
     Reserve(Reserve),
     /// EVerest's side: command `cancel_reservation` of it. [`Deed::CancelReservation`] tells of it.

@@ -219,8 +219,8 @@ impl Stage<'_> {
 /// What takes back what a command leaves behind at an EVSE, besides an EV, which is unplugged anyway.
 fn undo(command: &Command) -> Option<Command> {
     Some(match command {
-        Command::InjectFault { evse, connector } => Command::ClearFault { evse: *evse, connector: *connector },
-        Command::Disable { evse, connector } => Command::Enable { evse: *evse, connector: *connector },
+        Command::InjectFault(it) => Command::ClearFault(*it),
+        Command::Disable(it) => Command::Enable(*it),
         Command::Reserve(reserve) => Command::CancelReservation { reservation_id: reserve.reservation_id },
         _ => return None,
     })

@@ -12,7 +12,7 @@ use super::probe::{Answered, SILENCE};
 use super::stage::{Patience, Stage, Stop};
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::control::Command;
+use crate::protocol::control::{AtConnector, AtEvse, Command};
 use crate::protocol::types::{WithdrawAuthorizationRequest, WithdrawAuthorizationResult};
 
 /// How long what was withdrawn may take to be gone.
@@ -38,8 +38,8 @@ impl Stage<'_> {
         self.withdraw_everything().await?;
         for evse in 1..=i32::from(self.scene.station.evses) {
             // An EVSE that nobody can move was moved by nobody.
-            self.tell(&Command::Unplug { evse }, "/station").await?;
-            self.tell(&Command::ClearFault { evse, connector: None }, "/station").await?;
+            self.tell(&Command::Unplug(AtEvse { evse }), "/station").await?;
+            self.tell(&Command::ClearFault(AtConnector { evse, connector: None }), "/station").await?;
         }
         for command in std::mem::take(&mut self.observer.connections.to_undo).into_iter().rev() {
             self.tell(&command, "/station").await?;

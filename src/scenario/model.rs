@@ -13,7 +13,6 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::protocol::channel::ApiType;
-use crate::protocol::control::PausedBy;
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 use crate::protocol::topic;
@@ -93,40 +92,6 @@ impl FromStr for Ready {
             },
         }
     }
-}
-
-/// An EVSE by its id.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Evse {
-    /// From 1.
-    #[schemars(range(min = 1, max = 64))]
-    pub evse: i32,
-}
-
-/// A connector of an EVSE.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AtConnector {
-    /// From 1.
-    #[schemars(range(min = 1, max = 64))]
-    pub evse: i32,
-    /// From 1; the first if absent.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 8))]
-    pub connector: Option<i32>,
-}
-
-/// Charging pauses.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PauseCharging {
-    /// The EVSE, from 1.
-    #[schemars(range(min = 1, max = 64))]
-    pub evse: i32,
-    /// Who wants it so.
-    #[serde(default)]
-    pub by: PausedBy,
 }
 
 /// A reservation.

@@ -8,13 +8,13 @@ use serde_json::Value;
 use super::api::{api_of, channel_of};
 use super::features::{self, Feature};
 use super::model::{
-    AtConnector, CancelReservation, CsmsState, Evse, Expect, ExpectCsms, ExpectEvse, ExpectNone, ExpectReply,
-    ExpectStatus, Gateway, Heartbeats, MessageKind, Model, Nothing, Only, PauseCharging, Publish, Repeat, Request,
-    Reserve, Run, SendLocalList, SetVerdict, UpdateVerdict, Withdraw,
+    CancelReservation, CsmsState, Expect, ExpectCsms, ExpectEvse, ExpectNone, ExpectReply, ExpectStatus, Gateway,
+    Heartbeats, MessageKind, Model, Nothing, Only, Publish, Repeat, Request, Reserve, Run, SendLocalList, SetVerdict,
+    UpdateVerdict, Withdraw,
 };
 use super::{Pointer, Scenario, placeholder, played};
 use crate::protocol::channel::{ApiType, Channel};
-use crate::protocol::control::Command;
+use crate::protocol::control::{AtConnector, AtEvse, Command, PauseCharging};
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 use crate::timespan::Timespan;
@@ -26,13 +26,13 @@ pub enum Step {
     /// An EV is plugged in.
     PlugIn(AtConnector),
     /// The EV is unplugged.
-    Unplug(Evse),
+    Unplug(AtEvse),
     /// A token of the station, by name, is presented.
     PresentToken(String),
     /// The transaction begins.
-    StartTransaction(Evse),
+    StartTransaction(AtEvse),
     /// The EV or the station ends the transaction.
-    StopTransaction(Evse),
+    StopTransaction(AtEvse),
     /// Changes what validators will say of a token.
     SetVerdict(SetVerdict),
     /// A validator changes its mind about the token in use at an EVSE.
@@ -48,9 +48,9 @@ pub enum Step {
     /// Charging pauses, and the transaction goes on.
     PauseCharging(PauseCharging),
     /// Charging goes on.
-    ResumeCharging(Evse),
+    ResumeCharging(AtEvse),
     /// Somebody other than Auth authorizes an EVSE.
-    Authorize(Evse),
+    Authorize(AtEvse),
     /// Somebody reserves an EVSE, or any.
     Reserve(Reserve),
     /// Somebody cancels a reservation.
@@ -209,9 +209,9 @@ impl Step {
             may_be_at_once: true,
             ..of_everest(key)
         };
-        let connector = |key, it: &AtConnector, command: fn(i32, Option<i32>) -> Command| Row {
+        let connector = |key, it: &AtConnector, command: fn(AtConnector) -> Command| Row {
             connector: it.connector,
-            ..evse(key, it.evse, command(it.evse, it.connector))
+            ..evse(key, it.evse, command(*it))
         };
         let reserves = |key| Row { looks_inside: true, demands: everest, ..of_everest(key) };
         let at_charge_point = |key| Row { charge_point: Some(""), ..row(key) };
@@ -227,8 +227,8 @@ impl Step {
             Row { within: *within, may_be_any_order: true, looks_inside, follows, ..row(key) }
         };
         match self {
-            Step::PlugIn(it) => connector("plug_in", it, |evse, connector| Command::PlugIn { evse, connector }),
-            Step::Unplug(it) => evse("unplug", it.evse, Command::Unplug { evse: it.evse }),
+            Step::PlugIn(it) => connector("plug_in", it, Command::PlugIn),
+            Step::Unplug(it) => evse("unplug", it.evse, Command::Unplug(*it)),
             Step::PresentToken(token) => Row {
                 token: Some(("", token)),
                 may_be_at_once: true,
@@ -237,10 +237,8 @@ impl Step {
                 shows: Some(if is_consumer { Channel::TOKEN_VALIDATION_STATUS } else { Channel::VALIDATE_TOKEN }),
                 ..row("present_token")
             },
-            Step::StartTransaction(it) => {
-                evse("start_transaction", it.evse, Command::StartTransaction { evse: it.evse })
-            }
-            Step::StopTransaction(it) => evse("stop_transaction", it.evse, Command::StopTransaction { evse: it.evse }),
+            Step::StartTransaction(it) => evse("start_transaction", it.evse, Command::StartTransaction(*it)),
+            Step::StopTransaction(it) => evse("stop_transaction", it.evse, Command::StopTransaction(*it)),
             Step::SetVerdict(set) => Row {
                 token: Some(("/token", &set.token)),
                 follows: validator.then_some("set_verdict"),
@@ -253,21 +251,13 @@ impl Step {
                 shows: Some(Channel::TOKEN_VALIDATION_STATUS),
                 ..row("update_verdict")
             },
-            Step::InjectFault(it) => {
-                connector("inject_fault", it, |evse, connector| Command::InjectFault { evse, connector })
-            }
-            Step::ClearFault(it) => {
-                connector("clear_fault", it, |evse, connector| Command::ClearFault { evse, connector })
-            }
-            Step::Disable(it) => connector("disable", it, |evse, connector| Command::Disable { evse, connector }),
-            Step::Enable(it) => connector("enable", it, |evse, connector| Command::Enable { evse, connector }),
-            Step::PauseCharging(it) => {
-                evse("pause_charging", it.evse, Command::PauseCharging { evse: it.evse, by: it.by })
-            }
-            Step::ResumeCharging(it) => evse("resume_charging", it.evse, Command::ResumeCharging { evse: it.evse }),
-            Step::Authorize(it) => {
-                Row { may_be_at_once: false, ..evse("authorize", it.evse, Command::Authorize { evse: it.evse }) }
-            }
+            Step::InjectFault(it) => connector("inject_fault", it, Command::InjectFault),
+            Step::ClearFault(it) => connector("clear_fault", it, Command::ClearFault),
+            Step::Disable(it) => connector("disable", it, Command::Disable),
+            Step::Enable(it) => connector("enable", it, Command::Enable),
+            Step::PauseCharging(it) => evse("pause_charging", it.evse, Command::PauseCharging(*it)),
+            Step::ResumeCharging(it) => evse("resume_charging", it.evse, Command::ResumeCharging(*it)),
+            Step::Authorize(it) => Row { may_be_at_once: false, ..evse("authorize", it.evse, Command::Authorize(*it)) },
             Step::Reserve(reserve) => {
                 Row { token: reserve.token.as_deref().map(|token| ("/token", token)), ..reserves("reserve") }
             }

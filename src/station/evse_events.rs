@@ -7,6 +7,7 @@ use super::evse::Evse;
 use super::machine::ignored;
 use super::{Effect, Station};
 use crate::auth::{self, EvseCall, SessionEvent};
+use crate::protocol::control::AtConnector;
 use crate::protocol::types::AuthorizationStatus;
 
 impl Station {
@@ -17,22 +18,22 @@ impl Station {
         act: impl FnOnce(&mut Evse) -> Result<&'static [SessionEvent], &'static str>,
         out: &mut Vec<Effect>,
     ) {
-        let connector = evse_mut(&mut self.evses, id).map_or(1, |evse| evse.connector());
-        self.at_connector(id, connector, act, out);
+        let connector = evse_mut(&mut self.evses, id).map(|evse| evse.connector());
+        self.at_connector(AtConnector { evse: id, connector }, |evse, _| act(evse), out);
     }
 
     /// The same at one of its connectors.
     pub(super) fn at_connector(
         &mut self,
-        id: i32,
-        connector: i32,
-        act: impl FnOnce(&mut Evse) -> Result<&'static [SessionEvent], &'static str>,
+        AtConnector { evse: id, connector }: AtConnector,
+        act: impl FnOnce(&mut Evse, i32) -> Result<&'static [SessionEvent], &'static str>,
         out: &mut Vec<Effect>,
     ) {
+        let connector = connector.unwrap_or(1);
         let Some(evse) = evse_mut(&mut self.evses, id) else {
             return out.push(ignored(format!("there is no EVSE {id}")));
         };
-        match act(evse) {
+        match act(evse, connector) {
             Ok(events) => {
                 let events: Vec<_> =
                     events.iter().flat_map(|event| iter::once(event).chain(evse.after(*event))).collect();

@@ -304,32 +304,17 @@ impl Station {
             _ if self.evse_manager == EvseManager::External && moves_evse(&command) => {
                 out.push(ignored("the EVSEs are moved by somebody else, who reports it"));
             }
-            Command::PlugIn { evse, connector } => {
-                let connector = connector.unwrap_or(1);
-                self.at_connector(evse, connector, |evse| evse.plug_in_at(connector), out);
-            }
-            Command::Unplug { evse } => self.at_evse(evse, Evse::unplug, out),
-            Command::StartTransaction { evse } => self.at_evse(evse, Evse::start_transaction, out),
-            Command::StopTransaction { evse } => self.at_evse(evse, Evse::stop_transaction, out),
-            Command::InjectFault { evse, connector } => {
-                let connector = connector.unwrap_or(1);
-                self.at_connector(evse, connector, |evse| evse.inject_fault_at(connector), out);
-            }
-            Command::ClearFault { evse, connector } => {
-                let connector = connector.unwrap_or(1);
-                self.at_connector(evse, connector, |evse| evse.clear_fault_at(connector), out);
-            }
-            Command::Disable { evse, connector } => {
-                let connector = connector.unwrap_or(1);
-                self.at_connector(evse, connector, |evse| evse.disable(connector), out);
-            }
-            Command::Enable { evse, connector } => {
-                let connector = connector.unwrap_or(1);
-                self.at_connector(evse, connector, |evse| evse.enable(connector), out);
-            }
-            Command::PauseCharging { evse, by } => self.at_evse(evse, |evse| evse.pause_charging(by), out),
-            Command::ResumeCharging { evse } => self.at_evse(evse, Evse::resume_charging, out),
-            Command::Authorize { evse } => self.at_evse(evse, Evse::authorize, out),
+            Command::PlugIn(it) => self.at_connector(it, Evse::plug_in_at, out),
+            Command::Unplug(it) => self.at_evse(it.evse, Evse::unplug, out),
+            Command::StartTransaction(it) => self.at_evse(it.evse, Evse::start_transaction, out),
+            Command::StopTransaction(it) => self.at_evse(it.evse, Evse::stop_transaction, out),
+            Command::InjectFault(it) => self.at_connector(it, Evse::inject_fault_at, out),
+            Command::ClearFault(it) => self.at_connector(it, Evse::clear_fault_at, out),
+            Command::Disable(it) => self.at_connector(it, Evse::disable, out),
+            Command::Enable(it) => self.at_connector(it, Evse::enable, out),
+            Command::PauseCharging(it) => self.at_evse(it.evse, |evse| evse.pause_charging(it.by), out),
+            Command::ResumeCharging(it) => self.at_evse(it.evse, Evse::resume_charging, out),
+            Command::Authorize(it) => self.at_evse(it.evse, Evse::authorize, out),
             Command::Reserve(wish) => self.ask_auth_to_reserve(wish, out),
             Command::CancelReservation { reservation_id } => {
                 self.tell_auth(auth::Input::CancelReservation { reservation_id }, None, out);
@@ -483,17 +468,17 @@ fn comes_with_ready(input: &Input) -> bool {
 /// Whether a command is about an EVSE, its EV or its session, of which session events tell; of faults they do not.
 fn moves_evse(command: &Command) -> bool {
     match command {
-        Command::PlugIn { .. }
-        | Command::Unplug { .. }
-        | Command::StartTransaction { .. }
-        | Command::StopTransaction { .. }
-        | Command::PauseCharging { .. }
-        | Command::ResumeCharging { .. }
-        | Command::Authorize { .. }
-        | Command::Disable { .. }
-        | Command::Enable { .. } => true,
-        Command::InjectFault { .. }
-        | Command::ClearFault { .. }
+        Command::PlugIn(_)
+        | Command::Unplug(_)
+        | Command::StartTransaction(_)
+        | Command::StopTransaction(_)
+        | Command::PauseCharging(_)
+        | Command::ResumeCharging(_)
+        | Command::Authorize(_)
+        | Command::Disable(_)
+        | Command::Enable(_) => true,
+        Command::InjectFault(_)
+        | Command::ClearFault(_)
         | Command::PresentToken { .. }
         | Command::SetVerdict { .. }
         | Command::UpdateVerdict(_)

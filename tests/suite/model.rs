@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use khumbu::auth::{Chosen, EvseCall};
 use khumbu::protocol::channel::{ApiType, Channel};
-use khumbu::protocol::control::{Command, HeartbeatControl, Validation};
+use khumbu::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl, Validation};
 use khumbu::protocol::deviations::Deviation;
 use khumbu::protocol::release::Release;
 use khumbu::protocol::types::{
@@ -123,13 +123,13 @@ fn validation() -> impl Strategy<Value = Validation> {
 fn command() -> impl Strategy<Value = Command> {
     let evse = prop_oneof![12 => 1..=4_i32, 2 => 5..=8_i32, 1 => select(vec![0, -1, 9, i32::MIN])];
     prop_oneof![
-        3 => evse.clone().prop_map(|evse| Command::PlugIn { evse, connector: None }),
-        2 => evse.clone().prop_map(|evse| Command::Unplug { evse }),
+        3 => evse.clone().prop_map(|evse| Command::PlugIn(AtConnector { evse, connector: None })),
+        2 => evse.clone().prop_map(|evse| Command::Unplug(AtEvse { evse })),
         6 => (provided(), validation()).prop_map(|(token, validation)| Command::PresentToken { token, validation }),
-        3 => evse.clone().prop_map(|evse| Command::StartTransaction { evse }),
-        1 => evse.clone().prop_map(|evse| Command::StopTransaction { evse }),
-        1 => evse.clone().prop_map(|evse| Command::InjectFault { evse, connector: None }),
-        1 => evse.prop_map(|evse| Command::ClearFault { evse, connector: None }),
+        3 => evse.clone().prop_map(|evse| Command::StartTransaction(AtEvse { evse })),
+        1 => evse.clone().prop_map(|evse| Command::StopTransaction(AtEvse { evse })),
+        1 => evse.clone().prop_map(|evse| Command::InjectFault(AtConnector { evse, connector: None })),
+        1 => evse.prop_map(|evse| Command::ClearFault(AtConnector { evse, connector: None })),
     ]
 }
 
@@ -151,7 +151,7 @@ fn charge() -> impl Strategy<Value = Vec<Act>> {
         let token = ProvidedIdToken { connectors: Some(vec![evse]), ..token };
         let accepted = Validation { after_ms: 0, authorization_status: AuthorizationStatus::Accepted, ..validation };
         let present = Command::PresentToken { token, validation: accepted };
-        [Command::PlugIn { evse, connector: None }, present, Command::StartTransaction { evse }]
+        [Command::PlugIn(AtConnector { evse, connector: None }), present, Command::StartTransaction(AtEvse { evse })]
             .map(Act::Command)
             .to_vec()
     })

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use khumbu::protocol::channel::{ApiType, Channel, EntryPoint};
 use khumbu::protocol::codec;
-use khumbu::protocol::control::{Command, HeartbeatControl, Validation};
+use khumbu::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl, Validation};
 use khumbu::protocol::deviations::{Deviation, Deviations, TABLE};
 use khumbu::protocol::release::Release;
 use khumbu::protocol::types::{

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use khumbu::auth::EvseCall;
 use khumbu::protocol::channel::{Channel, EntryPoint};
-use khumbu::protocol::control::Command;
+use khumbu::protocol::control::{AtConnector, AtEvse, Command};
 use khumbu::protocol::deviations::{Behaviour, Deviation, Deviations, Entry, TABLE};
 use khumbu::protocol::release::Release;
 use khumbu::protocol::schema::{Message, Schemas};
@@ -132,7 +132,7 @@ fn setters() {
         desk.present("A", 0);
         desk.send(Channel::SET_CONNECTION_TIMEOUT, "15");
         let kept = desk.station.next_deadline().unwrap();
-        desk.command(Command::Unplug { evse: 1 });
+        desk.command(Command::Unplug(AtEvse { evse: 1 }));
         desk.present("B", 0);
         (kept.as_secs(), desk.station.next_deadline().unwrap().as_secs())
     });
@@ -180,9 +180,9 @@ fn the_configured_master_pass_has_no_effect_anywhere() {
 fn a_token_presented_again() {
     let auth = AuthConfig { stop_transaction_on_reswipe: false, ..quiet().auth };
     let ends = each(&StationConfig { auth, ..quiet() }, |mut desk| {
-        desk.command(Command::PlugIn { evse: 1, connector: None });
+        desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
         desk.present("A", 0);
-        desk.command(Command::StartTransaction { evse: 1 });
+        desk.command(Command::StartTransaction(AtEvse { evse: 1 }));
         desk.present("A", 0);
         desk.statuses.last().unwrap()["status"].clone()
     });
@@ -227,9 +227,9 @@ fn as_specified_an_earlier_release_does_what_its_own_specification_says() {
 #[test]
 fn before_the_releases_a_status_says_less() {
     let mut desk = of(Release::V1_0, with_heartbeat(1000));
-    desk.command(Command::PlugIn { evse: 1, connector: None });
+    desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
     desk.present("A", 0);
-    desk.command(Command::StartTransaction { evse: 1 });
+    desk.command(Command::StartTransaction(AtEvse { evse: 1 }));
     desk.present("A", 0);
     assert_eq!(desk.seen_publications(), ["A Processing", "A Accepted", "A Processing", "A Accepted"]);
     assert!(desk.statuses.iter().all(|status| status.get("messages").is_none()));

@@ -1,7 +1,7 @@
 //! Sessions, tokens and commands at the station by name; in virtual time.
 #![allow(clippy::unwrap_used)]
 
-use khumbu::protocol::control::{Command, Validation};
+use khumbu::protocol::control::{AtConnector, AtEvse, Command, Validation};
 use khumbu::protocol::types::{AuthorizationStatus, WithdrawAuthorizationRequest};
 use khumbu::station::Input;
 use khumbu::station::config::{AuthConfig, StationConfig};
@@ -12,7 +12,7 @@ use crate::model_desk::{Desk, NOTHING, accepted_after, millis, plug_events, quie
 #[test]
 fn a_plugged_in_ev_and_a_token_wait_for_the_transaction_and_can_be_withdrawn() {
     let mut desk = Desk::ready(&quiet());
-    desk.command(Command::PlugIn { evse: 1, connector: None });
+    desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
     assert_eq!(desk.seen(), ["1 SessionStarted", "1 AuthRequired"]);
     desk.present("A", 150);
     assert_eq!(desk.seen(), ["A Processing"]);
@@ -25,7 +25,7 @@ fn a_plugged_in_ev_and_a_token_wait_for_the_transaction_and_can_be_withdrawn() {
     assert_eq!(desk.seen(), ["r: \"AuthorizationNotFound\""]);
     // The EV is still there and may charge with the next token.
     desk.present("A", 0);
-    desk.command(Command::StartTransaction { evse: 1 });
+    desk.command(Command::StartTransaction(AtEvse { evse: 1 }));
     let expected = [
         "A Processing",
         "A Accepted",
@@ -42,14 +42,14 @@ fn a_plugged_in_ev_and_a_token_wait_for_the_transaction_and_can_be_withdrawn() {
 fn a_transaction_is_withdrawn_without_a_status() {
     let mut desk = Desk::ready(&quiet());
     desk.present("A", 0);
-    desk.command(Command::PlugIn { evse: 1, connector: None });
-    desk.command(Command::StartTransaction { evse: 1 });
+    desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
+    desk.command(Command::StartTransaction(AtEvse { evse: 1 }));
     desk.seen();
     desk.withdraw("r", json!({"id_token": {"type": "ISO14443", "value": "a"}}));
     let stopped =
         ["1 stop DeAuthorized", "1 StoppingCharging", "1 ChargingFinished", "1 TransactionFinished", "r: \"Accepted\""];
     assert_eq!(desk.seen(), stopped);
-    desk.command(Command::Unplug { evse: 1 });
+    desk.command(Command::Unplug(AtEvse { evse: 1 }));
     assert_eq!(desk.seen(), ["1 SessionFinished"]);
 }
 
@@ -57,23 +57,26 @@ fn a_transaction_is_withdrawn_without_a_status() {
 fn a_transaction_ends_by_command_and_by_unplugging() {
     let mut desk = Desk::ready(&quiet());
     for (command, expected) in [
-        (Command::StopTransaction { evse: 1 }, &["StoppingCharging", "ChargingFinished", "TransactionFinished"][..]),
-        (Command::Unplug { evse: 1 }, &["SessionFinished"]),
+        (
+            Command::StopTransaction(AtEvse { evse: 1 }),
+            &["StoppingCharging", "ChargingFinished", "TransactionFinished"][..],
+        ),
+        (Command::Unplug(AtEvse { evse: 1 }), &["SessionFinished"]),
     ] {
-        if matches!(command, Command::StopTransaction { .. }) {
-            desk.command(Command::PlugIn { evse: 1, connector: None });
+        if matches!(command, Command::StopTransaction(_)) {
+            desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
             desk.present("A", 0);
-            desk.command(Command::StartTransaction { evse: 1 });
+            desk.command(Command::StartTransaction(AtEvse { evse: 1 }));
             desk.seen();
         }
         desk.command(command);
         assert_eq!(desk.seen(), expected.iter().map(|event| format!("1 {event}")).collect::<Vec<_>>());
     }
-    desk.command(Command::PlugIn { evse: 1, connector: None });
+    desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
     desk.present("A", 0);
-    desk.command(Command::StartTransaction { evse: 1 });
+    desk.command(Command::StartTransaction(AtEvse { evse: 1 }));
     desk.seen();
-    desk.command(Command::Unplug { evse: 1 });
+    desk.command(Command::Unplug(AtEvse { evse: 1 }));
     let all = ["1 StoppingCharging", "1 ChargingFinished", "1 TransactionFinished", "1 SessionFinished"];
     assert_eq!(desk.seen(), all);
 }
@@ -83,7 +86,7 @@ fn a_token_that_waits_for_a_plug_in_gets_it() {
     let mut desk = Desk::ready(&plug_events());
     desk.present("A", 0);
     assert_eq!(desk.seen(), ["A Processing", "A Accepted"]);
-    desk.command(Command::PlugIn { evse: 2, connector: None });
+    desk.command(Command::PlugIn(AtConnector { evse: 2, connector: None }));
     assert_eq!(desk.seen(), ["2 SessionStarted", "2 AuthRequired", "2 Authorized", "A UsedToStart [2]"]);
 }
 
@@ -91,7 +94,7 @@ fn a_token_that_waits_for_a_plug_in_gets_it() {
 fn a_plug_in_that_times_out_has_to_be_repeated() {
     let auth = AuthConfig { plug_in_timeout_enabled: true, ..quiet().auth };
     let mut desk = Desk::ready(&StationConfig { auth, ..quiet() });
-    desk.command(Command::PlugIn { evse: 2, connector: None });
+    desk.command(Command::PlugIn(AtConnector { evse: 2, connector: None }));
     desk.seen();
     desk.pass(secs(8));
     assert_eq!(desk.seen(), ["2 Deauthorized", "2 PluginTimeout"]);
@@ -99,8 +102,8 @@ fn a_plug_in_that_times_out_has_to_be_repeated() {
     assert_eq!(desk.seen().last().map(String::as_str), Some("A UsedToStart [1]"));
     desk.present("B", 0);
     assert_eq!(desk.seen(), ["B Processing", "B Rejected"]);
-    desk.command(Command::Unplug { evse: 2 });
-    desk.command(Command::PlugIn { evse: 2, connector: None });
+    desk.command(Command::Unplug(AtEvse { evse: 2 }));
+    desk.command(Command::PlugIn(AtConnector { evse: 2, connector: None }));
     desk.present("B", 0);
     assert_eq!(desk.seen().last().map(String::as_str), Some("B UsedToStart [2]"));
 }
@@ -108,10 +111,10 @@ fn a_plug_in_that_times_out_has_to_be_repeated() {
 #[test]
 fn a_faulted_evse_is_not_used() {
     let mut desk = Desk::ready(&quiet());
-    desk.command(Command::InjectFault { evse: 1, connector: None });
+    desk.command(Command::InjectFault(AtConnector { evse: 1, connector: None }));
     desk.present("A", 0);
     assert_eq!(desk.seen().last().map(String::as_str), Some("A UsedToStart [2]"));
-    desk.command(Command::ClearFault { evse: 1, connector: None });
+    desk.command(Command::ClearFault(AtConnector { evse: 1, connector: None }));
     desk.present("B", 0);
     assert_eq!(desk.seen().last().map(String::as_str), Some("B UsedToStart [1]"));
 }
@@ -120,13 +123,13 @@ fn a_faulted_evse_is_not_used() {
 fn commands_that_mean_nothing_say_why() {
     let mut desk = Desk::ready(&quiet());
     for (command, why) in [
-        (Command::PlugIn { evse: 3, connector: None }, "there is no EVSE 3"),
-        (Command::PlugIn { evse: 0, connector: None }, "there is no EVSE 0"),
-        (Command::PlugIn { evse: i32::MIN, connector: None }, "there is no EVSE -2147483648"),
-        (Command::Unplug { evse: 1 }, "EVSE 1: no EV is plugged in"),
-        (Command::StartTransaction { evse: 1 }, "EVSE 1: no EV is plugged in"),
-        (Command::StopTransaction { evse: 1 }, "EVSE 1: no transaction runs"),
-        (Command::ClearFault { evse: 1, connector: None }, "EVSE 1: the EVSE is not faulted"),
+        (Command::PlugIn(AtConnector { evse: 3, connector: None }), "there is no EVSE 3"),
+        (Command::PlugIn(AtConnector { evse: 0, connector: None }), "there is no EVSE 0"),
+        (Command::PlugIn(AtConnector { evse: i32::MIN, connector: None }), "there is no EVSE -2147483648"),
+        (Command::Unplug(AtEvse { evse: 1 }), "EVSE 1: no EV is plugged in"),
+        (Command::StartTransaction(AtEvse { evse: 1 }), "EVSE 1: no EV is plugged in"),
+        (Command::StopTransaction(AtEvse { evse: 1 }), "EVSE 1: no transaction runs"),
+        (Command::ClearFault(AtConnector { evse: 1, connector: None }), "EVSE 1: the EVSE is not faulted"),
         (Command::Withdraw(WithdrawAuthorizationRequest::default()), "a command for a client, not for EVerest's side"),
         (Command::GetStatus {}, "a command for a client, not for EVerest's side"),
         (Command::CommunicationCheck(true), "a command for a client, not for EVerest's side"),
@@ -134,13 +137,13 @@ fn commands_that_mean_nothing_say_why() {
         desk.command(command);
         assert_eq!(desk.why(), why);
     }
-    desk.command(Command::PlugIn { evse: 1, connector: None });
-    desk.command(Command::InjectFault { evse: 1, connector: None });
+    desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
+    desk.command(Command::InjectFault(AtConnector { evse: 1, connector: None }));
     desk.seen();
     for (command, why) in [
-        (Command::PlugIn { evse: 1, connector: None }, "EVSE 1: an EV is plugged in already"),
-        (Command::InjectFault { evse: 1, connector: None }, "EVSE 1: the EVSE is faulted already"),
-        (Command::StartTransaction { evse: 1 }, "EVSE 1: no token is authorized"),
+        (Command::PlugIn(AtConnector { evse: 1, connector: None }), "EVSE 1: an EV is plugged in already"),
+        (Command::InjectFault(AtConnector { evse: 1, connector: None }), "EVSE 1: the EVSE is faulted already"),
+        (Command::StartTransaction(AtEvse { evse: 1 }), "EVSE 1: no token is authorized"),
     ] {
         desk.command(command);
         assert_eq!(desk.why(), why);
@@ -174,11 +177,11 @@ fn a_new_verdict_stands_above_presentations_and_answers_open_questions() {
 #[test]
 fn the_status_tells_what_everything_is_about() {
     let mut desk = Desk::ready(&StationConfig { evses: 3, ..quiet() });
-    desk.command(Command::PlugIn { evse: 1, connector: None });
+    desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
     desk.present("A", 0);
-    desk.command(Command::StartTransaction { evse: 1 });
+    desk.command(Command::StartTransaction(AtEvse { evse: 1 }));
     desk.present("B", 0);
-    desk.command(Command::InjectFault { evse: 3, connector: None });
+    desk.command(Command::InjectFault(AtConnector { evse: 3, connector: None }));
     let status = serde_json::to_value(desk.station.status()).unwrap();
     let states: Vec<_> = (0..3).map(|evse| status["evses"][evse]["state"].clone()).collect();
     assert_eq!(states, ["transaction", "granted", "unavailable"]);

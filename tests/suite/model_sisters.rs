@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use khumbu::auth::SessionEvent;
 use khumbu::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
-use khumbu::protocol::control::{Command, HeartbeatControl};
+use khumbu::protocol::control::{AtConnector, Command, HeartbeatControl};
 use khumbu::station::config::{EvseManager, ProviderConfig, StationConfig, TokenConfig, ValidatorConfig};
 use khumbu::station::{Input, RequestId};
 use proptest::prelude::*;
@@ -275,7 +275,7 @@ fn messages_for_modules_that_are_not_there_reach_nobody() {
 fn external_evses_report_and_are_told() {
     let config = StationConfig { evse_manager: EvseManager::External, ..quiet() };
     let mut desk = Desk::ready(&config);
-    desk.command(Command::PlugIn { evse: 1, connector: None });
+    desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
     assert_eq!(desk.why(), "the EVSEs are moved by somebody else, who reports it");
     desk.present("A", 0);
     // Nothing happens at the EVSE until somebody reports it.

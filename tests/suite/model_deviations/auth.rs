@@ -132,9 +132,9 @@ fn used_to_start_before_session() {
     without.present("A", 0);
     assert_eq!(without.seen_publications(), ["A Processing", "A Accepted"]);
     for (desk, expected) in [(&mut with, &[][..]), (&mut without, &["A UsedToStart [1]"])] {
-        desk.command(Command::PlugIn { evse: 1, connector: None });
+        desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
         assert_eq!(desk.seen_publications(), NOTHING);
-        desk.command(Command::StartTransaction { evse: 1 });
+        desk.command(Command::StartTransaction(AtEvse { evse: 1 }));
         assert_eq!(desk.seen_publications(), expected);
     }
 }
@@ -147,16 +147,16 @@ fn no_used_to_start() {
         desk.present("A", 0);
         assert_eq!(desk.seen_publications(), [&["A Processing", "A Accepted"][..], expected].concat());
         // It is granted all the same.
-        desk.command(Command::PlugIn { evse: 1, connector: None });
-        desk.command(Command::StartTransaction { evse: 1 });
+        desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
+        desk.command(Command::StartTransaction(AtEvse { evse: 1 }));
         assert_eq!(desk.seen_publications(), NOTHING);
         assert_eq!(desk.station.status().evses[0].state, "transaction");
     }
     // Neither is it told later, where that is asked for.
     let mut late = Desk::ready(&switched(config, Deviation::UsedToStartBeforeSession, false));
     late.present("A", 0);
-    late.command(Command::PlugIn { evse: 1, connector: None });
-    late.command(Command::StartTransaction { evse: 1 });
+    late.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
+    late.command(Command::StartTransaction(AtEvse { evse: 1 }));
     assert_eq!(late.seen_publications(), ["A Processing", "A Accepted"]);
 }
 
@@ -172,9 +172,9 @@ fn stop_says_accepted() {
     let config = StationConfig { release: Release::V1_0, auth, ..quiet() };
     for stop in [&by_token as &dyn Fn(&mut Desk), &by_group] {
         let ends = pair(&config, Deviation::StopSaysAccepted).map(|mut desk| {
-            desk.command(Command::PlugIn { evse: 1, connector: None });
+            desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
             desk.present("A", 0);
-            desk.command(Command::StartTransaction { evse: 1 });
+            desk.command(Command::StartTransaction(AtEvse { evse: 1 }));
             desk.seen();
             stop(&mut desk);
             assert_eq!(desk.station.status().evses[0].identifier, None);
@@ -232,7 +232,7 @@ fn configured_master_pass_ignored() {
 #[test]
 fn plug_in_always_timed() {
     let act = |desk: &mut Desk| {
-        desk.command(Command::PlugIn { evse: 1, connector: None });
+        desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
         desk.seen();
         desk.pass(secs(8));
         desk.present("A", 0);
@@ -243,10 +243,10 @@ fn plug_in_always_timed() {
     differs(Deviation::PlugInAlwaysTimed, &alone, act, &timed_out, &granted);
     // The option of later releases has no effect on it, and a token in time stops it.
     let mut desk = of_release(Release::V2025_10, alone);
-    desk.command(Command::PlugIn { evse: 1, connector: None });
+    desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
     desk.pass(secs(7));
     desk.present("A", 0);
-    desk.command(Command::StartTransaction { evse: 1 });
+    desk.command(Command::StartTransaction(AtEvse { evse: 1 }));
     desk.seen();
     desk.pass(secs(20));
     assert_eq!(desk.seen(), NOTHING);
@@ -255,7 +255,7 @@ fn plug_in_always_timed() {
 #[test]
 fn find_first_takes_unavailable() {
     let act = |desk: &mut Desk| {
-        desk.command(Command::InjectFault { evse: 1, connector: None });
+        desk.command(Command::InjectFault(AtConnector { evse: 1, connector: None }));
         desk.seen();
         desk.present("A", 0);
     };
@@ -313,9 +313,9 @@ fn no_reauthorization() {
     let auth = AuthConfig { stop_transaction_on_reswipe: false, ..quiet().auth };
     let config = StationConfig { auth, ..quiet() };
     let outcomes = pair(&config, Deviation::NoReauthorization).map(|mut desk| {
-        desk.command(Command::PlugIn { evse: 1, connector: None });
+        desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
         desk.present("A", 0);
-        desk.command(Command::StartTransaction { evse: 1 });
+        desk.command(Command::StartTransaction(AtEvse { evse: 1 }));
         desk.seen();
         desk.present("A", 0);
         desk.seen_publications()
@@ -340,9 +340,9 @@ fn bank_card_stops() {
     let used = |kind, reswipe: bool| {
         let auth = AuthConfig { stop_transaction_on_reswipe: reswipe, ..quiet().auth };
         pair(&StationConfig { evses: 1, auth, ..quiet() }, Deviation::BankCardStops).map(|mut desk| {
-            desk.command(Command::PlugIn { evse: 1, connector: None });
+            desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
             present(&mut desk, card(kind), accepted_after(0));
-            desk.command(Command::StartTransaction { evse: 1 });
+            desk.command(Command::StartTransaction(AtEvse { evse: 1 }));
             desk.seen();
             // Nobody is asked again: what the validator would say now makes no difference.
             present(&mut desk, card(kind), rejected_after(0));
@@ -392,7 +392,7 @@ fn validation_results() {
     // All of them are told, also those before the one that decides, and after it was used.
     let theirs: [(&str, &[&str]); 2] = [("Invalid", &["a"]), ("Accepted", &["b", "c"])];
     for desk in [&mut with, &mut without] {
-        desk.command(Command::PlugIn { evse: 2, connector: None });
+        desk.command(Command::PlugIn(AtConnector { evse: 2, connector: None }));
         present(desk, token("A"), both.clone());
     }
     let started = [
@@ -426,9 +426,9 @@ fn validation_results() {
     present(&mut desk, token("A"), says(Accepted, &["free"]));
     desk.withdraw("r", json!({"evse_id": 1}));
     assert_eq!(last(&mut desk, 1), [status("Withdrawn", &[], &[])]);
-    desk.command(Command::PlugIn { evse: 1, connector: None });
+    desk.command(Command::PlugIn(AtConnector { evse: 1, connector: None }));
     present(&mut desk, token("A"), says(Accepted, &["free"]));
-    desk.command(Command::StartTransaction { evse: 1 });
+    desk.command(Command::StartTransaction(AtEvse { evse: 1 }));
     present(&mut desk, token("A"), says(Accepted, &["free"]));
     assert_eq!(last(&mut desk, 1), [status("UsedToStop", &[], &[])]);
     let prevalidated = ProvidedIdToken { prevalidated: Some(true), ..token("P") };

@@ -180,7 +180,7 @@ fn withdraw_blocks_auth() {
     let act = |desk: &mut Desk| {
         desk.present("A", 3000);
         desk.withdraw("a", json!({"evse_id": 1}));
-        desk.command(Command::InjectFault { evse: 1, connector: None });
+        desk.command(Command::InjectFault(AtConnector { evse: 1, connector: None }));
         desk.present("B", 0);
         desk.pass(secs(2));
         desk.seen_publications()
