@@ -1,7 +1,12 @@
-//! The names of the auth APIs, of their channels and of their messages, for what is behaviour: what these are stands in their
-//! descriptions alone.
+//! The auth APIs: the names of them, of their channels and of their messages, for what is behaviour, and what of that is
+//! about single messages. What these are stands in their descriptions alone.
 
+use serde_json::Value;
+
+use super::api::{Behaviour, RETAINED};
 use super::channel::{ApiType, Channel};
+use super::codec::{self, Decoded};
+use super::deviations::Deviations;
 use super::schema::Message;
 
 impl ApiType {
@@ -53,4 +58,51 @@ impl Message {
     pub const GET_REPLY: Message = Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS);
     /// The reply of a token validator.
     pub const VALIDATE_REPLY: Message = Message::ReplyTo(Channel::VALIDATE_TOKEN);
+}
+
+/// What EVerest's Auth and its API modules make of messages.
+pub(super) struct Auth;
+
+impl Behaviour for Auth {
+    /// A token.
+    fn subject<'m>(&self, channel: Channel, message: &'m Value) -> Option<&'m str> {
+        let token = match channel {
+            Channel::TOKEN_VALIDATION_STATUS => "/token/id_token/value",
+            Channel::VALIDATE_TOKEN => "/payload/id_token/value",
+            _ => return None,
+        };
+        message.pointer(token)?.as_str()
+    }
+
+    fn why_not_executed(&self, channel: Channel, payload: &[u8], in_force: Deviations) -> Option<String> {
+        match (channel, codec::decode_withdraw(payload, in_force)) {
+            (Channel::WITHDRAW_AUTHORIZATION, Decoded::NotExecuted { why }) => Some(why),
+            _ => None,
+        }
+    }
+
+    fn requirement(&self, message: Message) -> &'static str {
+        match message {
+            Message::On(Channel::TOKEN_VALIDATION_STATUS) => "TV-1",
+            Message::On(Channel::PROVIDED_TOKEN) => "TP-1",
+            Message::On(Channel::VALIDATE_TOKEN) => "VA-1",
+            Message::On(Channel::VALIDATE_RESULT_UPDATE) => "VA-8",
+            Message::On(_) => "SC-1",
+            Message::VALIDATE_REPLY => "VA-4",
+            Message::GET_REPLY => "LV-2",
+            Message::ReplyTo(_) => "RR-1",
+        }
+    }
+
+    fn retained(&self, message: Message) -> (&'static str, &'static str) {
+        match message {
+            Message::On(Channel::PROVIDED_TOKEN) => {
+                ("publish it without the flag: a retained token is presented again each time EVerest starts", "TP-3")
+            }
+            Message::VALIDATE_REPLY | Message::On(Channel::VALIDATE_RESULT_UPDATE) => {
+                ("publish it without the flag: it is for one moment only", "VA-10")
+            }
+            _ => RETAINED,
+        }
+    }
 }

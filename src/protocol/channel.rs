@@ -8,8 +8,10 @@ use std::cmp::Ordering;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
-use super::api::{self, Api, Pattern, names};
+use super::api::{self, Api, Behaviour, Described, Pattern, names};
+use super::auth_apis::Auth;
 use super::release::Release;
 use super::schema::Message;
 
@@ -41,6 +43,11 @@ impl ApiType {
     /// Its description.
     pub fn description(self) -> &'static Api {
         api::of(self.0).expect("whoever has a handle has got it from a description")
+    }
+
+    /// What is known of it beyond that.
+    pub fn behaviour(self) -> &'static dyn Behaviour {
+        if Self::AUTH_APIS.contains(&self) { &Auth } else { &Described }
     }
 
     /// Its level in topics, and its name in discovery.
@@ -129,6 +136,11 @@ impl Channel {
     /// The API that it belongs to.
     pub fn api(self) -> ApiType {
         self.api
+    }
+
+    /// What a message here is about, see [`Behaviour::subject`].
+    pub fn subject(self, message: &Value) -> Option<&str> {
+        self.api.behaviour().subject(self, message)
     }
 
     /// Its description.

@@ -61,6 +61,17 @@ impl Message {
         }
     }
 
+    /// Whether [`EMPTY_LATCH`] may stand in its place.
+    pub fn may_be_empty_latch(self) -> bool {
+        matches!(self, Message::ReplyTo(channel) if channel.description().pattern == Pattern::LatchedGet)
+    }
+
+    /// The channel that it belongs to.
+    pub fn channel(self) -> Channel {
+        let (Message::On(channel) | Message::ReplyTo(channel)) = self;
+        channel
+    }
+
     fn shape(self) -> &'static Shape {
         match self {
             Message::On(channel) => &channel.description().payload,
@@ -77,8 +88,7 @@ impl Message {
     }
 
     fn api(self) -> &'static Api {
-        let (Message::On(channel) | Message::ReplyTo(channel)) = self;
-        channel.api().description()
+        self.channel().api().description()
     }
 }
 
@@ -123,7 +133,7 @@ impl Schemas {
 
     /// Every violation, in the order of the schema; empty for a valid payload.
     pub fn check(&self, message: Message, payload: &Value) -> Vec<Violation> {
-        if message == Message::GET_REPLY && EMPTY_LATCH.contains(payload) {
+        if message.may_be_empty_latch() && EMPTY_LATCH.contains(payload) {
             return Vec::new();
         }
         let validator = self.validator(message);

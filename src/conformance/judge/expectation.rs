@@ -362,5 +362,5 @@ fn member(pointer: &str) -> Option<String> {
 
 /// The token that a message tells of, if it is a status of one.
 pub fn status_token(seen: &Sighting) -> Option<&str> {
-    seen.json.as_ref()?.pointer("/token/id_token/value")?.as_str()
+    Channel::TOKEN_VALIDATION_STATUS.subject(seen.json.as_ref()?)
 }

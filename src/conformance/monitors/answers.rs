@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::conformance::sighting::ReplyTopic;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{Channel, Topics};
-use crate::protocol::codec::{self, Decoded};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
@@ -100,12 +99,10 @@ impl Answers {
 
     /// Why EVerest does not execute a request, and what a reply to it breaks.
     fn why_not_executed(&self, channel: Channel, seen: &Worded<'_>) -> Option<(String, &'static str)> {
-        if channel != Channel::WITHDRAW_AUTHORIZATION || self.under_test != Side::Everest {
+        if self.under_test != Side::Everest {
             return None;
         }
-        let Decoded::NotExecuted { why } = codec::decode_withdraw(&seen.publish.payload, self.in_force) else {
-            return None;
-        };
+        let why = channel.api().behaviour().why_not_executed(channel, &seen.publish.payload, self.in_force)?;
         let has_payload = seen.as_sent().is_ok_and(|json| json.get("payload").is_some());
         Some((why, if has_payload { "RR-8" } else { "RR-5" }))
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::wording::Worded;
 use crate::conformance::sighting::{Place, Sighting};
 use crate::diagnostic::{Diagnostic, Severity, printable};
+use crate::protocol::api::RETAINED;
 use crate::protocol::channel::{Channel, Topics};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::schema::{Message, Schemas, Violation};
@@ -129,18 +130,12 @@ impl Shape {
         }
         let name = messages.first().map_or("message", |message| message.name());
         let finding = seen.fail("monitor/retained", format!("module sent a {name} with the retain flag"));
-        Some(match (self.under_test, messages.first()) {
-            (Side::Client, Some(Message::On(Channel::PROVIDED_TOKEN))) => finding
-                .with_help("publish it without the flag: a retained token is presented again each time EVerest starts")
-                .breaking("TP-3"),
-            (Side::Client, Some(&Message::VALIDATE_REPLY | Message::On(Channel::VALIDATE_RESULT_UPDATE))) => {
-                finding.with_help("publish it without the flag: it is for one moment only").breaking("VA-10")
-            }
-            (Side::Client, _) => finding
-                .with_help("publish it without the flag: EVerest executes a retained request each time it starts")
-                .breaking("RR-17"),
-            (Side::Everest, _) => finding.breaking("RR-16"),
-        })
+        if self.under_test == Side::Everest {
+            return Some(finding.breaking("RR-16"));
+        }
+        let known = messages.first().map(|message| message.channel().api().behaviour().retained(*message));
+        let (help, requirement) = known.unwrap_or(RETAINED);
+        Some(finding.with_help(help).breaking(requirement))
     }
 
     fn qos(&mut self, seen: &Worded<'_>, messages: &[Message]) -> Option<Diagnostic> {
@@ -218,17 +213,10 @@ fn sentence(violation: &Violation) -> String {
 /// What a message of the wrong shape breaks.
 fn requirement(message: Message) -> &'static str {
     match message {
-        Message::On(Channel::TOKEN_VALIDATION_STATUS) => "TV-1",
         Message::On(Channel::HEARTBEAT) => "HB-1",
         Message::On(Channel::COMMUNICATION_CHECK) => "CC-8",
-        Message::On(Channel::PROVIDED_TOKEN) => "TP-1",
-        Message::On(Channel::VALIDATE_TOKEN) => "VA-1",
-        Message::VALIDATE_REPLY => "VA-4",
-        Message::On(Channel::VALIDATE_RESULT_UPDATE) => "VA-8",
         Message::DISCOVER_REPLY => "DI-1",
         Message::READY_BEACON => "DI-5",
-        Message::GET_REPLY => "LV-2",
-        Message::ReplyTo(channel) if channel.api().is_of_auth() => "RR-1",
-        Message::On(_) | Message::ReplyTo(_) => "SC-1",
+        Message::On(_) | Message::ReplyTo(_) => message.channel().api().behaviour().requirement(message),
     }
 }

@@ -170,7 +170,7 @@ impl Classifier {
         }
         let is_question = seen.kind.is_question();
         let Some(topic) = seen.asks.clone().filter(|_| seen.kind.is_request() && !seen.is_again()) else { return };
-        let token = seen.json.as_ref().and_then(|json| json.pointer("/payload/id_token/value")?.as_str());
+        let token = seen.json.as_ref().and_then(|json| Channel::VALIDATE_TOKEN.subject(json));
         let index = self.requests.len();
         self.requests.push(Request {
             seq: seen.seq,

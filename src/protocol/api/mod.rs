@@ -4,6 +4,7 @@
 //! A description of an API is data, one file each under `src/protocol/apis`; [`read()`] has their notation. What an EVerest makes
 //! of a message beyond its shape is no business of a description. Pure.
 
+mod behaviour;
 mod known;
 pub mod names;
 mod notation;
@@ -12,6 +13,7 @@ mod read;
 use super::deviations::{Deviation, Deviations};
 use super::release::Release;
 
+pub use behaviour::{Behaviour, Described, RETAINED};
 pub use known::{add, all_built_in, channels, known, listed, module_names, of, of_modules};
 pub use read::read;
 

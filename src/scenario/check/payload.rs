@@ -141,7 +141,7 @@ impl Checker<'_> {
         let is_empty_latch = |value| {
             Pattern::compile(pattern).is_ok_and(|pattern| pattern.differences(value, &Captures::new()).is_empty())
         };
-        if message == Message::GET_REPLY && EMPTY_LATCH.iter().any(is_empty_latch) {
+        if message.may_be_empty_latch() && EMPTY_LATCH.iter().any(is_empty_latch) {
             return Vec::new();
         }
         let name = message.name();
