@@ -47,7 +47,7 @@ impl ApiType {
 
     /// What is known of it beyond that.
     pub fn behaviour(self) -> &'static dyn Behaviour {
-        if Self::AUTH_APIS.contains(&self) { &Auth } else { &Described }
+        if self.is_of_auth() { &Auth } else { &Described }
     }
 
     /// Its level in topics, and its name in discovery.
@@ -374,8 +374,8 @@ impl Topics {
     /// Whether a message is such a question or a reply to it. They belong to no scenario, recording or golden.
     pub fn is_probe(&self, topic: &str, payload: &[u8]) -> bool {
         let bare = topic.strip_prefix(self.external_prefix.as_str()).unwrap_or(topic);
-        let is_request = || topic.ends_with(Channel::WITHDRAW_AUTHORIZATION.address());
-        bare.starts_with(&self.probe()) || is_request() && String::from_utf8_lossy(payload).contains(&self.probe())
+        bare.starts_with(&self.probe())
+            || topic.contains("/m2e/") && String::from_utf8_lossy(payload).contains(&self.probe())
     }
 
     fn probe(&self) -> String {

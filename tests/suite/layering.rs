@@ -58,6 +58,42 @@ const AREAS: [&str; 16] = [
     "usage",
 ];
 
+/// Who may name channels of the auth APIs: what is their behaviour, in files and directories. Everybody else reads the
+/// descriptions.
+const BEHAVIOUR: [&str; 26] = [
+    // The APIs, what EVerest makes of their messages, and the words that its internals share with them.
+    "protocol/auth_apis.rs",
+    "protocol/control.rs",
+    "protocol/deviations.rs",
+    "protocol/drift/reasons.rs",
+    "station/machine.rs",
+    "station/messages.rs",
+    // Who plays the side of Auth or of its clients, and asks Auth whether it is ready.
+    "runner/observer.rs",
+    "runner/probe.rs",
+    "runner/readiness.rs",
+    "runner/requests.rs",
+    "runner/steps.rs",
+    "runner/tokens.rs",
+    "runner/unasked.rs",
+    "sim/everest.rs",
+    "sim/player.rs",
+    // Steps about tokens and their statuses, and what such a status may need.
+    "scenario/check/expectation.rs",
+    "scenario/check/payload.rs",
+    "scenario/features.rs",
+    "scenario/step.rs",
+    // The requirements of these APIs, and who watches for them.
+    "conformance/monitors/",
+    "conformance/occasions.rs",
+    "conformance/requirements.rs",
+    // The statuses of a token and the questions about it, which are lanes.
+    "conformance/judge/",
+    "conformance/sighting/",
+    "parity/",
+    "transcript/golden.rs",
+];
+
 /// Strings and characters, the only places where a comment does not begin a comment.
 const TEXT: &str = r##"r#".*?"#|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'|'\\u\{[0-9a-fA-F]+\}'"##;
 
@@ -277,6 +313,39 @@ fn every_module_has_a_rank_and_imports_lower_ones_only() {
 #[test]
 fn pure_modules_are_pure() {
     none(&purity_violations(&source(), &table()));
+}
+
+/// The names of the channels that a description of an auth API has of its own.
+fn auth_channels() -> BTreeSet<String> {
+    let channel = Regex::new(r"(?m)^  (\w+):$").unwrap();
+    let mut found = BTreeSet::new();
+    for path in files_below(&root().join("src/protocol/apis")) {
+        if path.file_name().unwrap().to_str().unwrap().starts_with("auth_") {
+            let text = fs::read_to_string(&path).unwrap();
+            let (channels, _) = text.split_once("\ntypes:").unwrap_or((&text, ""));
+            found.extend(channel.captures_iter(channels).map(|name| name[1].to_owned()));
+        }
+    }
+    assert!(found.len() > 5, "the descriptions are not where they should be");
+    found
+}
+
+#[test]
+fn channels_of_the_auth_apis_stand_in_descriptions_and_in_behaviour_only() {
+    let names: Vec<String> = auth_channels().into_iter().collect();
+    let constant = Regex::new(&format!(r"\bChannel::({})\b", names.join("|").to_uppercase())).unwrap();
+    let word = Regex::new(&format!(r"\b({})\b", names.join("|"))).unwrap();
+    let is_naming = |file: &&File| {
+        constant.is_match(&file.code) || TEXTS.find_iter(&file.code).any(|text| word.is_match(text.as_str()))
+    };
+    let is_allowed =
+        |path: &str| BEHAVIOUR.iter().any(|known| path == *known || known.ends_with('/') && path.starts_with(known));
+    let files = source();
+    let named = files.iter().filter(is_naming).map(|file| file.path.strip_prefix("src/").unwrap());
+    none(&named.filter(|path| !is_allowed(path)).map(|path| format!("{path} names a channel")).collect::<Vec<_>>());
+    for known in BEHAVIOUR {
+        assert!(root().join("src").join(known).exists(), "{known} is not there");
+    }
 }
 
 #[test]
