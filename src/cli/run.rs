@@ -107,7 +107,7 @@ enum Form {
 }
 
 fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
-    apis::take_in(&arguments.asyncapi)?;
+    print::diagnostics(&apis::take_in(&arguments.asyncapi)?);
     let config = Config::load(arguments.module.topics.config.as_deref())?;
     let mut settings = arguments.module.settings(&config).map_err(|diagnostic| vec![*diagnostic])?;
     settings.station = config.station()?;

@@ -14,6 +14,7 @@ use super::api::{self, Api, Behaviour, Described, Pattern, names};
 use super::auth_apis::Auth;
 use super::release::Release;
 use super::schema::Message;
+use super::side::Side;
 
 /// An API, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +74,14 @@ impl ApiType {
     /// Whether EVerest asks its clients something.
     pub fn asks_clients(self) -> bool {
         self.channels().any(Channel::is_question)
+    }
+
+    /// Whether replies are what a module on a side has to send.
+    pub fn has_replies_of(self, side: Side) -> bool {
+        match side {
+            Side::Client => self.asks_clients(),
+            Side::Everest => !self.asks_clients() || self.channels().any(|own| own.is_request() && !own.is_question()),
+        }
     }
 
     /// Whether a channel is one of those it has.

@@ -214,8 +214,10 @@ impl Stage<'_> {
                 let mut messages = self.observer.messages.iter().rev();
                 let question = messages.find(|seen| seen.from == Party::Module && seen.kind.is_question());
                 return Err(match question {
-                    Some(question) => findings::asked_without_reply_topic(self, &at, question),
-                    None => self.no_reply_asked_for(&at),
+                    Some(question) if topics.api.is_of_auth() => {
+                        findings::asked_without_reply_topic(self, &at, question)
+                    }
+                    _ => self.no_reply_asked_for(&at),
                 }
                 .into());
             }

@@ -297,7 +297,7 @@ impl Step {
                 let is_of_api = |kind: &MessageKind| api_of(*kind, *named, api) == api;
                 Row {
                     features: features::of_message(*message, topic.as_deref(), payload.as_ref()),
-                    demands: message.is_none_or(|kind| is_by_client(kind, *named, api) == client),
+                    demands: message.is_none_or(|kind| is_by_client(kind, *named, api, under_test) == client),
                     shows: message.filter(is_of_api).and_then(|kind| channel_of(kind, api)),
                     start: match (message, payload) {
                         (Some(MessageKind::ReadyBeacon), _) => Start::Only,
@@ -359,11 +359,11 @@ fn addressed(topic: &str, api: ApiType) -> Option<Channel> {
 }
 
 /// Whether messages of a kind are sent by the clients of the API under test.
-fn is_by_client(kind: MessageKind, named: Option<ApiType>, under_test: ApiType) -> bool {
+fn is_by_client(kind: MessageKind, named: Option<ApiType>, under_test: ApiType, side: Side) -> bool {
     let api = api_of(kind, named, under_test);
     match channel_of(kind, api) {
         Some(channel) => !channel.is_from_everest() && api == under_test,
-        None => kind == MessageKind::Reply && under_test.asks_clients(),
+        None => kind == MessageKind::Reply && under_test.has_replies_of(side) == (side == Side::Client),
     }
 }
 

@@ -198,6 +198,77 @@ steps:
     asks(r#"[{"id": "1", "message": {"content": "Hello"}}]"#).fails_with(&["monitor/schema-violation"]);
 }
 
+/// A text's pattern and format are judged where khumbu has no code that knows better.
+#[test]
+fn what_a_document_says_of_texts_is_judged() {
+    let state = |says: &str| edited(&thing(), "State: {type: string}", &format!("State: {{type: string, {says}}}"));
+    for (says, right, wrong) in [
+        ("pattern: '^[A-F0-9]{2}$'", "\"0A\"", "\"zz\""),
+        ("format: date-time", "\"2026-01-31T12:00:00Z\"", "\"yesterday\""),
+    ] {
+        let project = Project::with(&[("thing_API.yaml", &state(says)), ("s.yaml", PAINTER)]);
+        for (told, faults) in [(right, &[][..]), (wrong, &["monitor/schema-violation"])] {
+            let told = format!("m2e/state={told}");
+            let arguments = ["--api", "thing", "--answer", r#"paint="Accepted""#, "--say", &told];
+            let Some(ran) = play(&project, "s.yaml", "thing_API.yaml", "any_client.py", &arguments) else { return };
+            judged(ran, faults);
+        }
+    }
+}
+
+/// Nothing was told yet, and EVerest says so; its client asks, and is asked.
+#[test]
+fn a_latched_value_may_be_null_and_replies_pass_both_ways() {
+    let text = edited(
+        &thing(),
+        "\nchannels:\n",
+        "
+channels:
+  send_request_get_level:
+    address: m2e/level/get
+    messages: {m: {payload: {type: object, required: [headers], properties: {headers: {type: object}}}}}
+  receive_reply_get_level:
+    address: null
+    messages: {m: {payload: {oneOf: [{type: integer}, {type: 'null'}]}}}
+",
+    );
+    let text = edited(
+        &text,
+        "\noperations:\n",
+        "
+operations:
+  send_request_get_level:
+    action: send
+    channel: {$ref: '#/channels/send_request_get_level'}
+    reply:
+      address: {location: '$message.header#/replyTo'}
+      channel: {$ref: '#/channels/receive_reply_get_level'}
+",
+    );
+    let scenario = |expected: &str| {
+        format!(
+            "description: Nothing was told yet.\nunder_test: everest\napi: thing\nsteps:\n  - publish: {{topic: \"{{m2e}}/level/get\", \
+             payload: {{headers: {{replyTo: \"{{reply}}\"}}}}}}\n  - {expected}\n"
+        )
+    };
+    let project = Project::with(&[
+        ("thing_API.yaml", &text),
+        ("null.yaml", &scenario("expect_reply: {payload: null}")),
+        ("message.yaml", &scenario("expect: {message: reply, payload: null}")),
+    ]);
+    project.run(&["check", "null.yaml", "message.yaml", "--asyncapi", "thing_API.yaml"]).exits(0);
+    for (scenario, answer, faults) in [
+        ("null.yaml", "null", &[][..]),
+        ("message.yaml", "null", &[]),
+        ("null.yaml", "\"much\"", &["expect/payload-mismatch", "monitor/schema-violation"]),
+    ] {
+        let answer = format!("level/get={answer}");
+        let arguments = ["--api", "thing", "--answer", &answer];
+        let Some(ran) = play(&project, scenario, "thing_API.yaml", "any_everest.py", &arguments) else { return };
+        judged(ran, faults);
+    }
+}
+
 #[test]
 fn what_cannot_be_played_is_refused_before_anything_starts() {
     let thing = thing();

@@ -235,6 +235,12 @@ impl Expectation {
         }
     }
 
+    /// Whether it may look at a message that the step before it has had the module send. Of communication checks there
+    /// are always more: there, another one is meant.
+    pub fn may_take_demanded(&self) -> bool {
+        matches!(&self.what, What::Message { kind, .. } if *kind != Some(MessageKind::on(Channel::COMMUNICATION_CHECK)))
+    }
+
     /// Whether a message would meet the expectation if it had another topic: the most telling near miss.
     pub fn is_met_on_another_topic(&self, seen: &Sighting) -> bool {
         let scratch = &mut Captures::new();
@@ -291,7 +297,7 @@ pub fn sender(kind: MessageKind, api: ApiType, side: Side, under_test: ApiType) 
     let is_clients = match channel_of(kind, api) {
         Some(channel) => !channel.is_from_everest(),
         None if matches!(kind, MessageKind::ReadyBeacon | MessageKind::ReservationUpdate) => false,
-        None => api.asks_clients(),
+        None => (side == Side::Client) == api.has_replies_of(side),
     };
     match side {
         Side::Everest if !is_clients => Party::Module,

@@ -44,6 +44,11 @@ pub fn all_built_in() -> impl Iterator<Item = &'static Api> {
     BUILT_IN.iter().map(BuiltIn::api)
 }
 
+/// Whether a description is part of the program.
+pub fn is_built_in(name: &str) -> bool {
+    BUILT_IN.iter().chain(&BESIDES).any(|known| known.name == name)
+}
+
 /// All APIs: those of the program, then those that were added.
 pub fn known() -> impl Iterator<Item = &'static Api> {
     let added = ADDED.read().unwrap_or_else(PoisonError::into_inner).clone();

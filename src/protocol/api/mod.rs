@@ -12,9 +12,8 @@ mod read;
 
 use super::deviations::{Deviation, Deviations};
 use super::release::Release;
-
 pub use behaviour::{Behaviour, Described, RETAINED};
-pub use known::{add, all_built_in, channels, known, listed, module_names, of, of_modules};
+pub use known::{add, all_built_in, channels, is_built_in, known, listed, module_names, of, of_modules};
 pub use read::read;
 
 /// An API, or the types that several have in common.

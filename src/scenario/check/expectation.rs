@@ -100,8 +100,10 @@ impl Checker<'_> {
             }
         } else if !(self.made.any || is_asked && self.made.presented) {
             self.report_key("scenario/no-request", at, "expect_reply stands before any request").help =
-                Some(if is_asked {
+                Some(if is_asked && model.api.is_of_auth() {
                     "`present_token` makes EVerest ask the validator".to_owned()
+                } else if !model.api.is_of_auth() {
+                    "a `publish` with `headers: {replyTo: \"{reply}\"}` makes a request".to_owned()
                 } else {
                     "`withdraw`, `get_status`, `discover`, `query_modules` and a `publish` with `{reply}` make requests"
                         .to_owned()
