@@ -235,12 +235,6 @@ impl Expectation {
         }
     }
 
-    /// Whether it may look at a message that the step before it has had the module send. Of communication checks there
-    /// are always more: there, another one is meant.
-    pub fn may_take_demanded(&self) -> bool {
-        matches!(&self.what, What::Message { kind, .. } if *kind != Some(MessageKind::on(Channel::COMMUNICATION_CHECK)))
-    }
-
     /// Whether a message would meet the expectation if it had another topic: the most telling near miss.
     pub fn is_met_on_another_topic(&self, seen: &Sighting) -> bool {
         let scratch = &mut Captures::new();

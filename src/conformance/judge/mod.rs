@@ -409,8 +409,7 @@ impl<'s> Judge<'s> {
             .filter_map(|waiting| self.claims.next_free(waiting.expectation.lane(), waiting.from.max(open.next)));
         // What the step before has had the module send can be looked at more closely.
         let demanded = open.floor.filter(|seq| self.is_demanded(*seq)).map(|seq| view.since(seq));
-        let demanded = demanded.filter(|index| *index >= open.next && !open.waiting.is_empty());
-        free.chain(demanded).min()
+        free.chain(demanded.filter(|index| *index >= open.next)).min()
     }
 
     fn is_demanded(&self, seq: u64) -> bool {
@@ -425,11 +424,7 @@ impl<'s> Judge<'s> {
         let is_early = !is_demanded && open.floor.is_some_and(|floor| seq <= floor);
         let mut broken: Option<(usize, Mismatch)> = None;
         for (at, waiting) in open.waiting.iter_mut().enumerate() {
-            let is_meant = if is_demanded {
-                seq >= waiting.expectation.since && waiting.expectation.may_take_demanded()
-            } else {
-                index >= waiting.from
-            };
+            let is_meant = is_demanded || index >= waiting.from;
             if !is_meant {
                 continue;
             }

@@ -78,7 +78,7 @@ fn bar<'a>(
     match claim {
         _ if seen.from != expectation.by => Some(Bar::OtherParty),
         // What the step before has had the module send may be looked at.
-        Some(claim) if claim.is_demand && floor == Some(seen.seq) && expectation.may_take_demanded() => None,
+        Some(claim) if claim.is_demand && floor == Some(seen.seq) => None,
         Some(claim) => Some(Bar::Claimed(claim)),
         None if seen.seq < expectation.since => Some(Bar::BeforeStimulus),
         None if floor.is_some_and(|floor| seen.seq <= floor) => Some(Bar::BeforeStepAbove),

@@ -110,6 +110,11 @@ pub fn withdraw(reply_to: &str) -> Message {
     request(Channel::WITHDRAW_AUTHORIZATION, reply_to, &json!({}))
 }
 
+/// A discovery of the module that wants its replies here.
+pub fn discover(reply_to: &str) -> Message {
+    Message { kind: Sort::Discover, ..request(Channel::HEARTBEAT, reply_to, &Value::Null) }
+}
+
 /// A call to an EVSE.
 pub fn call(evse: i32, call: &str, arguments: Value) -> Message {
     did(Deed::EvseCall, json!({"evse": evse, "call": call, "arguments": arguments}))
@@ -435,8 +440,11 @@ impl<D: Decides> Hearing<'_, D> {
         self.set_mark();
         let reply_topic = if self.court.scenario.model.under_test == Side::Everest {
             let reply_topic = format!("replies/{}", self.classifier.requests().len());
-            let Kind::Channel(channel) = kind else { panic!("nobody plays that") };
-            let own = Message { from: Party::Harness, ..request(channel, &reply_topic, &json!({})) };
+            let own = match kind {
+                Kind::Channel(channel) => request(channel, &reply_topic, &json!({})),
+                _ => discover(&reply_topic),
+            };
+            let own = Message { from: Party::Harness, ..own };
             self.take(&own);
             reply_topic
         } else {

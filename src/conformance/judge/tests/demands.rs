@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::court::{ALICE, Court, Event, at, beat, did, on, request, status, stray, withdraw};
+use super::court::{ALICE, BOB, Court, Event, Message, at, beat, did, on, request, status, stray, withdraw};
+use crate::conformance::sighting::Party;
 use crate::protocol::channel::Channel;
 use crate::protocol::control::Deed;
 
 const WITHDRAW: &str = "- withdraw: {evse_id: 1, within: 1s}";
 
-fn of_evse(evse: i32) -> super::court::Message {
+fn of_evse(evse: i32) -> Message {
     request(Channel::WITHDRAW_AUTHORIZATION, "r/1", &json!({"evse_id": evse}))
 }
 
@@ -173,7 +174,7 @@ fn a_validator_answers_the_last_question_since_the_token_was_presented() {
     let court = Court::of("client", "auth_token_validator", steps);
     let question = |reply_to: &str| {
         let mut question = request(Channel::VALIDATE_TOKEN, reply_to, &json!({"id_token": {"value": ALICE}}));
-        question.from = crate::conformance::sighting::Party::Harness;
+        question.from = Party::Harness;
         question
     };
     let answer = |topic: &str| stray(topic, json!({"authorization_status": "Accepted"})).by_module();
@@ -182,4 +183,21 @@ fn a_validator_answers_the_last_question_since_the_token_was_presented() {
     assert_eq!(court.judge(&last).id(), "met", "the last one is meant");
     let silent = court.judge(&[at(1, question("q/1"))]);
     assert_eq!((silent.id(), silent.at), ("expect/missing", 3001));
+}
+
+#[test]
+fn a_question_is_about_the_token_and_since_it_was_presented() {
+    let question = |reply_to: &str, token: &str| {
+        let question = request(Channel::VALIDATE_TOKEN, reply_to, &json!({"id_token": {"value": token}}));
+        Message { from: Party::Harness, ..question }
+    };
+    let answer = |topic: &str| stray(topic, json!({"authorization_status": "Accepted"})).by_module();
+    let of = |steps: &str| Court::of("client", "auth_token_validator", steps);
+    let two = of("- present_token: ALICE\n- present_token: BOB\n- expect: {message: validate_token}\n\
+                  - expect: {message: validate_token}\n- expect_reply: {to: ALICE, payload: $any, within: 1s}");
+    let asked = [at(1, question("q/1", ALICE)), at(2, question("q/2", BOB))];
+    assert_eq!(two.judge(&[asked.as_slice(), &[at(3, answer("q/1"))]].concat()).id(), "met");
+    assert_eq!(two.judge(&[asked.as_slice(), &[at(3, answer("q/2"))]].concat()).id(), "expect/missing");
+    let before = of("- expect: {message: validate_token}\n- present_token: ALICE\n- expect_reply: {payload: $any}");
+    assert_eq!(before.judge(&asked[..1]).id(), "expect/no-reply-topic");
 }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::court::{
-    ALICE, BOB, Court, Event, Message, Outcome, Sort, at, beat, call, did, on, request, status, stray, withdraw,
+    ALICE, BOB, Court, Event, Message, Outcome, Sort, at, beat, call, did, discover, on, request, status, stray,
+    withdraw,
 };
 use crate::conformance::sighting::Party;
 use crate::protocol::channel::Channel;
@@ -343,7 +344,7 @@ fn a_reply_of_an_everest_on_another_topic_is_told() {
 #[test]
 fn replies_to_a_discovery_are_no_lane() {
     let steps = "- discover: {}\n- expect_reply: {payload: {apis: [{type: auth_consumer}]}, within: 1s}";
-    let discover = Message { kind: Sort::Discover, ..request(Channel::HEARTBEAT, "r/1", &Value::Null) };
+    let discover = discover("r/1");
     let replies = [
         at(2, stray("r/1", json!({"apis": [{"type": "auth_token_provider"}]}))),
         at(3, stray("r/1", json!({"apis": [{"type": "auth_consumer"}]}))),
@@ -523,4 +524,63 @@ fn a_text_that_reads_like_what_is_expected_has_its_quotes() {
     let steps = "- withdraw: {}\n- expect_reply: {payload: {$unspecified: true}, within: 1s}";
     let told = everest(steps, &[at(3, stray("replies/0", json!("true")))]).told.unwrap();
     assert_eq!(told.headline, "module `api` replied `\"true\"`, expected `true`");
+}
+
+#[test]
+fn what_a_held_up_status_was_given_ends_with_it() {
+    let events = [(10, Event::HeldUp(700)), at(1500, status(ALICE, "Processing")), at(2501, status(ALICE, "Accepted"))];
+    let outcome = everest(SEQUENCE, &events);
+    assert_eq!((outcome.id(), outcome.at), ("expect/late", 2501));
+}
+
+#[test]
+fn only_threads_of_an_everest_may_come_either_way() {
+    let reply = "- withdraw: {as: a}\n- get_status: {as: b}\n- expect_reply: {to: a, payload: $any}\n\
+                 - expect_reply: {to: b, payload: $any}";
+    let early = [at(1, stray("replies/1", json!({}))), at(2, stray("replies/0", json!("x")))];
+    assert_eq!(everest(reply, &early).id(), "expect/out-of-order", "requests are answered one after the other");
+    let discovery = reply.replace("get_status", "discover");
+    assert_eq!(everest(&discovery, &early).id(), "expect/out-of-order", "whoever answers a discovery has no thread");
+    let both = "- present_token: ALICE\n- withdraw: {}\n- expect_reply: {payload: $any}\n\
+                - expect_status: {token: ALICE, status: Accepted}";
+    let early = [at(1, status(ALICE, "Accepted")), at(2, stray("replies/0", json!("x")))];
+    assert_eq!(everest(both, &early).id(), "met");
+    let beats =
+        "- present_token: ALICE\n- expect: {message: heartbeat}\n- expect_status: {token: ALICE, status: Accepted}";
+    assert_eq!(everest(beats, &[early[0].clone(), at(2, beat(1))]).id(), "expect/out-of-order");
+    let validator =
+        "- present_token: ALICE\n- expect_status: {token: ALICE, status: Accepted}\n- expect_reply: {payload: $any}";
+    let question = request(Channel::VALIDATE_TOKEN, "q/1", &json!({"id_token": {"value": ALICE}}));
+    let question = Message { from: Party::Harness, ..question };
+    let answer = stray("q/1", json!({"authorization_status": "Accepted"})).by_module();
+    let events = [at(1, question), at(2, answer), at(3, status(ALICE, "Accepted"))];
+    let outcome = Court::of("client", "auth_token_validator", validator).judge(&events);
+    assert_eq!(outcome.id(), "expect/out-of-order", "a client has none");
+}
+
+#[test]
+fn what_may_come_either_way_lets_nothing_earlier_count() {
+    let steps = "- present_token: ALICE\n- present_token: BOB\n- expect_status: {token: ALICE, status: Accepted}\n\
+                 - expect_status: {token: BOB, status: Accepted}\n- expect: {message: heartbeat, within: 1s}";
+    let events = [at(1, status(BOB, "Accepted")), at(2, beat(1)), at(3, status(ALICE, "Accepted"))];
+    assert_eq!(everest(steps, &events).id(), "expect/missing");
+}
+
+#[test]
+fn in_any_order_too_each_begins_where_it_may() {
+    let steps = "- present_token: ALICE\n- withdraw: {}\n- expect_reply: {payload: $any}\n- any_order:\n    \
+                 - expect: {message: token_validation_status}\n    - expect_status: {token: ALICE, status: Processing}";
+    let events =
+        [at(1, status(ALICE, "Processing")), at(2, stray("replies/0", json!("x"))), at(3, status(ALICE, "Accepted"))];
+    assert_eq!(everest(steps, &events).id(), "met");
+}
+
+#[test]
+fn the_status_of_a_token_that_was_not_presented_counts_from_the_stimulus() {
+    let steps = "- expect: {message: communication_check}\n- plug_in: {evse: 1}\n\
+                 - expect_status: {token: ALICE, status: Accepted, within: 1s}";
+    let check = on(Channel::COMMUNICATION_CHECK, json!(true)).by_module();
+    let early = client(steps, &[at(1, status(ALICE, "Accepted")), at(2, check.clone())]);
+    assert_eq!(early.id(), "scenario/contradicted");
+    assert_eq!(client(steps, &[at(2, check), at(3, status(ALICE, "Accepted"))]).id(), "met");
 }

@@ -149,7 +149,7 @@ impl<'s> Naive<'s> {
             let mut broken: Option<(usize, Mismatch)> = None;
             for at in 0..open.len() {
                 let expectation = &mut open[at].expectation;
-                if seq < expectation.since || is_demanded && !expectation.may_take_demanded() {
+                if seq < expectation.since {
                     continue;
                 }
                 if is_early && matches!(expectation.what, What::Message { .. }) {

@@ -139,3 +139,10 @@ fn it_knows_what_was_captured_before() {
     let judge = |second| Court::of_client(steps).judge(&[at(1, beat(1)), at(2, beat(second))]).id();
     assert_eq!((judge(1), judge(2)), ("scenario/contradicted", "met"));
 }
+
+#[test]
+fn a_message_that_has_met_a_step_breaks_no_silence_of_its_topic() {
+    let steps = "- note: x\n- expect: {message: heartbeat}\n- expect_none: {topic: \"{e2m}/#\", for: 1s}";
+    assert_eq!(Court::of_client(steps).judge(&[at(1, beat(1))]).id(), "met");
+    assert_eq!(Court::of_client(steps).judge(&[at(1, beat(1)), at(2, beat(2))]).id(), "scenario/contradicted");
+}
