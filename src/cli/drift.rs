@@ -1,5 +1,6 @@
 //! `khumbu drift`: descriptions of APIs beside EVerest's own.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use super::output::{Output, beside};
 use super::{Exit, files, print};
 use crate::diagnostic::{Diagnostic, Severity, Source, printable};
-use crate::protocol::asyncapi::{self, LARGEST, Reading, api_of, name_of};
+use crate::protocol::asyncapi::{self, LARGEST, Reading, Unread, Unreadable, api_of, name_of};
 use crate::protocol::drift::{self, Aspect, Described, Difference, Subject};
 use crate::protocol::release::Release;
 
@@ -29,6 +30,8 @@ pub struct Arguments {
 
 /// What Khumbu's own side is called.
 const OURS: &str = "khumbu";
+/// Why an API of the documents is not compared with ours.
+const UNDESCRIBED: &str = "khumbu has no description";
 
 /// Two sides, and what cannot be compared.
 struct Compared {
@@ -37,8 +40,8 @@ struct Compared {
     differences: Vec<Difference>,
     /// The APIs that were compared.
     apis: Vec<String>,
-    /// Documents of APIs that Khumbu has no description of.
-    undescribed: Vec<String>,
+    /// The APIs that were not.
+    not_compared: Vec<Unread>,
     faults: Vec<Diagnostic>,
 }
 
@@ -81,40 +84,46 @@ fn compared(arguments: &Arguments) -> Result<Compared, Vec<Diagnostic>> {
 }
 
 fn beside_ours(directory: &Path, release: Release) -> Result<Compared, Vec<Diagnostic>> {
-    let sources = sources(directory)?;
+    let Sources { sources, unreadable } = sources(directory)?;
     let mut ours = drift::ours(release);
     let is_ours = |name: &str| ours.iter().any(|described| described.api.name == api_of(name));
-    let reading = asyncapi::read(&sources, &is_ours);
-    let others = sources.iter().map(|source| name_of(&source.path)).filter(|name| !is_ours(name));
-    let undescribed = others.map(|name| api_of(name).to_owned()).collect();
-    ours.retain(|described| !reading.unread.contains(&described.api.name));
+    let reading = asyncapi::read_beside(&sources, &unreadable, &is_ours);
+    let paths = sources.iter().map(|source| &source.path).chain(unreadable.iter().map(|file| &file.path));
+    let others = paths.map(|path| name_of(path)).filter(|name| !is_ours(name));
+    let undescribed = |name| Unread { api: api_of(name).to_owned(), why: UNDESCRIBED.to_owned() };
+    let mut not_compared: Vec<Unread> = others.map(undescribed).collect();
+    ours.retain(|described| !reading.unread.iter().any(|unread| unread.api == described.api.name));
+    not_compared.extend(reading.unread);
     let theirs: Vec<Described> = reading.documents.into_iter().map(Described::from).collect();
     Ok(Compared {
         names: [OURS.to_owned(), short(directory)],
         differences: drift::beside_ours(&ours, &theirs, release),
         apis: names(&ours, &[]),
-        undescribed,
+        not_compared,
         faults: reading.faults,
     })
 }
 
 fn beside_each_other(one: &Path, other: &Path) -> Result<Compared, Vec<Diagnostic>> {
-    let read = |directory| Ok::<_, Vec<Diagnostic>>(asyncapi::read(&sources(directory)?, &|_| true));
+    let read = |directory| {
+        let Sources { sources, unreadable } = sources(directory)?;
+        Ok::<_, Vec<Diagnostic>>(asyncapi::read_beside(&sources, &unreadable, &|_| true))
+    };
     let (before, after) = (read(one)?, read(other)?);
     // What cannot be read on one side has not gone.
-    let unread: Vec<String> = before.unread.iter().chain(&after.unread).cloned().collect();
+    let unread: Vec<Unread> = before.unread.iter().chain(&after.unread).cloned().collect();
     let described = |reading: Reading| -> (Vec<Described>, Vec<Diagnostic>) {
         let mut described: Vec<_> = reading.documents.into_iter().map(Described::from).collect();
-        described.retain(|described| !unread.contains(&described.api.name));
+        described.retain(|described| !unread.iter().any(|unread| unread.api == described.api.name));
         (described, reading.faults)
     };
     let ((before, mut faults), (after, more)) = (described(before), described(after));
-    faults.extend(more);
+    faults.extend(more.into_iter().filter(|fault| !faults.contains(fault)).collect::<Vec<_>>());
     Ok(Compared {
         names: sides(one, other),
         differences: drift::compare(&before, &after),
         apis: names(&before, &after),
-        undescribed: Vec::new(),
+        not_compared: unread,
         faults,
     })
 }
@@ -137,8 +146,13 @@ fn names(left: &[Described], right: &[Described]) -> Vec<String> {
     names
 }
 
-/// The documents of a directory.
-fn sources(directory: &Path) -> Result<Vec<Arc<Source>>, Vec<Diagnostic>> {
+/// The documents of a directory, and those that are no texts.
+struct Sources {
+    sources: Vec<Arc<Source>>,
+    unreadable: Vec<Unreadable>,
+}
+
+fn sources(directory: &Path) -> Result<Sources, Vec<Diagnostic>> {
     let fail = |headline: String| Diagnostic::new(Severity::Error, "file/no-documents", headline);
     let named = "EVerest's documents are called `…_API.yaml`, or `asyncapi.yaml` in a directory `…_API`";
     if !directory.is_dir() {
@@ -149,10 +163,15 @@ fn sources(directory: &Path) -> Result<Vec<Arc<Source>>, Vec<Diagnostic>> {
     if paths.is_empty() {
         return Err(vec![fail(format!("no documents in `{}`", directory.display())).with_help(named)]);
     }
-    paths
-        .into_iter()
-        .map(|path| Ok(Arc::new(Source { text: files::read_text(&path, LARGEST)?, path: path.display().to_string() })))
-        .collect()
+    let mut found = Sources { sources: Vec::new(), unreadable: Vec::new() };
+    for file in paths {
+        let path = file.display().to_string();
+        match files::read_text(&file, LARGEST) {
+            Ok(text) => found.sources.push(Arc::new(Source { path, text })),
+            Err(faults) => found.unreadable.push(Unreadable { path, faults }),
+        }
+    }
+    Ok(found)
 }
 
 fn to_text(compared: &Compared) -> String {
@@ -202,8 +221,9 @@ fn heading_of(difference: &Difference, all: &[Difference]) -> String {
 /// One difference, after the name of its place.
 fn in_words(difference: &Difference, [left, right]: &[String; 2]) -> String {
     let aspect = difference.aspect.name();
-    let place = match difference.path.as_str() {
+    let place = match difference.path.trim_start_matches(", ") {
         "" => aspect.to_owned(),
+        path if difference.aspect == Aspect::Remark => format!("{path} {aspect}"),
         path if difference.aspect == Aspect::Example => format!("{aspect}{path}"),
         path => path.to_owned(),
     };
@@ -217,7 +237,7 @@ fn in_words(difference: &Difference, [left, right]: &[String; 2]) -> String {
 }
 
 fn summary(compared: &Compared) -> String {
-    let Compared { differences, apis, undescribed, .. } = compared;
+    let Compared { differences, apis, not_compared, .. } = compared;
     let counting = differences.iter().filter(|difference| difference.counts()).count();
     let compared = print::count(apis.len(), "API");
     let mut text = match counting {
@@ -229,11 +249,13 @@ fn summary(compared: &Compared) -> String {
         excused => text.push_str(&format!("; {excused} with a listed reason")),
     }
     text.push('\n');
-    if !undescribed.is_empty() {
-        text.push_str(&format!(
-            "not compared, since khumbu has no description: {}\n",
-            printable(&undescribed.join(", "))
-        ));
+    let mut by_reason: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for unread in not_compared {
+        by_reason.entry(&unread.why).or_default().insert(&unread.api);
+    }
+    for (why, apis) in by_reason {
+        let apis: Vec<&str> = apis.into_iter().collect();
+        text.push_str(&format!("not compared, since {}: {}\n", printable(why), printable(&apis.join(", "))));
     }
     text
 }
@@ -258,12 +280,17 @@ fn to_json(compared: &Compared) -> Value {
         })
     };
     let [left, right] = &compared.names;
-    let fault = |fault: &Diagnostic| json!({"id": fault.id, "message": fault.headline});
+    let fault = |fault: &Diagnostic| {
+        let place = fault.place.as_ref();
+        let (file, line) = (place.map(|place| &place.source.path), place.map(|place| place.line()));
+        json!({"id": fault.id, "message": fault.headline, "file": file, "line": line})
+    };
+    let not_compared = |unread: &Unread| json!({"api": unread.api, "why": unread.why});
     json!({
         "left": left,
         "right": right,
         "apis": compared.apis,
-        "not_compared": compared.undescribed,
+        "not_compared": compared.not_compared.iter().map(not_compared).collect::<Vec<_>>(),
         "differences": compared.differences.iter().map(difference).collect::<Vec<_>>(),
         "errors": compared.faults.iter().map(fault).collect::<Vec<_>>(),
     })

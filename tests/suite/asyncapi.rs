@@ -183,7 +183,8 @@ fn schemas_become_shapes_and_what_a_shape_cannot_hold_is_named() {
         ("{type: integer, multipleOf: 5}", "State multipleOf: 5"),
         ("{types: {A: {type: string}}}", "State types: {\"A\":{\"type\":\"string\"}}"),
         ("{type: [string, integer]}", "State type: string or integer"),
-        ("{oneOf: [{type: string}, {type: integer}]}", "State oneOf: 2 shapes"),
+        ("{type: integer, maximum: 18446744073709551615}", "State maximum: 18446744073709551615"),
+        ("{anyOf: [{type: string}, {type: integer, multipleOf: 5}]}", "State, shape 2 multipleOf: 5"),
         ("{allOf: [{type: string}, {type: integer}]}", "State allOf: 2 shapes"),
         (
             "{allOf: [{$ref: '#/components/schemas/Paint'}, {type: object, properties: {coats: {type: string}}}]}",
@@ -213,6 +214,32 @@ fn closed_objects_and_patterns_are_held() {
         panic!("{fields:?}")
     };
     assert_eq!((pattern.as_str(), remarks.len()), ("^x", 0));
+}
+
+#[test]
+fn alternatives_are_held_and_a_payload_that_is_none_of_them_is_found() {
+    for (keyword, is_exclusive) in [("oneOf", true), ("anyOf", false)] {
+        let (shape, remarks) =
+            shape_of(&format!("{{{keyword}: [{{type: string}}, {{type: 'null'}}, {{type: boolean}}]}}"));
+        let text = Shape::Text { shortest: None, longest: None, format: None, pattern: None };
+        let several = Shape::Alternatives { shapes: vec![text, Shape::Boolean], is_exclusive };
+        assert_eq!((shape, remarks.len()), (Shape::OrNull(Box::new(several)), 0), "{keyword}");
+    }
+    let either = "State: {oneOf: [{type: string, format: date}, {type: string}, {$ref: '#/components/schemas/Paint'}]}";
+    let document = good(&edited(THING, "State: {type: string}", either));
+    let wrong = |payload: serde_json::Value| {
+        let shape = document.api.named("State").unwrap();
+        khumbu::protocol::schema::violations(&document.api, shape, Default::default(), &payload).len()
+    };
+    // Formats are not judged, so that what two of them allow here may be valid.
+    for (payload, expected) in [
+        (serde_json::json!("wet"), 0),
+        (serde_json::json!({"colour": "red"}), 0),
+        (serde_json::json!({"colour": "blue"}), 1),
+        (serde_json::json!(5), 1),
+    ] {
+        assert_eq!(wrong(payload.clone()), expected, "{payload}");
+    }
 }
 
 #[test]
@@ -309,11 +336,11 @@ fn what_a_document_says_of_operations_and_messages_and_the_model_cannot_hold_is_
             "  send_reply_paint:\n    bindings: {mqtt: {qos: 2}}\n    action: send",
             "send_reply_paint bindings: {\"mqtt\":{\"qos\":2}}",
         ),
-        ("    reply_paint:\n", "    reply_paint:\n      traits: []\n", "paint reply traits: []"),
+        ("    reply_paint:\n", "    reply_paint:\n      traits: []\n", "reply to paint traits: []"),
         (
             "    reply_paint:\n",
             "    reply_paint:\n      contentType: text/plain\n",
-            "paint reply contentType: text/plain",
+            "reply to paint contentType: text/plain",
         ),
         ("address: m2e/state", "address: null", "send_state channel: no address, and no operation replies on it"),
         (
@@ -397,7 +424,7 @@ fn what_is_wrong_with_a_document_is_said_with_its_place() {
     ] {
         let text = edited(THING, from, to);
         let reading = thing(&text);
-        assert!(reading.documents.is_empty() && reading.unread == ["thing"], "{to}");
+        assert!(reading.documents.is_empty() && reading.unread.len() == 1 && reading.unread[0].api == "thing", "{to}");
         let [fault] = &reading.faults[..] else { panic!("{to}: {}", texts(&reading.faults)) };
         assert_eq!(fault.id, id, "{to}");
         let place = fault.place.as_ref().unwrap();
@@ -420,7 +447,8 @@ fn two_documents_of_one_name_are_refused_and_broken_ones_matter_to_those_that_ne
     assert!(asyncapi::read(&[source("thing_API.yaml", THING), broken.clone()], &wants).faults.is_empty());
     let needs = edited(THING, "'#/components/schemas/Result'", "'broken_API.yaml#/a'");
     let reading = asyncapi::read(&[source("thing_API.yaml", &needs), broken], &wants);
-    assert_eq!(reading.unread, ["thing"]);
+    assert_eq!(reading.unread.len(), 1);
+    assert_eq!(reading.unread[0].api, "thing");
     assert_eq!(reading.faults[0].place.as_ref().unwrap().source.path, "broken_API.yaml");
 }
 
@@ -448,7 +476,8 @@ fn every_document_of_every_release_is_read() {
     ] {
         let Some(sources) = shared(release) else { return };
         let reading = asyncapi::read(&sources, &|_| true);
-        assert_eq!(reading.unread, unread, "{release}");
+        let names: Vec<_> = reading.unread.iter().map(|unread| unread.api.as_str()).collect();
+        assert_eq!(names, unread, "{release}");
         assert_eq!(reading.faults.len(), usize::from(!unread.is_empty()), "{}", texts(&reading.faults));
         let found: usize = reading.documents.iter().map(|document| document.api.channels.len()).sum();
         assert_eq!((reading.documents.len(), found), (count, channels), "{release}");

@@ -74,6 +74,7 @@ fn every_kind_of_difference_is_found_once_and_in_both_directions() {
             "    Paint:\n      additionalProperties: false\n",
             "Paint (paint) other-fields: any other fields | no other fields",
         ),
+        ("State: {type: string}", "State: {type: string, x-a: 1}", "State () remark: - | x-a: 1"),
         ("[red, green]", "[red, green, blue]", "Colour (paint) word: - | `blue`"),
         ("[red, green]", "[green]", "Colour (paint) word: `red` | -"),
         ("State: {type: string}", "State: {type: string, maxLength: 9}", "State (state) limit: - | greatest length 9"),
@@ -91,15 +92,15 @@ fn every_kind_of_difference_is_found_once_and_in_both_directions() {
             "State (state) type: a text | an object of a",
         ),
         ("State: {type: string}", "State: {}", "State (state) type: a text | anything"),
-        ("schemas/State'}", "schemas/Colour'}", "State (state) type: a text | `red` or `green`"),
+        // Not what the types consist of: none has changed.
+        ("schemas/State'}", "schemas/Colour'}", "state type: State | Colour"),
+        ("schemas/Result'}", "schemas/Colour'}", "reply to paint type: Result | Colour"),
         ("[Accepted, Rejected]", "[Accepted]", "Result (reply to paint) word: `Rejected` | -"),
         ("[payload]", "[]", "paint.payload required: required | optional"),
     ] {
         let after = edited(THING, from, to);
         let found = differences(THING, &after);
-        // A type that goes by another name on the other side is named as there.
-        let renamed = expected.replace("State (state) type: a text | `red`", "Colour (state) type: a text | `red`");
-        assert_eq!(found, [renamed], "{to}");
+        assert_eq!(found, [expected], "{to}");
         assert_eq!(differences(&after, THING).len(), 1, "back from {to}");
         assert_eq!(differences(&after, &after).len(), 0, "{to}");
     }
@@ -110,7 +111,12 @@ fn channels_come_go_and_change_in_how_they_are_used() {
     let reply = "    reply:\n      address: {location: '$message.header#/replyTo'}\n      channel: {$ref: '#/channels/send_reply_paint'}\n";
     let silent = edited(THING, reply, "");
     let found = differences(THING, &silent);
-    assert!(found.contains(&"paint pattern: request | command".to_owned()), "{found:?}");
+    // The channel that nothing replies on any more is no difference of its own.
+    assert_eq!(found, ["paint pattern: request | command"]);
+    assert_eq!(differences(&silent, THING), ["paint pattern: command | request"]);
+    let moved = edited(THING, "address: m2e/state", "address: m2e/condition");
+    assert_eq!(differences(THING, &moved), ["condition address: m2e/state | m2e/condition"]);
+    assert_eq!(differences(&moved, THING), ["state address: m2e/condition | m2e/state"]);
     let turned = edited(
         &edited(THING, "address: m2e/state", "address: e2m/state"),
         "  send_state:\n    action: send",
@@ -140,6 +146,127 @@ fn channels_come_go_and_change_in_how_they_are_used() {
         other.iter().map(line).collect::<Vec<_>>(),
         ["other api: - | the whole API", "thing api: the whole API | -"]
     );
+}
+
+/// A document whose state may be this.
+fn stated(schema: &str) -> String {
+    edited(THING, "State: {type: string}", &format!("State: {schema}"))
+}
+
+#[test]
+fn alternatives_are_compared_one_by_one() {
+    let before = "{oneOf: [{$ref: '#/components/schemas/Paint'}, {type: string, maxLength: 5}, {type: integer}]}";
+    for (from, to, expected) in [
+        ("maxLength: 5", "maxLength: 6", &["State (state), shape 2 limit: greatest length 5 | greatest length 6"][..]),
+        ("integer", "boolean", &["State (state), shape 3 type: an integer | a boolean"]),
+        ("schemas/Paint", "schemas/Colour", &["State (state), shape 1 type: Paint | Colour"]),
+        (", {type: integer}", "", &["State (state) type: an integer | -"]),
+        ("{type: integer}", "{type: integer, multipleOf: 2}", &["State, shape 3 () remark: - | multipleOf: 2"]),
+        ("oneOf", "anyOf", &["State (state) limit: exactly one | one or more"]),
+        // Their order says nothing.
+        ("{type: string, maxLength: 5}, {type: integer}", "{type: integer}, {type: string, maxLength: 5}", &[]),
+    ] {
+        let found = differences(&stated(before), &stated(&edited(before, from, to)));
+        let expected: Vec<String> =
+            expected.iter().map(|line| line.replace("State, shape 3 ()", "State (), shape 3")).collect();
+        assert_eq!(found, expected, "{to}");
+        let anew = edited(before, from, to);
+        assert_eq!(differences(&stated(&anew), &stated(before)).len(), expected.len(), "back from {to}");
+    }
+    // What one of them refers to.
+    let after = edited(&stated(before), "minimum: 1", "minimum: 2");
+    assert_eq!(differences(&stated(before), &after), ["Paint (paint, state).coats limit: least 1 | least 2"]);
+}
+
+#[test]
+fn what_the_model_cannot_hold_is_compared_by_its_whole_content() {
+    let long = "x".repeat(200);
+    for (schema, from, to, expected) in [
+        (
+            "{type: object, additionalProperties: {type: string, maxLength: 5}}",
+            "maxLength: 5",
+            "maxLength: 6",
+            "State () remark: additionalProperties.maxLength: 5 | additionalProperties.maxLength: 6",
+        ),
+        (
+            "{type: object, additionalProperties: {$ref: '#/components/schemas/Colour'}}",
+            "enum: [red, green]",
+            "enum: [red, blue]",
+            "State () remark: additionalProperties.enum[1]: green | additionalProperties.enum[1]: blue",
+        ),
+        (
+            "{type: object, patternProperties: {title: {type: array, items: {$ref: '#/components/schemas/Paint'}}}}",
+            "minimum: 1",
+            "minimum: 2",
+            "State () remark: patternProperties.title.items.properties.coats.minimum: 1 | \
+             patternProperties.title.items.properties.coats.minimum: 2",
+        ),
+        (
+            "{allOf: [{type: string}, {type: string, minLength: 1}]}",
+            "minLength: 1",
+            "minLength: 2",
+            "State () remark: allOf[1].minLength: 1 | allOf[1].minLength: 2",
+        ),
+        (
+            &format!("{{not: {{enum: [{long}, a]}}}}"),
+            ", a]",
+            ", b]",
+            "State () remark: not.enum[1]: a | not.enum[1]: b",
+        ),
+    ] {
+        let before = stated(schema);
+        let found = differences(&before, &edited(&before, from, to));
+        assert!(found.contains(&expected.to_owned()), "{found:?}");
+        // Names of types, and texts for people, are none of it.
+        let described = edited(&before, "State: {", "State: {description: It, ").replace("Colour", "Hue");
+        assert_eq!(differences(&before, &described), [""; 0], "{schema}");
+    }
+    // A type that holds itself.
+    let nested = stated("{type: object, additionalProperties: {$ref: '#/components/schemas/State'}}");
+    assert_eq!(differences(&nested, &nested), [""; 0]);
+}
+
+#[test]
+fn what_is_new_as_a_whole_takes_along_what_is_said_of_it() {
+    let new = edited(THING, "        coats: {", "        dry: {type: boolean, default: true}\n        coats: {");
+    assert_eq!(differences(THING, &new), ["Paint (paint).dry field: - | optional, a boolean"]);
+    assert_eq!(differences(&new, THING), ["Paint (paint).dry field: optional, a boolean | -"]);
+}
+
+#[test]
+fn what_was_not_compared_is_named_with_the_reason() {
+    let reference = edited(THING, "'#/components/schemas/State'", "'thing_API.yaml#/components/schemas/State'");
+    let project = Project::with(&[
+        ("old/thing_API.yaml", THING),
+        ("old/user_API.yaml", &reference),
+        ("old/other_API.yaml", THING),
+        ("bad/thing_API.yaml", "asyncapi: 3.0.0\ninfo: ["),
+        ("bad/user_API.yaml", &reference),
+        ("bad/other_API.yaml", THING),
+        ("ours/thing_API.yaml", THING),
+    ]);
+    let run = |after: &str| project.run(&["drift", "--asyncapi", "old", "--asyncapi", after, "--json", "drift.json"]);
+    let ran = run("bad").exits(2).says("asyncapi/syntax");
+    let said = "no differences in 1 API\nnot compared, since bad/thing_API.yaml is wrong in line 2: thing, user\n";
+    assert_eq!(ran.stdout, said);
+    let report: Value = serde_json::from_str(&project.read("drift.json")).unwrap();
+    let why = "bad/thing_API.yaml is wrong in line 2";
+    assert_eq!(report["not_compared"], json!([{"api": "thing", "why": why}, {"api": "user", "why": why}]));
+    assert_eq!(report["errors"][0]["file"], "bad/thing_API.yaml");
+    assert_eq!(report["errors"][0]["line"], 2);
+    // No text, or too much of it.
+    for (bytes, id, why) in [
+        (b"asyncapi: \xff".to_vec(), "file/not-utf8", "file `bad/thing_API.yaml` is not UTF-8 text"),
+        (
+            vec![b'#'; asyncapi::LARGEST + 1],
+            "file/too-large",
+            "file `bad/thing_API.yaml` has 4194305 bytes, the most is 4194304",
+        ),
+    ] {
+        std::fs::write(project.path("bad/thing_API.yaml"), bytes).unwrap();
+        let ran = run("bad").exits(2).says(id);
+        assert_eq!(ran.stdout, format!("no differences in 1 API\nnot compared, since {why}: thing, user\n"));
+    }
 }
 
 #[test]
@@ -226,7 +353,9 @@ thing
     assert!(ran.stderr.contains("4 differences"), "{}", ran.stderr);
     // What cannot be read has not gone, and what can be read is compared.
     let ran = run(&["--asyncapi", "old", "--asyncapi", "bad"]).exits(2).says("asyncapi/syntax");
-    assert_eq!(ran.stdout, "paint\n    api only in bad: the whole API\n\n1 difference in 1 API\n");
+    let said = "paint\n    api only in bad: the whole API\n\n1 difference in 1 API\n\
+                not compared, since bad/thing_API.yaml is wrong in line 1: thing\n";
+    assert_eq!(ran.stdout, said);
     for (arguments, id) in [
         (&["--asyncapi", "nowhere"][..], "file/no-documents"),
         (&["--asyncapi", "empty"], "file/no-documents"),
@@ -255,7 +384,9 @@ fn ours_are_compared_with_a_directory() {
     let ran = project.run(&["drift", "--asyncapi", "docs"]).exits(2).says("entrypoint_API.yaml");
     assert!(ran.stdout.starts_with("auth_consumer\n    api only in khumbu: the whole API\n"), "{}", ran.stdout);
     assert!(ran.stdout.contains("3 differences in 3 APIs\n"), "{}", ran.stdout);
-    assert!(ran.stdout.ends_with("not compared, since khumbu has no description: thing\n"), "{}", ran.stdout);
+    let said = "not compared, since docs/entrypoint_API.yaml is wrong in line 1: entrypoint\n\
+                not compared, since khumbu has no description: thing\n";
+    assert!(ran.stdout.ends_with(said), "{}", ran.stdout);
 }
 
 /// Zero for what Khumbu describes, in every release, but for what has a reason; and every reason is needed.

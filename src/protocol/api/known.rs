@@ -119,6 +119,7 @@ mod tests {
             Shape::Named(name) => found.push(name),
             Shape::List { of, .. } | Shape::OrNull(of) => names(of, found),
             Shape::Object { fields, .. } => fields.iter().for_each(|field| names(&field.shape, found)),
+            Shape::Alternatives { shapes, .. } => shapes.iter().for_each(|shape| names(shape, found)),
             Shape::Varying(variants) => variants.iter().for_each(|variant| names(&variant.shape, found)),
             _ => {}
         }

@@ -140,6 +140,13 @@ pub enum Shape {
     Named(String),
     /// The same, or `null`.
     OrNull(Box<Shape>),
+    /// Any one of these, in no order.
+    Alternatives {
+        /// What it may be.
+        shapes: Vec<Shape>,
+        /// Whether it must be no second one, too; known and not judged.
+        is_exclusive: bool,
+    },
     /// The first of these that holds.
     Varying(Vec<Variant>),
 }

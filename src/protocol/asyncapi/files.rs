@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::name_of;
+use super::shapes::DESCRIBING;
+use super::{Unreadable, name_of};
 use crate::diagnostic::{Diagnostic, Place, Severity, Source};
 use crate::yaml::{self, Content, Entry, Node, Problem, ProblemKind, Scalar, resolve};
 
 /// The most values that are looked at in a part of a document, aliases followed.
-const VISITS: usize = 50_000;
+pub(super) const VISITS: usize = 50_000;
 
 /// Documents by name.
 pub(super) struct Files {
@@ -41,8 +42,9 @@ type Found<T> = Result<T, Box<Diagnostic>>;
 
 impl Files {
     /// Reads them all.
-    pub fn read(sources: &[Arc<Source>]) -> Self {
-        let mut files = Self { files: Vec::new(), broken: Vec::new() };
+    pub fn read(sources: &[Arc<Source>], unreadable: &[Unreadable]) -> Self {
+        let broken = unreadable.iter().map(|file| (name_of(&file.path).to_owned(), file.faults.clone()));
+        let mut files = Self { files: Vec::new(), broken: broken.collect() };
         for source in sources {
             let name = name_of(&source.path).to_owned();
             if let Some(first) = files.files.iter().find(|file| file.name == name) {
@@ -108,6 +110,79 @@ impl Files {
             at = next;
         }
         Ok(at)
+    }
+
+    /// The names of the schemas of a document.
+    pub fn schemas(&self, name: &str) -> Vec<String> {
+        let schemas = self.root(name).and_then(|root| root.child("components")?.child("schemas"));
+        let children = schemas.and_then(|schemas| schemas.children().ok()).unwrap_or_default();
+        children.into_iter().map(|(key, _)| key.to_owned()).collect()
+    }
+
+    /// All that a keyword says and what it refers to says, but for texts for people. What it refers to stands there once.
+    pub fn content(&self, keyword: &str, at: &At<'_>, visits: &mut usize) -> Found<Value> {
+        self.content_under(keyword, at, visits, &mut Vec::new())
+    }
+
+    fn content_under(
+        &self,
+        keyword: &str,
+        at: &At<'_>,
+        visits: &mut usize,
+        seen: &mut Vec<(String, String)>,
+    ) -> Found<Value> {
+        match keyword {
+            "$ref" => self.referred(at, visits, seen),
+            "default" | "const" | "enum" => at.value(),
+            // Below these stand names, and not keywords.
+            "properties" | "patternProperties" | "definitions" | "$defs" => self.content_of(at, false, visits, seen),
+            _ => self.content_of(at, true, visits, seen),
+        }
+    }
+
+    fn content_of(
+        &self,
+        at: &At<'_>,
+        is_schema: bool,
+        visits: &mut usize,
+        seen: &mut Vec<(String, String)>,
+    ) -> Found<Value> {
+        *visits = visits.checked_sub(1).ok_or_else(|| at.too_large())?;
+        match at.node.content() {
+            Content::Mapping(_) => {
+                let mut map = Map::new();
+                for (key, below) in at.children()? {
+                    let value = match key {
+                        _ if !is_schema => self.content_of(&below, true, visits, seen)?,
+                        key if DESCRIBING.contains(&key) => continue,
+                        key => self.content_under(key, &below, visits, seen)?,
+                    };
+                    map.insert(key.to_owned(), value);
+                }
+                // A reference alone is what it leads to.
+                match map.remove("$ref") {
+                    Some(meant) if is_schema && map.is_empty() => return Ok(meant),
+                    Some(meant) => map.insert("$ref".to_owned(), meant),
+                    None => None,
+                };
+                Ok(Value::Object(map))
+            }
+            Content::List(_) => {
+                let items = at.items()?;
+                items.iter().map(|item| self.content_of(item, true, visits, seen)).collect::<Found<_>>()
+            }
+            _ => at.value(),
+        }
+    }
+
+    fn referred(&self, reference: &At<'_>, visits: &mut usize, seen: &mut Vec<(String, String)>) -> Found<Value> {
+        let target = self.follow(reference)?;
+        let place = (target.document().to_owned(), target.pointer.clone());
+        if let Some(position) = seen.iter().position(|known| *known == place) {
+            return Ok(Value::String(format!("as in reference {}", position + 1)));
+        }
+        seen.push(place);
+        self.content_of(&target, true, visits, seen)
     }
 }
 
@@ -206,11 +281,12 @@ impl<'a> At<'a> {
     /// What stands here, as JSON.
     pub fn value(&self) -> Found<Value> {
         let mut visits = VISITS;
-        to_json(self.node, &mut visits).ok_or_else(|| {
-            Box::new(
-                self.fault("asyncapi/too-large", format!("more than {VISITS} values stand here, aliases followed")),
-            )
-        })
+        to_json(self.node, &mut visits).ok_or_else(|| self.too_large())
+    }
+
+    fn too_large(&self) -> Box<Diagnostic> {
+        let headline = format!("more than {VISITS} values stand here, aliases followed");
+        Box::new(self.fault("asyncapi/too-large", headline))
     }
 }
 

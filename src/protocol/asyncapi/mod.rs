@@ -7,6 +7,7 @@ mod files;
 mod operations;
 mod shapes;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -18,6 +19,9 @@ use files::Files;
 
 /// The largest file, in bytes.
 pub const LARGEST: usize = 4 * 1024 * 1024;
+
+/// What is said of a channel that nothing passes on.
+pub(super) const NO_ADDRESS: &str = "no address, and no operation replies on it";
 
 /// One description of an API.
 #[derive(Debug, Clone)]
@@ -32,6 +36,19 @@ pub struct Document {
     pub remarks: Vec<Remark>,
     /// The messages that it gives as examples.
     pub examples: Vec<Example>,
+    /// What it calls things itself.
+    pub keys: Keys,
+}
+
+/// What a document calls things itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// The keys of channels, by their names in [`Api`].
+    pub channels: BTreeMap<String, String>,
+    /// The keys of channels for replies that some operation uses.
+    pub replies: BTreeSet<String>,
+    /// The schemas that it, and what its types come from, have names for.
+    pub schemas: BTreeSet<String>,
 }
 
 /// Something that a document says and the model has no place for.
@@ -41,8 +58,10 @@ pub struct Remark {
     pub subject: String,
     /// The keyword, or what kind of thing it is.
     pub what: String,
-    /// What is said.
+    /// What is said, in short.
     pub says: String,
+    /// All that is said, with what it refers to.
+    pub content: Value,
     /// Where.
     pub place: Place,
 }
@@ -88,26 +107,59 @@ pub fn references(text: &str) -> Vec<String> {
 pub struct Reading {
     /// Those without a fault, in the order given.
     pub documents: Vec<Document>,
-    /// The APIs of the others.
-    pub unread: Vec<String>,
+    /// The others.
+    pub unread: Vec<Unread>,
     /// `asyncapi/…`: what is wrong with these, or with what they refer to.
+    pub faults: Vec<Diagnostic>,
+}
+
+/// A document that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// The API that it describes.
+    pub api: String,
+    /// Why not, as half a sentence: its own fault, or that of one that it refers to.
+    pub why: String,
+}
+
+impl Unread {
+    fn new(document: &str, faults: &[Diagnostic]) -> Self {
+        let why = faults.first().map(|fault| match &fault.place {
+            Some(place) => format!("{} is wrong in line {}", place.source.path, place.line()),
+            None => fault.headline.clone(),
+        });
+        Self { api: api_of(document).to_owned(), why: why.unwrap_or_default() }
+    }
+}
+
+/// A file whose text nobody has.
+#[derive(Debug, Clone)]
+pub struct Unreadable {
+    /// Its path.
+    pub path: String,
+    /// Why.
     pub faults: Vec<Diagnostic>,
 }
 
 /// Reads documents that may refer to each other. Those whose [`name_of`] is wanted are read as APIs, and the rest is only
 /// referred to.
 pub fn read(sources: &[Arc<Source>], is_wanted: &dyn Fn(&str) -> bool) -> Reading {
-    let files = Files::read(sources);
+    read_beside(sources, &[], is_wanted)
+}
+
+/// The same, beside files that could not be read, to which documents may refer.
+pub fn read_beside(sources: &[Arc<Source>], unreadable: &[Unreadable], is_wanted: &dyn Fn(&str) -> bool) -> Reading {
+    let files = Files::read(sources, unreadable);
     let mut reading = Reading::default();
     for (name, faults) in files.broken().filter(|(name, _)| is_wanted(name)) {
-        reading.unread.push(api_of(name).to_owned());
+        reading.unread.push(Unread::new(name, faults));
         reading.faults.extend_from_slice(faults);
     }
     for name in files.names().filter(|name| is_wanted(name)) {
         match operations::read(&files, name) {
             Ok(document) => reading.documents.push(document),
             Err(faults) => {
-                reading.unread.push(api_of(name).to_owned());
+                reading.unread.push(Unread::new(name, &faults));
                 for fault in faults {
                     // What several refer to is wrong once.
                     if !reading.faults.contains(&fault) {

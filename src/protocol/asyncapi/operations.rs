@@ -2,7 +2,7 @@
 
 use super::files::{At, Files};
 use super::shapes::Shapes;
-use super::{Document, Example};
+use super::{Document, Example, Keys, NO_ADDRESS};
 use crate::diagnostic::Diagnostic;
 use crate::protocol::api::{Api, Channel, Pattern, Reply, Shape, When};
 
@@ -40,7 +40,9 @@ pub(super) fn read(files: &Files, name: &str) -> Result<Document, Vec<Diagnostic
     let document = read_root(&mut shapes, files, name, &root);
     match shapes.taken(document) {
         Some(document) if shapes.faults.is_empty() => {
-            Ok(Document { remarks: shapes.remarks, api: Api { types: shapes.types, ..document.api }, ..document })
+            let keys = Keys { schemas: shapes.schemas(name), ..document.keys };
+            let api = Api { types: shapes.types, ..document.api };
+            Ok(Document { remarks: shapes.remarks, api, keys, ..document })
         }
         _ => Err(shapes.faults),
     }
@@ -63,7 +65,7 @@ fn read_root<'a>(shapes: &mut Shapes<'a>, files: &'a Files, name: &str, root: &A
             Some(address) if !matches!(address.value()?, serde_json::Value::Null) => address.text()?,
             _ => {
                 if !operations.iter().any(|operation| operation.reply.as_deref() == Some(*key)) {
-                    shapes.remark(at, key, "channel", "no address, and no operation replies on it");
+                    shapes.remark(at, key, "channel", NO_ADDRESS);
                 }
                 continue;
             }
@@ -76,6 +78,11 @@ fn read_root<'a>(shapes: &mut Shapes<'a>, files: &'a Files, name: &str, root: &A
             remark.subject.clone_from(name);
         }
     }
+    let keys = Keys {
+        channels: names.iter().zip(&places).map(|(name, place)| (name.clone(), place.key.to_owned())).collect(),
+        replies: operations.iter().filter_map(|operation| operation.reply.clone()).collect(),
+        ..Keys::default()
+    };
     let mut channels = Vec::new();
     for (place, name) in places.iter().zip(names) {
         let payload = message(shapes, files, &place.at, &name, false, &mut examples)?;
@@ -101,7 +108,7 @@ fn read_root<'a>(shapes: &mut Shapes<'a>, files: &'a Files, name: &str, root: &A
     }
     let source = root.source().path.clone();
     let api = Api { name: api_name, title, pathname: None, source, channels, types: Vec::new() };
-    Ok(Document { api, pathname, source: root.source().clone(), remarks: Vec::new(), examples })
+    Ok(Document { api, pathname, source: root.source().clone(), remarks: Vec::new(), examples, keys })
 }
 
 /// Where the topics begin.
@@ -144,7 +151,7 @@ fn operations<'a>(shapes: &mut Shapes<'a>, files: &'a Files, root: &At<'a>) -> F
         }
         let known = ["title", "summary", "description", "action", "channel", "reply", "tags"];
         for (key, at) in at.children()?.iter().filter(|(key, _)| !known.contains(key)) {
-            shapes.remark(at, name, key, super::files::in_short(&at.value()?));
+            shapes.remark_whole(at, name, key);
         }
         found.push(Operation { name, at, channel, sends, reply });
     }
@@ -248,11 +255,11 @@ fn message<'a>(
         Some(reference) => files.follow(&reference)?,
         None => message.clone(),
     };
-    let subject = if is_reply { format!("{name} reply") } else { name.to_owned() };
+    let subject = if is_reply { format!("reply to {name}") } else { name.to_owned() };
     let known = ["name", "title", "summary", "description", "contentType", "payload", "examples", "tags"];
     for (key, at) in message.children()? {
         if !known.contains(&key) {
-            shapes.remark(&at, &subject, key, super::files::in_short(&at.value()?));
+            shapes.remark_whole(&at, &subject, key);
         }
     }
     if let Some(content) = message.child("contentType")

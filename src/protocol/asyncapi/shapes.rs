@@ -2,15 +2,17 @@
 //!
 //! Keywords that only describe are left out; what narrows a value and has no place in a shape is a remark.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 
 use super::Remark;
-use super::files::{At, Files, in_short};
+use super::files::{At, Files, VISITS, in_short};
 use crate::diagnostic::Diagnostic;
 use crate::protocol::api::{Field, Shape, When, Word};
 
 /// Keywords that say nothing of what is valid.
-const DESCRIBING: [&str; 6] = ["description", "title", "examples", "example", "$comment", "deprecated"];
+pub(super) const DESCRIBING: [&str; 6] = ["description", "title", "examples", "example", "$comment", "deprecated"];
 
 /// Reads the shapes of one document, and collects what comes with them.
 pub(super) struct Shapes<'a> {
@@ -23,17 +25,54 @@ pub(super) struct Shapes<'a> {
     pub remarks: Vec<Remark>,
     /// What is wrong.
     pub faults: Vec<Diagnostic>,
+    /// How many values the contents of all remarks may still have.
+    visits: usize,
 }
 
 impl<'a> Shapes<'a> {
     pub fn new(files: &'a Files) -> Self {
-        Self { files, names: BTreeMap::new(), types: Vec::new(), remarks: Vec::new(), faults: Vec::new() }
+        Self {
+            files,
+            names: BTreeMap::new(),
+            types: Vec::new(),
+            remarks: Vec::new(),
+            faults: Vec::new(),
+            visits: 20 * VISITS,
+        }
     }
 
-    /// Notes what a model cannot hold.
+    /// Notes what a model cannot hold, and what these words say whole.
     pub fn remark(&mut self, at: &At<'_>, subject: &str, what: &str, says: impl Into<String>) {
-        let (subject, what, says) = (subject.to_owned(), what.to_owned(), says.into());
-        self.remarks.push(Remark { subject, what, says, place: at.place() });
+        let says = says.into();
+        let content = Value::String(says.clone());
+        self.note(at, subject, what, says, content);
+    }
+
+    /// Notes a keyword that a model cannot hold, with all that it says.
+    pub fn remark_whole(&mut self, at: &At<'_>, subject: &str, what: &str) {
+        let value = at.value();
+        if let Some(value) = self.taken(value) {
+            self.remark_content(at, subject, what, in_short(&value));
+        }
+    }
+
+    /// The same in other words.
+    fn remark_content(&mut self, at: &At<'_>, subject: &str, what: &str, says: String) {
+        let content = self.files.content(what, at, &mut self.visits);
+        if let Some(content) = self.taken(content) {
+            self.note(at, subject, what, says, content);
+        }
+    }
+
+    fn note(&mut self, at: &At<'_>, subject: &str, what: &str, says: String, content: Value) {
+        let (subject, what) = (subject.to_owned(), what.to_owned());
+        self.remarks.push(Remark { subject, what, says, content, place: at.place() });
+    }
+
+    /// The names of schemas in the documents that types come from.
+    pub fn schemas(&self, document: &str) -> BTreeSet<String> {
+        let documents: BTreeSet<&str> = self.names.keys().map(|(name, _)| name.as_str()).chain([document]).collect();
+        documents.into_iter().flat_map(|name| self.files.schemas(name)).collect()
     }
 
     /// Takes what could be read; what could not is noted.
@@ -51,10 +90,7 @@ impl<'a> Shapes<'a> {
         schema.take_if("additionalProperties", |at| at.value().ok().filter(|value| *value == true));
         let shape = self.read_schema(&mut schema, subject);
         for (key, at) in &schema.keys {
-            let value = at.value();
-            if let Some(value) = self.taken(value) {
-                self.remark(at, subject, key, in_short(&value));
-            }
+            self.remark_whole(at, subject, key);
         }
         shape
     }
@@ -75,7 +111,7 @@ impl<'a> Shapes<'a> {
         }
         for keyword in ["oneOf", "anyOf"] {
             if let Some(choice) = schema.keys.remove(keyword) {
-                return self.choice(&choice, subject);
+                return self.choice(&choice, keyword, subject);
             }
         }
         if let Some(parts) = schema.keys.remove("allOf") {
@@ -170,8 +206,14 @@ impl<'a> Shapes<'a> {
         Shape::Object { fields, is_closed: others == Some(false) }
     }
 
+    /// A whole number. One that the model cannot hold stays, and becomes a remark.
     fn number<T: TryFrom<i64>>(&mut self, schema: &mut Schema<'a>, keyword: &str) -> Option<T> {
-        let number = schema.keys.remove(keyword)?.whole();
+        let at = schema.keys.get(keyword)?;
+        let number = at.whole();
+        if number.is_err() && at.value().is_ok_and(|value| value.is_number()) {
+            return None;
+        }
+        schema.keys.remove(keyword);
         self.taken(number)
     }
 
@@ -233,23 +275,25 @@ impl<'a> Shapes<'a> {
         }
     }
 
-    /// One of several: a shape or nothing, and no other choice.
-    fn choice(&mut self, choice: &At<'a>, subject: &str) -> Shape {
+    /// One of several.
+    fn choice(&mut self, choice: &At<'a>, keyword: &str, subject: &str) -> Shape {
         let items = choice.items();
         let items = self.taken(items).unwrap_or_default();
-        let mut shapes: Vec<Shape> = items.iter().map(|item| self.read(item, subject)).collect();
+        let below =
+            |number: usize| if items.len() > 1 { format!("{subject}, shape {number}") } else { subject.to_owned() };
+        let mut shapes: Vec<Shape> = (1..).zip(&items).map(|(number, item)| self.read(item, &below(number))).collect();
         let count = shapes.len();
         shapes.retain(|shape| *shape != Shape::Null);
         let may_be_null = shapes.len() < count;
-        match (shapes.pop(), shapes.is_empty()) {
-            (Some(shape), true) if may_be_null => Shape::OrNull(Box::new(shape)),
+        let shape = match (shapes.pop(), shapes.is_empty()) {
+            (None, _) => return Shape::Null,
             (Some(shape), true) => shape,
-            (None, _) => Shape::Null,
-            (Some(_), false) => {
-                self.remark(choice, subject, "oneOf", format!("{count} shapes"));
-                Shape::Any
+            (Some(last), false) => {
+                shapes.push(last);
+                Shape::Alternatives { shapes, is_exclusive: keyword == "oneOf" }
             }
-        }
+        };
+        if may_be_null { Shape::OrNull(Box::new(shape)) } else { shape }
     }
 
     /// All of several: the fields of objects, put together.
@@ -268,7 +312,7 @@ impl<'a> Shapes<'a> {
         let mut is_closed = false;
         for shape in &shapes {
             let Shape::Object { fields, is_closed: closes } = self.resolved(shape) else {
-                self.remark(parts, subject, "allOf", format!("{} shapes", shapes.len()));
+                self.remark_content(parts, subject, "allOf", format!("{} shapes", shapes.len()));
                 return Shape::Any;
             };
             is_closed |= closes;
@@ -282,12 +326,8 @@ impl<'a> Shapes<'a> {
                         *known = Field { required: known.required.or(field.required), ..field.clone() };
                     }
                     Some(_) => {
-                        self.remark(
-                            parts,
-                            &format!("{subject}.{}", field.name),
-                            "allOf",
-                            "several shapes of one field",
-                        );
+                        let says = "several shapes of one field".to_owned();
+                        self.remark_content(parts, &format!("{subject}.{}", field.name), "allOf", says);
                         return Shape::Any;
                     }
                 }
@@ -325,7 +365,9 @@ fn alias<'a>(at: &At<'a>) -> Option<At<'a>> {
 /// JSON Schema's word for a shape.
 fn word_of(shape: &Shape) -> Option<&'static str> {
     Some(match shape {
-        Shape::Any | Shape::Named(_) | Shape::OrNull(_) | Shape::Varying(_) => return None,
+        Shape::Any | Shape::Named(_) | Shape::OrNull(_) | Shape::Alternatives { .. } | Shape::Varying(_) => {
+            return None;
+        }
         Shape::Null => "null",
         Shape::Boolean => "boolean",
         Shape::Integer { .. } => "integer",

@@ -1,5 +1,8 @@
 //! Two descriptions of one API, side by side.
 
+use serde_json::Value;
+
+use super::remarks;
 use super::words::{field_in_words, in_words, is_required, sender, summary, word_of_pattern};
 use super::{Aspect, Described, Difference, Subject};
 use crate::protocol::api::{Api, Channel, Field, Shape, Word};
@@ -10,6 +13,8 @@ pub(super) struct Comparison<'a> {
     left: &'a Described,
     right: &'a Described,
     found: Vec<Difference>,
+    /// The pairs of types where one took the other's place.
+    exchanged: Vec<(String, String)>,
 }
 
 /// Where two shapes are compared.
@@ -24,14 +29,14 @@ struct At<'a> {
 
 impl<'a> Comparison<'a> {
     pub fn new(left: &'a Described, right: &'a Described) -> Self {
-        Self { left, right, found: Vec::new() }
+        Self { left, right, found: Vec::new(), exchanged: Vec::new() }
     }
 
     /// Everything that differs.
     pub fn all(mut self) -> Vec<Difference> {
         let (left, right) = (self.left, self.right);
         self.unequal(Subject::Api, Aspect::Pathname, &left.pathname, &right.pathname);
-        let pairs = pairs(&left.api.channels, &right.api.channels);
+        let pairs = pairs(left, right);
         for (one, other) in pairs {
             match (one, other) {
                 (Some(one), Some(other)) => self.channel(one, other),
@@ -55,7 +60,8 @@ impl<'a> Comparison<'a> {
 
     fn channel(&mut self, one: &Channel, other: &Channel) {
         let subject = || Subject::Message(other.name.clone());
-        if one.name != other.name {
+        // Names follow addresses: what has another address differs in that alone.
+        if one.name != other.name && one.address == other.address {
             self.unequal(subject(), Aspect::Channel, &one.name, &other.name);
         }
         self.unequal(subject(), Aspect::Address, &one.address, &other.address);
@@ -81,6 +87,9 @@ impl<'a> Comparison<'a> {
             let pair = (one.clone(), other.clone());
             if at.seen.contains(&pair) {
                 return;
+            }
+            if one != other && self.is_exchanged(one, other, at) {
+                return self.at(at, Aspect::Type, Some(one.clone()), Some(other.clone()));
             }
             at.seen.push(pair);
             let (one, other_shape) = (named(&self.left.api, one), named(&self.right.api, other));
@@ -132,8 +141,72 @@ impl<'a> Comparison<'a> {
                 }
                 self.fields(fields, others, at);
             }
+            (
+                Shape::Alternatives { shapes, is_exclusive },
+                Shape::Alternatives { shapes: others, is_exclusive: other },
+            ) => {
+                if is_exclusive != other {
+                    let said = |is_exclusive| Some(if is_exclusive { "exactly one" } else { "one or more" }.to_owned());
+                    self.at(at, Aspect::Limit, said(*is_exclusive), said(*other));
+                }
+                self.alternatives(shapes, others, at);
+            }
             (left, right) if left == right => {}
             (left, right) => self.at(at, Aspect::Type, Some(in_words(left)), Some(in_words(right))),
+        }
+    }
+
+    /// Whether a type took the place of another one, which is still there. What is only called otherwise did not.
+    fn is_exchanged(&mut self, one: &str, other: &str, at: &mut At<'_>) -> bool {
+        let pair = (one.to_owned(), other.to_owned());
+        if self.exchanged.contains(&pair) {
+            return true;
+        }
+        let has = |side: &Described, name: &str| side.keys.schemas.contains(name) || side.api.named(name).is_some();
+        if !has(self.left, other) && !has(self.right, one) {
+            return false;
+        }
+        let (one, other) = (named(&self.left.api, one), named(&self.right.api, other));
+        let seen = at.seen.len();
+        at.seen.push(pair.clone());
+        let is_same = self.is_same(one, other, at);
+        at.seen.truncate(seen);
+        if !is_same {
+            self.exchanged.push(pair);
+        }
+        !is_same
+    }
+
+    /// Whether two shapes do not differ.
+    fn is_same(&mut self, left: &Shape, right: &Shape, at: &mut At<'_>) -> bool {
+        let (found, seen) = (std::mem::take(&mut self.found), at.seen.len());
+        self.shape(left, right, at);
+        at.seen.truncate(seen);
+        std::mem::replace(&mut self.found, found).is_empty()
+    }
+
+    /// The alternatives that differ, whatever their order is.
+    fn alternatives(&mut self, left: &[Shape], right: &[Shape], at: &mut At<'_>) {
+        let mut gone: Vec<&Shape> = left.iter().collect();
+        let mut new: Vec<(usize, &Shape)> = (1..).zip(right).collect();
+        new.retain(|(_, other)| match gone.iter().position(|one| self.is_same(one, other, at)) {
+            Some(position) => {
+                gone.remove(position);
+                false
+            }
+            None => true,
+        });
+        // What has one name has changed; the rest in the order in which it stands there.
+        gone.sort_by_key(|one| new.iter().position(|(_, other)| one == other).unwrap_or(new.len()));
+        new.sort_by_key(|(number, other)| (!gone.contains(other), *number));
+        for index in 0..gone.len().max(new.len()) {
+            match (gone.get(index), new.get(index)) {
+                (Some(one), Some((number, other))) => self.below(at, &format!(", shape {number}"), one, other),
+                (one, other) => {
+                    let said = |shape: &Shape| Some(in_words(shape));
+                    self.at(at, Aspect::Type, one.and_then(|one| said(one)), other.and_then(|(_, other)| said(other)));
+                }
+            }
         }
     }
 
@@ -218,53 +291,64 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// What the model cannot hold is compared by its words.
+    /// What the model cannot hold is compared by its whole content.
     fn remarks(&mut self) {
-        let (left, right) = (&self.left.remarks, &self.right.remarks);
-        let has = |remarks: &[Remark], remark: &Remark| {
-            remarks.iter().any(|r| (&r.subject, &r.what, &r.says) == (&remark.subject, &remark.what, &remark.says))
-        };
+        let (left, right) = (self.left, self.right);
+        let (pairs, gone, new) = remarks::pairs(&left.remarks, &right.remarks);
+        for (one, other) in pairs {
+            for (place, was, is) in remarks::differing(&one.content, &other.content) {
+                let said = |value: Option<&Value>| value.map(|value| remarks::said(&other.what, &place, value));
+                self.remark(other, said(was), said(is));
+            }
+        }
+        // A channel for replies that nothing uses any more goes with whatever used it.
         let said = |remark: &Remark| Some(format!("{}: {}", remark.what, remark.says));
-        for remark in left.iter().filter(|remark| !has(right, remark)) {
+        for remark in gone.into_iter().filter(|remark| !remarks::is_orphan(remark, &right.keys)) {
             self.remark(remark, said(remark), None);
         }
-        for remark in right.iter().filter(|remark| !has(left, remark)) {
+        for remark in new.into_iter().filter(|remark| !remarks::is_orphan(remark, &left.keys)) {
             self.remark(remark, None, said(remark));
         }
     }
 
     fn remark(&mut self, remark: &Remark, left: Option<String>, right: Option<String>) {
-        let (subject, path) = match remark.subject.split_once('.') {
-            Some((name, path)) => (name, format!(".{path}")),
-            None => (remark.subject.as_str(), String::new()),
-        };
-        let api = self.right.api.name.clone();
-        let is_type = |api: &Api| api.named(subject).is_some();
-        let subject = if is_type(&self.left.api) || is_type(&self.right.api) {
-            Subject::Type(subject.to_owned())
-        } else {
-            Subject::Message(subject.to_owned())
-        };
-        self.found.push(Difference {
-            api,
-            subject,
-            path,
-            aspect: Aspect::Remark,
-            left,
-            right,
-            used_by: Vec::new(),
-            reason: None,
+        let is_type = |name: &str| [self.left, self.right].iter().any(|side| side.api.named(name).is_some());
+        let (subject, path) = remarks::place(&remark.subject, &is_type);
+        // What is new or gone as a whole takes all that is said of it along.
+        let is_part = self.found.iter().any(|found| {
+            let is_within = match (&found.subject, &subject) {
+                (Subject::Message(whole), Subject::Reply(part)) => found.aspect == Aspect::Channel && whole == part,
+                (whole, part) => whole == part,
+            };
+            let rest = path.strip_prefix(found.path.as_str());
+            matches!(found.aspect, Aspect::Channel | Aspect::Field)
+                && is_within
+                && rest
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[', ',']) || found.path.is_empty())
+                && (found.left.is_some(), found.right.is_some()) == (left.is_some(), right.is_some())
+                && found.left.is_some() != found.right.is_some()
         });
+        if !is_part {
+            let api = self.right.api.name.clone();
+            let (used_by, reason) = (Vec::new(), None);
+            self.found.push(Difference { api, subject, path, aspect: Aspect::Remark, left, right, used_by, reason });
+        }
     }
 }
 
 /// Channels that belong together, in the order of the second side, and those that are on one side only.
-fn pairs<'a>(left: &'a [Channel], right: &'a [Channel]) -> Vec<(Option<&'a Channel>, Option<&'a Channel>)> {
-    let ways: [fn(&Channel, &Channel) -> bool; 3] = [
-        |one, other| one.name == other.name && one.address == other.address,
-        |one, other| one.address == other.address,
-        |one, other| one.name == other.name,
+fn pairs<'a>(left: &'a Described, right: &'a Described) -> Vec<(Option<&'a Channel>, Option<&'a Channel>)> {
+    let has_one_key = |one: &Channel, other: &Channel| {
+        let key = left.keys.channels.get(&one.name);
+        key.is_some() && key == right.keys.channels.get(&other.name)
+    };
+    let ways: [&dyn Fn(&Channel, &Channel) -> bool; 4] = [
+        &|one, other| one.name == other.name && one.address == other.address,
+        &|one, other| one.address == other.address,
+        &has_one_key,
+        &|one, other| one.name == other.name,
     ];
+    let (left, right) = (&left.api.channels, &right.api.channels);
     let mut partners: Vec<Option<usize>> = vec![None; right.len()];
     for is_same in ways {
         for (index, other) in right.iter().enumerate() {

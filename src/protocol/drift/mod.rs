@@ -5,11 +5,12 @@
 
 mod compare;
 mod reasons;
+mod remarks;
 mod specified;
 mod words;
 
 use super::api::{self, Api};
-use super::asyncapi::{Document, Example, Remark};
+use super::asyncapi::{Document, Example, Keys, Remark};
 use super::deviations::Deviations;
 use super::release::Release;
 use super::schema::violations;
@@ -27,12 +28,14 @@ pub struct Described {
     pub remarks: Vec<Remark>,
     /// Messages given as examples.
     pub examples: Vec<Example>,
+    /// What the document calls things itself.
+    pub keys: Keys,
 }
 
 impl From<Document> for Described {
     fn from(document: Document) -> Self {
-        let Document { api, pathname, remarks, examples, .. } = document;
-        Self { api, pathname: pathname.trim_end_matches('/').to_owned(), remarks, examples }
+        let Document { api, pathname, remarks, examples, keys, .. } = document;
+        Self { api, pathname: pathname.trim_end_matches('/').to_owned(), remarks, examples, keys }
     }
 }
 
@@ -41,7 +44,8 @@ pub fn ours(release: Release) -> Vec<Described> {
     let described = api::all_built_in().map(|api| {
         let usual = || format!("everest_api/1/{}/{{module_id}}", api.name);
         let pathname = api.pathname.clone().unwrap_or_else(usual);
-        Described { api: specified(api, release), pathname, remarks: Vec::new(), examples: Vec::new() }
+        let (remarks, examples, keys) = (Vec::new(), Vec::new(), Keys::default());
+        Described { api: specified(api, release), pathname, remarks, examples, keys }
     });
     // What has no channel, the release has not, or it is no API.
     described.filter(|described| !described.api.channels.is_empty()).collect()

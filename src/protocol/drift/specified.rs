@@ -44,6 +44,10 @@ impl View {
                 Shape::Object { fields, is_closed: *is_closed }
             }
             Shape::OrNull(shape) => Shape::OrNull(Box::new(self.shape(api, shape))),
+            Shape::Alternatives { shapes, is_exclusive } => Shape::Alternatives {
+                shapes: shapes.iter().map(|shape| self.shape(api, shape)).collect(),
+                is_exclusive: *is_exclusive,
+            },
             Shape::Varying(variants) => variants
                 .iter()
                 .find(|variant| variant.when.is_specified(self.release))

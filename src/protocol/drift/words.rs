@@ -50,6 +50,10 @@ pub(super) fn in_words(shape: &Shape) -> String {
             format!("an object of {}", names.join(", "))
         }
         Shape::Named(name) => name.clone(),
+        Shape::Alternatives { shapes, is_exclusive } => {
+            let shapes: Vec<String> = shapes.iter().map(in_words).collect();
+            format!("{} {}", if *is_exclusive { "one of" } else { "any of" }, shapes.join(" or "))
+        }
         Shape::Varying(variants) => variants.first().map_or_else(String::new, |variant| in_words(&variant.shape)),
         Shape::OrNull(shape) => format!("{} or null", in_words(shape)),
     }

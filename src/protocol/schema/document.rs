@@ -59,6 +59,9 @@ impl Maker {
                 }
                 schema => json!({"anyOf": [{"type": "null"}, schema]}),
             },
+            Shape::Alternatives { shapes, .. } => {
+                json!({"anyOf": shapes.iter().map(|shape| self.schema(api, shape)).collect::<Vec<_>>()})
+            }
             Shape::Varying(variants) => match variants.iter().find(|variant| variant.when.runs(self.in_force)) {
                 Some(variant) => self.schema(api, &variant.shape),
                 None => json!({}),
