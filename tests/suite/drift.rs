@@ -281,6 +281,14 @@ fn what_is_called_otherwise_and_is_the_same_is_no_difference() {
         assert!(THING.contains(from));
         assert_eq!(differences(THING, &THING.replace(from, to)), [""; 0], "{to}");
     }
+    // What is said of a type, or of a channel, goes along with its name.
+    let told = edited(THING, "State: {type: string}", "State: {type: string, x-a: 1}");
+    let told =
+        edited(&told, "    state:\n      payload", "    state:\n      bindings: {mqtt: {qos: 1}}\n      payload");
+    let renamed = told.replace("schemas/State", "schemas/Condition").replace("    State:", "    Condition:");
+    assert_eq!(differences(&told, &renamed), [""; 0]);
+    let moved = edited(&told, "address: m2e/state", "address: m2e/condition");
+    assert_eq!(differences(&told, &moved), ["condition address: m2e/state | m2e/condition"]);
     // A type that holds itself is looked at once.
     let nested = edited(
         THING,

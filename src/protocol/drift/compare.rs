@@ -1,5 +1,7 @@
 //! Two descriptions of one API, side by side.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::remarks;
@@ -15,6 +17,8 @@ pub(super) struct Comparison<'a> {
     found: Vec<Difference>,
     /// The pairs of types where one took the other's place.
     exchanged: Vec<(String, String)>,
+    /// What is called otherwise on the right side: channels and types.
+    renamed: BTreeMap<String, String>,
 }
 
 /// Where two shapes are compared.
@@ -29,7 +33,7 @@ struct At<'a> {
 
 impl<'a> Comparison<'a> {
     pub fn new(left: &'a Described, right: &'a Described) -> Self {
-        Self { left, right, found: Vec::new(), exchanged: Vec::new() }
+        Self { left, right, found: Vec::new(), exchanged: Vec::new(), renamed: BTreeMap::new() }
     }
 
     /// Everything that differs.
@@ -60,6 +64,7 @@ impl<'a> Comparison<'a> {
 
     fn channel(&mut self, one: &Channel, other: &Channel) {
         let subject = || Subject::Message(other.name.clone());
+        self.renamed.insert(one.name.clone(), other.name.clone());
         // Names follow addresses: what has another address differs in that alone.
         if one.name != other.name && one.address == other.address {
             self.unequal(subject(), Aspect::Channel, &one.name, &other.name);
@@ -91,6 +96,7 @@ impl<'a> Comparison<'a> {
             if one != other && self.is_exchanged(one, other, at) {
                 return self.at(at, Aspect::Type, Some(one.clone()), Some(other.clone()));
             }
+            self.renamed.entry(one.clone()).or_insert_with(|| other.clone());
             at.seen.push(pair);
             let (one, other_shape) = (named(&self.left.api, one), named(&self.right.api, other));
             let subject = Subject::Type(other.clone());
@@ -294,7 +300,8 @@ impl<'a> Comparison<'a> {
     /// What the model cannot hold is compared by its whole content.
     fn remarks(&mut self) {
         let (left, right) = (self.left, self.right);
-        let (pairs, gone, new) = remarks::pairs(&left.remarks, &right.remarks);
+        let told = remarks::renamed(&left.remarks, &self.renamed);
+        let (pairs, gone, new) = remarks::pairs(&told, &right.remarks);
         for (one, other) in pairs {
             for (place, was, is) in remarks::differing(&one.content, &other.content) {
                 let said = |value: Option<&Value>| value.map(|value| remarks::said(&other.what, &place, value));

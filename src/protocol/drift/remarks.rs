@@ -1,15 +1,30 @@
 //! What the model cannot hold, side by side: by its whole content, and not by the words that stand for it.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::Subject;
 use crate::protocol::asyncapi::{Keys, NO_ADDRESS, Remark};
 
+/// What stands before the name of a channel where it is about a reply.
+const REPLY: &str = "reply to ";
 /// The most characters of a value that is quoted.
 const QUOTED: usize = 60;
 
 /// Pairs of what differs, what is on the left side only, and what is on the right side only.
 pub(super) type Sorted<'a> = (Vec<(&'a Remark, &'a Remark)>, Vec<&'a Remark>, Vec<&'a Remark>);
+
+/// The same remarks about things as the other side calls them.
+pub(super) fn renamed(remarks: &[Remark], names: &BTreeMap<String, String>) -> Vec<Remark> {
+    let renamed = |remark: &Remark| {
+        let (name, path) = split(&remark.subject);
+        let (of, bare) = name.strip_prefix(REPLY).map_or(("", name), |bare| (REPLY, bare));
+        let name = names.get(bare).map_or(bare, String::as_str);
+        Remark { subject: format!("{of}{name}{path}"), ..remark.clone() }
+    };
+    remarks.iter().map(renamed).collect()
+}
 
 /// What is said of one thing on both sides belongs together; what both say alike is left out.
 pub(super) fn pairs<'a>(left: &'a [Remark], right: &'a [Remark]) -> Sorted<'a> {
@@ -66,11 +81,16 @@ pub(super) fn is_orphan(remark: &Remark, other: &Keys) -> bool {
 
 /// What a remark is about, and where in that.
 pub(super) fn place(subject: &str, is_type: &dyn Fn(&str) -> bool) -> (Subject, String) {
-    let (name, path) = subject.split_at(subject.find(['.', '[', ',']).unwrap_or(subject.len()));
-    let subject = match name.strip_prefix("reply to ") {
+    let (name, path) = split(subject);
+    let subject = match name.strip_prefix(REPLY) {
         _ if is_type(name) => Subject::Type(name.to_owned()),
         Some(channel) => Subject::Reply(channel.to_owned()),
         None => Subject::Message(name.to_owned()),
     };
     (subject, path.to_owned())
+}
+
+/// What has a name, and the way from there.
+fn split(subject: &str) -> (&str, &str) {
+    subject.split_at(subject.find(['.', '[', ',']).unwrap_or(subject.len()))
 }
