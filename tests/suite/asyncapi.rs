@@ -231,7 +231,7 @@ fn alternatives_are_held_and_a_payload_that_is_none_of_them_is_found() {
         let shape = document.api.named("State").unwrap();
         khumbu::protocol::schema::violations(&document.api, shape, Default::default(), &payload).len()
     };
-    // Formats are not judged, so that what two of them allow here may be valid.
+    // That no second one fits is not judged.
     for (payload, expected) in [
         (serde_json::json!("wet"), 0),
         (serde_json::json!({"colour": "red"}), 0),

@@ -343,13 +343,16 @@ impl<'a> Comparison<'a> {
     }
 }
 
+/// Whether two channels belong together.
+type IsSame<'a> = &'a dyn Fn(&Channel, &Channel) -> bool;
+
 /// Channels that belong together, in the order of the second side, and those that are on one side only.
 fn pairs<'a>(left: &'a Described, right: &'a Described) -> Vec<(Option<&'a Channel>, Option<&'a Channel>)> {
     let has_one_key = |one: &Channel, other: &Channel| {
         let key = left.keys.channels.get(&one.name);
         key.is_some() && key == right.keys.channels.get(&other.name)
     };
-    let ways: [&dyn Fn(&Channel, &Channel) -> bool; 4] = [
+    let ways: [IsSame<'_>; 4] = [
         &|one, other| one.name == other.name && one.address == other.address,
         &|one, other| one.address == other.address,
         &has_one_key,
