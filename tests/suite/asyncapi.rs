@@ -180,6 +180,7 @@ fn schemas_become_shapes_and_what_a_shape_cannot_hold_is_named() {
     }
     for (schema, expected) in [
         ("{type: string, minLength: 2, enum: [a, b]}", "State minLength: 2"),
+        ("{type: string, pattern: '['}", "State pattern: ["),
         ("{type: integer, multipleOf: 5}", "State multipleOf: 5"),
         ("{types: {A: {type: string}}}", "State types: {\"A\":{\"type\":\"string\"}}"),
         ("{type: [string, integer]}", "State type: string or integer"),

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Remark;
 use super::files::{At, Files, VISITS, in_short};
@@ -174,7 +174,7 @@ impl<'a> Shapes<'a> {
                     shortest: self.number(schema, "minLength").filter(|least| *least > 0),
                     longest: self.number(schema, "maxLength"),
                     format: schema.take_if("format", |at| at.text().ok()),
-                    pattern: schema.take_if("pattern", |at| at.text().ok()),
+                    pattern: schema.take_if("pattern", |at| at.text().ok().filter(|pattern| is_pattern(pattern))),
                 }
             }
             "array" => {
@@ -353,6 +353,11 @@ impl<'a> Schema<'a> {
         self.keys.remove(keyword);
         Some(value)
     }
+}
+
+/// Whether a text is a regular expression that payloads can be held against.
+fn is_pattern(text: &str) -> bool {
+    jsonschema::options().with_draft(jsonschema::Draft::Draft7).build(&json!({"pattern": text})).is_ok()
 }
 
 /// What a schema refers to that is nothing but a reference.
