@@ -47,17 +47,17 @@ fn main() {
         api_version: "1".into(),
         module_id: "api".into(),
     };
-    let sisters = [topics.of(ApiType::AUTH_TOKEN_PROVIDER, "tp"), topics.of(ApiType::AUTH_TOKEN_VALIDATOR, "tv")];
+    let other_apis = [topics.of(ApiType::AUTH_TOKEN_PROVIDER, "tp"), topics.of(ApiType::AUTH_TOKEN_VALIDATOR, "tv")];
     let case = Case {
         scenario: &scenario,
         topics: &topics,
-        sisters: &sisters,
+        other_apis: &other_apis,
         tokens: &scenario.model.station.tokens,
         wire: Wire::Everest,
         is_builtin: false,
         shows_calls: true,
     };
-    let mut court = Court::new(&topics, &sisters);
+    let mut court = Court::new(&topics, &other_apis);
     let mut judge = Judge::new(case, Captures::new());
     let steps = played(&scenario.model.steps, &Pointer::from("/steps"), scenario.release());
     let (mut round, mut seen) = (0, 0);
@@ -110,17 +110,17 @@ struct Court {
 }
 
 impl Court {
-    fn new(topics: &Topics, sisters: &[Topics]) -> Self {
+    fn new(topics: &Topics, other_apis: &[Topics]) -> Self {
         let (communication_check_timeout, heartbeat_interval) = (None, None);
-        let sister =
+        let other_api =
             |topics: &Topics| ApiModule { topics: topics.clone(), communication_check_timeout, heartbeat_interval };
         let context = Context {
-            sisters: sisters.iter().map(sister).collect(),
+            other_apis: other_apis.iter().map(other_api).collect(),
             ..Context::new(topics.clone(), khumbu::protocol::side::Side::Everest)
         };
         let subscriptions = BTreeMap::from([("module".into(), BTreeSet::from(["#".to_owned()]))]);
         Self {
-            classifier: Classifier::new(topics.clone(), sisters),
+            classifier: Classifier::new(topics.clone(), other_apis),
             monitors: Monitors::new(context),
             messages: Vec::new(),
             subscriptions,

@@ -18,12 +18,12 @@ impl Owners {
     /// Adds a charger, with the topics of its `auth_consumer_API` and the id of its MQTT client.
     pub fn add(&mut self, id: &str, config: &ChargerConfig, topics: &Topics, client: &str) {
         let station = &config.station;
-        let sisters = [
+        let other_apis = [
             (ApiType::AUTH_TOKEN_PROVIDER, station.auth_token_provider.as_ref().map(|it| &it.module_id)),
             (ApiType::AUTH_TOKEN_VALIDATOR, station.auth_token_validator.as_ref().map(|it| &it.module_id)),
         ];
-        let of_sisters = sisters.into_iter().filter_map(|(api, module)| Some(topics.of(api, module?).base()));
-        for pathname in [topics.base(), topics.control_topic()].into_iter().chain(of_sisters) {
+        let of_other_apis = other_apis.into_iter().filter_map(|(api, module)| Some(topics.of(api, module?).base()));
+        for pathname in [topics.base(), topics.control_topic()].into_iter().chain(of_other_apis) {
             let owner = self.pathnames.entry(pathname).or_insert_with(|| Some(id.to_owned()));
             if owner.as_deref() != Some(id) {
                 *owner = None;

@@ -419,6 +419,6 @@ pub(super) fn modules(file: &StationFile) -> Vec<Topics> {
     };
     let provider = station.auth_token_provider.as_ref().map(|own| (ApiType::AUTH_TOKEN_PROVIDER, &own.module_id));
     let validator = station.auth_token_validator.as_ref().map(|own| (ApiType::AUTH_TOKEN_VALIDATOR, &own.module_id));
-    let sisters: Vec<_> = provider.into_iter().chain(validator).map(|(api, id)| consumer.of(api, id)).collect();
-    std::iter::once(consumer).chain(sisters).collect()
+    let other_apis: Vec<_> = provider.into_iter().chain(validator).map(|(api, id)| consumer.of(api, id)).collect();
+    std::iter::once(consumer).chain(other_apis).collect()
 }

@@ -282,7 +282,7 @@ impl Topics {
         format!("everest_api/{}/{}/{}", self.api_version, self.api.name(), self.module_id)
     }
 
-    /// The topics of a sister module at the same EVerest.
+    /// The topics of a other API module at the same EVerest.
     #[must_use]
     pub fn of(&self, api: ApiType, module_id: &str) -> Self {
         Self { api, module_id: module_id.to_owned(), ..self.clone() }

@@ -16,7 +16,7 @@ pub fn compare(
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
 ) {
-    let Scene { scenario, settings, topics, sisters, wire, .. } = scene;
+    let Scene { scenario, settings, topics, other_apis, wire, .. } = scene;
     let own = scenario.release();
     if own != scene.station.release {
         let headline = format!("the golden was not compared: it belongs to release `{own}`");
@@ -27,7 +27,7 @@ pub fn compare(
         let headline = format!("the golden was not compared: the wire form `{wire}` has more fields");
         return findings.push(Diagnostic::new(Severity::Note, "golden/not-compared", headline));
     }
-    let names = golden::Names { topics, sisters, clients: &[] };
+    let names = golden::Names { topics, other_apis, clients: &[] };
     let transcript = golden::transcript(records, &names);
     if let Err(difference) = snapshot::compare(accepted, &transcript, &scenario.source) {
         if !settings.is_updating_goldens {

@@ -45,7 +45,7 @@ pub fn settle(scenario: &Scenario, settings: &Settings) -> (StationConfig, Vec<C
         ..own
     };
     if is_attached {
-        settling.sisters(&station, &known);
+        settling.other_apis(&station, &known);
         station.evses = settling.pick("/evses", station.evses, &known.evses);
         station.auth = settling.auth(station.auth, &known.auth);
         station.auth_consumer = settling.consumer(station.auth_consumer, &known.auth_consumer);
@@ -115,7 +115,7 @@ impl Settling<'_> {
     }
 
     /// The API modules that the scenario wants and the station file does not have.
-    fn sisters(&mut self, own: &StationConfig, known: &StationConfig) {
+    fn other_apis(&mut self, own: &StationConfig, known: &StationConfig) {
         let missing = [
             ("auth_token_provider", own.auth_token_provider.is_some() && known.auth_token_provider.is_none()),
             ("auth_token_validator", own.auth_token_validator.is_some() && known.auth_token_validator.is_none()),

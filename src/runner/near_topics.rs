@@ -82,7 +82,7 @@ impl Stage<'_> {
 fn expected(scene: &Scene<'_>) -> Expected {
     let (mut heard, mut said) = (Vec::new(), Vec::new());
     let is_client = scene.scenario.model.under_test == Side::Client;
-    let everests = scene.sisters.iter().filter(|_| !is_client);
+    let everests = scene.other_apis.iter().filter(|_| !is_client);
     for topics in std::iter::once(&scene.topics).chain(everests) {
         for channel in topics.api.channels() {
             let list = if channel.is_from_everest() == is_client { &mut heard } else { &mut said };

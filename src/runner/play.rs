@@ -86,7 +86,7 @@ async fn perform(
     result: &mut ScenarioResult,
 ) -> Option<Released> {
     let Scene { scenario, settings, .. } = *scene;
-    let (played, sisters) = match played::open(scene, piece, broker).await {
+    let (played, other_apis) = match played::open(scene, piece, broker).await {
         Ok(begun) => begun,
         Err(diagnostic) => {
             observer.drain();
@@ -103,13 +103,13 @@ async fn perform(
     let module = match Module::start(scene, broker.address()) {
         Ok(module) => module,
         Err(error) => {
-            played::close(played, sisters).await;
+            played::close(played, other_apis).await;
             findings.push(super::findings::not_started(settings, &error));
             return Some(observer.release());
         }
     };
     let lag = Lag::start();
-    let modules = std::iter::once(&scene.topics).chain(&scene.sisters);
+    let modules = std::iter::once(&scene.topics).chain(&scene.other_apis);
     let id = |topics: &Topics| (placeholder::id_of(topics.api), topics.module_id.clone().into());
     let captures: Captures = modules.map(id).collect();
     let mut stage = Stage {
@@ -119,7 +119,7 @@ async fn perform(
         broker,
         observer,
         played,
-        sisters,
+        other_apis,
         module,
         judge: Judge::new(scene.case(), captures),
         epoch: Instant::now(),
@@ -180,7 +180,7 @@ async fn perform(
     if is_complete {
         findings.extend(super::unasked::asked_again(&stage));
     }
-    let Stage { mut observer, played, sisters, module, .. } = stage;
+    let Stage { mut observer, played, other_apis, module, .. } = stage;
     if let Some(output) = module.output() {
         result.output = output.tail(200);
         result.last_lines = if has_ended { 0 } else { output.count().saturating_sub(written_by_then) };
@@ -207,7 +207,7 @@ async fn perform(
         observer.recorder = None;
         played::forget_retained(&played, &mut observer).await;
     }
-    played::close(played, sisters).await;
+    played::close(played, other_apis).await;
     observer.drain();
     findings.append(&mut observer.findings);
     for found in findings.iter_mut().filter(|it| matches!(it.severity, Severity::Fail | Severity::Inconclusive)) {
@@ -245,7 +245,7 @@ async fn act(stage: &mut Stage<'_>, replay: Option<&Replay>) -> Result<(), Stop>
     {
         client.communication_check(true).await.map_err(|error| broken(&error.to_string()))?;
     }
-    stage.sisters.begin_checks(stage.scene)?;
+    stage.other_apis.begin_checks(stage.scene)?;
     let scenario = stage.scenario;
     stage.play(&scenario.model.steps, &Pointer::from("/steps")).await?;
     stage.let_it_take_in().await

@@ -10,9 +10,9 @@ use tokio::time::{Instant, timeout};
 use super::Piece;
 use super::charge_point::ChargePoint;
 use super::observer::{Observer, is_own, own_client};
+use super::other_clients::OtherClients;
 use super::play::FAREWELL;
 use super::settings::{Scene, Settings};
-use super::sisters::Sisters;
 use super::stage::broken;
 use crate::broker::Broker;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -42,15 +42,15 @@ pub enum Played {
 ///
 /// # Errors
 /// When one of them cannot reach the broker.
-pub async fn open(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<(Played, Sisters), Diagnostic> {
+pub async fn open(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<(Played, OtherClients), Diagnostic> {
     let settings = scene.settings;
-    let sisters = match &piece.replay {
+    let other_apis = match &piece.replay {
         // The recording has what they say.
-        Some(_) => Sisters::default(),
+        Some(_) => OtherClients::default(),
         // The simulated EVerest may ask its validator from the start.
-        None => Sisters::open(scene, broker).await.map_err(|error| no_link(settings, &error))?,
+        None => OtherClients::open(scene, broker).await.map_err(|error| no_link(settings, &error))?,
     };
-    open_side(scene, piece, broker).await.map(|played| (played, sisters))
+    open_side(scene, piece, broker).await.map(|played| (played, other_apis))
 }
 
 async fn open_side(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<Played, Diagnostic> {
@@ -146,8 +146,8 @@ pub async fn forget_retained(played: &Played, observer: &mut Observer) {
 }
 
 /// Closes the side, and the clients at other API modules.
-pub async fn close(played: Played, sisters: Sisters) {
-    sisters.close().await;
+pub async fn close(played: Played, other_apis: OtherClients) {
+    other_apis.close().await;
     match played {
         Played::Client(client) => client.close().await,
         Played::Everest { orders, task, charge_point } => {

@@ -202,8 +202,8 @@ impl Stage<'_> {
             return self.wait_other_serves().await;
         }
         let mut wanted = vec![topics.topic(Channel::WITHDRAW_AUTHORIZATION)];
-        for sister in self.scene.played_sisters() {
-            wanted.push(sister.topic(match sister.api {
+        for other_api in self.scene.played_other_apis() {
+            wanted.push(other_api.topic(match other_api.api {
                 ApiType::AUTH_TOKEN_PROVIDER => Channel::PROVIDED_TOKEN,
                 _ => Channel::VALIDATE_RESULT_UPDATE,
             }));

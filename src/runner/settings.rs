@@ -78,7 +78,7 @@ pub struct Scene<'s> {
     /// Where an EVerest that runs already is another one than the scenario asks for.
     pub contradictions: Vec<Contradiction>,
     /// The topics of the station's other API modules.
-    pub sisters: Vec<Topics>,
+    pub other_apis: Vec<Topics>,
     /// How the side that khumbu plays writes its messages.
     pub wire: Wire,
 }
@@ -99,17 +99,17 @@ impl<'s> Scene<'s> {
         // An EVerest that is tested with another API need not have Auth's.
         let has_auth = model.under_test == Side::Client || topics.api.is_of_auth();
         let others = ApiType::AUTH_APIS.into_iter().filter(|api| has_auth && *api != topics.api);
-        let sisters = others.filter_map(|api| Some(topics.of(api, station.cadence(api)?.module_id))).collect();
+        let other_apis = others.filter_map(|api| Some(topics.of(api, station.cadence(api)?.module_id))).collect();
         // A scenario that names a wire form is about that form.
         let wire = model.wire.unwrap_or(settings.wire);
-        Self { scenario, settings, topics, station, contradictions, sisters, wire }
+        Self { scenario, settings, topics, station, contradictions, other_apis, wire }
     }
 
     /// The API modules besides the one under test whose client khumbu is.
-    pub fn played_sisters(&self) -> impl Iterator<Item = &Topics> {
+    pub fn played_other_apis(&self) -> impl Iterator<Item = &Topics> {
         let side = self.scenario.model.under_test;
         let is_played = move |api| side == Side::Everest || api == ApiType::AUTH_TOKEN_VALIDATOR;
-        self.sisters.iter().filter(move |topics| is_played(topics.api))
+        self.other_apis.iter().filter(move |topics| is_played(topics.api))
     }
 
     /// The scene as far as it says how expectations are judged.
@@ -119,7 +119,7 @@ impl<'s> Scene<'s> {
         Case {
             scenario: self.scenario,
             topics: &self.topics,
-            sisters: &self.sisters,
+            other_apis: &self.other_apis,
             tokens: &self.station.tokens,
             wire: self.wire,
             is_builtin,
@@ -139,7 +139,7 @@ impl<'s> Scene<'s> {
     /// What tells messages apart.
     pub fn classifier(&self) -> Classifier {
         let bindings = self.bindings().to_vec();
-        Classifier::new(self.topics.clone(), &self.sisters).with_calls(move |topic, payload| {
+        Classifier::new(self.topics.clone(), &self.other_apis).with_calls(move |topic, payload| {
             let (evse, call, arguments) = inside::call_of(&bindings, topic, payload)?;
             Some(inside::call_told(evse, call, &arguments))
         })
@@ -147,7 +147,7 @@ impl<'s> Scene<'s> {
 
     /// What the monitors need to know.
     pub fn context(&self) -> Context {
-        let Scene { scenario, settings, topics, station, sisters, .. } = self;
+        let Scene { scenario, settings, topics, station, other_apis, .. } = self;
         let under_test = scenario.model.under_test;
         // No client knows of a shorter one until a discovery tells it.
         let untold = match under_test {
@@ -166,7 +166,7 @@ impl<'s> Scene<'s> {
             }
         };
         let ApiModule { topics, communication_check_timeout, heartbeat_interval } = module(topics);
-        let everests = sisters.iter().filter(|_| under_test == Side::Everest);
+        let everests = other_apis.iter().filter(|_| under_test == Side::Everest);
         Context {
             in_force: station.in_force(),
             from_start: settings.module != ModuleSource::Attached,
@@ -174,7 +174,7 @@ impl<'s> Scene<'s> {
             communication_check_timeout,
             heartbeat_interval,
             auth: Some(station.auth.clone()),
-            sisters: everests.map(module).collect(),
+            other_apis: everests.map(module).collect(),
             ..Context::new(topics, under_test)
         }
     }

@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep_until};
 use super::lag::Lag;
 use super::module::Module;
 use super::observer::{Observer, is_own};
+use super::other_clients::OtherClients;
 use super::played::Played;
 use super::probe::Answered;
 use super::settings::{ModuleSource, Scene, Settings};
-use super::sisters::Sisters;
 use crate::broker::Broker;
 use crate::conformance::judge::Judge;
 use crate::conformance::sighting::{Kind, Party, Sighting};
@@ -42,7 +42,7 @@ pub struct Stage<'s> {
     /// The side that khumbu plays.
     pub played: Played,
     /// The clients that khumbu plays at other API modules.
-    pub sisters: Sisters,
+    pub other_apis: OtherClients,
     /// The module under test.
     pub module: Module,
     /// What judges the expectations.

@@ -25,7 +25,7 @@ impl Stage<'_> {
     pub async fn present_token(&mut self, name: &str, at: &Pointer) -> Result<(), Stop> {
         let config = self.token(name)?;
         let (command, provided, value) = (config.to_command(), config.to_provided(), config.value.clone());
-        if self.sisters.has(ApiType::AUTH_TOKEN_PROVIDER) {
+        if self.other_apis.has(ApiType::AUTH_TOKEN_PROVIDER) {
             self.set_mark();
             self.say_as(ApiType::AUTH_TOKEN_PROVIDER, command, Channel::PROVIDED_TOKEN).await?;
         } else if self.scene.is_client_of(ApiType::AUTH_TOKEN_PROVIDER) {
@@ -46,10 +46,10 @@ impl Stage<'_> {
     /// # Errors
     /// When the module under test is the validator and cannot be told.
     pub async fn set_verdict(&mut self, command: Command, at: &str) -> Result<(), Stop> {
-        let is_provided = self.sisters.has(ApiType::AUTH_TOKEN_PROVIDER);
+        let is_provided = self.other_apis.has(ApiType::AUTH_TOKEN_PROVIDER);
         match &self.played {
-            _ if self.sisters.has(ApiType::AUTH_TOKEN_VALIDATOR) => {
-                self.sisters.tell(ApiType::AUTH_TOKEN_VALIDATOR, command).map(drop)
+            _ if self.other_apis.has(ApiType::AUTH_TOKEN_VALIDATOR) => {
+                self.other_apis.tell(ApiType::AUTH_TOKEN_VALIDATOR, command).map(drop)
             }
             Played::Everest { .. } if self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) => {
                 self.demand_silently(command, at).await
@@ -79,7 +79,7 @@ impl Stage<'_> {
             result.remove("tariff_messages");
         }
         let command = Command::UpdateVerdict(update);
-        if self.sisters.has(ApiType::AUTH_TOKEN_VALIDATOR) {
+        if self.other_apis.has(ApiType::AUTH_TOKEN_VALIDATOR) {
             self.set_mark();
             self.say_as(ApiType::AUTH_TOKEN_VALIDATOR, command, Channel::VALIDATE_RESULT_UPDATE).await
         } else if self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) {
@@ -93,7 +93,7 @@ impl Stage<'_> {
     /// The client that khumbu plays at another API says something on this channel.
     async fn say_as(&mut self, api: ApiType, command: Command, channel: Channel) -> Result<(), Stop> {
         let from = self.observer.messages.len();
-        let topic = self.sisters.tell(api, command)?.topic(channel);
+        let topic = self.other_apis.tell(api, command)?.topic(channel);
         self.reach_broker(from, &topic).await
     }
 

@@ -23,7 +23,7 @@ pub struct Names<'a> {
     /// The topics of the API module; its pathname becomes `…`.
     pub topics: &'a Topics,
     /// The topics of other API modules of the same EVerest.
-    pub sisters: &'a [Topics],
+    pub other_apis: &'a [Topics],
     /// Client ids, and what to call them.
     pub clients: &'a [(&'a str, &'a str)],
 }
@@ -48,7 +48,7 @@ impl Names<'_> {
     /// The channel of a topic, at whatever API module.
     fn channel(&self, topic: &str) -> Option<(Whose, Channel)> {
         let own = self.topics.channel(topic).map(|channel| (None, channel));
-        own.or_else(|| self.sisters.iter().find_map(|it| Some((Some(it.api), it.channel(topic)?))))
+        own.or_else(|| self.other_apis.iter().find_map(|it| Some((Some(it.api), it.channel(topic)?))))
     }
 }
 

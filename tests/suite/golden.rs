@@ -75,7 +75,7 @@ fn text(messages: &[Sent]) -> String {
     let topics = topics();
     transcript(
         &records(messages),
-        &Names { topics: &topics, sisters: &[], clients: &[("module", "client"), ("khumbu", "everest")] },
+        &Names { topics: &topics, other_apis: &[], clients: &[("module", "client"), ("khumbu", "everest")] },
     )
 }
 
@@ -210,7 +210,7 @@ fn topics_of_replies_have_names_with_and_without_external_prefix() {
         let mut reply = reply("1", "\"Accepted\"");
         reply.topic = format!("{prefix}{}", reply.topic);
         let text =
-            transcript(&records(&[request.clone(), reply]), &Names { topics: &topics, sisters: &[], clients: &[] });
+            transcript(&records(&[request.clone(), reply]), &Names { topics: &topics, other_apis: &[], clients: &[] });
         assert!(text.contains("e2m  [reply:1] "), "{text}");
     }
 }

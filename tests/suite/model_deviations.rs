@@ -70,7 +70,7 @@ fn withdraw_text(desk: &mut Desk, text: &str) {
 }
 
 /// A provider and a validator, quiet ones.
-fn with_sisters() -> StationConfig {
+fn with_other_apis() -> StationConfig {
     StationConfig {
         auth_token_provider: Some(ProviderConfig {
             cfg_communication_check_to_s: 0,

@@ -9,13 +9,13 @@ mod collecting;
 mod discovery;
 mod heartbeats;
 mod latched;
+mod other_apis;
 mod presence;
 mod recordings;
 mod releases;
 mod resubscription;
 mod shape;
 mod simulator;
-mod sisters;
 mod statuses;
 mod timeouts;
 
@@ -67,9 +67,9 @@ struct Wire {
 
 impl Wire {
     fn with(context: Context) -> Self {
-        let sisters: Vec<_> = context.sisters.iter().map(|sister| sister.topics.clone()).collect();
+        let other_apis: Vec<_> = context.other_apis.iter().map(|other_api| other_api.topics.clone()).collect();
         let mut wire = Self {
-            classifier: Classifier::new(context.topics.clone(), &sisters),
+            classifier: Classifier::new(context.topics.clone(), &other_apis),
             monitors: Monitors::new(context),
             at: Duration::ZERO,
             seq: 0,

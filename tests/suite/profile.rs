@@ -121,7 +121,7 @@ fn an_everest_is_judged_by_what_was_before_the_releases() {
 }
 
 #[test]
-fn clients_and_sisters_find_their_topics() {
+fn clients_of_all_apis_find_their_topics() {
     let project = Project::new();
     for (file, scenario) in [
         ("consumer.py", "../scenarios/client/version_1_0_statuses.yaml"),

@@ -212,11 +212,11 @@ fn specified() -> Option<Vec<(Message, [Validator; 2])>> {
     for name in ["MessageContent", "MessageFormat"] {
         components["schemas"][name] = display["components"]["schemas"][name].take();
     }
-    let sisters = ["auth_token_provider_API.yaml", "auth_token_validator_API.yaml", "entrypoint_API.yaml"];
-    for name in sisters {
-        let sister = load(name);
+    let other_apis = ["auth_token_provider_API.yaml", "auth_token_validator_API.yaml", "entrypoint_API.yaml"];
+    for name in other_apis {
+        let other_api = load(name);
         for kind in ["messages", "schemas"] {
-            for (name, value) in sister["components"][kind].as_object().unwrap() {
+            for (name, value) in other_api["components"][kind].as_object().unwrap() {
                 components[kind][name] = value.clone();
             }
         }

@@ -132,7 +132,7 @@ fn publisher_of(filter: &str, case: &Case<'_>) -> Party {
     if let Some(from_everest) = below(case.topics) {
         return if from_everest == (case.side() == Side::Client) { Party::Harness } else { Party::Module };
     }
-    match case.sisters.iter().find_map(below) {
+    match case.other_apis.iter().find_map(below) {
         Some(from_everest) if case.side() == Side::Client || !from_everest => Party::Harness,
         _ => Party::Module,
     }

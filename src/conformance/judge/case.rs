@@ -26,7 +26,7 @@ pub struct Case<'s> {
     /// The topics of the API module that the module under test uses or is.
     pub topics: &'s Topics,
     /// The topics of the station's other API modules.
-    pub sisters: &'s [Topics],
+    pub other_apis: &'s [Topics],
     /// The tokens of the station, by name.
     pub tokens: &'s BTreeMap<String, TokenConfig>,
     /// How khumbu's own side writes its messages.
@@ -65,7 +65,7 @@ impl<'s> Case<'s> {
     }
 
     /// Whether the module under test is a client at an API whose messages EVerest's statuses follow from.
-    pub fn is_sister(&self) -> bool {
+    pub fn is_other_api(&self) -> bool {
         self.side() == Side::Client && self.topics.api != ApiType::AUTH_CONSUMER
     }
 
@@ -91,7 +91,7 @@ impl<'s> Case<'s> {
             "external_prefix" => Some(topics.external_prefix.clone()),
             _ => {
                 let wanted = placeholder::api(name)?;
-                let mut all = std::iter::once(topics).chain(self.sisters);
+                let mut all = std::iter::once(topics).chain(self.other_apis);
                 all.find(|topics| topics.api == wanted).map(Topics::base)
             }
         })

@@ -170,7 +170,7 @@ impl Findings<'_> {
         let kind = seen.map_or(&Kind::Other, |seen| &seen.kind);
         let follows = matches!(kind, Kind::Channel(Channel::TOKEN_VALIDATION_STATUS) | Kind::Did(_));
         let (severity, id, who) = match seen.map(|seen| seen.from) {
-            Some(Party::Harness) if case.is_sister() && follows => outcome(case),
+            Some(Party::Harness) if case.is_other_api() && follows => outcome(case),
             Some(Party::Harness) => (Severity::Error, "scenario/contradicted", case.played().to_owned()),
             Some(Party::Module) | None => (Severity::Fail, "expect/unexpected", case.culprit()),
         };
@@ -357,9 +357,9 @@ pub(super) fn astray<'a>(view: View<'a>, claims: &Claims, expectation: &Expectat
 /// Whether what khumbu's own EVerest sends depends on what the module under test has sent.
 pub(super) fn follows_from_module(case: &Case<'_>, view: View<'_>, expectation: &Expectation) -> bool {
     let follows = match &expectation.what {
-        What::Status { .. } | What::Did { .. } => case.is_sister(),
+        What::Status { .. } | What::Did { .. } => case.is_other_api(),
         What::Message { kind, .. } => {
-            *kind == Some(MessageKind::on(Channel::TOKEN_VALIDATION_STATUS)) && case.is_sister()
+            *kind == Some(MessageKind::on(Channel::TOKEN_VALIDATION_STATUS)) && case.is_other_api()
         }
         // Replies on one topic cannot be told apart.
         What::Reply { topic, .. } => {

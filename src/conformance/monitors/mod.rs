@@ -86,7 +86,7 @@ pub struct Context {
     /// absent replies to expectations, because EVerest itself may take 300 s.
     pub reply_grace: Option<Duration>,
     /// The other API modules that the module under test serves or uses.
-    pub sisters: Vec<ApiModule>,
+    pub other_apis: Vec<ApiModule>,
 }
 
 /// Another API module.
@@ -113,7 +113,7 @@ impl Context {
             heartbeat_interval: None,
             auth: None,
             reply_grace: None,
-            sisters: Vec::new(),
+            other_apis: Vec::new(),
         }
     }
 }
@@ -130,15 +130,12 @@ impl Monitors {
     /// Monitors for one scenario.
     pub fn new(mut context: Context) -> Self {
         let links = Links::new(context.from_start, context.relayed);
-        let sisters = std::mem::take(&mut context.sisters);
-        let sisters =
-            sisters.into_iter().map(|ApiModule { topics, communication_check_timeout, heartbeat_interval }| Context {
-                topics,
-                communication_check_timeout,
-                heartbeat_interval,
-                ..context.clone()
+        let other_apis = std::mem::take(&mut context.other_apis);
+        let other_apis =
+            other_apis.into_iter().map(|ApiModule { topics, communication_check_timeout, heartbeat_interval }| {
+                Context { topics, communication_check_timeout, heartbeat_interval, ..context.clone() }
             });
-        let contexts: Vec<_> = std::iter::once(context.clone()).chain(sisters).collect();
+        let contexts: Vec<_> = std::iter::once(context.clone()).chain(other_apis).collect();
         let modules = contexts.into_iter().enumerate().map(|(number, context)| ModuleMonitors::new(number, context));
         Self { links, modules: modules.collect() }
     }

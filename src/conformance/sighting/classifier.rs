@@ -51,8 +51,8 @@ impl fmt::Debug for Classifier {
 
 impl Classifier {
     /// A classifier for the API module under test and the others of its EVerest.
-    pub fn new(module: Topics, sisters: &[Topics]) -> Self {
-        let modules: Vec<_> = std::iter::once(module).chain(sisters.iter().cloned()).collect();
+    pub fn new(module: Topics, other_apis: &[Topics]) -> Self {
+        let modules: Vec<_> = std::iter::once(module).chain(other_apis.iter().cloned()).collect();
         Self {
             map: Map::new(&modules),
             modules,

@@ -36,8 +36,9 @@ struct Wire {
 impl Wire {
     fn new(prefix: &str) -> Self {
         let module = topics(prefix);
-        let sisters = [module.of(ApiType::AUTH_TOKEN_PROVIDER, "tp"), module.of(ApiType::AUTH_TOKEN_VALIDATOR, "tv")];
-        Self { classifier: Classifier::new(module, &sisters), seq: 0, pkid: 0 }
+        let other_apis =
+            [module.of(ApiType::AUTH_TOKEN_PROVIDER, "tp"), module.of(ApiType::AUTH_TOKEN_VALIDATOR, "tv")];
+        Self { classifier: Classifier::new(module, &other_apis), seq: 0, pkid: 0 }
     }
 
     fn event(&mut self, from: Party, event: Event) -> Option<Sighting> {

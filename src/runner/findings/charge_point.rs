@@ -19,7 +19,7 @@ const SHOWN: usize = 6;
 
 /// Who is to blame for what the charge point did.
 fn blame(stage: &Stage<'_>) -> (Severity, &'static str, String) {
-    match stage.judge.case().is_sister() {
+    match stage.judge.case().is_other_api() {
         true => (Severity::Fail, "expect/outcome", format!("given what {} sent, the charge point", culprit(stage))),
         false => (Severity::Error, "scenario/contradicted", "the simulated charge point".to_owned()),
     }

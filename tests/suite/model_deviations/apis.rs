@@ -157,7 +157,7 @@ const REPLY_TO_R: &str = r#"{"headers": {"replyTo": "r"}}"#;
 
 #[test]
 fn no_entry_point() {
-    let [mut with, mut without] = pair(&with_sisters(), Deviation::NoEntryPoint);
+    let [mut with, mut without] = pair(&with_other_apis(), Deviation::NoEntryPoint);
     assert_eq!((with.beacons, without.beacons), (0, 3));
     for desk in [&mut with, &mut without] {
         ask(desk, EntryPoint::Discover, REPLY_TO_R);
@@ -167,7 +167,7 @@ fn no_entry_point() {
 
 #[test]
 fn beacon_per_module() {
-    let beacons = pair(&with_sisters(), Deviation::BeaconPerModule).map(|desk| desk.beacons);
+    let beacons = pair(&with_other_apis(), Deviation::BeaconPerModule).map(|desk| desk.beacons);
     assert_eq!(beacons, [3, 1]);
 }
 

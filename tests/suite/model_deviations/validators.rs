@@ -13,7 +13,7 @@ fn certificate_hash_data_dropped() {
     };
     let mut provided = bare_token("A");
     provided["iso15118CertificateHashData"] = json!([hash]);
-    let outcomes = pair(&with_sisters(), Deviation::CertificateHashDataDropped).map(|mut desk| {
+    let outcomes = pair(&with_other_apis(), Deviation::CertificateHashDataDropped).map(|mut desk| {
         provide(&mut desk, provided.clone());
         present(
             &mut desk,
@@ -25,7 +25,7 @@ fn certificate_hash_data_dropped() {
     assert_eq!(outcomes, [[Value::Null, Value::Null], [json!([hash]), json!([hash])]]);
     // A malformed one spoils the token in either case.
     provided["iso15118CertificateHashData"] = json!([{"hashAlgorithm": "MD5"}]);
-    for mut desk in pair(&with_sisters(), Deviation::CertificateHashDataDropped) {
+    for mut desk in pair(&with_other_apis(), Deviation::CertificateHashDataDropped) {
         provide(&mut desk, provided.clone());
         assert_eq!(desk.seen(), NOTHING);
     }
@@ -33,7 +33,7 @@ fn certificate_hash_data_dropped() {
 
 #[test]
 fn validator_reply_time() {
-    let mut config = with_sisters();
+    let mut config = with_other_apis();
     config.auth_token_validator.as_mut().unwrap().cfg_communication_check_to_s = 7;
     let times = pair(&config, Deviation::ValidatorReplyTime).map(|mut desk| {
         at(&mut desk, ApiType::AUTH_TOKEN_VALIDATOR, Channel::COMMUNICATION_CHECK, "false");
@@ -45,7 +45,7 @@ fn validator_reply_time() {
 
 #[test]
 fn validator_call_time() {
-    let mut config = with_sisters();
+    let mut config = with_other_apis();
     config.auth_token_validator.as_mut().unwrap().cfg_request_reply_to_s = 550;
     let act = |desk: &mut Desk| {
         provide(desk, bare_token("A"));
@@ -71,7 +71,7 @@ fn bad_reply_awaits_another() {
     };
     differs(
         Deviation::BadReplyAwaitsAnother,
-        &with_sisters(),
+        &with_other_apis(),
         act,
         &["A Processing", "ask 0 A"],
         &["A Processing", "ask 0 A", "asked 0", "A Rejected"],
@@ -87,7 +87,7 @@ fn unknown_pin_required() {
             reply(desk, 0, &json!({"authorization_status": status, "tariff_messages": []}).to_string());
             desk.pass(secs(1));
         };
-        differs(Deviation::UnknownPinRequired, &with_sisters(), act, &[], &["asked 0", "A Rejected"]);
+        differs(Deviation::UnknownPinRequired, &with_other_apis(), act, &[], &["asked 0", "A Rejected"]);
     }
 }
 
@@ -106,7 +106,7 @@ fn differs_by_mode(deviation: Deviation, modes: [&str; 2]) {
             });
             reply(desk, 0, &result.to_string());
         };
-        differs(deviation, &with_sisters(), act, &[], &["asked 0", "A Rejected"]);
+        differs(deviation, &with_other_apis(), act, &[], &["asked 0", "A Rejected"]);
     }
 }
 
@@ -122,7 +122,7 @@ fn unknown_der_modes() {
 
 #[test]
 fn tariff_messages_required() {
-    let answers = pair(&with_sisters(), Deviation::TariffMessagesRequired).map(|mut desk| {
+    let answers = pair(&with_other_apis(), Deviation::TariffMessagesRequired).map(|mut desk| {
         provide(&mut desk, bare_token("A"));
         desk.seen();
         reply(&mut desk, 0, r#"{"authorization_status": "Accepted"}"#);
@@ -139,12 +139,12 @@ fn serial_validation() {
     };
     differs(
         Deviation::SerialValidation,
-        &with_sisters(),
+        &with_other_apis(),
         act,
         &["A Processing", "ask 0 A", "B Processing"],
         &["A Processing", "ask 0 A", "B Processing", "ask 1 B"],
     );
-    let mut desk = Desk::ready(&with_sisters());
+    let mut desk = Desk::ready(&with_other_apis());
     act(&mut desk);
     desk.seen();
     reply(&mut desk, 0, r#"{"authorization_status": "Blocked", "tariff_messages": []}"#);

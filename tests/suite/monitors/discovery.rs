@@ -17,7 +17,7 @@ fn everest() -> Wire {
         communication_check_timeout: None,
         heartbeat_interval: None,
     };
-    Wire::with(Context { sisters: vec![provider], ..Context::new(topics, Side::Everest) })
+    Wire::with(Context { other_apis: vec![provider], ..Context::new(topics, Side::Everest) })
 }
 
 fn asks(wire: &mut Wire, topic: &str) {

@@ -26,9 +26,9 @@ fn the_wrap_is_at_64_bits() {
 #[test]
 fn another_connection_of_everest_explains_no_gap() {
     let mut wire = Wire::everest();
-    wire.heartbeats([0, 1]).connect("module-sister").heartbeats([3]).fails("monitor/heartbeat-sequence", "HB-2");
-    Wire::everest().connect("module-sister").heartbeats([1]).fails("monitor/heartbeat-first", "HB-3");
-    Wire::everest().heartbeats([0, 1]).connect("module-sister").heartbeats([2]).is_clean();
+    wire.heartbeats([0, 1]).connect("module-other").heartbeats([3]).fails("monitor/heartbeat-sequence", "HB-2");
+    Wire::everest().connect("module-other").heartbeats([1]).fails("monitor/heartbeat-first", "HB-3");
+    Wire::everest().heartbeats([0, 1]).connect("module-other").heartbeats([2]).is_clean();
 }
 
 #[test]

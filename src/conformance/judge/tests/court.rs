@@ -180,7 +180,7 @@ impl Decides for Judge<'_> {
 pub struct Court {
     pub scenario: Scenario,
     pub topics: Topics,
-    pub sisters: Vec<Topics>,
+    pub other_apis: Vec<Topics>,
     pub wire: Wire,
     pub is_builtin: bool,
     pub shows_calls: bool,
@@ -252,9 +252,9 @@ impl Court {
         let topics =
             Topics { api, external_prefix: String::new(), api_version: "1".to_owned(), module_id: "api".to_owned() };
         let others = [ApiType::AUTH_CONSUMER, ApiType::AUTH_TOKEN_PROVIDER, ApiType::AUTH_TOKEN_VALIDATOR];
-        let sisters = others.into_iter().filter(|other| *other != api).map(|other| topics.of(other, "sister"));
+        let other_apis = others.into_iter().filter(|other| *other != api).map(|other| topics.of(other, "other_api"));
         Ok(Self {
-            sisters: sisters.collect(),
+            other_apis: other_apis.collect(),
             topics,
             scenario,
             wire: Wire::Everest,
@@ -269,7 +269,7 @@ impl Court {
         Case {
             scenario: &self.scenario,
             topics: &self.topics,
-            sisters: &self.sisters,
+            other_apis: &self.other_apis,
             tokens: &self.scenario.model.station.tokens,
             wire: self.wire,
             is_builtin: self.is_builtin,
@@ -294,7 +294,7 @@ impl Court {
             held_up: Duration::ZERO,
             has_ended: false,
             messages: Vec::new(),
-            classifier: Classifier::new(self.topics.clone(), &self.sisters),
+            classifier: Classifier::new(self.topics.clone(), &self.other_apis),
             subscriptions,
         };
         let not_met = hearing.play(&self.scenario.model.steps, &Pointer::from("/steps")).err();
@@ -568,7 +568,7 @@ impl Court {
     /// A message as it is published.
     fn publish(&self, message: &Message) -> Publish {
         let Message { kind, json, qos, retain, .. } = message;
-        let api_modules = || std::iter::once(&self.topics).chain(&self.sisters);
+        let api_modules = || std::iter::once(&self.topics).chain(&self.other_apis);
         let (topic, json) = match kind {
             Sort::Channel(channel) => {
                 let topic =

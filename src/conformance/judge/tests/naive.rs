@@ -84,12 +84,12 @@ impl<'s> Naive<'s> {
     }
 
     fn follows(&self, expectation: &Expectation, requests: &[Request]) -> bool {
-        let is_sister = self.case.side() == Side::Client && self.case.topics.api != ApiType::AUTH_CONSUMER;
+        let is_other_api = self.case.side() == Side::Client && self.case.topics.api != ApiType::AUTH_CONSUMER;
         expectation.by == Party::Harness
             && match &expectation.what {
-                What::Status { .. } | What::Did { .. } => is_sister,
+                What::Status { .. } | What::Did { .. } => is_other_api,
                 What::Message { kind, .. } => {
-                    *kind == Some(MessageKind::on(Channel::TOKEN_VALIDATION_STATUS)) && is_sister
+                    *kind == Some(MessageKind::on(Channel::TOKEN_VALIDATION_STATUS)) && is_other_api
                 }
                 What::Reply { topic, .. } => {
                     self.case.side() == Side::Client

@@ -212,9 +212,9 @@ fn an_update_of_another_shape_fails() {
 
 /// EVerest with a token provider's and a token validator's API module.
 fn everest() -> Wire {
-    let sister = |api| ApiModule { topics: of(api), communication_check_timeout: None, heartbeat_interval: None };
-    let sisters = vec![sister(ApiType::AUTH_TOKEN_PROVIDER), sister(ApiType::AUTH_TOKEN_VALIDATOR)];
-    Wire::with(Context { sisters, ..Context::new(topics(), Side::Everest) })
+    let other_api = |api| ApiModule { topics: of(api), communication_check_timeout: None, heartbeat_interval: None };
+    let other_apis = vec![other_api(ApiType::AUTH_TOKEN_PROVIDER), other_api(ApiType::AUTH_TOKEN_VALIDATOR)];
+    Wire::with(Context { other_apis, ..Context::new(topics(), Side::Everest) })
 }
 
 #[test]

@@ -26,29 +26,29 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The clients, by their API.
 #[derive(Debug, Default)]
-pub struct Sisters(BTreeMap<ApiType, Sister>);
+pub struct OtherClients(BTreeMap<ApiType, OtherClient>);
 
 #[derive(Debug)]
-struct Sister {
+struct OtherClient {
     topics: Topics,
     commands: mpsc::UnboundedSender<Command>,
     task: JoinHandle<Result<(), LinkError>>,
 }
 
-impl Drop for Sister {
+impl Drop for OtherClient {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Sisters {
+impl OtherClients {
     /// Connects them; they have subscribed when this is over.
     ///
     /// # Errors
     /// When one has no connection.
     pub async fn open(scene: &Scene<'_>, broker: &Broker) -> Result<Self, LinkError> {
-        let mut sisters = Self::default();
-        for topics in scene.played_sisters() {
+        let mut other_apis = Self::default();
+        for topics in scene.played_other_apis() {
             let seconds = scene.station.cadence(topics.api).map_or(0, |cadence| cadence.check_within_s);
             let part = Part {
                 address: broker.address(),
@@ -61,16 +61,16 @@ impl Sisters {
             let (commands, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(run_played(part, received, ready));
-            sisters.0.insert(topics.api, Sister { topics: topics.clone(), commands, task });
+            other_apis.0.insert(topics.api, OtherClient { topics: topics.clone(), commands, task });
             is_ready.await.unwrap_or(Err(LinkError::Lost))?;
         }
-        Ok(sisters)
+        Ok(other_apis)
     }
 
     /// Begins the communication checks of those whose module asks for them.
     ///
     /// # Errors
-    /// As [`Sisters::tell`].
+    /// As [`OtherClients::tell`].
     pub fn begin_checks(&self, scene: &Scene<'_>) -> Result<(), Stop> {
         for api in self.0.keys() {
             if scene.station.cadence(*api).is_some_and(|cadence| cadence.check_within_s > 0) {
@@ -90,18 +90,18 @@ impl Sisters {
     /// # Errors
     /// When it has broken down, or there is none.
     pub fn tell(&self, api: ApiType, command: Command) -> Result<&Topics, Stop> {
-        let told = self.0.get(&api).filter(|sister| sister.commands.send(command).is_ok());
+        let told = self.0.get(&api).filter(|other_api| other_api.commands.send(command).is_ok());
         let ended = || broken(&format!("the simulated {} has ended", api.name())).into();
-        told.map(|sister| &sister.topics).ok_or_else(ended)
+        told.map(|other_api| &other_api.topics).ok_or_else(ended)
     }
 
     /// Ends them.
     pub async fn close(self) {
-        for mut sister in self.0.into_values() {
+        for mut other_api in self.0.into_values() {
             // Nothing is sent any more: they say goodbye.
-            (sister.commands, _) = mpsc::unbounded_channel();
+            (other_api.commands, _) = mpsc::unbounded_channel();
             // Its outcome says no more than what the record showed.
-            let _ = timeout(FAREWELL, &mut sister.task).await;
+            let _ = timeout(FAREWELL, &mut other_api.task).await;
         }
     }
 }

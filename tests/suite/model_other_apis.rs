@@ -298,7 +298,7 @@ fn external_evses_report_and_are_told() {
 }
 
 #[test]
-fn topics_of_the_sisters_and_of_the_entry_point() {
+fn topics_of_the_other_apis_and_of_the_entry_point() {
     let consumer = Topics {
         api: ApiType::AUTH_CONSUMER,
         external_prefix: "site/".to_owned(),
