@@ -204,6 +204,7 @@ fn what_a_module_says_at_its_end_hides_nothing_that_was_before() {
     let ran = project.play(&["s.yaml", "--module", "sh talks.sh", "--ready-within", "1s"]).exits(3);
     let report = ran.report();
     let output = report["scenarios"][0]["output"].as_array().unwrap();
-    assert!(output[0] == "before" && output.last().unwrap() == "130", "{output:?}");
+    // The shell may add that its `sleep` was terminated.
+    assert!(output[0] == "before" && output.contains(&"130".into()), "{output:?}");
     ran.says("output of the module until khumbu ended it:\n    | before\n\n");
 }
