@@ -1,5 +1,5 @@
 //! The steps of the language. What a step is, needs, demands, shows and does at the station stands in its row here; what
-//! its arguments must be is looked at in [`super::check`], and the runner plays it.
+//! its arguments must be is looked at in `scenario::check`, and the runner plays it.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -186,13 +186,13 @@ fn who_has_to_publish_on_a_topic_follows_from_it() {
     for (side, topic, first) in [
         ("client", format!("{base}/e2m/x"), 0),
         ("client", format!("{base}/m2e/x"), 1),
-        ("client", "everest_api/1/auth_token_provider/other/e2m/x".to_owned(), 0),
-        ("client", "everest_api/1/auth_token_provider/other/m2e/x".to_owned(), 0),
+        ("client", "everest_api/1/auth_token_provider/other_api/e2m/x".to_owned(), 0),
+        ("client", "everest_api/1/auth_token_provider/other_api/m2e/x".to_owned(), 0),
         ("client", "elsewhere".to_owned(), 1),
         ("everest", format!("{base}/e2m/x"), 1),
         ("everest", format!("{base}/m2e/x"), 0),
-        ("everest", "everest_api/1/auth_token_provider/other/e2m/x".to_owned(), 1),
-        ("everest", "everest_api/1/auth_token_provider/other/m2e/x".to_owned(), 0),
+        ("everest", "everest_api/1/auth_token_provider/other_api/e2m/x".to_owned(), 1),
+        ("everest", "everest_api/1/auth_token_provider/other_api/m2e/x".to_owned(), 0),
     ] {
         let outcome =
             Court::of(side, "auth_consumer", &format!("- note: x\n- expect: {{topic: {topic}}}")).judge(&on(&topic));
