@@ -236,7 +236,7 @@ impl Api {
         self.channels.iter().find(|channel| channel.name == name)
     }
 
-    /// A type by its name by its name.
+    /// A type by its name.
     pub fn named(&self, name: &str) -> Option<&Shape> {
         self.types.iter().find(|(known, _)| known == name).map(|(_, shape)| shape)
     }
