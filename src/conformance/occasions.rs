@@ -58,6 +58,9 @@ const QUESTION: Message = Message::On(Channel::VALIDATE_TOKEN);
 const CHECK: Message = Message::On(Channel::COMMUNICATION_CHECK);
 const WITHDRAW: Message = Message::On(Channel::WITHDRAW_AUTHORIZATION);
 const GET: Message = Message::On(Channel::GET_TOKEN_VALIDATION_STATUS);
+const VALIDATE_REPLY: Message = Message::ReplyTo(Channel::VALIDATE_TOKEN);
+const WITHDRAW_REPLY: Message = Message::ReplyTo(Channel::WITHDRAW_AUTHORIZATION);
+const GET_REPLY: Message = Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS);
 
 /// A gap between heartbeats is so many intervals long.
 const GAP: u32 = 2;
@@ -85,7 +88,7 @@ pub fn lacking(requirement: &str, facts: Facts<'_>) -> Option<&'static str> {
         _ if requirement.starts_with("LV-") => (facts.has_latched_status(), "was shown no status a second time"),
         _ if requirement.starts_with("TV-") => (facts.shown(|fact| fact.message == STATUS), "was shown no status"),
         _ if requirement.starts_with("WD-") => {
-            (facts.shown(|fact| fact.message == Message::WITHDRAW_REPLY), "was shown no reply to a withdraw request")
+            (facts.shown(|fact| fact.message == WITHDRAW_REPLY), "was shown no reply to a withdraw request")
         }
         _ if requirement.starts_with("TP-") => (
             facts.has_any(Fate::Sent, |fact| fact.message == Message::On(Channel::PROVIDED_TOKEN)),
@@ -97,7 +100,7 @@ pub fn lacking(requirement: &str, facts: Facts<'_>) -> Option<&'static str> {
         ),
         "VA-3" | "VA-4" | "VA-5" | "VA-10" => (
             facts.shown(|fact| fact.message == QUESTION)
-                && facts.has_any(Fate::Sent, |fact| fact.message == Message::VALIDATE_REPLY),
+                && facts.has_any(Fate::Sent, |fact| fact.message == VALIDATE_REPLY),
             "was shown no question that it answered",
         ),
         _ => return None,
@@ -125,7 +128,7 @@ impl<'a> Facts<'a> {
     }
 
     fn replied(self, result: &str) -> bool {
-        self.all(Fate::Shown, Message::WITHDRAW_REPLY).any(|fact| fact.json.and_then(Value::as_str) == Some(result))
+        self.all(Fate::Shown, WITHDRAW_REPLY).any(|fact| fact.json.and_then(Value::as_str) == Some(result))
     }
 
     /// Heartbeats without a number are always out of turn: nobody can count them.
@@ -161,7 +164,7 @@ impl<'a> Facts<'a> {
     fn has_withdrawn(self) -> bool {
         let is_withdrawn = |fact: &Fact<'_>| status(fact) == Some("Withdrawn");
         let mut missed = self.all(Fate::Missed, STATUS);
-        self.shown(|fact| fact.message == Message::WITHDRAW_REPLY)
+        self.shown(|fact| fact.message == WITHDRAW_REPLY)
             && (self.all(Fate::Shown, STATUS).any(is_withdrawn) || !missed.any(is_withdrawn))
     }
 
@@ -193,7 +196,7 @@ impl<'a> Facts<'a> {
     fn has_latched_status(self) -> bool {
         let shown: Vec<_> = self.all(Fate::Shown, STATUS).map(|fact| fact.payload).collect();
         self.in_force.is_on(Deviation::NoLatchedGet)
-            || self.shown(|fact| fact.message == Message::GET_REPLY)
+            || self.shown(|fact| fact.message == GET_REPLY)
             || shown.iter().enumerate().any(|(index, payload)| shown[..index].contains(payload))
     }
 }
@@ -249,7 +252,7 @@ mod tests {
     #[test]
     fn a_message_that_the_client_missed_is_no_occasion() {
         let status = json!({"status": "Withdrawn"});
-        let reply = (Fate::Shown, Message::WITHDRAW_REPLY, json!("Accepted"));
+        let reply = (Fate::Shown, WITHDRAW_REPLY, json!("Accepted"));
         assert!(lack("TV-4", &[(Fate::Missed, STATUS, status.clone())]));
         assert!(!lack("TV-4", &[(Fate::Shown, STATUS, status.clone())]));
         assert!(lack("TV-15", &[(Fate::Shown, STATUS, status.clone())]));
@@ -280,7 +283,7 @@ mod tests {
         assert!(!lack("LV-3", &[(Fate::Sent, GET, request)]));
         assert!(lack("CC-8", &[(Fate::Sent, CHECK, json!(false))]));
         assert!(!lack("CC-9", &[(Fate::Sent, CHECK, json!(false))]));
-        assert!(lack("VA-3", &[(Fate::Sent, Message::VALIDATE_REPLY, json!({}))]));
+        assert!(lack("VA-3", &[(Fate::Sent, VALIDATE_REPLY, json!({}))]));
         assert!(lack("CN-1", &[]));
         // EVerest's own requirements have no occasion here.
         assert!(!lack("HB-1", &[]));

@@ -17,10 +17,10 @@ use super::roles::{Roles, Stimulus, Thread};
 use super::station_file::StationFile;
 use super::{Outcome, Sending};
 use crate::auth::{Race, SessionEvent};
-use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::channel::Channel;
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::recording::{Message, Recording};
-use crate::station::{Address, Effect, Input, Payload, RequestId, Station};
+use crate::station::{Effect, Input, Payload, RequestId, Station};
 
 /// A station that does more has a heartbeat that no recording has; time then does nothing any more.
 const MOST_OUTCOMES: usize = 2_000_000;
@@ -352,8 +352,7 @@ impl Player<'_> {
                 Effect::Ask { request, token } => {
                     let token = json!(token);
                     self.questions.push((request, token.clone()));
-                    let question = Address::ChannelOf(ApiType::AUTH_TOKEN_VALIDATOR, Channel::VALIDATE_TOKEN);
-                    Some((self.roles.topic(question), token))
+                    Some((self.roles.question_topic(), token))
                 }
                 Effect::Fault { api, fault, raised } => self.roles.fault(api, fault, raised),
                 Effect::EvseCall { evse, call } => self.roles.evse_call(evse, &call).inspect(|(_, payload)| {

@@ -1,13 +1,12 @@
 //! The auth APIs: the names of them, of their channels and of their messages, for what is behaviour, and what of that is
 //! about single messages. What these are stands in their descriptions alone.
 
-use serde_json::Value;
-
 use super::api::{Behaviour, RETAINED};
 use super::channel::{ApiType, Channel};
 use super::codec::{self, Decoded};
 use super::deviations::Deviations;
 use super::schema::Message;
+use super::side::Side;
 
 impl ApiType {
     /// Follows tokens and withdraws authorizations.
@@ -51,29 +50,10 @@ impl Channel {
     pub const VALIDATE_RESULT_UPDATE: Channel = Channel::of(ApiType::AUTH_TOKEN_VALIDATOR, "validate_result_update");
 }
 
-impl Message {
-    /// The reply to a withdraw request.
-    pub const WITHDRAW_REPLY: Message = Message::ReplyTo(Channel::WITHDRAW_AUTHORIZATION);
-    /// The reply to a request for the latched status.
-    pub const GET_REPLY: Message = Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS);
-    /// The reply of a token validator.
-    pub const VALIDATE_REPLY: Message = Message::ReplyTo(Channel::VALIDATE_TOKEN);
-}
-
 /// What EVerest's Auth and its API modules make of messages.
 pub(super) struct Auth;
 
 impl Behaviour for Auth {
-    /// A token.
-    fn subject<'m>(&self, channel: Channel, message: &'m Value) -> Option<&'m str> {
-        let token = match channel {
-            Channel::TOKEN_VALIDATION_STATUS => "/token/id_token/value",
-            Channel::VALIDATE_TOKEN => "/payload/id_token/value",
-            _ => return None,
-        };
-        message.pointer(token)?.as_str()
-    }
-
     fn why_not_executed(&self, channel: Channel, payload: &[u8], in_force: Deviations) -> Option<String> {
         match (channel, codec::decode_withdraw(payload, in_force)) {
             (Channel::WITHDRAW_AUTHORIZATION, Decoded::NotExecuted { why }) => Some(why),
@@ -88,10 +68,27 @@ impl Behaviour for Auth {
             Message::On(Channel::VALIDATE_TOKEN) => "VA-1",
             Message::On(Channel::VALIDATE_RESULT_UPDATE) => "VA-8",
             Message::On(_) => "SC-1",
-            Message::VALIDATE_REPLY => "VA-4",
-            Message::GET_REPLY => "LV-2",
+            Message::ReplyTo(Channel::VALIDATE_TOKEN) => "VA-4",
+            Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS) => "LV-2",
             Message::ReplyTo(_) => "RR-1",
         }
+    }
+
+    fn reply_requirement(&self, by: Side, to: Option<Channel>) -> &'static str {
+        match (by, to) {
+            (Side::Client, _) => "VA-3",
+            (Side::Everest, Some(Channel::GET_TOKEN_VALIDATION_STATUS)) => "LV-2",
+            (Side::Everest, _) => "RR-1",
+        }
+    }
+
+    fn question_requirement(&self) -> &'static str {
+        "VA-2"
+    }
+
+    /// A request for the latched status is not answered where latching is off.
+    fn owes_reply(&self, to: Channel) -> bool {
+        to == Channel::WITHDRAW_AUTHORIZATION
     }
 
     fn retained(&self, message: Message) -> (&'static str, &'static str) {
@@ -99,7 +96,7 @@ impl Behaviour for Auth {
             Message::On(Channel::PROVIDED_TOKEN) => {
                 ("publish it without the flag: a retained token is presented again each time EVerest starts", "TP-3")
             }
-            Message::VALIDATE_REPLY | Message::On(Channel::VALIDATE_RESULT_UPDATE) => {
+            Message::ReplyTo(Channel::VALIDATE_TOKEN) | Message::On(Channel::VALIDATE_RESULT_UPDATE) => {
                 ("publish it without the flag: it is for one moment only", "VA-10")
             }
             _ => RETAINED,

@@ -10,8 +10,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::api::{self, Api, Behaviour, Described, Pattern, names};
+use super::api::{self, Api, Behaviour, Described, Pattern, When, names};
 use super::auth_apis::Auth;
+use super::deviations::Deviations;
 use super::release::Release;
 use super::schema::Message;
 use super::side::Side;
@@ -147,9 +148,34 @@ impl Channel {
         self.api
     }
 
-    /// What a message here is about, see [`Behaviour::subject`].
+    /// Where a message here says what it is about.
+    pub fn about(self) -> Option<&'static str> {
+        self.description().about.as_deref()
+    }
+
+    /// What a message here is about; messages about different things have no order among each other.
     pub fn subject(self, message: &Value) -> Option<&str> {
-        self.api.behaviour().subject(self, message)
+        message.pointer(self.about()?)?.as_str()
+    }
+
+    /// Whether it tells of several things, each of which has a lane of its own. A request is in that of its replies.
+    pub fn has_lanes(self) -> bool {
+        self.about().is_some() && !self.is_request()
+    }
+
+    /// Whether it is there under these deviations.
+    pub fn runs(self, in_force: Deviations) -> bool {
+        self.description().when.runs(in_force)
+    }
+
+    /// Whether it is there whatever the release and its deviations.
+    pub fn is_in_every_release(self) -> bool {
+        self.description().when == When::ALWAYS
+    }
+
+    /// Whether a message here asks for what was told last.
+    pub fn is_latched_get(self) -> bool {
+        self.description().pattern == Pattern::LatchedGet
     }
 
     /// Its description.

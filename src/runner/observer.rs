@@ -17,7 +17,7 @@ use super::underway::Underway;
 use crate::conformance::monitors::Monitors;
 use crate::conformance::sighting::{Classifier, Kind, Party, Request, Sighting, Way};
 use crate::diagnostic::Diagnostic;
-use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::channel::ApiType;
 use crate::protocol::control::Command;
 use crate::protocol::side::Side;
 use crate::protocol::topic;
@@ -202,12 +202,11 @@ impl Observer {
         if seen.is_again() {
             return;
         }
-        let text = |pointer| seen.json.as_ref().and_then(|json| json.pointer(pointer)?.as_str());
-        if let (Party::Module, Kind::Channel(Channel::TOKEN_VALIDATION_STATUS)) = (seen.from, &seen.kind)
-            && let Some(token) = text("/token/id_token/value")
+        if seen.from == Party::Module
+            && let Some(token) = seen.told_of()
         {
             self.connections.in_process.remove(token);
-            if text("/status") == Some("Processing") {
+            if seen.json.as_ref().is_some_and(|json| json["status"] == "Processing") {
                 self.connections.in_process.insert(token.to_owned());
             }
         }

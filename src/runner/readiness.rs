@@ -18,7 +18,7 @@ use super::stage::{Patience, Stage, Stop, Wake};
 use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::channel::{ApiType, Channel};
+use crate::protocol::channel::{ApiType, Channel, Topics};
 use crate::protocol::side::Side;
 use crate::protocol::topic;
 use crate::scenario::model::Ready;
@@ -195,29 +195,18 @@ impl Stage<'_> {
             )
     }
 
-    /// EVerest is ready when it has subscribed to all that clients may ask it.
+    /// EVerest is ready when it has subscribed to all that clients send it in every release, if they send anything but
+    /// communication checks.
     async fn wait_everest_serves(&mut self) -> Result<(), Stop> {
-        let topics = &self.scene.topics;
-        if !topics.api.is_of_auth() {
-            return self.wait_other_serves().await;
-        }
-        let mut wanted = vec![topics.topic(Channel::WITHDRAW_AUTHORIZATION)];
-        for other_api in self.scene.played_other_apis() {
-            wanted.push(other_api.topic(match other_api.api {
-                ApiType::AUTH_TOKEN_PROVIDER => Channel::PROVIDED_TOKEN,
-                _ => Channel::VALIDATE_RESULT_UPDATE,
-            }));
-        }
-        let meaning = format!("subscribed to {}", last_levels(&wanted).join(" and "));
-        self.ready_when(&meaning, |observer| wanted.iter().all(|topic| observer.connections.is_subscribed(topic))).await
-    }
-
-    /// Of another API than Auth's, EVerest listens to what clients send, if they send anything but communication checks.
-    async fn wait_other_serves(&mut self) -> Result<(), Stop> {
-        let topics = &self.scene.topics;
-        let heard = topics.api.channels().filter(|channel| !channel.is_from_everest());
-        let heard = heard.filter(|channel| *channel != Channel::COMMUNICATION_CHECK);
-        let wanted: Vec<_> = heard.map(|channel| topics.topic(channel)).collect();
+        let is_heard = |channel: &Channel| {
+            !channel.is_from_everest() && *channel != Channel::COMMUNICATION_CHECK && channel.is_in_every_release()
+        };
+        let heard = |topics: &Topics| {
+            let heard = topics.api.channels().filter(is_heard).map(|channel| topics.topic(channel));
+            heard.collect::<Vec<_>>()
+        };
+        let modules = std::iter::once(&self.scene.topics).chain(self.scene.played_other_apis());
+        let wanted: Vec<_> = modules.flat_map(heard).collect();
         if wanted.is_empty() {
             return self.ready_when("connected", |observer| observer.connections.is_connected()).await;
         }

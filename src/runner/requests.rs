@@ -26,8 +26,8 @@ impl Stage<'_> {
             None => withdraw.id_token.clone(),
         };
         let request = WithdrawAuthorizationRequest { evse_id: withdraw.evse_id, id_token };
-        let (kind, payload) = (Kind::Channel(Channel::WITHDRAW_AUTHORIZATION), json!(request));
-        self.request(kind, Some(payload), Command::Withdraw(request), row, at).await
+        let payload = json!(request);
+        self.request(Kind::Channel(said(row)?), Some(payload), Command::Withdraw(request), row, at).await
     }
 
     /// Makes the request of a step as the client, or demands it of the module.
@@ -105,6 +105,14 @@ impl Stage<'_> {
         let (within, by, after) = (self.judge.case().within(), Party::Module, After::Stimulus);
         self.have_sent(Demand { pointer, within, by, what, is_told, after }).await.map(drop)
     }
+}
+
+/// Where a step has a client say something.
+///
+/// # Errors
+/// When it has no client say anything.
+pub fn said(row: &Row<'_>) -> Result<Channel, Stop> {
+    row.says.ok_or_else(|| broken(&format!("`{}` has no client say anything", row.key)).into())
 }
 
 /// A demanded request must name exactly what the scenario names: a field too many or too few is another request.

@@ -12,11 +12,12 @@ use super::judging::view;
 use super::module::{environment, fill, in_words};
 use super::played::Played;
 use super::process::run_to_end;
+use super::requests::said;
 use super::stage::{Stage, Stop, broken, is_true};
 use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::words::{cut, shown};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::channel::{Channel, EntryPoint};
+use crate::protocol::channel::EntryPoint;
 use crate::protocol::control::{Command, HeartbeatControl, command_name};
 use crate::protocol::side::Side;
 use crate::protocol::wire::{Encoder, Wire};
@@ -64,7 +65,7 @@ impl Stage<'_> {
                 self.observer.monitors.heartbeats_changed();
                 self.stimulate(Command::Heartbeats(control), at).await
             }
-            Step::PresentToken(name) => self.present_token(name, at).await,
+            Step::PresentToken(name) => self.present_token(name, said(&row)?, at).await,
             Step::SetVerdict(change) => {
                 let config = self.tokens.get_mut(&change.token).ok_or_else(|| unknown_token(&change.token))?;
                 config.verdict = change.verdict;
@@ -72,7 +73,7 @@ impl Stage<'_> {
                 let command = config.to_verdict();
                 self.set_verdict(command, at).await
             }
-            Step::UpdateVerdict(update) => self.update_verdict(update, at).await,
+            Step::UpdateVerdict(update) => self.update_verdict(update, said(&row)?, at).await,
             Step::RestartEverest => self.restart_everest().await,
             Step::Disconnect => self.disconnect().await,
             Step::Csms(state) => self.set_csms(*state).await,
@@ -80,10 +81,7 @@ impl Stage<'_> {
             Step::SendLocalList(list) => self.send_local_list(list, at).await,
             Step::Gateway(gateway) => self.ask_gateway(gateway, at).await,
             Step::Withdraw(withdraw) => self.withdraw(withdraw, &row, at).await,
-            Step::GetStatus(_) => {
-                let kind = Kind::Channel(Channel::GET_TOKEN_VALIDATION_STATUS);
-                self.request(kind, None, Command::GetStatus {}, &row, at).await
-            }
+            Step::GetStatus(_) => self.request(Kind::Channel(said(&row)?), None, Command::GetStatus {}, &row, at).await,
             Step::Discover(_) => {
                 self.request(Kind::EntryPoint(EntryPoint::Discover), None, Command::Discover {}, &row, at).await
             }

@@ -22,15 +22,14 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When the module under test does not present it, or cannot be told to.
-    pub async fn present_token(&mut self, name: &str, at: &Pointer) -> Result<(), Stop> {
+    pub async fn present_token(&mut self, name: &str, channel: Channel, at: &Pointer) -> Result<(), Stop> {
         let config = self.token(name)?;
         let (command, provided, value) = (config.to_command(), config.to_provided(), config.value.clone());
-        if self.other_apis.has(ApiType::AUTH_TOKEN_PROVIDER) {
-            self.set_mark();
-            self.say_as(ApiType::AUTH_TOKEN_PROVIDER, command, Channel::PROVIDED_TOKEN).await?;
-        } else if self.scene.is_client_of(ApiType::AUTH_TOKEN_PROVIDER) {
+        if self.other_apis.has(channel.api()) {
+            self.say_as(command, channel).await?;
+        } else if self.scene.is_client_of(channel.api()) {
             let (wanted, at) = (json!(provided), at.key("present_token"));
-            self.demand_at_least(Channel::PROVIDED_TOKEN, &wanted, &command, at).await?;
+            self.demand_at_least(channel, &wanted, &command, at).await?;
         } else {
             self.stimulate(command, at).await?;
         }
@@ -68,7 +67,7 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When the module under test does not say so, or cannot be told to.
-    pub async fn update_verdict(&mut self, update: &UpdateVerdict, at: &Pointer) -> Result<(), Stop> {
+    pub async fn update_verdict(&mut self, update: &UpdateVerdict, channel: Channel, at: &Pointer) -> Result<(), Stop> {
         self.observer.monitors.verdict_updated();
         let says_nothing = update.tariff_messages.is_empty();
         let mut result = ValidationResult::new(update.verdict);
@@ -79,21 +78,21 @@ impl Stage<'_> {
             result.remove("tariff_messages");
         }
         let command = Command::UpdateVerdict(update);
-        if self.other_apis.has(ApiType::AUTH_TOKEN_VALIDATOR) {
-            self.set_mark();
-            self.say_as(ApiType::AUTH_TOKEN_VALIDATOR, command, Channel::VALIDATE_RESULT_UPDATE).await
-        } else if self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) {
+        if self.other_apis.has(channel.api()) {
+            self.say_as(command, channel).await
+        } else if self.scene.is_client_of(channel.api()) {
             let at = at.key("update_verdict");
-            self.demand_at_least(Channel::VALIDATE_RESULT_UPDATE, &wanted, &command, at).await
+            self.demand_at_least(channel, &wanted, &command, at).await
         } else {
             self.stimulate(command, at).await
         }
     }
 
     /// The client that khumbu plays at another API says something on this channel.
-    async fn say_as(&mut self, api: ApiType, command: Command, channel: Channel) -> Result<(), Stop> {
+    async fn say_as(&mut self, command: Command, channel: Channel) -> Result<(), Stop> {
+        self.set_mark();
         let from = self.observer.messages.len();
-        let topic = self.other_apis.tell(api, command)?.topic(channel);
+        let topic = self.other_apis.tell(channel.api(), command)?.topic(channel);
         self.reach_broker(from, &topic).await
     }
 

@@ -209,9 +209,9 @@ impl<'a> Checker<'a> {
                     self.report_key("scenario/two-tokens", &at.key("id_token"), headline).help =
                         Some("`token` names a token of the station, `id_token` spells one out".to_owned());
                 }
-                self.make(withdraw.r#as.as_ref(), Some(Message::WITHDRAW_REPLY), true);
+                self.make(withdraw.r#as.as_ref(), row.says.and_then(Message::reply_to), true);
             }
-            Step::GetStatus(request) => self.make(request.r#as.as_ref(), Some(Message::GET_REPLY), true),
+            Step::GetStatus(request) => self.make(request.r#as.as_ref(), row.says.and_then(Message::reply_to), true),
             Step::Discover(request) => self.make(request.r#as.as_ref(), Some(Message::DISCOVER_REPLY), true),
             Step::QueryModules(api) => {
                 self.check_type(api, at);
@@ -224,7 +224,7 @@ impl<'a> Checker<'a> {
             Step::Gateway(gateway) => self.check_gateway(gateway, at),
             Step::SendLocalList(list) => self.check_local_list(list, at),
             step => {
-                let captured = self.check_expectation(step, at);
+                let captured = self.check_expectation(step, &row, at);
                 self.captured.extend(captured);
             }
         }

@@ -157,6 +157,8 @@ pub struct Row<'s> {
     pub follows: Option<&'static str>,
     /// Whether it asks something of the module under test, so that one that does nothing cannot pass.
     pub demands: bool,
+    /// Where it has a client say something.
+    pub says: Option<Channel>,
     /// What a client under test is shown by it, if it is a client of an API that has this channel.
     pub shows: Option<Channel>,
     /// What it says of EVerest's start, as one of the first steps.
@@ -234,6 +236,7 @@ impl Step {
                 may_be_at_once: true,
                 follows: (everest && !has_provider || provider).then_some("present_token"),
                 demands: client && !is_consumer,
+                says: Some(Channel::PROVIDED_TOKEN),
                 shows: Some(if is_consumer { Channel::TOKEN_VALIDATION_STATUS } else { Channel::VALIDATE_TOKEN }),
                 ..row("present_token")
             },
@@ -248,6 +251,7 @@ impl Step {
                 evse: Some(update.evse),
                 follows: validator.then_some("update_verdict"),
                 demands: validator,
+                says: Some(Channel::VALIDATE_RESULT_UPDATE),
                 shows: Some(Channel::TOKEN_VALIDATION_STATUS),
                 ..row("update_verdict")
             },
@@ -275,10 +279,12 @@ impl Step {
             Step::Withdraw(Withdraw { token, r#as, within, .. }) => Row {
                 token: token.as_deref().map(|token| ("/token", token)),
                 is_foreign: !is_consumer,
+                says: Some(Channel::WITHDRAW_AUTHORIZATION),
                 ..asks("withdraw", r#as.as_deref(), *within)
             },
             Step::GetStatus(Request { r#as, within }) => Row {
                 is_foreign: !is_consumer,
+                says: Some(Channel::GET_TOKEN_VALIDATION_STATUS),
                 features: vec![Feature::LatchedGet],
                 ..asks("get_status", r#as.as_deref(), *within)
             },

@@ -33,8 +33,8 @@ pub struct Names<'a> {
 enum Lane {
     Heartbeat(Whose),
     CommunicationCheck(Whose),
-    /// Value and type of the token.
-    Status(String, String),
+    /// The channel, and value and type of the token.
+    Told(Channel, String, String),
     /// The channel, and which of its requests.
     Request(Channel, usize),
     /// The topic, with random parts left out.
@@ -108,8 +108,8 @@ impl Lane {
             Lane::Heartbeat(Some(api)) => format!("heartbeat of {}", api.name()),
             Lane::CommunicationCheck(None) => "communication_check".to_owned(),
             Lane::CommunicationCheck(Some(api)) => format!("communication_check of {}", api.name()),
-            Lane::Status(value, kind) if kind.is_empty() && value.is_empty() => "token_validation_status".to_owned(),
-            Lane::Status(value, kind) => format!("token {} {kind}", Value::String(naming.text(value))),
+            Lane::Told(channel, value, kind) if kind.is_empty() && value.is_empty() => channel.name().to_owned(),
+            Lane::Told(_, value, kind) => format!("token {} {kind}", Value::String(naming.text(value))),
             Lane::Request(channel, number) => format!("{} {number}", channel.name()),
             Lane::Other(topic) => format!("topic {topic}"),
         }
@@ -128,7 +128,7 @@ fn into_lanes<'a>(records: &'a [Record], names: &Names<'_>) -> BTreeMap<Lane, Ve
         let lane = match channel {
             Some(Channel::HEARTBEAT) => Lane::Heartbeat(whose.flatten()),
             Some(Channel::COMMUNICATION_CHECK) => Lane::CommunicationCheck(whose.flatten()),
-            Some(Channel::TOKEN_VALIDATION_STATUS) => message.status_lane(),
+            Some(channel) if channel.has_lanes() => message.lane(channel),
             Some(channel) => {
                 let number = requests.entry(channel).or_default();
                 *number += 1;
@@ -198,11 +198,11 @@ impl Message<'_> {
         self.body.as_ref()?.get("headers")?.get("replyTo")?.as_str().filter(|topic| !topic.is_empty())
     }
 
-    fn status_lane(&self) -> Lane {
+    fn lane(&self, channel: Channel) -> Lane {
         let token = self.body.as_ref().and_then(|body| body.pointer("/token/id_token"));
         let field =
             |name| token.and_then(|token| token.get(name)).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Lane::Status(field("value"), field("type"))
+        Lane::Told(channel, field("value"), field("type"))
     }
 
     fn is_plain_true(&self) -> bool {

@@ -59,11 +59,11 @@ fn full(message: Message) -> Value {
         GET => json!({"headers": {"replyTo": "r"}, "payload": {}}),
         HEARTBEAT => json!(42),
         CHECK => json!(true),
-        Message::WITHDRAW_REPLY => json!("Accepted"),
+        Message::ReplyTo(Channel::WITHDRAW_AUTHORIZATION) => json!("Accepted"),
         PROVIDED => full_token(),
         QUESTION => json!({"headers": {"replyTo": "r"}, "payload": full_token()}),
         UPDATE => json!({"connector_id": 1, "validation_result": full_result()}),
-        Message::VALIDATE_REPLY => full_result(),
+        Message::ReplyTo(Channel::VALIDATE_TOKEN) => full_result(),
         Message::DISCOVER_REQUEST => json!({"headers": {"replyTo": "r"}}),
         Message::READY_BEACON => json!({}),
         Message::DISCOVER_REPLY => {
@@ -102,10 +102,10 @@ fn what_the_specification_allows_is_valid() {
         (HEARTBEAT, json!(u64::MAX)),
         (HEARTBEAT, json!(-1)),
         (CHECK, json!(false)),
-        (Message::WITHDRAW_REPLY, json!("Rejected")),
-        (Message::GET_REPLY, json!(null)),
-        (Message::GET_REPLY, json!(true)),
-        (Message::GET_REPLY, full_status()),
+        (Message::ReplyTo(Channel::WITHDRAW_AUTHORIZATION), json!("Rejected")),
+        (Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS), json!(null)),
+        (Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS), json!(true)),
+        (Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS), full_status()),
     ] {
         assert_eq!(schemas.check(message, &payload), [], "{message:?} {payload}");
     }
@@ -135,8 +135,8 @@ fn what_it_forbids_is_named_with_its_place() {
         (HEARTBEAT, json!({}), "", "integer"),
         (HEARTBEAT, json!(1.5), "", "integer"),
         (CHECK, json!("true"), "", "boolean"),
-        (Message::WITHDRAW_REPLY, json!("accepted"), "", "accepted"),
-        (Message::GET_REPLY, json!(false), "", "object"),
+        (Message::ReplyTo(Channel::WITHDRAW_AUTHORIZATION), json!("accepted"), "", "accepted"),
+        (Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS), json!(false), "", "object"),
     ] {
         let violations = schemas.check(message, &payload);
         let [Violation { pointer: at, message: text }] = &violations[..] else { panic!("{payload}: {violations:?}") };
@@ -228,11 +228,11 @@ fn specified() -> Option<Vec<(Message, [Validator; 2])>> {
         GET => "send_request_get_token_validation_status",
         HEARTBEAT => "receive_heartbeat",
         CHECK => "send_communication_check",
-        Message::WITHDRAW_REPLY => "receive_reply_withdraw_authorization",
+        Message::ReplyTo(Channel::WITHDRAW_AUTHORIZATION) => "receive_reply_withdraw_authorization",
         PROVIDED => "send_provided_token",
         QUESTION => "receive_request_validate_token",
         UPDATE => "send_validate_result_update",
-        Message::VALIDATE_REPLY => "send_reply_validate_token",
+        Message::ReplyTo(Channel::VALIDATE_TOKEN) => "send_reply_validate_token",
         Message::DISCOVER_REQUEST => "send_request_discover",
         Message::DISCOVER_REPLY => "receive_reply_discover",
         Message::READY_BEACON => "send_ready_beacon",
@@ -253,7 +253,7 @@ fn specified() -> Option<Vec<(Message, [Validator; 2])>> {
 #[track_caller]
 fn agree(schemas: &Schemas, message: Message, validators: &[Validator], payload: &Value) -> bool {
     // The one deviation: running EVerest answers `true` where `null` is specified.
-    if message == Message::GET_REPLY && *payload == json!(true) {
+    if message == Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS) && *payload == json!(true) {
         return true;
     }
     let ours = schemas.check(message, payload);

@@ -61,7 +61,9 @@ impl<'s> Judge<'s> {
                     (None, None) => (VecDeque::new(), (pointer.to_string(), None)),
                 };
                 let since = past.presented_since(&value).map_or(past.mark, |seq| past.mark.min(seq));
+                let channel = step.row(case.scenario.model.frame()).shows;
                 let what = What::Status {
+                    channel: channel.ok_or_else(|| Diagnostic::broken("a status that is on no channel"))?,
                     name: name.clone(),
                     value,
                     remaining,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::conformance::sighting::{Kind, Party, Request, Sighting};
 use crate::diagnostic::words::{cut, elide};
 use crate::diagnostic::{Diagnostic, Place};
-use crate::protocol::channel::{ApiType, Channel, Topics};
+use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::side::Side;
 use crate::protocol::topic;
 use crate::protocol::wire::{Form, Wire};
@@ -173,10 +173,7 @@ impl<'a> View<'a> {
     /// The last question to a token validator since a record, about any token or this one.
     pub fn question(&self, value: Option<&str>, since: u64) -> Option<&'a Request> {
         let mut requests = self.requests.iter().rev().take_while(|request| request.seq >= since);
-        requests.find(|request| {
-            request.kind == Kind::Channel(Channel::VALIDATE_TOKEN)
-                && (value.is_none() || request.token.as_deref() == value)
-        })
+        requests.find(|request| request.kind.is_question() && (value.is_none() || request.token.as_deref() == value))
     }
 
     /// The module's last request of which the reply is still to come, and for which it still listens.

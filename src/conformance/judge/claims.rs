@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::expectation::status_token;
-use crate::conformance::sighting::{Kind, Sighting};
-use crate::protocol::channel::Channel;
+use crate::conformance::sighting::Sighting;
 
 /// A step's claim to a message, which no other expectation can be met by then.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +54,7 @@ impl Claims {
             self.all.insert(index);
             self.kinds.entry(seen.kind.name()).or_default().insert(index);
             self.topics.entry(seen.publish.topic.clone()).or_default().insert(index);
-            if let Some(token) = token_of(seen) {
+            if let Some(token) = seen.told_of() {
                 self.tokens.entry(token.to_owned()).or_default().insert(index);
             }
         }
@@ -81,7 +79,7 @@ impl Claims {
         let lanes = [
             self.kinds.get_mut(seen.kind.name()),
             self.topics.get_mut(&seen.publish.topic),
-            token_of(seen).and_then(|token| self.tokens.get_mut(token)),
+            seen.told_of().and_then(|token| self.tokens.get_mut(token)),
         ];
         for lane in lanes.into_iter().flatten() {
             lane.remove(&index);
@@ -92,9 +90,4 @@ impl Claims {
     pub fn of(&self, seq: u64) -> Option<&Claim> {
         self.made.get(&seq)
     }
-}
-
-/// The token of which a message is a status.
-fn token_of(seen: &Sighting) -> Option<&str> {
-    status_token(seen).filter(|_| seen.kind == Kind::Channel(Channel::TOKEN_VALIDATION_STATUS))
 }

@@ -84,6 +84,8 @@ pub enum What {
     },
     /// The next statuses of a token.
     Status {
+        /// Where they pass.
+        channel: Channel,
         /// The token's name in the scenario.
         name: String,
         /// The token's value, compared exactly: re-presentation in other letters is another attempt.
@@ -146,8 +148,8 @@ impl Expectation {
                     && payload.as_ref().is_none_or(|pattern| matches(pattern, seen, captures).is_ok());
                 if is_it { Offer::Met } else { Offer::Foreign }
             }
-            What::Status { value, remaining, at, connectors, payload, .. } => {
-                if seen.kind != Kind::Channel(Channel::TOKEN_VALIDATION_STATUS) || status_token(seen) != Some(value) {
+            What::Status { channel, value, remaining, at, connectors, payload, .. } => {
+                if seen.kind != Kind::Channel(*channel) || seen.told_of() != Some(value) {
                     return Offer::Foreign;
                 }
                 let Some(expected) = remaining.front().copied() else { return Offer::Foreign };
@@ -240,10 +242,10 @@ impl Expectation {
         let scratch = &mut Captures::new();
         match &self.what {
             What::Message { .. } | What::Did { .. } => false,
-            What::Status { value, remaining, .. } => {
+            What::Status { channel, value, remaining, .. } => {
                 seen.from == self.by
                     && seen.kind == Kind::Other
-                    && status_token(seen) == Some(value)
+                    && seen.json.as_ref().and_then(|json| channel.subject(json)) == Some(value)
                     && remaining.front().is_some_and(|status| {
                         seen.json.as_ref().and_then(|json| json.get("status")) == Some(&json!(status))
                     })
@@ -352,9 +354,4 @@ fn matches_value(pattern: &Pattern, value: Option<&Value>, captures: &mut Captur
 fn member(pointer: &str) -> Option<String> {
     let (_, token) = pointer.rsplit_once('/')?;
     Some(token.replace("~1", "/").replace("~0", "~"))
-}
-
-/// The token that a message tells of, if it is a status of one.
-pub fn status_token(seen: &Sighting) -> Option<&str> {
-    Channel::TOKEN_VALIDATION_STATUS.subject(seen.json.as_ref()?)
 }

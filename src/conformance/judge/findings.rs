@@ -15,7 +15,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Channel;
 use crate::protocol::control::Deed;
 use crate::protocol::side::Side;
-use crate::scenario::model::MessageKind;
+use crate::scenario::channel_of;
 use crate::scenario::pattern::Captures;
 
 /// Messages shown as evidence.
@@ -168,7 +168,7 @@ impl Findings<'_> {
         let case = self.case;
         let seen = self.view.message(seq);
         let kind = seen.map_or(&Kind::Other, |seen| &seen.kind);
-        let follows = matches!(kind, Kind::Channel(Channel::TOKEN_VALIDATION_STATUS) | Kind::Did(_));
+        let follows = kind.has_lanes() || matches!(kind, Kind::Did(_));
         let (severity, id, who) = match seen.map(|seen| seen.from) {
             Some(Party::Harness) if case.is_other_api() && follows => outcome(case),
             Some(Party::Harness) => (Severity::Error, "scenario/contradicted", case.played().to_owned()),
@@ -358,8 +358,9 @@ pub(super) fn astray<'a>(view: View<'a>, claims: &Claims, expectation: &Expectat
 pub(super) fn follows_from_module(case: &Case<'_>, view: View<'_>, expectation: &Expectation) -> bool {
     let follows = match &expectation.what {
         What::Status { .. } | What::Did { .. } => case.is_other_api(),
-        What::Message { kind, .. } => {
-            *kind == Some(MessageKind::on(Channel::TOKEN_VALIDATION_STATUS)) && case.is_other_api()
+        What::Message { kind, api, .. } => {
+            let channel = kind.and_then(|kind| channel_of(kind, *api));
+            channel.is_some_and(Channel::has_lanes) && case.is_other_api()
         }
         // Replies on one topic cannot be told apart.
         What::Reply { topic, .. } => {

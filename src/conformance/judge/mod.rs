@@ -26,7 +26,6 @@ pub use past::Past;
 use super::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::Diagnostic;
 use crate::parity;
-use crate::protocol::channel::Channel;
 use crate::protocol::control::Deed;
 use crate::protocol::side::Side;
 use crate::scenario::Pointer;
@@ -492,8 +491,7 @@ impl<'s> Judge<'s> {
     fn may_be_either_way(&self, floor: u64, seen: &Sighting, moment: Moment, view: View<'_>) -> bool {
         let is_everests = self.case.side() == Side::Everest && seen.from == Party::Module;
         let is_reply = |seen: &Sighting| matches!(seen.kind, Kind::Reply(_));
-        let is_of_thread =
-            |seen: &Sighting| is_reply(seen) || seen.kind == Kind::Channel(Channel::TOKEN_VALIDATION_STATUS);
+        let is_of_thread = |seen: &Sighting| is_reply(seen) || seen.kind.has_lanes();
         let Some(other) = view.message(floor) else { return false };
         is_everests
             && is_of_thread(seen)

@@ -10,7 +10,6 @@ use super::claims::{Claim, Claims};
 use super::expectation::{Expectation, What, is_of_kind};
 use crate::conformance::sighting::{Kind, Sighting};
 use crate::diagnostic::words::cut;
-use crate::protocol::channel::Channel;
 use crate::protocol::topic;
 use crate::scenario::pattern::{Captures, Mismatch, Pattern};
 
@@ -105,13 +104,13 @@ fn differences(what: &What, seen: &Sighting, captures: &Captures) -> Option<Vec<
             }
             found.extend(payload.iter().flat_map(|pattern| of_payload(pattern, seen, captures)));
         }
-        What::Status { value, remaining, payload, .. } => {
-            if seen.kind != Kind::Channel(Channel::TOKEN_VALIDATION_STATUS) {
+        What::Status { channel, value, remaining, payload, .. } => {
+            if seen.kind != Kind::Channel(*channel) {
                 return None;
             }
             let part = |pointer| seen.json.as_ref().and_then(|json| json.pointer(pointer));
             let expected = remaining.front().map(|status| format!("{status:?}"));
-            let wanted = [("/token/id_token/value", Some(value.clone())), ("/status", expected)];
+            let wanted = [(channel.about().unwrap_or_default(), Some(value.clone())), ("/status", expected)];
             for (pointer, wanted) in wanted {
                 let Some(wanted) = wanted.map(Value::from).filter(|wanted| part(pointer) != Some(wanted)) else {
                     continue;
@@ -181,7 +180,7 @@ mod tests {
 
     use super::*;
     use crate::conformance::sighting::{Classifier, Party};
-    use crate::protocol::channel::{ApiType, Topics};
+    use crate::protocol::channel::{ApiType, Channel, Topics};
     use crate::protocol::types::TokenValidationStatus;
     use crate::scenario::model::MessageKind;
     use crate::transcript::record::{Direction, Event, Publish, Record};
@@ -250,6 +249,7 @@ mod tests {
         let differences = nearest(&wanted, &beats, &nothing, &Captures::new(), None).unwrap().differences;
         assert_eq!(differences[1], "the payload is `\"69\"`, expected `0`");
         let what = What::Status {
+            channel: Channel::TOKEN_VALIDATION_STATUS,
             name: "ALICE".to_owned(),
             value: "04A2F3B1".to_owned(),
             remaining: [TokenValidationStatus::Accepted].into(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::conformance::sighting::ReplyTopic;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{Channel, Topics};
-use crate::protocol::deviations::{Deviation, Deviations};
+use crate::protocol::deviations::Deviations;
 use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
 
@@ -142,12 +142,12 @@ impl Answers {
         let headline = format!("module sent a reply without EVerest's external prefix `{prefix}` before its topic");
         seen.fail("monitor/reply-without-prefix", headline)
             .with_help("put the prefix before `headers.replyTo`, as before every other topic")
-            .breaking(self.rule("VA-3"))
+            .breaking(self.requirement(None))
     }
 
-    /// The requirement of an auth API, or what holds for every other.
-    fn rule(&self, of_auth: &'static str) -> &'static str {
-        if self.topics.api.is_of_auth() { of_auth } else { "SC-2" }
+    /// What a reply breaks that should not be there.
+    fn requirement(&self, to: Option<Channel>) -> &'static str {
+        self.topics.api.behaviour().reply_requirement(self.under_test, to)
     }
 
     /// EVerest puts its external prefix before the topic it was given; a stand-in may take the topic as it is.
@@ -164,18 +164,12 @@ impl Answers {
         }
     }
 
-    /// Whether a message replies to requests for the last status, and to nothing else.
-    pub(super) fn is_latched(&self, seen: &Worded<'_>) -> bool {
-        let asked = self.find(seen).and_then(|key| self.asked.get(key));
-        asked.is_some_and(|asked| asked.channels == [Channel::GET_TOKEN_VALIDATION_STATUS])
-    }
-
     /// Counts a reply of the module.
     pub(super) fn reply(&mut self, seen: &Worded<'_>) -> Option<Diagnostic> {
         let key = self.find(seen)?;
         let asked = self.asked.get_mut(key)?;
         asked.replies += 1;
-        if asked.channels == [Channel::GET_TOKEN_VALIDATION_STATUS] && self.in_force.is_on(Deviation::NoLatchedGet) {
+        if asked.channels.iter().all(|channel| !channel.runs(self.in_force)) {
             let release = self.in_force.release();
             let headline =
                 format!("module replied to a request for the last status, which EVerest {release} does not hear");
@@ -198,7 +192,7 @@ impl Answers {
         };
         let since = previous
             .map_or_else(String::new, |at| format!("{} after the reply before it", time(seen.at.saturating_sub(at))));
-        let requirement = self.rule(channel.map_or("RR-1", requirement));
+        let requirement = self.requirement(channel);
         Some(seen.fail("monitor/second-reply", headline).with_evidence(since).breaking(requirement))
     }
 
@@ -210,8 +204,8 @@ impl Answers {
         let topic = seen.wording.topic(&seen.publish.topic);
         let headline = format!("module sent on {topic}, which is no channel and no reply topic of any request");
         let severity = if self.from_start { Severity::Fail } else { Severity::Warning };
-        let requirement = self.rule(if self.under_test == Side::Client { "VA-3" } else { "RR-1" });
-        let mut finding = seen.finding(severity, "monitor/stray-reply", headline).breaking(requirement);
+        let finding = seen.finding(severity, "monitor/stray-reply", headline);
+        let mut finding = finding.breaking(self.requirement(None));
         let mut open = self.asked.iter().filter(|(_, asked)| asked.replies == 0).map(|(topic, _)| topic);
         if let Some(topic) = open.next_back() {
             finding = finding.with_evidence(format!("a request waits for its reply on {}", seen.wording.topic(topic)));
@@ -226,9 +220,9 @@ impl Answers {
         }
         let Some(grace) = self.grace else { return Vec::new() };
         let missing = self.asked.iter().filter(|(_, asked)| {
-            let owed = asked.well_formed && asked.deliveries > 0 && asked.replies == 0;
-            // Latching may be off: a request for the latched status is then not answered.
-            owed && asked.channels == [Channel::WITHDRAW_AUTHORIZATION] && at.saturating_sub(asked.last_at) >= grace
+            let open = asked.well_formed && asked.deliveries > 0 && asked.replies == 0;
+            let owed = asked.channels.iter().all(|channel| channel.api().behaviour().owes_reply(*channel));
+            open && owed && at.saturating_sub(asked.last_at) >= grace
         });
         missing
             .map(|(topic, asked)| {
@@ -268,14 +262,5 @@ impl Asked {
         let headline = format!("module sent its reply {} after EVerest had stopped waiting for it", time(late_by));
         let severity = if late_by > SLACK { Severity::Fail } else { Severity::Warning };
         Some(seen.finding(severity, "monitor/late-reply", headline).breaking("VA-5"))
-    }
-}
-
-/// What a reply that breaks the rules breaks.
-fn requirement(channel: Channel) -> &'static str {
-    match channel {
-        Channel::GET_TOKEN_VALIDATION_STATUS => "LV-2",
-        Channel::VALIDATE_TOKEN => "VA-3",
-        _ => "RR-1",
     }
 }

@@ -69,7 +69,7 @@ impl ModuleMonitors {
             answers: Answers::new(topics.clone(), under_test, from_start, context.reply_grace, in_force),
             latched: Latched::new(from_start),
             discovery: Discovery::new(in_force),
-            asking: Asking::new(topics.api.is_of_auth(), context.relayed, under_test, in_force),
+            asking: Asking::new(topics.api, context.relayed, under_test, in_force),
             collecting: Collecting::default(),
             presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
             resubscription: Resubscription::new(&topics),
@@ -329,7 +329,7 @@ impl ModuleMonitors {
             if seen.repeat == Repeat::No {
                 found.extend(self.answers.reply(seen));
             }
-            if found.is_empty() && self.answers.is_latched(seen) {
+            if found.is_empty() && replies == [Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS)] {
                 self.latched.replied(seen);
             }
             return found;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::conformance::sighting::{Repeat, ReplyTopic};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::ApiType;
 use crate::protocol::codec::unusable_topic;
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::side::Side;
@@ -24,7 +25,7 @@ const ACKNOWLEDGEMENT: Duration = Duration::from_millis(250);
 /// The requests that the module under test has made.
 #[derive(Debug)]
 pub(super) struct Asking {
-    is_of_auth: bool,
+    api: ApiType,
     under_test: Side,
     in_force: Deviations,
     /// How long after a request its subscription may be recorded.
@@ -51,16 +52,15 @@ struct Unsubscribed {
 }
 
 impl Asking {
-    pub(super) fn new(is_of_auth: bool, relayed: bool, under_test: Side, in_force: Deviations) -> Self {
+    pub(super) fn new(api: ApiType, relayed: bool, under_test: Side, in_force: Deviations) -> Self {
         let lag = if relayed { ACKNOWLEDGEMENT } else { Duration::ZERO };
-        Self { is_of_auth, under_test, in_force, lag, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
+        Self { api, under_test, in_force, lag, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
     }
 
     fn requirement(&self) -> &'static str {
         match self.under_test {
             Side::Client => "RR-13",
-            Side::Everest if self.is_of_auth => "VA-2",
-            Side::Everest => "SC-2",
+            Side::Everest => self.api.behaviour().question_requirement(),
         }
     }
 

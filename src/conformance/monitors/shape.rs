@@ -48,20 +48,12 @@ impl Shape {
         Self { schemas, in_force, under_test, module, topics, odd_qos: BTreeSet::new() }
     }
 
-    /// Whether the release has a channel.
-    fn is_there(&self, channel: Channel, is_former: bool) -> bool {
-        match is_former {
-            true => self.in_force.is_on(Deviation::SetterCommands),
-            false => channel != Channel::GET_TOKEN_VALIDATION_STATUS || !self.in_force.is_on(Deviation::NoLatchedGet),
-        }
-    }
-
     /// Where a message of the module under test went.
     pub(super) fn territory(&self, seen: &Sighting) -> Territory {
         let (module, channel, side) = match seen.place {
-            Place::Channel { module, channel, is_former } => {
+            Place::Channel { module, channel, .. } => {
                 let side = if channel.is_from_everest() { Side::Everest } else { Side::Client };
-                (module, Some(channel).filter(|channel| self.is_there(*channel, is_former)), Some(side))
+                (module, Some(channel).filter(|channel| channel.runs(self.in_force)), Some(side))
             }
             Place::Below { module, side, .. } => (module, None, side),
             Place::Misspelt { module } => (module, None, None),
@@ -178,7 +170,7 @@ impl Shape {
             .topics
             .api
             .channels()
-            .filter(|channel| channel.is_from_everest() == from_everest && self.is_there(*channel, false));
+            .filter(|channel| channel.is_from_everest() == from_everest && channel.runs(self.in_force));
         let known: Vec<String> = mine.map(|channel| format!("`{}`", channel.address())).collect();
         seen.finding(
             Severity::Warning,

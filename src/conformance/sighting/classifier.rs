@@ -168,15 +168,17 @@ impl Classifier {
                 asked.open.pop_front();
             }
         }
-        let is_question = seen.kind.is_question();
         let Some(topic) = seen.asks.clone().filter(|_| seen.kind.is_request() && !seen.is_again()) else { return };
-        let token = seen.json.as_ref().and_then(|json| Channel::VALIDATE_TOKEN.subject(json));
+        let token = match (&seen.kind, &seen.json) {
+            (Kind::Channel(channel), Some(json)) if channel.is_question() => channel.subject(json).map(str::to_owned),
+            _ => None,
+        };
         let index = self.requests.len();
         self.requests.push(Request {
             seq: seen.seq,
             from: seen.from,
             kind: seen.kind.clone(),
-            token: token.filter(|_| is_question).map(str::to_owned),
+            token,
             reply_topic: topic.on_wire.to_string(),
             is_answered: false,
         });

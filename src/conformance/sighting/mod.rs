@@ -74,6 +74,11 @@ impl Kind {
         matches!(self, Kind::Channel(channel) if channel.is_question())
     }
 
+    /// Whether such messages tell of several things, each of which has a lane of its own.
+    pub fn has_lanes(&self) -> bool {
+        matches!(self, Kind::Channel(channel) if channel.has_lanes())
+    }
+
     /// Whether such a message asks for a reply.
     pub fn is_request(&self) -> bool {
         match self {
@@ -169,6 +174,14 @@ impl Sighting {
     /// deeper than we do.
     pub fn hides_reply_to(&self) -> bool {
         self.as_sent().is_err() && self.publish.payload.windows(7).any(|bytes| bytes == b"replyTo")
+    }
+
+    /// What it tells of, if that has a lane of its own: the token of a status.
+    pub fn told_of(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Channel(channel) if channel.has_lanes() => channel.subject(self.json.as_ref()?),
+            _ => None,
+        }
     }
 
     /// Whether its topic ends like that of a channel, whatever module it names.

@@ -1,21 +1,15 @@
-//! What of an API no description says: what its messages are about, and what EVerest makes of them beyond their shapes.
+//! What of an API no description says: what EVerest makes of its messages beyond their shapes, and which requirements hold.
 //!
 //! An API whose behaviour is known implements [`Behaviour`]; of every other one, the defaults hold: a message is what its
 //! schema says, and nothing more is known of it.
 
-use serde_json::Value;
-
 use crate::protocol::channel::Channel;
 use crate::protocol::deviations::Deviations;
 use crate::protocol::schema::Message;
+use crate::protocol::side::Side;
 
 /// What is known of an API beyond its description.
 pub trait Behaviour: Sync {
-    /// What a message on a channel is about, where messages about different things have no order among each other.
-    fn subject<'m>(&self, _channel: Channel, _message: &'m Value) -> Option<&'m str> {
-        None
-    }
-
     /// Why EVerest does not execute a request, and so does not reply to it.
     fn why_not_executed(&self, _channel: Channel, _payload: &[u8], _in_force: Deviations) -> Option<String> {
         None
@@ -24,6 +18,22 @@ pub trait Behaviour: Sync {
     /// The requirement that a message of the wrong shape breaks.
     fn requirement(&self, _message: Message) -> &'static str {
         "SC-1"
+    }
+
+    /// The requirement that a reply breaks which comes too often, or where none is asked for. `to` is the request, where
+    /// there is one.
+    fn reply_requirement(&self, _by: Side, _to: Option<Channel>) -> &'static str {
+        "SC-2"
+    }
+
+    /// The requirement that a question of EVerest breaks whose answer cannot come.
+    fn question_requirement(&self) -> &'static str {
+        "SC-2"
+    }
+
+    /// Whether EVerest replies to a well-formed request whatever state it is in.
+    fn owes_reply(&self, _to: Channel) -> bool {
+        false
     }
 
     /// What a client that sends a message with the retain flag should know, and the requirement that it breaks.

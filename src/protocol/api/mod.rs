@@ -42,6 +42,9 @@ pub struct Channel {
     pub called: String,
     /// Of or to whom it is, where its address alone says too little.
     pub whose: Option<String>,
+    /// Where a message says what it is about, a JSON pointer: messages about different things have no order among each
+    /// other.
+    pub about: Option<String>,
     /// The address below the pathname.
     pub address: String,
     /// Whether EVerest publishes here; otherwise its clients do.

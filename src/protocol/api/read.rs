@@ -44,7 +44,8 @@ fn channel(entry: &Entry) -> Read<Channel> {
         let found = text.split_once('.').and_then(|(api, name)| super::of(api)?.channel(name));
         return found.cloned().ok_or_else(|| (entry.value.range.start, format!("`{text}` is no channel")));
     }
-    let known = Fields::of(&entry.value, &["called", "whose", "address", "from", "pattern", "payload", "reply"])?;
+    let known =
+        Fields::of(&entry.value, &["called", "whose", "about", "address", "from", "pattern", "payload", "reply"])?;
     let written = known.text("address")?;
     let (address, terms) = notation::terms(&written).map_err(|why| (entry.value.range.start, why))?;
     let is_from_everest = match known.optional("from").map(text).transpose()?.as_deref() {
@@ -57,6 +58,7 @@ fn channel(entry: &Entry) -> Read<Channel> {
         name: entry.key.clone(),
         called: known.text("called")?,
         whose: known.optional("whose").map(text).transpose()?,
+        about: known.optional("about").map(text).transpose()?,
         address: address.to_owned(),
         is_from_everest,
         pattern: pattern(known.required("pattern")?)?,

@@ -98,6 +98,7 @@ fn read_root<'a>(shapes: &mut Shapes<'a>, files: &'a Files, name: &str, root: &A
             reply: reply.map(|payload| Reply { called: format!("reply to `{name}`"), payload }),
             called: format!("`{name}` {kind}"),
             whose: None,
+            about: None,
             address: place.address.clone(),
             is_from_everest: place.is_from_everest,
             pattern: pattern(place, &api_name),

@@ -10,7 +10,7 @@ use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
 use crate::scenario::model::{ExpectNone, ExpectReply, ExpectStatus, MessageKind};
 use crate::scenario::pattern::{MARKERS, Pattern, PatternErrorKind};
-use crate::scenario::step::Step;
+use crate::scenario::step::{Row, Step};
 use crate::scenario::{Pointer, api, placeholder, played, suggestion};
 
 impl Checker<'_> {
@@ -24,7 +24,7 @@ impl Checker<'_> {
             if row.may_be_any_order {
                 let at = pointer.key(row.key);
                 self.check_row(&row, &at);
-                captured.extend(self.check_expectation(step, &at));
+                captured.extend(self.check_expectation(step, &row, &at));
             } else {
                 let headline = "any_order holds `expect`, `expect_status`, `expect_reply` and `expect_evse` only";
                 self.report("scenario/any-order", &pointer, headline);
@@ -34,7 +34,7 @@ impl Checker<'_> {
     }
 
     /// Checks one expectation and says what it captures; other steps capture nothing.
-    pub(super) fn check_expectation(&mut self, step: &Step, at: &Pointer) -> Vec<String> {
+    pub(super) fn check_expectation(&mut self, step: &Step, row: &Row<'_>, at: &Pointer) -> Vec<String> {
         let payload = &at.key("payload");
         match step {
             Step::Expect(expect) => {
@@ -47,7 +47,7 @@ impl Checker<'_> {
                 let described = self.described(expect.message, expect.api, expect.topic.as_deref());
                 self.check_payload(expect.payload.as_ref(), payload, &described)
             }
-            Step::ExpectStatus(expect) => self.check_expect_status(expect, at),
+            Step::ExpectStatus(expect) => self.check_expect_status(expect, row.shows.map(Message::On), at),
             Step::ExpectReply(expect) => self.check_expect_reply(expect, at),
             Step::ExpectEvse(expect) => self.check_call(expect.payload.as_ref(), payload, expect.call),
             Step::ExpectCsms(expect) => self.check_told(expect.payload.as_ref(), payload, expect.message),
@@ -56,7 +56,7 @@ impl Checker<'_> {
         }
     }
 
-    fn check_expect_status(&mut self, expect: &ExpectStatus, at: &Pointer) -> Vec<String> {
+    fn check_expect_status(&mut self, expect: &ExpectStatus, status: Option<Message>, at: &Pointer) -> Vec<String> {
         match (&expect.status, &expect.sequence) {
             (Some(_), None) => {}
             (None, Some(sequence)) if !sequence.is_empty() => {}
@@ -72,9 +72,9 @@ impl Checker<'_> {
                 self.report_key("scenario/status-what", &at.key("sequence"), headline);
             }
         }
-        let mut captured = self.check_connectors(expect.connectors.as_ref(), &at.key("connectors"));
-        let status = Some(vec![Message::On(Channel::TOKEN_VALIDATION_STATUS)]);
-        captured.extend(self.check_payload(expect.payload.as_ref(), &at.key("payload"), &status));
+        let mut captured = self.check_connectors(expect.connectors.as_ref(), status, &at.key("connectors"));
+        let described = status.map(|status| vec![status]);
+        captured.extend(self.check_payload(expect.payload.as_ref(), &at.key("payload"), &described));
         captured
     }
 

@@ -43,14 +43,15 @@ impl Checker<'_> {
         channel_of(kind, api_of(kind, named, self.scenario.model.api))
     }
 
-    /// What answers the request named `to`, or the last one; `None` where nobody can know. A validator is asked about
-    /// tokens.
+    /// What answers the request named `to`, or the last one; `None` where nobody can know. Whoever `is_asked` may answer
+    /// a question of EVerest.
     pub(super) fn answer(&self, to: Option<&str>, is_asked: bool) -> Option<Message> {
         let made = match to {
             Some(to) => self.made.names.get(to).copied(),
             None => self.made.last,
         };
-        made.unwrap_or(is_asked.then_some(Message::VALIDATE_REPLY))
+        let question = || self.scenario.model.api.channels().find(|channel| channel.is_question());
+        made.unwrap_or_else(|| question().filter(|_| is_asked).and_then(Message::reply_to))
     }
 
     /// What answers a published request, and whether it becomes the last one.
@@ -122,13 +123,18 @@ impl Checker<'_> {
     }
 
     /// Checks a pattern for the connectors of a status, and says what it captures.
-    pub(super) fn check_connectors(&mut self, pattern: Option<&Value>, pointer: &Pointer) -> Vec<String> {
+    pub(super) fn check_connectors(
+        &mut self,
+        pattern: Option<&Value>,
+        status: Option<Message>,
+        pointer: &Pointer,
+    ) -> Vec<String> {
         let Some(pattern) = pattern else { return Vec::new() };
         let found = self.found.len();
         let captured = self.check_pattern(pattern, pointer);
-        if found == self.found.len() {
+        if let Some(status) = status.filter(|_| found == self.found.len()) {
             let whole = json!({"token": {"connectors": pattern}});
-            let mut faults = self.faults(&whole, Message::On(Channel::TOKEN_VALIDATION_STATUS));
+            let mut faults = self.faults(&whole, status);
             for fault in &mut faults {
                 fault.pointer = fault.pointer.replacen("/token/connectors", "", 1).as_str().into();
             }
