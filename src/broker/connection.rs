@@ -178,9 +178,18 @@ impl Client {
         let silence = sleep_until(heard + patience);
         tokio::pin!(silence);
         let mut packets = Vec::new();
+        let mut was_stalled = false;
         loop {
+            let is_stalled = pipe.is_stalled();
+            if std::mem::replace(&mut was_stalled, is_stalled) && !is_stalled {
+                // What it has sent meanwhile is still to be read.
+                heard = Instant::now();
+            }
             // Everything that has come is handled in one step, and written in one.
-            let fault = self.take_packets(hub, &mut reader.buffer, &mut packets);
+            let fault = match is_stalled {
+                true => Ok(()),
+                false => self.take_packets(hub, &mut reader.buffer, &mut packets),
+            };
             if !packets.is_empty() {
                 heard = Instant::now();
                 match hub.handle(self.seat, packets.drain(..)) {
@@ -200,14 +209,14 @@ impl Client {
                 return End::Known;
             }
             tokio::select! {
-                read = reader.read(), if !pipe.is_stuck() => match read {
+                read = reader.read(), if !is_stalled && !pipe.is_stuck() => match read {
                     Ok(0) => return End::Lost("closed by peer".to_owned()),
                     Ok(_) => {}
                     Err(error) => return End::Lost(format!("connection lost: {error}")),
                 },
                 _ = pipe.writable(), if unsent => {}
                 () = pipe.attention.notified() => {}
-                () = &mut silence, if self.keep_alive > 0 => {
+                () = &mut silence, if self.keep_alive > 0 && !is_stalled => {
                     let held_up = silence.deadline().elapsed();
                     if heard.elapsed() < patience {
                         silence.as_mut().reset(heard + patience);

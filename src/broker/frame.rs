@@ -132,7 +132,7 @@ impl Kind {
 }
 
 /// One whole packet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Frame {
     pub(super) kind: Kind,
     /// Everything, with the fixed header.

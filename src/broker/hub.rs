@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::Config;
 use super::frame::{Fault, Kind};
+use super::injection::Injection;
 use super::packet::{Connect, Packet, Refusal, Version, Will, write};
 use super::pipe::Pipe;
 use super::relayed::Relayed;
@@ -37,10 +38,12 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn record(&mut self, client: &Arc<str>, event: Event) {
-        let record = Record { seq: self.seq, at: self.at, client: client.clone(), event };
+    /// Writes an entry; its place.
+    pub(super) fn record(&mut self, client: &Arc<str>, event: Event) -> u64 {
+        let seq = self.seq;
         self.seq += 1;
-        (self.sink)(record);
+        (self.sink)(Record { seq, at: self.at, client: client.clone(), event });
+        seq
     }
 
     pub(super) fn record_breach(&mut self, client: &Arc<str>, Fault { rule, why, bytes, .. }: &Fault) {
@@ -61,7 +64,7 @@ pub(super) struct Hub {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seat {
     pub(super) slot: usize,
-    number: u64,
+    pub(super) number: u64,
 }
 
 /// Why and how a connection ended.
@@ -93,15 +96,17 @@ pub(super) struct Core {
     pub(super) tree: Tree,
     pub(super) retained: Retained,
     /// Every open connection by number.
-    links: HashMap<u64, Arc<Pipe>>,
+    pub(super) links: HashMap<u64, Arc<Pipe>>,
     /// The clients whose packets go to an upstream broker.
-    relayed: Relayed,
+    pub(super) relayed: Relayed,
+    /// Faults that are injected, if any may be.
+    pub(super) injection: Option<Injection>,
     last_link: u64,
     last_id: u64,
     pub(super) routes: Vec<Route>,
     pub(super) flushes: Flushes,
     pub(super) now: Instant,
-    has_deadlines: bool,
+    pub(super) has_deadlines: bool,
 }
 
 impl Hub {
@@ -118,6 +123,7 @@ impl Hub {
             retained: Retained::default(),
             links: HashMap::new(),
             relayed: Relayed::default(),
+            injection: None,
             last_link: 0,
             last_id: 0,
             routes: Vec::new(),
@@ -129,7 +135,7 @@ impl Hub {
     }
 
     /// Runs a step under the lock, then writes what it appended.
-    fn with<R>(&self, step: impl FnOnce(&mut Core) -> R) -> R {
+    pub(super) fn with<R>(&self, step: impl FnOnce(&mut Core) -> R) -> R {
         let (result, flushes, due) = {
             // A panic under the lock is a bug of ours; the other connections go on all the same.
             let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
@@ -316,13 +322,16 @@ impl Core {
     }
 
     /// The seat of the client that is connected with this session.
-    fn seat(&self, slot: usize) -> Option<Seat> {
+    pub(super) fn seat(&self, slot: usize) -> Option<Seat> {
         let number = self.sessions.get(slot)?.as_ref()?.link.as_ref()?.number;
         Some(Seat { slot, number })
     }
 
     fn connect(&mut self, number: u64, pipe: &Arc<Pipe>, connect: Connect) -> Result<Seat, Refusal> {
         let version = connect.version;
+        if let Some(refusal) = self.refusal(&connect.client_id) {
+            return Err(Refusal::injected(version, refusal, &connect.client_id));
+        }
         if let Some(method) = &connect.authentication_method {
             let why = format!("client `{}` wants authentication method `{method}`", connect.client_id);
             return Err(Refusal::with_code(version, 5, 0x8c, why));
@@ -460,11 +469,11 @@ impl Core {
             let topic = message.topic.as_ref().to_owned();
             self.recorder.record(&message.from, Event::Overflow { topic });
         }
-        self.route(&message);
+        self.route(&message, |_| true);
     }
 
     fn tick(&mut self) -> Option<Instant> {
-        let mut next = None;
+        let mut next = self.hand_over_delayed();
         for slot in 0..self.sessions.len() {
             let Some(session) = self.sessions[slot].as_mut() else { continue };
             if session.will_at.is_some_and(|at| at <= self.now) {
@@ -503,7 +512,7 @@ impl Core {
     }
 
     /// Takes a client off its session. The session goes on if it was asked to.
-    fn end(&mut self, seat: Seat, ending: &Ending<'_>) {
+    pub(super) fn end(&mut self, seat: Seat, ending: &Ending<'_>) {
         let now = self.now;
         let Some(session) = self.session(seat) else { return };
         let Some(link) = session.link.take() else { return };
@@ -535,7 +544,7 @@ impl Core {
         }
     }
 
-    fn end_relayed(&mut self, number: u64, cause: &str, clean: bool) -> bool {
+    pub(super) fn end_relayed(&mut self, number: u64, cause: &str, clean: bool) -> bool {
         let Some(client) = self.relayed.end(number) else { return false };
         self.recorder.record(&client, Event::Disconnected { cause: cause.to_owned(), clean });
         if let Some(pipe) = self.links.get(&number) {

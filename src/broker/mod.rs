@@ -23,11 +23,14 @@
 //! | `hub` | all state behind one lock, connections and wills, and the order of the record |
 //! | `routing` | publications and subscriptions |
 //! | `pipe`, `connection`, `listener` | sockets and tasks |
+//! | `faults`, `injection` | faults that are injected: what befalls which message, and how |
 //! | `relay`, `relayed` | the way to an upstream broker, and who takes it |
 
 mod connection;
+mod faults;
 mod frame;
 mod hub;
+mod injection;
 mod limit;
 mod listener;
 mod packet;
@@ -49,13 +52,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
+pub use faults::{Rule, Sieve};
 use hub::Hub;
 pub use limit::PacketLimit;
 use listener::Running;
 
-#[allow(unused_imports, reason = "named in the documentation")]
-use crate::transcript::record::Event;
-use crate::transcript::record::Record;
+use crate::transcript::injected::{ConnectRefusal, Injected};
+use crate::transcript::record::{Event, Record};
 
 /// What a broker is started with.
 #[derive(Debug, Clone)]
@@ -224,6 +227,55 @@ impl Broker {
         if running.is_none() {
             let listener = listen(self.address).await?;
             *running = Some(Running::start(self.hub.clone(), listener));
+        }
+        Ok(())
+    }
+
+    /// Has faults injected from now on, of which none is in force yet; or none any more. `sieve` tells whom and what they
+    /// befall.
+    pub fn inject(&self, sieve: Option<Arc<dyn Sieve>>) {
+        self.hub.inject(sieve);
+    }
+
+    /// Puts a rule in force; its number for the sieve. Nothing if faults are not injected, or where messages are relayed:
+    /// there they pass unchanged.
+    pub fn add_fault(&self, rule: Rule) -> Option<usize> {
+        self.hub.config.upstream.is_none().then(|| self.hub.add_fault(rule))?
+    }
+
+    /// Refuses the next CONNECTs of others, so many or all until it is lifted.
+    pub fn refuse_connects(&self, refusal: ConnectRefusal, most: Option<u32>) {
+        self.hub.refuse_connects(refusal, most);
+    }
+
+    /// Lets nothing pass the connections that others have, and tells neither end: they are half open. New ones are not
+    /// touched.
+    pub fn stall(&self) {
+        self.hub.stall();
+    }
+
+    /// Lifts every fault but [`Broker::go_away`]: what was held back follows, and connections that were half open flow.
+    pub fn lift_faults(&self) {
+        self.hub.lift_faults();
+    }
+
+    /// Closes the port and cuts off everybody but khumbu, without a word, as a broker that went down. As with
+    /// [`Broker::suspend`], sessions that were asked to last and retained messages stay.
+    pub async fn go_away(&self) {
+        if let Some(running) = self.running.lock().await.as_mut().filter(|running| !running.is_shut()) {
+            running.shut().await;
+        }
+    }
+
+    /// Opens the same port again after [`Broker::go_away`]. Nothing happens if it is open.
+    ///
+    /// # Errors
+    /// When somebody else has taken it.
+    pub async fn come_back(&self) -> Result<(), StartError> {
+        if let Some(running) = self.running.lock().await.as_mut().filter(|running| running.is_shut()) {
+            let listener = listen(self.address).await?;
+            self.hub.record(&"broker".into(), Event::Injected(Injected::BrokerBack));
+            running.open(listener);
         }
         Ok(())
     }

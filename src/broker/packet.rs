@@ -13,6 +13,7 @@ use rumqttd::protocol::{self as codec, Protocol, PublishProperties};
 
 use super::frame::{Fault, Frame, Kind, Place};
 use crate::protocol::topic;
+use crate::transcript::injected::ConnectRefusal;
 use crate::transcript::record::{self, Rule};
 
 /// The protocol level in CONNECT.
@@ -87,6 +88,12 @@ impl Refusal {
             Version::V5 => vec![0x20, 3, 0, v5, 0],
         };
         Self { answer, fault: Fault::blameless(why) }
+    }
+
+    /// Refused because a fault is injected.
+    pub(super) fn injected(version: Version, refusal: ConnectRefusal, client: &str) -> Self {
+        let (v4, v5) = refusal.codes();
+        Self::with_code(version, v4, v5, format!("client `{client}`: `{}`, an injected fault", refusal.name()))
     }
 
     /// The same, as a breach of this rule.

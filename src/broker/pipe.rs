@@ -33,6 +33,8 @@ pub(super) struct Pipe {
     pub(super) backlog: AtomicBool,
     /// Wakes the task of the connection: something waits to be written, or the end has come.
     pub(super) attention: Notify,
+    /// Wakes whoever waits until something passes again.
+    flows: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -43,11 +45,19 @@ struct State {
     closing: bool,
     abandoned: bool,
     broken: bool,
+    /// Whether nothing passes, either way, and neither end is told.
+    stalled: bool,
 }
 
 impl Pipe {
     pub(super) fn new(half: OwnedWriteHalf) -> Self {
-        Self { half, state: Mutex::default(), backlog: AtomicBool::new(false), attention: Notify::new() }
+        Self {
+            half,
+            state: Mutex::default(),
+            backlog: AtomicBool::new(false),
+            attention: Notify::new(),
+            flows: Notify::new(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -75,9 +85,39 @@ impl Pipe {
         })
     }
 
-    /// Whether another publication may be appended.
+    /// Whether another publication may be appended; not where nothing passes, so that the record has it when it passes.
     pub(super) fn has_room(&self) -> bool {
-        self.state().out.len() < FULL
+        let state = self.state();
+        state.out.len() < FULL && !state.stalled
+    }
+
+    /// Lets nothing pass any more, until [`Pipe::flow`].
+    pub(super) fn stall(&self) {
+        self.state().stalled = true;
+        self.attention.notify_one();
+    }
+
+    pub(super) fn flow(&self) {
+        self.state().stalled = false;
+        self.flows.notify_waiters();
+        self.attention.notify_one();
+    }
+
+    /// Waits until something passes.
+    pub(super) async fn flowing(&self) {
+        loop {
+            let flows = self.flows.notified();
+            tokio::pin!(flows);
+            flows.as_mut().enable();
+            if !self.is_stalled() {
+                return;
+            }
+            flows.await;
+        }
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.state().stalled
     }
 
     /// Whether the client leaves so much unread that it should not be listened to.
@@ -89,6 +129,9 @@ impl Pipe {
     pub(super) fn flush(&self) -> bool {
         let mut state = self.state();
         state.promised = false;
+        if state.stalled {
+            return false;
+        }
         while !state.out.is_empty() {
             match self.half.try_write(&state.out) {
                 Ok(0) => break,

@@ -18,7 +18,7 @@ use super::PacketLimit;
 use super::connection::{Reader, resolve_alias};
 use super::frame::{self, Fault, Frame, Kind, Place};
 use super::hub::Hub;
-use super::packet::{self, Packet, Version, Will, read_connect, read_packet, read_publish};
+use super::packet::{self, Connect, Packet, Refusal, Version, Will, read_connect, read_packet, read_publish};
 use super::pipe::Pipe;
 use crate::transcript::record::{Direction, Event, Publish};
 
@@ -28,6 +28,14 @@ const READ: usize = 16 * 1024;
 /// Serves a connection whose first packet is there.
 pub(super) async fn serve(hub: &Hub, reader: &mut Reader, first: Frame, pipe: &Pipe, peer: SocketAddr, number: u64) {
     let Some(upstream) = &hub.config.upstream else { return };
+    if let Ok(Connect { version, client_id, .. }) = read_connect(first.clone())
+        && let Some(refusal) = hub.refusal(&client_id)
+    {
+        let refusal = Refusal::injected(version, refusal, &client_id);
+        pipe.push(|out| out.extend_from_slice(&refusal.answer));
+        pipe.flush();
+        return hub.refuse(peer, &refusal.fault);
+    }
     let limit = hub.config.connect_timeout;
     let connecting = timeout(limit, TcpStream::connect((upstream.host.as_str(), upstream.port)));
     let connected = tokio::select! {
@@ -44,7 +52,7 @@ pub(super) async fn serve(hub: &Hub, reader: &mut Reader, first: Frame, pipe: &P
     let bytes = first.bytes.clone();
     let tap = Mutex::new(Tap::new(hub, first, peer, number));
     let cause = tokio::select! {
-        cause = up(&tap, reader, to_upstream, bytes) => cause,
+        cause = up(&tap, reader, pipe, to_upstream, bytes) => cause,
         cause = down(&tap, from_upstream, pipe) => format!("{cause} upstream {upstream}"),
         () = closing(pipe) => "cut off".to_owned(),
     };
@@ -59,10 +67,11 @@ async fn closing(pipe: &Pipe) {
 }
 
 /// From the client to the upstream broker, until the end; says why it ended.
-async fn up(tap: &Mutex<Tap<'_>>, reader: &mut Reader, mut to: OwnedWriteHalf, first: BytesMut) -> String {
+async fn up(tap: &Mutex<Tap<'_>>, reader: &mut Reader, pipe: &Pipe, mut to: OwnedWriteHalf, first: BytesMut) -> String {
     let sent: io::Result<()> = async {
         to.write_all(&first).await?;
         loop {
+            pipe.flowing().await;
             let bytes = reader.buffer.split();
             // The record comes before the effect.
             with(tap, |tap| tap.see(Direction::FromClient, &bytes));
@@ -82,7 +91,9 @@ async fn down(tap: &Mutex<Tap<'_>>, mut from: OwnedReadHalf, pipe: &Pipe) -> Str
     loop {
         bytes.clear();
         bytes.reserve(READ);
-        match from.read_buf(&mut bytes).await {
+        let read = from.read_buf(&mut bytes).await;
+        pipe.flowing().await;
+        match read {
             Ok(0) => return "closed by".to_owned(),
             Err(error) => return format!("connection lost ({error}) to"),
             Ok(_) => {}

@@ -62,6 +62,11 @@ impl Relayed {
         self.clients.remove(&number)
     }
 
+    /// All connections, and whose they are.
+    pub(super) fn clients(&self) -> impl Iterator<Item = (u64, &Arc<str>)> {
+        self.clients.iter().map(|(number, client)| (*number, client))
+    }
+
     /// The newest connection of a client.
     pub(super) fn newest(&self, client: &str) -> Option<u64> {
         self.clients.iter().filter(|(_, name)| ***name == *client).map(|(number, _)| *number).max()

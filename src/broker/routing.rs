@@ -66,13 +66,13 @@ impl Core {
     /// Publishes a message of a client: records it, keeps it if it is to be retained, routes it.
     fn hand_on(&mut self, message: &Arc<Message>, dup: bool, pkid: u16) -> Result<(), Fault> {
         let event = Event::Publish { direction: Direction::FromClient, publish: seen(message, dup, pkid) };
-        self.recorder.record(&message.from, event);
+        let seq = self.recorder.record(&message.from, event);
         let limit = self.config.retained_bytes;
         if message.retain && !self.retained.set(message, limit) {
             let why = format!("PUBLISH: retained messages would take more than {limit} bytes");
             return Err(Fault::limit(codec::DisconnectReasonCode::QuotaExceeded, why));
         }
-        self.route(message);
+        self.pass_on(message, seq);
         Ok(())
     }
 
@@ -83,9 +83,9 @@ impl Core {
         }
     }
 
-    /// Hands a message to everybody who subscribed to it: one copy a client, with the highest QoS of its subscriptions,
-    /// and one for each share.
-    pub(super) fn route(&mut self, message: &Arc<Message>) {
+    /// Hands a message to everybody of these who subscribed to it: one copy a client, with the highest QoS of its
+    /// subscriptions, and one for each share.
+    pub(super) fn route(&mut self, message: &Arc<Message>, is_meant: impl Fn(&str) -> bool) {
         let mut routes = std::mem::take(&mut self.routes);
         let sessions = &self.sessions;
         let is_online = |slot: usize| sessions[slot].as_ref().is_some_and(|session| session.link.is_some());
@@ -105,6 +105,9 @@ impl Core {
             let (same, others) = left.split_at(alike);
             left = others;
             let Some(session) = sessions.get_mut(first.session).and_then(Option::as_mut) else { continue };
+            if !is_meant(&session.client) {
+                continue;
+            }
             let mut granted = None;
             let mut retain = false;
             let mut ids = Vec::new();
@@ -195,7 +198,7 @@ impl Core {
 }
 
 /// A message as the record has it.
-fn seen(message: &Message, dup: bool, pkid: u16) -> record::Publish {
+pub(super) fn seen(message: &Message, dup: bool, pkid: u16) -> record::Publish {
     let Message { topic, payload, qos, retain, .. } = message;
     record::Publish { topic: topic.clone(), payload: payload.clone(), qos: *qos, retain: *retain, dup, pkid }
 }

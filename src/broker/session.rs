@@ -43,6 +43,12 @@ impl Message {
         128 + self.topic.len() + self.payload.len() + properties
     }
 
+    /// The same with another payload.
+    pub(super) fn with_payload(&self, payload: Bytes) -> Self {
+        let Self { from, topic, properties, .. } = self;
+        Self { from: from.clone(), topic: topic.clone(), properties: properties.clone(), payload, ..*self }
+    }
+
     pub(super) fn is_expired(&self, now: Instant) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
@@ -274,7 +280,8 @@ impl Session {
         };
         if form.bytes.len() > link.max_packet {
             let topic = delivery.message.topic.as_ref().to_owned();
-            return out.recorder.record(&self.client, Event::Overflow { topic });
+            out.recorder.record(&self.client, Event::Overflow { topic });
+            return;
         }
         out.recorder.record(&self.client, to_client(&delivery, pkid, false));
         if link.pipe.push_form(form, pkid) {
@@ -282,6 +289,24 @@ impl Session {
         }
         if delivery.qos > 0 {
             self.flights.push_back(Flight { pkid, delivery: Some(delivery) });
+        }
+    }
+
+    /// Sends a message again that the client has yet to acknowledge, as if its answer were lost; `false` if there is none.
+    pub(super) fn redeliver(&mut self, message: &Arc<Message>, out: &mut Out<'_>) -> bool {
+        let Some(link) = &self.link else { return false };
+        let is_it = |flight: &&Flight| flight.delivery.as_ref().is_some_and(|it| Arc::ptr_eq(&it.message, message));
+        let Some(Flight { pkid, delivery: Some(delivery) }) = self.flights.iter().rfind(is_it) else { return false };
+        self.send_again(link, *pkid, delivery, out);
+        true
+    }
+
+    fn send_again(&self, link: &Link, pkid: u16, delivery: &Delivery, out: &mut Out<'_>) {
+        let first = FirstByte { qos: delivery.qos, retain: delivery.retain, dup: true };
+        let form = delivery.message.encode(link.version, first, &delivery.ids, out.now);
+        out.recorder.record(&self.client, to_client(delivery, pkid, true));
+        if link.pipe.push_form(&form, pkid) {
+            out.flushes.push(link.pipe.clone());
         }
     }
 
@@ -364,12 +389,7 @@ impl Session {
                 self.send_acknowledgement(Kind::PubRel, flight.pkid, true, out);
                 continue;
             };
-            let first = FirstByte { qos: delivery.qos, retain: delivery.retain, dup: true };
-            let form = delivery.message.encode(link.version, first, &delivery.ids, out.now);
-            out.recorder.record(&self.client, to_client(delivery, flight.pkid, true));
-            if link.pipe.push_form(&form, flight.pkid) {
-                out.flushes.push(link.pipe.clone());
-            }
+            self.send_again(link, flight.pkid, delivery, out);
         }
         self.flights = flights;
         self.pump(out);

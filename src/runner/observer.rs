@@ -316,6 +316,7 @@ impl Connections {
             | Event::Packet { .. }
             | Event::Unheard { .. }
             | Event::Breach { .. }
+            | Event::Injected(_)
             | Event::Overflow { .. } => {}
         }
     }

@@ -3,5 +3,6 @@
 //! Pure. The broker writes [`record::Record`]s, everything else reads them.
 
 pub mod golden;
+pub mod injected;
 pub mod record;
 pub mod snapshot;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::injected::Injected;
+
 /// An entry of the record. Entries are numbered in the order in which the broker handled them; that order, not the
 /// time, is the truth about before and after.
 #[derive(Debug, Clone)]
@@ -100,6 +102,8 @@ pub enum Event {
         /// The topic of the lost message.
         topic: String,
     },
+    /// Khumbu made the wire fail, as it was told to. What follows from that is nobody else's fault.
+    Injected(Injected),
     /// The connection ended.
     Disconnected {
         /// Why, in words, for example `DISCONNECT`, `closed by peer`, `taken over`, `cut off`.

@@ -8,6 +8,7 @@ mod asyncapi;
 mod broker;
 mod broker_abuse;
 mod broker_clients;
+mod broker_faults;
 mod broker_life;
 mod broker_qos2;
 mod broker_relay;

@@ -101,6 +101,7 @@ impl Links {
             | Event::Held { .. }
             | Event::Unheard { .. }
             | Event::Breach { .. }
+            | Event::Injected(_)
             | Event::Overflow { .. } => Change::None,
         }
     }
