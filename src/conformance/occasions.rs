@@ -80,6 +80,11 @@ pub fn lacking(requirement: &str, facts: Facts<'_>) -> Option<&'static str> {
         "RR-17" | "SC-1" | "SC-2" | "DI-6" | "DI-8" => (facts.has_any(Fate::Sent, |_| true), "sent nothing"),
         "WD-12" => (facts.has_withdrawn(), "was not shown both a `Withdrawn` and the reply"),
         "WD-13" => (facts.replied("Rejected"), "was shown no reply `Rejected`"),
+        "WD-18" => (facts.has_any(Fate::Sent, |fact| fact.message == WITHDRAW), "made no withdraw request"),
+        "WD-19" => (
+            facts.replied("EvseNotFound") || facts.replied("AuthorizationNotFound"),
+            "was shown no reply `EvseNotFound` or `AuthorizationNotFound`",
+        ),
         "WD-17" => (facts.replied("Accepted"), "was shown no reply `Accepted`"),
         "TV-15" => (facts.has_future_status(), "was shown no status that it cannot know"),
         "NX-1" => (facts.has_text_without_acceptance(), "was shown no `messages` with another status than `Accepted`"),
@@ -271,6 +276,8 @@ mod tests {
         assert!(!lack("WD-12", &[reply.clone(), (Fate::Shown, STATUS, status)]));
         assert!(!lack("WD-12", std::slice::from_ref(&reply)));
         assert!(lack("WD-13", std::slice::from_ref(&reply)));
+        assert!(lack("WD-19", std::slice::from_ref(&reply)));
+        assert!(!lack("WD-19", &[(Fate::Shown, Message::WITHDRAW_REPLY, json!("EvseNotFound"))]));
         assert!(!lack("WD-17", &[reply]));
     }
 
@@ -281,6 +288,8 @@ mod tests {
         assert!(!lack("RR-13", &[(Fate::Sent, WITHDRAW, request.clone())]));
         assert!(lack("LV-3", &[(Fate::Sent, WITHDRAW, request.clone())]));
         assert!(!lack("LV-3", &[(Fate::Sent, GET, request)]));
+        assert!(lack("WD-18", &[(Fate::Sent, GET, json!({}))]));
+        assert!(!lack("WD-18", &[(Fate::Sent, WITHDRAW, json!({}))]));
         assert!(lack("CC-8", &[(Fate::Sent, CHECK, json!(false))]));
         assert!(!lack("CC-9", &[(Fate::Sent, CHECK, json!(false))]));
         assert!(lack("VA-3", &[(Fate::Sent, VALIDATE_REPLY, json!({}))]));

@@ -1,9 +1,9 @@
 //! What a module must do, one numbered sentence each, and where it is written.
 //!
-//! Numbers are stable: scenarios name them, reports count them. Sources are documents and files of EVerest; a sentence
-//! marked as a quirk states what EVerest does rather than what its specification asks.
+//! Numbers are stable: scenarios name them, reports count them. Sources are documents and files of EVerest.
 
 use crate::protocol::release::Release;
+use crate::protocol::side::Side;
 
 /// One thing that a module must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Requirement {
     pub id: &'static str,
     /// Who must do it.
     pub binds: Binds,
+    /// How much hangs on it.
+    pub level: Level,
     /// What, in one sentence.
     pub statement: &'static str,
     /// Where it is written or to be read off.
@@ -40,6 +42,28 @@ pub enum Confirmed {
     Not,
 }
 
+/// How much hangs on a requirement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Whoever breaks it does not work with the other side, or does harm.
+    Must,
+    /// Whoever breaks it works until something goes wrong, or EVerest changes.
+    Should,
+    /// What running EVerest does rather than what its specification asks.
+    Quirk,
+}
+
+impl Level {
+    /// The word in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Level::Must => "must",
+            Level::Should => "should",
+            Level::Quirk => "quirk",
+        }
+    }
+}
+
 /// The side that a requirement binds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Binds {
@@ -51,9 +75,25 @@ pub enum Binds {
     Both,
 }
 
+impl Binds {
+    /// Whether it binds a module on this side.
+    pub fn is_side(self, side: Side) -> bool {
+        match self {
+            Binds::Client => side == Side::Client,
+            Binds::Everest => side == Side::Everest,
+            Binds::Both => true,
+        }
+    }
+}
+
 /// The requirement of this number.
 pub fn find(id: &str) -> Option<&'static Requirement> {
     TABLE.iter().find(|requirement| requirement.id == id)
+}
+
+/// The requirement that a scenario is about: the first that it names.
+pub fn first_of(named: &[String]) -> Option<&'static Requirement> {
+    named.first().and_then(|id| find(id))
 }
 
 /// Every requirement, by subject.
@@ -67,7 +107,12 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
 }
 
 const fn row(id: &'static str, binds: Binds, statement: &'static str, source: &'static str) -> Requirement {
-    Requirement { id, binds, statement, source, confirmed: Confirmed::Played, from: None }
+    Requirement { id, binds, level: Level::Must, statement, source, confirmed: Confirmed::Played, from: None }
+}
+
+/// A row whose requirement is of another level.
+const fn at(level: Level, row: Requirement) -> Requirement {
+    Requirement { level, ..row }
 }
 
 /// A row whose requirement is a forecast.
@@ -88,7 +133,7 @@ static TABLE: &[Requirement] = &[
     row("HB-4", Binds::Everest, "heartbeats are `cfg_heartbeat_interval_ms` apart on average, without bursts to catch up", "manifest, CommCheckHandler.hpp"),
     row("HB-5", Binds::Everest, "an interval of 0 or less switches heartbeats off", "manifest"),
     row("HB-6", Binds::Client, "a client survives heartbeats that start again from 0, wrap, skip, or are `{}` (releases up to 2025.10.0)", "AsyncAPI HeartBeatId, release history"),
-    row("HB-7", Binds::Client, "a client notices the loss of EVerest by missing heartbeats, and does not stumble over repeated ones", "apis.rst"),
+    at(Level::Should, row("HB-7", Binds::Client, "a client notices the loss of EVerest by missing heartbeats, and does not stumble over repeated ones", "apis.rst")),
     but(Confirmed::Recorded, row("CC-1", Binds::Everest, "with a timeout above 0, a communication fault stands from readiness on", "apis.rst, CommCheckHandler.hpp")),
     but(Confirmed::Recorded, row("CC-2", Binds::Everest, "the first `true` clears the fault", "apis.rst, CommCheckHandler.hpp")),
     but(Confirmed::Recorded, row("CC-3", Binds::Everest, "silence for the timeout raises the fault, once", "CommCheckHandler.hpp")),
@@ -97,7 +142,7 @@ static TABLE: &[Requirement] = &[
     but(Confirmed::Recorded, row("CC-6", Binds::Everest, "a payload that is no boolean does not count as a communication check", "CommCheckHandler.hpp, json_codec.cpp")),
     but(Confirmed::Recorded, row("CC-7", Binds::Everest, "a timeout of 0 or less never raises a fault", "manifest")),
     row("CC-8", Binds::Client, "a client that is operational sends a bare `true` more often than the communication check timeout", "AsyncAPI CommunicationCheck"),
-    row("CC-9", Binds::Client, "a client sends `false` only when it means to stop", "AsyncAPI CommunicationCheck"),
+    at(Level::Should, row("CC-9", Binds::Client, "a client sends `false` only when it means to stop", "AsyncAPI CommunicationCheck")),
     row("CC-10", Binds::Everest, "requests are answered while the fault stands", "CommCheckHandler.hpp"),
     row("RR-1", Binds::Everest, "a well-formed withdraw request with `replyTo` gets exactly one reply, a bare enum string, on that topic", "AsyncAPI send_request_withdraw_authorization"),
     row("RR-2", Binds::Everest, "a withdraw request without `headers` or `replyTo` is executed and not answered", "AsyncAPI replyTo"),
@@ -105,14 +150,14 @@ static TABLE: &[Requirement] = &[
     row("RR-4", Binds::Everest, "a withdraw request whose `replyTo` is no string is not executed", "json_codec.cpp"),
     row("RR-5", Binds::Everest, "a request without `payload` is neither executed nor answered", "AsyncAPI send_request_withdraw_authorization, json_codec.cpp"),
     row("RR-6", Binds::Everest, "an empty object as `payload` withdraws everything", "AsyncAPI WithdrawAuthorizationRequest"),
-    but(Confirmed::Recorded, row("RR-7", Binds::Everest, "quirk: a `payload` that is no object withdraws everything", "json_codec.cpp")),
+    at(Level::Quirk, but(Confirmed::Recorded, row("RR-7", Binds::Everest, "a `payload` that is no object withdraws everything", "json_codec.cpp"))),
     row("RR-8", Binds::Everest, "a request with an `id_token` or `evse_id` of the wrong kind is neither executed nor answered", "json_codec.cpp"),
     row("RR-9", Binds::Both, "unknown fields are ignored at every level", "AsyncAPI additionalProperties"),
     row("RR-10", Binds::Everest, "what is not JSON is not answered and does no harm", "ApiHelper.cpp"),
-    but(Confirmed::Recorded, row("RR-11", Binds::Everest, "quirk: `evse_id` is cast to 32 bits, and the last of duplicate keys wins", "json_codec.cpp")),
+    at(Level::Quirk, but(Confirmed::Recorded, row("RR-11", Binds::Everest, "`evse_id` is cast to 32 bits, and the last of duplicate keys wins", "json_codec.cpp"))),
     row("RR-12", Binds::Everest, "requests are answered one at a time in order of arrival", "message_handler.cpp"),
     row("RR-13", Binds::Client, "a client gives every outstanding request a reply topic of its own, and has subscribed to it before it asks", "apis.rst"),
-    row("RR-14", Binds::Client, "a client does not wait for a reply for ever", "auth_consumer_API.cpp"),
+    at(Level::Should, row("RR-14", Binds::Client, "a client does not wait for a reply for ever", "auth_consumer_API.cpp")),
     row("RR-15", Binds::Client, "a client takes pretty-printed and compact JSON with keys in any order", "json_codec.cpp"),
     row("RR-16", Binds::Everest, "messages are not retained and have QoS 2 (QoS 0 before 2026-05)", "framework everest.cpp"),
     row("RR-17", Binds::Client, "a client does not retain its messages: a retained request is executed when EVerest starts", "framework message_handler.cpp"),
@@ -131,8 +176,10 @@ static TABLE: &[Requirement] = &[
     row("WD-13", Binds::Client, "a client takes the reply `Rejected`", "AsyncAPI WithdrawAuthorizationResult"),
     row("WD-14", Binds::Everest, "once a withdraw is complete, repeating it is answered `AuthorizationNotFound`", "AuthHandler.cpp"),
     row("WD-15", Binds::Everest, "`Withdrawn` of a granted token has its id token, authorization type, EVSE, and parent if known", "AuthHandler.cpp"),
-    but(Confirmed::Not, row("WD-16", Binds::Everest, "quirk: the last withdraw request goes on to match later tokens that wait for a plug-in", "AuthHandler.cpp")),
+    at(Level::Quirk, but(Confirmed::Not, row("WD-16", Binds::Everest, "the last withdraw request goes on to match later tokens that wait for a plug-in", "AuthHandler.cpp"))),
     row("WD-17", Binds::Client, "a client takes `Accepted` that no `Withdrawn` follows", "AuthHandler.cpp, release history"),
+    row("WD-18", Binds::Client, "a withdraw request of a client names the EVSE and the token that it means, and nothing for everything", "AsyncAPI WithdrawAuthorizationRequest; the number is khumbu's own"),
+    row("WD-19", Binds::Client, "a client takes the replies `EvseNotFound` and `AuthorizationNotFound`", "AsyncAPI WithdrawAuthorizationResult; the number is khumbu's own"),
     row("TV-1", Binds::Everest, "every status message has the shape that the specification gives it", "AsyncAPI TokenValidationStatusMessage"),
     row("TV-2", Binds::Everest, "the first status of an attempt is `Processing`, with the token as it was provided", "AuthHandler.cpp"),
     row("TV-3", Binds::Everest, "every attempt ends in `Rejected`, `TimedOut`, `UsedToStart`, `UsedToStop`, `Withdrawn` or `UsedToReauthorize`", "AuthHandler.cpp"),
@@ -147,8 +194,9 @@ static TABLE: &[Requirement] = &[
     row("TV-12", Binds::Everest, "with `stop_transaction_on_reswipe` off, a token presented again gives `UsedToReauthorize` and the transaction goes on", "AsyncAPI TokenValidationStatus, Auth documentation"),
     row("TV-13", Binds::Everest, "the selection algorithm decides which EVSE a token is for", "Auth documentation"),
     row("TV-14", Binds::Both, "`messages` is absent or an array, and not empty only with `Accepted`; where there are `validation_results`, it has their texts", "AsyncAPI TokenValidationStatusMessage, AuthHandler.cpp"),
-    row("TV-15", Binds::Client, "a client tolerates status values and fields of the future", "release history"),
+    at(Level::Should, row("TV-15", Binds::Client, "a client tolerates status values and fields of the future", "release history")),
     row("TV-16", Binds::Everest, "plug-in timeouts and the end of transactions give no status", "AuthHandler.cpp"),
+    row("TV-17", Binds::Client, "a client takes every status that EVerest publishes, with every field that the specification lists", "AsyncAPI TokenValidationStatusMessage; the number is khumbu's own"),
     but(Confirmed::Not, row("LV-1", Binds::Everest, "the latched status is `null` before the first status", "AsyncAPI send_request_get_token_validation_status")),
     row("LV-2", Binds::Everest, "the latched status is the latest status, as it was published", "AsyncAPI send_request_get_token_validation_status, ApiHelper.cpp"),
     row("LV-3", Binds::Everest, "with latching off, requests for the latched status are not answered", "manifest, ApiHelper.cpp"),
@@ -160,7 +208,7 @@ static TABLE: &[Requirement] = &[
     row("DI-3", Binds::Everest, "`query-modules` of an unknown type is not answered", "ApiHelper.cpp"),
     row("DI-4", Binds::Everest, "discovery without a usable `replyTo` is not answered and does no harm", "ApiHelper.cpp, ValidatingMqttProxy.cpp"),
     row("DI-5", Binds::Everest, "`ready_beacon` is sent at the start, `{}`, not retained", "entrypoint_API, ApiHelper.cpp"),
-    row("DI-6", Binds::Client, "a client collects several replies to `discover`, and manages without having seen the beacon", "EVerest API tutorial"),
+    at(Level::Should, row("DI-6", Binds::Client, "a client collects several replies to `discover`, and manages without having seen the beacon", "EVerest API tutorial")),
     row("DI-7", Binds::Everest, "the periods reported by discovery are those configured, also where they are 0 or less", "ApiHelper.cpp"),
     row("DI-8", Binds::Client, "a client makes its topics of the type, version and id that discovery reports", "EVerest API tutorial"),
     row("TP-1", Binds::Client, "a token provider publishes a bare token on `m2e/provided_token`, without an envelope", "AsyncAPI send_provided_token"),
@@ -178,7 +226,7 @@ static TABLE: &[Requirement] = &[
     row("VA-8", Binds::Client, "an update of a validation result names the EVSE and has the new result", "AsyncAPI ValidationResultUpdate"),
     row("VA-9", Binds::Everest, "an update for the token in use at an EVSE gives `Accepted` again, with its tariff messages", "AuthHandler.cpp"),
     row("VA-10", Binds::Client, "a token validator retains neither answers nor updates", "framework message_handler.cpp"),
-    row("CN-1", Binds::Client, "a client that has lost its connection connects again, and listens again to what it listened to", "MQTT 3.1.1 section 3.1.2.4, MQTT 5 section 3.1.2.4; the number is khumbu's own"),
+    at(Level::Should, row("CN-1", Binds::Client, "a client that has lost its connection connects again, and listens again to what it listened to", "MQTT 3.1.1 section 3.1.2.4, MQTT 5 section 3.1.2.4; the number is khumbu's own")),
     row("MQ-1", Binds::Both, "every packet is whole and well formed, and its texts are UTF-8 without U+0000", "MQTT 3.1.1, 1.5.3 and 2; MQTT 5, 1.5 and 2"),
     row("MQ-2", Binds::Both, "a topic is not empty and has no wildcard; in a filter wildcards stand where they may", "MQTT 3.1.1 and 5, 4.7"),
     row("MQ-3", Binds::Both, "a connection begins with one CONNECT of MQTT and has no second one", "MQTT 3.1.1 and 5, 3.1"),

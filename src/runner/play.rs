@@ -22,6 +22,7 @@ use super::{Piece, ending, goldens, near_topics};
 use crate::broker::Broker;
 use crate::conformance::judge::Judge;
 use crate::conformance::monitors::Monitors;
+use crate::conformance::requirements::{self, Requirement};
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Topics;
@@ -131,6 +132,7 @@ async fn perform(
         round_trip: Duration::ZERO,
         unseen: BTreeSet::new(),
         judged: 0,
+        about: requirements::first_of(&scenario.model.requirements),
     };
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
     let outcome = match timeout(limit, act(&mut stage, piece.replay.as_deref())).await {
@@ -172,6 +174,7 @@ async fn perform(
     let delivered = stage.delivered_last();
     let near_topics = stage.near_topics();
     let unseen = std::mem::take(&mut stage.unseen);
+    let about = stage.about;
     let answered = stage.answered.clone();
     let by_itself = stage.module.ended.borrow().clone();
     let has_ended = by_itself.is_some();
@@ -221,6 +224,7 @@ async fn perform(
     }
     near_topics::explain(near_topics, findings);
     findings.extend(answered.and_then(|answered| answered.to_note(&scene.topics.module_id)));
+    name_broken(about, findings);
     let is_clean = |findings: &[Diagnostic]| findings.iter().all(|found| Verdict::of(found) == Verdict::Pass);
     if is_clean(findings) {
         findings.extend(unproven);
@@ -229,6 +233,13 @@ async fn perform(
         goldens::compare(scene, &observer.records[..played_records], piece.golden.as_ref(), findings, result);
     }
     Some(observer.release())
+}
+
+/// Names the requirement that each failure breaks: a monitor says which, and the rest is what the scenario was about.
+fn name_broken(about: Option<&'static Requirement>, findings: &mut [Diagnostic]) {
+    for found in findings.iter_mut().filter(|found| found.severity == Severity::Fail) {
+        found.requirement = found.requirement.or(about.map(|requirement| requirement.id));
+    }
 }
 
 /// From the start of the module to the last step.

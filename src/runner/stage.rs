@@ -18,6 +18,7 @@ use super::probe::Answered;
 use super::settings::{ModuleSource, Scene, Settings};
 use crate::broker::Broker;
 use crate::conformance::judge::Judge;
+use crate::conformance::requirements::Requirement;
 use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::words::cut;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -65,6 +66,8 @@ pub struct Stage<'s> {
     pub unseen: BTreeSet<String>,
     /// How many steps judged the module without a message of its own.
     pub judged: u32,
+    /// The requirement that is judged now: what fails breaks it, unless it names its own.
+    pub about: Option<&'static Requirement>,
 }
 
 /// Why a scenario cannot go on.

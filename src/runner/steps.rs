@@ -14,6 +14,7 @@ use super::played::Played;
 use super::process::run_to_end;
 use super::requests::said;
 use super::stage::{Stage, Stop, broken, is_true};
+use crate::conformance::requirements;
 use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::words::{cut, shown};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -108,6 +109,10 @@ impl Stage<'_> {
                 for _ in 0..repeat.times {
                     self.play(&repeat.steps, &at.key("repeat").key("steps")).await?;
                 }
+                Ok(())
+            }
+            Step::About(id) => {
+                self.about = requirements::find(id);
                 Ok(())
             }
             // What `only` holds is played in its place.

@@ -223,10 +223,24 @@ impl<'a> Checker<'a> {
             Step::AnyOrder(steps) => self.check_any_order(steps, at),
             Step::Gateway(gateway) => self.check_gateway(gateway, at),
             Step::SendLocalList(list) => self.check_local_list(list, at),
+            Step::About(id) => self.check_about(id, at),
             step => {
                 let captured = self.check_expectation(step, &row, at);
                 self.captured.extend(captured);
             }
+        }
+    }
+
+    /// What steps judge, the scenario names at its top.
+    fn check_about(&mut self, id: &str, at: &Pointer) {
+        let named = &self.scenario.model.requirements;
+        if !named.iter().any(|named| named == id) {
+            let near = suggestion(id, named.iter().map(String::as_str));
+            let headline = format!("requirement `{id}` is none of the scenario's");
+            let diagnostic = self.report("scenario/unnamed-requirement", at, headline);
+            label(diagnostic, near);
+            let all: Vec<&str> = named.iter().map(String::as_str).chain([id]).collect();
+            diagnostic.help = Some(format!("name it at the top: `requirements: [{}]`", all.join(", ")));
         }
     }
 

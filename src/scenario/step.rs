@@ -107,6 +107,8 @@ pub enum Step {
     Repeat(Repeat),
     /// Plays steps under these releases only; in `any_order`, expectations.
     Only(Only),
+    /// The requirement that the steps after it judge, until the next one says another; what they fail breaks it.
+    About(String),
     /// A remark for the reports.
     Note(String),
 }
@@ -349,6 +351,7 @@ impl Step {
             Step::Run(Run { within, .. }) => Row { within: *within, demands: true, ..row("run") },
             Step::Repeat(Repeat { steps, .. }) => Row { inner: Some(("/steps", steps)), ..row("repeat") },
             Step::Only(Only { steps, .. }) => Row { inner: Some(("/steps", steps)), ..row("only") },
+            Step::About(_) => Row { start: Start::Open, ..row("about") },
             Step::Note(_) => Row { start: Start::Open, ..row("note") },
         }
     }

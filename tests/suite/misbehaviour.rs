@@ -297,6 +297,10 @@ fn play(case: &Case, python: &str) -> Result<(), String> {
     if output.status.code() != Some(exit) {
         return Err(format!("{}, not exit code {exit}", output.status));
     }
+    let failures = played["failures"].as_array().into_iter().flatten();
+    if let Some(nameless) = failures.filter(|it| it["severity"] == "fail").find(|it| it["requirement"].is_null()) {
+        return Err(format!("a failure without its requirement: {nameless:#}"));
+    }
     let ids = |key: &str| {
         let mut ids: Vec<String> = Vec::new();
         for found in played[key].as_array().into_iter().flatten() {

@@ -247,6 +247,18 @@ fn every_requirement_has_a_scenario_or_a_reason_in_the_manual() {
     assert_eq!(unclaimed, excused);
 }
 
+/// Whatever fails in a scenario breaks one of its requirements, so they have to bind who is under test.
+#[test]
+fn scenarios_name_requirements_of_the_side_under_test() {
+    let known: Vec<_> = requirements::ids().collect();
+    for scenario in files::load(&[project().join("scenarios")], &known).unwrap() {
+        let named = scenario.model.requirements.iter().map(|id| requirements::find(id).unwrap());
+        let strange: Vec<_> = named.filter(|it| !it.binds.is_side(scenario.model.under_test)).map(|it| it.id).collect();
+        assert!(strange.is_empty(), "{}: {strange:?}", scenario.source.path);
+        assert!(!scenario.model.requirements.is_empty(), "{} names none", scenario.source.path);
+    }
+}
+
 #[test]
 fn examples_of_the_manual_are_scenarios() {
     let manual = fs::read_to_string(project().join("scenarios/README.md")).unwrap();
