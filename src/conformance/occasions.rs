@@ -277,7 +277,7 @@ mod tests {
         assert!(!lack("WD-12", std::slice::from_ref(&reply)));
         assert!(lack("WD-13", std::slice::from_ref(&reply)));
         assert!(lack("WD-19", std::slice::from_ref(&reply)));
-        assert!(!lack("WD-19", &[(Fate::Shown, Message::WITHDRAW_REPLY, json!("EvseNotFound"))]));
+        assert!(!lack("WD-19", &[(Fate::Shown, WITHDRAW_REPLY, json!("EvseNotFound"))]));
         assert!(!lack("WD-17", &[reply]));
     }
 
