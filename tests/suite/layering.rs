@@ -362,6 +362,16 @@ fn there_are_no_loose_ends() {
     none(&found);
 }
 
+/// Nobody would run it: the library is built without doctests, which cost another pass of the compiler.
+#[test]
+fn documentation_has_no_code() {
+    let code = Regex::new(r"(?m)^\s*//[/!](?: {5}|\s*(?:```|~~~))").unwrap();
+    assert!(code.is_match("    /// ```") && code.is_match("//!     let code = 1;") && !code.is_match("/// - A `list`"));
+    let files = files_below(&root().join("src")).into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
+    let with_code = files.filter(|path| code.is_match(&fs::read_to_string(path).unwrap()));
+    none(&with_code.map(|path| format!("{} has code in its documentation", path.display())).collect::<Vec<_>>());
+}
+
 #[test]
 fn every_diagnostic_is_provoked_by_a_test() {
     let files = source();
