@@ -4,6 +4,7 @@
 //! Pure: records with their times come in and become sightings, which monitors and judge read; decisions and diagnostics go
 //! out.
 
+pub mod deliveries;
 pub mod judge;
 pub mod monitors;
 pub mod occasions;

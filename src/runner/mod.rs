@@ -2,14 +2,13 @@
 //!
 //! What happens is told as a stream of [`RunEvent`]s; nothing is printed here, and no file is read or written.
 
+mod aftermath;
 mod applicable;
 mod charge_point;
 mod clock;
 mod cuts;
-mod deliveries;
 mod drive;
 mod ending;
-mod evidence;
 mod findings;
 mod forecast;
 mod fresh;
@@ -38,7 +37,6 @@ mod settings;
 mod stage;
 mod steps;
 mod tokens;
-mod unasked;
 mod underway;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,14 +12,12 @@ use uuid::Uuid;
 
 use super::Recorder;
 use super::cuts::Cuts;
-use super::deliveries::Deliveries;
 use super::underway::Underway;
+use crate::conformance::deliveries::Deliveries;
 use crate::conformance::monitors::Monitors;
-use crate::conformance::sighting::{Classifier, Kind, Party, Request, Sighting, Way};
+use crate::conformance::sighting::{Classifier, Party, Request, Sighting, Way};
 use crate::diagnostic::Diagnostic;
-use crate::protocol::channel::ApiType;
 use crate::protocol::control::Command;
-use crate::protocol::side::Side;
 use crate::protocol::topic;
 use crate::transcript::record::{Direction, Event, Record};
 
@@ -214,18 +212,6 @@ impl Observer {
             self.deliveries.sent(&seen);
         }
         self.messages.push(seen);
-    }
-
-    /// Whether a message of khumbu's own is one that a module on this side, of this API, has use for.
-    pub fn concerns_module(&self, seen: &Sighting, side: Side, api: ApiType) -> bool {
-        let is_client = side == Side::Client;
-        seen.from == Party::Harness
-            && match &seen.kind {
-                Kind::Channel(channel) => channel.is_from_everest() == is_client && (!is_client || seen.api == api),
-                Kind::EntryPoint(_) => !is_client,
-                Kind::Answer(request) | Kind::Reply(request) => self.requests()[*request].from == Party::Module,
-                _ => false,
-            }
     }
 
     /// How many messages the module has been sent at a QoS that asks for an acknowledgement, over connections that are

@@ -131,7 +131,6 @@ async fn perform(
         answered: None,
         round_trip: Duration::ZERO,
         unseen: BTreeSet::new(),
-        judged: 0,
         about: requirements::first_of(&scenario.model.requirements),
     };
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
@@ -156,7 +155,7 @@ async fn perform(
             let now = stage.observer.records.last().map_or(Duration::ZERO, |record| record.at);
             diagnostic.evidence.extend(stage.observer.cuts.story(now, |topic| stage.elided(topic)));
             super::races::consider(&stage, &mut diagnostic).await;
-            super::unasked::consider(&stage, &mut diagnostic);
+            stage.proof().explain_by_unasked(&mut diagnostic);
             findings.push(*diagnostic);
         }
         Err(Stop::Interrupted) => findings.push(Diagnostic::new(
@@ -165,9 +164,9 @@ async fn perform(
             "the run was interrupted in the middle of the scenario",
         )),
     }
-    result.evidence = stage.evidence();
+    result.evidence = stage.proof().evidence();
     let unproven = match piece.replay {
-        None if is_complete => stage.unproven(&result.evidence),
+        None if is_complete => stage.proof().unproven(&result.evidence),
         _ => Vec::new(),
     };
     let written = stage.written_last();
@@ -181,7 +180,7 @@ async fn perform(
     let written_by_then = stage.module.output().map_or(0, |output| output.count());
     let ended = ending::farewell(&mut stage, is_complete).await;
     if is_complete {
-        findings.extend(super::unasked::asked_again(&stage));
+        findings.extend(stage.proof().asked_again());
     }
     let Stage { mut observer, played, other_apis, module, .. } = stage;
     if let Some(output) = module.output() {

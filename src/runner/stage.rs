@@ -64,8 +64,6 @@ pub struct Stage<'s> {
     pub round_trip: Duration,
     /// Topics of bindings on which somebody was told something whom khumbu does not see, if anybody.
     pub unseen: BTreeSet<String>,
-    /// How many steps judged the module without a message of its own.
-    pub judged: u32,
     /// The requirement that is judged now: what fails breaks it, unless it names its own.
     pub about: Option<&'static Requirement>,
 }

@@ -177,7 +177,7 @@ impl Stage<'_> {
             }
             Played::Client(_) => {
                 self.restart_module().await?;
-                self.judged += 1;
+                self.judge.past.is_judged = true;
                 Ok(())
             }
         }
@@ -196,7 +196,7 @@ impl Stage<'_> {
         }
         self.observer.drain();
         self.wait_back(&heard).await?;
-        self.judged += 1;
+        self.judge.past.is_judged = true;
         Ok(())
     }
 
@@ -317,7 +317,7 @@ impl Stage<'_> {
         };
         match diagnostic {
             None => {
-                self.judged += 1;
+                self.judge.past.is_judged = true;
                 Ok(())
             }
             Some(mut diagnostic) => {

@@ -69,7 +69,6 @@ const BEHAVIOUR: [&str; 18] = [
     "station/messages.rs",
     // Who plays the side of Auth or of its clients, and asks Auth whether it is ready.
     "runner/probe.rs",
-    "runner/unasked.rs",
     "sim/everest.rs",
     "sim/player.rs",
     // Steps about tokens and their statuses, and what such a status may need.
@@ -80,6 +79,8 @@ const BEHAVIOUR: [&str; 18] = [
     "conformance/monitors/shape.rs",
     "conformance/occasions.rs",
     "conformance/requirements.rs",
+    // What a client asks for of its own accord, and changes what EVerest does.
+    "conformance/judge/unasked.rs",
     // What a recording shows of Auth and its clients.
     "parity/roles.rs",
     "parity/script.rs",

@@ -159,6 +159,24 @@ impl<'a> View<'a> {
         self.messages.partition_point(|seen| seen.seq < seq)
     }
 
+    /// Whether the module is subscribed to this topic.
+    pub fn is_subscribed(&self, topic: &str) -> bool {
+        self.subscriptions.values().flatten().any(|filter| topic::matches(filter, topic))
+    }
+
+    /// Whether a message of khumbu's own is one that the module under test has use for.
+    pub fn is_for_module(&self, seen: &Sighting, case: &Case<'_>) -> bool {
+        let is_client = case.side() == Side::Client;
+        let is_its = !is_client || seen.api == case.topics.api;
+        seen.from == Party::Harness
+            && match &seen.kind {
+                Kind::Channel(channel) => channel.is_from_everest() == is_client && is_its,
+                Kind::EntryPoint(_) => !is_client,
+                Kind::Answer(request) | Kind::Reply(request) => self.requests[*request].from == Party::Module,
+                _ => false,
+            }
+    }
+
     /// The message of this number.
     pub fn message(&self, seq: u64) -> Option<&'a Sighting> {
         self.messages.get(self.since(seq)).filter(|seen| seen.seq == seq)
@@ -178,8 +196,7 @@ impl<'a> View<'a> {
 
     /// The module's last request of which the reply is still to come, and for which it still listens.
     pub fn waits_for_reply(&self) -> Option<&'a Request> {
-        let listens = |topic: &str| self.subscriptions.values().flatten().any(|filter| topic::matches(filter, topic));
         let mut requests = self.requests.iter().rev();
-        requests.find(|it| it.from == Party::Module && !it.is_answered && listens(&it.reply_topic))
+        requests.find(|it| it.from == Party::Module && !it.is_answered && self.is_subscribed(&it.reply_topic))
     }
 }

@@ -7,11 +7,13 @@
 mod arming;
 mod case;
 mod claims;
+mod evidence;
 mod expectation;
 pub mod findings;
 mod nearest;
 mod past;
 mod silence;
+mod unasked;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 pub use case::{Case, View, WITHIN};
 pub use claims::{Claim, Claims};
+pub use evidence::Proof;
 pub use expectation::{Expectation, What, is_of_kind};
 pub use past::Past;
 

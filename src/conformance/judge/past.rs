@@ -11,6 +11,8 @@ pub struct Past {
     pub floor: Option<u64>,
     /// The number of the first record since the module was last ready: what khumbu had said before, it was not shown.
     pub ready_since: u64,
+    /// Whether a step has judged the module by something else than its messages, such as that it comes back.
+    pub is_judged: bool,
     /// The last presentations of each token in a row, by its value.
     presented: BTreeMap<String, InARow>,
     /// The last presentations of tokens in a row, whichever they were.

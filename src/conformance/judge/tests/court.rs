@@ -566,7 +566,7 @@ impl Told {
 
 impl Court {
     /// A message as it is published.
-    fn publish(&self, message: &Message) -> Publish {
+    pub fn publish(&self, message: &Message) -> Publish {
         let Message { kind, json, qos, retain, .. } = message;
         let api_modules = || std::iter::once(&self.topics).chain(&self.other_apis);
         let (topic, json) = match kind {

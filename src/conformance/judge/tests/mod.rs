@@ -4,8 +4,10 @@
 
 mod court;
 mod demands;
+mod evidence;
 mod expectations;
 mod naive;
 mod properties;
 mod silences;
+mod unasked;
 mod words;

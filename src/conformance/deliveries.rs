@@ -1,4 +1,6 @@
 //! What became of khumbu's own messages: which of them the module was handed, and which it has acknowledged.
+//!
+//! Keeps count and judges nothing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

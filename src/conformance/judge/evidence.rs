@@ -1,0 +1,180 @@
+//! What a scenario proves of the module under test: what it was shown, and what it did.
+//!
+//! A scenario in which nothing could have gone wrong for the module has not judged it. A message of khumbu's own counts
+//! only where the broker has delivered it to the module, and the module has acknowledged it.
+
+use std::time::Duration;
+
+use super::case::{Case, View};
+use super::claims::Claims;
+use super::past::Past;
+use crate::conformance::deliveries::Deliveries;
+use crate::conformance::occasions::{Fact, Facts, Fate, lacking};
+use crate::conformance::sighting::{Kind, Party, Sighting};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::{Channel, EntryPoint};
+use crate::protocol::deviations::Deviations;
+use crate::protocol::schema::Message;
+use crate::protocol::side::Side;
+use crate::verdict::Evidence;
+
+/// All that is known of what was put to the test.
+#[derive(Debug, Clone, Copy)]
+pub struct Proof<'a> {
+    /// The scenario.
+    pub case: &'a Case<'a>,
+    /// The messages.
+    pub view: View<'a>,
+    /// Which of them have met a step.
+    pub claims: &'a Claims,
+    /// What the steps leave behind.
+    pub past: &'a Past,
+    /// What became of khumbu's own messages.
+    pub deliveries: &'a Deliveries,
+    /// Whether the module lost its connection and came back.
+    pub came_back: bool,
+    /// The time between heartbeats that EVerest keeps when it is left to itself.
+    pub heartbeat_interval: Duration,
+    /// What is right in the release.
+    pub in_force: Deviations,
+}
+
+impl Proof<'_> {
+    /// Which messages the module has yet to take: what it was handed and has not acknowledged, and what a step wants of
+    /// khumbu's own side and the module will be handed.
+    pub fn yet_to_be_shown(&self) -> Vec<usize> {
+        let is_awaited = |seen: &Sighting| {
+            // What came while it was away is lost to it.
+            let is_meant = || {
+                self.view.is_for_module(seen, self.case)
+                    && self.is_claimed(seen)
+                    && seen.seq >= self.past.ready_since
+                    && self.view.is_subscribed(&seen.publish.topic)
+            };
+            let is_shown = self.deliveries.is_shown(seen);
+            seen.from == Party::Harness && !is_shown && (self.deliveries.is_delivered(seen) || is_meant())
+        };
+        (0..self.view.messages.len()).filter(|index| is_awaited(&self.view.messages[*index])).collect()
+    }
+
+    /// What the module was shown and what it did.
+    pub fn evidence(&self) -> Evidence {
+        let mut evidence = Evidence::default();
+        for seen in self.view.messages {
+            let list = match (seen.from, self.view.is_for_module(seen, self.case)) {
+                (Party::Module, _) if seen.kind != Kind::Other => &mut evidence.did,
+                (Party::Harness, true) if self.deliveries.is_shown(seen) => &mut evidence.shown,
+                (Party::Harness, true) if self.is_claimed(seen) => &mut evidence.not_shown,
+                _ => continue,
+            };
+            *list.entry(seen.kind.name()).or_default() += 1;
+        }
+        evidence
+    }
+
+    /// What a scenario that was played to its end has not put to the test.
+    pub fn unproven(&self, evidence: &Evidence) -> Vec<Diagnostic> {
+        let module = self.case.culprit();
+        if !self.could_have_gone_wrong() {
+            let headline = format!(
+                "nothing could have gone wrong for {module}: it was shown nothing of what the scenario is about, and nothing was asked of it"
+            );
+            let help = "let it subscribe to what the scenario shows, or ask something of it, for example \
+                        `expect: {message: communication_check, payload: true}`";
+            let diagnostic = Diagnostic::new(Severity::Inconclusive, "scenario/demands-nothing", headline)
+                .at(self.case.place("/steps", ""))
+                .with_lines(self.missed(evidence))
+                .with_help(help);
+            return vec![diagnostic];
+        }
+        if self.case.side() == Side::Everest {
+            return Vec::new();
+        }
+        let messages = self.messages();
+        let facts = Facts {
+            messages: &messages,
+            came_back: self.came_back,
+            heartbeat_interval: self.heartbeat_interval,
+            in_force: self.in_force,
+        };
+        let requirements = self.case.scenario.model.requirements.iter().enumerate();
+        let unproven = requirements.filter_map(|(index, id)| Some((index, id, lacking(id, facts)?)));
+        let mut found: Vec<_> = unproven
+            .map(|(index, id, lack)| {
+                Diagnostic::new(
+                    Severity::Inconclusive,
+                    "scenario/no-occasion",
+                    format!("{id} was not put to the test: {module} {lack}"),
+                )
+                .at(self.case.place(&format!("/requirements/{index}"), ""))
+                .with_lines(self.missed(evidence))
+                .with_help("let the module subscribe to what the scenario shows it")
+            })
+            .collect();
+        if found.is_empty() && !evidence.not_shown.is_empty() {
+            let headline = format!("{module} was not shown all that the scenario expects of khumbu's own side");
+            found.push(
+                Diagnostic::new(Severity::Note, "scenario/not-shown", headline).with_lines(self.missed(evidence)),
+            );
+        }
+        found
+    }
+
+    /// Whether the scenario asked something of the module, or showed it something that it could stumble over.
+    fn could_have_gone_wrong(&self) -> bool {
+        let is_routine = |seen: &Sighting| {
+            matches!(seen.kind, Kind::Channel(Channel::HEARTBEAT | Channel::COMMUNICATION_CHECK) | Kind::Other)
+        };
+        self.past.is_judged
+            || self.view.messages.iter().any(|seen| match seen.from {
+                Party::Module => self.is_claimed(seen) || !is_routine(seen),
+                Party::Harness => {
+                    let is_shown = self.view.is_for_module(seen, self.case) && self.deliveries.is_shown(seen);
+                    is_shown && (self.is_claimed(seen) || !is_routine(seen))
+                }
+            })
+    }
+
+    /// Whether a message has met a step.
+    pub(super) fn is_claimed(&self, seen: &Sighting) -> bool {
+        self.claims.of(seen.seq).is_some()
+    }
+
+    /// What it was not shown, in words, and what it listens to.
+    fn missed(&self, evidence: &Evidence) -> Vec<String> {
+        let mut lines: Vec<_> =
+            evidence.not_shown.iter().map(|(name, count)| format!("not shown to it: {count} {name}")).collect();
+        let filters = self.view.subscriptions.values().flatten();
+        let filters: Vec<_> = filters.map(|filter| self.case.elided(filter)).collect();
+        lines.push(match filters.as_slice() {
+            [] => "it subscribes to nothing".to_owned(),
+            filters => format!("it subscribes to: {}", filters.join(", ")),
+        });
+        lines
+    }
+
+    /// The messages that bear on the occasions of requirements.
+    fn messages(&self) -> Vec<Fact<'_>> {
+        let facts = self.view.messages.iter().filter_map(|seen| {
+            let fate = match (seen.from, self.view.is_for_module(seen, self.case)) {
+                (Party::Module, _) => Fate::Sent,
+                (Party::Harness, true) if self.deliveries.is_shown(seen) => Fate::Shown,
+                (Party::Harness, true) => Fate::Missed,
+                (Party::Harness, false) => return None,
+            };
+            let message = match &seen.kind {
+                Kind::Channel(channel) => Message::On(*channel),
+                Kind::EntryPoint(EntryPoint::Discover | EntryPoint::QueryModules(_)) => Message::DISCOVER_REQUEST,
+                Kind::Answer(_) => Message::DISCOVER_REPLY,
+                Kind::Reply(index) => match &self.view.requests[*index].kind {
+                    Kind::Channel(channel) => Message::reply_to(*channel)?,
+                    _ => return None,
+                },
+                _ => return None,
+            };
+            let (payload, json) = (&*seen.publish.payload, seen.json.as_ref());
+            Some(Fact { fate, message, at: seen.at, payload, json })
+        });
+        facts.collect()
+    }
+}
