@@ -5,11 +5,12 @@ use std::fmt;
 use std::fs;
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use clap::builder::TypedValueParser as _;
+use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, VariantAccess, Visitor};
 
 use super::files;
 use super::release::ReleaseChoice;
@@ -22,6 +23,7 @@ use crate::protocol::wire::Wire;
 use crate::report::KnownFailure;
 use crate::runner::Binding;
 use crate::scenario::model::Ready;
+use crate::scenario::step::driven_by;
 use crate::scenario::{self, Pointer, Scenario};
 use crate::timespan::Timespan;
 
@@ -104,34 +106,41 @@ fn ready<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ready>, D:
     deserializer.deserialize_any(Either).map(Some)
 }
 
-/// A command that a module can be told to follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum Drive {
-    PlugIn,
-    Unplug,
-    PresentToken,
-    SetVerdict,
-    UpdateVerdict,
-    StartTransaction,
-    StopTransaction,
-    InjectFault,
-    ClearFault,
-    Disable,
-    Enable,
-    PauseCharging,
-    ResumeCharging,
-    Authorize,
-    Reserve,
-    CancelReservation,
-    Heartbeats,
-    Withdraw,
-    GetStatus,
-    Discover,
-    QueryModules,
-    CommunicationCheck,
-    ExpectEvse,
+/// What a module can be told to do, or to show, by its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Drive(pub &'static str);
+
+impl<'de> Deserialize<'de> for Drive {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        static NAMES: LazyLock<Vec<&str>> = LazyLock::new(driven_by);
+        struct Name;
+        impl<'de> Visitor<'de> for Name {
+            type Value = Drive;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a command")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Drive, E> {
+                let known = NAMES.iter().find(|name| **name == text);
+                known.map(|name| Drive(name)).ok_or_else(|| E::unknown_variant(text, &NAMES))
+            }
+
+            fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Drive, A::Error> {
+                let (drive, nothing) = data.variant_seed(self)?;
+                nothing.unit_variant()?;
+                Ok(drive)
+            }
+        }
+        impl<'de> DeserializeSeed<'de> for Name {
+            type Value = Drive;
+
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Drive, D::Error> {
+                deserializer.deserialize_identifier(self)
+            }
+        }
+        deserializer.deserialize_enum("Drive", &NAMES, Name)
+    }
 }
 
 /// A scenario that is known to fail.

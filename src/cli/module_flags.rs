@@ -9,7 +9,6 @@ use super::config::Config;
 use crate::broker::{PacketLimit, Upstream};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Topics;
-use crate::protocol::control::command_name;
 use crate::protocol::side::Side;
 use crate::runner::{ModuleSource, Settings};
 use crate::scenario::Scenario;
@@ -121,10 +120,15 @@ impl ModuleFlags {
             ready: self.ready.clone().or_else(|| config.module.ready.clone()),
             ready_within: span(self.ready_within, config.module.ready_within, READY_WITHIN),
             stop_within: span(self.stop_within, config.module.stop_within, STOP_WITHIN),
-            bindings: config.module.bindings.iter().map(|(d, binding)| (command_name(d), binding.clone())).collect(),
+            bindings: config
+                .module
+                .bindings
+                .iter()
+                .map(|(drive, binding)| (drive.0.to_owned(), binding.clone()))
+                .collect(),
             station: None,
             lacks: config.module.lacks.clone(),
-            cannot: config.module.cannot.iter().map(command_name).collect(),
+            cannot: config.module.cannot.iter().map(|drive| drive.0.to_owned()).collect(),
             wire: config.wire.unwrap_or_default(),
             is_updating_goldens: false,
             inside: None,

@@ -6,7 +6,8 @@
 //! own.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 use serde_json::{Value, json};
 
 use super::types::{
@@ -98,6 +99,16 @@ pub enum Command {
         /// What validators answer.
         validation: Validation,
     },
+    /// A token validator, or EVerest's side where it needs none: this is said of the token from now on.
+    SetVerdict {
+        /// The token as a provider hands it in.
+        token: ProvidedIdToken,
+        /// What is answered when it is asked about.
+        validation: Validation,
+    },
+    /// A token validator: tell EVerest that the result for the token in use at an EVSE has changed. EVerest's side:
+    /// the validator has.
+    UpdateVerdict(ValidationResultUpdate),
     /// EVerest's side: energy flows.
     StartTransaction(AtEvse),
     /// EVerest's side: the EV or the station ends the transaction.
@@ -125,16 +136,6 @@ pub enum Command {
     },
     /// EVerest's side: change how heartbeats are sent.
     Heartbeats(HeartbeatControl),
-    /// A token validator, or EVerest's side where it needs none: this is said of the token from now on.
-    SetVerdict {
-        /// The token as a provider hands it in.
-        token: ProvidedIdToken,
-        /// What is answered when it is asked about.
-        validation: Validation,
-    },
-    /// A token validator: tell EVerest that the result for the token in use at an EVSE has changed. EVerest's side:
-    /// the validator has.
-    UpdateVerdict(ValidationResultUpdate),
     /// Client: make a withdraw request.
     Withdraw(WithdrawAuthorizationRequest),
     /// Client: ask for the latched status.
@@ -159,6 +160,38 @@ impl Command {
                 | Command::CommunicationCheck(_)
         )
     }
+}
+
+/// The names of all commands, as they are written, in their order.
+pub fn command_names() -> &'static [&'static str] {
+    /// Learns what the reader of an enumeration looks for, and has nothing to be read.
+    struct Names<'a>(&'a mut &'static [&'static str]);
+    impl<'de> Deserializer<'de> for Names<'_> {
+        type Error = de::value::Error;
+
+        fn deserialize_enum<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            names: &'static [&'static str],
+            visitor: V,
+        ) -> Result<V::Value, Self::Error> {
+            *self.0 = names;
+            self.deserialize_any(visitor)
+        }
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+            Err(de::Error::custom("nothing is there"))
+        }
+
+        forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+        }
+    }
+    let mut names: &'static [&'static str] = &[];
+    // There is nothing to be read.
+    let _ = Command::deserialize(Names(&mut names));
+    names
 }
 
 /// The name of a command, as it is written.

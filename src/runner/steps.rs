@@ -51,6 +51,17 @@ impl Stage<'_> {
     async fn step(&mut self, step: &Step, at: &Pointer) -> Result<(), Stop> {
         let row = step.row(self.scene.frame());
         match step {
+            Step::PlugIn(it) => self.stimulate(Command::PlugIn(*it), at).await,
+            Step::Unplug(it) => self.stimulate(Command::Unplug(*it), at).await,
+            Step::StartTransaction(it) => self.stimulate(Command::StartTransaction(*it), at).await,
+            Step::StopTransaction(it) => self.stimulate(Command::StopTransaction(*it), at).await,
+            Step::InjectFault(it) => self.stimulate(Command::InjectFault(*it), at).await,
+            Step::ClearFault(it) => self.stimulate(Command::ClearFault(*it), at).await,
+            Step::Disable(it) => self.stimulate(Command::Disable(*it), at).await,
+            Step::Enable(it) => self.stimulate(Command::Enable(*it), at).await,
+            Step::PauseCharging(it) => self.stimulate(Command::PauseCharging(*it), at).await,
+            Step::ResumeCharging(it) => self.stimulate(Command::ResumeCharging(*it), at).await,
+            Step::Authorize(it) => self.stimulate(Command::Authorize(*it), at).await,
             Step::Reserve(reserve) => self.reserve(reserve, at).await,
             Step::CancelReservation(cancel) => self.cancel_reservation(cancel, at).await,
             Step::AtOnce(steps) => self.at_once(steps, at).await,
@@ -117,10 +128,6 @@ impl Stage<'_> {
             }
             // What `only` holds is played in its place.
             Step::Only(_) | Step::Note(_) => Ok(()),
-            _ => match row.command {
-                Some(command) => self.stimulate(command, at).await,
-                None => Err(broken("nobody plays this step").into()),
-            },
         }
     }
 

@@ -1,5 +1,5 @@
-//! The steps of the language. What a step is, needs, demands, shows and does at the station stands in its row here; what
-//! its arguments must be is looked at in `scenario::check`, and the runner plays it.
+//! The steps of the language. What a step is, needs, demands and shows stands in its row here; what its arguments must be
+//! is looked at in `scenario::check`, and the runner plays it.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,10 +14,13 @@ use super::model::{
 };
 use super::{Pointer, Scenario, placeholder, played};
 use crate::protocol::channel::{ApiType, Channel};
-use crate::protocol::control::{AtConnector, AtEvse, Command, PauseCharging};
+use crate::protocol::control::{AtConnector, AtEvse, PauseCharging, command_names};
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 use crate::timespan::Timespan;
+
+/// The step that looks inside an EVerest, and what a module is said not to follow that does not show this.
+const EXPECT_EVSE: &str = "expect_evse";
 
 /// One step.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -141,8 +144,6 @@ pub struct Row<'s> {
     pub within: Option<Timespan>,
     /// What it has to do with requests.
     pub exchange: Option<Exchange<'s>>,
-    /// What it has an EVSE do.
-    pub command: Option<Command>,
     /// Whether it happens at the station, at the same instant as others if need be.
     pub may_be_at_once: bool,
     /// Whether it is an expectation that may be met before or after others.
@@ -207,16 +208,8 @@ impl Step {
         let row = |key| Row { key, ..Row::default() };
         // At the station.
         let of_everest = |key| Row { follows: everest.then_some(key), ..row(key) };
-        let evse = |key, evse, command| Row {
-            evse: Some(evse),
-            command: Some(command),
-            may_be_at_once: true,
-            ..of_everest(key)
-        };
-        let connector = |key, it: &AtConnector, command: fn(AtConnector) -> Command| Row {
-            connector: it.connector,
-            ..evse(key, it.evse, command(*it))
-        };
+        let evse = |key, evse| Row { evse: Some(evse), may_be_at_once: true, ..of_everest(key) };
+        let connector = |key, it: &AtConnector| Row { connector: it.connector, ..evse(key, it.evse) };
         let reserves = |key| Row { looks_inside: true, demands: everest, ..of_everest(key) };
         let at_charge_point = |key| Row { charge_point: Some(""), ..row(key) };
         // Of clients.
@@ -227,12 +220,12 @@ impl Step {
         };
         // What must be seen.
         let sees = |key, within: &Option<Timespan>, looks_inside| {
-            let follows = (everest && looks_inside).then_some("expect_evse");
+            let follows = (everest && looks_inside).then_some(EXPECT_EVSE);
             Row { within: *within, may_be_any_order: true, looks_inside, follows, ..row(key) }
         };
         match self {
-            Step::PlugIn(it) => connector("plug_in", it, Command::PlugIn),
-            Step::Unplug(it) => evse("unplug", it.evse, Command::Unplug(*it)),
+            Step::PlugIn(it) => connector("plug_in", it),
+            Step::Unplug(it) => evse("unplug", it.evse),
             Step::PresentToken(token) => Row {
                 token: Some(("", token)),
                 may_be_at_once: true,
@@ -242,8 +235,8 @@ impl Step {
                 shows: Some(if is_consumer { Channel::TOKEN_VALIDATION_STATUS } else { Channel::VALIDATE_TOKEN }),
                 ..row("present_token")
             },
-            Step::StartTransaction(it) => evse("start_transaction", it.evse, Command::StartTransaction(*it)),
-            Step::StopTransaction(it) => evse("stop_transaction", it.evse, Command::StopTransaction(*it)),
+            Step::StartTransaction(it) => evse("start_transaction", it.evse),
+            Step::StopTransaction(it) => evse("stop_transaction", it.evse),
             Step::SetVerdict(set) => Row {
                 token: Some(("/token", &set.token)),
                 follows: validator.then_some("set_verdict"),
@@ -257,13 +250,13 @@ impl Step {
                 shows: Some(Channel::TOKEN_VALIDATION_STATUS),
                 ..row("update_verdict")
             },
-            Step::InjectFault(it) => connector("inject_fault", it, Command::InjectFault),
-            Step::ClearFault(it) => connector("clear_fault", it, Command::ClearFault),
-            Step::Disable(it) => connector("disable", it, Command::Disable),
-            Step::Enable(it) => connector("enable", it, Command::Enable),
-            Step::PauseCharging(it) => evse("pause_charging", it.evse, Command::PauseCharging(*it)),
-            Step::ResumeCharging(it) => evse("resume_charging", it.evse, Command::ResumeCharging(*it)),
-            Step::Authorize(it) => Row { may_be_at_once: false, ..evse("authorize", it.evse, Command::Authorize(*it)) },
+            Step::InjectFault(it) => connector("inject_fault", it),
+            Step::ClearFault(it) => connector("clear_fault", it),
+            Step::Disable(it) => connector("disable", it),
+            Step::Enable(it) => connector("enable", it),
+            Step::PauseCharging(it) => evse("pause_charging", it.evse),
+            Step::ResumeCharging(it) => evse("resume_charging", it.evse),
+            Step::Authorize(it) => Row { may_be_at_once: false, ..evse("authorize", it.evse) },
             Step::Reserve(reserve) => {
                 Row { token: reserve.token.as_deref().map(|token| ("/token", token)), ..reserves("reserve") }
             }
@@ -331,7 +324,7 @@ impl Step {
                 ..sees("expect_reply", within, false)
             },
             Step::ExpectEvse(ExpectEvse { evse, within, .. }) => {
-                Row { evse: Some(*evse), demands: everest || !is_consumer, ..sees("expect_evse", within, true) }
+                Row { evse: Some(*evse), demands: everest || !is_consumer, ..sees(EXPECT_EVSE, within, true) }
             }
             Step::ExpectCsms(ExpectCsms { within, .. }) => Row { within: *within, ..at_charge_point("expect_csms") },
             Step::ExpectNone(ExpectNone { message, call, evse, csms, .. }) => {
@@ -374,6 +367,11 @@ fn is_by_client(kind: MessageKind, named: Option<ApiType>, under_test: ApiType, 
         Some(channel) => !channel.is_from_everest() && api == under_test,
         None => kind == MessageKind::Reply && under_test.has_replies_of(side) == (side == Side::Client),
     }
+}
+
+/// All that a row may name as what the module under test has to follow: commands, and that it shows what it does.
+pub fn driven_by() -> Vec<&'static str> {
+    command_names().iter().copied().chain([EXPECT_EVSE]).collect()
 }
 
 impl Model {
@@ -419,7 +417,7 @@ mod tests {
     use crate::scenario::step_names;
 
     #[test]
-    fn the_key_of_each_row_is_the_one_that_is_read() {
+    fn each_row_has_the_key_that_is_read_and_follows_what_can_be_named() {
         let arguments = [
             json!("A"),
             json!({}),
@@ -442,11 +440,18 @@ mod tests {
             json!({"times": 1, "steps": []}),
             json!({"releases": [], "steps": []}),
         ];
-        let frame = Frame { under_test: Side::Client, api: ApiType::AUTH_CONSUMER, has_provider: false };
+        let frames = ApiType::AUTH_APIS.into_iter().flat_map(|api| {
+            [Side::Client, Side::Everest].map(|under_test| Frame { under_test, api, has_provider: false })
+        });
+        let frames: Vec<_> = frames.collect();
         for name in step_names() {
             let mut written = arguments.iter().map(|arguments| json!({&name: arguments})).chain([json!(name)]);
             let step = written.find_map(|step| serde_json::from_value::<Step>(step).ok()).unwrap();
-            assert_eq!(step.row(frame).key, name);
+            let rows = frames.iter().map(|frame| step.row(*frame));
+            for row in rows {
+                assert_eq!(row.key, name);
+                assert!(row.follows.is_none_or(|driven| driven_by().contains(&driven)), "no file can name {name}");
+            }
         }
     }
 }
