@@ -14,7 +14,7 @@ use super::recorder::{self, RecordingFile};
 use super::release::{ReleaseChoice, forecast};
 use super::{Exit, apis, files, goldens, playing_runtime, print, progress, signals};
 use crate::conformance::requirements;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::report::{self, KnownFailure};
@@ -296,7 +296,7 @@ fn finish_goldens(results: &[Arc<ScenarioResult>], is_update: bool, orphans: &[D
             Some(_) if is_ci => Ok(()),
             Some(text) => goldens::write_pending(scenario, text).map(|_| ()),
             None => {
-                let is_open = result.findings.iter().any(|found| found.id == "golden/not-compared");
+                let is_open = result.findings.iter().any(|found| found.subject == Subject::GoldenNotCompared);
                 if result.verdict == Verdict::Pass && !is_open && !is_ci {
                     goldens::drop_pending(scenario);
                 }

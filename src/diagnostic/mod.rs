@@ -39,6 +39,35 @@ impl Severity {
     }
 }
 
+/// What a diagnostic is about, for whoever has more to say of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Subject {
+    /// None of the following.
+    #[default]
+    Other,
+    /// What a step expects.
+    Expectation,
+    /// A requirement that is watched in every scenario.
+    Requirement,
+    /// That the module under test has ended, which may have to do with what it was handed last.
+    ModuleEnd,
+    /// How else it stands with the module: it is not there, does not listen, cannot be told.
+    Module,
+    /// Khumbu's own side, which broke down.
+    Harness,
+    /// A golden that was not compared.
+    GoldenNotCompared,
+    /// Why a failure is excused.
+    Excuse,
+}
+
+impl Subject {
+    /// Whether it is the module itself, and not what it says.
+    pub fn is_module(self) -> bool {
+        matches!(self, Subject::Module | Subject::ModuleEnd)
+    }
+}
+
 /// A file that diagnostics point into.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Source {
@@ -84,6 +113,8 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// The requirement that was broken, for example `RR-1`.
     pub requirement: Option<&'static str>,
+    /// What it is about.
+    pub subject: Subject,
     /// Whether a side did something else than a scenario expects: the whole record may have a reason for that.
     pub is_otherwise: bool,
 }
@@ -99,6 +130,7 @@ impl Diagnostic {
             evidence: Vec::new(),
             help: None,
             requirement: None,
+            subject: Subject::Other,
             is_otherwise: false,
         }
     }
@@ -106,6 +138,7 @@ impl Diagnostic {
     /// The harness itself is at fault.
     pub fn broken(why: &str) -> Self {
         Self::new(Severity::Error, "harness/broken", format!("khumbu's own side broke down: {why}"))
+            .about(Subject::Harness)
     }
 
     /// Points at a place.
@@ -136,9 +169,11 @@ impl Diagnostic {
         self
     }
 
-    /// What it is about: the first part of its id.
-    pub fn area(&self) -> &'static str {
-        self.id.split_once('/').map_or(self.id, |(area, _)| area)
+    /// Says what it is about.
+    #[must_use]
+    pub fn about(mut self, subject: Subject) -> Self {
+        self.subject = subject;
+        self
     }
 
     /// A side did something else than a scenario expects.

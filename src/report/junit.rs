@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::diagnostic::{Diagnostic, Severity, Style};
+use crate::diagnostic::{Diagnostic, Severity, Style, Subject};
 use crate::protocol::release::FORECAST;
 use crate::verdict::{ScenarioResult, Verdict};
 
@@ -91,7 +91,7 @@ fn status(result: &ScenarioResult) -> TestCaseStatus {
         }
         Verdict::Excused => {
             let mut status = TestCaseStatus::skipped();
-            if let Some(why) = result.findings.iter().find(|finding| finding.id == "known-failure/excused") {
+            if let Some(why) = result.findings.iter().find(|finding| finding.subject == Subject::Excuse) {
                 status.set_type(why.id).set_message(&why.headline);
             }
             return status;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::release::Release;
 use crate::verdict::{ScenarioResult, Verdict};
 
@@ -98,7 +98,7 @@ fn excused(result: &ScenarioResult, known: &KnownFailure) -> ScenarioResult {
     let is_error = result.findings.iter().any(|finding| finding.severity == Severity::Error);
     result.verdict = if is_error { Verdict::Error } else { Verdict::Excused };
     let headline = format!("scenario fails as it is known to: {}", known.reason);
-    result.findings.push(Diagnostic::new(Severity::Note, "known-failure/excused", headline));
+    result.findings.push(Diagnostic::new(Severity::Note, "known-failure/excused", headline).about(Subject::Excuse));
     result
 }
 

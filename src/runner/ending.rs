@@ -13,7 +13,7 @@ use super::process::Ending;
 use super::settings::{ModuleSource, Scene};
 use super::stage::Stage;
 use crate::diagnostic::words::shown;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 
 /// By these signals a module may end that is told to: it gets the second, and some pass it on as the first.
 const TOLD_TO_END: [i32; 2] = [Signal::SIGINT as i32, Signal::SIGTERM as i32];
@@ -47,8 +47,10 @@ pub async fn farewell(stage: &mut Stage<'_>, is_complete: bool) -> Ending {
 pub fn by_itself(ending: &Ending, scene: &Scene<'_>, how: &str) -> Diagnostic {
     let headline = format!("module `{}` {how} before the end of the scenario", scene.topics.module_id);
     match ending.status {
-        Some(status) if !status.success() => Diagnostic::new(Severity::Fail, "module/ended", headline),
-        _ => Diagnostic::new(Severity::Warning, "module/ended-by-itself", headline),
+        Some(status) if !status.success() => {
+            Diagnostic::new(Severity::Fail, "module/ended", headline).about(Subject::ModuleEnd)
+        }
+        _ => Diagnostic::new(Severity::Warning, "module/ended-by-itself", headline).about(Subject::Module),
     }
 }
 

@@ -10,7 +10,7 @@ use super::settings::{ModuleSource, Settings};
 use super::stage::Stage;
 use crate::conformance::sighting::Sighting;
 use crate::diagnostic::words::{cut, shown};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::parity::Report;
 use crate::scenario::Scenario;
 
@@ -32,6 +32,7 @@ pub fn never_acknowledges(stage: &Stage<'_>, count: usize, within: Duration) -> 
         shown(within)
     );
     Diagnostic::new(Severity::Fail, "module/acknowledges-nothing", headline)
+        .about(Subject::Module)
         .at(stage.scenario.labelled("/under_test", ""))
         .with_help("answer each PUBLISH of QoS 1 with PUBACK, and of QoS 2 with PUBREC, or subscribe at QoS 0")
         .breaking("MQ-4")
@@ -49,6 +50,7 @@ pub fn nobody_hears(stage: &Stage<'_>, pointer: &str, command: &str, topic: &str
     let prefixed = format!("{}{topic}", stage.scene.topics.external_prefix);
     let said = stage.settings.upstream.as_ref().map(|upstream| format!("so says the broker `{upstream}`"));
     let diagnostic = Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline)
+        .about(Subject::Module)
         .at(stage.scenario.labelled(pointer, ""))
         .with_lines(said.into_iter().collect());
     if prefixed != topic && stage.observer.connections.is_subscribed(&prefixed) {
@@ -65,6 +67,7 @@ pub fn not_started(settings: &Settings, error: &std::io::Error) -> Diagnostic {
         ModuleSource::Builtin | ModuleSource::Attached => String::new(),
     };
     Diagnostic::new(Severity::Error, "module/not-started", format!("module `{program}` cannot be started: {error}"))
+        .about(Subject::Module)
         .with_evidence("named by: `--module`, or `module: {command: …}` in khumbu.yaml")
         .with_help("give the program's path as you would in a shell, for example `--module 'python3 my_module.py'`")
 }
@@ -74,6 +77,7 @@ pub fn flooded(stage: &Stage<'_>, limit: usize) -> Diagnostic {
     let headline = format!("{} sends faster than it can be judged", culprit(stage));
     let last = stage.observer.messages.last().map(|seen| format!("last judged: {}", stage.line(seen)));
     Diagnostic::new(Severity::Inconclusive, "module/flood", headline)
+        .about(Subject::Module)
         .at(stage.scenario.labelled("/under_test", ""))
         .with_evidence(format!(
             "more than {limit} packets wait, {} messages were judged",
@@ -85,6 +89,7 @@ pub fn flooded(stage: &Stage<'_>, limit: usize) -> Diagnostic {
 /// A binding could not be carried out.
 pub fn binding_failed(stage: &Stage<'_>, pointer: &str, command: &str, why: &str) -> Diagnostic {
     Diagnostic::new(Severity::Error, "module/binding-failed", format!("the binding for `{command}` failed: {why}"))
+        .about(Subject::Module)
         .at(stage.scenario.labelled(pointer, ""))
         .with_help("mend `bindings:` in khumbu.yaml")
 }
@@ -93,6 +98,7 @@ pub fn binding_failed(stage: &Stage<'_>, pointer: &str, command: &str, why: &str
 pub fn asked_without_reply_topic(stage: &Stage<'_>, pointer: &str, question: &Sighting) -> Diagnostic {
     let headline = format!("{} asked a token validator without `headers.replyTo`", culprit(stage));
     Diagnostic::new(Severity::Fail, "expect/no-reply-topic", headline)
+        .about(Subject::Expectation)
         .at(stage.scenario.labelled(pointer, "no reply can come"))
         .with_evidence(stage.line(question))
         .breaking("VA-1")

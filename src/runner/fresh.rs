@@ -11,7 +11,7 @@ use super::observer::Observer;
 use super::probe::{Answered, SILENCE};
 use super::stage::{Patience, Stage, Stop};
 use crate::diagnostic::words::shown;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::control::{AtConnector, AtEvse, Command};
 use crate::protocol::types::{WithdrawAuthorizationRequest, WithdrawAuthorizationResult};
 
@@ -73,6 +73,7 @@ impl Stage<'_> {
         let module = &self.scene.topics.module_id;
         let headline = format!("module `{module}` cannot be brought to a known state before the scenario");
         Diagnostic::new(Severity::Inconclusive, "module/unknown-state", headline)
+            .about(Subject::Module)
             .at(self.scenario.place("/under_test"))
             .with_evidence(evidence)
             .with_help("restart it, or have khumbu start it for each scenario with `--module`")

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::settings::Scene;
-use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::diagnostic::{Diagnostic, Severity, Source, Subject};
 use crate::transcript::record::Record;
 use crate::transcript::{golden, snapshot};
 use crate::verdict::ScenarioResult;
@@ -20,12 +20,14 @@ pub fn compare(
     let own = scenario.release();
     if own != scene.station.release {
         let headline = format!("the golden was not compared: it belongs to release `{own}`");
-        return findings.push(Diagnostic::new(Severity::Note, "golden/not-compared", headline));
+        return findings
+            .push(Diagnostic::new(Severity::Note, "golden/not-compared", headline).about(Subject::GoldenNotCompared));
     }
     // Where the scenario itself asks for more fields, its golden has them.
     if wire.adds_fields() && scenario.model.wire.is_none() {
         let headline = format!("the golden was not compared: the wire form `{wire}` has more fields");
-        return findings.push(Diagnostic::new(Severity::Note, "golden/not-compared", headline));
+        return findings
+            .push(Diagnostic::new(Severity::Note, "golden/not-compared", headline).about(Subject::GoldenNotCompared));
     }
     let names = golden::Names { topics, other_apis, clients: &[] };
     let transcript = golden::transcript(records, &names);

@@ -9,7 +9,7 @@ use super::observer::is_own;
 use super::settings::Scene;
 use super::stage::Stage;
 use crate::conformance::sighting::{Kind, Party};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::{EntryPoint, Topics};
 use crate::protocol::side::Side;
 use crate::protocol::topic;
@@ -37,7 +37,7 @@ struct Expected {
 
 /// Has the finding that decides say which topics the module may have meant.
 pub fn explain(lines: Vec<String>, findings: &mut [Diagnostic]) {
-    let is_monitors = |found: &Diagnostic| found.area() == "monitor";
+    let is_monitors = |found: &Diagnostic| found.subject == Subject::Requirement;
     let deciding = findings
         .iter_mut()
         .filter(|found| matches!(found.severity, Severity::Fail | Severity::Inconclusive))

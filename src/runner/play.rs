@@ -24,7 +24,7 @@ use crate::conformance::judge::Judge;
 use crate::conformance::monitors::Monitors;
 use crate::conformance::requirements::{self, Requirement};
 use crate::diagnostic::words::shown;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::Topics;
 use crate::protocol::side::Side;
 use crate::scenario::pattern::Captures;
@@ -188,15 +188,15 @@ async fn perform(
         result.last_lines = if has_ended { 0 } else { output.count().saturating_sub(written_by_then) };
     }
     // Where a step has failed without saying so, this is why.
-    let is_told = findings.iter().any(|found| found.area() == "module" || found.id == "harness/broken");
+    let is_told = findings.iter().any(|found| found.subject.is_module() || found.subject == Subject::Harness);
     if let Some(how) = by_itself.filter(|_| is_complete || !is_told) {
         findings.insert(0, ending::by_itself(&ended, scene, &how));
     }
-    if has_ended && let Some(found) = findings.iter_mut().find(|found| found.area() == "module") {
+    if has_ended && let Some(found) = findings.iter_mut().find(|found| found.subject.is_module()) {
         // Why it has ended, before what became of its connections.
         let words = last_words(&result.output).into_iter().map(|line| format!("it wrote: {line}"));
         let at = found.evidence.len().min(1);
-        let delivered = delivered.filter(|_| found.id == "module/ended");
+        let delivered = delivered.filter(|_| found.subject == Subject::ModuleEnd);
         found.evidence.splice(at..at, words.chain(delivered));
     }
     if !has_ended && let Some(warning) = ending::crashed(&ended, scene, &result.output) {
@@ -214,7 +214,7 @@ async fn perform(
     findings.append(&mut observer.findings);
     for found in findings.iter_mut().filter(|it| matches!(it.severity, Severity::Fail | Severity::Inconclusive)) {
         found.evidence.extend(written.clone());
-        if found.area() == "expect" {
+        if found.subject == Subject::Expectation {
             let told = |topic| format!("it was told on `{topic}`, where nobody was seen to subscribe");
             found.evidence.extend(unseen.iter().map(told));
             // Whoever was not ready may have lost what the scenario said.

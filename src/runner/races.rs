@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::settings::{ModuleSource, Scene};
 use super::stage::Stage;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::parity::station_file::{Everest, Meaning, Start};
 use crate::parity::{self, Difference, Script, Sending, StationFile};
 use crate::protocol::side::Side;
@@ -64,6 +64,7 @@ fn raced(found: &Diagnostic) -> Diagnostic {
     let headline = format!("{}; EVerest may do either, and a run cannot tell which it will", found.headline);
     let raced = Diagnostic { severity: Severity::Inconclusive, id: "scenario/race", headline, ..found.clone() };
     raced
+        .about(Subject::Other)
         .with_evidence("everything else that it did fits: only the order in which its threads came was another".to_owned())
         .with_help("expect what both ways have in common, as in `payload: {token: {id_token: {value: $/A|B/}}}`, or let what must come first be seen first")
 }

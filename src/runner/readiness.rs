@@ -17,7 +17,7 @@ use super::observer::{Observer, is_own};
 use super::stage::{Patience, Stage, Stop, Wake};
 use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::words::shown;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::{ApiType, Channel, Topics};
 use crate::protocol::side::Side;
 use crate::protocol::topic;
@@ -187,6 +187,7 @@ impl Stage<'_> {
         let (module, within) = (&self.scene.topics.module_id, shown(self.settings.ready_within));
         let headline = format!("module `{module}` did not connect again within {within} after it was cut off");
         Diagnostic::new(Severity::Fail, "module/stayed-away", headline)
+            .about(Subject::Module)
             .at(self.scenario.place("/steps"))
             .breaking("CN-1")
             .with_evidence(format!("ran: {}", self.module.description))
@@ -254,12 +255,15 @@ impl Stage<'_> {
             .with_help("say what ready means for this module with `--ready connected`, or `ready:` in khumbu.yaml"),
         };
         diagnostic.place = Some(self.scenario.place("/under_test"));
-        diagnostic = diagnostic.with_evidence(format!("ran: {}", self.module.description)).with_evidence(format!(
-            "broker {}: {} TCP connections, {} MQTT clients now",
-            self.broker.address(),
-            connections.accepted,
-            connections.subscriptions.len()
-        ));
+        diagnostic = diagnostic
+            .about(Subject::Module)
+            .with_evidence(format!("ran: {}", self.module.description))
+            .with_evidence(format!(
+                "broker {}: {} TCP connections, {} MQTT clients now",
+                self.broker.address(),
+                connections.accepted,
+                connections.subscriptions.len()
+            ));
         for why in &connections.refused {
             diagnostic = diagnostic.with_evidence(format!("refused: {why}"));
         }

@@ -21,7 +21,7 @@ use crate::conformance::judge::Judge;
 use crate::conformance::requirements::Requirement;
 use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::words::cut;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::scenario::Scenario;
 use crate::sim::everest::Order;
 use crate::sim::link::LinkError;
@@ -251,7 +251,8 @@ impl Stage<'_> {
     pub async fn restart_module(&mut self) -> Result<(), Stop> {
         if self.settings.module == ModuleSource::Attached {
             let why = "a module that is attached cannot be restarted";
-            let diagnostic = Diagnostic::new(Severity::Inconclusive, "module/not-restartable", why);
+            let diagnostic =
+                Diagnostic::new(Severity::Inconclusive, "module/not-restartable", why).about(Subject::Module);
             return Err(diagnostic.at(self.scenario.place("/steps")).into());
         }
         if !self.module.restart_everest().await {

@@ -51,7 +51,8 @@ impl<'a> Cursor<'a> {
                 "scenario/too-large",
                 format!("scenario has more than {VISITS} values once its aliases are followed"),
                 self.range(),
-            ));
+            )
+            .fatal());
         }
         Ok(())
     }

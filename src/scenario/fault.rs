@@ -20,9 +20,23 @@ const WAITS: &str =
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault(Box<Body>);
 
+/// What a fault is, where somebody has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nature {
+    /// A key that need not be there.
+    UnknownKey,
+    /// The text is no YAML.
+    Syntax,
+    /// To look for more would be a waste.
+    Fatal,
+    /// None of these.
+    Other,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Body {
     id: &'static str,
+    nature: Nature,
     headline: String,
     /// Absent while a deserializer has not yet said where it stands.
     range: Option<Range<usize>>,
@@ -45,6 +59,7 @@ impl Fault {
     fn nowhere(id: &'static str, headline: impl Into<String>) -> Self {
         Self(Box::new(Body {
             id,
+            nature: Nature::Other,
             headline: headline.into(),
             range: None,
             label: String::new(),
@@ -110,19 +125,29 @@ impl Fault {
         self
     }
 
+    /// To look for more would be a waste.
+    pub fn fatal(self) -> Self {
+        self.of_nature(Nature::Fatal)
+    }
+
+    fn of_nature(mut self, nature: Nature) -> Self {
+        self.0.nature = nature;
+        self
+    }
+
     /// Whether a key is at fault that need not be there.
     pub fn is_about_key(&self) -> bool {
-        self.0.id == "scenario/unknown-field"
+        self.0.nature == Nature::UnknownKey
     }
 
     /// Whether to look for more would be a waste.
     pub fn is_fatal(&self) -> bool {
-        self.0.id == "scenario/too-large"
+        self.0.nature == Nature::Fatal
     }
 
     /// Whether the text is no YAML.
     pub fn is_about_syntax(&self) -> bool {
-        self.0.id == "scenario/syntax"
+        self.0.nature == Nature::Syntax
     }
 
     /// Where it is.
@@ -208,6 +233,8 @@ impl From<Problem> for Fault {
         match problem.kind {
             ProblemKind::Empty => fault.help("start with `description:`, `under_test:` and `steps:`"),
             ProblemKind::DuplicateKey { first, .. } => fault.also_at(first, "first given"),
+            ProblemKind::TooLarge => fault.fatal(),
+            ProblemKind::Syntax(_) => fault.of_nature(Nature::Syntax),
             _ => fault,
         }
     }
@@ -251,6 +278,7 @@ impl de::Error for Fault {
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         Self::nowhere("scenario/unknown-field", format!("unknown field `{field}`"))
+            .of_nature(Nature::UnknownKey)
             .label(did_you_mean(field, expected))
             .evidence(format!("fields: {}", if expected.is_empty() { "none".to_owned() } else { expected.join(", ") }))
     }

@@ -11,7 +11,7 @@ use super::nearest::{Bar, Near, nearest};
 use super::{Fault, NotMet, Why};
 use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::words::{actual, cut, shown};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::Channel;
 use crate::protocol::control::Deed;
 use crate::protocol::side::Side;
@@ -99,6 +99,7 @@ impl Findings<'_> {
         let line = self.line(seq).map(|line| format!("{line}, after {waited} (allowed {within})"));
         Diagnostic::new(severity, id, headline)
             .at(self.case.place(&mismatch.pointer, &format!("actual {}", told_apart(mismatch))))
+            .about(Subject::Expectation)
             .otherwise()
             .with_lines(line.into_iter().collect())
             .with_lines(self.before(seq, expectation.since))
@@ -111,6 +112,7 @@ impl Findings<'_> {
         let headline = format!("{who} sent the {} too early", noun(expectation));
         let diagnostic = Diagnostic::new(severity, "expect/out-of-order", headline)
             .at(self.case.place(&expectation.pointer, "came before what the step above expects"))
+            .about(Subject::Expectation)
             .with_lines(self.line(seq).into_iter().collect())
             .with_help("put both expectations under `any_order` if either order is right");
         // Which order a module has to keep was looked at before.
@@ -124,6 +126,7 @@ impl Findings<'_> {
         let headline = format!("{who} sent the {} after {waited}, allowed {within}", noun(expectation));
         Diagnostic::new(severity, "expect/late", headline)
             .at(self.case.place(&expectation.pointer, ""))
+            .about(Subject::Expectation)
             .with_lines(self.line(seq).into_iter().collect())
     }
 
@@ -133,7 +136,8 @@ impl Findings<'_> {
         if let Some(seen) = astray(view, claims, expectation) {
             let headline = format!("{} sent the {} on another topic", case.culprit(), noun(expectation));
             let mut diagnostic = Diagnostic::new(Severity::Fail, "expect/wrong-topic", headline)
-                .at(case.place(&expectation.pointer, ""));
+                .at(case.place(&expectation.pointer, ""))
+                .about(Subject::Expectation);
             if let What::Reply { topic, .. } = &expectation.what {
                 diagnostic = diagnostic.with_evidence(format!("expected on: {}", case.elided(topic)));
             }
@@ -148,6 +152,7 @@ impl Findings<'_> {
         let order = self.module.order.iter().filter(|_| matches!(expectation.what, What::Request { .. }));
         Diagnostic::new(severity, id, headline)
             .at(case.place(&expectation.pointer, ""))
+            .about(Subject::Expectation)
             .otherwise()
             .with_evidence(format!("waited {}", shown(waited)))
             .with_lines(order.cloned().collect())
@@ -176,6 +181,7 @@ impl Findings<'_> {
         };
         Diagnostic::new(severity, id, format!("{who} sent a {} where none may come", kind.name()))
             .at(case.place(pointer, ""))
+            .about(Subject::Expectation)
             .otherwise()
             .with_lines(self.line(seq).into_iter().collect())
     }
@@ -200,6 +206,7 @@ impl Findings<'_> {
             shown(expectation.within)
         );
         Diagnostic::new(Severity::Inconclusive, "module/waits-for-reply", headline)
+            .about(Subject::Module)
             .at(self.case.place(&expectation.pointer, ""))
             .with_lines(self.line(seq).map(|line| format!("not answered: {line}")).into_iter().collect())
             .with_evidence("it is still subscribed to the topic of the reply, and may make one request at a time")
@@ -214,6 +221,7 @@ impl Findings<'_> {
         let headline =
             format!("{} gave no {} within {}", case.culprit(), expectation.in_words(), shown(expectation.within));
         Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline)
+            .about(Subject::Module)
             .at(case.place(&expectation.pointer, ""))
             .with_evidence(format!("it sent no such message on `{}`", case.topics.did_topic()))
             .with_help("name the command under `cannot:` in khumbu.yaml to skip such scenarios")
@@ -304,6 +312,7 @@ impl ModuleTraces {
             return Diagnostic::broken(&format!("the built-in module {how} {when}")).at(case.place(pointer, ""));
         }
         Diagnostic::new(Severity::Fail, "module/ended", format!("{} {how} {when}", case.culprit()))
+            .about(Subject::ModuleEnd)
             .at(case.place(pointer, ""))
             .with_evidence(format!("ran: {}", self.ran))
     }
@@ -311,6 +320,7 @@ impl ModuleTraces {
     /// The module cannot be told something.
     pub fn undrivable(&self, case: &Case<'_>, pointer: &str, headline: String) -> Diagnostic {
         Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline)
+            .about(Subject::Module)
             .at(case.place(pointer, ""))
             .with_lines(self.listening.clone())
             .with_evidence("khumbu.yaml has no binding for it")
@@ -324,6 +334,7 @@ impl ModuleTraces {
 fn shows_no_calls(case: &Case<'_>, pointer: &str) -> Diagnostic {
     let headline = format!("{} does not show what it asks of EVSEs", case.culprit());
     Diagnostic::new(Severity::Inconclusive, "module/calls-unseen", headline)
+        .about(Subject::Module)
         .at(case.place(pointer, ""))
         .with_evidence(format!("it has sent nothing on `{}`", case.topics.did_topic()))
         .with_evidence("no station file has a binding `evse_call`")
@@ -338,6 +349,7 @@ pub fn no_reply_asked_for(case: &Case<'_>, view: View<'_>, claims: &Claims, poin
     let request = messages.find(|seen| seen.kind.is_request() && claims.of(seen.seq).is_some());
     let diagnostic =
         Diagnostic::new(Severity::Inconclusive, "expect/no-reply-topic", "the request named no reply topic")
+            .about(Subject::Expectation)
             .at(case.place(pointer, "no reply can come"));
     match request {
         Some(request) => diagnostic.with_evidence(format!("the request: {}", case.line(request))).with_help(

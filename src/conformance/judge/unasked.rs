@@ -5,7 +5,7 @@
 
 use super::evidence::Proof;
 use crate::conformance::sighting::{Kind, Party, Sighting};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::Channel;
 use crate::protocol::side::Side;
 
@@ -22,7 +22,8 @@ impl Proof<'_> {
         let mut evidence = vec![format!("no step demands: {}", self.case.line(unasked))];
         evidence.append(&mut found.evidence);
         let (severity, id, help) = (Severity::Fail, "expect/unasked-withdraw", None);
-        *found = Diagnostic { severity, id, headline, evidence, help, ..found.clone() };
+        let subject = Subject::Expectation;
+        *found = Diagnostic { severity, id, headline, evidence, help, subject, ..found.clone() };
     }
 
     /// Withdraw requests that a client made once more than it was told to. It may have its reasons, such as a reply that
@@ -37,6 +38,7 @@ impl Proof<'_> {
         let warning = |seen: &&Sighting| {
             let headline = format!("{} made a withdraw request again that no step demands again", self.case.culprit());
             Diagnostic::new(Severity::Warning, "module/asked-again", headline)
+                .about(Subject::Module)
                 .with_evidence(self.case.line(seen))
                 .with_help("a step `expect_none: {message: withdraw_authorization, for: 300ms}` makes it a failure")
         };

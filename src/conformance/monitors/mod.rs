@@ -52,7 +52,7 @@ use std::time::Duration;
 
 use super::sighting::{Party, Sighting};
 use crate::auth::AuthConfig;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Subject};
 use crate::protocol::channel::Topics;
 use crate::protocol::deviations::Deviations;
 use crate::protocol::side::Side;
@@ -152,7 +152,8 @@ impl Monitors {
             (Party::Harness, _) => Change::None,
         };
         let links = &self.links;
-        self.modules.iter_mut().flat_map(|module| module.observe(record, from, seen, (links, change))).collect()
+        let found = self.modules.iter_mut().flat_map(|module| module.observe(record, from, seen, (links, change)));
+        found.map(|found| found.about(Subject::Requirement)).collect()
     }
 
     /// EVerest has been ended and started again, be it the harness or the module under test. Call it no later than the
@@ -179,6 +180,7 @@ impl Monitors {
     /// The last word, before the harness ends the module; `at` is the time of the record's clock.
     pub fn finish(&mut self, at: Duration) -> Vec<Diagnostic> {
         let is_online = self.links.is_online();
-        self.modules.iter_mut().flat_map(|module| module.finish(at, is_online)).collect()
+        let found = self.modules.iter_mut().flat_map(|module| module.finish(at, is_online));
+        found.map(|found| found.about(Subject::Requirement)).collect()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::culprit;
 use crate::diagnostic::words::{actual, cut, shown};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::runner::charge_point::Told;
 use crate::runner::http::Answer;
 use crate::runner::stage::Stage;
@@ -48,6 +48,7 @@ pub fn other_answer(
     let came = actual(mismatch.actual.as_ref());
     let headline = format!("{who} answered {came} to `{}`, expected {}", step.path, cut(&mismatch.expected, 120));
     Diagnostic::new(severity, id, headline)
+        .about(Subject::Expectation)
         .at(stage.scenario.labelled(&pointer.key("reply").below(&mismatch.pointer), &format!("actual {came}")))
         .otherwise()
         .with_evidence(answered(answer))
@@ -73,6 +74,7 @@ pub fn not_told(stage: &Stage<'_>, at: &Pointer, expect: &ExpectCsms, within: Du
         count => lines[count.saturating_sub(SHOWN)..].to_vec(),
     };
     Diagnostic::new(severity, id, headline)
+        .about(Subject::Expectation)
         .at(stage.scenario.place(&at.key("expect_csms")))
         .otherwise()
         .with_lines(evidence)
@@ -83,6 +85,7 @@ pub fn told_in_vain(stage: &Stage<'_>, at: &Pointer, told: &Told) -> Diagnostic 
     let (severity, id, who) = blame(stage);
     let headline = format!("{who} told its CSMS {} where it may not", told.message.name());
     Diagnostic::new(severity, id, headline)
+        .about(Subject::Expectation)
         .at(stage.scenario.place(&at.key("expect_none").key("csms")))
         .otherwise()
         .with_evidence(cut(&told.to_string(), 160))
