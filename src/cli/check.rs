@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Exit, apis, files, print};
-use crate::scenario::idle;
+use crate::scenario::{Scenario, idle};
 
 /// Checks scenario files without playing them.
 #[derive(Debug, clap::Args)]
@@ -14,6 +14,9 @@ pub struct Arguments {
     /// EVerest's AsyncAPI document of an API that khumbu has no description of; scenarios may then name it
     #[arg(long, value_name = "FILE")]
     asyncapi: Vec<PathBuf>,
+    /// Also list the steps that a module has to be told: one that cannot be told is not put to the test by them
+    #[arg(long)]
+    told: bool,
 }
 
 /// Checks and says what is wrong.
@@ -32,9 +35,29 @@ pub fn run(arguments: &Arguments, known_requirements: &[&str]) -> Exit {
     print::diagnostics(&loaded.errors);
     print::diagnostics(&warnings);
     if loaded.errors.is_empty() {
+        if arguments.told {
+            print::out(&told(&loaded.scenarios));
+        }
         print::out(&format!("{checked} checked, no errors\n"));
         return Exit::Pass;
     }
     print::err(&format!("{checked} checked, {}\n", print::count(loaded.errors.len(), "error")));
     Exit::Usage
+}
+
+/// The steps that a module has to be told, a line each, and how many scenarios have any.
+fn told(scenarios: &[Scenario]) -> String {
+    let (mut text, mut needing) = (String::new(), 0);
+    for scenario in scenarios {
+        let rows = scenario.rows(scenario.model.frame(), scenario.release());
+        let follows = rows.iter().filter_map(|(at, row)| Some((scenario.line(&at.key(row.key)), row.follows?)));
+        let lines: Vec<_> =
+            follows.map(|(line, command)| format!("{}:{line}: {command}\n", scenario.source.path)).collect();
+        needing += usize::from(!lines.is_empty());
+        text.extend(lines);
+    }
+    format!(
+        "{text}{needing} of {} need a module that can be told what to do\n",
+        print::count(scenarios.len(), "scenario")
+    )
 }

@@ -117,6 +117,9 @@ pub struct Diagnostic {
     pub subject: Subject,
     /// Whether a side did something else than a scenario expects: the whole record may have a reason for that.
     pub is_otherwise: bool,
+    /// Whether something was not put to the test at all, and so nothing is held against the module; `help` says what would
+    /// do that.
+    pub is_unexercised: bool,
 }
 
 impl Diagnostic {
@@ -132,6 +135,7 @@ impl Diagnostic {
             requirement: None,
             subject: Subject::Other,
             is_otherwise: false,
+            is_unexercised: false,
         }
     }
 
@@ -181,6 +185,13 @@ impl Diagnostic {
     pub fn otherwise(mut self) -> Self {
         self.is_otherwise = true;
         self
+    }
+
+    /// Nothing was put to the test; this would do that.
+    #[must_use]
+    pub fn unexercised(mut self, what_would: impl Into<String>) -> Self {
+        self.is_unexercised = true;
+        self.with_help(what_would)
     }
 
     /// Names the requirement that was broken.

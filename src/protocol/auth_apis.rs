@@ -1,6 +1,8 @@
 //! The auth APIs: the names of them, of their channels and of their messages, for what is behaviour, and what of that is
 //! about single messages. What these are stands in their descriptions alone.
 
+use serde_json::Value;
+
 use super::api::{Behaviour, RETAINED};
 use super::channel::{ApiType, Channel};
 use super::codec::{self, Decoded};
@@ -89,6 +91,30 @@ impl Behaviour for Auth {
     /// A request for the latched status is not answered where latching is off.
     fn owes_reply(&self, to: Channel) -> bool {
         to == Channel::WITHDRAW_AUTHORIZATION
+    }
+
+    fn command(&self, of: Message) -> Option<&'static str> {
+        Some(match of {
+            Message::On(Channel::WITHDRAW_AUTHORIZATION) => "withdraw",
+            Message::On(Channel::GET_TOKEN_VALIDATION_STATUS) => "get_status",
+            Message::On(Channel::PROVIDED_TOKEN) => "present_token",
+            Message::On(Channel::VALIDATE_RESULT_UPDATE) => "update_verdict",
+            Message::On(Channel::COMMUNICATION_CHECK) => "communication_check",
+            Message::ReplyTo(Channel::VALIDATE_TOKEN) => "set_verdict",
+            Message::On(_) | Message::ReplyTo(_) => return None,
+        })
+    }
+
+    fn owed(&self, on: Channel) -> Option<Value> {
+        (on == Channel::COMMUNICATION_CHECK).then_some(Value::Bool(true))
+    }
+
+    fn leads(&self, by: Message) -> bool {
+        matches!(
+            by,
+            Message::On(Channel::WITHDRAW_AUTHORIZATION | Channel::PROVIDED_TOKEN | Channel::VALIDATE_RESULT_UPDATE)
+                | Message::ReplyTo(Channel::VALIDATE_TOKEN)
+        )
     }
 
     fn retained(&self, message: Message) -> (&'static str, &'static str) {

@@ -1,7 +1,7 @@
 //! The JSON report, for machines.
 //!
 //! Stable: `schema_version` 1 has `summary` and `scenarios` with `path`, `verdict`, `duration_ms`, `requirements` and
-//! `failures`, each failure with `id`, `message`, `line` and `requirement`. Readers must ignore keys they do not know.
+//! `failures`, each failure with `id`, `message`, `line` and `requirement`; one with `not_exercised` put nothing to the test. Readers must ignore keys they do not know.
 //! A scenario that was played under several releases is there once for each, told apart by `release`.
 
 use std::collections::BTreeMap;
@@ -70,6 +70,9 @@ struct Finding<'a> {
     file: Option<&'a str>,
     line: Option<usize>,
     requirement: Option<&'static str>,
+    /// Nothing was put to the test; `help` says what would do that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    not_exercised: bool,
     evidence: &'a [String],
     help: Option<&'a str>,
 }
@@ -120,6 +123,7 @@ fn finding(diagnostic: &Diagnostic) -> Finding<'_> {
         file: diagnostic.place.as_ref().map(|place| place.source.path.as_str()),
         line: diagnostic.place.as_ref().map(crate::diagnostic::Place::line),
         requirement: diagnostic.requirement,
+        not_exercised: diagnostic.is_unexercised,
         evidence: &diagnostic.evidence,
         help: diagnostic.help.as_deref(),
     }

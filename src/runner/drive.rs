@@ -8,18 +8,18 @@ use tokio::time::timeout;
 
 use super::findings;
 use super::module::{environment, fill};
-use super::observer::{Observer, is_own};
+use super::observer::Observer;
 use super::played::Played;
 use super::process::run_to_end;
 use super::settings::{Binding as Told, BoundPublish};
 use super::stage::{Patience, Stage, Stop, broken, is_true};
-use crate::conformance::judge::WITHIN;
+use crate::conformance::judge::{Prompt, WITHIN};
 use crate::conformance::sighting::Sighting;
 use crate::diagnostic::words::shown;
 use crate::parity::station_file::Binding;
 use crate::protocol::control::{Command, command_name};
+use crate::protocol::topic;
 use crate::sim::everest::Order;
-use crate::transcript::record::Event;
 
 /// How long a binding's command may take.
 const RUN_WITHIN: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ const RUN_WITHIN: Duration = Duration::from_secs(10);
 const READ_WITHIN: Duration = Duration::from_secs(10);
 /// How long the end of a module may be known later than that of its standard input.
 const SOON: Duration = Duration::from_millis(500);
-/// How long a module that was never seen on the control topic may take to come there.
+/// How long a module that was never seen on the control topic may take to come there, once it is ready.
 const FIRST_VISIT: Duration = Duration::from_millis(500);
 /// How long a broker that says that nobody hears is left alone before it is tried again.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -35,33 +35,34 @@ const AGAIN: Duration = Duration::from_millis(50);
 const EFFECT: Duration = Duration::from_secs(1);
 
 impl Stage<'_> {
-    /// Tells the module; `false` if there is no way to.
+    /// Tells the module, if there is a way to.
     ///
     /// # Errors
     /// When a binding fails.
-    pub async fn tell(&mut self, command: &Command, at: &str) -> Result<bool, Stop> {
+    pub async fn tell(&mut self, command: &Command, at: &str) -> Result<Prompt, Stop> {
         self.observer.connections.to_undo.extend(undo(command));
         let name = command_name(command);
         let json = serde_json::to_value(command).map_err(|error| broken(&error.to_string()))?;
         let arguments = json.get(&name).cloned().unwrap_or(Value::Null);
         let bindings = &self.settings.bindings;
         match bindings.get(&name) {
+            Some(Told::ByItself(within)) => Ok(Prompt::ByItself(within.0)),
             Some(binding) => {
                 let binding = binding.clone();
                 self.follow(&binding, &name, &json, &arguments, at).await?;
-                Ok(true)
+                Ok(Prompt::Told)
             }
             None if let Some((topic, word)) = self.station_binding(command) => {
                 let since = self.observer.mark();
                 self.send_bound(&topic, word, &name, at).await?;
                 self.wait_for_effect(command, since).await?;
-                Ok(true)
+                Ok(Prompt::Told)
             }
             None if self.is_on_control_topic().await? => {
                 self.send(&self.scene.topics.control_topic(), json.to_string()).await?;
-                Ok(true)
+                Ok(Prompt::Told)
             }
-            None => Ok(false),
+            None => Ok(Prompt::Never),
         }
     }
 
@@ -125,13 +126,13 @@ impl Stage<'_> {
     }
 
     async fn is_on_control_topic(&mut self) -> Result<bool, Stop> {
-        let control = self.scene.topics.control_topic();
-        let was_there = self.observer.records.iter().any(|record| {
-            !is_own(&record.client) && matches!(&record.event, Event::Subscribed { filter, .. } if *filter == control)
-        });
+        let (control, was_there) = (self.scene.topics.control_topic(), self.means().listens);
         // A module that was cut off needs time to come back.
-        let within = if was_there { WITHIN } else { FIRST_VISIT };
-        let condition = move |observer: &Observer| observer.connections.is_subscribed(&control);
+        let is_ready_for = self.epoch.elapsed().saturating_sub(self.judge.past.ready_at);
+        let within = if was_there { WITHIN } else { FIRST_VISIT.saturating_sub(is_ready_for) };
+        let condition = move |observer: &Observer| {
+            observer.connections.subscriptions.values().flatten().any(|filter| asks_for_orders(filter, &control))
+        };
         Ok(self.wait_until(within, condition).await?.is_some())
     }
 
@@ -163,6 +164,7 @@ impl Stage<'_> {
         let filled =
             |text: &str| text.replace("{command}", &command.to_string()).replace("{arguments}", &arguments.to_string());
         match binding {
+            Told::ByItself(_) => Ok(()),
             Told::Stdin(line) => {
                 let line = filled(line);
                 let written = tokio::select! {
@@ -214,6 +216,12 @@ impl Stage<'_> {
             }
         }
     }
+}
+
+/// Whether who subscribes to this filter wants to be told what to do; whoever listens to everything knows of nothing.
+pub fn asks_for_orders(filter: &str, control: &str) -> bool {
+    let first = |topic: &str| topic.split('/').next().map(str::to_owned);
+    first(filter) == first(control) && topic::matches(filter, control)
 }
 
 /// What takes back what a command leaves behind at an EVSE, besides an EV, which is unplugged anyway.

@@ -40,8 +40,7 @@ pub fn never_acknowledges(stage: &Stage<'_>, count: usize, within: Duration) -> 
 
 /// The module cannot be told to do something at its station.
 pub fn cannot_be_told(stage: &Stage<'_>, pointer: &str, command: &str) -> Diagnostic {
-    let headline = format!("{} cannot be told to `{command}`", culprit(stage));
-    stage.traces().undrivable(stage.judge.case(), pointer, headline)
+    stage.traces().undrivable(stage.judge.case(), pointer, command)
 }
 
 /// What tells the module to do something reaches nobody.
@@ -122,6 +121,7 @@ pub fn cannot_publish(scenario: &Scenario, at: &str, why: &str) -> Diagnostic {
 pub fn ignored(scenario: &Scenario, at: &str, command: &str, why: &str) -> Diagnostic {
     Diagnostic::new(Severity::Error, "scenario/ignored-stimulus", format!("`{command}` came to nothing: {why}"))
         .at(scenario.labelled(at, ""))
+        .otherwise()
         .with_help("bring the station into the state that this step needs, for example with `plug_in` before")
 }
 

@@ -1,15 +1,17 @@
 //! Drives the judge: tells it what was seen and what time it is, waits as long as it says, and has its findings told.
 
+use super::drive::asks_for_orders;
 use super::findings;
-use super::observer::Observer;
+use super::observer::{Observer, is_own};
 use super::presence;
 use super::stage::{Stage, Stop, Wake};
 use crate::conformance::judge::findings::{Findings, ModuleTraces, no_reply_asked_for};
-use crate::conformance::judge::{Decision, Demand, Input, Moment, NotMet, View, Why};
+use crate::conformance::judge::{Decision, Demand, Input, Means, Moment, NotMet, View, Why};
 use crate::diagnostic::Diagnostic;
 use crate::scenario::Pointer;
 use crate::scenario::model::{ExpectNone, ExpectReply};
 use crate::scenario::step::Step;
+use crate::transcript::record::Event;
 
 impl Stage<'_> {
     /// Has these expectations met, in any order among themselves. `at` is where they stand as a whole.
@@ -85,14 +87,18 @@ impl Stage<'_> {
             Why::Expected(expectation, _) => presence::of_order(&self.observer.records, &control, expectation.since),
             _ => None,
         };
-        let findings = Findings {
+        self.findings(&ModuleTraces { order, ..self.traces() }).explain(not_met)
+    }
+
+    /// All that findings are told with.
+    pub fn findings<'a>(&'a self, module: &'a ModuleTraces) -> Findings<'a> {
+        Findings {
             case: self.judge.case(),
             view: view(&self.observer),
             claims: self.judge.claims(),
             captures: &self.judge.captures,
-            module: &ModuleTraces { order, ..self.traces() },
-        };
-        findings.explain(not_met)
+            module,
+        }
     }
 
     /// What is known of the module besides its messages.
@@ -102,6 +108,20 @@ impl Stage<'_> {
             ran: self.module.description.clone(),
             listening: presence::of_listening(&self.observer.records, &self.scene.topics.control_topic()),
             order: None,
+            means: self.means(),
+        }
+    }
+
+    /// How the module can be told what to do.
+    pub fn means(&self) -> Means {
+        let control = self.scene.topics.control_topic();
+        let listens =
+            |event: &Event| matches!(event, Event::Subscribed { filter, .. } if asks_for_orders(filter, &control));
+        let mut records = self.observer.records.iter().filter(|record| !is_own(&record.client));
+        Means {
+            listens: records.any(|record| listens(&record.event)),
+            bound: self.settings.bindings.keys().cloned().collect(),
+            by_hand: self.judge.past.is_told_by_hand,
         }
     }
 

@@ -155,6 +155,7 @@ async fn perform(
             let now = stage.observer.records.last().map_or(Duration::ZERO, |record| record.at);
             diagnostic.evidence.extend(stage.observer.cuts.story(now, |topic| stage.elided(topic)));
             super::races::consider(&stage, &mut diagnostic).await;
+            stage.findings(&stage.traces()).let_off(&mut diagnostic);
             stage.proof().explain_by_unasked(&mut diagnostic);
             findings.push(*diagnostic);
         }

@@ -45,6 +45,7 @@ impl Stage<'_> {
         let told = self.scenario.model.ready.clone().or_else(|| self.settings.ready.clone());
         self.wait_as_told(told).await?;
         self.judge.past.ready_since = self.observer.mark();
+        self.judge.past.ready_at = self.epoch.elapsed();
         Ok(())
     }
 

@@ -341,7 +341,7 @@ impl Player<'_, '_> {
         // A command has names in it, too; with others it is still one.
         let text = serde_json::to_string(command).unwrap_or_default();
         let renamed = serde_json::from_str(&self.renaming.to_live(&text, fresh));
-        let is_told = self.stage.tell(renamed.as_ref().unwrap_or(command), "").await?;
+        let is_told = self.stage.tell(renamed.as_ref().unwrap_or(command), "").await?.is_told();
         if !is_told {
             self.cannot.insert(name);
         }

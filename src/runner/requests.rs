@@ -80,11 +80,11 @@ impl Stage<'_> {
         within: Option<Timespan>,
         at: Pointer,
     ) -> Result<Option<u64>, Stop> {
-        let is_told = self.tell(command, &at).await?;
+        let prompt = self.tell(command, &at).await?;
         let within = within.map_or_else(|| self.judge.case().within(), |span| span.0);
         let what = What::Request { kind, payload, at: at.to_string() };
         let (pointer, by, after) = (at.into(), Party::Module, After::InOrder);
-        self.have_sent(Demand { pointer, within, by, what, is_told, after }).await
+        self.have_sent(Demand { pointer, within, by, what, prompt, after }).await
     }
 
     /// Begins or ends the communication checks, or demands it.
@@ -96,14 +96,14 @@ impl Stage<'_> {
             return self.reach_broker(from, &self.scene.topics.topic(Channel::COMMUNICATION_CHECK)).await;
         }
         let pointer = at.key("communication_check").into();
-        let is_told = self.tell(&Command::CommunicationCheck(on), at).await?;
+        let prompt = self.tell(&Command::CommunicationCheck(on), at).await?;
         let kind = MessageKind::on(Channel::COMMUNICATION_CHECK);
         let payload = compiled(&json!(on))?;
         let api = self.scene.topics.api;
         let what =
             What::Message { kind: Some(kind), api, filter: None, payload: Some(payload), qos: None, retain: None };
         let (within, by, after) = (self.judge.case().within(), Party::Module, After::Stimulus);
-        self.have_sent(Demand { pointer, within, by, what, is_told, after }).await.map(drop)
+        self.have_sent(Demand { pointer, within, by, what, prompt, after }).await.map(drop)
     }
 }
 

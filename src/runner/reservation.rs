@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::stage::{Stage, Stop};
 use super::steps::compiled;
-use crate::conformance::judge::{After, Demand, What};
+use crate::conformance::judge::{After, Demand, Prompt, What};
 use crate::conformance::sighting::Party;
 use crate::protocol::control::{Command, Deed, Reserve as Wish};
 use crate::protocol::side::Side;
@@ -60,7 +60,7 @@ impl Stage<'_> {
         let payload = Some((pointer.key("result").into(), compiled(result)?));
         let what = What::Did { deed, which: vec![("reservation_id", json!(id))], member: "result", payload };
         let by = if self.scenario.model.under_test == Side::Everest { Party::Module } else { Party::Harness };
-        let (within, is_told, after) = (self.judge.case().within(), true, After::Nothing);
-        self.have_sent(Demand { pointer: pointer.into(), within, by, what, is_told, after }).await.map(drop)
+        let (within, prompt, after) = (self.judge.case().within(), Prompt::Told, After::Nothing);
+        self.have_sent(Demand { pointer: pointer.into(), within, by, what, prompt, after }).await.map(drop)
     }
 }

@@ -23,6 +23,7 @@ use crate::scenario::Scenario;
 use crate::scenario::model::Ready;
 use crate::scenario::step::Frame;
 use crate::station::config::StationConfig;
+use crate::timespan::Timespan;
 
 /// The communication check timeout of an EVerest that is configured like most.
 const DEFAULT_CHECK: Duration = Duration::from_secs(5);
@@ -212,6 +213,8 @@ pub enum Binding {
     Publish(BoundPublish),
     /// A command line, with the placeholders of the module's command line and the two above.
     Run(String),
+    /// Nothing: it does so by itself, or somebody presses its button. How long that may take.
+    ByItself(Timespan),
 }
 
 /// A message that tells a module to do one thing.

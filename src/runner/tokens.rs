@@ -9,6 +9,7 @@ use super::findings;
 use super::played::Played;
 use super::stage::{Stage, Stop, broken};
 use super::steps::{compiled, literal};
+use crate::conformance::judge::Prompt;
 use crate::conformance::sighting::Kind;
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::{Command, command_name};
@@ -135,8 +136,8 @@ impl Stage<'_> {
     /// When it cannot be told.
     pub async fn demand_silently(&mut self, command: Command, at: &str) -> Result<(), Stop> {
         match self.tell(&command, at).await? {
-            true => Ok(()),
-            false => Err(findings::cannot_be_told(self, at, &command_name(&command)).into()),
+            Prompt::Told | Prompt::ByItself(_) => Ok(()),
+            Prompt::Never => Err(findings::cannot_be_told(self, at, &command_name(&command)).into()),
         }
     }
 }

@@ -305,13 +305,25 @@ Own(parser.parse_args()).run()
 "#;
 
 #[test]
-fn a_module_that_acts_by_itself_needs_no_telling() {
+fn a_module_that_acts_by_itself_is_waited_for_where_a_binding_says_so() {
     let Some(python) = clients::python() else { return };
     let project = Project::with(&[("own.py", SELF_ACTING), ("w.yaml", WITHDRAW)]);
     let module = |what: &str| format!("{} own.py {what}", python.display());
+    for what in ["act", "sit"] {
+        let ran = project.play(&["w.yaml", "--module", &module(what)]).exits(3).fails_with(&["module/not-drivable"]);
+        let ran = ran
+            .says("w.yaml:4")
+            .says("cannot be told to `withdraw`")
+            .says("let it follow `withdraw` on `khumbu/auth_api/do`");
+        let scenario = ran.report()["scenarios"][0].clone();
+        assert_eq!(scenario["failures"][0]["not_exercised"], true, "{scenario:#}");
+        let took = scenario["duration_ms"].as_u64().unwrap();
+        assert!(took < 3000, "the step allows 5 s, and nobody waits for it: {took} ms");
+    }
+    project.write("khumbu.yaml", "module: {bindings: {withdraw: {by_itself: 3s}}}\n");
     project.play(&["w.yaml", "--module", &module("act")]).exits(0);
     let ran = project.play(&["w.yaml", "--module", &module("sit")]).exits(3).fails_with(&["module/not-drivable"]);
-    ran.says("w.yaml:4").says("cannot be told");
+    ran.says("it did not do so by itself within 3s");
 }
 
 #[test]

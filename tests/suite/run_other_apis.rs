@@ -111,6 +111,8 @@ fn a_reader_that_only_speaks_is_ready_and_presents_by_itself() {
     let Some(python) = clients::python() else { return };
     let command = format!("{} mute.py", python.display());
     let project = Project::with(&[("p.yaml", PROVIDER), ("mute.py", &MUTE.replace("FIRST", "1.5"))]);
+    project.play(&["p.yaml", "--module", &command]).exits(3).fails_with(&["module/not-drivable"]);
+    project.write("khumbu.yaml", "module: {bindings: {present_token: {by_itself: 5s}}}\n");
     project.play(&["p.yaml", "--module", &command]).exits(0);
     // One that never presents anything was never told to either.
     project.write("mute.py", &MUTE.replace("FIRST", "30"));

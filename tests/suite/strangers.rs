@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::clients;
-use crate::project::{Project, fixture, python_module};
+use crate::project::{Project, WITHDRAW, fixture, python_module};
 
 /// Modules, and what to call them.
 fn strangers() -> Vec<String> {
@@ -35,6 +35,50 @@ fn a_stranger_sees_all_that_a_scenario_shows() {
             });
         }
     });
+}
+
+#[test]
+fn nothing_is_held_against_a_reader_with_cards_and_a_backend_with_a_table_of_its_own() {
+    let (Some(reader), Some(backend)) = (python_module("stranger_reader.py"), python_module("stranger_backend.py"))
+    else {
+        return;
+    };
+    let project = Project::new();
+    for (side, module, passed) in [("provider", reader, 1), ("validator", backend, 2)] {
+        let ran = project.play(&[&fixture(&format!("../scenarios/{side}")), "--module", &module, "-j", "4"]).exits(3);
+        for scenario in ran.report()["scenarios"].as_array().unwrap() {
+            let failures = scenario["failures"].as_array().unwrap();
+            let told: Vec<_> = failures.iter().map(|it| (it["id"].as_str().unwrap(), &it["not_exercised"])).collect();
+            for (id, not_exercised) in &told {
+                assert!(["module/not-drivable", "module/acts-by-itself"].contains(id), "{scenario:#}");
+                assert_eq!(**not_exercised, true, "{scenario:#}");
+            }
+        }
+        assert!(ran.report()["summary"]["pass"].as_u64().unwrap() >= passed, "{}", ran.report());
+    }
+}
+
+#[test]
+fn a_backend_is_judged_where_it_knows_the_tokens_of_the_scenario() {
+    let Some(backend) = python_module("stranger_backend.py") else { return };
+    let project = Project::with(&[(
+        "t.yaml",
+        "description: x\nunder_test: client\napi: auth_token_validator\nstation:\n  tokens:\n    \
+         ALICE: {value: \"04A2F3B1\", type: ISO14443}\nsteps:\n  - present_token: ALICE\n  \
+         - expect_reply: {payload: {authorization_status: Accepted}}\n",
+    )]);
+    project.play(&["t.yaml", "--module", &backend]).exits(3).fails_with(&["module/acts-by-itself"]);
+    project.write("khumbu.yaml", "module: {bindings: {set_verdict: {by_itself: 1s}}}\n");
+    project.play(&["t.yaml", "--module", &backend]).exits(1).fails_with(&["expect/payload-mismatch"]);
+}
+
+#[test]
+fn what_has_to_be_told_is_known_before() {
+    let project = Project::with(&[("w.yaml", WITHDRAW)]);
+    let display = fixture("verdicts/client_display.yaml");
+    let ran = project.run(&["check", "--told", "w.yaml", &display]).exits(0);
+    let wanted = "w.yaml:4: withdraw\n1 of 2 scenarios need a module that can be told what to do\n2 scenarios checked, no errors\n";
+    assert!(ran.stdout.ends_with(wanted), "{}", ran.stdout);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::accord::{Means, asked_by, what_would_exercise};
 use super::case::{Case, View};
 use super::claims::Claims;
 use super::expectation::{Expectation, Mismatch, What};
@@ -49,11 +50,21 @@ pub struct ModuleTraces {
     pub listening: Vec<String>,
     /// What became of what it was told last.
     pub order: Option<String>,
+    /// How it can be told things.
+    pub means: Means,
 }
 
 impl Findings<'_> {
     /// Says why something was not met.
     pub fn explain(&self, not_met: &NotMet) -> Diagnostic {
+        let found = self.of(not_met);
+        match self.own_accord(not_met) {
+            Some(command) => self.not_held(found, command),
+            None => found,
+        }
+    }
+
+    fn of(&self, not_met: &NotMet) -> Diagnostic {
         let pointer = &not_met.pointer;
         match &not_met.why {
             Why::Expected(expectation, fault) => self.of_fault(expectation, fault),
@@ -188,13 +199,21 @@ impl Findings<'_> {
 
     /// The module cannot be told what the scenario needs.
     fn not_drivable(&self, expectation: &Expectation) -> Diagnostic {
-        let headline = format!(
-            "{} sent no {} within {} by itself, and cannot be told to",
-            self.case.culprit(),
-            expectation.in_words(),
-            shown(expectation.within)
-        );
-        self.module.undrivable(self.case, &expectation.pointer, headline)
+        let command = match &expectation.what {
+            What::Request { kind, .. } => asked_by(self.case.topics.api, kind).unwrap_or(kind.name()),
+            What::Message { kind: Some(kind), api, .. } => {
+                let channel = channel_of(*kind, *api);
+                channel.and_then(|channel| asked_by(*api, &Kind::Channel(channel))).unwrap_or(kind.name())
+            }
+            _ => "do so",
+        };
+        let diagnostic = self.module.undrivable(self.case, &expectation.pointer, command);
+        match self.module.means.bound.contains(command) {
+            true => {
+                diagnostic.with_evidence(format!("it did not do so by itself within {}", shown(expectation.within)))
+            }
+            false => diagnostic,
+        }
     }
 
     /// The module makes no request while another one of its own is not answered, as it may: nobody asks for two at a time.
@@ -317,16 +336,17 @@ impl ModuleTraces {
             .with_evidence(format!("ran: {}", self.ran))
     }
 
-    /// The module cannot be told something.
-    pub fn undrivable(&self, case: &Case<'_>, pointer: &str, headline: String) -> Diagnostic {
+    /// The module cannot be told to follow this command.
+    pub fn undrivable(&self, case: &Case<'_>, pointer: &str, command: &str) -> Diagnostic {
+        let headline = format!("{} cannot be told to `{command}`", case.culprit());
+        let is_bound = self.means.bound.contains(command);
+        let unbound = (!is_bound).then(|| format!("khumbu.yaml has no binding for `{command}`"));
         Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline)
             .about(Subject::Module)
             .at(case.place(pointer, ""))
             .with_lines(self.listening.clone())
-            .with_evidence("khumbu.yaml has no binding for it")
-            .with_help(
-                "add `bindings:` to khumbu.yaml, or name the command under `cannot:` there to skip such scenarios",
-            )
+            .with_lines(unbound.into_iter().collect())
+            .unexercised(what_would_exercise(case, command))
     }
 }
 

@@ -4,6 +4,7 @@
 //! people but `findings`. Only messages that no earlier expectation has claimed count. Each message is looked at when it
 //! comes, and again only by a step that asks for its lane: no step begins with the first message.
 
+pub mod accord;
 mod arming;
 mod case;
 mod claims;
@@ -20,6 +21,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub use accord::{Means, Prompt};
 pub use case::{Case, View, WITHIN};
 pub use claims::{Claim, Claims};
 pub use evidence::Proof;
@@ -122,7 +124,7 @@ pub enum Fault {
     },
     /// The module ended before.
     Ended,
-    /// The module did not do it by itself, and cannot be told to.
+    /// The module cannot be told to, and did not do it by itself either, if it was to.
     NotDrivable,
     /// The module waits for the reply to another request, the message of this number.
     WaitsForReply(u64),
@@ -152,8 +154,8 @@ pub struct Demand {
     pub by: Party,
     /// What is demanded.
     pub what: What,
-    /// Whether the module was told to.
-    pub is_told: bool,
+    /// How the module came to know of it.
+    pub prompt: Prompt,
     /// What follows from it.
     pub after: After,
 }
@@ -186,8 +188,8 @@ struct Open {
     floor: Option<u64>,
     /// The first message that was not looked at.
     next: usize,
-    /// Whether the module was told, and what follows, if it is a demand.
-    demand: Option<(bool, After)>,
+    /// How the module came to know of it, and what follows, if it is a demand.
+    demand: Option<(Prompt, After)>,
 }
 
 /// An expectation that is not met yet.
@@ -316,10 +318,11 @@ impl<'s> Judge<'s> {
 
     /// Demands a message since the last stimulus.
     pub fn demand(&mut self, demand: Demand, moment: Moment, view: View<'_>) {
-        let Demand { pointer, within, by, what, is_told, after } = demand;
+        let Demand { pointer, within, by, what, prompt, after } = demand;
+        let within = if let Prompt::ByItself(within) = prompt { within } else { within };
         let expectation = Expectation { pointer, within, since: self.past.mark, by, what };
         let waiting = vec![Waiting::new(expectation, view.since(self.past.mark), moment)];
-        let demand = Some((is_told, after));
+        let demand = Some((prompt, after));
         self.armed = Some(Armed::Open(Box::new(Open { waiting, floor: None, next: 0, demand })));
     }
 
@@ -372,7 +375,9 @@ impl<'s> Judge<'s> {
         {
             first.reconsider(moment);
         }
-        while let Some(index) = self.candidate(&open, view) {
+        // Nobody need wait for what the module does not know of, and what it does by itself is not meant.
+        let is_never = matches!(open.demand, Some((Prompt::Never, _)));
+        while let Some(index) = self.candidate(&open, view).filter(|_| !is_never) {
             open.next = index + 1;
             if let Some(outcome) = self.offer(&mut open, index, moment, view) {
                 return outcome;
@@ -388,11 +393,14 @@ impl<'s> Judge<'s> {
         if moment.has_ended && is_modules() {
             return open.waiting.swap_remove(at).fails(Fault::Ended);
         }
+        if is_never {
+            return open.waiting.swap_remove(at).fails(Fault::NotDrivable);
+        }
         if !is_over {
             return Outcome::Goes(Armed::Open(open));
         }
         let fault = match (open.demand, &expectation.what) {
-            (Some((false, _)), _) => Some(Fault::NotDrivable),
+            (Some((Prompt::ByItself(_), _)), _) => Some(Fault::NotDrivable),
             (Some(_), What::Request { .. }) => view.waits_for_reply().map(|open| Fault::WaitsForReply(open.seq)),
             _ => None,
         };

@@ -1,6 +1,7 @@
 //! What came before a step, as far as it says which messages count for it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What the steps so far leave behind.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +14,10 @@ pub struct Past {
     pub ready_since: u64,
     /// Whether a step has judged the module by something else than its messages, such as that it comes back.
     pub is_judged: bool,
+    /// When the module was first ready.
+    pub ready_at: Duration,
+    /// Whether a step has told the module something in a way of its own.
+    pub is_told_by_hand: bool,
     /// The last presentations of each token in a row, by its value.
     presented: BTreeMap<String, InARow>,
     /// The last presentations of tokens in a row, whichever they were.

@@ -3,6 +3,8 @@
 //! An API whose behaviour is known implements [`Behaviour`]; of every other one, the defaults hold: a message is what its
 //! schema says, and nothing more is known of it.
 
+use serde_json::Value;
+
 use crate::protocol::channel::Channel;
 use crate::protocol::deviations::Deviations;
 use crate::protocol::schema::Message;
@@ -33,6 +35,21 @@ pub trait Behaviour: Sync {
 
     /// Whether EVerest replies to a well-formed request whatever state it is in.
     fn owes_reply(&self, _to: Channel) -> bool {
+        false
+    }
+
+    /// The command by which a client is told to send a message like this; it sends none of its own accord otherwise.
+    fn command(&self, _of: Message) -> Option<&'static str> {
+        None
+    }
+
+    /// What a client owes on this channel, told or not.
+    fn owed(&self, _on: Channel) -> Option<Value> {
+        None
+    }
+
+    /// Whether what EVerest does next hangs on a message like this of a client.
+    fn leads(&self, _by: Message) -> bool {
         false
     }
 

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::super::findings::{Findings, ModuleTraces};
 use super::super::{
-    After, Case, Claim, Claims, Deadline, Decision, Demand, Input, Judge, Moment, NotMet, Past, View, What,
+    After, Case, Claim, Claims, Deadline, Decision, Demand, Input, Judge, Means, Moment, NotMet, Past, Prompt, View,
+    What,
 };
 use crate::conformance::sighting::{Classifier, Kind, Party, Request, Sighting};
 use crate::diagnostic::Diagnostic;
@@ -184,8 +185,10 @@ pub struct Court {
     pub wire: Wire,
     pub is_builtin: bool,
     pub shows_calls: bool,
-    /// Whether the module can be told what is demanded of it.
-    pub is_told: bool,
+    /// How the module comes to know what is demanded of it.
+    pub prompt: Prompt,
+    /// Whether the scenario has told it something in a way of its own.
+    pub is_told_by_hand: bool,
 }
 
 /// How a scenario came out.
@@ -213,6 +216,7 @@ pub struct Told {
     pub line: usize,
     pub evidence: Vec<String>,
     pub help: Option<String>,
+    pub is_unexercised: bool,
 }
 
 impl Outcome {
@@ -260,7 +264,8 @@ impl Court {
             wire: Wire::Everest,
             is_builtin: false,
             shows_calls: true,
-            is_told: true,
+            prompt: Prompt::Told,
+            is_told_by_hand: false,
         })
     }
 
@@ -467,7 +472,7 @@ impl<D: Decides> Hearing<'_, D> {
         after: After,
     ) -> Result<Option<u64>, Stop> {
         let within = within.unwrap_or_else(|| self.court.case().within());
-        let demand = Demand { pointer: pointer.to_string(), within, by, what, is_told: self.court.is_told, after };
+        let demand = Demand { pointer: pointer.to_string(), within, by, what, prompt: self.court.prompt, after };
         let (moment, view) = (self.moment(), view(&self.messages, self.classifier.requests(), &self.subscriptions));
         self.decides.demand(demand, moment, view);
         self.decide()
@@ -543,24 +548,32 @@ impl<D: Decides> Hearing<'_, D> {
                 claims.claim(index, seen, Claim { pointer, is_demand: self.decides.is_demanded(seen.seq) });
             }
         }
+        let bound = match self.court.prompt {
+            Prompt::ByItself(_) => ["withdraw", "set_verdict", "present_token"].map(str::to_owned).into(),
+            Prompt::Told | Prompt::Never => BTreeSet::new(),
+        };
         let module = ModuleTraces {
             end: self.has_ended.then(|| "exited with code 3".to_owned()),
             ran: "prog (pid 7)".to_owned(),
             listening: vec!["it does not subscribe".to_owned()],
             order: Some("it was told".to_owned()),
+            means: Means { listens: self.court.prompt.is_told(), bound, by_hand: self.court.is_told_by_hand },
         };
         let case = self.court.case();
         let view = view(&self.messages, self.classifier.requests(), &self.subscriptions);
         let captures = self.decides.captures();
-        Findings { case: &case, view, claims: &claims, captures, module: &module }.explain(not_met)
+        let findings = Findings { case: &case, view, claims: &claims, captures, module: &module };
+        let mut found = findings.explain(not_met);
+        findings.let_off(&mut found);
+        found
     }
 }
 
 impl Told {
     fn new(diagnostic: Diagnostic) -> Self {
-        let Diagnostic { severity, id, headline, place, evidence, help, .. } = diagnostic;
+        let Diagnostic { severity, id, headline, place, evidence, help, is_unexercised, .. } = diagnostic;
         let line = place.map_or(0, |place| place.line());
-        Self { verdict: severity.word(), id, headline, line, evidence, help }
+        Self { verdict: severity.word(), id, headline, line, evidence, help, is_unexercised }
     }
 }
 

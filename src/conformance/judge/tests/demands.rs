@@ -1,8 +1,11 @@
 //! Demands: what the module under test has to send because a step wants it to.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::court::{ALICE, BOB, Court, Event, Message, at, beat, did, on, request, status, stray, withdraw};
+use crate::conformance::judge::Prompt;
 use crate::conformance::sighting::Party;
 use crate::protocol::channel::Channel;
 use crate::protocol::control::Deed;
@@ -36,19 +39,19 @@ fn a_demand_names_exactly_what_it_wants() {
 }
 
 #[test]
-fn whoever_cannot_be_told_is_waited_for_and_not_blamed() {
+fn whoever_does_so_by_itself_is_waited_for_and_not_blamed() {
     let mut court = Court::of_client(WITHDRAW);
-    court.is_told = false;
-    assert_eq!(court.judge(&[at(500, of_evse(1))]).id(), "met");
+    court.prompt = Prompt::ByItself(Duration::from_secs(3));
+    assert_eq!(court.judge(&[at(2500, of_evse(1))]).id(), "met", "longer than the step itself allows");
+    let other = court.judge(&[at(500, of_evse(2))]);
+    assert_eq!(other.id(), "expect/payload-mismatch", "a binding says that it is meant");
     let undrivable = court.judge(&[]);
-    assert_eq!((undrivable.id(), undrivable.at), ("module/not-drivable", 1000));
+    assert_eq!((undrivable.id(), undrivable.at), ("module/not-drivable", 3000));
     let told = undrivable.told.unwrap();
     assert_eq!(told.verdict, "inconclusive");
-    assert_eq!(
-        told.headline,
-        "module `api` sent no withdraw_authorization request within 1s by itself, and cannot be told to"
-    );
-    assert_eq!(told.evidence, ["it does not subscribe", "khumbu.yaml has no binding for it"]);
+    assert_eq!(told.headline, "module `api` cannot be told to `withdraw`");
+    assert_eq!(told.evidence, ["it does not subscribe", "it did not do so by itself within 3s"]);
+    assert!(told.is_unexercised);
 }
 
 #[test]

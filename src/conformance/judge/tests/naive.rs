@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::super::expectation::{Mismatch, Offer, is_of_kind, matches, sender, told};
 use super::super::{
-    After, Case, Deadline, Decision, Demand, Expectation, Fault, Input, Judge, Moment, NotMet, Past, View, What, Why,
+    After, Case, Deadline, Decision, Demand, Expectation, Fault, Input, Judge, Moment, NotMet, Past, Prompt, View,
+    What, Why,
 };
 use super::court::Decides;
 use crate::conformance::sighting::{Kind, Party, Request, Sighting};
@@ -37,7 +38,7 @@ enum Armed {
         open: Vec<Open>,
         floor: Option<u64>,
         offered: Vec<u64>,
-        demand: Option<(bool, After)>,
+        demand: Option<(Prompt, After)>,
     },
     Late {
         open: Open,
@@ -121,13 +122,17 @@ impl<'s> Naive<'s> {
         mut open: Vec<Open>,
         floor: Option<u64>,
         mut offered: Vec<u64>,
-        demand: Option<(bool, After)>,
+        demand: Option<(Prompt, After)>,
         (moment, input, view): (Moment, Input, View<'_>),
     ) -> Result<Decision, NotMet> {
         let not_met = |open: Open, fault| NotMet {
             pointer: open.expectation.pointer.clone(),
             why: Why::Expected(Box::new(open.expectation), fault),
         };
+        if let Some((Prompt::Never, _)) = demand {
+            let fault = if moment.has_ended { Fault::Ended } else { Fault::NotDrivable };
+            return Err(not_met(open.remove(0), fault));
+        }
         if input == Input::Over
             && let Some(first) = open.iter_mut().min_by_key(|open| open.deadline())
         {
@@ -210,8 +215,8 @@ impl<'s> Naive<'s> {
             self.armed = Some(Armed::Steps { open, floor, offered, demand });
             return Ok(Decision::Waiting(deadline));
         }
-        if let Some((is_told, _)) = demand {
-            if !is_told {
+        if let Some((prompt, _)) = demand {
+            if !prompt.is_told() {
                 return Err(not_met(first, Fault::NotDrivable));
             }
             let waits = view.requests.iter().rev().find(|request| {
@@ -303,11 +308,12 @@ impl Decides for Naive<'_> {
     }
 
     fn demand(&mut self, demand: Demand, moment: Moment, _: View<'_>) {
-        let Demand { pointer, within, by, what, is_told, after } = demand;
+        let Demand { pointer, within, by, what, prompt, after } = demand;
+        let within = if let Prompt::ByItself(within) = prompt { within } else { within };
         let expectation = Expectation { pointer, within, since: self.reader.past.mark, by, what };
         let (began, held_up) = (moment.now, moment.held_up);
         let open = vec![Open { expectation, began, held_up, prolonged: Duration::ZERO, is_over: false }];
-        self.armed = Some(Armed::Steps { open, floor: None, offered: Vec::new(), demand: Some((is_told, after)) });
+        self.armed = Some(Armed::Steps { open, floor: None, offered: Vec::new(), demand: Some((prompt, after)) });
     }
 
     fn forbid(&mut self, none: &ExpectNone, at: &str, moment: Moment, _: View<'_>) -> Result<(), Box<Diagnostic>> {

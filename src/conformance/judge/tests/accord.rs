@@ -1,0 +1,152 @@
+//! What a module does of its own accord, and what it owes all the same.
+
+use serde_json::{Value, json};
+
+use super::court::{ALICE, BOB, Court, Event, Message, Outcome, at, on, request, status, stray, withdraw};
+use crate::conformance::judge::Prompt;
+use crate::conformance::sighting::Party;
+use crate::protocol::channel::Channel;
+
+const BY_ITSELF: &str = "module/acts-by-itself";
+
+/// A client of this API that knows nothing of khumbu.
+fn unprepared(api: &str, steps: &str) -> Court {
+    Court { prompt: Prompt::Never, ..Court::of("client", api, steps) }
+}
+
+fn token(value: &str) -> Message {
+    let token = json!({"id_token": {"value": value, "type": "ISO14443"}, "authorization_type": "RFID"});
+    on(Channel::PROVIDED_TOKEN, token).by_module()
+}
+
+fn question(reply_to: &str) -> Message {
+    let question = request(Channel::VALIDATE_TOKEN, reply_to, &json!({"id_token": {"value": ALICE}}));
+    Message { from: Party::Harness, ..question }
+}
+
+fn verdict(topic: &str, verdict: &str) -> Message {
+    stray(topic, json!({"authorization_status": verdict, "tariff_messages": []})).by_module()
+}
+
+#[track_caller]
+fn is_let_off(outcome: Outcome) {
+    let told = outcome.told.unwrap();
+    assert_eq!((told.id, told.verdict, told.is_unexercised), (BY_ITSELF, "inconclusive", true), "{told:?}");
+    assert!(told.headline.starts_with("not held against module `api`, which acts by itself: "), "{told:?}");
+    assert!(told.help.unwrap().contains(": {by_itself: "));
+}
+
+#[test]
+fn what_a_module_cannot_be_told_is_not_exercised_and_not_waited_for() {
+    let court = unprepared("auth_consumer", "- withdraw: {evse_id: 1}");
+    // What it asks by itself is not meant, whatever it is.
+    for events in [&[][..], &[at(0, withdraw("r/1"))], &[at(0, withdraw("r/1")), at(1, withdraw("r/2"))]] {
+        let outcome = court.judge(events);
+        assert_eq!((outcome.id(), outcome.at), ("module/not-drivable", 0));
+        let told = outcome.told.unwrap();
+        assert_eq!((told.verdict, told.line, told.is_unexercised), ("inconclusive", 12, true));
+        assert_eq!(told.headline, "module `api` cannot be told to `withdraw`");
+        assert_eq!(told.evidence, ["it does not subscribe", "khumbu.yaml has no binding for `withdraw`"]);
+        assert_eq!(
+            told.help.unwrap(),
+            "let it follow `withdraw` on `khumbu/api/do`, or give it a binding in khumbu.yaml: `withdraw: {by_itself: \
+             30s}` if it does so by itself, or somebody presses its button"
+        );
+    }
+    assert_eq!(court.judge(&[(0, Event::Ends)]).id(), "module/ended", "that it lives is owed");
+    for step in ["get_status: {}", "discover: {}", "communication_check: false"] {
+        let outcome = unprepared("auth_consumer", &format!("- {step}")).judge(&[]);
+        let (command, _) = step.split_once(':').unwrap();
+        assert_eq!((outcome.id(), outcome.at), ("module/not-drivable", 0));
+        assert_eq!(outcome.told.unwrap().headline, format!("module `api` cannot be told to `{command}`"));
+    }
+}
+
+#[test]
+fn a_verdict_is_the_backends_own_and_that_it_answers_is_its_duty() {
+    let steps = "- present_token: ALICE\n- expect: {message: validate_token}\n\
+                 - expect_reply: {payload: {authorization_status: Accepted}, within: 1s}\n\
+                 - expect_status: {token: ALICE, sequence: [Processing, Accepted], within: 1s}";
+    let court = unprepared("auth_token_validator", steps);
+    let asked = [at(1, question("q/1"))];
+    let after = |events: &[(u64, Event)]| court.judge(&[&asked, events].concat());
+    is_let_off(after(&[at(2, verdict("q/1", "Blocked"))]));
+    // What EVerest makes of it is no more its affair.
+    let told =
+        [at(2, verdict("q/1", "Accepted")), at(3, status(ALICE, "Processing")), at(4, status(ALICE, "Rejected"))];
+    is_let_off(after(&told));
+    is_let_off(after(&told[..2]));
+    assert_eq!(after(&[told[0].clone(), told[1].clone(), at(4, status(ALICE, "Accepted"))]).id(), "met");
+    for (events, id) in [
+        (vec![], "expect/missing"),
+        (vec![at(1500, verdict("q/1", "Blocked"))], "expect/missing"),
+        (vec![at(1500, verdict("q/1", "Accepted"))], "expect/late"),
+        (vec![at(2, verdict("q/2", "Accepted"))], "expect/wrong-topic"),
+        (vec![(2, Event::Ends)], "module/ended"),
+    ] {
+        assert_eq!(after(&events).id(), id, "{events:?}");
+    }
+    // One that is told what to say has to say it.
+    let driven = Court { prompt: Prompt::Told, ..unprepared("auth_token_validator", steps) };
+    let wrong = [asked[0].clone(), at(2, verdict("q/1", "Blocked"))];
+    assert_eq!(driven.judge(&wrong).id(), "expect/payload-mismatch");
+    assert_eq!(driven.judge(&[&asked, &told[..]].concat()).id(), "expect/outcome");
+}
+
+#[test]
+fn a_token_is_the_readers_own() {
+    for (steps, events) in [
+        (
+            "- expect: {message: provided_token, payload: {id_token: {value: \"04A2F3B1\"}}, within: 1s}",
+            vec![at(1, token(BOB))],
+        ),
+        ("- expect: {message: provided_token, within: 1s}", vec![]),
+        ("- expect_status: {token: ALICE, status: Processing, within: 1s}", vec![at(1, token(BOB))]),
+        ("- expect_none: {message: provided_token, for: 1s}", vec![at(1, token(BOB))]),
+        ("- expect_none: {message: token_validation_status, for: 1s}", vec![at(1, status(BOB, "Processing"))]),
+    ] {
+        is_let_off(unprepared("auth_token_provider", steps).judge(&events));
+        let driven = Court { prompt: Prompt::Told, ..unprepared("auth_token_provider", steps) };
+        assert_eq!(driven.judge(&events).told.unwrap().verdict, "fail", "{steps}");
+        let by_hand = Court { is_told_by_hand: true, ..unprepared("auth_token_provider", steps) };
+        assert_eq!(by_hand.judge(&events).told.unwrap().verdict, "fail", "a command of the scenario may have told it");
+    }
+}
+
+#[test]
+fn what_a_display_asks_is_its_own_and_its_checks_are_its_duty() {
+    let check = |good: bool| on(Channel::COMMUNICATION_CHECK, json!(good)).by_module();
+    let get = request(Channel::GET_TOKEN_VALIDATION_STATUS, "r/0", &Value::Null);
+    let of = |steps: &str, events: &[(u64, Event)]| unprepared("auth_consumer", steps).judge(events);
+    is_let_off(of("- expect_none: {message: withdraw_authorization, for: 1s}", &[at(1, withdraw("r/1"))]));
+    is_let_off(of("- expect_none: {topic: \"{m2e}/#\", for: 1s}", &[at(1, get)]));
+    is_let_off(of("- expect: {message: withdraw_authorization, within: 1s}", &[]));
+    is_let_off(of("- expect_none: {message: communication_check, for: 1s}", &[at(1, check(true))]));
+    is_let_off(of("- expect: {message: communication_check, payload: false, within: 1s}", &[at(1, check(true))]));
+    for payload in ["true", "$boolean", "$any"] {
+        let steps = format!("- expect: {{message: communication_check, payload: {payload}, within: 1s}}");
+        assert_eq!(of(&steps, &[at(1, check(false))]).id() == "met", payload != "true");
+        assert_eq!(of(&steps, &[]).id(), "expect/missing", "{payload}");
+        assert_eq!(of(&steps, &[at(1500, check(true))]).id(), "expect/late", "{payload}");
+    }
+    // It may not do what is EVerest's.
+    let own_status = status(ALICE, "Processing").by_module();
+    assert_eq!(
+        of("- expect_none: {message: token_validation_status, for: 1s}", &[at(1, own_status)]).id(),
+        "expect/unexpected"
+    );
+}
+
+#[test]
+fn what_everest_does_otherwise_is_let_off_only_after_the_module_has_led_it() {
+    let steps = "- present_token: ALICE\n- expect_status: {token: ALICE, sequence: [Processing, Accepted], within: 1s}";
+    let court = unprepared("auth_consumer", steps);
+    let other = [at(1, status(ALICE, "Processing")), at(3, status(ALICE, "Withdrawn"))];
+    assert_eq!(court.judge(&other).id(), "scenario/contradicted", "nobody but khumbu did anything");
+    let led = [other[0].clone(), at(2, withdraw("r/1")), other[1].clone()];
+    let told = court.judge(&led).told.unwrap();
+    assert_eq!((told.id, told.is_unexercised), (BY_ITSELF, true));
+    assert!(told.evidence.iter().any(|line| line.starts_with("it did by itself: …/m2e/withdraw_authorization q2 ")));
+    let driven = Court { prompt: Prompt::Told, ..unprepared("auth_consumer", steps) };
+    assert_eq!(driven.judge(&led).id(), "scenario/contradicted");
+}
