@@ -221,10 +221,7 @@ impl Classifier {
         };
         let as_it_should_be = find(topic).map(|asked| (asked, true));
         let prefix = &self.modules[0].external_prefix;
-        let found = as_it_should_be.or_else(|| {
-            let on_wire = (!prefix.is_empty()).then(|| format!("{prefix}{topic}"))?;
-            find(&on_wire).map(|asked| (asked, false))
-        });
+        let found = as_it_should_be.or_else(|| find(&format!("{prefix}{topic}")).map(|asked| (asked, false)));
         found.map(|(asked, has_prefix)| Answered { topic: asked.topic.clone(), has_prefix })
     }
 

@@ -88,4 +88,40 @@ mod tests {
         assert_eq!(redelivery.judge(&client, &publish(9, 1, false, "a")), Repeat::Maybe);
         assert_eq!(redelivery.judge(&client, &publish(4, 1, false, "c")), Repeat::No);
     }
+
+    #[test]
+    fn each_message_is_sent_anew_once_by_its_own_client_on_its_own_topic() {
+        let mut redelivery = Redelivery::default();
+        let (client, other): (Arc<str>, Arc<str>) = ("c".into(), "d".into());
+        let message = publish(1, 1, false, "a");
+        redelivery.connected(&client);
+        assert_eq!(redelivery.judge(&client, &message), Repeat::No);
+        redelivery.connected(&client);
+        assert_eq!(redelivery.judge(&other, &message), Repeat::No, "another client's");
+        assert_eq!(redelivery.judge(&client, &Publish { topic: "u".into(), ..message.clone() }), Repeat::No);
+        assert_eq!(redelivery.judge(&client, &message), Repeat::Maybe);
+        assert_eq!(redelivery.judge(&client, &message), Repeat::No, "the second is meant");
+        // The flag speaks of the packet that it was.
+        let again = Publish { dup: true, ..message.clone() };
+        assert_eq!(redelivery.judge(&client, &Publish { topic: "v".into(), ..again.clone() }), Repeat::No);
+        assert_eq!(redelivery.judge(&client, &Publish { pkid: 9, ..again.clone() }), Repeat::No);
+        assert_eq!(redelivery.judge(&client, &again), Repeat::Yes);
+        // Two connections ago nothing was in flight any more.
+        redelivery.connected(&client);
+        redelivery.connected(&client);
+        assert_eq!(redelivery.judge(&client, &message), Repeat::No);
+    }
+
+    #[test]
+    fn as_many_are_remembered_as_can_be_in_flight() {
+        for (others, repeat) in [(REMEMBERED - 1, Repeat::Yes), (REMEMBERED, Repeat::No)] {
+            let mut redelivery = Redelivery::default();
+            let client: Arc<str> = "c".into();
+            assert_eq!(redelivery.judge(&client, &publish(1, 2, false, "a")), Repeat::No);
+            for _ in 0..others {
+                assert_eq!(redelivery.judge(&client, &publish(2, 2, false, "b")), Repeat::No);
+            }
+            assert_eq!(redelivery.judge(&client, &publish(1, 2, true, "a")), repeat, "{others}");
+        }
+    }
 }

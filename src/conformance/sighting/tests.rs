@@ -132,6 +132,10 @@ fn each_topic_has_its_place() {
         ("everest_api/7/auth_consumer/api/e2m/heartbeat".to_owned(), Place::Misspelt { module: 0 }),
         (format!("other/{VALIDATOR}/e2m/validate_token"), Place::Misspelt { module: 2 }),
         (format!("glued_{BASE}/e2m/heartbeat"), Place::Misspelt { module: 0 }),
+        (format!("deep/below/{VALIDATOR}"), Place::Misspelt { module: 2 }),
+        ("other/1/auth_consumer/api/e2m/heartbeat".to_owned(), Place::Elsewhere),
+        ("everest_api/auth_consumer/api/e2m/heartbeat".to_owned(), Place::Elsewhere),
+        ("everest_api/1/x/auth_consumer/api/e2m/heartbeat".to_owned(), Place::Elsewhere),
         ("everest_api/1/auth_consumer/another/e2m/heartbeat".to_owned(), Place::Elsewhere),
         ("everest_api/1/auth_token_provider/api/e2m/heartbeat".to_owned(), Place::Elsewhere),
         ("everest_api/discover".to_owned(), Place::EntryPoint(EntryPoint::Discover)),
@@ -285,6 +289,17 @@ fn what_was_done_inside_everest_is_told_in_one_way() {
     let call = wire.module("inside", json!(7));
     assert_eq!((call.kind.clone(), call.json.clone()), (Kind::Did(Deed::EvseCall), Some(json!({"call": 7}))));
     assert_eq!(call.as_sent(), Ok(&json!(7)));
+    // What khumbu's wire form has added is no part of the call, and was sent all the same.
+    let form = json!({"a": 1, "_khumbu": {}});
+    let ours = wire.harness("inside", form.clone());
+    assert_eq!((ours.kind.clone(), ours.json.clone()), (Kind::Did(Deed::EvseCall), Some(json!({"call": {"a": 1}}))));
+    assert_eq!(ours.as_sent(), Ok(&form));
+    let theirs = wire.module("inside", form.clone());
+    assert_eq!((theirs.json.as_ref(), theirs.as_sent()), (Some(&json!({"call": form})), Ok(&form)));
+    let form = json!({"reserve": {"reservation_id": 1}, "_khumbu": {}});
+    let ours = wire.harness("khumbu/api/did", form.clone());
+    assert_eq!((ours.kind.clone(), ours.json.clone()), (Kind::Did(Deed::Reserve), Some(json!({"reservation_id": 1}))));
+    assert_eq!(ours.as_sent(), Ok(&form));
     assert_eq!(wire.sends(Party::Module, "inside", "no json").kind, Kind::Other);
     assert_eq!(wire.module("outside", json!(7)).kind, Kind::Other);
 }
@@ -299,6 +314,7 @@ fn a_request_wants_its_reply_behind_the_prefix() {
         (&withdraw, "r", Some("site/r")),
         (&withdraw, "site/r", Some("site/site/r")),
         (&withdraw, "", Some("site/")),
+        (&withdraw, &*prefixed, Some("site/site/everest_api/r")),
         (&discover, "r", Some("site/r")),
         (&question, "r", Some("site/r")),
         // EVerest's specification has the prefix in a question already.
@@ -440,6 +456,8 @@ fn what_a_library_sends_again_is_no_new_message() {
         (&status, "{}", false, true, Repeat::Maybe, false),
         (&status, "{}", true, true, Repeat::Yes, true),
         (&check, "true", false, true, Repeat::Maybe, false),
+        // What is no request is no second one, whatever stands in it.
+        (&status, &*asks, false, true, Repeat::Maybe, false),
         (&question, &*asks, false, false, Repeat::No, false),
         (&question, &*asks, true, false, Repeat::Yes, true),
         (&question, &*asks, false, true, Repeat::Maybe, true),
