@@ -60,7 +60,7 @@ impl<'s> Judge<'s> {
                     (None, Some(status)) => (VecDeque::from([*status]), (pointer.key("status").into(), None)),
                     (None, None) => (VecDeque::new(), (pointer.to_string(), None)),
                 };
-                let since = past.presented_since(&value).map_or(past.mark, |seq| past.mark.min(seq));
+                let since = past.presented_since(&value).unwrap_or(past.mark);
                 let channel = step.row(case.scenario.model.frame()).shows;
                 let what = What::Status {
                     channel: channel.ok_or_else(|| Diagnostic::broken("a status that is on no channel"))?,

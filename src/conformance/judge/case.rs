@@ -59,11 +59,6 @@ impl<'s> Case<'s> {
         self.side() == Side::Client && self.topics.api.asks_clients()
     }
 
-    /// Whether the module under test is the client of this API.
-    pub fn is_client_of(&self, api: ApiType) -> bool {
-        self.side() == Side::Client && self.topics.api == api
-    }
-
     /// Whether the module under test is a client at an API whose messages EVerest's statuses follow from.
     pub fn is_other_api(&self) -> bool {
         self.side() == Side::Client && self.topics.api != ApiType::AUTH_CONSUMER

@@ -58,7 +58,7 @@ impl Claims {
                 self.tokens.entry(token.to_owned()).or_default().insert(index);
             }
         }
-        self.filed = self.filed.max(messages.len());
+        self.filed = messages.len();
     }
 
     /// The first message on a lane, from `from` on, that nobody has claimed.

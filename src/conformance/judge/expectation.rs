@@ -185,7 +185,6 @@ impl Expectation {
                 {
                     return Offer::Broken(mismatch.below(&format!("{pointer}/payload")));
                 }
-                remaining.pop_front();
                 Offer::Met
             }
             What::Did { deed, which, member, payload } => {

@@ -300,14 +300,13 @@ impl<'s> Judge<'s> {
         moment: Moment,
         view: View<'_>,
     ) -> Result<(), Box<Diagnostic>> {
-        self.claims.file(view.messages);
         let floor = self.past.floor;
         let mut waiting = Vec::with_capacity(steps.len());
         for (at, step) in steps {
             let expectation = self.expectation(step, at, view)?;
             let since = match expectation.what {
                 // Off the lanes it looks for a message in the right order; on a lane it has no choice.
-                What::Message { .. } => expectation.since.max(floor.map_or(0, |floor| floor + 1)),
+                What::Message { .. } => expectation.since.max(floor.unwrap_or_default()),
                 _ => expectation.since,
             };
             waiting.push(Waiting::new(expectation, view.since(since), moment));
@@ -431,7 +430,7 @@ impl<'s> Judge<'s> {
         let seen = &view.messages[index];
         let seq = seen.seq;
         let is_demanded = self.claims.of(seq).is_some();
-        let is_early = !is_demanded && open.floor.is_some_and(|floor| seq <= floor);
+        let is_early = open.floor.is_some_and(|floor| seq < floor);
         let mut broken: Option<(usize, Mismatch)> = None;
         for (at, waiting) in open.waiting.iter_mut().enumerate() {
             let is_meant = is_demanded || index >= waiting.from;
@@ -500,15 +499,14 @@ impl<'s> Judge<'s> {
     /// Whether nobody says which of two messages of an EVerest under test comes first. It answers requests one after the
     /// other, but each token has a thread of its own, and so have requests.
     fn may_be_either_way(&self, floor: u64, seen: &Sighting, moment: Moment, view: View<'_>) -> bool {
-        let is_everests = self.case.side() == Side::Everest && seen.from == Party::Module;
         let is_reply = |seen: &Sighting| matches!(seen.kind, Kind::Reply(_));
         let is_of_thread = |seen: &Sighting| is_reply(seen) || seen.kind.has_lanes();
-        let Some(other) = view.message(floor) else { return false };
-        is_everests
-            && is_of_thread(seen)
-            && is_of_thread(other)
-            && !(is_reply(seen) && is_reply(other))
-            && other.at.abs_diff(seen.at) <= parity::TOLERANCE + moment.held_up.min(parity::TOLERANCE)
+        let is_either_way = |other: &Sighting| {
+            is_of_thread(other)
+                && !(is_reply(seen) && is_reply(other))
+                && other.at.abs_diff(seen.at) <= parity::TOLERANCE + moment.held_up.min(parity::TOLERANCE)
+        };
+        self.case.side() == Side::Everest && is_of_thread(seen) && view.message(floor).is_some_and(is_either_way)
     }
 
     /// Whether khumbu's own side has waited for nothing by coming before this message: a request that a step has had the

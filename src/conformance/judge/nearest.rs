@@ -274,7 +274,13 @@ mod tests {
     fn what_fits_and_does_not_count_says_why() {
         let wanted = Expectation { since: 10, ..expected(&json!({"status": "Accepted"})) };
         let claim = Claim { pointer: "/steps/0".to_owned(), is_demand: false };
+        let demand = Claim { is_demand: true, ..claim.clone() };
         for (seq, from, claim, floor, bar) in [
+            (10, Party::Module, None, None, None),
+            // What the step before has had the module send may be looked at by the next one.
+            (11, Party::Module, Some(demand.clone()), Some(11), None),
+            (11, Party::Module, Some(demand.clone()), Some(10), Some(Bar::Claimed(&demand))),
+            (11, Party::Module, Some(claim.clone()), Some(11), Some(Bar::Claimed(&claim))),
             (9, Party::Module, None, None, Some(Bar::BeforeStimulus)),
             (11, Party::Module, None, Some(11), Some(Bar::BeforeStepAbove)),
             (11, Party::Harness, None, None, Some(Bar::OtherParty)),
@@ -291,6 +297,16 @@ mod tests {
             let near = nearest(&wanted, &messages, &claims, &Captures::new(), floor).unwrap();
             assert_eq!((near.differences.len(), near.bar), (0, bar));
         }
+    }
+
+    #[test]
+    fn what_does_not_count_is_as_far_away_as_one_difference_more() {
+        let wanted = expected(&json!({"status": "Accepted"}));
+        let mut messages = [seen(11, json!({"status": "Accepted"})), seen(12, json!({"status": "Rejected"}))];
+        messages.iter_mut().for_each(|seen| seen.publish.qos = 1);
+        messages[0].from = Party::Harness;
+        let nothing = Claims::default();
+        assert_eq!(nearest(&wanted, &messages, &nothing, &Captures::new(), None).unwrap().seen.seq, 12);
     }
 
     #[test]

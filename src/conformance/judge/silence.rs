@@ -121,13 +121,11 @@ fn is_meant(
     claims: &Claims,
     view: View<'_>,
 ) -> bool {
-    let is_asked_for = || match seen.kind {
-        Kind::Reply(index) | Kind::Answer(index) => {
-            let request = &view.requests[index];
-            request.from == Party::Harness || claims.of(request.seq).is_some()
-        }
-        _ => true,
-    };
-    let is_wanted = || seen.from == sender(kind, api, case.side(), case.topics.api) && is_asked_for();
-    is_of_kind(seen, kind, api) && (kind != MessageKind::Reply || is_wanted())
+    if !is_of_kind(seen, kind, api) {
+        return false;
+    }
+    let (Kind::Reply(index) | Kind::Answer(index)) = seen.kind else { return true };
+    let request = &view.requests[index];
+    let is_asked_for = request.from == Party::Harness || claims.of(request.seq).is_some();
+    is_asked_for && seen.from == sender(kind, api, case.side(), case.topics.api)
 }

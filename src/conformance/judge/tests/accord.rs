@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::court::{ALICE, BOB, Court, Event, Message, Outcome, at, on, request, status, stray, withdraw};
+use super::court::{Court, Outcome};
+use super::script::{ALICE, BOB, Event, Message, at, on, request, status, stray, withdraw};
 use crate::conformance::judge::Prompt;
 use crate::conformance::sighting::Party;
 use crate::protocol::channel::Channel;

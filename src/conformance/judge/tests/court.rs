@@ -11,6 +11,7 @@ use super::super::{
     After, Case, Claim, Claims, Deadline, Decision, Demand, Input, Judge, Means, Moment, NotMet, Past, Prompt, View,
     What,
 };
+use super::script::{ALICE, BOB, Event, Message, Sort, discover, request};
 use crate::conformance::sighting::{Classifier, Kind, Party, Request, Sighting};
 use crate::diagnostic::Diagnostic;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
@@ -23,113 +24,13 @@ use crate::scenario::step::Step;
 use crate::scenario::{Known, Pointer, Scenario, parse, played};
 use crate::transcript::record::{Direction, Publish, Record};
 
-/// The value of the token `ALICE`.
-pub const ALICE: &str = "04A2F3B1";
-/// The value of the token `BOB`.
-pub const BOB: &str = "00123456";
-
-/// Something that happens on the wire or to the module.
-#[derive(Debug, Clone)]
-pub enum Event {
-    /// A message passes.
-    Message(Message),
-    /// Khumbu is held up for so many milliseconds.
-    HeldUp(u64),
-    /// The module ends.
-    Ends,
-    /// The module loses its connection.
-    Leaves,
-}
-
-/// A message on its way.
-#[derive(Debug, Clone)]
-pub struct Message {
-    pub from: Party,
-    pub kind: Sort,
-    pub json: Option<Value>,
-    pub qos: u8,
-    pub retain: bool,
-}
-
-/// Where a message passes, and what it is by that.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Sort {
-    Channel(Channel),
-    Discover,
-    Beacon,
-    /// On this topic; a reply, if a request has named it.
-    Topic(String),
-    Did(Deed),
-    Control,
-}
-
-impl Message {
-    /// The same from the module under test.
-    pub fn by_module(self) -> Self {
-        Self { from: Party::Module, ..self }
-    }
-
-    /// At another QoS.
-    pub fn at_qos(self, qos: u8) -> Self {
-        Self { qos, ..self }
-    }
-
-    /// With the retain flag.
-    pub fn retained(self) -> Self {
-        Self { retain: true, ..self }
-    }
-}
-
-/// A message of khumbu's own on a channel.
-pub fn on(channel: Channel, json: Value) -> Message {
-    Message { from: Party::Harness, kind: Sort::Channel(channel), json: Some(json), qos: 2, retain: false }
-}
-
-/// A status of a token, by its value.
-pub fn status(token: &str, status: &str) -> Message {
-    let token = json!({"id_token": {"value": token, "type": "ISO14443"}, "connectors": [1]});
-    on(Channel::TOKEN_VALIDATION_STATUS, json!({"token": token, "status": status}))
-}
-
-/// A heartbeat.
-pub fn beat(number: u64) -> Message {
-    on(Channel::HEARTBEAT, json!(number))
-}
-
-/// Something on any topic.
-pub fn stray(topic: &str, json: Value) -> Message {
-    Message { from: Party::Harness, kind: Sort::Topic(topic.to_owned()), json: Some(json), qos: 2, retain: false }
-}
-
-/// A request on a channel that wants its reply here.
-pub fn request(channel: Channel, reply_to: &str, payload: &Value) -> Message {
-    on(channel, json!({"headers": {"replyTo": reply_to}, "payload": payload})).by_module()
-}
-
-/// A withdraw request of the module that wants its reply here.
-pub fn withdraw(reply_to: &str) -> Message {
-    request(Channel::WITHDRAW_AUTHORIZATION, reply_to, &json!({}))
-}
-
-/// A discovery of the module that wants its replies here.
-pub fn discover(reply_to: &str) -> Message {
-    Message { kind: Sort::Discover, ..request(Channel::HEARTBEAT, reply_to, &Value::Null) }
-}
-
-/// A call to an EVSE.
-pub fn call(evse: i32, call: &str, arguments: Value) -> Message {
-    did(Deed::EvseCall, json!({"evse": evse, "call": call, "arguments": arguments}))
-}
-
-/// Something that EVerest did inside.
-pub fn did(deed: Deed, what: Value) -> Message {
-    Message { from: Party::Harness, kind: Sort::Did(deed), json: Some(what), qos: 1, retain: false }
-}
-
-/// At a time in milliseconds.
-pub fn at(millis: u64, message: Message) -> (u64, Event) {
-    (millis, Event::Message(message))
-}
+/// Two statuses of a token.
+pub const SEQUENCE: &str =
+    "- present_token: ALICE\n- expect_status: {token: ALICE, sequence: [Processing, Accepted], within: 1s}";
+/// One status of a token.
+pub const ONE: &str = "- present_token: ALICE\n- expect_status: {token: ALICE, status: Accepted, within: 1s}";
+/// A certain heartbeat.
+pub const BEAT: &str = "- note: x\n- expect: {message: heartbeat, payload: 7, within: 1s}";
 
 /// What decides: the judge, or what it is held against.
 pub trait Decides {
@@ -141,6 +42,7 @@ pub trait Decides {
     fn captures(&self) -> &Captures;
     fn claimed_by(&self, seq: u64) -> Option<String>;
     fn is_demanded(&self, seq: u64) -> bool;
+    fn wanted_reply_topic(&self, view: View<'_>) -> Option<String>;
 }
 
 impl Decides for Judge<'_> {
@@ -157,7 +59,10 @@ impl Decides for Judge<'_> {
     }
 
     fn apply(&mut self, moment: Moment, input: Input, view: View<'_>) -> Decision {
-        Judge::apply(self, moment, input, view)
+        let decision = Judge::apply(self, moment, input, view);
+        let asked_for = if let Decision::Waiting(deadline) = decision { Some(deadline) } else { None };
+        assert_eq!(self.next_deadline(), asked_for, "it waits for what it says, and then for nothing");
+        decision
     }
 
     fn past(&mut self) -> &mut Past {
@@ -174,6 +79,10 @@ impl Decides for Judge<'_> {
 
     fn is_demanded(&self, seq: u64) -> bool {
         self.claims().of(seq).is_some_and(|claim| claim.is_demand)
+    }
+
+    fn wanted_reply_topic(&self, view: View<'_>) -> Option<String> {
+        Judge::wanted_reply_topic(self, view).map(str::to_owned)
     }
 }
 
@@ -204,6 +113,10 @@ pub struct Outcome {
     pub claims: Vec<Option<String>>,
     /// What was captured.
     pub captures: Captures,
+    /// Until when was waited, in milliseconds, and whether khumbu's own hold-ups prolong that; each once in a row.
+    pub deadlines: Vec<(u128, bool)>,
+    /// Where the module wants its next reply, after all that passed.
+    pub wanted: Option<String>,
 }
 
 /// A finding in a form that tests can name.
@@ -217,6 +130,8 @@ pub struct Told {
     pub evidence: Vec<String>,
     pub help: Option<String>,
     pub is_unexercised: bool,
+    /// Whether somebody may look for another explanation.
+    pub is_otherwise: bool,
 }
 
 impl Outcome {
@@ -301,11 +216,13 @@ impl Court {
             messages: Vec::new(),
             classifier: Classifier::new(self.topics.clone(), &self.other_apis),
             subscriptions,
+            deadlines: Vec::new(),
         };
         let not_met = hearing.play(&self.scenario.model.steps, &Pointer::from("/steps")).err();
         // What comes later is in the record, too.
         hearing.pass(Duration::MAX);
         let claims = hearing.messages.iter().map(|seen| hearing.decides.claimed_by(seen.seq)).collect();
+        let view = view(&hearing.messages, hearing.classifier.requests(), &hearing.subscriptions);
         let (not_met, told) = not_met.map(|Stop { not_met, told }| (not_met, *told)).unzip();
         Outcome {
             not_met,
@@ -313,8 +230,32 @@ impl Court {
             at: u64::try_from(hearing.now.as_millis()).unwrap_or(u64::MAX),
             claims,
             captures: hearing.decides.captures().clone(),
+            deadlines: hearing.deadlines,
+            wanted: hearing.decides.wanted_reply_topic(view),
         }
     }
+}
+
+/// Judges the scenario of a client.
+pub fn client(steps: &str, events: &[(u64, Event)]) -> Outcome {
+    Court::of_client(steps).judge(events)
+}
+
+/// Judges the scenario of an EVerest, whose messages are all the module's.
+pub fn everest(steps: &str, events: &[(u64, Event)]) -> Outcome {
+    let is_its = |event: &Event| match event {
+        Event::Message(message) => Event::Message(message.clone().by_module()),
+        Event::Burst(messages) => Event::Burst(messages.iter().cloned().map(Message::by_module).collect()),
+        other => other.clone(),
+    };
+    let events: Vec<_> = events.iter().map(|(millis, event)| (*millis, is_its(event))).collect();
+    Court::of_everest(steps).judge(&events)
+}
+
+/// The claims in short: the number of the step of each message.
+pub fn claims(outcome: &Outcome) -> Vec<Option<u32>> {
+    let number = |pointer: &String| pointer.split('/').nth(2).and_then(|number| number.parse().ok());
+    outcome.claims.iter().map(|claim| claim.as_ref().and_then(number)).collect()
 }
 
 /// Why a scenario does not go on, as data and as it is told.
@@ -340,6 +281,7 @@ struct Hearing<'a, D> {
     messages: Vec<Sighting>,
     classifier: Classifier,
     subscriptions: BTreeMap<Arc<str>, BTreeSet<String>>,
+    deadlines: Vec<(u128, bool)>,
 }
 
 impl<D: Decides> Hearing<'_, D> {
@@ -371,6 +313,13 @@ impl<D: Decides> Hearing<'_, D> {
                 Step::PresentToken(name) => {
                     self.set_mark();
                     let value = self.court.scenario.model.station.tokens[name].value.clone();
+                    if self.court.topics.api == ApiType::AUTH_TOKEN_PROVIDER {
+                        let pointer = at.key("present_token");
+                        let payload = Pattern::compile(&json!({"id_token": {"value": value}})).unwrap();
+                        let kind = Kind::Channel(Channel::PROVIDED_TOKEN);
+                        let what = What::Request { kind, payload, at: pointer.to_string() };
+                        self.have_sent(&pointer, None, Party::Module, what, After::InOrder)?;
+                    }
                     self.decides.past().present(value);
                 }
                 Step::Withdraw(withdraw) => {
@@ -389,6 +338,10 @@ impl<D: Decides> Hearing<'_, D> {
                     let kind = Kind::EntryPoint(EntryPoint::Discover);
                     let within = it.within.map(|span| span.0);
                     self.ask(kind, &json!("$object"), it.r#as.as_deref(), within, &at.key("discover"))?;
+                }
+                Step::QueryModules(api) => {
+                    let kind = Kind::EntryPoint(EntryPoint::QueryModules(api.clone()));
+                    self.ask(kind, &json!("$object"), None, None, &at.key("query_modules"))?;
                 }
                 Step::CommunicationCheck(on) => {
                     self.set_mark();
@@ -483,7 +436,7 @@ impl<D: Decides> Hearing<'_, D> {
         let mut input = Input::Seen;
         loop {
             let view = view(&self.messages, self.classifier.requests(), &self.subscriptions);
-            let Deadline { at, .. } = match self.decides.apply(self.moment(), input, view) {
+            let Deadline { at, is_prolonged } = match self.decides.apply(self.moment(), input, view) {
                 Decision::Met(seq) => return Ok(seq),
                 Decision::NotMet(not_met) => {
                     let told = Told::new(self.explained(&not_met));
@@ -491,6 +444,8 @@ impl<D: Decides> Hearing<'_, D> {
                 }
                 Decision::Waiting(deadline) => deadline,
             };
+            self.deadlines.push((at.as_millis(), is_prolonged));
+            self.deadlines.dedup();
             input = match self.events.get(self.next) {
                 Some((millis, _)) if Duration::from_millis(*millis) <= at => {
                     self.happen();
@@ -522,21 +477,23 @@ impl<D: Decides> Hearing<'_, D> {
         self.next += 1;
         match event {
             Event::Message(message) => self.take(message),
+            Event::Burst(messages) => messages.iter().for_each(|message| self.take(message)),
             Event::HeldUp(millis) => self.held_up += Duration::from_millis(*millis),
             Event::Ends => self.has_ended = true,
             Event::Leaves => self.subscriptions.clear(),
+            Event::Listens(filter) => {
+                self.subscriptions.insert("module".into(), BTreeSet::from([(*filter).to_owned()]));
+            }
         }
     }
 
     fn take(&mut self, message: &Message) {
-        // Other records lie between messages.
-        let seq = self.messages.last().map_or(10, |seen| seen.seq + 3);
-        let event = crate::transcript::record::Event::Publish {
-            direction: Direction::FromClient,
-            publish: self.court.publish(message),
-        };
-        let client = if message.from == Party::Module { "module" } else { "khumbu" };
-        let record = Record { seq, at: self.now, client: client.into(), event };
+        // Other records lie between some messages.
+        let seq = self
+            .messages
+            .last()
+            .map_or(10, |seen| seen.seq + if self.messages.len().is_multiple_of(2) { 1 } else { 3 });
+        let record = self.court.record(seq, self.now, message);
         self.messages.extend(self.classifier.sight(&record, message.from));
     }
 
@@ -571,13 +528,32 @@ impl<D: Decides> Hearing<'_, D> {
 
 impl Told {
     fn new(diagnostic: Diagnostic) -> Self {
-        let Diagnostic { severity, id, headline, place, evidence, help, is_unexercised, .. } = diagnostic;
+        let Diagnostic { severity, id, headline, place, evidence, help, is_otherwise, is_unexercised, .. } = diagnostic;
         let line = place.map_or(0, |place| place.line());
-        Self { verdict: severity.word(), id, headline, line, evidence, help, is_unexercised }
+        Self { verdict: severity.word(), id, headline, line, evidence, help, is_otherwise, is_unexercised }
     }
 }
 
 impl Court {
+    /// What a monitor or a judge gets to see of messages, with numbers three apart from 10 on.
+    pub fn sightings(&self, messages: &[Message]) -> Vec<Sighting> {
+        let mut classifier = Classifier::new(self.topics.clone(), &self.other_apis);
+        let numbered = (10..).step_by(3).zip(messages);
+        numbered
+            .filter_map(|(seq, message)| classifier.sight(&self.record(seq, Duration::ZERO, message), message.from))
+            .collect()
+    }
+
+    /// The record of a message.
+    fn record(&self, seq: u64, at: Duration, message: &Message) -> Record {
+        let event = crate::transcript::record::Event::Publish {
+            direction: Direction::FromClient,
+            publish: self.publish(message),
+        };
+        let client = if message.from == Party::Module { "module" } else { "khumbu" };
+        Record { seq, at, client: client.into(), event }
+    }
+
     /// A message as it is published.
     pub fn publish(&self, message: &Message) -> Publish {
         let Message { kind, json, qos, retain, .. } = message;

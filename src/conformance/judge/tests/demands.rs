@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::court::{ALICE, BOB, Court, Event, Message, at, beat, did, on, request, status, stray, withdraw};
+use super::court::Court;
+use super::script::{
+    ALICE, BOB, Event, Message, at, at_once, beat, did, discover, on, request, status, stray, withdraw,
+};
 use crate::conformance::judge::Prompt;
 use crate::conformance::sighting::Party;
 use crate::protocol::channel::Channel;
@@ -29,7 +32,9 @@ fn a_demand_is_met_by_the_next_of_its_kind_since_the_step() {
 
 #[test]
 fn a_demand_names_exactly_what_it_wants() {
-    let told = Court::of_client(WITHDRAW).judge(&[at(2, of_evse(2))]).told.unwrap();
+    let differs = Court::of_client(WITHDRAW).judge(&[at(2, of_evse(2))]);
+    assert!(differs.not_met.unwrap().contains("\"/steps/0/withdraw/evse_id\""), "where the step says it");
+    let told = differs.told.unwrap();
     assert_eq!(
         (told.id, told.headline.as_str()),
         ("expect/payload-mismatch", "module `api` requested `2`, expected `1`")
@@ -82,9 +87,50 @@ fn one_request_at_a_time_is_nobodys_fault() {
     // Answered, or given up, it is no reason.
     assert_eq!(court.judge(&[at(1, get.clone()), at(2, stray("r/0", json!([])))]).id(), "expect/missing");
     assert_eq!(court.judge(&[at(1, get.clone()), (2, Event::Leaves)]).id(), "expect/missing");
+    assert_eq!(court.judge(&[at(1, get.clone()), (2, Event::Listens("r/1"))]).id(), "expect/missing");
+    assert_eq!(court.judge(&[at(1, get.clone()), (2, Event::Listens("r/+"))]).id(), "module/waits-for-reply");
     // Nor is it one for what is no request.
     let steps = "- get_status: {}\n- communication_check: true";
     assert_eq!(Court::of_client(steps).judge(&[at(1, get)]).id(), "expect/missing");
+}
+
+#[test]
+fn a_token_that_is_provided_is_no_request() {
+    let court = Court::of("client", "auth_token_provider", "- present_token: ALICE");
+    let provided = |value: &str| on(Channel::PROVIDED_TOKEN, json!({"id_token": {"value": value}})).by_module();
+    assert_eq!(court.judge(&[at(1, provided(ALICE))]).id(), "met");
+    for (events, headline) in [
+        (vec![at(1, provided(BOB))], "module `api` sent `00123456`, expected `04A2F3B1`"),
+        (vec![at(6000, provided(ALICE))], "module `api` sent the provided_token after 6s, allowed 5s"),
+        (vec![], "module `api` sent no provided_token within 5s"),
+    ] {
+        assert_eq!(court.judge(&events).told.unwrap().headline, headline);
+    }
+}
+
+#[test]
+fn a_query_is_for_the_modules_of_one_api() {
+    let query = |api: &str| stray(&format!("everest_api/query-modules/{api}"), json!({"headers": {"replyTo": "r/1"}}));
+    let court = Court::of_client("- query_modules: auth_consumer");
+    let both = [at(1, query("display_message").by_module()), at(2, query("auth_consumer").by_module())];
+    let met = court.judge(&both);
+    assert_eq!((met.id(), met.at), ("met", 2));
+}
+
+#[test]
+fn it_waits_for_the_last_request_of_its_own() {
+    let get = |topic: &str| request(Channel::GET_TOKEN_VALIDATION_STATUS, topic, &Value::Null);
+    let steps = format!("- get_status: {{}}\n{WITHDRAW}");
+    let told = Court::of_client(&steps).judge(&[at(1, get("r/1")), at(2, get("r/2"))]).told.unwrap();
+    assert_eq!(told.id, "module/waits-for-reply");
+    assert!(told.evidence[0].contains("r/2"), "{:?}", told.evidence);
+    // What EVerest asks keeps nobody from asking.
+    let court = Court::of("client", "auth_token_validator", "- note: x\n- discover: {within: 1s}");
+    let question = request(Channel::VALIDATE_TOKEN, "q/1", &json!({"id_token": {"value": ALICE}}));
+    let question = Message { from: Party::Harness, ..question };
+    assert_eq!(court.judge(&[at(1, question.clone())]).id(), "expect/missing");
+    let own = Message { from: Party::Module, ..question };
+    assert_eq!(court.judge(&[at(1, own)]).id(), "module/waits-for-reply");
 }
 
 #[test]
@@ -116,6 +162,20 @@ fn khumbus_own_side_need_not_wait_for_what_is_demanded() {
     let steps = "- withdraw: {as: a}\n- expect: {message: heartbeat}\n- expect_reply: {to: a, payload: $any}";
     let early = [at(1, withdraw("r/0")), at(2, stray("r/0", json!("x"))), at(3, beat(1))];
     assert_eq!(Court::of_client(steps).judge(&early).id(), "expect/out-of-order");
+}
+
+#[test]
+fn the_module_itself_keeps_the_order_of_what_is_demanded() {
+    let steps = "- present_token: ALICE\n- expect: {message: validate_token}\n- discover: {}\n\
+                 - expect_reply: {to: ALICE, payload: $any}";
+    let court = Court::of("client", "auth_token_validator", steps);
+    let question = request(Channel::VALIDATE_TOKEN, "q/1", &json!({"id_token": {"value": ALICE}}));
+    let question = Message { from: Party::Harness, ..question };
+    let answer = stray("q/1", json!({"authorization_status": "Accepted"})).by_module();
+    let early = court.judge(&[at(1, question.clone()), at(2, answer.clone()), at(3, discover("r/1"))]);
+    assert_eq!(early.id(), "expect/out-of-order");
+    assert!(!early.told.unwrap().is_otherwise, "nobody else has a part in it");
+    assert_eq!(court.judge(&[at(1, question), at(2, discover("r/1")), at(3, answer)]).id(), "met");
 }
 
 #[test]
@@ -169,6 +229,15 @@ fn a_request_without_a_topic_for_its_reply_has_no_lane() {
     assert_eq!((told.id, told.verdict), ("expect/no-reply-topic", "inconclusive"));
     assert_eq!(told.headline, "the request named no reply topic");
     assert_eq!(told.evidence, ["the request: …/m2e/withdraw_authorization q2 {\"payload\":{}}"]);
+    let without = on(Channel::WITHDRAW_AUTHORIZATION, json!({"payload": {}})).by_module();
+    let others = [at(2, beat(1)), at(3, withdraw("r/1")), at(4, beat(2))];
+    let heard = steps.replace("- expect_reply", "- expect: {message: heartbeat, payload: 2}\n- expect_reply");
+    let told = Court::of_client(&heard).judge(&[&[at(1, without)], others.as_slice()].concat()).told.unwrap();
+    assert_eq!(told.evidence, ["the request: …/m2e/withdraw_authorization q2 {\"payload\":{}}"], "no other message");
+    // Nor is it the lane of the next request.
+    let without = on(Channel::WITHDRAW_AUTHORIZATION, json!({"payload": {}})).by_module();
+    let both = at_once(1, &[without, withdraw("r/1"), stray("r/1", json!("Accepted"))]);
+    assert_eq!(Court::of_client(steps).judge(&[both]).id(), "expect/no-reply-topic");
 }
 
 #[test]
@@ -201,6 +270,11 @@ fn a_question_is_about_the_token_and_since_it_was_presented() {
     let asked = [at(1, question("q/1", ALICE)), at(2, question("q/2", BOB))];
     assert_eq!(two.judge(&[asked.as_slice(), &[at(3, answer("q/1"))]].concat()).id(), "met");
     assert_eq!(two.judge(&[asked.as_slice(), &[at(3, answer("q/2"))]].concat()).id(), "expect/missing");
+    let any =
+        of("- present_token: ALICE\n- expect: {message: validate_token}\n- expect_reply: {payload: $any, within: 1s}");
+    let asks_too = discover("r/1");
+    let at_last = [at_once(1, &[question("q/1", ALICE), asks_too]), at(3, answer("q/1"))];
+    assert_eq!(any.judge(&at_last).id(), "met", "a discovery is no question");
     let before = of("- expect: {message: validate_token}\n- present_token: ALICE\n- expect_reply: {payload: $any}");
     assert_eq!(before.judge(&asked[..1]).id(), "expect/no-reply-topic");
 }

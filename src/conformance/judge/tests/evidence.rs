@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::{Case, Claim, Claims, Past, Proof, View};
-use super::court::{ALICE, Court, Message, Sort, beat, discover, on, request, status, stray, withdraw};
+use super::court::Court;
+use super::script::{ALICE, Message, Sort, beat, discover, on, request, status, stray, withdraw};
 use crate::conformance::deliveries::Deliveries;
 use crate::conformance::sighting::{Classifier, Party, Sighting};
 use crate::diagnostic::{Diagnostic, Severity};

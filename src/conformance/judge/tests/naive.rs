@@ -400,4 +400,15 @@ impl Decides for Naive<'_> {
     fn is_demanded(&self, seq: u64) -> bool {
         self.claim(seq).is_some_and(|(.., is_demand)| *is_demand)
     }
+
+    fn wanted_reply_topic(&self, view: View<'_>) -> Option<String> {
+        let (mut last, mut meant) = (None, None);
+        for request in view.requests.iter().filter(|request| request.from == Party::Module) {
+            last = Some(&request.reply_topic);
+            if request.kind == Kind::Channel(Channel::VALIDATE_TOKEN) || self.claim(request.seq).is_some() {
+                meant = last;
+            }
+        }
+        meant.or(last).filter(|topic| !topic.is_empty()).cloned()
+    }
 }

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::court::{ALICE, BOB, Court, Event, Message, Sort, at, beat, call, on, request, status, stray, withdraw};
+use super::court::Court;
 use super::naive::Naive;
+use super::script::{ALICE, BOB, Event, Message, Sort, at, beat, call, on, request, status, stray, withdraw};
 use crate::conformance::sighting::Party;
 use crate::protocol::channel::Channel;
 
@@ -88,6 +89,7 @@ prop_compose! {
                 0..=3 => Event::HeldUp(u64::try_from(index.index(60)).unwrap()),
                 4..=5 => Event::Ends,
                 6..=7 => Event::Leaves,
+                8..=20 => Event::Burst(vec![all[which].clone(), all[index.index(all.len())].clone()]),
                 _ => Event::Message(all[which].clone()),
             };
             (now, event)
@@ -97,11 +99,13 @@ prop_compose! {
 
 /// The same record as an EVerest under test would be party to.
 fn of_side(is_clients: bool, events: Vec<(u64, Event)>) -> Vec<(u64, Event)> {
+    let turned = |message: Message| {
+        let from = if message.from == Party::Module { Party::Harness } else { Party::Module };
+        Message { from, ..message }
+    };
     let turned = |event| match event {
-        Event::Message(message) if !is_clients => {
-            let from = if message.from == Party::Module { Party::Harness } else { Party::Module };
-            Event::Message(Message { from, ..message })
-        }
+        Event::Message(message) if !is_clients => Event::Message(turned(message)),
+        Event::Burst(messages) if !is_clients => Event::Burst(messages.into_iter().map(turned).collect()),
         event => event,
     };
     events.into_iter().map(|(millis, event)| (millis, turned(event))).collect()
@@ -181,6 +185,7 @@ proptest! {
             prop_assert_eq!(&judged.not_met, &naive.not_met);
         }
         prop_assert_eq!((judged.at, judged.claims, judged.captures), (naive.at, naive.claims, naive.captures));
+        prop_assert_eq!((judged.wanted, judged.deadlines), (naive.wanted, naive.deadlines));
     }
 
     /// Nothing but scenario and record decides.
@@ -268,7 +273,7 @@ proptest! {
     #[test]
     fn a_broken_silence_is_not_mended(events in record(), more in record(), which in 19..23_usize) {
         let court = Court::of_client(&format!("- note: x\n- {}", STEPS[which]));
-        let only_messages = |events: Vec<(u64, Event)>| events.into_iter().filter(|(_, event)| matches!(event, Event::Message(_)));
+        let only_messages = |events: Vec<(u64, Event)>| events.into_iter().filter(|(_, event)| matches!(event, Event::Message(_) | Event::Burst(_)));
         let few: Vec<_> = only_messages(events).collect();
         let mut many: Vec<_> = few.iter().cloned().chain(only_messages(more)).collect();
         many.sort_by_key(|(millis, _)| *millis);

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::court::{ALICE, BOB, Court, Event, Message, Sort, at, beat, call, did, on, status, stray, withdraw};
+use super::court::Court;
+use super::script::{ALICE, BOB, Event, Message, Sort, at, beat, call, did, on, status, stray, withdraw};
 use crate::protocol::channel::Channel;
 use crate::protocol::control::Deed;
 
@@ -98,6 +99,11 @@ fn who_breaks_it_answers_for_it() {
         "expect/outcome"
     );
     assert_eq!(provider("{message: heartbeat, for: 1s}", beat(1)), "scenario/contradicted");
+    // A client that khumbu plays says what the scenario has it say, whatever API of an EVerest is under test.
+    let mut court = Court::of_everest(&format!("- note: x\n- expect_none: {silence}"));
+    court.other_apis.push(court.topics.clone());
+    court.topics = court.other_apis.remove(0);
+    assert_eq!(court.judge(&[at(1, status(BOB, "Accepted"))]).id(), "scenario/contradicted");
 }
 
 #[test]
@@ -128,8 +134,12 @@ fn a_silence_of_calls_needs_them_to_be_shown() {
     court.shows_calls = false;
     assert_eq!(court.judge(&[]).id(), "module/calls-unseen");
     assert_eq!(court.judge(&[at(1, call(1, "withdraw_authorization", json!({})))]).id(), "met");
+    assert_eq!(court.judge(&[at(1, beat(1))]).id(), "module/calls-unseen");
     court.shows_calls = true;
     assert_eq!(court.judge(&[]).id(), "met");
+    let mut court = Court::of_everest("- note: x\n- expect_none: {message: heartbeat, for: 1s}");
+    court.shows_calls = false;
+    assert_eq!(court.judge(&[]).id(), "met", "no other silence does");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::court::{Message, beat, on, request, stray, withdraw};
 use super::evidence::Exhibits;
+use super::script::{Message, beat, on, request, stray, withdraw};
 use crate::conformance::sighting::Party;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Channel;
