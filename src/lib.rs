@@ -1,7 +1,7 @@
 //! Khumbu: protocol simulator and conformance test harness for the auth part of the EVerest API.
 //!
 //! The modules stand in ranks; a module imports lower ranks only. `ARCHITECTURE.md` has the map, and
-//! `tests/suite/layering.rs` holds it. Ranks 0 to 5 and [`report`] are pure: no clock, no I/O, no
+//! `tests/suite/layering.rs` holds it. Ranks 0 to 5, [`report`] and [`suite`] are pure: no clock, no I/O, no
 //! randomness, ordered maps; time is an argument.
 //!
 //! | rank | modules |
@@ -13,7 +13,7 @@
 //! | 4 | [`scenario`], [`parity`], [`ocpp`], [`broker`] |
 //! | 5 | [`conformance`] |
 //! | 6 | [`report`], [`sim`] |
-//! | 7 | [`gateway`] |
+//! | 7 | [`gateway`], [`suite`] |
 //! | 8 | [`runner`] |
 //! | 9 | [`cli`] |
 
@@ -32,6 +32,7 @@ pub mod runner;
 pub mod scenario;
 pub mod sim;
 pub mod station;
+pub mod suite;
 pub mod timespan;
 pub mod transcript;
 pub mod verdict;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::protocol::release::Release;
 
 /// What became of a scenario.
@@ -75,6 +75,53 @@ impl Evidence {
     }
 }
 
+/// A message that passed the broker, as reports show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passed {
+    /// The number of its record.
+    pub seq: u64,
+    /// When, since the broker started.
+    pub at: Duration,
+    /// Whether the module under test sent it; khumbu otherwise.
+    pub is_by_module: bool,
+    /// What it is, in a word.
+    pub name: &'static str,
+    /// Its topic, with the base of the API module elided.
+    pub topic: String,
+    /// Its payload as text; what is no UTF-8 is replaced.
+    pub payload: String,
+    /// 0, 1 or 2.
+    pub qos: u8,
+    /// The retain flag.
+    pub retain: bool,
+}
+
+impl Passed {
+    /// Who sent it, in a word.
+    pub fn sender(&self) -> &'static str {
+        if self.is_by_module { "module" } else { "khumbu" }
+    }
+
+    /// All of it in one line, safe to print.
+    pub fn line(&self) -> String {
+        let Self { at, topic, payload, qos, retain, .. } = self;
+        let retained = if *retain { " retained" } else { "" };
+        let line = format!("{:>9.3} s  {}  {topic} q{qos}{retained} {payload}", at.as_secs_f64(), self.sender());
+        printable(&line)
+    }
+}
+
+/// So many messages before a failure are kept.
+const BEFORE: usize = 24;
+/// And so many after it.
+const AFTER: usize = 6;
+
+/// Those of these messages, in order, that passed around a finding.
+pub fn around<'m, M>(messages: &'m [M], seq: impl Fn(&M) -> u64, finding: &Diagnostic) -> &'m [M] {
+    let at = finding.at_record.map_or(messages.len(), |at| messages.partition_point(|it| seq(it) <= at));
+    &messages[at.saturating_sub(BEFORE)..(at + AFTER).min(messages.len())]
+}
+
 /// The result of one scenario.
 #[derive(Debug, Clone, Default)]
 pub struct ScenarioResult {
@@ -98,8 +145,21 @@ pub struct ScenarioResult {
     pub last_lines: usize,
     /// What the module was shown and did.
     pub evidence: Evidence,
+    /// On how many occasions each requirement could have been broken.
+    pub occasions: BTreeMap<&'static str, usize>,
+    /// Whether the module was seen to listen for what it is told to do.
+    pub hears_orders: bool,
+    /// What passed around its failures, in order.
+    pub messages: Vec<Passed>,
     /// The text of the pending golden, where the transcript differs from the accepted one.
     pub pending_golden: Option<String>,
+}
+
+impl ScenarioResult {
+    /// The messages around a finding of this result.
+    pub fn around(&self, finding: &Diagnostic) -> &[Passed] {
+        around(&self.messages, |passed| passed.seq, finding)
+    }
 }
 
 /// What a run tells while it runs.

@@ -6,7 +6,9 @@ use std::fs;
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use chrono::{DateTime, NaiveDate};
 use clap::builder::TypedValueParser as _;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -15,12 +17,13 @@ use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, Var
 use super::files;
 use super::release::ReleaseChoice;
 use crate::broker::PacketLimit;
+use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::parity::station_file::StationFile;
 use crate::protocol::channel::{API_VERSIONS, ApiType, Topics};
 use crate::protocol::release::Release;
 use crate::protocol::wire::Wire;
-use crate::report::KnownFailure;
+use crate::report::{KnownFailure, Listed};
 use crate::runner::Binding;
 use crate::scenario::model::Ready;
 use crate::scenario::step::driven_by;
@@ -58,7 +61,7 @@ pub struct Config {
     pub max_packet: Option<PacketLimit>,
     /// How khumbu's own messages are written.
     pub wire: Option<Wire>,
-    /// Scenarios that are known to fail.
+    /// What is known to fail.
     pub known_failures: Vec<Known>,
 }
 
@@ -143,15 +146,22 @@ impl<'de> Deserialize<'de> for Drive {
     }
 }
 
-/// A scenario that is known to fail.
+/// A scenario that is known to fail, or a requirement that is known to be broken.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Known {
-    /// Its path, relative to this file's directory or to the current one.
-    pub scenario: PathBuf,
+    /// The path of the scenario, relative to this file's directory or to the current one.
+    #[serde(default)]
+    pub scenario: Option<PathBuf>,
+    /// The requirement, instead.
+    #[serde(default)]
+    pub requirement: Option<String>,
     /// The releases under which it fails; all if absent.
     #[serde(default)]
     pub releases: Option<Vec<Release>>,
+    /// The last day on which it is excused, as `2026-12-31`.
+    #[serde(default)]
+    pub until: Option<String>,
     /// Why it fails.
     pub reason: String,
 }
@@ -177,7 +187,7 @@ impl Config {
         let mut config: Config =
             scenario::parse_checked(&path.display().to_string(), &text, |config: &Self| config.astray(directory))?;
         for known in &mut config.known_failures {
-            known.scenario = found(directory, &known.scenario).unwrap_or_default();
+            known.scenario = known.scenario.as_deref().and_then(|scenario| found(directory, scenario));
         }
         if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
             for scenario in &mut config.scenarios {
@@ -239,29 +249,69 @@ impl Config {
         Ok(topics)
     }
 
-    /// What is wrong with the known failures: one that names no file excuses nothing.
+    /// What is wrong with the known failures: one that names no file and no requirement excuses nothing.
     fn astray(&self, directory: &Path) -> Vec<(&'static str, Pointer, String)> {
         let known = self.known_failures.iter().enumerate();
-        let astray = known.filter(|(_, known)| found(directory, &known.scenario).is_none());
-        let fault = |(index, known): (usize, &Known)| {
-            let near = near(directory, &known.scenario);
-            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            let headline = format!("there is no scenario `{}`{near}", known.scenario.display());
-            ("config/invalid", Pointer::from("/known_failures").index(index).key("scenario"), headline)
-        };
-        astray.map(fault).collect()
+        let at = |index: usize| Pointer::from("/known_failures").index(index);
+        let faults = known.flat_map(|(index, known)| {
+            let mut faults = Vec::new();
+            match (&known.scenario, &known.requirement) {
+                (Some(scenario), None) if found(directory, scenario).is_none() => {
+                    let near = near(directory, scenario);
+                    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                    let headline = format!("there is no scenario `{}`{near}", scenario.display());
+                    faults.push((at(index).key("scenario"), headline));
+                }
+                (None, Some(id)) if requirements::find(id).is_none() => {
+                    let near = scenario::suggestion(id, requirements::ids());
+                    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                    faults.push((at(index).key("requirement"), format!("there is no requirement `{id}`{near}")));
+                }
+                (Some(_), None) | (None, Some(_)) => {}
+                _ => {
+                    let headline = "a known failure has either a `scenario` or a `requirement`".to_owned();
+                    faults.push((at(index), headline));
+                }
+            }
+            if let Some(until) = known.until.as_ref().filter(|until| day(until).is_none()) {
+                let headline = format!("`{until}` is no day; write it like `2026-12-31`");
+                faults.push((at(index).key("until"), headline));
+            }
+            faults
+        });
+        faults.map(|(pointer, headline)| ("config/invalid", pointer, headline)).collect()
     }
 
     /// The known failures as reports have them: by the paths of these scenarios, however they are written.
     pub fn known_failures(&self, scenarios: &[Scenario]) -> Vec<KnownFailure> {
         let real = |path: &Path| fs::canonicalize(path).ok();
-        let known = |Known { scenario, releases, reason }: &Known| {
-            let played = scenarios.iter().find(|played| real(Path::new(&played.source.path)) == real(scenario));
-            let scenario = played?.source.path.clone();
-            Some(KnownFailure { scenario, releases: releases.clone(), reason: reason.clone() })
+        let known = |Known { scenario, requirement, releases, until, reason }: &Known| {
+            let what = match (scenario, requirement) {
+                (_, Some(id)) => Listed::Requirement(requirements::find(id)?.id),
+                (scenario, None) => {
+                    let scenario = real(scenario.as_deref()?);
+                    let played = scenarios.iter().find(|it| real(Path::new(&it.source.path)) == scenario);
+                    Listed::Scenario(played?.source.path.clone())
+                }
+            };
+            let until = until.as_deref().and_then(day);
+            Some(KnownFailure { what, releases: releases.clone(), reason: reason.clone(), until })
         };
         self.known_failures.iter().filter_map(known).collect()
     }
+}
+
+/// A day as RFC 3339 has it (full-date).
+fn day(text: &str) -> Option<NaiveDate> {
+    // Chrono alone would take fewer digits.
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| text.len() == "2026-12-31".len())
+}
+
+/// Today, in UTC.
+pub fn today() -> NaiveDate {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(since.as_secs()).unwrap_or_default();
+    DateTime::from_timestamp(seconds, 0).unwrap_or_default().date_naive()
 }
 
 /// Where a scenario that the file names is: from the file's directory, else from the current one.

@@ -4,6 +4,7 @@
 mod apis;
 pub mod check;
 pub mod config;
+pub mod conform;
 pub mod drift;
 pub mod everest;
 pub mod files;
@@ -11,6 +12,7 @@ pub mod goldens;
 mod module_flags;
 mod output;
 pub mod parity;
+mod playing;
 pub mod print;
 mod progress;
 pub mod record;
@@ -99,6 +101,7 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Run(Box<run::Arguments>),
+    Conform(Box<conform::Arguments>),
     Sim(sim::Arguments),
     Check(check::Arguments),
     Schema(schema::Arguments),
@@ -126,6 +129,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let exit = match cli.command {
         Command::Run(arguments) => run::run(*arguments),
+        Command::Conform(arguments) => conform::run(*arguments),
         Command::Sim(arguments) => sim::run(arguments),
         Command::Check(arguments) => check::run(&arguments, &requirements::ids().collect::<Vec<_>>()),
         Command::Schema(arguments) => schema::run(&arguments),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
+use super::playing::{Events, is_watched};
 use super::print;
-use super::run::{Events, is_watched};
 use crate::report::{self, KnownFailure};
 use crate::runner::Replay;
 use crate::verdict::{RunEvent, Verdict};
@@ -18,7 +19,7 @@ const EVERY: Duration = Duration::from_millis(200);
 
 /// Shows events until there are no more, failures that are known as such. On a terminal only what did not pass gets a
 /// line of its own.
-pub async fn show(mut events: Events, known: Vec<KnownFailure>, say: fn(&str)) {
+pub async fn show(mut events: Events, known: Vec<KnownFailure>, today: NaiveDate, say: fn(&str)) {
     let is_watched = is_watched();
     let bar = bar(None, "{bar:30} {pos}/{len} {wide_msg}");
     let mut names_release = false;
@@ -30,7 +31,7 @@ pub async fn show(mut events: Events, known: Vec<KnownFailure>, say: fn(&str)) {
             }
             RunEvent::ScenarioStarted { path } => bar.set_message(path),
             RunEvent::ScenarioFinished(result) => {
-                let result = report::excuse(&result, &known);
+                let result = report::excuse(&result, &known, today);
                 let line = report::terminal::line(&result, names_release, print::style()) + "\n";
                 bar.suspend(|| {
                     if !is_watched || result.verdict != Verdict::Pass {

@@ -1,7 +1,8 @@
-//! The occasion of a requirement that binds clients: what must have happened for a client to be able to break it.
+//! The occasions of a requirement: what must have happened for a module to be able to break it.
 //!
-//! A scenario that names a requirement and ends without its occasion has judged nothing. What a message of EVerest is
-//! worth here depends on whether the client was shown it, not on whether it was sent.
+//! A scenario that names a requirement that binds clients and ends without its occasion has judged nothing. What a message
+//! of EVerest is worth here depends on whether the client was shown it, not on whether it was sent. A requirement is met on
+//! as many occasions as there were.
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde_json::Value;
 use crate::protocol::channel::Channel;
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::schema::Message;
+use crate::protocol::side::Side;
 use crate::protocol::types::TokenValidationStatus;
 use crate::protocol::wire::Form;
 
@@ -68,49 +70,111 @@ const GAP: u32 = 2;
 /// What was missing for the occasion of a requirement, to be read after "the module"; nothing if there was one, or if the
 /// requirement has none of its own here.
 pub fn lacking(requirement: &str, facts: Facts<'_>) -> Option<&'static str> {
-    let (had_one, lack) = match requirement {
-        "HB-6" => (facts.has_heartbeat_out_of_turn(), "was shown no heartbeat out of turn after another one"),
-        "HB-7" => (facts.has_gap_or_repeat(), "was shown neither a gap between heartbeats nor one twice"),
+    let (count, lack) = of_client(requirement, facts)?;
+    (count == 0).then_some(lack)
+}
+
+/// On how many occasions a client could have broken a requirement, as far as messages show.
+pub fn count(requirement: &str, facts: Facts<'_>) -> usize {
+    match requirement {
+        // One that was told its topics need not discover, and shows nothing of how it would.
+        "DI-6" | "DI-8" => facts.count(Fate::Sent, |fact| fact.message == Message::DISCOVER_REQUEST),
+        _ => of_client(requirement, facts).map_or(0, |(count, _)| count),
+    }
+}
+
+/// Requirements that monitors watch for in every scenario, whatever it names: those that bind clients.
+const WATCHED_OF_CLIENTS: [&str; 22] = [
+    "CC-8", "RR-13", "RR-17", "LV-4", "DI-6", "TP-1", "TP-3", "VA-3", "VA-4", "VA-5", "VA-8", "VA-10", "CN-1", "MQ-1",
+    "MQ-2", "MQ-3", "MQ-4", "MQ-5", "MQ-6", "MQ-7", "SC-1", "SC-2",
+];
+/// And those that bind EVerest.
+const WATCHED_OF_EVEREST: [&str; 29] = [
+    "HB-1", "HB-2", "HB-3", "HB-4", "RR-1", "RR-16", "TV-1", "TV-2", "TV-4", "TV-6", "TV-7", "TV-9", "TV-10", "TV-14",
+    "LV-2", "DI-1", "DI-2", "DI-5", "VA-1", "VA-2", "MQ-1", "MQ-2", "MQ-3", "MQ-4", "MQ-5", "MQ-6", "MQ-7", "SC-1",
+    "SC-2",
+];
+
+/// The requirements that monitors watch for in every scenario.
+pub fn watched(side: Side) -> &'static [&'static str] {
+    match side {
+        Side::Client => &WATCHED_OF_CLIENTS,
+        Side::Everest => &WATCHED_OF_EVEREST,
+    }
+}
+
+/// Whether monitors watch for a requirement.
+pub fn is_watched(requirement: &str, side: Side) -> bool {
+    watched(side).contains(&requirement)
+}
+
+/// On how many occasions monitors could have seen EVerest break a requirement: the messages that they judge by it.
+pub fn of_everest(requirement: &str, facts: Facts<'_>) -> usize {
+    /// HB-4 is judged of so many intervals.
+    const INTERVALS: usize = 5;
+    let sent = |message| facts.all(Fate::Sent, message).count();
+    let statuses = |names: &[&str]| {
+        facts.all(Fate::Sent, STATUS).filter(|fact| status(fact).is_some_and(|name| names.contains(&name))).count()
+    };
+    match requirement {
+        "HB-1" => sent(HEARTBEAT),
+        "HB-2" => sent(HEARTBEAT).saturating_sub(1),
+        "HB-3" => sent(HEARTBEAT).min(1),
+        "HB-4" => sent(HEARTBEAT).saturating_sub(1) / INTERVALS,
+        "RR-1" => sent(WITHDRAW_REPLY),
+        "TV-1" | "TV-4" | "TV-14" => sent(STATUS),
+        "TV-2" => statuses(&["Processing"]),
+        "TV-6" => statuses(&["UsedToStart"]),
+        "TV-7" => statuses(&["UsedToStop", "UsedToReauthorize"]),
+        "TV-9" | "TV-10" => statuses(&["TimedOut"]),
+        "LV-2" => sent(GET_REPLY),
+        "DI-1" | "DI-2" => sent(Message::DISCOVER_REPLY),
+        "VA-1" | "VA-2" => sent(QUESTION),
+        "RR-16" | "SC-1" | "SC-2" => facts.count(Fate::Sent, |_| true),
+        _ if requirement.starts_with("MQ-") => facts.count(Fate::Sent, |_| true),
+        _ => 0,
+    }
+}
+
+/// How many occasions a client had, and what it is called if there was none.
+fn of_client(requirement: &str, facts: Facts<'_>) -> Option<(usize, &'static str)> {
+    let sent = |message| facts.all(Fate::Sent, message).count();
+    Some(match requirement {
+        "HB-6" => (facts.heartbeats_out_of_turn(), "was shown no heartbeat out of turn after another one"),
+        "HB-7" => (facts.gaps_and_repeats(), "was shown neither a gap between heartbeats nor one twice"),
         "CC-8" => (facts.sent(CHECK, "true"), "sent no communication check `true`"),
         "CC-9" => (facts.sent(CHECK, "false"), "sent no communication check `false`"),
-        "CN-1" => (facts.came_back, "did not lose its connection and come back"),
+        "CN-1" => (usize::from(facts.came_back), "did not lose its connection and come back"),
         "RR-9" => (facts.shown(|fact| fact.message != HEARTBEAT), "was shown no message with fields"),
-        "RR-13" | "RR-14" => (facts.has_request(), "made no request that asks for a reply"),
-        "RR-15" => (facts.has_other_form(), "was shown no message in another form than EVerest's"),
-        "RR-17" | "SC-1" | "SC-2" | "DI-6" | "DI-8" => (facts.has_any(Fate::Sent, |_| true), "sent nothing"),
-        "WD-12" => (facts.has_withdrawn(), "was not shown both a `Withdrawn` and the reply"),
+        "RR-13" | "RR-14" => (facts.requests(), "made no request that asks for a reply"),
+        "RR-15" => (facts.in_other_form(), "was shown no message in another form than EVerest's"),
+        "RR-17" | "SC-1" | "SC-2" | "DI-6" | "DI-8" => (facts.count(Fate::Sent, |_| true), "sent nothing"),
+        _ if requirement.starts_with("MQ-") => (facts.count(Fate::Sent, |_| true), "sent nothing"),
+        "WD-12" => (facts.withdrawn(), "was not shown both a `Withdrawn` and the reply"),
         "WD-13" => (facts.replied("Rejected"), "was shown no reply `Rejected`"),
-        "WD-18" => (facts.has_any(Fate::Sent, |fact| fact.message == WITHDRAW), "made no withdraw request"),
+        "WD-17" => (facts.replied("Accepted"), "was shown no reply `Accepted`"),
+        "WD-18" => (sent(WITHDRAW), "made no withdraw request"),
         "WD-19" => (
-            facts.replied("EvseNotFound") || facts.replied("AuthorizationNotFound"),
+            facts.replied("EvseNotFound") + facts.replied("AuthorizationNotFound"),
             "was shown no reply `EvseNotFound` or `AuthorizationNotFound`",
         ),
-        "WD-17" => (facts.replied("Accepted"), "was shown no reply `Accepted`"),
-        "TV-15" => (facts.has_future_status(), "was shown no status that it cannot know"),
-        "NX-1" => (facts.has_text_without_acceptance(), "was shown no `messages` with another status than `Accepted`"),
-        "NX-2" => (facts.has_bank_card(), "handed in no bank card"),
-        "LV-3" => (facts.has_any(Fate::Sent, |fact| fact.message == GET), "did not ask for the latched status"),
-        _ if requirement.starts_with("LV-") => (facts.has_latched_status(), "was shown no status a second time"),
+        "TV-15" => (facts.future_statuses(), "was shown no status that it cannot know"),
+        "NX-1" => (facts.texts_without_acceptance(), "was shown no `messages` with another status than `Accepted`"),
+        "NX-2" => (facts.bank_cards(), "handed in no bank card"),
+        "LV-3" | "LV-4" => (sent(GET), "did not ask for the latched status"),
+        _ if requirement.starts_with("LV-") => (facts.latched_statuses(), "was shown no status a second time"),
         _ if requirement.starts_with("TV-") => (facts.shown(|fact| fact.message == STATUS), "was shown no status"),
         _ if requirement.starts_with("WD-") => {
             (facts.shown(|fact| fact.message == WITHDRAW_REPLY), "was shown no reply to a withdraw request")
         }
-        _ if requirement.starts_with("TP-") => (
-            facts.has_any(Fate::Sent, |fact| fact.message == Message::On(Channel::PROVIDED_TOKEN)),
-            "handed in no token",
-        ),
-        "VA-8" => (
-            facts.has_any(Fate::Sent, |fact| fact.message == Message::On(Channel::VALIDATE_RESULT_UPDATE)),
-            "sent no update of a validation result",
-        ),
+        _ if requirement.starts_with("TP-") => (sent(Message::On(Channel::PROVIDED_TOKEN)), "handed in no token"),
+        "VA-8" => (sent(Message::On(Channel::VALIDATE_RESULT_UPDATE)), "sent no update of a validation result"),
         "VA-3" | "VA-4" | "VA-5" | "VA-10" => (
-            facts.shown(|fact| fact.message == QUESTION)
-                && facts.has_any(Fate::Sent, |fact| fact.message == VALIDATE_REPLY),
+            facts.shown(|fact| fact.message == QUESTION).min(sent(VALIDATE_REPLY)),
             "was shown no question that it answered",
         ),
         _ => return None,
-    };
-    (!had_one).then_some(lack)
+    })
 }
 
 impl<'a> Facts<'a> {
@@ -118,63 +182,66 @@ impl<'a> Facts<'a> {
         self.messages.iter().filter(move |fact| fact.fate == fate && fact.message == message)
     }
 
-    fn has_any(self, fate: Fate, is_it: impl Fn(&Fact<'_>) -> bool) -> bool {
-        self.messages.iter().any(|fact| fact.fate == fate && is_it(fact))
+    fn count(self, fate: Fate, is_it: impl Fn(&Fact<'_>) -> bool) -> usize {
+        self.messages.iter().filter(|fact| fact.fate == fate && is_it(fact)).count()
     }
 
-    fn shown(self, is_it: impl Fn(&Fact<'_>) -> bool) -> bool {
-        self.has_any(Fate::Shown, is_it)
+    fn shown(self, is_it: impl Fn(&Fact<'_>) -> bool) -> usize {
+        self.count(Fate::Shown, is_it)
     }
 
-    fn sent(self, message: Message, text: &str) -> bool {
-        self.all(Fate::Sent, message).any(|fact| {
+    fn sent(self, message: Message, text: &str) -> usize {
+        let said = |fact: &&Fact<'_>| {
             fact.json.is_some_and(|json| serde_json::from_str::<Value>(text).is_ok_and(|value| *json == value))
-        })
+        };
+        self.all(Fate::Sent, message).filter(said).count()
     }
 
-    fn replied(self, result: &str) -> bool {
-        self.all(Fate::Shown, WITHDRAW_REPLY).any(|fact| fact.json.and_then(Value::as_str) == Some(result))
+    fn replied(self, result: &str) -> usize {
+        let said = |fact: &&Fact<'_>| fact.json.and_then(Value::as_str) == Some(result);
+        self.all(Fate::Shown, WITHDRAW_REPLY).filter(said).count()
     }
 
     /// Heartbeats without a number are always out of turn: nobody can count them.
-    fn has_heartbeat_out_of_turn(self) -> bool {
+    fn heartbeats_out_of_turn(self) -> usize {
         let numbers: Vec<_> = self.all(Fate::Shown, HEARTBEAT).map(|fact| fact.json.and_then(Value::as_u64)).collect();
-        numbers.contains(&None)
-            || numbers.windows(2).any(|pair| match (pair[0], pair[1]) {
-                // The step to 0 from the largest number is one that a client may not expect.
-                (Some(before), Some(next)) => before.checked_add(1) != Some(next),
-                _ => true,
-            })
+        let without = numbers.iter().filter(|number| number.is_none()).count();
+        let is_out_of_turn = |pair: &&[Option<u64>]| match (pair[0], pair[1]) {
+            // The step to 0 from the largest number is one that a client may not expect.
+            (Some(before), Some(next)) => before.checked_add(1) != Some(next),
+            _ => false,
+        };
+        without + numbers.windows(2).filter(is_out_of_turn).count()
     }
 
-    fn has_gap_or_repeat(self) -> bool {
+    fn gaps_and_repeats(self) -> usize {
         let shown: Vec<_> = self.all(Fate::Shown, HEARTBEAT).collect();
-        let mut gaps = shown.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at));
-        gaps.any(|gap| gap >= self.heartbeat_interval * GAP)
-            || shown.windows(2).any(|pair| pair[0].json == pair[1].json)
+        let is_gap = |pair: &[&Fact<'_>]| pair[1].at.saturating_sub(pair[0].at) >= self.heartbeat_interval * GAP;
+        shown.windows(2).filter(|pair| is_gap(pair) || pair[0].json == pair[1].json).count()
     }
 
-    fn has_request(self) -> bool {
-        self.has_any(Fate::Sent, |fact| {
+    fn requests(self) -> usize {
+        self.count(Fate::Sent, |fact| {
             let is_request = matches!(fact.message, WITHDRAW | GET | Message::DISCOVER_REQUEST);
             is_request && fact.json.is_some_and(|json| json.pointer("/headers/replyTo").is_some())
         })
     }
 
-    fn has_other_form(self) -> bool {
+    fn in_other_form(self) -> usize {
         self.shown(|fact| Form::recognised(fact.payload) != Some(Form::Everest))
     }
 
     /// Where EVerest says nothing of a withdrawn token, the reply has nothing to be out of order with.
-    fn has_withdrawn(self) -> bool {
+    fn withdrawn(self) -> usize {
         let is_withdrawn = |fact: &Fact<'_>| status(fact) == Some("Withdrawn");
         let mut missed = self.all(Fate::Missed, STATUS);
-        self.shown(|fact| fact.message == WITHDRAW_REPLY)
-            && (self.all(Fate::Shown, STATUS).any(is_withdrawn) || !missed.any(is_withdrawn))
+        let replies = self.shown(|fact| fact.message == WITHDRAW_REPLY);
+        let is_shown = self.all(Fate::Shown, STATUS).any(is_withdrawn) || !missed.any(is_withdrawn);
+        if is_shown { replies } else { 0 }
     }
 
-    fn has_future_status(self) -> bool {
-        self.all(Fate::Shown, STATUS).any(|fact| {
+    fn future_statuses(self) -> usize {
+        let is_future = |fact: &&Fact<'_>| {
             let is_known = fact
                 .json
                 .and_then(|json| json.get("status"))
@@ -182,27 +249,30 @@ impl<'a> Facts<'a> {
             let fields = fact.json.and_then(Value::as_object).into_iter().flat_map(|status| status.keys());
             let has_more = fields.into_iter().any(|key| !["messages", "status", "token"].contains(&key.as_str()));
             !is_known || has_more || Form::recognised(fact.payload) == Some(Form::ExtraFields)
-        })
+        };
+        self.all(Fate::Shown, STATUS).filter(is_future).count()
     }
 
-    fn has_text_without_acceptance(self) -> bool {
-        self.all(Fate::Shown, STATUS).any(|fact| {
+    fn texts_without_acceptance(self) -> usize {
+        let is_such = |fact: &&Fact<'_>| {
             let texts = fact.json.and_then(|json| json.get("messages")?.as_array());
             texts.is_some_and(|texts| !texts.is_empty()) && status(fact) != Some("Accepted")
-        })
+        };
+        self.all(Fate::Shown, STATUS).filter(is_such).count()
     }
 
-    fn has_bank_card(self) -> bool {
-        self.all(Fate::Sent, Message::On(Channel::PROVIDED_TOKEN)).any(|fact| {
+    fn bank_cards(self) -> usize {
+        let is_card = |fact: &&Fact<'_>| {
             fact.json.and_then(|json| json.get("authorization_type")).is_some_and(|kind| kind == "BankCard")
-        })
+        };
+        self.all(Fate::Sent, Message::On(Channel::PROVIDED_TOKEN)).filter(is_card).count()
     }
 
-    fn has_latched_status(self) -> bool {
+    fn latched_statuses(self) -> usize {
         let shown: Vec<_> = self.all(Fate::Shown, STATUS).map(|fact| fact.payload).collect();
-        self.in_force.is_on(Deviation::NoLatchedGet)
-            || self.shown(|fact| fact.message == GET_REPLY)
-            || shown.iter().enumerate().any(|(index, payload)| shown[..index].contains(payload))
+        usize::from(self.in_force.is_on(Deviation::NoLatchedGet))
+            + self.shown(|fact| fact.message == GET_REPLY)
+            + shown.iter().enumerate().filter(|(index, payload)| shown[..*index].contains(payload)).count()
     }
 }
 
@@ -215,6 +285,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::conformance::requirements;
 
     /// What is missing for a requirement, given messages of the client and what it was shown.
     fn lack(requirement: &str, messages: &[(Fate, Message, Value)]) -> bool {
@@ -252,6 +323,15 @@ mod tests {
         assert!(!lack("HB-7", &shown(&[1, 2, 2])));
         let check = (Fate::Sent, CHECK, json!(true));
         assert!(!lack("HB-7", &[shown(&[1]), vec![check], shown(&[2])].concat()));
+    }
+
+    #[test]
+    fn what_is_watched_binds_that_side() {
+        for side in [Side::Client, Side::Everest] {
+            for id in watched(side) {
+                assert!(requirements::find(id).is_some_and(|it| it.binds.is_side(side)), "{id}");
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Numbers are stable: scenarios name them, reports count them. Sources are documents and files of EVerest.
 
+use crate::protocol::channel::ApiType;
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 
@@ -28,6 +29,21 @@ impl Requirement {
     /// Whether EVerest of a release makes it.
     pub fn is_in_force(&self, release: Release) -> bool {
         self.from.is_none_or(|from| release >= from)
+    }
+
+    /// What it is about: the first part of its number.
+    pub fn subject(&self) -> &'static str {
+        self.id.split_once('-').map_or(self.id, |(subject, _)| subject)
+    }
+
+    /// Whether it is put to clients of this API, and to an EVerest that serves it.
+    pub fn concerns(&self, api: ApiType) -> bool {
+        match (self.subject(), self.id) {
+            ("WD" | "TV" | "LV", _) | (_, "NX-1") => api == ApiType::AUTH_CONSUMER,
+            ("TP", _) | (_, "NX-2") => api == ApiType::AUTH_TOKEN_PROVIDER,
+            ("VA", _) => api == ApiType::AUTH_TOKEN_VALIDATOR,
+            _ => true,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ pub mod words;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use render::{Screen, Style, printable};
+pub use render::{Screen, Style, printable, wrapped};
 
 /// How grave a diagnostic is; its word opens the rendered message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +120,8 @@ pub struct Diagnostic {
     /// Whether something was not put to the test at all, and so nothing is held against the module; `help` says what would
     /// do that.
     pub is_unexercised: bool,
+    /// The number of the record at which it was found; the last one if absent.
+    pub at_record: Option<u64>,
 }
 
 impl Diagnostic {
@@ -136,6 +138,7 @@ impl Diagnostic {
             subject: Subject::Other,
             is_otherwise: false,
             is_unexercised: false,
+            at_record: None,
         }
     }
 

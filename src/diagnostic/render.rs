@@ -119,7 +119,7 @@ fn bulleted(text: &str, bullet: &str, indent: &str, room: usize) -> Vec<String> 
 }
 
 /// Breaks a line at blanks, for so many columns; text that has none is left as it is.
-fn wrapped(line: &str, room: usize) -> Vec<String> {
+pub fn wrapped(line: &str, room: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut current = String::new();
     for word in line.split_inclusive(' ') {

@@ -1,7 +1,8 @@
 //! The JSON report, for machines.
 //!
 //! Stable: `schema_version` 1 has `summary` and `scenarios` with `path`, `verdict`, `duration_ms`, `requirements` and
-//! `failures`, each failure with `id`, `message`, `line` and `requirement`; one with `not_exercised` put nothing to the test. Readers must ignore keys they do not know.
+//! `failures`, each failure with `id`, `message`, `line` and `requirement`; one with
+//! `not_exercised` put nothing to the test. Readers must ignore keys they do not know.
 //! A scenario that was played under several releases is there once for each, told apart by `release`.
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::release::FORECAST;
@@ -92,6 +94,11 @@ pub fn json(results: &[Arc<ScenarioResult>], duration: Duration) -> String {
     let mut text = serde_json::to_string_pretty(&report).expect("a report has text keys only");
     text.push('\n');
     text
+}
+
+/// One scenario, as the report has it.
+pub fn scenario_json(result: &ScenarioResult) -> Value {
+    serde_json::to_value(scenario(result)).expect("a report has text keys only")
 }
 
 fn scenario(result: &ScenarioResult) -> Scenario<'_> {

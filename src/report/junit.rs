@@ -5,7 +5,7 @@
 //! the module was not judged; what does not apply, or fails as it is known to, is `skipped`. The `type` is the id of the first finding, so that a
 //! dashboard can group by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,11 @@ pub fn junit(results: &[Arc<ScenarioResult>], duration: Duration) -> String {
         suite.set_time(suite.test_cases.iter().filter_map(|case| case.time).sum());
         report.add_test_suite(suite);
     }
+    to_xml(&report)
+}
+
+/// A report as XML that every reader takes.
+pub fn to_xml(report: &Report) -> String {
     // Writing to memory cannot fail.
     let text = report.to_string().expect("XML in memory");
     if text.chars().all(is_xml) { text } else { text.replace(|c| !is_xml(c), "\u{fffd}") }
@@ -56,6 +61,10 @@ fn case(result: &ScenarioResult, directory: &str, names_release: bool) -> TestCa
     }
     if !result.requirements.is_empty() {
         case.add_property(("requirements", result.requirements.join(" ").as_str()));
+    }
+    let failures = result.findings.iter().filter(|finding| finding.severity == Severity::Fail);
+    for requirement in failures.filter_map(|finding| finding.requirement).collect::<BTreeSet<_>>() {
+        case.add_property(("broken", requirement));
     }
     let evidence = result.evidence.in_words();
     if !evidence.is_empty() {

@@ -8,7 +8,7 @@ mod matrix;
 mod outcome;
 pub mod terminal;
 
-pub use json::json;
-pub use junit::junit;
+pub use json::{json, scenario_json};
+pub use junit::{junit, to_xml};
 pub use matrix::matrix;
-pub use outcome::{KnownFailure, Summary, excuse, exit_code, has_several_releases};
+pub use outcome::{KnownFailure, Listed, Summary, excuse, excuse_all, exit_code, has_several_releases};

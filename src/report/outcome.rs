@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chrono::NaiveDate;
+
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::release::Release;
 use crate::verdict::{ScenarioResult, Verdict};
@@ -61,54 +63,145 @@ pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>, interrupted: bool)
     }
 }
 
-/// A scenario that is known to fail, from `known_failures` in `khumbu.yaml`.
+/// What is known to fail, from `known_failures` in `khumbu.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownFailure {
-    /// The path of the scenario, as a run gives it; a leading `./` does not matter.
-    pub scenario: String,
+    /// What it is.
+    pub what: Listed,
     /// The releases under which it fails; all if absent.
     pub releases: Option<Vec<Release>>,
     /// Why it fails; told with every run.
     pub reason: String,
+    /// The last day on which it is excused; every day if absent.
+    pub until: Option<NaiveDate>,
+}
+
+/// What a known failure is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listed {
+    /// A scenario: its path, as a run gives it; a leading `./` does not matter.
+    Scenario(String),
+    /// A requirement, whatever scenario finds it broken.
+    Requirement(&'static str),
 }
 
 impl KnownFailure {
-    fn is_about(&self, result: &ScenarioResult) -> bool {
-        let is_release = self.releases.as_ref().is_none_or(|releases| releases.contains(&result.release));
-        is_release && same_path(&self.scenario, &result.path)
+    fn holds_for(&self, release: Release) -> bool {
+        self.releases.as_ref().is_none_or(|releases| releases.contains(&release))
+    }
+
+    /// Whether it is about a finding of a result that failed.
+    fn is_about(&self, result: &ScenarioResult, finding: &Diagnostic) -> bool {
+        self.holds_for(result.release)
+            && match &self.what {
+                Listed::Scenario(path) => same_path(path, &result.path) && finding.severity != Severity::Error,
+                Listed::Requirement(id) => finding.severity == Severity::Fail && finding.requirement == Some(id),
+            }
+    }
+
+    fn requirement(&self) -> Option<&'static str> {
+        match self.what {
+            Listed::Requirement(id) => Some(id),
+            Listed::Scenario(_) => None,
+        }
+    }
+
+    /// Something to say of it.
+    fn says(&self, severity: Severity, id: &'static str, headline: String) -> Diagnostic {
+        let diagnostic = Diagnostic::new(severity, id, headline);
+        match self.requirement() {
+            Some(requirement) => diagnostic.breaking(requirement),
+            None => diagnostic,
+        }
+    }
+
+    fn out_of_date(&self) -> Diagnostic {
+        let (what, name) = match &self.what {
+            Listed::Scenario(path) => ("scenario passes", path.as_str()),
+            Listed::Requirement(id) => ("requirement is met", *id),
+        };
+        let headline = format!("{what}, but is listed as a known failure: {}", self.reason);
+        self.says(Severity::Fail, "known-failure/passed", headline)
+            .with_help(format!("take `{name}` off `known_failures` in khumbu.yaml"))
     }
 }
 
-/// Applies known failures: a fail that is listed is excused, with its findings kept as warnings; a pass that is listed
-/// fails, because the list is out of date. Every other verdict stays, and so does an error beside a fail.
-pub fn excuse(result: &Arc<ScenarioResult>, known: &[KnownFailure]) -> Arc<ScenarioResult> {
-    let listed = known.iter().find(|known| known.is_about(result));
-    match (listed, result.verdict) {
-        (Some(known), Verdict::Fail) => Arc::new(excused(result, known)),
-        (Some(known), Verdict::Pass) => Arc::new(out_of_date(result, known)),
+/// Applies known failures to a result: what is listed is excused, with its findings kept as warnings, until the list says
+/// so; a scenario that is listed and passes fails, because the list is out of date. Every other verdict stays, and so does
+/// an error beside a fail. `today` is a day in UTC.
+pub fn excuse(result: &Arc<ScenarioResult>, known: &[KnownFailure], today: NaiveDate) -> Arc<ScenarioResult> {
+    match result.verdict {
+        Verdict::Fail => {
+            let mut excused = result.as_ref().clone();
+            let listed = known.iter().filter(|it| result.findings.iter().any(|finding| it.is_about(result, finding)));
+            listed.for_each(|known| apply(known, &mut excused, today));
+            Arc::new(excused)
+        }
+        Verdict::Pass => {
+            let is_it = |it: &&KnownFailure| {
+                matches!(&it.what, Listed::Scenario(path) if same_path(path, &result.path))
+                    && it.holds_for(result.release)
+            };
+            known
+                .iter()
+                .find(is_it)
+                .map_or_else(|| result.clone(), |known| Arc::new(failed(result, known.out_of_date())))
+        }
         _ => result.clone(),
     }
 }
 
-fn excused(result: &ScenarioResult, known: &KnownFailure) -> ScenarioResult {
-    let mut result = result.clone();
-    for finding in result.findings.iter_mut().filter(|finding| finding.severity != Severity::Error) {
-        finding.severity = finding.severity.min(Severity::Warning);
+/// Applies known failures to all results of a run. If nothing was left out of it, a requirement that is listed, was judged
+/// and is not broken fails as well: in the first scenario that judged it and passed.
+pub fn excuse_all(
+    results: &[Arc<ScenarioResult>],
+    known: &[KnownFailure],
+    today: NaiveDate,
+    is_whole: bool,
+) -> Vec<Arc<ScenarioResult>> {
+    let mut excused: Vec<_> = results.iter().map(|result| excuse(result, known, today)).collect();
+    for known in known.iter().filter(|_| is_whole) {
+        let Some(id) = known.requirement() else { continue };
+        let of_it = || results.iter().filter(|result| known.holds_for(result.release));
+        if of_it()
+            .flat_map(|result| &result.findings)
+            .any(|it| it.requirement == Some(id) && it.severity == Severity::Fail)
+        {
+            continue;
+        }
+        let is_witness = |result: &Arc<ScenarioResult>| {
+            result.verdict == Verdict::Pass && result.occasions.contains_key(id) && known.holds_for(result.release)
+        };
+        if let Some(witness) = excused.iter_mut().find(|result| is_witness(result)) {
+            *witness = Arc::new(failed(witness, known.out_of_date()));
+        }
     }
-    let is_error = result.findings.iter().any(|finding| finding.severity == Severity::Error);
-    result.verdict = if is_error { Verdict::Error } else { Verdict::Excused };
-    let headline = format!("scenario fails as it is known to: {}", known.reason);
-    result.findings.push(Diagnostic::new(Severity::Note, "known-failure/excused", headline).about(Subject::Excuse));
-    result
+    excused
 }
 
-fn out_of_date(result: &ScenarioResult, known: &KnownFailure) -> ScenarioResult {
+/// Excuses what a known failure is about, unless its time is over.
+fn apply(known: &KnownFailure, result: &mut ScenarioResult, today: NaiveDate) {
+    if let Some(until) = known.until.filter(|until| *until < today) {
+        let headline = format!("a known failure was excused until {until}: {}", known.reason);
+        let expired = known.says(Severity::Fail, "known-failure/expired", headline);
+        result.findings.insert(0, expired.with_help("mend it, or set another date in `known_failures` of khumbu.yaml"));
+        return;
+    }
+    let about: Vec<bool> = result.findings.iter().map(|finding| known.is_about(result, finding)).collect();
+    for (finding, _) in result.findings.iter_mut().zip(about).filter(|(_, is_about)| *is_about) {
+        finding.severity = finding.severity.min(Severity::Warning);
+    }
+    let worst = result.findings.iter().map(Verdict::of).max().unwrap_or_default();
+    result.verdict = if worst == Verdict::Pass { Verdict::Excused } else { worst };
+    let what = if known.requirement().is_some() { "requirement is broken" } else { "scenario fails" };
+    let headline = format!("{what} as it is known to: {}", known.reason);
+    result.findings.push(known.says(Severity::Note, "known-failure/excused", headline).about(Subject::Excuse));
+}
+
+fn failed(result: &ScenarioResult, why: Diagnostic) -> ScenarioResult {
     let mut result = result.clone();
     result.verdict = Verdict::Fail;
-    let headline = format!("scenario passes, but is listed as a known failure: {}", known.reason);
-    let finding = Diagnostic::new(Severity::Fail, "known-failure/passed", headline)
-        .with_help(format!("take `{}` off `known_failures` in khumbu.yaml", known.scenario));
-    result.findings.insert(0, finding);
+    result.findings.insert(0, why);
     result
 }
 

@@ -19,10 +19,14 @@ const TAIL: usize = 20;
 /// The width of the longest verdict word.
 const WORD: usize = "inconclusive".len();
 
-const GREEN: &str = "32";
-const YELLOW: &str = "1;33";
-const RED: &str = "1;31";
-const DIM: &str = "2";
+/// What is as it should be.
+pub const GREEN: &str = "32";
+/// What is not judged.
+pub const YELLOW: &str = "1;33";
+/// What is wrong.
+pub const RED: &str = "1;31";
+/// What is of less weight.
+pub const DIM: &str = "2";
 
 /// One line for a scenario that ended: verdict, path, the release where there are several or it is none, time, and how many
 /// messages the module was shown and sent. Without a line feed.
@@ -59,10 +63,15 @@ pub fn details(result: &ScenarioResult, screen: impl Into<Screen>) -> String {
     let mut text = String::from("\n");
     text.extend(result.findings.iter().map(|finding| finding.render(screen)));
     let is_judged = matches!(result.verdict, Verdict::Pass | Verdict::NotApplicable | Verdict::Excused);
-    if !is_judged && !result.output.is_empty() {
-        text.push_str(&output(&result.output, result.last_lines, style));
+    if !is_judged {
+        text.push_str(&module_output(result, style));
     }
     text
+}
+
+/// The last lines that the module wrote; empty if it wrote nothing.
+pub fn module_output(result: &ScenarioResult, style: Style) -> String {
+    if result.output.is_empty() { String::new() } else { output(&result.output, result.last_lines, style) }
 }
 
 /// The last lines that the module wrote, safe to print; before khumbu ended it, if it wrote anything then: what a program
@@ -138,7 +147,8 @@ fn colour(verdict: Verdict) -> &'static str {
     }
 }
 
-fn paint(style: Style, code: &str, text: &str) -> String {
+/// Text in a colour, one of those above, if there are colours.
+pub fn paint(style: Style, code: &str, text: &str) -> String {
     match style {
         Style::Plain => text.to_owned(),
         Style::Coloured => format!("\x1b[{code}m{text}\x1b[0m"),

@@ -22,6 +22,7 @@ mod module;
 mod near_topics;
 mod observer;
 mod other_clients;
+mod passed;
 mod play;
 mod played;
 mod presence;
@@ -76,6 +77,11 @@ pub struct Piece {
 pub type Recorder = Arc<dyn Fn(&Record) + Send + Sync>;
 
 impl Piece {
+    /// The result of a piece that is not played, and why.
+    pub fn unplayed(&self, why: Diagnostic) -> ScenarioResult {
+        ScenarioResult { verdict: Verdict::of(&why), findings: vec![why], ..self.to_result() }
+    }
+
     /// A result that says what was played, and nothing yet of how it went.
     fn to_result(&self) -> ScenarioResult {
         ScenarioResult {
@@ -199,5 +205,5 @@ fn no_broker(piece: &Piece, error: &StartError) -> ScenarioResult {
     let diagnostic = Diagnostic::new(Severity::Error, "harness/no-broker", error.to_string())
         .with_evidence(error.source.to_string())
         .with_help("choose another address with `--listen`, or leave it away for a free port");
-    ScenarioResult { verdict: Verdict::of(&diagnostic), findings: vec![diagnostic], ..piece.to_result() }
+    piece.unplayed(diagnostic)
 }

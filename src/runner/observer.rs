@@ -185,7 +185,8 @@ impl Observer {
             self.deliveries.acknowledged(&record.client, *pkid);
         }
         let seen = self.classifier.sight(&record, from);
-        self.findings.extend(self.monitors.observe(&record, from, seen.as_ref()));
+        let found = self.monitors.observe(&record, from, seen.as_ref());
+        self.findings.extend(found.into_iter().map(|it| Diagnostic { at_record: Some(record.seq), ..it }));
         if let Some(seen) = seen {
             match seen.way {
                 Way::Sent => self.note_message(seen),

@@ -13,6 +13,7 @@ use super::lag::Lag;
 use super::last_words::last_words;
 use super::module::Module;
 use super::observer::{Connections, Observer};
+use super::passed::passed;
 use super::played::{self, Played};
 use super::probe::Answered;
 use super::replay::Replay;
@@ -153,6 +154,7 @@ async fn perform(
         Ok(()) => {}
         Err(Stop::Found(mut diagnostic)) => {
             let now = stage.observer.records.last().map_or(Duration::ZERO, |record| record.at);
+            diagnostic.at_record = stage.observer.records.last().map(|record| record.seq);
             diagnostic.evidence.extend(stage.observer.cuts.story(now, |topic| stage.elided(topic)));
             super::races::consider(&stage, &mut diagnostic).await;
             stage.findings(&stage.traces()).let_off(&mut diagnostic);
@@ -166,6 +168,8 @@ async fn perform(
         )),
     }
     result.evidence = stage.proof().evidence();
+    result.occasions = stage.proof().occasions(is_complete);
+    result.hears_orders = stage.hears_orders();
     let unproven = match piece.replay {
         None if is_complete => stage.proof().unproven(&result.evidence),
         _ => Vec::new(),
@@ -225,6 +229,7 @@ async fn perform(
     near_topics::explain(near_topics, findings);
     findings.extend(answered.and_then(|answered| answered.to_note(&scene.topics.module_id)));
     name_broken(about, findings);
+    result.messages = passed(&observer.messages, findings, &scene.topics.base());
     let is_clean = |findings: &[Diagnostic]| findings.iter().all(|found| Verdict::of(found) == Verdict::Pass);
     if is_clean(findings) {
         findings.extend(unproven);

@@ -44,8 +44,21 @@ impl Stage<'_> {
                 return Err(Stop::Interrupted);
             }
             Box::pin(self.step(step, &at)).await?;
+            self.note_met(step);
         }
         Ok(())
+    }
+
+    /// A step was met that may have asked something of the module.
+    fn note_met(&mut self, step: &Step) {
+        let frame = self.scene.frame();
+        let demanding = match step {
+            Step::AnyOrder(steps) => steps.iter().filter(|step| step.row(frame).demands).count(),
+            step => usize::from(step.row(frame).demands),
+        };
+        if demanding > 0 {
+            *self.judge.past.met.entry(self.about.map(|requirement| requirement.id)).or_default() += demanding;
+        }
     }
 
     async fn step(&mut self, step: &Step, at: &Pointer) -> Result<(), Stop> {

@@ -3,13 +3,15 @@
 //! A scenario in which nothing could have gone wrong for the module has not judged it. A message of khumbu's own counts
 //! only where the broker has delivered it to the module, and the module has acknowledged it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::case::{Case, View};
 use super::claims::Claims;
 use super::past::Past;
 use crate::conformance::deliveries::Deliveries;
-use crate::conformance::occasions::{Fact, Facts, Fate, lacking};
+use crate::conformance::occasions::{self, Fact, Facts, Fate, lacking};
+use crate::conformance::requirements;
 use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{Channel, EntryPoint};
@@ -91,12 +93,7 @@ impl Proof<'_> {
             return Vec::new();
         }
         let messages = self.messages();
-        let facts = Facts {
-            messages: &messages,
-            came_back: self.came_back,
-            heartbeat_interval: self.heartbeat_interval,
-            in_force: self.in_force,
-        };
+        let facts = self.facts(&messages);
         let requirements = self.case.scenario.model.requirements.iter().enumerate();
         let unproven = requirements.filter_map(|(index, id)| Some((index, id, lacking(id, facts)?)));
         let mut found: Vec<_> = unproven
@@ -151,6 +148,41 @@ impl Proof<'_> {
             filters => format!("it subscribes to: {}", filters.join(", ")),
         });
         lines
+    }
+
+    /// On how many occasions the module could have broken each requirement: those that monitors watch for, whatever is
+    /// played; those that the scenario names, if it was played to its end.
+    pub fn occasions(&self, is_complete: bool) -> BTreeMap<&'static str, usize> {
+        let messages = self.messages();
+        let facts = self.facts(&messages);
+        let side = self.case.side();
+        let named = self.case.scenario.model.requirements.iter().filter_map(|id| Some(requirements::find(id)?.id));
+        let named: Vec<_> = if is_complete { named.collect() } else { Vec::new() };
+        let watched = occasions::watched(side).iter().copied();
+        let ids: BTreeSet<_> = named.iter().copied().chain(watched).collect();
+        let counted = ids.into_iter().map(|id| match side {
+            Side::Client => (id, occasions::count(id, facts)),
+            Side::Everest if named.contains(&id) => (id, occasions::of_everest(id, facts) + self.demands_met(id)),
+            Side::Everest => (id, occasions::of_everest(id, facts)),
+        });
+        counted.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// How many steps judged the module by a requirement: where steps say what they are about, those that say this one.
+    fn demands_met(&self, id: &'static str) -> usize {
+        match self.past.met.len() {
+            0 | 1 => self.past.met.values().sum(),
+            _ => self.past.met.get(&Some(id)).copied().unwrap_or_default(),
+        }
+    }
+
+    fn facts<'m>(&self, messages: &'m [Fact<'m>]) -> Facts<'m> {
+        Facts {
+            messages,
+            came_back: self.came_back,
+            heartbeat_interval: self.heartbeat_interval,
+            in_force: self.in_force,
+        }
     }
 
     /// The messages that bear on the occasions of requirements.

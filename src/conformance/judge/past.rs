@@ -18,6 +18,8 @@ pub struct Past {
     pub ready_at: Duration,
     /// Whether a step has told the module something in a way of its own.
     pub is_told_by_hand: bool,
+    /// How many steps that ask something of the module were met, by the requirement that they were about.
+    pub met: BTreeMap<Option<&'static str>, usize>,
     /// The last presentations of each token in a row, by its value.
     presented: BTreeMap<String, InARow>,
     /// The last presentations of tokens in a row, whichever they were.

@@ -1,0 +1,340 @@
+//! `khumbu conform`: judges a module by the suite that is in the binary, requirement by requirement.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::config::{Config, today};
+use super::module_flags::side;
+use super::output::{Output, beside};
+use super::playing::{PlayFlags, open_reports, perform, play};
+use super::recorder::RecordingFile;
+use super::release::forecast;
+use super::{Exit, print};
+use crate::conformance::occasions;
+use crate::conformance::requirements::{self, Requirement};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::gateway;
+use crate::protocol::channel::ApiType;
+use crate::protocol::side::Side;
+use crate::report::{self, KnownFailure};
+use crate::runner::{ModuleSource, Piece, Settings};
+use crate::scenario::{self, Known, Scenario};
+use crate::suite::{self, Scope};
+use crate::verdict::{ScenarioResult, Verdict};
+
+/// Judges a module by the scenarios that are in the binary, requirement by requirement.
+///
+/// Ends with 0 if nothing is broken, 1 if something is, 2 for wrong usage, and 3 if the module could not be judged at all
+/// or khumbu is at fault.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The side on which the module stands
+    #[arg(long, value_name = "client|everest", value_parser = side, required_unless_present_any = ["list", "extract"])]
+    side: Option<Side>,
+    /// The API whose client the module is, or that an EVerest serves; may be repeated [default: auth_consumer of a client,
+    /// all of an EVerest and of what is built in]
+    #[arg(long, value_name = "NAME", value_parser = api)]
+    api: Vec<ApiType>,
+    /// Only this requirement; may be repeated
+    #[arg(long, value_name = "ID", value_parser = requirement)]
+    only: Vec<&'static Requirement>,
+    #[command(flatten)]
+    play: PlayFlags,
+    /// What was not put to the test ends khumbu with 3
+    #[arg(long)]
+    strict: bool,
+    /// Write a report for people, as Markdown: FILE ends in `.md`
+    #[arg(long, value_name = "FILE", value_parser = markdown_file)]
+    report: Option<PathBuf>,
+    /// Print the requirements, and play nothing; `--json` prints them for machines
+    #[arg(long)]
+    list: bool,
+    /// Write the scenarios of the suite into this directory, and play nothing; other files there stay as they are
+    #[arg(long, value_name = "DIR", conflicts_with = "list")]
+    extract: Option<PathBuf>,
+}
+
+fn api(name: &str) -> Result<ApiType, String> {
+    let names = || ApiType::AUTH_APIS.map(ApiType::name).join(", ");
+    ApiType::AUTH_APIS.into_iter().find(|api| api.name() == name).ok_or_else(|| format!("it is one of {}", names()))
+}
+
+fn requirement(id: &str) -> Result<&'static Requirement, String> {
+    requirements::find(id).ok_or_else(|| match scenario::suggestion(id, requirements::ids()) {
+        Some(near) => format!("there is no such requirement; did you mean {near}?"),
+        None => "there is no such requirement; `khumbu conform --list` has them all".to_owned(),
+    })
+}
+
+fn markdown_file(path: &str) -> Result<PathBuf, String> {
+    match Path::new(path).extension() {
+        Some(extension) if extension == "md" => Ok(path.into()),
+        _ => Err("its name ends in `.md`".to_owned()),
+    }
+}
+
+/// Lists, extracts, or judges.
+pub fn run(arguments: Arguments) -> Exit {
+    match (&arguments.extract, arguments.side) {
+        (Some(directory), _) => extract(directory),
+        (None, _) if arguments.list => list(&arguments),
+        (None, Some(side)) => {
+            prepare(&arguments, side).map_or_else(print::refused, |prepared| prepared.perform(&arguments))
+        }
+        (None, None) => Exit::Usage,
+    }
+}
+
+fn list(arguments: &Arguments) -> Exit {
+    let is_wanted = |it: &&Requirement| {
+        arguments.side.is_none_or(|side| it.binds.is_side(side))
+            && (arguments.api.is_empty() || arguments.api.iter().any(|api| it.concerns(*api)))
+            && (arguments.only.is_empty() || arguments.only.contains(it))
+    };
+    let wanted = || requirements::all().iter().filter(is_wanted);
+    match &arguments.play.json {
+        None => print::out(&suite::list(wanted())),
+        Some(path) => match Output::open(path) {
+            Ok(output) => output.write(&suite::list_json(wanted())),
+            Err(diagnostic) => return print::refused(vec![*diagnostic]),
+        },
+    }
+    Exit::Pass
+}
+
+/// Writes the files of the suite. One that is there already and says something else stops it before anything is written.
+fn extract(directory: &Path) -> Exit {
+    let target = |file: &suite::File| {
+        let below = Path::new(file.path);
+        directory.join(below.strip_prefix(suite::ROOT).unwrap_or(below))
+    };
+    let differs = |file: &&suite::File| match fs::read(target(file)) {
+        Ok(there) => there != file.text.as_bytes(),
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    };
+    if let Some(file) = suite::FILES.iter().find(differs) {
+        let headline = format!("`{}` is there already, and is another file", target(file).display());
+        let diagnostic = Diagnostic::new(Severity::Error, "usage/other-file", headline);
+        return print::refused(vec![diagnostic.with_help("name a directory that is empty or not there yet")]);
+    }
+    for file in suite::FILES {
+        let path = target(file);
+        let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(mut opened) => opened.write_all(file.text.as_bytes()),
+                // It says the same.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+                Err(error) => Err(error),
+            }
+        });
+        if let Err(error) = written {
+            let headline = format!("`{}` cannot be written: {error}", path.display());
+            print::diagnostics(&[Diagnostic::new(Severity::Error, "file/unwritable", headline)]);
+            return Exit::Error;
+        }
+    }
+    print::out(&format!("{} in {}\n", print::count(suite::FILES.len(), "scenario"), directory.display()));
+    Exit::Pass
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    JUnit,
+    Markdown,
+}
+
+/// Everything that can be known to be wrong is known before the first scenario starts.
+struct Prepared {
+    pieces: Vec<Piece>,
+    settings: Settings,
+    known_failures: Vec<KnownFailure>,
+    scope: Scope,
+    reports: Vec<(Form, Output)>,
+    recordings: Vec<Arc<RecordingFile>>,
+}
+
+fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic>> {
+    let flags = &arguments.play;
+    let config = Config::load(flags.module.topics.config.as_deref())?;
+    let settings = flags.settings(&config)?;
+    if let Some(other) = arguments.only.iter().find(|requirement| !requirement.binds.is_side(side)) {
+        let headline = format!("{} does not bind this side: {}", other.id, other.statement);
+        return Err(vec![Diagnostic::new(Severity::Error, "usage/other-side", headline)]);
+    }
+    let apis = match (arguments.api.as_slice(), side) {
+        ([], Side::Client) if settings.module != ModuleSource::Builtin => vec![ApiType::AUTH_CONSUMER],
+        ([], _) => ApiType::AUTH_APIS.to_vec(),
+        (apis, _) => apis.to_vec(),
+    };
+    let scenarios = scenarios()?;
+    let known_failures = config.known_failures(&scenarios);
+    // What is watched everywhere can be judged by any scenario.
+    let is_anywhere = arguments.only.iter().any(|it| occasions::is_watched(it.id, side));
+    let names = |scenario: &Scenario, is_it: &dyn Fn(&Requirement) -> bool| {
+        scenario.model.requirements.iter().filter_map(|id| requirements::find(id)).any(is_it)
+    };
+    let is_wanted = |scenario: &Scenario| {
+        let is_of_api = match side {
+            Side::Client => apis.contains(&scenario.model.api),
+            Side::Everest => names(scenario, &|it| apis.iter().any(|api| it.concerns(*api))),
+        };
+        let is_about = arguments.only.is_empty() || is_anywhere || names(scenario, &|it| arguments.only.contains(&it));
+        scenario.model.under_test == side && is_of_api && is_about
+    };
+    let selected = flags.select(scenarios, is_wanted, (&config, &settings))?;
+    let choice = flags.release(&config)?;
+    let pieces = selected.into_iter().map(Arc::new).flat_map(|scenario| {
+        let releases = PlayFlags::releases(choice, &scenario, &settings);
+        releases.into_iter().map(move |release| Piece {
+            scenario: scenario.clone(),
+            release,
+            golden: None,
+            recorder: None,
+            replay: None,
+        })
+    });
+    let mut pieces: Vec<_> = pieces.collect();
+    let wanted = [
+        (Form::Json, flags.json.clone()),
+        (Form::JUnit, flags.junit.clone()),
+        (Form::Markdown, arguments.report.clone()),
+    ];
+    let wanted = wanted.into_iter().filter_map(|(form, path)| Some((form, path?)));
+    let (reports, recordings) = flags.record(&mut pieces, &settings, || open_reports(wanted))?;
+    let scope = Scope {
+        side,
+        apis,
+        only: arguments.only.iter().map(|it| it.id).collect(),
+        is_partial: flags.keyword.is_some() || flags.shard.is_some(),
+        command: command(std::env::args().skip(1)),
+    };
+    Ok(Prepared { pieces, settings, known_failures, scope, reports, recordings })
+}
+
+/// The scenarios of the suite.
+///
+/// # Errors
+/// What is wrong with them, which the tests of khumbu rule out.
+fn scenarios() -> Result<Vec<Scenario>, Vec<Diagnostic>> {
+    let ids: Vec<_> = requirements::ids().collect();
+    let known = Known { requirements: &ids, answers: Some(gateway::answer_schema) };
+    suite::FILES.iter().map(|file| scenario::parse(file.path, file.text, known)).collect()
+}
+
+/// The command line without what only chooses, limits or reports.
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    const LEFT_OUT: [&str; 8] = ["--only", "--report", "--json", "--junit", "--shard", "--record", "--keyword", "-k"];
+    let mut words = vec!["khumbu".to_owned()];
+    let mut arguments = arguments.peekable();
+    while let Some(word) = arguments.next() {
+        let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
+        match LEFT_OUT.contains(&name) {
+            true if name == word => drop(arguments.next()),
+            true => {}
+            false if word == "--strict" => {}
+            false => words.push(word),
+        }
+    }
+    shell_words::join(words)
+}
+
+impl Prepared {
+    fn perform(self, arguments: &Arguments) -> Exit {
+        let started = Instant::now();
+        print::diagnostics(self.pieces.iter().find_map(|piece| forecast(piece.release)).as_slice());
+        let Self { pieces, settings, known_failures, scope, reports, recordings } = self;
+        let say = beside(reports.iter().map(|(_, output)| output));
+        let known = known_failures.clone();
+        let played = perform(|interrupt| play_all(pieces, settings, known, say, interrupt));
+        let (results, is_interrupted) = match played {
+            Ok(played) => played,
+            Err(exit) => return exit,
+        };
+        let is_whole = scope.only.is_empty() && !scope.is_partial && !is_interrupted;
+        let results = report::excuse_all(&results, &known_failures, today(), is_whole);
+        let duration = started.elapsed();
+        let matrix = suite::matrix(&results, &scope, is_interrupted);
+        let code = suite::exit_code(&matrix, arguments.strict);
+        say(&suite::text(&matrix, duration, print::screen()));
+        for recording in recordings {
+            recording.finish();
+        }
+        for (form, output) in reports {
+            output.write(&match form {
+                Form::Json => suite::json(&matrix, &results, code, duration),
+                Form::JUnit => suite::junit(&matrix, duration),
+                Form::Markdown => suite::markdown(&matrix, duration),
+            });
+        }
+        Exit::from(code)
+    }
+}
+
+/// Plays first what demands nothing of the module that it would have to be told: that shows whether it can be told
+/// anything. What it then would have to be told in vain is not started.
+async fn play_all(
+    pieces: Vec<Piece>,
+    settings: Settings,
+    known: Vec<KnownFailure>,
+    say: fn(&str),
+    interrupt: watch::Receiver<bool>,
+) -> Vec<Arc<ScenarioResult>> {
+    let can_be_told = settings.module == ModuleSource::Builtin || settings.station.is_some();
+    let (mut first, mut rest): (Vec<_>, Vec<_>) =
+        pieces.into_iter().partition(|piece| can_be_told || untold(piece, &settings).is_empty());
+    if first.is_empty() {
+        // Somebody has to go ahead and see.
+        first.extend((!rest.is_empty()).then(|| rest.remove(0)));
+    }
+    let mut results = play(first, settings.clone(), known.clone(), say, interrupt.clone()).await;
+    if !rest.is_empty() && !*interrupt.borrow() {
+        if results.iter().any(|result| result.hears_orders) {
+            results.extend(play(rest, settings, known, say, interrupt).await);
+        } else {
+            let why = why_nothing_was_judged(&results);
+            let not_started = |piece: &Piece| match &why {
+                Some(why) => piece.unplayed(why.clone()),
+                None => not_told(piece, &settings),
+            };
+            results.extend(rest.iter().map(not_started).map(Arc::new));
+        }
+    }
+    results.sort_by(|a, b| (&a.path, a.release).cmp(&(&b.path, b.release)));
+    results
+}
+
+/// What a module would have to be told that has no binding for it.
+fn untold(piece: &Piece, settings: &Settings) -> BTreeSet<&'static str> {
+    let scenario = &piece.scenario;
+    let rows = scenario.rows(scenario.model.frame(), piece.release);
+    rows.iter().filter_map(|(_, row)| row.follows).filter(|name| !settings.bindings.contains_key(*name)).collect()
+}
+
+/// What kept every one of these scenarios from judging the module, where none has.
+fn why_nothing_was_judged(results: &[Arc<ScenarioResult>]) -> Option<Diagnostic> {
+    if results.iter().any(|result| matches!(result.verdict, Verdict::Pass | Verdict::Fail)) {
+        return None;
+    }
+    let findings = results.iter().flat_map(|result| &result.findings);
+    findings.filter(|finding| finding.severity == Severity::Inconclusive && !finding.is_unexercised).cloned().next()
+}
+
+/// The result of a scenario that a module without ears would be told in vain.
+fn not_told(piece: &Piece, settings: &Settings) -> ScenarioResult {
+    let names: Vec<_> = untold(piece, settings).into_iter().map(|name| format!("`{name}`")).collect();
+    let id = &settings.topics.module_id;
+    let headline = format!("module `{id}` cannot be told to {}, so the scenario was not started", names.join(", "));
+    let help = format!(
+        "bindings for {} in khumbu.yaml (`module: {{bindings: …}}`), or a module that listens to `khumbu/{id}/do`",
+        names.join(", ")
+    );
+    let why = Diagnostic::new(Severity::Inconclusive, "module/not-drivable", headline);
+    piece.unplayed(why.at(piece.scenario.place("/steps")).unexercised(help))
+}

@@ -1,0 +1,237 @@
+//! What `khumbu run` and `khumbu conform` have in common: flags, pieces, the playing itself, and where reports go.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use super::config::{Config, today, wire_forms};
+use super::module_flags::ModuleFlags;
+use super::output::Output;
+use super::recorder::{self, RecordingFile};
+use super::release::ReleaseChoice;
+use super::{Exit, playing_runtime, print, progress, signals};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::release::Release;
+use crate::protocol::side::Side;
+use crate::protocol::wire::Wire;
+use crate::report::KnownFailure;
+use crate::runner::{self, ModuleSource, Piece, Settings};
+use crate::scenario::Scenario;
+use crate::verdict::{RunEvent, ScenarioResult};
+
+/// Flags about what is played, and how.
+#[derive(Debug, clap::Args)]
+pub struct PlayFlags {
+    #[command(flatten)]
+    pub module: ModuleFlags,
+    /// The release of EVerest to play, over what scenarios say; `all` plays each scenario under each release, and 1.0 is
+    /// what was before the first [default: 1.0, if that is the version in the topics]; `next` is a forecast, no release:
+    /// main with EVerest's pull requests #2167, #2613 and #2637
+    #[arg(long, value_name = "1.0|2025.10|2025.12|2026.02|main|next|all", hide_possible_values = true)]
+    pub release: Option<ReleaseChoice>,
+    /// Only scenarios whose path or description contains this text
+    #[arg(short, long, value_name = "TEXT")]
+    pub keyword: Option<String>,
+    /// Only the i-th of n parts, for runs on several machines
+    #[arg(long, value_name = "i/n", value_parser = shard)]
+    pub shard: Option<(usize, usize)>,
+    /// How many scenarios are played at once [default: twice the processors; sixteen times, if the module is built in]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+    /// How khumbu writes its own messages, where a scenario does not say [default: everest]
+    #[arg(long, value_name = "NAME", value_parser = wire_forms())]
+    pub wire: Option<Wire>,
+    /// Write a JUnit report; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write a JSON report; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Record what passes the broker: a file if one scenario is played; a directory, which ends in `/` or exists, for one
+    /// file a scenario
+    #[arg(long, value_name = "PATH")]
+    pub record: Option<PathBuf>,
+}
+
+fn shard(text: &str) -> Result<(usize, usize), String> {
+    let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    match parts {
+        Some((i, n)) if 1 <= i && i <= n => Ok((i, n)),
+        _ => Err("write it like `2/5`: the second of five parts".to_owned()),
+    }
+}
+
+impl PlayFlags {
+    /// The settings of the run.
+    ///
+    /// # Errors
+    /// What is wrong with flags, `khumbu.yaml` or the station file.
+    pub fn settings(&self, config: &Config) -> Result<Settings, Vec<Diagnostic>> {
+        let mut settings = self.module.settings(config).map_err(|diagnostic| vec![*diagnostic])?;
+        settings.station = config.station()?;
+        settings.wire = self.wire.unwrap_or(settings.wire);
+        settings.jobs = self.jobs.map_or(settings.jobs, usize::from);
+        Ok(settings)
+    }
+
+    /// Those of these scenarios that the flags leave, and that somebody wants besides.
+    ///
+    /// # Errors
+    /// `run/nothing-selected`; what the module cannot be played with.
+    pub fn select(
+        &self,
+        scenarios: Vec<Scenario>,
+        is_wanted: impl Fn(&Scenario) -> bool,
+        (config, settings): (&Config, &Settings),
+    ) -> Result<Vec<Scenario>, Vec<Diagnostic>> {
+        let keyword = self.keyword.as_deref().unwrap_or_default();
+        let has_word = |it: &Scenario| it.source.path.contains(keyword) || it.model.description.contains(keyword);
+        let chosen = scenarios.into_iter().filter(|scenario| is_wanted(scenario) && has_word(scenario));
+        let selected: Vec<_> = match self.shard {
+            None => chosen.collect(),
+            Some((i, n)) => chosen.enumerate().filter(|(index, _)| index % n == i - 1).map(|(_, it)| it).collect(),
+        };
+        if selected.is_empty() {
+            let nothing = Diagnostic::new(Severity::Error, "run/nothing-selected", "no scenario is left to be played")
+                .with_help("widen --keyword, --side or --shard");
+            return Err(vec![nothing]);
+        }
+        self.module.check_sides(&selected, config).map_err(|diagnostic| vec![*diagnostic])?;
+        if settings.module == ModuleSource::Builtin {
+            check_built_in(&selected).map_err(|diagnostic| vec![*diagnostic])?;
+        }
+        if settings.module == ModuleSource::Attached && self.release(config)? == Some(ReleaseChoice::All) {
+            check_attached(&selected).map_err(|diagnostic| vec![*diagnostic])?;
+        }
+        Ok(selected)
+    }
+
+    /// The releases that somebody wants: the flags, or else `khumbu.yaml`.
+    ///
+    /// # Errors
+    /// `usage/bad-topic`.
+    pub fn release(&self, config: &Config) -> Result<Option<ReleaseChoice>, Vec<Diagnostic>> {
+        let version = self.module.topics.api_version.as_deref();
+        let choice = match ReleaseChoice::of(self.release, version) {
+            Ok(None) => ReleaseChoice::of(config.release, version.or(config.api_version.as_deref())),
+            of_flags => of_flags,
+        };
+        choice.map_err(|diagnostic| vec![*diagnostic])
+    }
+
+    /// The releases under which a scenario is played.
+    pub fn releases(choice: Option<ReleaseChoice>, scenario: &Scenario, settings: &Settings) -> Vec<Release> {
+        match choice {
+            Some(choice) => choice.releases(&settings.topics.api_version),
+            None => vec![scenario.release_unasked()],
+        }
+    }
+
+    /// Opens the recordings of these pieces, and says how many are played at once, if that is not what was asked for.
+    /// The paths are looked at by `before`, the last thing that may still go wrong.
+    ///
+    /// # Errors
+    /// What cannot be recorded.
+    pub fn record<T>(
+        &self,
+        pieces: &mut [Piece],
+        settings: &Settings,
+        before: impl FnOnce() -> Result<T, Vec<Diagnostic>>,
+    ) -> Result<(T, Vec<Arc<RecordingFile>>), Vec<Diagnostic>> {
+        let paths = match &self.record {
+            Some(path) => recorder::paths(path, pieces).map_err(|diagnostic| vec![*diagnostic])?,
+            None => Vec::new(),
+        };
+        if let (Some(jobs @ 2..), Some(why)) = (self.jobs, runner::one_at_a_time(settings)) {
+            let headline = format!("scenarios are played one at a time, whatever `-j {jobs}` says: {why}");
+            print::diagnostics(&[Diagnostic::new(Severity::Note, "run/one-at-a-time", headline)]);
+        }
+        // Last, so that a run that does not begin leaves old reports as they are.
+        let opened = before()?;
+        let recordings = recorder::open(paths, pieces, &settings.topics).map_err(|diagnostic| vec![*diagnostic])?;
+        Ok((opened, recordings))
+    }
+}
+
+/// Of an API of which only a document is known, there is no module here.
+fn check_built_in(selected: &[Scenario]) -> Result<(), Box<Diagnostic>> {
+    let Some(scenario) = selected.iter().find(|scenario| !scenario.model.api.is_of_auth()) else { return Ok(()) };
+    let headline = format!("khumbu has no built-in module for `{}`", scenario.model.api.name());
+    let diagnostic = Diagnostic::new(Severity::Error, "usage/no-built-in-module", headline);
+    Err(Box::new(diagnostic.at(scenario.place("/api")).with_help("name yours: `--module COMMAND`")))
+}
+
+/// A client that runs already meets the EVerest of any release; an EVerest that runs already is one.
+fn check_attached(selected: &[Scenario]) -> Result<(), Box<Diagnostic>> {
+    let Some(scenario) = selected.iter().find(|scenario| scenario.model.under_test == Side::Everest) else {
+        return Ok(());
+    };
+    let headline = format!("an EVerest that is attached is of one release, and `{}` tests one", scenario.source.path);
+    let diagnostic = Diagnostic::new(Severity::Error, "usage/one-release", headline);
+    let help = "name its release with `--release`, or let khumbu start it with `--module` once for each";
+    Err(Box::new(diagnostic.at(scenario.place("/under_test")).with_help(help)))
+}
+
+/// Opens every report before the first scenario, so that a bad path fails at once.
+///
+/// # Errors
+/// `usage/same-report`, `usage/unwritable-report`.
+pub fn open_reports<F>(wanted: impl IntoIterator<Item = (F, PathBuf)>) -> Result<Vec<(F, Output)>, Vec<Diagnostic>> {
+    let mut reports: Vec<(F, Output)> = Vec::new();
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for (form, path) in wanted {
+        if paths.contains(&path) {
+            let to = if path == Path::new("-") { "standard output" } else { "the same file" };
+            let headline = format!("two reports cannot go to {to}");
+            return Err(vec![Diagnostic::new(Severity::Error, "usage/same-report", headline)]);
+        }
+        paths.push(path);
+        reports.push((form, Output::Stdout));
+    }
+    for ((_, output), path) in reports.iter_mut().zip(paths) {
+        *output = Output::open(&path).map_err(|diagnostic| vec![*diagnostic])?;
+    }
+    Ok(reports)
+}
+
+/// Has something played to its end, or until the user interrupts; whether he did.
+///
+/// # Errors
+/// When it cannot begin; said on standard error.
+pub fn perform<T, F: Future<Output = T>>(play: impl FnOnce(watch::Receiver<bool>) -> F) -> Result<(T, bool), Exit> {
+    let runtime = playing_runtime()?;
+    let played = runtime.block_on(async {
+        let interrupt = signals::interrupt();
+        let played = play(interrupt.clone()).await;
+        (played, *interrupt.borrow())
+    });
+    signals::give_way();
+    runtime.shutdown_background();
+    Ok(played)
+}
+
+/// Plays pieces, and shows how far it is.
+pub async fn play(
+    pieces: Vec<Piece>,
+    settings: Settings,
+    known: Vec<KnownFailure>,
+    say: fn(&str),
+    interrupt: watch::Receiver<bool>,
+) -> Vec<Arc<ScenarioResult>> {
+    let (events, received) = mpsc::unbounded_channel();
+    let shown = tokio::spawn(progress::show(received, known, today(), say));
+    let results = runner::run(pieces, settings, events, interrupt).await;
+    // The display ends with the last event.
+    let _ = shown.await;
+    results
+}
+
+/// Whether somebody watches.
+pub fn is_watched() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("CI").is_none()
+}
+
+/// The events that a display cares for.
+pub type Events = mpsc::UnboundedReceiver<RunEvent>;

@@ -1,0 +1,162 @@
+//! The matrix as JSON, for machines.
+//!
+//! Stable: `schema_version` 1 has `side`, `apis`, `releases`, `command`, `exit_code`, `summary` (how many are `broken`,
+//! `excused`, `met`, `not_exercised` and `not_applicable`), `duration_ms`, `requirements`, `other_failures`, and `scenarios`
+//! as the report of `khumbu run` has them. A requirement has `id`, `side` is that of the module, `level`, `statement`,
+//! `source`, `state`, `occasions`, `reason`, `again` and `failures`, each of these with `id`, `severity`, `message`,
+//! `scenario`, `release`, `line`, `evidence`, `help`, `messages` and `output`. Readers must ignore keys they do not know.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::matrix::{Broken, Matrix, Row, State};
+use crate::diagnostic::Place;
+use crate::protocol::channel::ApiType;
+use crate::protocol::release::Release;
+use crate::protocol::side::Side;
+use crate::report;
+use crate::verdict::{Passed, ScenarioResult};
+
+/// The version of the format; it grows when a key changes its meaning or goes away.
+const SCHEMA_VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema_version: u32,
+    side: &'static str,
+    apis: Vec<&'static str>,
+    releases: Vec<&'static str>,
+    command: &'a str,
+    exit_code: u8,
+    summary: Counts,
+    duration_ms: u64,
+    requirements: Vec<Requirement<'a>>,
+    other_failures: Vec<Failure<'a>>,
+    scenarios: Vec<Value>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    broken: usize,
+    excused: usize,
+    met: usize,
+    not_exercised: usize,
+    not_applicable: usize,
+}
+
+#[derive(Serialize)]
+struct Requirement<'a> {
+    id: &'static str,
+    level: &'static str,
+    statement: &'static str,
+    source: &'static str,
+    state: &'static str,
+    occasions: usize,
+    reason: Option<&'a str>,
+    again: String,
+    failures: Vec<Failure<'a>>,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    id: &'static str,
+    severity: &'static str,
+    message: &'a str,
+    scenario: &'a str,
+    release: &'static str,
+    line: Option<usize>,
+    evidence: &'a [String],
+    help: Option<&'a str>,
+    messages: Vec<Message<'a>>,
+    output: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    at_ms: u64,
+    from: &'static str,
+    name: &'static str,
+    topic: &'a str,
+    payload: &'a str,
+    qos: u8,
+    retain: bool,
+}
+
+/// The whole report, ending with a newline.
+pub fn json(matrix: &Matrix<'_>, results: &[Arc<ScenarioResult>], exit_code: u8, duration: Duration) -> String {
+    let scope = matrix.scope;
+    let count = |state| matrix.count(state);
+    let report = Report {
+        schema_version: SCHEMA_VERSION,
+        side: match scope.side {
+            Side::Client => "client",
+            Side::Everest => "everest",
+        },
+        apis: scope.apis.iter().copied().map(ApiType::name).collect(),
+        releases: matrix.releases.iter().copied().map(Release::name).collect(),
+        command: &scope.command,
+        exit_code,
+        summary: Counts {
+            broken: count(State::Broken),
+            excused: count(State::Excused),
+            met: count(State::Met),
+            not_exercised: count(State::NotExercised),
+            not_applicable: count(State::NotApplicable),
+        },
+        duration_ms: millis(duration),
+        requirements: matrix.rows.iter().map(|row| requirement(row, matrix)).collect(),
+        other_failures: matrix.others.iter().map(failure).collect(),
+        scenarios: results.iter().map(|result| report::scenario_json(result)).collect(),
+    };
+    serde_json::to_string_pretty(&report).expect("a report has text keys only") + "\n"
+}
+
+fn requirement<'a>(row: &'a Row<'_>, matrix: &Matrix<'_>) -> Requirement<'a> {
+    let requirement = row.requirement;
+    Requirement {
+        id: requirement.id,
+        level: requirement.level.word(),
+        statement: requirement.statement,
+        source: requirement.source,
+        state: row.state.key(),
+        occasions: row.occasions,
+        reason: Some(row.reason.as_str()).filter(|reason| !reason.is_empty()),
+        again: matrix.scope.again(requirement.id),
+        failures: row.failures.iter().map(failure).collect(),
+    }
+}
+
+fn failure<'a>(broken: &Broken<'a>) -> Failure<'a> {
+    let Broken { result, finding } = broken;
+    Failure {
+        id: finding.id,
+        severity: finding.severity.word(),
+        message: &finding.headline,
+        scenario: &result.path,
+        release: result.release.name(),
+        line: finding.place.as_ref().map(Place::line),
+        evidence: &finding.evidence,
+        help: finding.help.as_deref(),
+        messages: result.around(finding).iter().map(message).collect(),
+        output: &result.output,
+    }
+}
+
+fn message(passed: &Passed) -> Message<'_> {
+    Message {
+        at_ms: millis(passed.at),
+        from: passed.sender(),
+        name: passed.name,
+        topic: &passed.topic,
+        payload: &passed.payload,
+        qos: passed.qos,
+        retain: passed.retain,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,245 @@
+//! What the results of the suite say of each requirement.
+//!
+//! *Met* needs evidence: the number of occasions on which the requirement could have been broken. What was not put to the
+//! test is *not exercised*, with what would exercise it. Whatever was broken is shown, wanted or not.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::conformance::occasions;
+use crate::conformance::requirements::{self, Requirement};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::ApiType;
+use crate::protocol::release::Release;
+use crate::protocol::side::Side;
+use crate::verdict::{ScenarioResult, Verdict};
+
+/// What was judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The side of the module.
+    pub side: Side,
+    /// The APIs whose client it is, or that it serves.
+    pub apis: Vec<ApiType>,
+    /// The requirements that somebody asked for; all if empty.
+    pub only: Vec<&'static str>,
+    /// Whether parts of the suite were left out, so that what they judge is left out as well.
+    pub is_partial: bool,
+    /// The command that judges the module again, without `--only`.
+    pub command: String,
+}
+
+impl Scope {
+    /// The command line that judges one requirement again.
+    pub fn again(&self, id: &str) -> String {
+        format!("{} --only {id}", self.command)
+    }
+}
+
+/// What became of a requirement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// The module did otherwise.
+    Broken,
+    /// The module did otherwise, as it is known to.
+    Excused,
+    /// The module did so, on so many occasions.
+    Met,
+    /// It was not put to the test.
+    NotExercised,
+    /// The release, or the module, has no use for it; or nothing that the API shows can judge it.
+    NotApplicable,
+}
+
+impl State {
+    /// All of them, the worst first.
+    pub const ALL: [Self; 5] = [State::Broken, State::Excused, State::Met, State::NotExercised, State::NotApplicable];
+
+    /// The word in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Broken => "broken",
+            State::Excused => "excused",
+            State::Met => "met",
+            State::NotExercised => "not exercised",
+            State::NotApplicable => "not applicable",
+        }
+    }
+
+    /// The word in data.
+    pub fn key(self) -> &'static str {
+        match self {
+            State::NotExercised => "not_exercised",
+            State::NotApplicable => "not_applicable",
+            other => other.word(),
+        }
+    }
+}
+
+/// A failure that breaks a requirement.
+#[derive(Debug, Clone, Copy)]
+pub struct Broken<'r> {
+    /// Where it came about.
+    pub result: &'r ScenarioResult,
+    /// What was found.
+    pub finding: &'r Diagnostic,
+}
+
+/// One requirement.
+#[derive(Debug, Clone)]
+pub struct Row<'r> {
+    /// Which.
+    pub requirement: &'static Requirement,
+    /// What became of it.
+    pub state: State,
+    /// On how many occasions it could have been broken.
+    pub occasions: usize,
+    /// The failures that break it, also those that are excused.
+    pub failures: Vec<Broken<'r>>,
+    /// Why it is not applicable, or what would exercise it; empty otherwise.
+    pub reason: String,
+}
+
+/// All of it.
+#[derive(Debug, Clone)]
+pub struct Matrix<'r> {
+    /// What was judged.
+    pub scope: &'r Scope,
+    /// Under which releases.
+    pub releases: BTreeSet<Release>,
+    /// The requirements, by subject.
+    pub rows: Vec<Row<'r>>,
+    /// Failures that break no requirement, faults of khumbu's own, and why the module was not judged, if it was not at all.
+    pub others: Vec<Broken<'r>>,
+    /// Whether the user ended it before its end.
+    pub is_interrupted: bool,
+}
+
+impl Matrix<'_> {
+    /// How many requirements are in this state.
+    pub fn count(&self, state: State) -> usize {
+        self.rows.iter().filter(|row| row.state == state).count()
+    }
+}
+
+/// The matrix of these results.
+pub fn matrix<'r>(results: &'r [Arc<ScenarioResult>], scope: &'r Scope, is_interrupted: bool) -> Matrix<'r> {
+    let releases: BTreeSet<_> = results.iter().map(|result| result.release).collect();
+    let is_of_module = |requirement: &&Requirement| {
+        requirement.binds.is_side(scope.side) && scope.apis.iter().any(|api| requirement.concerns(*api))
+    };
+    let rows = requirements::all().iter().filter_map(|requirement| {
+        let row = row(requirement, results, &releases, scope.side);
+        let is_wanted = is_of_module(&requirement)
+            && (scope.only.is_empty() || scope.only.contains(&requirement.id))
+            && (!scope.is_partial
+                || row.state <= State::Met
+                || results.iter().any(|result| names(result, requirement)));
+        (is_wanted || row.state == State::Broken).then_some(row)
+    });
+    let rows: Vec<_> = rows.collect();
+    let others = all_findings(results).filter(|it| match it.finding.severity {
+        Severity::Fail => it.finding.requirement.is_none(),
+        severity => severity == Severity::Error,
+    });
+    let mut others: Vec<_> = others.collect();
+    if !is_judged(&rows) {
+        let why = |it: &Broken<'_>| it.finding.severity == Severity::Inconclusive && !it.finding.is_unexercised;
+        others.extend(all_findings(results).find(why));
+    }
+    Matrix { scope, rows, others, releases, is_interrupted }
+}
+
+/// Whether the module was judged by anything at all.
+fn is_judged(rows: &[Row<'_>]) -> bool {
+    rows.iter().any(|row| row.state <= State::Met)
+}
+
+fn all_findings<'r>(results: &'r [Arc<ScenarioResult>]) -> impl Iterator<Item = Broken<'r>> {
+    results.iter().flat_map(|result| result.findings.iter().map(move |finding| Broken { result, finding }))
+}
+
+fn names(result: &ScenarioResult, requirement: &Requirement) -> bool {
+    result.requirements.iter().any(|id| id == requirement.id)
+}
+
+fn row<'r>(
+    requirement: &'static Requirement,
+    results: &'r [Arc<ScenarioResult>],
+    releases: &BTreeSet<Release>,
+    side: Side,
+) -> Row<'r> {
+    let id = requirement.id;
+    let occasions = results.iter().filter_map(|result| result.occasions.get(id)).sum();
+    let of_it = || all_findings(results).filter(|it| it.finding.requirement == Some(id));
+    let failures: Vec<_> = of_it().filter(|it| it.finding.severity == Severity::Fail).collect();
+    let excused = || {
+        let is_known = |it: &Broken<'_>| {
+            let listed = |found: &Diagnostic| found.id == "known-failure/excused" && found.requirement == Some(id);
+            it.finding.severity == Severity::Warning && it.result.findings.iter().any(listed)
+        };
+        of_it().filter(is_known).collect::<Vec<_>>()
+    };
+    let new = |state, failures, reason| Row { requirement, state, occasions, failures, reason };
+    if !failures.is_empty() {
+        return new(State::Broken, failures, String::new());
+    }
+    let excused = excused();
+    if !excused.is_empty() {
+        return new(State::Excused, excused, String::new());
+    }
+    if occasions > 0 {
+        return new(State::Met, Vec::new(), String::new());
+    }
+    if !releases.is_empty() && !releases.iter().any(|release| requirement.is_in_force(*release)) {
+        let from = requirement.from.map_or("another release", Release::name);
+        return new(State::NotApplicable, Vec::new(), format!("EVerest makes it from {from} on"));
+    }
+    let named: Vec<_> = results.iter().filter(|result| names(result, requirement)).collect();
+    if named.is_empty() && !occasions::is_watched(id, side) {
+        return new(State::NotApplicable, Vec::new(), "no scenario that was chosen judges it".to_owned());
+    }
+    if !named.is_empty() && named.iter().all(|result| result.verdict == Verdict::NotApplicable) {
+        let why = named.iter().flat_map(|result| &result.findings).map(|found| found.headline.clone()).next();
+        return new(State::NotApplicable, Vec::new(), why.unwrap_or_default());
+    }
+    new(State::NotExercised, Vec::new(), what_would_exercise(&named))
+}
+
+/// What would put a requirement to the test, from what kept the scenarios that name it from doing so.
+fn what_would_exercise(named: &[&Arc<ScenarioResult>]) -> String {
+    let open = || named.iter().flat_map(|result| &result.findings).filter(|it| it.severity == Severity::Inconclusive);
+    let best = open().find(|found| found.is_unexercised).or_else(|| open().next());
+    match best {
+        Some(Diagnostic { help: Some(help), is_unexercised: true, .. }) => help.clone(),
+        Some(found) => found.headline.clone(),
+        None if named.iter().any(|result| result.verdict >= Verdict::Error) => {
+            "the scenarios that name it ended early, over another failure".to_owned()
+        }
+        None => "an occasion: the module did nothing, and was shown nothing, that it is about".to_owned(),
+    }
+}
+
+/// Nothing is broken.
+const PASSED: u8 = 0;
+/// Something is broken.
+const BROKEN: u8 = 1;
+/// The module could not be judged at all, or khumbu is at fault; if that is asked for, also that something was not put to
+/// the test.
+const UNDECIDED: u8 = 3;
+
+/// How the process ends.
+pub fn exit_code(matrix: &Matrix<'_>, is_strict: bool) -> u8 {
+    let has = |severity| matrix.others.iter().any(|it| it.finding.severity == severity);
+    if matrix.count(State::Broken) > 0 || has(Severity::Fail) {
+        BROKEN
+    } else if has(Severity::Error)
+        || matrix.is_interrupted
+        || !is_judged(&matrix.rows)
+        || is_strict && matrix.count(State::NotExercised) > 0
+    {
+        UNDECIDED
+    } else {
+        PASSED
+    }
+}

@@ -1,0 +1,20 @@
+//! The conformance suite: the scenarios that are in the binary, and what their results say of each requirement.
+//!
+//! Pure. Results come in; the [`Matrix`] and the reports of it go out. Playing, files and printing are for
+//! [`crate::cli`].
+
+mod files;
+mod json;
+mod junit;
+mod list;
+mod markdown;
+mod matrix;
+mod text;
+
+pub use files::{FILES, File, ROOT};
+pub use json::json;
+pub use junit::junit;
+pub use list::{list, list_json};
+pub use markdown::markdown;
+pub use matrix::{Broken, Matrix, Row, Scope, State, exit_code, matrix};
+pub use text::text;

@@ -1,0 +1,122 @@
+//! The matrix as text: what is broken in full, the requirements by subject, what would exercise the rest, and counts.
+//! At most 80 columns, but for findings, which are as wide as the screen.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::matrix::{Broken, Matrix, Row, State};
+use crate::diagnostic::{Screen, Style, printable, wrapped};
+use crate::report::terminal;
+use crate::timespan::Timespan;
+
+/// The width of the whole.
+const WIDTH: usize = 80;
+/// The width of what stands before a statement: id, level, state and occasions.
+const BEFORE: usize = 2 + 7 + 8 + 16 + 7;
+
+/// The matrix; `duration` is the wall time of the run.
+pub fn text(matrix: &Matrix<'_>, duration: Duration, screen: impl Into<Screen>) -> String {
+    let screen = screen.into();
+    let mut text = String::new();
+    for row in matrix.rows.iter().filter(|row| row.state == State::Broken) {
+        text.push_str(&broken(row, matrix, screen));
+    }
+    for it in &matrix.others {
+        text.push_str(&format!("\n{}", it.finding.render(screen)));
+        text.push_str(&format!("  in {}\n", printable(&it.result.path)));
+    }
+    text.push_str(&table(matrix, screen.style));
+    text.push_str(&reasons(matrix, State::NotExercised, "not exercised, and what would exercise it"));
+    text.push_str(&reasons(matrix, State::NotApplicable, "not applicable"));
+    text + &counts(matrix, duration, screen.style)
+}
+
+/// A broken requirement: what it says, the first failure in full, where else, and how to see it again.
+fn broken(row: &Row<'_>, matrix: &Matrix<'_>, screen: Screen) -> String {
+    let requirement = row.requirement;
+    let title = format!("{} is broken ({}): {}", requirement.id, requirement.level.word(), requirement.statement);
+    let mut lines = wrapped(&title, WIDTH - 2);
+    lines.extend(wrapped(&format!("source: {}", requirement.source), WIDTH - 2));
+    let mut text = String::from("\n");
+    for (number, line) in lines.iter().enumerate() {
+        let line = if number == 0 { terminal::paint(screen.style, terminal::RED, line) } else { format!("  {line}") };
+        text.push_str(&format!("{line}\n"));
+    }
+    let Some(Broken { result, finding }) = row.failures.first() else { return text };
+    text.push_str(&finding.render(screen));
+    text.push_str(&terminal::module_output(result, screen.style));
+    let mut others: BTreeMap<&str, usize> = BTreeMap::new();
+    for Broken { result, .. } in &row.failures[1..] {
+        *others.entry(&result.path).or_default() += 1;
+    }
+    for (path, count) in others {
+        let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
+        text.push_str(&format!("  also in {}{times}\n", printable(path)));
+    }
+    text + &format!("  again: {}\n", printable(&matrix.scope.again(requirement.id)))
+}
+
+fn table(matrix: &Matrix<'_>, style: Style) -> String {
+    if matrix.rows.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("\n  requirement    state         occasions\n");
+    let mut last = None;
+    for row in &matrix.rows {
+        let requirement = row.requirement;
+        if last.replace(requirement.subject()).is_some_and(|last| last != requirement.subject()) {
+            text.push('\n');
+        }
+        let occasions = if row.occasions == 0 { "-".to_owned() } else { row.occasions.to_string() };
+        let state = terminal::paint(style, colour(row.state), &format!("{:<16}", row.state.word()));
+        let before = format!("  {:<7}{:<8}{state}{occasions:>5}  ", requirement.id, requirement.level.word());
+        let mut lines = wrapped(requirement.statement, WIDTH - BEFORE).into_iter();
+        text.push_str(&format!("{before}{}\n", lines.next().unwrap_or_default()));
+        for line in lines {
+            text.push_str(&format!("{:BEFORE$}{line}\n", ""));
+        }
+    }
+    text
+}
+
+/// The requirements in a state by their reasons.
+fn reasons(matrix: &Matrix<'_>, state: State, title: &str) -> String {
+    let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+    for row in matrix.rows.iter().filter(|row| row.state == state) {
+        match by_reason.iter_mut().find(|(reason, _)| *reason == row.reason) {
+            Some((_, ids)) => ids.push(row.requirement.id),
+            None => by_reason.push((&row.reason, vec![row.requirement.id])),
+        }
+    }
+    if by_reason.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{title}:\n");
+    for (reason, ids) in by_reason {
+        let line = format!("{}: {}", ids.join(", "), printable(reason));
+        for (number, line) in wrapped(&line, WIDTH - 4).into_iter().enumerate() {
+            text.push_str(&format!("{}{line}\n", if number == 0 { "  " } else { "    " }));
+        }
+    }
+    text
+}
+
+fn counts(matrix: &Matrix<'_>, duration: Duration, style: Style) -> String {
+    let parts = State::ALL.into_iter().filter(|state| *state != State::Excused || matrix.count(*state) > 0);
+    let parts = parts.map(|state| match matrix.count(state) {
+        0 => format!("0 {}", state.word()),
+        count => terminal::paint(style, colour(state), &format!("{count} {}", state.word())),
+    });
+    let interrupted = if matrix.is_interrupted { ", interrupted" } else { "" };
+    let took = Timespan(Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX) / 100 * 100));
+    format!("\n{} in {took}{interrupted}\n", parts.collect::<Vec<_>>().join(", "))
+}
+
+fn colour(state: State) -> &'static str {
+    match state {
+        State::Broken => terminal::RED,
+        State::Met => terminal::GREEN,
+        State::Excused | State::NotExercised => terminal::YELLOW,
+        State::NotApplicable => terminal::DIM,
+    }
+}
