@@ -17,6 +17,7 @@ mod broker_wire;
 mod browser;
 mod charge_point;
 mod clients;
+mod conform;
 mod csms;
 mod diagnostics;
 mod drift;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use khumbu::diagnostic::{Diagnostic, Place, Severity, Source, Style};
 use khumbu::protocol::release::Release;
-use khumbu::report::{KnownFailure, Summary, exit_code, json, junit, matrix, terminal};
+use khumbu::report::{KnownFailure, Listed, Summary, exit_code, json, junit, matrix, terminal};
 use khumbu::verdict::{ScenarioResult, Verdict};
 use serde_json::Value;
 
@@ -242,11 +242,62 @@ mod outcome {
     }
 
     fn excuse(results: &[Arc<ScenarioResult>], known: &[KnownFailure]) -> Vec<Arc<ScenarioResult>> {
-        results.iter().map(|result| khumbu::report::excuse(result, known)).collect()
+        khumbu::report::excuse_all(results, known, day("2026-11-28"), true)
     }
 
     fn known(scenario: &str) -> Vec<KnownFailure> {
-        vec![KnownFailure { scenario: scenario.into(), releases: None, reason: "issue 17".into() }]
+        let what = Listed::Scenario(scenario.into());
+        vec![KnownFailure { what, releases: None, reason: "issue 17".into(), until: None }]
+    }
+
+    fn day(text: &str) -> chrono::NaiveDate {
+        text.parse().unwrap()
+    }
+
+    fn known_requirement(until: Option<&str>) -> Vec<KnownFailure> {
+        let what = Listed::Requirement("RR-1");
+        vec![KnownFailure { what, releases: None, reason: "issue 17".into(), until: until.map(day) }]
+    }
+
+    #[test]
+    fn a_requirement_is_excused_until_its_day_is_over() {
+        for until in [None, Some("2026-11-28"), Some("2027-01-01")] {
+            let judged = excuse(&results(), &known_requirement(until));
+            assert_eq!(judged[1].verdict, Excused, "{until:?}");
+            let told = judged[1].findings.last().unwrap();
+            assert_eq!((told.id, told.requirement), ("known-failure/excused", Some("RR-1")));
+        }
+        let judged = excuse(&results(), &known_requirement(Some("2026-11-27")));
+        assert_eq!(judged[1].verdict, Fail);
+        assert_eq!(judged[1].findings[0].id, "known-failure/expired");
+        assert!(judged[1].findings[0].headline.contains("2026-11-27"));
+    }
+
+    #[test]
+    fn what_breaks_another_requirement_beside_it_is_not_excused() {
+        let mut both = results()[1].as_ref().clone();
+        both.findings.push(Diagnostic::new(Severity::Fail, "module/ended", "it ended").breaking("WD-2"));
+        let judged = excuse(&[Arc::new(both)], &known_requirement(None));
+        assert_eq!(judged[0].verdict, Fail);
+        assert_eq!(judged[0].findings[0].severity, Severity::Warning);
+    }
+
+    #[test]
+    fn a_requirement_that_is_met_after_all_fails_where_nothing_was_left_out() {
+        let met = |occasions: &[(&'static str, usize)]| {
+            let occasions = occasions.iter().copied().collect();
+            vec![Arc::new(ScenarioResult { occasions, ..result("scenarios/everest/a.yaml", Pass, 1) })]
+        };
+        let judged = excuse(&met(&[("RR-1", 1)]), &known_requirement(None));
+        assert_eq!(judged[0].verdict, Fail);
+        assert_eq!(
+            (judged[0].findings[0].id, judged[0].findings[0].requirement),
+            ("known-failure/passed", Some("RR-1"))
+        );
+        // It was not judged, or not by everything.
+        assert_eq!(excuse(&met(&[]), &known_requirement(None))[0].verdict, Pass);
+        let part = khumbu::report::excuse_all(&met(&[("RR-1", 1)]), &known_requirement(None), day("2026-11-28"), false);
+        assert_eq!(part[0].verdict, Pass);
     }
 
     #[test]

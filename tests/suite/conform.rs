@@ -1,0 +1,360 @@
+//! `khumbu conform`: the matrix as a table of cases, and the command with real modules.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use khumbu::conformance::{occasions, requirements};
+use khumbu::diagnostic::{Diagnostic, Severity, Style};
+use khumbu::protocol::channel::ApiType;
+use khumbu::protocol::side::Side;
+use khumbu::suite::{self, Scope, State};
+use khumbu::verdict::{Passed, ScenarioResult, Verdict};
+use serde_json::{Value, json};
+
+use crate::project::{Project, Ran, python_module};
+
+const TOOK: Duration = Duration::from_millis(12_345);
+
+fn scope() -> Scope {
+    Scope {
+        side: Side::Client,
+        apis: vec![ApiType::AUTH_CONSUMER],
+        only: Vec::new(),
+        is_partial: false,
+        command: "khumbu conform --side client --module x".to_owned(),
+    }
+}
+
+fn result(path: &str, named: &[&str], occasions: &[(&'static str, usize)], verdict: Verdict) -> ScenarioResult {
+    ScenarioResult {
+        path: path.to_owned(),
+        requirements: named.iter().map(|id| (*id).to_owned()).collect(),
+        occasions: occasions.iter().copied().collect(),
+        verdict,
+        ..ScenarioResult::default()
+    }
+}
+
+fn found(severity: Severity, id: &'static str) -> Diagnostic {
+    Diagnostic::new(severity, id, "it did something `<script>`")
+}
+
+/// One result of each kind.
+fn results() -> Vec<Arc<ScenarioResult>> {
+    let met = result("a.yaml", &["TV-17"], &[("TV-17", 3), ("CC-8", 2)], Verdict::Pass);
+    let broken = ScenarioResult {
+        findings: vec![found(Severity::Fail, "module/ended").breaking("TV-15")],
+        output: vec!["Traceback```".to_owned()],
+        messages: vec![Passed {
+            seq: 7,
+            at: Duration::from_millis(1500),
+            is_by_module: false,
+            name: "token_validation_status",
+            topic: "…/e2m/token_validation_status".to_owned(),
+            payload: "{\"status\":\"Reserved\"}".to_owned(),
+            qos: 2,
+            retain: false,
+        }],
+        ..result("b.yaml", &["TV-15", "RR-9"], &[("CC-8", 1)], Verdict::Fail)
+    };
+    let untold = ScenarioResult {
+        findings: vec![found(Severity::Inconclusive, "module/not-drivable").unexercised("a binding for `withdraw`")],
+        ..result("c.yaml", &["WD-18", "RR-13"], &[], Verdict::Inconclusive)
+    };
+    let lacks = ScenarioResult {
+        findings: vec![found(Severity::Note, "release/no-feature")],
+        ..result("d.yaml", &["LV-6"], &[], Verdict::NotApplicable)
+    };
+    [met, broken, untold, lacks].into_iter().map(Arc::new).collect()
+}
+
+fn states(results: &[Arc<ScenarioResult>], scope: &Scope) -> BTreeMap<&'static str, (State, usize, String)> {
+    let matrix = suite::matrix(results, scope, false);
+    matrix.rows.iter().map(|row| (row.requirement.id, (row.state, row.occasions, row.reason.clone()))).collect()
+}
+
+#[test]
+fn a_requirement_is_met_broken_not_exercised_or_not_applicable() {
+    let states = states(&results(), &scope());
+    for (id, state, occasions, reason) in [
+        ("TV-17", State::Met, 3, ""),
+        ("CC-8", State::Met, 3, ""),
+        ("TV-15", State::Broken, 0, ""),
+        ("RR-9", State::NotExercised, 0, "ended early"),
+        ("WD-18", State::NotExercised, 0, "a binding for `withdraw`"),
+        ("RR-13", State::NotExercised, 0, "a binding for `withdraw`"),
+        ("SC-1", State::NotExercised, 0, "an occasion"),
+        ("LV-6", State::NotApplicable, 0, "it did something"),
+        ("NX-1", State::NotApplicable, 0, "next"),
+        ("WD-12", State::NotApplicable, 0, "no scenario"),
+    ] {
+        let (is, count, why) = &states[id];
+        assert_eq!((*is, *count), (state, occasions), "{id}: {why}");
+        assert!(if reason.is_empty() { why.is_empty() } else { why.contains(reason) }, "{id}: {why}");
+    }
+    // Other sides' and other APIs' are none of this module's.
+    for id in ["HB-1", "TP-1", "VA-3"] {
+        assert!(!states.contains_key(id), "{id}");
+    }
+}
+
+#[test]
+fn what_is_broken_is_shown_wanted_or_not() {
+    let only = Scope { only: vec!["TV-17"], ..scope() };
+    assert_eq!(states(&results(), &only).into_keys().collect::<Vec<_>>(), ["TV-15", "TV-17"]);
+    let partial = Scope { is_partial: true, ..scope() };
+    let shown = states(&results(), &partial);
+    assert!(!shown.contains_key("WD-12") && !shown.contains_key("SC-1") && shown.contains_key("WD-18"), "{shown:?}");
+    let of_provider = Scope { apis: vec![ApiType::AUTH_TOKEN_PROVIDER], ..scope() };
+    assert_eq!(states(&results(), &of_provider)["TV-15"].0, State::Broken);
+}
+
+#[test]
+fn exit_codes() {
+    let all = results();
+    let error = Arc::new(ScenarioResult {
+        findings: vec![found(Severity::Error, "harness/broken")],
+        ..result("e.yaml", &[], &[], Verdict::Error)
+    });
+    let nameless = Arc::new(ScenarioResult {
+        findings: vec![found(Severity::Fail, "known-failure/passed")],
+        ..result("f.yaml", &[], &[], Verdict::Fail)
+    });
+    let (met, broken, untold) = (&all[0], &all[1], &all[2]);
+    let never = Arc::new(ScenarioResult {
+        findings: vec![found(Severity::Inconclusive, "module/never-connected")],
+        ..result("g.yaml", &["TV-17"], &[], Verdict::Inconclusive)
+    });
+    for (results, is_strict, is_interrupted, code) in [
+        (vec![met], false, false, 0),
+        (vec![met, untold], false, false, 0),
+        (vec![met, untold], true, false, 3),
+        (vec![met, broken, &error], false, false, 1),
+        (vec![met, &nameless], false, false, 1),
+        (vec![met, &error], false, false, 3),
+        (vec![met], false, true, 3),
+        (vec![untold], false, false, 3),
+        (vec![&never], false, false, 3),
+        (vec![], false, false, 3),
+    ] {
+        let results: Vec<_> = results.into_iter().cloned().collect();
+        let scope = scope();
+        let matrix = suite::matrix(&results, &scope, is_interrupted);
+        assert_eq!(suite::exit_code(&matrix, is_strict), code, "{results:?}");
+    }
+    // Why nothing was judged is told.
+    let (never, scope) = ([never], scope());
+    assert_eq!(suite::matrix(&never, &scope, false).others[0].finding.id, "module/never-connected");
+}
+
+#[test]
+fn the_text_is_eighty_columns_wide_and_begins_with_what_is_broken() {
+    let (results, scope) = (results(), scope());
+    let text = suite::text(&suite::matrix(&results, &scope, false), TOOK, Style::Plain);
+    assert!(text.starts_with("\nTV-15 is broken (should): a client tolerates status values"), "{text}");
+    for words in ["fail[module/ended]", "again: khumbu conform --side client --module x --only TV-15", "Traceback"] {
+        assert!(text.contains(words), "no {words} in {text}");
+    }
+    assert!(
+        text.contains("\n  WD-18, RR-13: a binding for `withdraw`\n") || text.contains("RR-13, WD-18: a binding"),
+        "{text}"
+    );
+    assert!(text.ends_with(" not applicable in 12.3s\n"), "{text}");
+    let wide: Vec<_> = text.lines().filter(|line| line.chars().count() > 80).collect();
+    assert!(wide.is_empty(), "{wide:#?}");
+}
+
+/// Who reads the report of a machine relies on these keys.
+#[test]
+fn the_json_has_the_documented_keys() {
+    let (results, scope) = (results(), scope());
+    let text = suite::json(&suite::matrix(&results, &scope, false), &results, 1, TOOK);
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let named = |names: &str| names.split(' ').map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!(
+        keys(&report),
+        named(
+            "schema_version side apis releases command exit_code summary duration_ms requirements other_failures scenarios"
+        )
+    );
+    assert_eq!(keys(&report["summary"]), named("broken excused met not_exercised not_applicable"));
+    let broken = report["requirements"].as_array().unwrap().iter().find(|it| it["state"] == "broken").unwrap();
+    assert_eq!(keys(broken), named("id level statement source state occasions reason again failures"));
+    let failure = &broken["failures"][0];
+    assert_eq!(keys(failure), named("id severity message scenario release line evidence help messages output"));
+    assert_eq!(keys(&failure["messages"][0]), named("at_ms from name topic payload qos retain"));
+    assert_eq!(
+        (&report["schema_version"], &report["exit_code"], &broken["id"]),
+        (&json!(1), &json!(1), &json!("TV-15"))
+    );
+    assert_eq!(report["scenarios"].as_array().unwrap().len(), results.len());
+}
+
+#[test]
+fn junit_has_a_case_a_requirement_and_markdown_fences_what_is_foreign() {
+    let (results, scope) = (results(), scope());
+    let matrix = suite::matrix(&results, &scope, false);
+    let xml = suite::junit(&matrix, TOOK);
+    assert_eq!(xml.matches("<testcase ").count(), matrix.rows.len());
+    for words in ["<property name=\"requirement\" value=\"TV-15\"/>", "<failure message=", "type=\"module/ended\""] {
+        assert!(xml.contains(words), "no {words} in {xml}");
+    }
+    let markdown = suite::markdown(&matrix, TOOK);
+    for words in
+        ["## TV-15 is broken", "````text\nTraceback```", "| TV-17 | met | 3 | must |", "--only TV-15", "Reserved"]
+    {
+        assert!(markdown.contains(words), "no {words} in {markdown}");
+    }
+}
+
+/// What monitors watch for stands in a list, because nobody can ask them.
+#[test]
+fn what_is_watched_is_what_monitors_name() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/conformance/monitors");
+    let sources: String = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default())
+        .collect();
+    for side in [Side::Client, Side::Everest] {
+        for id in occasions::watched(side) {
+            assert!(sources.contains(&format!("\"{id}\"")) || id.starts_with("MQ-"), "{id}");
+        }
+    }
+}
+
+fn conform(project: &Project, arguments: &[&str]) -> Ran {
+    project.run(&[&["conform"], arguments, &["--json", "-"]].concat())
+}
+
+/// The requirements in a state.
+fn in_state(ran: &Ran, state: &str) -> Vec<String> {
+    let report = ran.report();
+    let rows = report["requirements"].as_array().unwrap().iter().filter(|row| row["state"] == state);
+    rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_built_in_modules_break_nothing() {
+    let project = Project::new();
+    for (api, met) in [("auth_token_provider", "TP-1"), ("auth_token_validator", "VA-3")] {
+        let ran = conform(&project, &["--side", "client", "--api", api]).exits(0);
+        assert!(in_state(&ran, "met").contains(&met.to_owned()), "{}", ran.stdout);
+    }
+    // What is watched everywhere needs no scenario of its own.
+    let ran =
+        conform(&project, &["--side", "everest", "--only", "WD-2", "--only", "MQ-4", "-k", "withdraw_by"]).exits(0);
+    assert_eq!(in_state(&ran, "met"), ["WD-2", "MQ-4"]);
+}
+
+#[test]
+fn a_faulty_module_breaks_its_requirement() {
+    let Some(module) = python_module("misbehaving.py") else { return };
+    let project = Project::new();
+    for (behaviour, requirement) in [("knows-its-fields", "TV-15"), ("same-reply-topic", "RR-13")] {
+        let module = format!("{module} --host {{host}} --port {{port}} --behaviour {behaviour} --side client");
+        let ran = conform(&project, &["--side", "client", "--only", requirement, "--module", &module]).exits(1);
+        assert!(in_state(&ran, "broken").contains(&requirement.to_owned()), "{}", ran.stdout);
+        let report = ran.report();
+        let row = report["requirements"].as_array().unwrap().iter().find(|row| row["id"] == requirement).unwrap();
+        assert!(row["again"].as_str().unwrap().ends_with(&format!("--only {requirement}")), "{row:#}");
+        assert!(!row["failures"][0]["messages"].as_array().unwrap().is_empty(), "{row:#}");
+    }
+}
+
+/// It conforms, and has never heard of khumbu.
+#[test]
+fn a_module_that_nobody_prepared_is_not_accused() {
+    let Some(module) = python_module("stranger.py") else { return };
+    let project = Project::new();
+    let module = format!("{module} --way at-once");
+    let ran = conform(&project, &["--side", "client", "--module", &module]).exits(0);
+    assert!(
+        in_state(&ran, "broken").is_empty() && in_state(&ran, "met").contains(&"CC-8".to_owned()),
+        "{}",
+        ran.stdout
+    );
+    let report = ran.report();
+    let rows = report["requirements"].as_array().unwrap();
+    let untold = rows.iter().find(|row| row["id"] == "WD-18").unwrap();
+    assert_eq!(untold["state"], "not_exercised");
+    assert!(untold["reason"].as_str().unwrap().contains("`withdraw`"), "{untold:#}");
+    assert!(ran.took < Duration::from_secs(60) || std::env::var_os("CI").is_none(), "{:?}", ran.took);
+}
+
+#[test]
+fn a_module_that_cannot_be_judged_is_told_so() {
+    let project = Project::new();
+    let ran = conform(&project, &["--side", "client", "-k", "heartbeat", "--module", "true", "--ready-within", "2s"]);
+    let ran = ran.exits(3).says("module/ended-early");
+    assert_eq!(ran.report()["other_failures"][0]["id"], "module/ended-early");
+}
+
+#[test]
+fn the_extracted_suite_gives_the_same_verdicts() {
+    let project = Project::new();
+    project.run(&["conform", "--extract", "scenarios"]).exits(0);
+    // Once more changes nothing.
+    project.run(&["conform", "--extract", "scenarios"]).exits(0);
+    let verdicts = |ran: &Ran| {
+        let report = ran.report();
+        let scenarios = report["scenarios"].as_array().unwrap().iter();
+        scenarios.map(|it| (it["path"].to_string(), it["verdict"].to_string())).collect::<BTreeMap<_, _>>()
+    };
+    let within = conform(&project, &["--side", "client", "--api", "auth_token_validator"]).exits(0);
+    let outside = project.play(&["scenarios/validator"]).exits(0);
+    assert_eq!(verdicts(&within), verdicts(&outside));
+    let name = "scenarios/client/heartbeat_wraps.yaml";
+    project.write(name, "description: mine\n");
+    project.run(&["conform", "--extract", "scenarios"]).exits(2).says("usage/other-file").says(name);
+    assert_eq!(project.read(name), "description: mine\n");
+    project.run(&["conform", "--extract", "/proc/nowhere"]).exits(3).says("file/unwritable");
+}
+
+#[test]
+fn the_list_has_every_requirement() {
+    let project = Project::new();
+    let listed: Value =
+        serde_json::from_str(&project.run(&["conform", "--list", "--json", "-"]).exits(0).stdout).unwrap();
+    let ids: Vec<_> = listed.as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, requirements::ids().collect::<Vec<_>>());
+    assert_eq!(listed[0].as_object().unwrap().len(), 6);
+    let text = project.run(&["conform", "--list", "--side", "client", "--only", "NX-1"]).exits(0).stdout;
+    assert!(text.starts_with("NX-1    client   must    next\n        a client takes"), "{text}");
+    assert!(project.run(&["conform", "--list"]).stdout.lines().all(|line| line.chars().count() <= 80));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let project = Project::new();
+    for (arguments, says) in [
+        (&["conform"][..], "--side"),
+        (&["conform", "--side", "client", "--only", "TV-99"], "no such requirement"),
+        (&["conform", "--side", "client", "--only", "HB-1"], "usage/other-side"),
+        (&["conform", "--side", "client", "--api", "auth"], "auth_token_provider"),
+        (&["conform", "--side", "client", "--report", "x.pdf"], ".md"),
+        (&["conform", "--side", "client", "-k", "nothing is called so"], "run/nothing-selected"),
+        (&["conform", "--side", "client", "--json", "x", "--junit", "x"], "usage/same-report"),
+    ] {
+        project.run(arguments).exits(2).says(says);
+    }
+}
+
+#[test]
+fn a_requirement_may_be_known_to_be_broken() {
+    let Some(module) = python_module("misbehaving.py") else { return };
+    let module = format!("{module} --host {{host}} --port {{port}} --behaviour knows-its-fields --side client");
+    let flags = ["--side", "client", "--only", "TV-15", "-k", "from_the_future", "--module", &module];
+    for (until, code, state) in
+        [("", 0, "excused"), (", until: 2999-12-31", 0, "excused"), (", until: 2024-01-01", 1, "broken")]
+    {
+        let known = format!("known_failures: [{{requirement: TV-15, reason: ticket 7{until}}}]\n");
+        let project = Project::with(&[("khumbu.yaml", &known)]);
+        let ran = conform(&project, &flags).exits(code);
+        assert_eq!(in_state(&ran, state), ["TV-15"], "{until}: {}", ran.stdout);
+        assert_eq!(ran.stdout.contains("known-failure/expired"), code == 1);
+    }
+}
