@@ -6,12 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::judging::view;
-use super::observer::{Observer, is_own};
+use super::observer::Observer;
 use super::settings::ModuleSource;
 use super::stage::{Stage, Stop, Wake};
 use crate::conformance::judge::{Proof, WITHIN};
 use crate::protocol::side::Side;
-use crate::transcript::record::{Event, Record};
 
 /// So many of its round trips a module gets to stumble over what it was shown last.
 const AFTERMATH: u32 = 4;
@@ -47,14 +46,6 @@ impl Stage<'_> {
         let deadline = Instant::now() + aftermath;
         while self.wait(deadline).await? == Wake::Record {}
         Ok(())
-    }
-
-    /// Whether the module was seen to listen for what it is told to do.
-    pub fn hears_orders(&self) -> bool {
-        let control = self.scene.topics.control_topic();
-        let is_there =
-            |record: &Record| matches!(&record.event, Event::Subscribed { filter, .. } if *filter == control);
-        self.observer.records.iter().any(|record| !is_own(&record.client) && is_there(record))
     }
 
     /// All that is known of what was put to the test.

@@ -169,7 +169,7 @@ async fn perform(
     }
     result.evidence = stage.proof().evidence();
     result.occasions = stage.proof().occasions(is_complete);
-    result.hears_orders = stage.hears_orders();
+    result.hears_orders = stage.means().listens;
     let unproven = match piece.replay {
         None if is_complete => stage.proof().unproven(&result.evidence),
         _ => Vec::new(),
