@@ -61,17 +61,24 @@ pub struct Evidence {
     pub not_shown: BTreeMap<&'static str, usize>,
     /// What the module sent.
     pub did: BTreeMap<&'static str, usize>,
+    /// What faults befell.
+    pub injected: BTreeMap<String, usize>,
 }
 
 impl Evidence {
     /// All of it in one line; empty if there is nothing.
     pub fn in_words(&self) -> String {
-        let lists = [("shown", &self.shown), ("not shown", &self.not_shown), ("did", &self.did)];
-        let lists = lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(word, list)| {
+        fn list<K: std::fmt::Display>(word: &str, list: &BTreeMap<K, usize>) -> Option<String> {
             let counts: Vec<_> = list.iter().map(|(name, count)| format!("{count} {name}")).collect();
-            format!("{word} {}", counts.join(", "))
-        });
-        lists.collect::<Vec<_>>().join("; ")
+            (!counts.is_empty()).then(|| format!("{word} {}", counts.join(", ")))
+        }
+        let lists = [
+            list("shown", &self.shown),
+            list("not shown", &self.not_shown),
+            list("did", &self.did),
+            list("injected", &self.injected),
+        ];
+        lists.into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
 }
 

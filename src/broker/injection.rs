@@ -80,6 +80,10 @@ impl Hub {
         });
     }
 
+    pub(super) fn flow(&self) {
+        self.with(Core::flow);
+    }
+
     /// Cuts off everybody but khumbu, as a broker that goes down without a word.
     pub(super) fn close_foreign(&self, cause: &str) {
         self.with(|core| {
@@ -112,8 +116,8 @@ impl Core {
         let Some(mut injection) = self.injection.take() else { return self.route(message, |_| true) };
         let met = injection.sieve.sift(&message.from, &seen(message, false, 0));
         let decision = injection.faults.decide(&met, &message.payload);
-        if let Some((_, effect)) = decision.fault {
-            let injected = Injected::Message { seq, topic: message.topic.clone(), effect };
+        if let Some((rule, effect)) = decision.fault {
+            let injected = Injected::Message { seq, rule, topic: message.topic.clone(), effect };
             self.recorder.record(&message.from, Event::Injected(injected));
         }
         let sieve = injection.sieve.clone();
@@ -129,9 +133,13 @@ impl Core {
                     }
                     Effect::Duplicate(copies) => {
                         self.hand_over(&*sieve, message, Whom::Befallen);
-                        if copies == Copies::Message || !self.redeliver(&*sieve, message) {
-                            self.hand_over(&*sieve, message, Whom::Befallen);
-                        }
+                        let done = match copies {
+                            Copies::Message => Vec::new(),
+                            Copies::Redelivery => self.redeliver(&*sieve, message),
+                        };
+                        self.route(message, |client| {
+                            befalls(&*sieve, message, client) && !done.iter().any(|it| **it == *client)
+                        });
                     }
                     Effect::Reorder => injection.held_back.push((number, message.clone())),
                     Effect::Corrupt(_) => {
@@ -150,23 +158,19 @@ impl Core {
     }
 
     fn hand_over(&mut self, sieve: &dyn Sieve, message: &Arc<Message>, whom: Whom) {
-        let is_by_khumbu = sieve.is_own(&message.from);
-        let is_befallen = |client: &str| !(is_by_khumbu && sieve.is_own(client));
         self.route(message, |client| match whom {
             Whom::All => true,
-            Whom::Spared => !is_befallen(client),
-            Whom::Befallen => is_befallen(client),
+            Whom::Spared => !befalls(sieve, message, client),
+            Whom::Befallen => befalls(sieve, message, client),
         });
     }
 
-    /// Sends a message again to those who have yet to acknowledge it; `false` if there are none.
-    fn redeliver(&mut self, sieve: &dyn Sieve, message: &Arc<Message>) -> bool {
-        let is_by_khumbu = sieve.is_own(&message.from);
+    /// Sends a message again on the connections on which that may be done; whose they are.
+    fn redeliver(&mut self, sieve: &dyn Sieve, message: &Arc<Message>) -> Vec<Arc<str>> {
         let Core { sessions, recorder, flushes, now, .. } = self;
         let mut out = Out { recorder, flushes, now: *now };
-        let befallen = sessions.iter_mut().flatten();
-        let befallen = befallen.filter(|session| !(is_by_khumbu && sieve.is_own(&session.client)));
-        befallen.filter_map(|session| session.redeliver(message, &mut out).then_some(())).count() > 0
+        let befallen = sessions.iter_mut().flatten().filter(|session| befalls(sieve, message, &session.client));
+        befallen.filter_map(|session| session.redeliver(message, &mut out).then(|| session.client.clone())).collect()
     }
 
     /// Hands over what is late no longer; when the next is due.
@@ -187,12 +191,17 @@ impl Core {
         injection.faults.lift();
         let sieve = injection.sieve.clone();
         let held_back = std::mem::take(&mut injection.held_back);
+        self.flow();
+        for (_, message) in held_back {
+            self.hand_over(&*sieve, &message, Whom::Befallen);
+        }
+    }
+
+    fn flow(&mut self) {
+        let Some(injection) = &mut self.injection else { return };
         for (client, pipe) in std::mem::take(&mut injection.stalled) {
             pipe.flow();
             self.recorder.record(&client, Event::Injected(Injected::Flows));
-        }
-        for (_, message) in held_back {
-            self.hand_over(&*sieve, &message, Whom::Befallen);
         }
     }
 
@@ -228,4 +237,9 @@ impl Core {
         links.sort_unstable_by_key(|(number, _)| *number);
         links.iter().filter_map(|(number, client)| Some(((*client).clone(), self.links.get(number)?.clone()))).collect()
     }
+}
+
+/// Whether what befalls a message befalls it for this client.
+fn befalls(sieve: &dyn Sieve, message: &Message, client: &str) -> bool {
+    !(sieve.is_own(&message.from) && sieve.is_own(client))
 }

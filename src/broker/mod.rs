@@ -254,6 +254,11 @@ impl Broker {
         self.hub.stall();
     }
 
+    /// Lets everything pass again, with what was sent meanwhile.
+    pub fn flow(&self) {
+        self.hub.flow();
+    }
+
     /// Lifts every fault but [`Broker::go_away`]: what was held back follows, and connections that were half open flow.
     pub fn lift_faults(&self) {
         self.hub.lift_faults();

@@ -292,10 +292,14 @@ impl Session {
         }
     }
 
-    /// Sends a message again that the client has yet to acknowledge, as if its answer were lost; `false` if there is none.
+    /// Sends a message again that the client has yet to acknowledge, as if its answer were lost; `false` if there is none, or
+    /// if that must not be done: MQTT 5 sends nothing again on the same connection (section 4.4), and a client that releases
+    /// a QoS 2 message twice may take the second PUBREL for one of nothing.
     pub(super) fn redeliver(&mut self, message: &Arc<Message>, out: &mut Out<'_>) -> bool {
-        let Some(link) = &self.link else { return false };
-        let is_it = |flight: &&Flight| flight.delivery.as_ref().is_some_and(|it| Arc::ptr_eq(&it.message, message));
+        let Some(link) = self.link.as_ref().filter(|link| link.version == Version::V4) else { return false };
+        let is_it = |flight: &&Flight| {
+            flight.delivery.as_ref().is_some_and(|it| it.qos == 1 && Arc::ptr_eq(&it.message, message))
+        };
         let Some(Flight { pkid, delivery: Some(delivery) }) = self.flights.iter().rfind(is_it) else { return false };
         self.send_again(link, *pkid, delivery, out);
         true

@@ -16,6 +16,8 @@ use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::side::Side;
 use crate::report::{self, KnownFailure};
 use crate::runner::{Piece, Settings};
+use crate::scenario::step::Step;
+use crate::scenario::{self, Known};
 use crate::verdict::{ScenarioResult, Verdict};
 
 /// Plays scenarios against a module under test.
@@ -32,6 +34,10 @@ pub struct Arguments {
     /// EVerest's AsyncAPI document of an API that khumbu has no description of; scenarios may then name it
     #[arg(long, value_name = "FILE")]
     asyncapi: Vec<PathBuf>,
+    /// A fault to lay over each scenario, as a step says it: `drop: {message: heartbeat, next: 3}`, or `delay`, `duplicate`,
+    /// `reorder`, `corrupt`; what it may explain is inconclusive
+    #[arg(long, value_name = "STEP")]
+    fault: Vec<String>,
     /// Accept every transcript that differs from its golden
     #[arg(long)]
     update: bool,
@@ -70,14 +76,14 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let config = Config::load(flags.module.topics.config.as_deref())?;
     let mut settings = flags.settings(&config)?;
     settings.is_updating_goldens = arguments.update;
+    settings.faults = arguments.fault.iter().map(|text| fault(text, &settings)).collect::<Result<_, _>>()?;
     let paths = if arguments.paths.is_empty() { &config.scenarios } else { &arguments.paths };
     let known: Vec<_> = requirements::ids().collect();
     let scenarios = files::load(paths, &known)?;
     let orphans = goldens::orphans(paths, &scenarios);
     let known_failures = config.known_failures(&scenarios);
     let is_whole = arguments.side.is_none() && flags.keyword.is_none() && flags.shard.is_none();
-    let is_wanted =
-        |scenario: &crate::scenario::Scenario| arguments.side.is_none_or(|side| scenario.model.under_test == side);
+    let is_wanted = |scenario: &scenario::Scenario| arguments.side.is_none_or(|side| scenario.model.under_test == side);
     let selected = flags.select(scenarios, is_wanted, (&config, &settings))?;
     let choice = flags.release(&config)?;
     let mut pieces = Vec::with_capacity(selected.len());
@@ -102,6 +108,27 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let wanted = wanted.into_iter().filter_map(|(form, path)| Some((form, path?)));
     let (reports, recordings) = flags.record(&mut pieces, &settings, || open_reports(wanted))?;
     Ok(Prepared { pieces, settings, known_failures, is_whole, reports, recordings, orphans })
+}
+
+/// A fault to be laid over scenarios.
+fn fault(text: &str, settings: &Settings) -> Result<Step, Vec<Diagnostic>> {
+    let refused =
+        |headline, help: &str| vec![Diagnostic::new(Severity::Error, "usage/bad-fault", headline).with_help(help)];
+    if let Some(upstream) = &settings.upstream {
+        let headline =
+            format!("`--fault` cannot befall messages on the broker `{upstream}`, which passes them on itself");
+        return Err(refused(headline, "leave `--broker` out: khumbu's own broker injects faults"));
+    }
+    let frame =
+        "description: a fault\nunder_test: client\nstation: {auth_token_provider: {}, auth_token_validator: {}}";
+    let scenario = scenario::parse("--fault", &format!("{frame}\nsteps:\n  - {text}\n"), Known::default())?;
+    match <[Step; 1]>::try_from(scenario.model.steps) {
+        Ok([step]) if step.befalls().is_some() => Ok(step),
+        _ => {
+            let headline = format!("`{text}` is no fault that befalls messages");
+            Err(refused(headline, "write one step, for example `--fault 'drop: {message: heartbeat, next: 3}'`"))
+        }
+    }
 }
 
 impl Prepared {

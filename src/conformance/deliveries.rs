@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::conformance::losses::Losses;
 use crate::conformance::sighting::Sighting;
 
 /// More messages of khumbu's own than wait for their delivery at any time.
@@ -15,6 +16,8 @@ const REMEMBERED: usize = 64;
 /// Khumbu's own messages, by the numbers of their records.
 #[derive(Debug, Default)]
 pub struct Deliveries {
+    /// What injected faults befell, of everybody's messages.
+    pub losses: Losses,
     /// The last ones, latest first.
     sent: VecDeque<(u64, Arc<str>, Bytes)>,
     delivered: BTreeSet<u64>,

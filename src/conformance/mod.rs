@@ -6,6 +6,7 @@
 
 pub mod deliveries;
 pub mod judge;
+pub mod losses;
 pub mod monitors;
 pub mod occasions;
 pub mod requirements;

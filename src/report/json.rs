@@ -62,6 +62,9 @@ struct Proof<'a> {
     shown: &'a BTreeMap<&'static str, usize>,
     not_shown: &'a BTreeMap<&'static str, usize>,
     did: &'a BTreeMap<&'static str, usize>,
+    /// What injected faults befell, where there are any.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    injected: &'a BTreeMap<String, usize>,
 }
 
 #[derive(Serialize)]
@@ -115,6 +118,7 @@ fn scenario(result: &ScenarioResult) -> Scenario<'_> {
             shown: &result.evidence.shown,
             not_shown: &result.evidence.not_shown,
             did: &result.evidence.did,
+            injected: &result.evidence.injected,
         },
         failures: failures.into_iter().map(finding).collect(),
         notes: notes.into_iter().map(finding).collect(),

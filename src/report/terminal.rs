@@ -35,12 +35,19 @@ pub fn line(result: &ScenarioResult, names_release: bool, style: Style) -> Strin
     let took = paint(style, DIM, &time(result.duration));
     let names_release = names_release || !Release::ALL.contains(&result.release);
     let release = if names_release { format!("  {}", result.release.label()) } else { String::new() };
-    let sum = |list: &BTreeMap<_, usize>| list.values().sum::<usize>();
-    let evidence = match (sum(&result.evidence.shown), sum(&result.evidence.did)) {
+    let evidence = match (sum_of(&result.evidence.shown), sum_of(&result.evidence.did)) {
         (0, 0) => String::new(),
         (shown, did) => paint(style, DIM, &format!("  shown {shown}, did {did}")),
     };
+    let evidence = match sum_of(&result.evidence.injected) {
+        0 => evidence,
+        injected => format!("{evidence}{}", paint(style, DIM, &format!(", injected {injected}"))),
+    };
     format!("{}  {}{release}  {took}{evidence}", paint(style, colour(result.verdict), &word), printable(&result.path))
+}
+
+fn sum_of<K>(list: &BTreeMap<K, usize>) -> usize {
+    list.values().sum()
 }
 
 /// Everything there is to say about a scenario: its line, its findings, and if it did not pass, what the module wrote

@@ -6,6 +6,7 @@ use super::settings::{ModuleSource, Scene};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::ApiType;
 use crate::protocol::side::Side;
+use crate::scenario::step::Injects;
 use crate::scenario::{Pointer, lacking};
 
 /// Why a scenario is not played: its own word, the release, or the module.
@@ -40,6 +41,10 @@ pub fn not_applicable(scene: &Scene<'_>) -> Option<Diagnostic> {
             Some(note("module/lacks", headline.to_owned()).at(scenario.place(&second_validator(scene)?)))
         })
         .or_else(|| {
+            let headline = "faults befall messages at khumbu's own broker only; another one passes them on unchanged";
+            Some(note("broker/passes-on", headline.to_owned()).at(scenario.place(&befalls_messages(scene)?)))
+        })
+        .or_else(|| {
             let command = what_it_cannot(scene)?;
             Some(note("module/cannot", format!("the module was declared not to follow `{command}`")))
         })
@@ -57,6 +62,13 @@ fn second_validator(scene: &Scene<'_>) -> Option<Pointer> {
     scene.station.auth_token_validator.as_ref()?;
     let (name, _) = scene.station.tokens.iter().find(|(_, token)| !token.other_validators.is_empty())?;
     Some(Pointer::from("/station/tokens").key(name).key("other_validators"))
+}
+
+/// Where the scenario injects faults into messages that another broker hands over.
+fn befalls_messages(scene: &Scene<'_>) -> Option<Pointer> {
+    scene.settings.upstream.as_ref()?;
+    let rows = scene.scenario.rows(scene.frame(), scene.station.release);
+    rows.into_iter().find(|(_, row)| row.injects == Injects::Messages).map(|(at, row)| at.key(row.key))
 }
 
 /// The first command that the scenario needs the module to follow and that it cannot.

@@ -2,6 +2,7 @@
 
 use super::drive::asks_for_orders;
 use super::findings;
+use super::losses;
 use super::observer::{Observer, is_own};
 use super::presence;
 use super::stage::{Stage, Stop, Wake};
@@ -87,7 +88,9 @@ impl Stage<'_> {
             Why::Expected(expectation, _) => presence::of_order(&self.observer.records, &control, expectation.since),
             _ => None,
         };
-        self.findings(&ModuleTraces { order, ..self.traces() }).explain(not_met)
+        let mut found = self.findings(&ModuleTraces { order, ..self.traces() }).explain(not_met);
+        losses::consider(self, not_met, &mut found);
+        found
     }
 
     /// All that findings are told with.

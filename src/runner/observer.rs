@@ -168,6 +168,7 @@ impl Observer {
         }
         let from = if is_own(&record.client) { Party::Harness } else { Party::Module };
         self.underway.note(&record);
+        self.deliveries.losses.note(&record);
         match (from, &record.event) {
             (Party::Module, _) => {
                 self.connections.note(&record);

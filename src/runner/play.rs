@@ -8,9 +8,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use super::applicable::not_applicable;
+use super::faults::{self, Laid};
 use super::forecast::soften;
 use super::lag::Lag;
 use super::last_words::last_words;
+use super::losses;
 use super::module::Module;
 use super::observer::{Connections, Observer};
 use super::passed::passed;
@@ -88,6 +90,7 @@ async fn perform(
     result: &mut ScenarioResult,
 ) -> Option<Released> {
     let Scene { scenario, settings, .. } = *scene;
+    let faults = Laid::prepare(scene, broker);
     let (played, other_apis) = match played::open(scene, piece, broker).await {
         Ok(begun) => begun,
         Err(diagnostic) => {
@@ -133,6 +136,7 @@ async fn perform(
         round_trip: Duration::ZERO,
         unseen: BTreeSet::new(),
         about: requirements::first_of(&scenario.model.requirements),
+        faults,
     };
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
     let outcome = match timeout(limit, act(&mut stage, piece.replay.as_deref())).await {
@@ -149,6 +153,7 @@ async fn perform(
     };
     let is_complete = outcome.is_ok();
     stage.observer.drain();
+    // What it has seen is the scenario's; the end is whole.
     let played_records = stage.observer.records.len();
     match outcome {
         Ok(()) => {}
@@ -156,6 +161,9 @@ async fn perform(
             let now = stage.observer.records.last().map_or(Duration::ZERO, |record| record.at);
             diagnostic.at_record = stage.observer.records.last().map(|record| record.seq);
             diagnostic.evidence.extend(stage.observer.cuts.story(now, |topic| stage.elided(topic)));
+            if diagnostic.severity != Severity::Inconclusive {
+                diagnostic.evidence.extend(losses::story(&stage));
+            }
             super::races::consider(&stage, &mut diagnostic).await;
             stage.findings(&stage.traces()).let_off(&mut diagnostic);
             stage.proof().explain_by_unasked(&mut diagnostic);
@@ -171,7 +179,7 @@ async fn perform(
     result.occasions = stage.proof().occasions(is_complete);
     result.hears_orders = stage.means().listens;
     let unproven = match piece.replay {
-        None if is_complete => stage.proof().unproven(&result.evidence),
+        None if is_complete => [stage.idle_faults(), stage.proof().unproven(&result.evidence)].concat(),
         _ => Vec::new(),
     };
     let written = stage.written_last();
@@ -183,6 +191,7 @@ async fn perform(
     let by_itself = stage.module.ended.borrow().clone();
     let has_ended = by_itself.is_some();
     let written_by_then = stage.module.output().map_or(0, |output| output.count());
+    faults::end(broker).await;
     let ended = ending::farewell(&mut stage, is_complete).await;
     if is_complete {
         findings.extend(stage.proof().asked_again());
@@ -262,6 +271,7 @@ async fn act(stage: &mut Stage<'_>, replay: Option<&Replay>) -> Result<(), Stop>
         client.communication_check(true).await.map_err(|error| broken(&error.to_string()))?;
     }
     stage.other_apis.begin_checks(stage.scene)?;
+    stage.lay_faults()?;
     let scenario = stage.scenario;
     stage.play(&scenario.model.steps, &Pointer::from("/steps")).await?;
     stage.let_it_take_in().await

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::faults::Laid;
 use super::lag::Lag;
 use super::module::Module;
 use super::observer::{Observer, is_own};
@@ -66,6 +67,8 @@ pub struct Stage<'s> {
     pub unseen: BTreeSet<String>,
     /// The requirement that is judged now: what fails breaks it, unless it names its own.
     pub about: Option<&'static Requirement>,
+    /// The faults that were injected.
+    pub faults: Laid,
 }
 
 /// Why a scenario cannot go on.

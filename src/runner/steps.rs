@@ -101,6 +101,19 @@ impl Stage<'_> {
             Step::UpdateVerdict(update) => self.update_verdict(update, said(&row)?, at).await,
             Step::RestartEverest => self.restart_everest().await,
             Step::Disconnect => self.disconnect().await,
+            Step::Drop(_) | Step::Delay(_) | Step::Duplicate(_) | Step::Reorder(_) | Step::Corrupt(_) => {
+                self.lay(step, Some(at))
+            }
+            Step::LiftFaults => {
+                self.lift_faults();
+                Ok(())
+            }
+            Step::HalfOpen(half_open) => self.half_open(half_open.r#for.map(|span| span.0)).await,
+            Step::RefuseConnect(refuse) => {
+                self.refuse_connect(refuse, at);
+                Ok(())
+            }
+            Step::BrokerAway(away) => self.broker_away(away.r#for.0).await,
             Step::Csms(state) => self.set_csms(*state).await,
             Step::ResetCache(_) => self.reset_cache(at).await,
             Step::SendLocalList(list) => self.send_local_list(list, at).await,

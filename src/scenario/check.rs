@@ -2,6 +2,7 @@
 
 mod charge_point;
 mod expectation;
+mod faults;
 mod payload;
 mod releases;
 mod station;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::model::{Heartbeats, Publish, Ready, Repeat, Run};
+use super::model::{HalfOpen, Heartbeats, Publish, Ready, Repeat, Run};
 use super::rules::{from_hex, wrong_topic};
 use super::step::{Exchange, Row, Step};
 use super::{Known, Pointer, Scenario, api, placeholder, played, rules, suggestion};
@@ -221,6 +222,10 @@ impl<'a> Checker<'a> {
             Step::Repeat(repeat) => self.check_repeat(repeat, at, repeats),
             Step::Run(run) => self.check_run(run, at),
             Step::AnyOrder(steps) => self.check_any_order(steps, at),
+            step if let Some((effect, which)) = step.befalls() => self.check_fault(effect, &which, at),
+            Step::RefuseConnect(refuse) => self.check_refusal(refuse, at),
+            Step::BrokerAway(away) => self.check_span(away.r#for.0, "an absence", &at.key("for")),
+            Step::HalfOpen(HalfOpen { r#for: Some(span) }) => self.check_span(span.0, "an outage", &at.key("for")),
             Step::Gateway(gateway) => self.check_gateway(gateway, at),
             Step::SendLocalList(list) => self.check_local_list(list, at),
             Step::About(id) => self.check_about(id, at),

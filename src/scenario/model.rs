@@ -4,6 +4,7 @@
 //! Strict: unknown keys are errors. No `untagged` and no `flatten`, which would cost the place of an error.
 
 mod expectations;
+mod faults;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -23,6 +24,9 @@ use crate::timespan::Timespan;
 
 use super::step::Step;
 pub use expectations::{Expect, ExpectCsms, ExpectEvse, ExpectNone, ExpectReply, ExpectStatus, MessageKind};
+pub use faults::{
+    BrokerAway, CorruptFault, DelayFault, DropFault, DuplicateFault, HalfOpen, RefuseConnect, ReorderFault, Way, Which,
+};
 
 /// One scenario: one file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::api::{api_of, channel_of};
 use super::features::{self, Feature};
 use super::model::{
-    CancelReservation, CsmsState, Expect, ExpectCsms, ExpectEvse, ExpectNone, ExpectReply, ExpectStatus, Gateway,
-    Heartbeats, MessageKind, Model, Nothing, Only, Publish, Repeat, Request, Reserve, Run, SendLocalList, SetVerdict,
+    BrokerAway, CancelReservation, CorruptFault, CsmsState, DelayFault, DropFault, DuplicateFault, Expect, ExpectCsms,
+    ExpectEvse, ExpectNone, ExpectReply, ExpectStatus, Gateway, HalfOpen, Heartbeats, MessageKind, Model, Nothing,
+    Only, Publish, RefuseConnect, ReorderFault, Repeat, Request, Reserve, Run, SendLocalList, SetVerdict,
     UpdateVerdict, Withdraw,
 };
 use super::{Pointer, Scenario, placeholder, played};
@@ -66,6 +67,25 @@ pub enum Step {
     RestartEverest,
     /// Cuts the module under test off the broker; it may connect again.
     Disconnect,
+
+    /// The broker acknowledges messages and loses them.
+    Drop(DropFault),
+    /// Messages come late.
+    Delay(DelayFault),
+    /// Messages come twice.
+    Duplicate(DuplicateFault),
+    /// Messages are overtaken by those after them.
+    Reorder(ReorderFault),
+    /// Payloads are broken.
+    Corrupt(CorruptFault),
+    /// Every fault that was injected ends.
+    LiftFaults,
+    /// Nothing passes the connections of the module, and neither end is told.
+    HalfOpen(HalfOpen),
+    /// The module is refused when it connects.
+    RefuseConnect(RefuseConnect),
+    /// The broker is away for a while: its port is closed, and the module cut off.
+    BrokerAway(BrokerAway),
 
     /// The CSMS of the charge point can be reached from now on, or not any more.
     Csms(CsmsState),
@@ -166,6 +186,20 @@ pub struct Row<'s> {
     pub shows: Option<Channel>,
     /// What it says of EVerest's start, as one of the first steps.
     pub start: Start,
+    /// What faults it has to do with.
+    pub injects: Injects,
+}
+
+/// Where a step injects faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Injects {
+    /// Nowhere.
+    #[default]
+    Nothing,
+    /// Into messages, which only khumbu's own broker can.
+    Messages,
+    /// Into connections.
+    Connections,
 }
 
 /// What a step has to do with requests.
@@ -212,6 +246,13 @@ impl Step {
         let connector = |key, it: &AtConnector| Row { connector: it.connector, ..evse(key, it.evse) };
         let reserves = |key| Row { looks_inside: true, demands: everest, ..of_everest(key) };
         let at_charge_point = |key| Row { charge_point: Some(""), ..row(key) };
+        // On the wire.
+        let befalls = |key| {
+            let which = self.befalls().map(|(_, which)| which);
+            let features = which.map(|it| features::of_message(it.message, it.topic, it.payload));
+            Row { features: features.unwrap_or_default(), injects: Injects::Messages, ..row(key) }
+        };
+        let outage = |key, demands| Row { demands, injects: Injects::Connections, ..row(key) };
         // Of clients.
         let by_client = |key| Row { follows: client.then_some(key), demands: client, ..row(key) };
         let asks = |key, name: Option<&'s str>, within| {
@@ -265,6 +306,16 @@ impl Step {
             Step::Heartbeats(_) => Row { shows: Some(Channel::HEARTBEAT), ..of_everest("heartbeats") },
             Step::RestartEverest => Row { demands: everest, ..row("restart_everest") },
             Step::Disconnect => Row { demands: client, ..row("disconnect") },
+
+            Step::Drop(_) => befalls("drop"),
+            Step::Delay(_) => befalls("delay"),
+            Step::Duplicate(_) => befalls("duplicate"),
+            Step::Reorder(_) => befalls("reorder"),
+            Step::Corrupt(_) => befalls("corrupt"),
+            Step::LiftFaults => Row { injects: Injects::Connections, ..row("lift_faults") },
+            Step::HalfOpen(HalfOpen { r#for }) => outage("half_open", client && r#for.is_none()),
+            Step::RefuseConnect(_) => outage("refuse_connect", false),
+            Step::BrokerAway(_) => outage("broker_away", client),
 
             Step::Csms(_) => at_charge_point("csms"),
             Step::ResetCache(_) => at_charge_point("reset_cache"),
@@ -439,6 +490,8 @@ mod tests {
             json!({"command": "true"}),
             json!({"times": 1, "steps": []}),
             json!({"releases": [], "steps": []}),
+            json!({"by": "1s"}),
+            json!({"for": "1s"}),
         ];
         let frames = ApiType::AUTH_APIS.into_iter().flat_map(|api| {
             [Side::Client, Side::Everest].map(|under_test| Frame { under_test, api, has_provider: false })

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use rumqttc::NetworkOptions;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, PubRec, PubRecReason, SubscribeReasonCode};
-use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
@@ -28,6 +28,8 @@ pub enum LinkError {
         address: SocketAddr,
         /// What the socket or the broker said.
         why: String,
+        /// Whether nobody listens there.
+        is_closed: bool,
     },
     /// The broker refused a subscription.
     #[error("the broker refused the subscription to `{filter}`")]
@@ -127,7 +129,11 @@ impl Link {
             match events.poll().await {
                 Ok(Event::Incoming(Packet::ConnAck(_))) => break,
                 Ok(_) => {}
-                Err(error) => return Err(LinkError::Connect { address, why: error.to_string() }),
+                Err(error) => {
+                    let is_closed =
+                        matches!(&error, ConnectionError::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused);
+                    return Err(LinkError::Connect { address, why: error.to_string(), is_closed });
+                }
             }
         }
         let (messages, incoming) = mpsc::unbounded_channel();

@@ -46,6 +46,8 @@ struct Player {
 
 /// How often the built-in module tries to connect before it gives up.
 const ATTEMPTS: u32 = 6;
+/// And where nobody listens though it has been connected before: a broker may be away for some seconds.
+const ATTEMPTS_WHILE_AWAY: u32 = 180;
 /// How much longer it waits after each attempt.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -77,7 +79,10 @@ pub async fn run_module(part: Part, mut stop: oneshot::Receiver<()>) -> Result<(
             },
             Some(message) => player.take(message).await,
             None => {
-                player.connect_again(&filters).await?;
+                tokio::select! {
+                    again = player.connect_again(&filters) => again?,
+                    _ = &mut stop => return Ok(()),
+                }
                 player.client.communication_check(true).await
             }
         };
@@ -131,8 +136,16 @@ impl Player {
 
     /// As client libraries do; what it knows, it keeps.
     async fn connect_again(&mut self, more: &[String]) -> Result<(), LinkError> {
-        (self.client, self.messages) = connect(&self.part, more, ATTEMPTS).await?;
-        Ok(())
+        let mut away = 0;
+        loop {
+            match connect(&self.part, more, ATTEMPTS).await {
+                Err(LinkError::Connect { is_closed: true, .. }) if away < ATTEMPTS_WHILE_AWAY => away += ATTEMPTS,
+                connected => {
+                    (self.client, self.messages) = connected?;
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// What EVerest says.

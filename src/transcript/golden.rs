@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 use regex::Regex;
 use serde_json::Value;
 
+use super::injected::Injected;
 use super::record::{Direction, Event, Publish, Record};
 use crate::protocol::channel::{ApiType, Channel, Topics};
 
@@ -90,6 +91,13 @@ pub fn transcript(records: &[Record], names: &Names<'_>) -> String {
                 let _ = writeln!(text, "  {line}");
             });
         }
+    }
+    let faults = faults(records, &mut naming);
+    if !faults.is_empty() {
+        let _ = writeln!(text, "injected faults");
+        faults.iter().for_each(|(fault, count)| {
+            let _ = writeln!(text, "  {count} {fault}");
+        });
     }
     let subscriptions = subscriptions(records, &mut naming);
     if !subscriptions.is_empty() {
@@ -260,6 +268,24 @@ fn heartbeats(messages: &[Message<'_>], naming: &mut Naming<'_>) -> Vec<String> 
 
 /// What was subscribed to, in order of the text and once each. A subscription counts if its client said something
 /// afterwards: then it belongs to the conversation, and a short scenario cannot end before it.
+/// The messages that faults befell, and how many of a kind. Outages of connections are left out, for a module may have
+/// one connection or two.
+fn faults(records: &[Record], naming: &mut Naming<'_>) -> BTreeMap<String, usize> {
+    let names = naming.names;
+    let mut faults = BTreeMap::new();
+    for record in records {
+        let Event::Injected(Injected::Message { topic, effect, .. }) = &record.event else { continue };
+        let name = match names.channel(topic) {
+            // These come when their time comes.
+            Some((_, Channel::HEARTBEAT | Channel::COMMUNICATION_CHECK)) => continue,
+            Some((_, channel)) => channel.name().to_owned(),
+            None => naming.known_reply(topic).unwrap_or_else(|| anonymous(topic, names)),
+        };
+        *faults.entry(format!("{name} {effect}")).or_default() += 1;
+    }
+    faults
+}
+
 fn subscriptions(records: &[Record], naming: &mut Naming<'_>) -> BTreeSet<String> {
     let (names, topics) = (naming.names, naming.names.topics);
     let mut lines = BTreeSet::new();

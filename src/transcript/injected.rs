@@ -16,6 +16,8 @@ pub enum Injected {
     Message {
         /// The place of that record.
         seq: u64,
+        /// The number of the rule that it met.
+        rule: usize,
         /// The topic.
         topic: Arc<str>,
         /// What became of it.
@@ -55,8 +57,8 @@ pub enum Copies {
     /// As a message of its own, as if its sender had sent it twice.
     #[default]
     Message,
-    /// As the same message, with DUP and the packet identifier that it had, as if its acknowledgement were lost. What is
-    /// handed over with QoS 0 has none, and comes as a message of its own.
+    /// As the same message, with DUP and the packet identifier that it had, as if its acknowledgement were lost: to clients
+    /// that speak MQTT 3.1.1, with QoS 1. Everything else comes as a message of its own.
     Redelivery,
 }
 

@@ -8,7 +8,7 @@ use khumbu::transcript::injected::{ConnectRefusal, Copies, Corruption, Effect, I
 use khumbu::transcript::record::{Direction, Event, Publish, Record};
 
 use crate::broker_relay::relay_to;
-use crate::broker_wire::{Bench, Wire, connect4, connect5, packet, publish4, publishes};
+use crate::broker_wire::{Bench, Wire, connect4, connect5, packet, publish4, publish5, publishes};
 
 /// Messages on `t` meet the first rules; clients whose names begin with `own` are khumbu.
 struct OnT;
@@ -76,7 +76,7 @@ async fn a_message_of_khumbu_is_acknowledged_and_lost_for_others() {
         ear.expect(&publish4(0, topic, 0, payload)).await;
     }
     let records = bench.stop().await;
-    let [(client, Injected::Message { seq, topic, effect: Effect::Drop })] = &injected(&records)[..] else {
+    let [(client, Injected::Message { seq, rule: 0, topic, effect: Effect::Drop })] = &injected(&records)[..] else {
         panic!("{records:?}")
     };
     assert_eq!((client.as_str(), &**topic), ("own", "t"));
@@ -146,6 +146,30 @@ async fn a_second_message_has_an_identifier_of_its_own_and_a_redelivery_has_not(
         assert_eq!(handed(&records, "module"), [("x".to_owned(), 1, false), ("x".to_owned(), 1, is_again)]);
         assert!(!records.iter().any(|record| matches!(record.event, Event::Breach { .. })), "{records:?}");
     }
+}
+
+#[tokio::test]
+async fn mqtt_5_and_qos_2_know_no_redelivery_on_one_connection() {
+    let bench = bench(Effect::Duplicate(Copies::Redelivery), 2).await;
+    let mut five = Wire::v5(bench.address(), "five").await;
+    five.subscribe5("t", 1, &[]).await;
+    let mut four = Wire::v4(bench.address(), "four").await;
+    four.subscribe4("t", 2).await;
+    let mut own = Wire::v4(bench.address(), "own").await;
+    say(&mut own, "t", "x").await;
+    for pkid in [1, 2] {
+        five.expect(&publish5(2, "t", pkid, &[], "x")).await;
+    }
+    for dup in [0, 8] {
+        four.expect(&publish4(2 | dup, "t", 1, "x")).await;
+    }
+    own.send(&publish4(4, "t", 2, "y")).await;
+    own.expect(&[0x50, 2, 0, 2]).await;
+    own.send(&[0x62, 2, 0, 2]).await;
+    for pkid in [2, 3] {
+        four.expect(&publish4(4, "t", pkid, "y")).await;
+    }
+    bench.stop().await;
 }
 
 #[tokio::test]

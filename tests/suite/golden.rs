@@ -10,6 +10,7 @@ use bytes::Bytes;
 use khumbu::diagnostic::{Source, Style};
 use khumbu::protocol::channel::{ApiType, Topics};
 use khumbu::transcript::golden::{Names, transcript};
+use khumbu::transcript::injected::{Effect, Injected};
 use khumbu::transcript::record::{Direction, Event, Publish, Record};
 use khumbu::transcript::snapshot::{Snapshot, compare, difference, pending};
 use proptest::prelude::*;
@@ -145,6 +146,23 @@ fn interleave(mut lanes: Vec<Vec<Sent>>, choices: &[usize]) -> Vec<Sent> {
 #[test]
 fn reads_like_a_conversation() {
     insta::assert_snapshot!(text(&interleave(lanes(7, 3, 2), &[0])));
+}
+
+#[test]
+fn says_what_faults_befell_but_for_what_comes_by_the_clock() {
+    let topics = topics();
+    let [id, _] = ids(0);
+    let messages =
+        [status("T", "Processing"), request(&id, "{}"), reply(&id, "1"), sent("khumbu", "e2m/heartbeat", 2, "0")];
+    let mut records = records(&messages);
+    for (seq, message) in messages.iter().enumerate() {
+        let topic = message.topic.as_str().into();
+        let injected = Injected::Message { seq: seq as u64, rule: 0, topic, effect: Effect::Drop };
+        records.push(record(records.len() as u64, message.client, Event::Injected(injected)));
+    }
+    let text = transcript(&records, &Names { topics: &topics, other_apis: &[], clients: &[] });
+    let told = "injected faults\n  1 [reply:1] dropped\n  1 token_validation_status dropped\n  1 withdraw_authorization dropped\nsubscriptions\n";
+    assert!(text.contains(told), "{text}");
 }
 
 #[test]

@@ -59,6 +59,7 @@ mod run_charge_point;
 mod run_cli;
 mod run_end;
 mod run_everest;
+mod run_faults;
 mod run_goldens;
 mod run_hostile;
 mod run_module;

@@ -51,6 +51,14 @@ const CARD: [&str; 3] = ["provider", "scenarios/provider/next_bank_card_once", "
 const CARD_NEXT: [&str; 3] = ["provider", "scenarios/provider/next_bank_card_once --release next", ""];
 const ENDS_CHECKS: [&str; 3] = ["client", "scenarios/client/check_ended", ""];
 const CUT_OFF: [&str; 3] = ["client", "scenarios/client/reconnect_cut_off", ""];
+const AWAY: [&str; 3] = ["client", "scenarios/client/fault_broker_away", ""];
+const REFUSED: [&str; 3] = ["client", "scenarios/client/fault_connect_refused", ""];
+const CORRUPT: [&str; 3] = ["client", "scenarios/client/fault_status_corrupt", ""];
+const REPLY_LOST: [&str; 3] = ["client", "client_reply_lost", ""];
+const HALF_OPEN: [&str; 3] = ["client", "client_half_open", ""];
+const QUESTION_LOST: [&str; 3] = ["validator", "validator_question_lost", ""];
+const QUESTION_LATE: [&str; 3] = ["validator", "validator_question_late", ""];
+const LAID_OVER: [&str; 3] = ["validator", r#"validator --fault {"drop":{"message":"validate_token"}}"#, ""];
 const RESTARTS: [&str; 3] = ["client", "scenarios/client/heartbeat_restarts_at_zero", ""];
 const PACE: [&str; 3] = ["everest", "everest_pace", ""];
 const BEATS: [&str; 3] = ["everest", "scenarios/everest/heartbeat_keeps_pace", ""];
@@ -172,6 +180,26 @@ rows! { earns(&Case):
     keeps_session_on_cut_off: case("keeps-session", CUT_OFF, "pass", &[], &[]),
     restart_unforeseen_on_restarts: case("restart-unforeseen", RESTARTS, "fail", &["module/ended"], &[]),
     leave_grandchild_on_restarts: case("leave-grandchild", RESTARTS, "pass", &[], &[]),
+    // Each gets by until the wire fails.
+    hangs_without_reply_on_client: case("hangs-without-reply", CLIENT, "pass", &[], &[]),
+    hangs_without_reply_on_reply_lost: case("hangs-without-reply", REPLY_LOST, "fail", &["expect/missing"], &[]),
+    leave_grandchild_on_reply_lost: case("leave-grandchild", REPLY_LOST, "pass", &[], &[]),
+    dies_of_no_json_on_client: case("dies-of-no-json", CLIENT, "pass", &[], &[]),
+    dies_of_no_json_on_corrupt: case("dies-of-no-json", CORRUPT, "fail", &["module/ended"], &[]),
+    gives_up_when_refused_on_cut_off: case("gives-up-when-refused", CUT_OFF, "pass", &[], &[]),
+    gives_up_when_refused_on_refused: case("gives-up-when-refused", REFUSED, "fail", &["module/ended"], &[]),
+    stays_away_on_client: case("stays-away", CLIENT, "pass", &[], &[]),
+    stays_away_on_away: case("stays-away", AWAY, "fail", &["module/stayed-away"], &[]),
+    keeps_session_on_away: case("keeps-session", AWAY, "pass", &[], &[]),
+    short_keep_alive_on_half_open: case("short-keep-alive", HALF_OPEN, "pass", &[], &[]),
+    never_pings_on_half_open: case("never-pings", HALF_OPEN, "fail", &["module/unaware"], &[]),
+    no_keep_alive_on_half_open: case("no-keep-alive", HALF_OPEN, "inconclusive", &["module/no-keep-alive"], &[]),
+    // What it never got it is not held to.
+    leave_grandchild_on_question_lost: case("leave-grandchild", QUESTION_LOST, "inconclusive", &["expect/after-fault"], &[]),
+    leave_grandchild_on_question_late: case("leave-grandchild", QUESTION_LATE, "pass", &[], &[]),
+    leave_grandchild_on_laid_over: case("leave-grandchild", LAID_OVER, "inconclusive", &["expect/after-fault"], &[]),
+    crash_in_middle_on_question_late: case("crash-in-middle", QUESTION_LATE, "fail", &["module/ended"], &[]),
+    leave_grandchild_on_idle_fault: case("leave-grandchild", ["client", "client_idle_fault", ""], "inconclusive", &["scenario/idle-fault"], &[]),
     // Nobody told it that less is wanted.
     slow_communication_check_on_check_repeated_seconds_4: case("slow-communication-check", ["client", "scenarios/client/check_repeated", "--seconds 4"], "pass", &[], &[]),
 

@@ -8,6 +8,7 @@ mod before_releases;
 mod collecting;
 mod discovery;
 mod heartbeats;
+mod injected;
 mod latched;
 mod other_apis;
 mod presence;

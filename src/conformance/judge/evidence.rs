@@ -53,8 +53,9 @@ impl Proof<'_> {
                     && seen.seq >= self.past.ready_since
                     && self.view.is_subscribed(&seen.publish.topic)
             };
-            let is_shown = self.deliveries.is_shown(seen);
-            seen.from == Party::Harness && !is_shown && (self.deliveries.is_delivered(seen) || is_meant())
+            // What a fault keeps from it never comes.
+            let is_over = self.deliveries.is_shown(seen) || self.deliveries.losses.is_lost(seen.seq);
+            seen.from == Party::Harness && !is_over && (self.deliveries.is_delivered(seen) || is_meant())
         };
         (0..self.view.messages.len()).filter(|index| is_awaited(&self.view.messages[*index])).collect()
     }
@@ -63,10 +64,16 @@ impl Proof<'_> {
     pub fn evidence(&self) -> Evidence {
         let mut evidence = Evidence::default();
         for seen in self.view.messages {
+            if let Some((_, effect)) = self.deliveries.losses.of(seen.seq) {
+                *evidence.injected.entry(format!("{} {effect}", seen.kind.name())).or_default() += 1;
+            }
             let list = match (seen.from, self.view.is_for_module(seen, self.case)) {
                 (Party::Module, _) if seen.kind != Kind::Other => &mut evidence.did,
                 (Party::Harness, true) if self.deliveries.is_shown(seen) => &mut evidence.shown,
-                (Party::Harness, true) if self.is_claimed(seen) => &mut evidence.not_shown,
+                // What a fault befell the scenario meant not to be shown.
+                (Party::Harness, true) if self.is_claimed(seen) && !self.deliveries.losses.is_lost(seen.seq) => {
+                    &mut evidence.not_shown
+                }
                 _ => continue,
             };
             *list.entry(seen.kind.name()).or_default() += 1;

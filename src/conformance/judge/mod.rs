@@ -25,7 +25,7 @@ pub use accord::{Means, Prompt};
 pub use case::{Case, View, WITHIN};
 pub use claims::{Claim, Claims};
 pub use evidence::Proof;
-pub use expectation::{Expectation, What, is_of_kind};
+pub use expectation::{Expectation, What, is_of_kind, matches};
 pub use past::Past;
 
 use super::sighting::{Kind, Party, Sighting};

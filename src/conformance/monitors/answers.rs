@@ -49,10 +49,12 @@ struct Asked {
     /// Why EVerest does not execute the last one that it does not, and what that breaks.
     why_not: Option<(String, &'static str)>,
     last_at: Duration,
+    /// The place of the last one.
+    last_seq: u64,
     last_reply_at: Option<Duration>,
     /// When EVerest gave up waiting for the reply of a validator.
     given_up_at: Option<Duration>,
-    /// The harness cut the module off meanwhile, and with it the way of the question or of the reply.
+    /// The harness cut the module off meanwhile, or injected a fault into the request: the module may not know of it.
     excused: bool,
 }
 
@@ -73,7 +75,7 @@ impl Answers {
             asked.requests += 1;
             asked.well_formed |= well_formed;
             asked.retained |= seen.publish.retain;
-            asked.last_at = seen.at;
+            (asked.last_at, asked.last_seq) = (seen.at, seen.seq);
         }
     }
 
@@ -123,6 +125,11 @@ impl Answers {
         if let Some(asked) = self.asked.get_mut(topic) {
             asked.given_up_at = asked.given_up_at.or(Some(at));
         }
+    }
+
+    /// A fault was injected into the message of this place: the module has not got it as it was sent, and when.
+    pub(super) fn disturbed(&mut self, seq: u64) {
+        self.asked.values_mut().filter(|asked| asked.last_seq == seq).for_each(|asked| asked.excused = true);
     }
 
     /// The module is cut off: what it was asked and has not answered it may never answer.
@@ -220,7 +227,7 @@ impl Answers {
         }
         let Some(grace) = self.grace else { return Vec::new() };
         let missing = self.asked.iter().filter(|(_, asked)| {
-            let open = asked.well_formed && asked.deliveries > 0 && asked.replies == 0;
+            let open = asked.well_formed && asked.deliveries > 0 && asked.replies == 0 && !asked.excused;
             let owed = asked.channels.iter().all(|channel| channel.api().behaviour().owes_reply(*channel));
             open && owed && at.saturating_sub(asked.last_at) >= grace
         });

@@ -10,6 +10,7 @@ use crate::protocol::channel::{Channel, EntryPoint, Topics};
 use crate::protocol::deviations::Deviation;
 use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
+use crate::transcript::injected::Injected;
 use crate::transcript::record::{Event, Record, Rule};
 
 use super::Context;
@@ -54,6 +55,8 @@ pub(super) struct ModuleMonitors {
     resubscription: Resubscription,
     /// Where the module wants the replies to its discoveries.
     discoveries: BTreeSet<Arc<str>>,
+    /// The place of the last heartbeat of the harness.
+    last_heartbeat: Option<u64>,
     told: BTreeMap<&'static str, u32>,
 }
 
@@ -74,6 +77,7 @@ impl ModuleMonitors {
             presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
             resubscription: Resubscription::new(&topics),
             discoveries: BTreeSet::new(),
+            last_heartbeat: None,
             told: BTreeMap::new(),
             may_publish_anywhere: under_test == Side::Everest
                 && [Deviation::ExitOnEmptyReplyTo, Deviation::ExitOnWildcardReplyTo]
@@ -82,6 +86,19 @@ impl ModuleMonitors {
             topics,
             under_test,
             module,
+        }
+    }
+
+    /// What a fault befell, the module has not got as the harness sent it. What the module sent itself was judged before:
+    /// that it came nowhere is not its fault.
+    fn injected(&mut self, injected: &Injected) {
+        let Injected::Message { seq, effect, .. } = injected else { return };
+        if effect.is_harmless() {
+            return;
+        }
+        self.answers.disturbed(*seq);
+        if self.last_heartbeat == Some(*seq) {
+            self.presence.heartbeat_kept();
         }
     }
 
@@ -104,6 +121,7 @@ impl ModuleMonitors {
         };
         match &record.event {
             Event::Publish { .. } => {}
+            Event::Injected(injected) => self.injected(injected),
             Event::Breach { rule: Rule::Topic, .. } if self.may_publish_anywhere => {}
             Event::Breach { rule, what, bytes } if from == Party::Module && self.is_first() => {
                 found.push(mqtt::breach(record, *rule, what, bytes));
@@ -384,7 +402,10 @@ impl ModuleMonitors {
             self.discovery.request(entry_point.clone(), seen);
         }
         match (self.under_test, seen.place.channel_of(self.module)) {
-            (Side::Client, Some(Channel::HEARTBEAT)) => self.presence.heartbeat(seen.at),
+            (Side::Client, Some(Channel::HEARTBEAT)) => {
+                self.presence.heartbeat(seen.at);
+                self.last_heartbeat = Some(seen.seq);
+            }
             (_, Some(_)) => {}
             (_, None) => self.asking.answered(seen),
         }

@@ -28,6 +28,8 @@ pub(super) struct Presence {
     /// Whether a `true` after `false` needs no remark: the harness asked for it, or it has been made.
     remarked: bool,
     last_heartbeat: Option<Duration>,
+    /// The lag and the last heartbeat, as they stood before the last one.
+    before: (Duration, Option<Duration>),
     /// What the harness's own heartbeats were late by, since the last `true`.
     lag: Duration,
 }
@@ -42,6 +44,7 @@ impl Presence {
             ended: false,
             remarked: false,
             last_heartbeat: None,
+            before: (Duration::ZERO, None),
             lag: Duration::ZERO,
         }
     }
@@ -75,8 +78,14 @@ impl Presence {
 
     /// A heartbeat of the harness.
     pub(super) fn heartbeat(&mut self, at: Duration) {
+        self.before = (self.lag, self.last_heartbeat);
         self.lag = self.lag_until(at);
         self.last_heartbeat = Some(at);
+    }
+
+    /// The last heartbeat was kept from the module: to it the one before is the last.
+    pub(super) fn heartbeat_kept(&mut self) {
+        (self.lag, self.last_heartbeat) = self.before;
     }
 
     /// What heartbeats were late by: while a machine is paused nobody is on time, and while a scenario pauses them a

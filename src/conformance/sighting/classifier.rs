@@ -13,6 +13,7 @@ use super::{Answered, Kind, Party, Repeat, ReplyTopic, Request, Sighting, Way, r
 use crate::protocol::channel::{Channel, Topics};
 use crate::protocol::control::Deed;
 use crate::protocol::wire;
+use crate::transcript::injected::Injected;
 use crate::transcript::record::{Direction, Event, Publish, Record};
 
 /// Reads a call to an EVSE off a message on a topic of EVerest's inside, and tells of it as [`Deed::EvseCall`].
@@ -26,6 +27,8 @@ pub struct Classifier {
     calls: Box<Calls>,
     redelivery: Redelivery,
     requests: Vec<Request>,
+    /// The place of the last reply, and which request it answers.
+    last_reply: Option<(u64, usize)>,
     /// By the topic on the wire.
     reply_topics: BTreeMap<Arc<str>, Asked>,
 }
@@ -59,6 +62,7 @@ impl Classifier {
             calls: Box::new(|_, _| None),
             redelivery: Redelivery::default(),
             requests: Vec::new(),
+            last_reply: None,
             reply_topics: BTreeMap::new(),
         }
     }
@@ -77,6 +81,11 @@ impl Classifier {
     /// The message that a record shows, if it concerns the module under test; `from` says whose client's record it is.
     /// Records come in the order of the broker, each once.
     pub fn sight(&mut self, record: &Record, from: Party) -> Option<Sighting> {
+        if let Event::Injected(Injected::Message { seq, effect, .. }) = &record.event
+            && let Some((_, index)) = self.last_reply.filter(|(reply, _)| reply == seq && effect.is_loss())
+        {
+            self.requests[index].is_answered = false;
+        }
         let (publish, from, way) = match (&record.event, from) {
             (Event::Publish { direction: Direction::FromClient, publish }, _) => (publish, from, Way::Sent),
             (Event::Publish { direction: Direction::ToClient, publish }, Party::Module) => {
@@ -164,6 +173,7 @@ impl Classifier {
         }
         if let Kind::Answer(index) | Kind::Reply(index) = seen.kind {
             self.requests[index].is_answered = true;
+            self.last_reply = Some((seen.seq, index));
             if let Some(asked) = self.reply_topics.get_mut(&*seen.publish.topic) {
                 asked.open.pop_front();
             }

@@ -158,7 +158,13 @@ impl Checker<'_> {
         }
     }
 
-    fn check_what(&mut self, message: Option<MessageKind>, named: Option<ApiType>, topic: Option<&str>, at: &Pointer) {
+    pub(super) fn check_what(
+        &mut self,
+        message: Option<MessageKind>,
+        named: Option<ApiType>,
+        topic: Option<&str>,
+        at: &Pointer,
+    ) {
         let step = at.rsplit('/').next().unwrap_or_default().to_owned();
         let model = &self.scenario.model;
         if named.is_some() && !message.is_some_and(api::is_in_several_apis) {

@@ -14,6 +14,7 @@ use crate::conformance::sighting::{Classifier, Party, Sighting};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Channel;
 use crate::protocol::deviations::{Deviation, Deviations};
+use crate::transcript::injected::{Copies, Effect, Injected};
 use crate::transcript::record::{Direction, Event, Publish, Record};
 use crate::verdict::Evidence;
 
@@ -94,6 +95,15 @@ impl Exhibits {
         self
     }
 
+    /// A fault befell the last message.
+    fn befell(mut self, effect: Effect) -> Self {
+        let Sighting { seq, at, publish, client, .. } = self.messages.last().unwrap();
+        let injected = Injected::Message { seq: *seq, rule: 0, topic: publish.topic.clone(), effect };
+        let (seq, client, event) = (seq + 1, client.clone(), Event::Injected(injected));
+        self.deliveries.losses.note(&Record { seq, at: *at, client, event });
+        self
+    }
+
     /// The last message has met a step.
     pub fn claimed(mut self) -> Self {
         let (index, seen) = (self.messages.len() - 1, self.messages.last().unwrap());
@@ -158,10 +168,23 @@ fn what_was_acknowledged_is_shown_and_what_a_step_wanted_is_not_shown_without() 
         .claimed()
         .passes(status(ALICE, "Used"))
         .claimed();
-    let Evidence { shown, not_shown, did } = exhibits.evidence();
+    let Evidence { shown, not_shown, did, .. } = exhibits.evidence();
     assert_eq!(shown, counts(&[("heartbeat", 2)]));
     assert_eq!(not_shown, counts(&[("token_validation_status", 2)]));
     assert_eq!(did, counts(&[]));
+}
+
+#[test]
+fn what_a_fault_kept_from_the_module_is_told_and_waited_for_no_longer() {
+    let twice = Effect::Duplicate(Copies::Message);
+    for (effect, word, is_lost) in [(Effect::Drop, "dropped", true), (twice, "duplicated", false)] {
+        let exhibits = Exhibits::of_client().passes(status(ALICE, "Accepted")).claimed().befell(effect);
+        let Evidence { shown, not_shown, injected, .. } = exhibits.evidence();
+        let missed = if is_lost { counts(&[]) } else { counts(&[("token_validation_status", 1)]) };
+        assert_eq!((shown, not_shown), (counts(&[]), missed));
+        assert_eq!(injected, BTreeMap::from([(format!("token_validation_status {word}"), 1)]));
+        assert_eq!(exhibits.yet_to_be_shown().is_empty(), is_lost);
+    }
 }
 
 #[test]
@@ -172,7 +195,7 @@ fn what_a_client_sends_it_did_as_far_as_it_is_of_the_api() {
         .passes(discover("r/2"))
         .passes(stray("x/y", json!(1)).by_module())
         .claimed();
-    let Evidence { shown, not_shown, did } = exhibits.evidence();
+    let Evidence { shown, not_shown, did, .. } = exhibits.evidence();
     assert_eq!(did, counts(&[("communication_check", 1), ("discover", 1), ("withdraw_authorization", 1)]));
     assert_eq!((shown, not_shown), (counts(&[]), counts(&[])));
 }
