@@ -113,6 +113,17 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_acknowledges_is_never_sent_again() {
+        let mut redelivery = Redelivery::default();
+        let client: Arc<str> = "c".into();
+        for dup in [false, true] {
+            assert_eq!(redelivery.judge(&client, &publish(0, 0, dup, "a")), Repeat::No);
+        }
+        redelivery.connected(&client);
+        assert_eq!(redelivery.judge(&client, &publish(0, 0, false, "a")), Repeat::No);
+    }
+
+    #[test]
     fn as_many_are_remembered_as_can_be_in_flight() {
         for (others, repeat) in [(REMEMBERED - 1, Repeat::Yes), (REMEMBERED, Repeat::No)] {
             let mut redelivery = Redelivery::default();

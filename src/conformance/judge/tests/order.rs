@@ -91,12 +91,18 @@ fn in_any_order_each_takes_its_own_kind_alone() {
         ("expect: {message: reply}", stray("r/1", json!("Accepted"))),
         ("expect_reply: {payload: Accepted}", stray("r/1", json!("Accepted"))),
     ] {
-        let steps = format!("- withdraw: {{}}\n- any_order:\n    - {step}\n    - expect: {{topic: \"elsewhere/#\"}}");
-        let steps = steps.replace("elsewhere/#", "{e2m}/x");
-        let other = stray("everest_api/1/auth_consumer/api/e2m/x", alike.clone());
-        let met = client(&steps, &[at(1, withdraw("r/1")), at(2, other), at(3, own)]);
-        assert_eq!((met.id(), met.at), ("met", 3), "{step}");
-        assert!(met.claims[1].as_ref().unwrap().ends_with("/1/expect"), "{step}: {:?}", met.claims);
+        let steps = format!(
+            "- withdraw: {{}}\n- any_order:\n    - {step}\n    \
+             - expect: {{topic: everest_api/1/auth_consumer/api/e2m/x, payload: {{$unspecified: {{last: true}}}}}}"
+        );
+        // One that nobody takes, and one that the other takes.
+        let other = |json: &Value| stray("everest_api/1/auth_consumer/api/e2m/x", json.clone());
+        let mut last = alike.clone();
+        last["last"] = json!(true);
+        let events = [at(1, withdraw("r/1")), at(2, other(&alike)), at(3, other(&last)), at(4, own)];
+        let met = client(&steps, &events);
+        assert_eq!((met.id(), met.at, &met.claims[1]), ("met", 4, &None), "{step}");
+        assert!(met.claims[2].as_ref().unwrap().ends_with("/1/expect"), "{step}: {:?}", met.claims);
     }
     // Statuses of two tokens, and replies to two requests, have a lane each.
     let two = "- present_token: ALICE\n- any_order:\n    - expect_status: {token: ALICE, status: Accepted}\n    \

@@ -167,6 +167,9 @@ fn a_number_between_two_messages_is_none_of_either() {
         assert_eq!(view.request(seq).map(|request| request.seq), found);
     }
     assert_eq!([0, 10, 11, 13, 14].map(|seq| view.since(seq)), [0, 0, 1, 1, 2]);
+    let questions = requests.clone().map(|request| Request { kind: Kind::Channel(Channel::VALIDATE_TOKEN), ..request });
+    let view = View { requests: &questions, ..view };
+    assert_eq!([0, 13, 14].map(|seq| view.question(None, seq).map(|it| it.seq)), [Some(13), Some(13), None]);
 }
 
 #[test]
