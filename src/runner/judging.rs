@@ -42,7 +42,7 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When a forbidden message came.
-    pub async fn expect_none(&mut self, none: &ExpectNone, at: &str) -> Result<(), Stop> {
+    pub async fn expect_none(&mut self, none: &ExpectNone, at: &Pointer) -> Result<(), Stop> {
         let moment = self.moment();
         self.judge.forbid(none, at, moment, view(&self.observer))?;
         self.decide().await.map(drop)

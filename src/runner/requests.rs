@@ -82,8 +82,8 @@ impl Stage<'_> {
     ) -> Result<Option<u64>, Stop> {
         let prompt = self.tell(command, &at).await?;
         let within = within.map_or_else(|| self.judge.case().within(), |span| span.0);
-        let what = What::Request { kind, payload, at: at.to_string() };
-        let (pointer, by, after) = (at.into(), Party::Module, After::InOrder);
+        let what = What::Request { kind, payload, at: at.clone() };
+        let (pointer, by, after) = (at, Party::Module, After::InOrder);
         self.have_sent(Demand { pointer, within, by, what, prompt, after }).await
     }
 
@@ -95,7 +95,7 @@ impl Stage<'_> {
             client.communication_check(on).await.map_err(|error| broken(&error.to_string()))?;
             return self.reach_broker(from, &self.scene.topics.topic(Channel::COMMUNICATION_CHECK)).await;
         }
-        let pointer = at.key("communication_check").into();
+        let pointer = at.key("communication_check");
         let prompt = self.tell(&Command::CommunicationCheck(on), at).await?;
         let kind = MessageKind::on(Channel::COMMUNICATION_CHECK);
         let payload = compiled(&json!(on))?;

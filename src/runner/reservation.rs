@@ -57,10 +57,10 @@ impl Stage<'_> {
 
     async fn expect_answer(&mut self, deed: Deed, id: i32, result: &Value, at: &Pointer) -> Result<(), Stop> {
         let pointer = at.key(deed.name());
-        let payload = Some((pointer.key("result").into(), compiled(result)?));
+        let payload = Some((pointer.key("result"), compiled(result)?));
         let what = What::Did { deed, which: vec![("reservation_id", json!(id))], member: "result", payload };
         let by = if self.scenario.model.under_test == Side::Everest { Party::Module } else { Party::Harness };
         let (within, prompt, after) = (self.judge.case().within(), Prompt::Told, After::Nothing);
-        self.have_sent(Demand { pointer: pointer.into(), within, by, what, prompt, after }).await.map(drop)
+        self.have_sent(Demand { pointer, within, by, what, prompt, after }).await.map(drop)
     }
 }

@@ -97,7 +97,7 @@ mod tests {
         let scenario = scenario("", steps);
         let pointers = |release| {
             let played = played(&scenario.model.steps, &Pointer::from("/steps"), release);
-            played.into_iter().map(|(pointer, _)| String::from(pointer)).collect::<Vec<_>>()
+            played.into_iter().map(|(pointer, _)| pointer.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(pointers(Release::V2025_10), ["/steps/0", "/steps/2"]);
         assert_eq!(pointers(Release::V2026_02), ["/steps/0", "/steps/1/only/steps/0", "/steps/2"]);

@@ -266,7 +266,7 @@ mod tests {
     fn found(message: Message, pattern: &Value) -> Vec<(String, String, Option<String>)> {
         let schema = Schemas::new(Release::Main).document(message);
         let faults = faults(pattern, &schema, "it");
-        faults.into_iter().map(|fault| (fault.pointer.into(), fault.headline, fault.near)).collect()
+        faults.into_iter().map(|fault| (fault.pointer.to_string(), fault.headline, fault.near)).collect()
     }
 
     #[test]

@@ -30,12 +30,6 @@ impl From<&str> for Pointer {
     }
 }
 
-impl From<Pointer> for String {
-    fn from(pointer: Pointer) -> Self {
-        pointer.0
-    }
-}
-
 impl Deref for Pointer {
     type Target = str;
 

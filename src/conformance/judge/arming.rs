@@ -48,17 +48,15 @@ impl<'s> Judge<'s> {
                 let since = if is_shown { past.mark.max(past.ready_since) } else { past.mark };
                 let payload = optional(payload)?;
                 let what = What::Message { kind: *message, api, filter, payload, qos: *qos, retain: *retain };
-                Expectation { pointer: at.key("expect").into(), within: within(own), since, by, what }
+                Expectation { pointer: at.key("expect"), within: within(own), since, by, what }
             }
             Step::ExpectStatus(ExpectStatus { token: name, status, sequence, connectors, payload, within: own }) => {
                 let pointer = at.key("expect_status");
                 let value = case.token(name)?.value.clone();
                 let (remaining, place) = match (sequence, status) {
-                    (Some(sequence), _) => {
-                        (sequence.iter().copied().collect(), (pointer.key("sequence").into(), Some(0)))
-                    }
-                    (None, Some(status)) => (VecDeque::from([*status]), (pointer.key("status").into(), None)),
-                    (None, None) => (VecDeque::new(), (pointer.to_string(), None)),
+                    (Some(sequence), _) => (sequence.iter().copied().collect(), (pointer.key("sequence"), Some(0))),
+                    (None, Some(status)) => (VecDeque::from([*status]), (pointer.key("status"), None)),
+                    (None, None) => (VecDeque::new(), (pointer.clone(), None)),
                 };
                 let since = past.presented_since(&value).unwrap_or(past.mark);
                 let channel = step.row(case.scenario.model.frame()).shows;
@@ -71,14 +69,14 @@ impl<'s> Judge<'s> {
                     connectors: optional(connectors)?,
                     payload: optional(payload)?,
                 };
-                Expectation { pointer: pointer.into(), within: within(own), since, by: everest, what }
+                Expectation { pointer, within: within(own), since, by: everest, what }
             }
             Step::ExpectEvse(ExpectEvse { evse, call, payload, within: own }) => {
                 let pointer = at.key("expect_evse");
-                let payload = optional(payload)?.map(|pattern| (pointer.key("payload").into(), pattern));
+                let payload = optional(payload)?.map(|pattern| (pointer.key("payload"), pattern));
                 let which = vec![("evse", json!(evse)), ("call", json!(call))];
                 let what = What::Did { deed: Deed::EvseCall, which, member: "arguments", payload };
-                Expectation { pointer: pointer.into(), within: within(own), since: past.mark, by: everest, what }
+                Expectation { pointer, within: within(own), since: past.mark, by: everest, what }
             }
             Step::ExpectReply(ExpectReply { payload, to, within: own }) => {
                 let pointer = at.key("expect_reply");
@@ -90,10 +88,10 @@ impl<'s> Judge<'s> {
                 let scenario = case.scenario;
                 let long = pointer.key("payload");
                 let is_long = scenario.place(&long).range != scenario.place(&pointer).range;
-                let place = if is_long { long } else { pointer.clone() }.into();
+                let place = if is_long { long } else { pointer.clone() };
                 let what = What::Reply { topic, payload: compiled(payload)?, at: place };
                 let by = if case.is_asked() { Party::Module } else { everest };
-                Expectation { pointer: pointer.into(), within: within(own), since: 0, by, what }
+                Expectation { pointer, within: within(own), since: 0, by, what }
             }
             _ => return Err(Diagnostic::broken("a step that is no expectation stands where one is expected").into()),
         })

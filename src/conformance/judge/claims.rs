@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::conformance::sighting::Sighting;
+use crate::scenario::Pointer;
 
 /// A step's claim to a message, which no other expectation can be met by then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// Where the step stands in the scenario.
-    pub pointer: String,
+    pub pointer: Pointer,
     /// Whether the step has the module send the message, such as `withdraw`; an expectation may look at it again.
     pub is_demand: bool,
 }

@@ -17,9 +17,9 @@ use crate::protocol::control::Deed;
 use crate::protocol::side::Side;
 use crate::protocol::topic;
 use crate::protocol::types::TokenValidationStatus;
-use crate::scenario::channel_of;
 use crate::scenario::model::MessageKind;
 use crate::scenario::pattern::{Captures, Pattern};
+use crate::scenario::{Pointer, channel_of};
 
 /// What a message means to an expectation.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub enum Offer {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mismatch {
     /// Where in the scenario the differing value stands.
-    pub pointer: String,
+    pub pointer: Pointer,
     /// The value expected.
     pub expected: String,
     /// The value seen; `None` if there is none.
@@ -53,7 +53,7 @@ pub struct Mismatch {
 #[derive(Debug, Clone)]
 pub struct Expectation {
     /// Where it stands in the scenario.
-    pub pointer: String,
+    pub pointer: Pointer,
     /// How long it may take.
     pub within: Duration,
     /// The oldest record that counts.
@@ -93,7 +93,7 @@ pub enum What {
         /// What is still to come.
         remaining: VecDeque<TokenValidationStatus>,
         /// Where the first of them stands, and whether it is an element of a list.
-        at: (String, Option<usize>),
+        at: (Pointer, Option<usize>),
         /// Of the last status.
         connectors: Option<Pattern>,
         /// Of the last status.
@@ -108,7 +108,7 @@ pub enum What {
         /// The member that is looked at, and how it must be.
         member: &'static str,
         /// Where that stands in the scenario, and the pattern.
-        payload: Option<(String, Pattern)>,
+        payload: Option<(Pointer, Pattern)>,
     },
     /// The reply to a request, by the topic on the wire.
     Reply {
@@ -117,7 +117,7 @@ pub enum What {
         /// The payload.
         payload: Pattern,
         /// Where the payload's pattern stands.
-        at: String,
+        at: Pointer,
     },
     /// The next request of the module of a kind.
     Request {
@@ -126,7 +126,7 @@ pub enum What {
         /// The whole message.
         payload: Pattern,
         /// Where the step's arguments stand.
-        at: String,
+        at: Pointer,
     },
 }
 
@@ -156,12 +156,8 @@ impl Expectation {
                 let status = seen.json.as_ref().and_then(|json| json.get("status"));
                 let expected_word = json!(expected);
                 if status != Some(&expected_word) {
-                    let place = match at.1 {
-                        Some(index) => format!("{}/{index}", at.0),
-                        None => at.0.clone(),
-                    };
                     return Offer::Broken(Mismatch {
-                        pointer: place,
+                        pointer: at.1.map_or_else(|| at.0.clone(), |index| at.0.index(index)),
                         expected: format!("`{}`", plain(&expected_word)),
                         actual: status.cloned(),
                         member: None,
@@ -177,13 +173,13 @@ impl Expectation {
                     let found = seen.json.as_ref().and_then(|json| json.pointer("/token/connectors"));
                     if let Err(mut mismatch) = matches_value(pattern, found, captures) {
                         mismatch.member.get_or_insert_with(|| "connectors".to_owned());
-                        return Offer::Broken(mismatch.below(&format!("{pointer}/connectors")));
+                        return Offer::Broken(mismatch.below(&pointer.key("connectors")));
                     }
                 }
                 if let Some(pattern) = payload
                     && let Err(mismatch) = matches(pattern, seen, captures)
                 {
-                    return Offer::Broken(mismatch.below(&format!("{pointer}/payload")));
+                    return Offer::Broken(mismatch.below(&pointer.key("payload")));
                 }
                 Offer::Met
             }
@@ -215,8 +211,7 @@ impl Expectation {
                     Err(mismatch) => {
                         let mut mismatch = mismatch;
                         // The step's arguments stand where the message has its payload.
-                        mismatch.pointer =
-                            format!("{at}{}", mismatch.pointer.strip_prefix("/payload").unwrap_or_default());
+                        mismatch.pointer = at.below(mismatch.pointer.strip_prefix("/payload").unwrap_or_default());
                         Offer::Broken(mismatch)
                     }
                 }
@@ -281,9 +276,8 @@ impl Expectation {
 }
 
 impl Mismatch {
-    fn below(mut self, base: &str) -> Self {
-        self.pointer.insert_str(0, base);
-        self
+    fn below(self, base: &Pointer) -> Self {
+        Self { pointer: base.below(&self.pointer), ..self }
     }
 }
 
@@ -332,7 +326,7 @@ pub fn matches(pattern: &Pattern, seen: &Sighting, captures: &mut Captures) -> R
 fn matches_value(pattern: &Pattern, value: Option<&Value>, captures: &mut Captures) -> Result<(), Mismatch> {
     let Some(value) = value else {
         return Err(Mismatch {
-            pointer: String::new(),
+            pointer: Pointer::default(),
             expected: pattern.in_words(),
             actual: None,
             member: None,
@@ -341,7 +335,7 @@ fn matches_value(pattern: &Pattern, value: Option<&Value>, captures: &mut Captur
     };
     pattern.matches(value, captures).map_err(|mismatch| Mismatch {
         member: member(&mismatch.pointer),
-        pointer: mismatch.pointer,
+        pointer: mismatch.pointer.as_str().into(),
         // A text stands there in JSON's quotes, which say no more than the backticks.
         expected: mismatch.expected.replace("`\"", "`").replace("\"`", "`"),
         actual: mismatch.actual,

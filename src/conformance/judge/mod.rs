@@ -88,7 +88,7 @@ pub struct Deadline {
 #[derive(Debug, Clone)]
 pub struct NotMet {
     /// Where it stands in the scenario.
-    pub pointer: String,
+    pub pointer: Pointer,
     /// Why.
     pub why: Why,
 }
@@ -147,7 +147,7 @@ pub enum After {
 #[derive(Debug)]
 pub struct Demand {
     /// Where it stands in the scenario.
-    pub pointer: String,
+    pub pointer: Pointer,
     /// How long it may take.
     pub within: Duration,
     /// By whom the message should come.
@@ -228,7 +228,7 @@ enum Outcome {
 }
 
 impl Outcome {
-    fn not_met(pointer: String, why: Why) -> Self {
+    fn not_met(pointer: Pointer, why: Why) -> Self {
         Outcome::NotMet(Box::new(NotMet { pointer, why }))
     }
 }
@@ -332,7 +332,7 @@ impl<'s> Judge<'s> {
     pub fn forbid(
         &mut self,
         none: &ExpectNone,
-        at: &str,
+        at: &Pointer,
         moment: Moment,
         view: View<'_>,
     ) -> Result<(), Box<Diagnostic>> {
@@ -492,8 +492,8 @@ impl<'s> Judge<'s> {
         None
     }
 
-    fn claim(&mut self, index: usize, seen: &Sighting, pointer: &str, is_demand: bool) {
-        self.claims.claim(index, seen, Claim { pointer: pointer.to_owned(), is_demand });
+    fn claim(&mut self, index: usize, seen: &Sighting, pointer: &Pointer, is_demand: bool) {
+        self.claims.claim(index, seen, Claim { pointer: pointer.clone(), is_demand });
     }
 
     /// Whether nobody says which of two messages of an EVerest under test comes first. It answers requests one after the

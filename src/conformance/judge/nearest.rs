@@ -214,7 +214,7 @@ mod tests {
             qos: Some(1),
             retain: None,
         };
-        let (pointer, within) = ("/steps/0/expect".to_owned(), Duration::ZERO);
+        let (pointer, within) = ("/steps/0/expect".into(), Duration::ZERO);
         Expectation { pointer, within, since: 10, by: Party::Module, what }
     }
 
@@ -253,7 +253,7 @@ mod tests {
             name: "ALICE".to_owned(),
             value: "04A2F3B1".to_owned(),
             remaining: [TokenValidationStatus::Accepted].into(),
-            at: (String::new(), None),
+            at: ("".into(), None),
             connectors: None,
             payload: None,
         };
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn what_fits_and_does_not_count_says_why() {
         let wanted = Expectation { since: 10, ..expected(&json!({"status": "Accepted"})) };
-        let claim = Claim { pointer: "/steps/0".to_owned(), is_demand: false };
+        let claim = Claim { pointer: "/steps/0".into(), is_demand: false };
         let demand = Claim { is_demand: true, ..claim.clone() };
         for (seq, from, claim, floor, bar) in [
             (10, Party::Module, None, None, None),

@@ -13,15 +13,15 @@ use crate::diagnostic::Diagnostic;
 use crate::protocol::channel::ApiType;
 use crate::protocol::control::Deed;
 use crate::protocol::topic;
-use crate::scenario::api_of;
 use crate::scenario::model::{ExpectNone, MessageKind};
 use crate::scenario::pattern::{Captures, Pattern};
+use crate::scenario::{Pointer, api_of};
 
 /// A silence that is demanded.
 #[derive(Debug, Clone)]
 pub struct Silence {
     /// Where it stands in the scenario.
-    pub pointer: String,
+    pub pointer: Pointer,
     /// When it is over.
     pub until: Duration,
     /// Whether the module had ended before it began.
@@ -44,7 +44,7 @@ impl Silence {
     /// When its pattern cannot be used; the checker has looked at it before.
     pub fn new(
         none: &ExpectNone,
-        at: &str,
+        at: &Pointer,
         from: usize,
         moment: Moment,
         case: &Case<'_>,
@@ -53,7 +53,7 @@ impl Silence {
         let evse = none.evse.map(|evse| ("evse", json!(evse)));
         let call = none.call.map(|call| ("call", json!(call)));
         Ok(Self {
-            pointer: format!("{at}/expect_none"),
+            pointer: at.key("expect_none"),
             until: moment.now + none.r#for.0,
             had_ended: moment.has_ended,
             is_of_calls: call.is_some(),

@@ -36,7 +36,13 @@ pub const BEAT: &str = "- note: x\n- expect: {message: heartbeat, payload: 7, wi
 pub trait Decides {
     fn expect(&mut self, steps: &[(Pointer, &Step)], moment: Moment, view: View<'_>) -> Result<(), Box<Diagnostic>>;
     fn demand(&mut self, demand: Demand, moment: Moment, view: View<'_>);
-    fn forbid(&mut self, none: &ExpectNone, at: &str, moment: Moment, view: View<'_>) -> Result<(), Box<Diagnostic>>;
+    fn forbid(
+        &mut self,
+        none: &ExpectNone,
+        at: &Pointer,
+        moment: Moment,
+        view: View<'_>,
+    ) -> Result<(), Box<Diagnostic>>;
     fn apply(&mut self, moment: Moment, input: Input, view: View<'_>) -> Decision;
     fn past(&mut self) -> &mut Past;
     fn captures(&self) -> &Captures;
@@ -54,7 +60,13 @@ impl Decides for Judge<'_> {
         Judge::demand(self, demand, moment, view);
     }
 
-    fn forbid(&mut self, none: &ExpectNone, at: &str, moment: Moment, view: View<'_>) -> Result<(), Box<Diagnostic>> {
+    fn forbid(
+        &mut self,
+        none: &ExpectNone,
+        at: &Pointer,
+        moment: Moment,
+        view: View<'_>,
+    ) -> Result<(), Box<Diagnostic>> {
         Judge::forbid(self, none, at, moment, view)
     }
 
@@ -74,7 +86,7 @@ impl Decides for Judge<'_> {
     }
 
     fn claimed_by(&self, seq: u64) -> Option<String> {
-        self.claims().of(seq).map(|claim| claim.pointer.clone())
+        self.claims().of(seq).map(|claim| claim.pointer.to_string())
     }
 
     fn is_demanded(&self, seq: u64) -> bool {
@@ -359,7 +371,7 @@ impl<D: Decides> Hearing<'_, D> {
                     self.set_mark();
                     let pointer = at.key("reserve");
                     let pattern = Pattern::compile(&json!(reserve.result)).unwrap();
-                    let payload = Some((pointer.key("result").into(), pattern));
+                    let payload = Some((pointer.key("result"), pattern));
                     let which = vec![("reservation_id", json!(reserve.reservation_id))];
                     let what = What::Did { deed: Deed::Reserve, which, member: "result", payload };
                     let is_everest = self.court.scenario.model.under_test == Side::Everest;
@@ -407,7 +419,7 @@ impl<D: Decides> Hearing<'_, D> {
             reply_topic
         } else {
             let payload = Pattern::compile(payload).unwrap();
-            let what = What::Request { kind, payload, at: pointer.to_string() };
+            let what = What::Request { kind, payload, at: pointer.clone() };
             let seq = self.have_sent(pointer, within, Party::Module, what, After::InOrder)?;
             let view = view(&self.messages, self.classifier.requests(), &self.subscriptions);
             seq.and_then(|seq| view.request(seq)).map(|it| it.reply_topic.clone()).unwrap_or_default()
@@ -425,7 +437,7 @@ impl<D: Decides> Hearing<'_, D> {
         after: After,
     ) -> Result<Option<u64>, Stop> {
         let within = within.unwrap_or_else(|| self.court.case().within());
-        let demand = Demand { pointer: pointer.to_string(), within, by, what, prompt: self.court.prompt, after };
+        let demand = Demand { pointer: pointer.clone(), within, by, what, prompt: self.court.prompt, after };
         let (moment, view) = (self.moment(), view(&self.messages, self.classifier.requests(), &self.subscriptions));
         self.decides.demand(demand, moment, view);
         self.decide()
@@ -502,7 +514,11 @@ impl<D: Decides> Hearing<'_, D> {
         claims.file(&self.messages);
         for (index, seen) in self.messages.iter().enumerate() {
             if let Some(pointer) = self.decides.claimed_by(seen.seq) {
-                claims.claim(index, seen, Claim { pointer, is_demand: self.decides.is_demanded(seen.seq) });
+                claims.claim(
+                    index,
+                    seen,
+                    Claim { pointer: pointer.as_str().into(), is_demand: self.decides.is_demanded(seen.seq) },
+                );
             }
         }
         let bound = match self.court.prompt {

@@ -51,7 +51,7 @@ enum Armed {
     },
     Silence {
         none: ExpectNone,
-        at: String,
+        at: Pointer,
         mark: u64,
         until: Duration,
         had_ended: bool,
@@ -165,7 +165,7 @@ impl<'s> Naive<'s> {
                     Offer::Broken(mismatch) => broken = broken.or(Some((at, mismatch))),
                     Offer::Step => {
                         let pointer = expectation.pointer.clone();
-                        self.claims.push((seq, pointer, demand.is_some()));
+                        self.claims.push((seq, pointer.to_string(), demand.is_some()));
                         open[at].began = moment.now;
                         open[at].held_up = moment.held_up;
                         open[at].prolonged = Duration::ZERO;
@@ -174,7 +174,7 @@ impl<'s> Naive<'s> {
                     }
                     Offer::Met => {
                         let met = open.remove(at);
-                        self.claims.push((seq, met.expectation.pointer.clone(), demand.is_some()));
+                        self.claims.push((seq, met.expectation.pointer.to_string(), demand.is_some()));
                         if let Some((_, after)) = demand {
                             match after {
                                 After::InOrder => self.reader.past.floor = Some(seq),
@@ -316,10 +316,10 @@ impl Decides for Naive<'_> {
         self.armed = Some(Armed::Steps { open, floor: None, offered: Vec::new(), demand: Some((prompt, after)) });
     }
 
-    fn forbid(&mut self, none: &ExpectNone, at: &str, moment: Moment, _: View<'_>) -> Result<(), Box<Diagnostic>> {
+    fn forbid(&mut self, none: &ExpectNone, at: &Pointer, moment: Moment, _: View<'_>) -> Result<(), Box<Diagnostic>> {
         self.armed = Some(Armed::Silence {
             none: none.clone(),
-            at: at.to_owned(),
+            at: at.clone(),
             mark: self.reader.past.mark,
             until: moment.now + none.r#for.0,
             had_ended: moment.has_ended,
@@ -365,7 +365,7 @@ impl Decides for Naive<'_> {
                 Err(NotMet { pointer: expectation.pointer.clone(), why: Why::Expected(Box::new(expectation), fault) })
             }
             Some(Armed::Silence { none, at, mark, until, had_ended, mut scratch }) => {
-                let pointer = format!("{at}/expect_none");
+                let pointer = at.key("expect_none");
                 let mut messages = view.messages.iter();
                 let found = messages.find(|seen| self.is_forbidden(seen, &none, mark, &mut scratch, view.requests));
                 if moment.has_ended && !had_ended {
