@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::protocol::channel::Channel;
-use crate::protocol::deviations::{Deviation, Deviations};
+use crate::protocol::deviations::Deviations;
 use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
 use crate::protocol::types::TokenValidationStatus;
@@ -270,7 +270,7 @@ impl<'a> Facts<'a> {
 
     fn latched_statuses(self) -> usize {
         let shown: Vec<_> = self.all(Fate::Shown, STATUS).map(|fact| fact.payload).collect();
-        usize::from(self.in_force.is_on(Deviation::NoLatchedGet))
+        usize::from(!Channel::GET_TOKEN_VALIDATION_STATUS.runs(self.in_force))
             + self.shown(|fact| fact.message == GET_REPLY)
             + shown.iter().enumerate().filter(|(index, payload)| shown[..*index].contains(payload)).count()
     }

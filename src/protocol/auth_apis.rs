@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::api::{Behaviour, RETAINED};
+use super::api::{Behaviour, Described, RETAINED};
 use super::channel::{ApiType, Channel};
 use super::codec::{self, Decoded};
 use super::deviations::Deviations;
@@ -21,9 +21,9 @@ impl ApiType {
     pub const AUTH_APIS: [ApiType; 3] =
         [ApiType::AUTH_CONSUMER, ApiType::AUTH_TOKEN_PROVIDER, ApiType::AUTH_TOKEN_VALIDATOR];
 
-    /// Whether it is one of them: of others, what EVerest makes of a message is not known.
-    pub fn is_of_auth(self) -> bool {
-        ApiType::AUTH_APIS.contains(&self)
+    /// What is known of it beyond its description.
+    pub fn behaviour(self) -> &'static dyn Behaviour {
+        if ApiType::AUTH_APIS.contains(&self) { &Auth } else { &Described }
     }
 }
 
@@ -53,9 +53,13 @@ impl Channel {
 }
 
 /// What EVerest's Auth and its API modules make of messages.
-pub(super) struct Auth;
+struct Auth;
 
 impl Behaviour for Auth {
+    fn is_known(&self) -> bool {
+        true
+    }
+
     fn why_not_executed(&self, channel: Channel, payload: &[u8], in_force: Deviations) -> Option<String> {
         match (channel, codec::decode_withdraw(payload, in_force)) {
             (Channel::WITHDRAW_AUTHORIZATION, Decoded::NotExecuted { why }) => Some(why),

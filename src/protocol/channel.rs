@@ -10,8 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::api::{self, Api, Behaviour, Described, Pattern, When, names};
-use super::auth_apis::Auth;
+use super::api::{self, Api, Pattern, When, names};
 use super::deviations::Deviations;
 use super::release::Release;
 use super::schema::Message;
@@ -45,11 +44,6 @@ impl ApiType {
     /// Its description.
     pub fn description(self) -> &'static Api {
         api::of(self.0).expect("whoever has a handle has got it from a description")
-    }
-
-    /// What is known of it beyond that.
-    pub fn behaviour(self) -> &'static dyn Behaviour {
-        if self.is_of_auth() { &Auth } else { &Described }
     }
 
     /// Its level in topics, and its name in discovery.

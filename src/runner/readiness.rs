@@ -78,7 +78,7 @@ impl Stage<'_> {
             (None, Side::Everest) => {
                 self.wait_everest_serves().await?;
                 // Only Auth is known well enough to be asked.
-                if self.scene.topics.api.is_of_auth() { self.wait_everest_answers().await } else { Ok(()) }
+                if self.scene.topics.api.behaviour().is_known() { self.wait_everest_answers().await } else { Ok(()) }
             }
         }
     }

@@ -100,7 +100,7 @@ impl<'s> Scene<'s> {
         let mut station = StationConfig { release, ..station };
         station.add_module(topics.api, &topics.module_id);
         // An EVerest that is tested with another API need not have Auth's.
-        let has_auth = model.under_test == Side::Client || topics.api.is_of_auth();
+        let has_auth = model.under_test == Side::Client || topics.api.behaviour().is_known();
         let others = ApiType::AUTH_APIS.into_iter().filter(|api| has_auth && *api != topics.api);
         let other_apis = others.filter_map(|api| Some(topics.of(api, station.cadence(api)?.module_id))).collect();
         // A scenario that names a wire form is about that form.

@@ -250,7 +250,7 @@ impl Stage<'_> {
                 let mut messages = self.observer.messages.iter().rev();
                 let question = messages.find(|seen| seen.from == Party::Module && seen.kind.is_question());
                 return Err(match question {
-                    Some(question) if topics.api.is_of_auth() => {
+                    Some(question) if topics.api.behaviour().is_known() => {
                         findings::asked_without_reply_topic(self, &at, question)
                     }
                     _ => self.no_reply_asked_for(&at),

@@ -157,7 +157,8 @@ impl<'a> Checker<'a> {
                 label(diagnostic, near);
             }
         }
-        if model.under_test == Side::Everest && model.api.is_of_auth() && model.api != ApiType::AUTH_CONSUMER {
+        if model.under_test == Side::Everest && model.api.behaviour().is_known() && model.api != ApiType::AUTH_CONSUMER
+        {
             let (name, diagnostic) =
                 (model.api.name(), "EVerest's side serves every API of its station, `api` is for clients");
             self.report_key("scenario/api-side", "/api", diagnostic).help =

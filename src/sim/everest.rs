@@ -259,12 +259,12 @@ impl Everest {
             false => Some(self.topics.of(api, station.cadence(api)?.module_id)),
         });
         // What a scenario is about is there, be it Auth's or not.
-        topics.chain((!self.topics.api.is_of_auth()).then(|| self.topics.clone())).collect()
+        topics.chain((!self.topics.api.behaviour().is_known()).then(|| self.topics.clone())).collect()
     }
 
     /// What EVerest's modules subscribe to before they are ready, and what with it.
     fn filters(&self) -> (Vec<String>, Vec<String>) {
-        let latched = self.station.auth_consumer.latch_variable_values && !self.is_on(Deviation::NoLatchedGet);
+        let in_force = self.station.in_force();
         let prefix = &self.topics.external_prefix;
         let (mut early, mut late) = (Vec::new(), Vec::new());
         if self.is_driven {
@@ -278,9 +278,10 @@ impl Everest {
             if !self.is_on(Deviation::NoEntryPoint) {
                 early.push(EntryPoint::QueryModules(topics.api.name().to_owned()).topic(prefix));
             }
-            for channel in topics.api.channels().filter(|channel| !channel.is_from_everest()) {
+            let heard = topics.api.channels().chain(topics.api.former_channels());
+            for channel in heard.filter(|channel| !channel.is_from_everest() && channel.runs(in_force)) {
                 match channel {
-                    Channel::GET_TOKEN_VALIDATION_STATUS if !latched => {}
+                    Channel::GET_TOKEN_VALIDATION_STATUS if !self.station.auth_consumer.latch_variable_values => {}
                     Channel::GET_TOKEN_VALIDATION_STATUS => {
                         early.push(topics.topic(channel));
                         if !self.is_on(Deviation::GetterBelowM2e) {
@@ -289,9 +290,6 @@ impl Everest {
                     }
                     _ => late.push(topics.topic(channel)),
                 }
-            }
-            if self.is_on(Deviation::SetterCommands) {
-                late.extend(topics.api.former_channels().map(|channel| topics.topic(channel)));
             }
         }
         (early, late)

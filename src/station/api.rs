@@ -66,7 +66,7 @@ impl Api {
             checks_pass: deviations.is_on(Deviation::ChecksBesideWithdraws),
             empty: deviations.is_on(Deviation::EmptyLatchTrue).then_some(true),
             next_withdraw: 0,
-            latching: latching && !deviations.is_on(Deviation::NoLatchedGet),
+            latching,
             latched: None,
         }
     }

@@ -72,6 +72,8 @@ impl Station {
     pub fn new(config: &StationConfig) -> Self {
         let deviations = config.in_force();
         let inquiry = config.auth_token_validator.as_ref();
+        let is_latching = config.auth_consumer.latch_variable_values;
+        let is_latching = is_latching && Channel::GET_TOKEN_VALIDATION_STATUS.runs(deviations);
         Self {
             auth: config
                 .connectors
@@ -84,7 +86,7 @@ impl Station {
             validators: Validators::new(&config.tokens),
             inquiry: inquiry.map(|config| Inquiry::new(config, deviations)),
             charge_point: config.charge_point.as_ref().map(|it| ChargePoint::new(it, config.evses)),
-            api: Api::new(config.auth_consumer.latch_variable_values, deviations),
+            api: Api::new(is_latching, deviations),
             modules: ApiModule::all(config, deviations),
             ready: false,
             selects_last: config.auth.selection_algorithm == SelectionAlgorithm::PlugEventsLIFO,

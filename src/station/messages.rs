@@ -26,7 +26,7 @@ impl Station {
             (ApiType::AUTH_CONSUMER, _) => self.api.push(Request::On(channel), payload),
             (_, Channel::COMMUNICATION_CHECK) => self.check_communication(index, &payload, out),
             (_, Channel::PROVIDED_TOKEN) => self.token_provided(&payload, out),
-            _ if !api.is_of_auth() => out.push(ignored("it is not known what EVerest makes of this message")),
+            _ if !api.behaviour().is_known() => out.push(ignored("it is not known what EVerest makes of this message")),
             _ => match codec::decode_result_update(&payload, self.deviations) {
                 Ok(update) => {
                     let (evse, result) = (update.connector_id, update.validation_result);
@@ -46,7 +46,7 @@ impl Station {
         if !is_former && !api.has(channel) {
             return Err("this API has no such channel");
         }
-        if is_former && !self.deviations.is_on(Deviation::SetterCommands) {
+        if is_former && !channel.runs(self.deviations) {
             return Err("this release has no such command");
         }
         if channel == Channel::SET_MASTER_PASS_GROUP_ID && !self.deviations.is_on(Deviation::MasterPassAddress) {
@@ -56,7 +56,7 @@ impl Station {
         if channel == Channel::GET_TOKEN_VALIDATION_STATUS {
             return match self.api.is_latching() {
                 true => Ok(()),
-                false if self.deviations.is_on(Deviation::NoLatchedGet) => Err("this release has no latched getter"),
+                false if !channel.runs(self.deviations) => Err("this release has no latched getter"),
                 false => Err("latch_variable_values is off: nobody listens"),
             };
         }

@@ -160,7 +160,7 @@ pub(super) fn what_would_exercise(case: &Case<'_>, command: &str) -> String {
 
 /// Whether the module is one that is not told this, and may do as it pleases.
 fn acts_by_itself(case: &Case<'_>, means: &Means, command: &str) -> bool {
-    case.side() == Side::Client && case.topics.api.is_of_auth() && !means.tell(command)
+    case.side() == Side::Client && case.topics.api.behaviour().is_known() && !means.tell(command)
 }
 
 /// The command by which a client is told to send a message of this kind, if it sends it of its own accord.

@@ -12,6 +12,11 @@ use crate::protocol::side::Side;
 
 /// What is known of an API beyond its description.
 pub trait Behaviour: Sync {
+    /// Whether it is known what EVerest makes of its messages, so that khumbu can play EVerest there.
+    fn is_known(&self) -> bool {
+        false
+    }
+
     /// Why EVerest does not execute a request, and so does not reply to it.
     fn why_not_executed(&self, _channel: Channel, _payload: &[u8], _in_force: Deviations) -> Option<String> {
         None

@@ -100,9 +100,9 @@ impl Checker<'_> {
             }
         } else if !(self.made.any || is_asked && self.made.presented) {
             self.report_key("scenario/no-request", at, "expect_reply stands before any request").help =
-                Some(if is_asked && model.api.is_of_auth() {
+                Some(if is_asked && model.api.behaviour().is_known() {
                     "`present_token` makes EVerest ask the validator".to_owned()
-                } else if !model.api.is_of_auth() {
+                } else if !model.api.behaviour().is_known() {
                     "a `publish` with `headers: {replyTo: \"{reply}\"}` makes a request".to_owned()
                 } else {
                     "`withdraw`, `get_status`, `discover`, `query_modules` and a `publish` with `{reply}` make requests"
