@@ -200,7 +200,7 @@ pub fn read(text: &str) -> Result<Node, Vec<Problem>> {
                 let range = clamp(text, span.byte_range().unwrap_or(builder.end..builder.end));
                 builder.take(event, range)
             }
-            Err(error) => Err(from_scan_error(text, &error)),
+            Err(error) => Err(from_scan_error(text, &error, builder.end)),
         };
         if let Err(problem) = taken {
             builder.problems.push(problem);
@@ -350,7 +350,8 @@ fn clamp(text: &str, range: Range<usize>) -> Range<usize> {
     start..end
 }
 
-fn from_scan_error(text: &str, error: &ScanError) -> Problem {
+/// What the parser says; `read` is the end of what it could read.
+fn from_scan_error(text: &str, error: &ScanError, read: usize) -> Problem {
     let at = error.marker().byte_offset().unwrap_or(0);
     let range = clamp(text, at..at + 1);
     let words = error.info();
@@ -372,5 +373,43 @@ fn from_scan_error(text: &str, error: &ScanError) -> Problem {
     if words.contains("unknown anchor") {
         return Problem::new(ProblemKind::UnknownAlias, range);
     }
+    // The parser notices an open quote lines below it.
+    let quote = words.contains("multiline quoted scalar").then(|| open_quote(text, read, range.start)).flatten();
+    let range = quote.map_or(range, |at| at..at + 1);
     Problem::new(ProblemKind::Syntax(words.to_owned()), range)
+}
+
+/// The first quote between two places that none closes before the second one.
+fn open_quote(text: &str, from: usize, to: usize) -> Option<usize> {
+    let mut open: Option<(usize, char)> = None;
+    let mut characters = text.get(from..to)?.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        match open {
+            None if matches!(character, '"' | '\'') => open = Some((from + at, character)),
+            Some((_, '"')) if character == '\\' => drop(characters.next()),
+            // A quote within single quotes is written twice.
+            Some((_, '\'')) if character == '\'' && characters.peek().is_some_and(|(_, next)| *next == '\'') => {
+                characters.next();
+            }
+            Some((_, quote)) if character == quote => open = None,
+            _ => {}
+        }
+    }
+    open.map(|(at, _)| at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_that_is_not_closed_is_shown_where_it_opens() {
+        for (before, quote, after) in
+            [("a:\n  b: 'it''s'\n  c: ", "'", "etc.''\n  d: e\n"), ("a:\n  b: \"x\\\"\"\n  c: ", "\"", "x\n  d: e\n")]
+        {
+            let text = format!("{before}{quote}{after}");
+            let starts = read(&text).map_err(|problems| problems[0].range.start);
+            assert_eq!(starts.err(), Some(before.len()), "{text}");
+        }
+    }
 }

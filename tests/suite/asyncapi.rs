@@ -171,6 +171,10 @@ fn schemas_become_shapes_and_what_a_shape_cannot_hold_is_named() {
             "{allOf: [{$ref: '#/components/schemas/Paint'}, {type: object, required: [coats]}], properties: {by: {type: string}}}",
             "{colour: Colour, coats: integer 1.., by?: text}",
         ),
+        (
+            "{type: object, allOf: [{$ref: '#/components/schemas/Paint'}, {required: [coats]}]}",
+            "{colour: Colour, coats: integer 1..}",
+        ),
         ("{type: array, items: {$ref: '#/components/schemas/State'}}", "list of State"),
     ] {
         let expected = in_notation(&format!("types:\n  State: {line}\n  Colour: [red, green]\n")).types[0].1.clone();
@@ -187,6 +191,7 @@ fn schemas_become_shapes_and_what_a_shape_cannot_hold_is_named() {
         ("{type: integer, maximum: 18446744073709551615}", "State maximum: 18446744073709551615"),
         ("{anyOf: [{type: string}, {type: integer, multipleOf: 5}]}", "State, shape 2 multipleOf: 5"),
         ("{allOf: [{type: string}, {type: integer}]}", "State allOf: 2 shapes"),
+        ("{allOf: [{type: string}, {type: integer, multipleOf: 5}]}", "State allOf: 2 shapes"),
         (
             "{allOf: [{$ref: '#/components/schemas/Paint'}, {type: object, properties: {coats: {type: string}}}]}",
             "State.coats allOf: several shapes of one field",

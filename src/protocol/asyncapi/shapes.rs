@@ -124,7 +124,7 @@ impl<'a> Shapes<'a> {
         let Some((kind_at, mut kinds)) = kinds else {
             let implied = if schema.keys.contains_key("enum") {
                 "string"
-            } else if schema.keys.contains_key("properties") {
+            } else if schema.keys.contains_key("properties") || schema.keys.contains_key("required") {
                 "object"
             } else if schema.keys.contains_key("items") {
                 "array"
@@ -300,6 +300,7 @@ impl<'a> Shapes<'a> {
     fn all_of(&mut self, parts: &At<'a>, schema: &mut Schema<'a>, subject: &str) -> Shape {
         let items = parts.items();
         let items = self.taken(items).unwrap_or_default();
+        let before = self.remarks.len();
         let mut shapes: Vec<Shape> = items.iter().map(|item| self.read(item, subject)).collect();
         if schema.keys.contains_key("properties") || schema.keys.contains_key("required") {
             schema.keys.remove("type");
@@ -312,6 +313,9 @@ impl<'a> Shapes<'a> {
         let mut is_closed = false;
         for shape in &shapes {
             let Shape::Object { fields, is_closed: closes } = self.resolved(shape) else {
+                // What the parts say by themselves is said by the whole.
+                let parts_say = self.remarks.split_off(before);
+                self.remarks.extend(parts_say.into_iter().filter(|remark| remark.subject != subject));
                 self.remark_content(parts, subject, "allOf", format!("{} shapes", shapes.len()));
                 return Shape::Any;
             };
@@ -333,6 +337,7 @@ impl<'a> Shapes<'a> {
                 }
             }
         }
+        schema.take_if("type", |at| at.text().ok().filter(|kind| kind == "object"));
         Shape::Object { fields: whole, is_closed }
     }
 }
