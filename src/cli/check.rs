@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Exit, apis, files, print};
-use crate::scenario::{Scenario, idle};
+use crate::scenario::{Scenario, idle, near_topics};
 
 /// Checks scenario files without playing them.
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,8 @@ pub fn run(arguments: &Arguments, known_requirements: &[&str]) -> Exit {
     print::diagnostics(&unjudged);
     let loaded = files::load_all(&arguments.paths, known_requirements);
     let checked = print::count(loaded.files, "scenario");
-    let warnings: Vec<_> = loaded.scenarios.iter().filter_map(idle).collect();
+    let warned = loaded.scenarios.iter().flat_map(|scenario| idle(scenario).into_iter().chain(near_topics(scenario)));
+    let warnings: Vec<_> = warned.collect();
     print::diagnostics(&loaded.errors);
     print::diagnostics(&warnings);
     if loaded.errors.is_empty() {

@@ -13,26 +13,16 @@ use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::{EntryPoint, Topics};
 use crate::protocol::side::Side;
 use crate::protocol::topic;
-use crate::scenario::suggestion;
+use crate::scenario::KnownTopic;
 use crate::transcript::record::Event;
 
 /// Topics that are shown.
 const SHOWN: usize = 3;
-/// Levels that may be mistaken at once.
-const MISTAKEN: usize = 2;
-
-/// A topic that the module can be expected to use.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Known {
-    topic: String,
-    /// Levels where anything may stand for what is right: the version and the module's id.
-    free: Vec<usize>,
-}
 
 /// What the module can be expected to subscribe to, and to publish on.
 struct Expected {
-    heard: Vec<Known>,
-    said: Vec<Known>,
+    heard: Vec<KnownTopic>,
+    said: Vec<KnownTopic>,
 }
 
 /// Has the finding that decides say which topics the module may have meant.
@@ -90,65 +80,30 @@ fn expected(scene: &Scene<'_>) -> Expected {
         }
     }
     let prefix = &scene.topics.external_prefix;
-    let discover = Known { topic: EntryPoint::Discover.topic(prefix), free: Vec::new() };
+    let discover = KnownTopic { topic: EntryPoint::Discover.topic(prefix), free: Vec::new() };
     if is_client { &mut said } else { &mut heard }.push(discover);
-    heard.push(Known { topic: scene.topics.control_topic(), free: vec![1] });
+    heard.push(KnownTopic { topic: scene.topics.control_topic(), free: vec![1] });
     Expected { heard, said }
 }
 
-fn known(topic: String, topics: &Topics) -> Known {
+fn known(topic: String, topics: &Topics) -> KnownTopic {
     let version = topics.external_prefix.matches('/').count() + 1;
-    Known { topic, free: vec![version, version + 2] }
+    KnownTopic { topic, free: vec![version, version + 2] }
 }
 
 /// What is written and nearly known, with what may be meant; not where the module uses that too.
-fn mistaken(written: BTreeSet<&str>, known: &[Known]) -> Vec<(String, String)> {
-    let is_used = |known: &Known| written.iter().any(|filter| topic::matches(filter, &known.topic));
+fn mistaken(written: BTreeSet<&str>, known: &[KnownTopic]) -> Vec<(String, String)> {
+    let is_used = |known: &KnownTopic| written.iter().any(|filter| topic::matches(filter, &known.topic));
     let missing: Vec<_> = known.iter().filter(|known| !is_used(known)).collect();
     let is_right = |filter: &str| known.iter().any(|known| topic::matches(filter, &known.topic));
     let wrong = written.iter().filter(|filter| !is_right(filter));
     wrong
         .filter_map(|written| {
-            let near = missing.iter().filter_map(|known| near(written, known));
+            let near = missing.iter().filter_map(|known| known.near(written));
             let (_, meant) = near.min()?;
             Some(((*written).to_owned(), meant))
         })
         .collect()
-}
-
-/// How many levels are mistaken, and what would be right; `None` where it is another topic.
-fn near(written: &str, known: &Known) -> Option<(usize, String)> {
-    let (levels, wanted): (Vec<_>, Vec<_>) = (written.split('/').collect(), known.topic.split('/').collect());
-    // A level too few, or a prefix.
-    let lacks_one = levels.len() + 1 == wanted.len()
-        && (0..wanted.len()).any(|gap| wanted[..gap] == levels[..gap] && wanted[gap + 1..] == levels[gap..]);
-    if lacks_one || known.topic.ends_with(&format!("/{written}")) && levels.len() > 2 {
-        return Some((1, known.topic.clone()));
-    }
-    let mut meant = Vec::new();
-    let mut mistakes = 0;
-    for (index, wanted) in wanted.iter().enumerate() {
-        match levels.get(index) {
-            Some(&"#") if index + 1 == levels.len() => {
-                meant.push("#");
-                break;
-            }
-            Some(&"+") => meant.push("+"),
-            Some(level) if level == wanted => meant.push(wanted),
-            Some(level) if known.free.contains(&index) || is_slip(level, wanted) => {
-                mistakes += 1;
-                meant.push(wanted);
-            }
-            _ => return None,
-        }
-    }
-    (meant.len() == levels.len() && (1..=MISTAKEN).contains(&mistakes)).then(|| (mistakes, meant.join("/")))
-}
-
-/// Whether somebody who writes one level may mean the other.
-fn is_slip(written: &str, meant: &str) -> bool {
-    let is_direction = |level| matches!(level, "e2m" | "m2e");
-    is_direction(written) && is_direction(meant) || suggestion(written, [meant]).is_some()
 }
 
 #[cfg(test)]
@@ -165,7 +120,7 @@ mod tests {
         };
         let channels = [Channel::HEARTBEAT, Channel::TOKEN_VALIDATION_STATUS];
         let mut all: Vec<_> = channels.map(|channel| known(topics.topic(channel), &topics)).into();
-        all.push(Known { topic: topics.control_topic(), free: vec![1] });
+        all.push(KnownTopic { topic: topics.control_topic(), free: vec![1] });
         mistaken(written.iter().copied().collect(), &all).into_iter().map(|(_, meant)| meant).collect()
     }
 

@@ -11,6 +11,7 @@ mod fault;
 mod features;
 mod involves;
 pub mod model;
+mod near_topic;
 mod parse;
 pub mod pattern;
 pub mod placeholder;
@@ -26,6 +27,7 @@ pub use crate::yaml::Pointer;
 pub use api::{api_of, channel_of};
 pub use features::{lacking, looks_inside};
 pub use involves::{idle, shown_channels};
+pub use near_topic::{KnownTopic, near_topics};
 pub use parse::{
     AnswerSchema, Known, LARGEST, Scenario, parse, parse_around_station, parse_as, parse_checked, parse_station,
 };

@@ -160,6 +160,8 @@ pub struct Row<'s> {
     pub connector: Option<i32>,
     /// The token of the station that it names, and where.
     pub token: Option<(&'static str, &'s str)>,
+    /// The topic that it names, or the filter.
+    pub topic: Option<&'s str>,
     /// How long it may take, as `within`.
     pub within: Option<Timespan>,
     /// What it has to do with requests.
@@ -340,6 +342,7 @@ impl Step {
             Step::QueryModules(_) => Row { features: vec![Feature::EntryPoint], ..asks("query_modules", None, None) },
             Step::CommunicationCheck(_) => by_client("communication_check"),
             Step::Publish(Publish { topic, r#as, .. }) => Row {
+                topic: Some(topic),
                 exchange: Some(Exchange::Asks { name: r#as.as_deref(), topic: Some(topic) }),
                 shows: addressed(topic, api),
                 ..row("publish")
@@ -348,6 +351,7 @@ impl Step {
             Step::Expect(Expect { message, api: named, topic, payload, within, .. }) => {
                 let is_of_api = |kind: &MessageKind| api_of(*kind, *named, api) == api;
                 Row {
+                    topic: topic.as_deref(),
                     features: features::of_message(*message, topic.as_deref(), payload.as_ref()),
                     demands: message.is_none_or(|kind| is_by_client(kind, *named, api, under_test) == client),
                     shows: message.filter(is_of_api).and_then(|kind| channel_of(kind, api)),
@@ -378,9 +382,10 @@ impl Step {
                 Row { evse: Some(*evse), demands: everest || !is_consumer, ..sees(EXPECT_EVSE, within, true) }
             }
             Step::ExpectCsms(ExpectCsms { within, .. }) => Row { within: *within, ..at_charge_point("expect_csms") },
-            Step::ExpectNone(ExpectNone { message, call, evse, csms, .. }) => {
+            Step::ExpectNone(ExpectNone { message, topic, call, evse, csms, .. }) => {
                 let looks_inside = call.is_some() || *message == Some(MessageKind::ReservationUpdate);
                 Row {
+                    topic: topic.as_deref(),
                     evse: *evse,
                     charge_point: csms.map(|_| "/csms"),
                     may_be_any_order: false,
