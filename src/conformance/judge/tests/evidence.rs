@@ -107,7 +107,7 @@ impl Exhibits {
     /// The last message has met a step.
     pub fn claimed(mut self) -> Self {
         let (index, seen) = (self.messages.len() - 1, self.messages.last().unwrap());
-        self.claims.claim(index, seen, Claim { pointer: "/steps/0".to_owned(), is_demand: false });
+        self.claims.claim(index, seen, Claim { pointer: "/steps/0".into(), is_demand: false });
         self
     }
 
