@@ -167,11 +167,6 @@ impl Channel {
         self.description().when == When::ALWAYS
     }
 
-    /// Whether a message here asks for what was told last.
-    pub fn is_latched_get(self) -> bool {
-        self.description().pattern == Pattern::LatchedGet
-    }
-
     /// Its description.
     pub fn description(self) -> &'static api::Channel {
         self.api.description().channel(self.name).expect("whoever has a handle has got it from a description")

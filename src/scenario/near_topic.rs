@@ -136,7 +136,8 @@ mod tests {
     use crate::scenario::{Known, parse};
 
     fn warned(step: &str) -> Vec<String> {
-        let text = format!("description: x\nunder_test: client\nstation: {{auth_token_provider: {{}}}}\nsteps:\n  - {step}\n");
+        let text =
+            format!("description: x\nunder_test: client\nstation: {{auth_token_provider: {{}}}}\nsteps:\n  - {step}\n");
         let warnings = near_topics(&parse("x.yaml", &text, Known::default()).unwrap());
         warnings.iter().map(|warning| format!("{} {}", warning.id, warning.place.as_ref().unwrap().label)).collect()
     }
