@@ -88,6 +88,8 @@ pub struct Problem {
     pub kind: ProblemKind,
     /// Bytes of the text.
     pub range: Range<usize>,
+    /// Where the quote stands that is not closed, lines above what the parser notices.
+    pub open_quote: Option<usize>,
 }
 
 /// What can be wrong with a text.
@@ -126,7 +128,7 @@ pub enum ProblemKind {
 
 impl Problem {
     fn new(kind: ProblemKind, range: Range<usize>) -> Self {
-        Self { kind, range }
+        Self { kind, range, open_quote: None }
     }
 
     /// One line that says it; `what` is the kind of file.
@@ -373,10 +375,9 @@ fn from_scan_error(text: &str, error: &ScanError, read: usize) -> Problem {
     if words.contains("unknown anchor") {
         return Problem::new(ProblemKind::UnknownAlias, range);
     }
-    // The parser notices an open quote lines below it.
-    let quote = words.contains("multiline quoted scalar").then(|| open_quote(text, read, range.start)).flatten();
-    let range = quote.map_or(range, |at| at..at + 1);
-    Problem::new(ProblemKind::Syntax(words.to_owned()), range)
+    let is_in_quotes = words.contains("multiline quoted scalar");
+    let open_quote = if is_in_quotes { open_quote(text, read, range.start) } else { None };
+    Problem { open_quote, ..Problem::new(ProblemKind::Syntax(words.to_owned()), range) }
 }
 
 /// The first quote between two places that none closes before the second one.
@@ -403,13 +404,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quote_that_is_not_closed_is_shown_where_it_opens() {
+    fn a_quote_that_is_not_closed_is_found_where_it_opens() {
         for (before, quote, after) in
             [("a:\n  b: 'it''s'\n  c: ", "'", "etc.''\n  d: e\n"), ("a:\n  b: \"x\\\"\"\n  c: ", "\"", "x\n  d: e\n")]
         {
             let text = format!("{before}{quote}{after}");
-            let starts = read(&text).map_err(|problems| problems[0].range.start);
-            assert_eq!(starts.err(), Some(before.len()), "{text}");
+            let opens = read(&text).map_err(|problems| problems[0].open_quote);
+            assert_eq!(opens.err(), Some(Some(before.len())), "{text}");
         }
     }
 }

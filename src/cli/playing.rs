@@ -157,7 +157,9 @@ impl PlayFlags {
 
 /// Of an API of which only a document is known, there is no module here.
 fn check_built_in(selected: &[Scenario]) -> Result<(), Box<Diagnostic>> {
-    let Some(scenario) = selected.iter().find(|scenario| !scenario.model.api.behaviour().is_known()) else { return Ok(()) };
+    let Some(scenario) = selected.iter().find(|scenario| !scenario.model.api.behaviour().is_known()) else {
+        return Ok(());
+    };
     let headline = format!("khumbu has no built-in module for `{}`", scenario.model.api.name());
     let diagnostic = Diagnostic::new(Severity::Error, "usage/no-built-in-module", headline);
     Err(Box::new(diagnostic.at(scenario.place("/api")).with_help("name yours: `--module COMMAND`")))

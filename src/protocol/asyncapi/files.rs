@@ -324,7 +324,7 @@ pub(super) fn references(root: &Node) -> Vec<String> {
 fn syntax(problem: &Problem, source: &Arc<Source>) -> Diagnostic {
     let place = |range, label: &str| Place { source: Arc::clone(source), range, label: label.to_owned() };
     let mut fault = Diagnostic::new(Severity::Error, "asyncapi/syntax", problem.headline("document"))
-        .at(place(problem.range.clone(), problem.label()));
+        .at(place(problem.open_quote.map_or(problem.range.clone(), |at| at..at + 1), problem.label()));
     if let ProblemKind::DuplicateKey { first, .. } = problem.kind {
         fault = fault.with_evidence(format!("first given in line {}", place(first..first, "").line()));
     }

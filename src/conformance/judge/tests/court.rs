@@ -329,7 +329,7 @@ impl<D: Decides> Hearing<'_, D> {
                         let pointer = at.key("present_token");
                         let payload = Pattern::compile(&json!({"id_token": {"value": value}})).unwrap();
                         let kind = Kind::Channel(Channel::PROVIDED_TOKEN);
-                        let what = What::Request { kind, payload, at: pointer.to_string() };
+                        let what = What::Request { kind, payload, at: pointer.clone() };
                         self.have_sent(&pointer, None, Party::Module, what, After::InOrder)?;
                     }
                     self.decides.past().present(value);
