@@ -176,6 +176,8 @@ impl Stage<'_> {
         self.observer.drain();
         self.begin_outage();
         if span.is_none() && self.scenario.model.under_test == Side::Client && !self.module.has_ended() {
+            // What the old connection listens to says nothing of the new one.
+            self.wait_until(self.settings.ready_within, |observer| stalled_are_over(&observer.records, mark)).await?;
             self.wait_back(&heard).await?;
             self.judge.past.is_judged = true;
         }
@@ -279,4 +281,13 @@ impl Stage<'_> {
         });
         told.collect()
     }
+}
+
+/// Whether every connection that was stalled since a mark has ended since.
+fn stalled_are_over(records: &[Record], mark: u64) -> bool {
+    let since = &records[records.partition_point(|record| record.seq < mark)..];
+    let is_over = |stalled: &Record| {
+        since.iter().any(|it| it.client == stalled.client && matches!(it.event, Event::Disconnected { .. }))
+    };
+    since.iter().filter(|record| matches!(record.event, Event::Injected(Injected::Stalled))).all(is_over)
 }
