@@ -23,7 +23,7 @@ use crate::gateway;
 use crate::protocol::channel::ApiType;
 use crate::protocol::side::Side;
 use crate::report::{self, KnownFailure};
-use crate::runner::{ModuleSource, Piece, Settings};
+use crate::runner::{Piece, Settings};
 use crate::scenario::{self, Known, Scenario};
 use crate::suite::{self, Scope};
 use crate::verdict::{ScenarioResult, Verdict};
@@ -169,7 +169,7 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
         return Err(vec![Diagnostic::new(Severity::Error, "usage/other-side", headline)]);
     }
     let apis = match (arguments.api.as_slice(), side) {
-        ([], Side::Client) if settings.module != ModuleSource::Builtin => vec![ApiType::AUTH_CONSUMER],
+        ([], Side::Client) if !settings.module.is_builtin() => vec![ApiType::AUTH_CONSUMER],
         ([], _) => ApiType::AUTH_APIS.to_vec(),
         (apis, _) => apis.to_vec(),
     };
@@ -286,7 +286,7 @@ async fn play_all(
     say: fn(&str),
     interrupt: watch::Receiver<bool>,
 ) -> Vec<Arc<ScenarioResult>> {
-    let can_be_told = settings.module == ModuleSource::Builtin || settings.station.is_some();
+    let can_be_told = settings.module.is_builtin() || settings.station.is_some();
     let (mut first, mut rest): (Vec<_>, Vec<_>) =
         pieces.into_iter().partition(|piece| can_be_told || untold(piece, &settings).is_empty());
     if first.is_empty() {

@@ -2,6 +2,7 @@
 //! decides how the process ends.
 
 mod apis;
+mod built_in;
 pub mod check;
 pub mod config;
 pub mod conform;

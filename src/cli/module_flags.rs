@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use super::built_in::BuiltIn;
 use super::config::Config;
 use crate::broker::{PacketLimit, Upstream};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -46,7 +47,8 @@ impl TopicFlags {
 #[derive(Debug, clap::Args)]
 pub struct ModuleFlags {
     /// Command line of the module under test; {host}, {port}, {module_id}, {api_version} and {external_prefix} are
-    /// filled in [default: the built-in module of that side]
+    /// filled in [default: the built-in module of that side]. `builtin:SIDE?bug=NAME` is the built-in module with a
+    /// deliberate fault, see `khumbu run --list-bugs`
     #[arg(long, value_name = "CMD")]
     pub module: Option<String>,
     /// The module runs already and connects to --listen by itself
@@ -89,11 +91,8 @@ impl ModuleFlags {
         let usage = |headline: String| Box::new(Diagnostic::new(Severity::Error, "usage/bad-value", headline));
         let module = match self.command(config) {
             _ if self.attach => ModuleSource::Attached,
-            None => ModuleSource::Builtin,
-            Some(name) if name == "builtin" || built_in_side(name).is_some() => ModuleSource::Builtin,
-            Some(name) if name.starts_with("builtin:") => {
-                return Err(usage(format!("there is no module `{name}`, only `builtin:client` and `builtin:everest`")));
-            }
+            None => ModuleSource::Builtin(None),
+            Some(name) if BuiltIn::is_meant(name) => ModuleSource::Builtin(BuiltIn::read(name)?.bug),
             Some(command) => match shell_words::split(command) {
                 Ok(words) if !words.is_empty() => ModuleSource::Command(words),
                 Ok(_) => return Err(usage("the module's command line is empty".to_owned())),
@@ -109,7 +108,7 @@ impl ModuleFlags {
             flag.or(default).map_or(otherwise, |span| span.0)
         };
         // Scenarios wait more than they work; a module that is a process has to be started besides.
-        let at_once = if module == ModuleSource::Builtin { 16 } else { 2 };
+        let at_once = if module.is_builtin() { 16 } else { 2 };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Settings {
             module,
@@ -143,7 +142,8 @@ impl ModuleFlags {
     /// `usage/wrong-side`.
     pub fn check_sides(&self, selected: &[Scenario], config: &Config) -> Result<(), Box<Diagnostic>> {
         let command = self.command(config).filter(|_| !self.attach);
-        let Some((command, side)) = command.and_then(|command| Some((command, built_in_side(command)?))) else {
+        let built_in = command.filter(|command| BuiltIn::is_meant(command));
+        let Some((command, side)) = built_in.and_then(|it| Some((it, BuiltIn::read(it).ok()?.side?))) else {
             return Ok(());
         };
         let Some(other) = selected.iter().find(|scenario| scenario.model.under_test != side) else { return Ok(()) };
@@ -168,9 +168,4 @@ pub fn side(text: &str) -> Result<Side, String> {
         "everest" => Ok(Side::Everest),
         _ => Err("it is `client` or `everest`".to_owned()),
     }
-}
-
-/// The side of a built-in module that was named with its side.
-fn built_in_side(command: &str) -> Option<Side> {
-    command.strip_prefix("builtin:").and_then(|name| side(name).ok())
 }

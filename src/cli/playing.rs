@@ -99,7 +99,7 @@ impl PlayFlags {
             return Err(vec![nothing]);
         }
         self.module.check_sides(&selected, config).map_err(|diagnostic| vec![*diagnostic])?;
-        if settings.module == ModuleSource::Builtin {
+        if settings.module.is_builtin() {
             check_built_in(&selected).map_err(|diagnostic| vec![*diagnostic])?;
         }
         if settings.module == ModuleSource::Attached && self.release(config)? == Some(ReleaseChoice::All) {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::built_in::list_bugs;
 use super::config::{Config, today};
 use super::module_flags::side;
 use super::output::{Output, beside};
@@ -41,6 +42,9 @@ pub struct Arguments {
     /// Accept every transcript that differs from its golden
     #[arg(long)]
     update: bool,
+    /// Print the deliberate faults that the built-in modules can have, and end
+    #[arg(long)]
+    list_bugs: bool,
 }
 
 /// More scenarios than this scroll their verdicts off the screen.
@@ -48,6 +52,10 @@ const SCREEN: usize = 20;
 
 /// Plays, prints, writes.
 pub fn run(arguments: Arguments) -> Exit {
+    if arguments.list_bugs {
+        print::out(&list_bugs());
+        return Exit::Pass;
+    }
     prepare(arguments).map_or_else(print::refused, Prepared::perform)
 }
 

@@ -26,6 +26,7 @@ use crate::protocol::release::Release;
 use crate::protocol::types::AuthorizationStatus;
 use crate::protocol::wire::Wire;
 use crate::scenario;
+use crate::sim::bugs::edge::Edge;
 use crate::sim::everest::{End, Everest, Order};
 use crate::station::config::StationConfig;
 use crate::station::config::TokenConfig;
@@ -277,6 +278,7 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
                 wire,
                 csms: None,
                 ends: Some(ends),
+                edge: Edge::default(),
             };
             let simulated = start_station(everest).await.map_err(broken)?;
             match arguments.json {

@@ -18,6 +18,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::ocpp::{self, Identity};
 use crate::protocol::channel::Topics;
 use crate::protocol::wire::Wire;
+use crate::sim::bugs::edge::Edge;
 use crate::sim::csms::{Connection, Endpoint, Proxied};
 use crate::sim::everest::{CsmsMessage, End, Everest, Order};
 use crate::station::charge_point::{Answer, Request};
@@ -134,6 +135,7 @@ impl Fleet {
                 wire,
                 csms: Some(csms),
                 ends: Some(ends.clone()),
+                edge: Edge::default(),
             };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();

@@ -12,3 +12,13 @@ pub enum Side {
     /// EVerest, or a program that takes its place.
     Everest,
 }
+
+impl Side {
+    /// Its name, as users write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Side::Client => "client",
+            Side::Everest => "everest",
+        }
+    }
+}

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 
 use super::judging::view;
 use super::observer::Observer;
-use super::settings::ModuleSource;
 use super::stage::{Stage, Stop, Wake};
 use crate::conformance::judge::{Proof, WITHIN};
 use crate::protocol::side::Side;
@@ -41,7 +40,7 @@ impl Stage<'_> {
         if taken.is_none() && !self.module.has_ended() && unacknowledged > 0 {
             return Err(super::findings::never_acknowledges(self, unacknowledged, within).into());
         }
-        let least = if self.settings.module == ModuleSource::Builtin { Duration::ZERO } else { LEAST_AFTERMATH };
+        let least = if self.settings.module.is_builtin() { Duration::ZERO } else { LEAST_AFTERMATH };
         let aftermath = (self.round_trip * AFTERMATH).clamp(least, LONGEST_AFTERMATH) + self.lag.total().min(BUSY);
         let deadline = Instant::now() + aftermath;
         while self.wait(deadline).await? == Wake::Record {}

@@ -50,6 +50,10 @@ pub fn by_itself(ending: &Ending, scene: &Scene<'_>, how: &str) -> Diagnostic {
         Some(status) if !status.success() => {
             Diagnostic::new(Severity::Fail, "module/ended", headline).about(Subject::ModuleEnd)
         }
+        // A deliberate fault that ends it leaves no status.
+        None if matches!(scene.settings.module, ModuleSource::Builtin(Some(_))) => {
+            Diagnostic::new(Severity::Fail, "module/ended", headline).about(Subject::ModuleEnd)
+        }
         _ => Diagnostic::new(Severity::Warning, "module/ended-by-itself", headline).about(Subject::Module),
     }
 }

@@ -63,7 +63,7 @@ pub fn nobody_hears(stage: &Stage<'_>, pointer: &str, command: &str, topic: &str
 pub fn not_started(settings: &Settings, error: &std::io::Error) -> Diagnostic {
     let program = match &settings.module {
         ModuleSource::Command(words) => words.first().cloned().unwrap_or_default(),
-        ModuleSource::Builtin | ModuleSource::Attached => String::new(),
+        ModuleSource::Builtin(_) | ModuleSource::Attached => String::new(),
     };
     Diagnostic::new(Severity::Error, "module/not-started", format!("module `{program}` cannot be started: {error}"))
         .about(Subject::Module)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::process::ExitStatus;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,6 +14,8 @@ use super::settings::{ModuleSource, Scene, Settings};
 use crate::protocol::channel::Topics;
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
+use crate::sim::bugs::Bug;
+use crate::sim::bugs::edge::Edge;
 use crate::sim::client::check_period;
 use crate::sim::everest::{Everest, Order};
 use crate::sim::link::LinkError;
@@ -74,7 +77,7 @@ impl Module {
                     description: "attached module".to_owned(),
                 })
             }
-            ModuleSource::Builtin => Ok(Self::start_builtin(scene, broker)),
+            ModuleSource::Builtin(bug) => Ok(Self::start_builtin(scene, broker, *bug)),
             ModuleSource::Command(words) => {
                 let environment = environment(scene, broker);
                 let command: Vec<String> = words.iter().map(|word| fill(word, &scene.topics, broker)).collect();
@@ -93,13 +96,19 @@ impl Module {
         }
     }
 
-    fn start_builtin(scene: &Scene<'_>, broker: SocketAddr) -> Self {
+    fn start_builtin(scene: &Scene<'_>, broker: SocketAddr, bug: Option<&'static Bug>) -> Self {
         let side = scene.scenario.model.under_test;
         let (sender, ended) = watch::channel(None);
         let (topics, station) = (scene.topics.clone(), &scene.station);
-        let say = move |outcome: Result<(), LinkError>| {
-            if let Err(error) = outcome {
-                sender.send_replace(Some(format!("ended, because {error},")));
+        let edge = Edge::of(bug.filter(|bug| bug.side == side), &topics, station);
+        let at = edge.clone();
+        let run = async move |life: Pin<Box<dyn Future<Output = Result<(), LinkError>> + Send>>| {
+            let how = tokio::select! {
+                outcome = life => outcome.err().map(|error| format!("ended, because {error},")),
+                () = at.crashed() => Some("crashed".to_owned()),
+            };
+            if how.is_some() {
+                sender.send_replace(how);
             }
         };
         let body = match side {
@@ -113,20 +122,21 @@ impl Module {
                     period: check_period(seconds),
                     verdicts: verdicts(station),
                     wire: Wire::Everest,
+                    edge,
                 };
-                let task = tokio::spawn(async move { say(run_module(part, stopped).await) });
+                let task = tokio::spawn(async move { run(Box::pin(run_module(part, stopped))).await });
                 Body::Client { stop: Some(stop), task }
             }
             Side::Everest => {
                 let client_id = format!("everest-{}", uuid::Uuid::new_v4().simple());
-                let (station, inside) = (station.clone(), scene.settings.inside.clone());
+                let (station, inside) = (edge.station(station.clone()), scene.settings.inside.clone());
                 let (address, wire, csms, ends) = (broker, Wire::Everest, None, None);
                 let (is_driven, tells) = (true, true);
                 let everest =
-                    Everest { address, client_id, topics, station, is_driven, tells, inside, wire, csms, ends };
+                    Everest { address, client_id, topics, station, is_driven, tells, inside, wire, csms, ends, edge };
                 let (orders, received) = mpsc::unbounded_channel();
                 let (ready, _) = oneshot::channel();
-                let task = tokio::spawn(async move { say(everest.run(received, ready).await) });
+                let task = tokio::spawn(async move { run(Box::pin(everest.run(received, ready))).await });
                 Body::Everest { orders: Some(orders), task }
             }
         };

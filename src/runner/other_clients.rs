@@ -17,6 +17,7 @@ use super::stage::{Stop, broken};
 use crate::broker::Broker;
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::control::Command;
+use crate::sim::bugs::edge::Edge;
 use crate::sim::client::check_period;
 use crate::sim::link::LinkError;
 use crate::sim::player::{Part, run_played};
@@ -57,6 +58,7 @@ impl OtherClients {
                 period: check_period(seconds),
                 verdicts: verdicts(&scene.station),
                 wire: scene.wire,
+                edge: Edge::default(),
             };
             let (commands, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();

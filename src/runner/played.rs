@@ -18,6 +18,7 @@ use crate::broker::Broker;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::side::Side;
 use crate::scenario::looks_inside;
+use crate::sim::bugs::edge::Edge;
 use crate::sim::client::{Client, check_period};
 use crate::sim::everest::{CsmsMessage, Everest, Order};
 use crate::sim::link::LinkError;
@@ -63,8 +64,9 @@ async fn open_side(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<
             let (csms, said) = mpsc::unbounded_channel();
             let (address, wire, csms) = (broker.address(), scene.wire, Some(csms));
             let tells = looks_inside(&scenario.model.steps, scene.frame());
-            let (is_driven, inside, ends) = (false, None, None);
-            let everest = Everest { address, client_id, topics, station, is_driven, tells, inside, wire, csms, ends };
+            let (is_driven, inside, ends, edge) = (false, None, None, Edge::default());
+            let everest =
+                Everest { address, client_id, topics, station, is_driven, tells, inside, wire, csms, ends, edge };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));

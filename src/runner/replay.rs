@@ -259,7 +259,7 @@ impl Player<'_, '_> {
             Side::Everest => {
                 let mut missing: BTreeMap<&str, i64> = BTreeMap::new();
                 let recorded = self.witness.recorded().iter();
-                let is_builtin = self.stage.settings.module == ModuleSource::Builtin;
+                let is_builtin = self.stage.settings.module.is_builtin();
                 let is_seen = |it: &Outcome| is_builtin || !self.witness.is_inside(it);
                 let recorded: Vec<_> =
                     recorded.filter(|it| it.t_ms < at_ms && !self.witness.is_heartbeat(it) && is_seen(it)).collect();
@@ -295,7 +295,7 @@ impl Player<'_, '_> {
                 }
                 self.say(&message).await
             }
-            Act::Report(message) if self.stage.settings.module == ModuleSource::Builtin => self.say(&message).await,
+            Act::Report(message) if self.stage.settings.module.is_builtin() => self.say(&message).await,
             Act::Report(message) => {
                 self.reports.push(undelivered(&message));
                 Ok(())
@@ -551,7 +551,7 @@ impl Player<'_, '_> {
         let timed = |(at, outcome): (Instant, Outcome)| Outcome { t_ms: self.clock.recorded(at), ..outcome };
         let live = std::mem::take(&mut self.live).into_iter().map(timed);
         let live: Vec<Outcome> = live.filter(|it| start == Everest::Starting || it.t_ms >= -tolerance).collect();
-        let is_builtin = self.stage.settings.module == ModuleSource::Builtin;
+        let is_builtin = self.stage.settings.module.is_builtin();
         let allowance = Allowance {
             near_ms: (self.replay.speed != Speed::Max).then_some(tolerance),
             edge_ms: tolerance,

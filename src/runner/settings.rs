@@ -22,6 +22,7 @@ use crate::protocol::wire::Wire;
 use crate::scenario::Scenario;
 use crate::scenario::model::Ready;
 use crate::scenario::step::{Frame, Step};
+use crate::sim::bugs::Bug;
 use crate::station::config::StationConfig;
 use crate::timespan::Timespan;
 
@@ -117,7 +118,8 @@ impl<'s> Scene<'s> {
 
     /// The scene as far as it says how expectations are judged.
     pub fn case(&self) -> Case<'_> {
-        let is_builtin = self.settings.module == ModuleSource::Builtin;
+        // One with a deliberate fault is judged as anybody's.
+        let is_builtin = self.settings.module == ModuleSource::Builtin(None);
         let is_bound = |binding: &station_file::Binding| matches!(binding.is, Meaning::EvseCall(_));
         Case {
             scenario: self.scenario,
@@ -128,7 +130,7 @@ impl<'s> Scene<'s> {
             is_builtin,
             // Khumbu's own EVerest tells of them.
             shows_calls: self.scenario.model.under_test == Side::Client
-                || is_builtin
+                || self.settings.module.is_builtin()
                 || self.bindings().iter().any(is_bound),
         }
     }
@@ -197,12 +199,19 @@ impl<'s> Scene<'s> {
 /// Where the module under test comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModuleSource {
-    /// Khumbu's own module of that side.
-    Builtin,
+    /// Khumbu's own module of that side, with a deliberate fault or without.
+    Builtin(Option<&'static Bug>),
     /// A command line, with placeholders, started for each scenario.
     Command(Vec<String>),
     /// It runs already, and connects to the broker by itself.
     Attached,
+}
+
+impl ModuleSource {
+    /// Whether it is khumbu's own.
+    pub fn is_builtin(&self) -> bool {
+        matches!(self, ModuleSource::Builtin(_))
+    }
 }
 
 /// How a module is told to do one thing, where it does not listen on the control topic.

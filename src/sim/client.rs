@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::bugs::edge::Edge;
 use super::link::{Link, LinkError, Message};
 use crate::protocol::channel::{Channel, EntryPoint, Topics};
 use crate::protocol::wire::{Encoder, Wire};
@@ -40,7 +41,22 @@ impl Client {
         period: Duration,
         more: &[String],
     ) -> Result<(Self, mpsc::UnboundedReceiver<Message>), LinkError> {
-        let (link, messages) = Link::open(address, client_id).await?;
+        Self::open_at(address, client_id, topics, period, more, Edge::default()).await
+    }
+
+    /// The same for a module that may have a bug.
+    ///
+    /// # Errors
+    /// As [`Client::open`].
+    pub async fn open_at(
+        address: SocketAddr,
+        client_id: &str,
+        topics: Topics,
+        period: Duration,
+        more: &[String],
+        edge: Edge,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<Message>), LinkError> {
+        let (link, messages) = Link::open_at(address, client_id, edge).await?;
         let mut filters = more.to_vec();
         let heard = topics.api.channels().filter(|channel| channel.is_from_everest());
         filters.extend(heard.map(|channel| topics.topic(channel)));

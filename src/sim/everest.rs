@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+use super::bugs::edge::Edge;
 use super::link::{Link, LinkError, Message};
 use crate::parity::inside::{self, Doing};
 use crate::parity::station_file::Binding;
@@ -48,6 +49,8 @@ pub struct Everest {
     pub csms: Option<mpsc::UnboundedSender<CsmsMessage>>,
     /// Hears when EVerest has ended by itself, as some releases do; [`Order::Restart`] starts it again.
     pub ends: Option<mpsc::UnboundedSender<End>>,
+    /// Where its messages pass.
+    pub edge: Edge,
 }
 
 /// An EVerest has ended by itself.
@@ -213,7 +216,7 @@ impl Everest {
     }
 
     async fn begin(&self, before: Option<&Life>) -> Result<Life, LinkError> {
-        let (link, messages) = Link::open(self.address, &self.client_id).await?;
+        let (link, messages) = Link::open_at(self.address, &self.client_id, self.edge.clone()).await?;
         let mut config = self.station.clone();
         config.add_module(self.topics.api, &self.topics.module_id);
         let (mut station, born) = (Station::new(&config), Instant::now());

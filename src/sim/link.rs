@@ -16,7 +16,10 @@ use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, PubRec, PubR
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::bugs::edge::Edge;
+use super::bugs::packet::{Besides, Packet as Passing};
 
 /// Why a link could not be opened or used.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -72,6 +75,8 @@ pub struct Link {
 #[derive(Debug)]
 struct Shared {
     client: AsyncClient,
+    /// Where everything passes.
+    edge: Edge,
     /// Who waits for a SUBACK, in the order of the SUBSCRIBEs; the broker answers in that order. The lock is held while
     /// the SUBSCRIBE is handed over, so that the two orders cannot differ.
     subscribing: tokio::sync::Mutex<()>,
@@ -107,6 +112,18 @@ impl Link {
         address: SocketAddr,
         client_id: &str,
     ) -> Result<(Self, mpsc::UnboundedReceiver<Message>), LinkError> {
+        Self::open_at(address, client_id, Edge::default()).await
+    }
+
+    /// The same for a module that may have a bug.
+    ///
+    /// # Errors
+    /// As [`Link::open`].
+    pub async fn open_at(
+        address: SocketAddr,
+        client_id: &str,
+        edge: Edge,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<Message>), LinkError> {
         let mut options = MqttOptions::new(client_id, address.ip().to_string(), address.port());
         if address.is_ipv6() {
             options = MqttOptions::new(client_id, format!("[{}]", address.ip()), address.port());
@@ -123,6 +140,7 @@ impl Link {
             .set_connection_timeout(CONNECT_WITHIN.as_secs())
             .set_keep_alive(KEEP_ALIVE)
             .set_clean_start(true)
+            .set_manual_acks(!edge.acknowledges())
             .set_outgoing_inflight_upper_limit(128);
         let (client, mut events) = AsyncClient::new(options, QUEUE);
         loop {
@@ -136,17 +154,19 @@ impl Link {
                 }
             }
         }
+        edge.connected();
         let (messages, incoming) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(VecDeque::new()));
         let (ended, polling) = watch::channel(());
         let open = Arc::new(watch::Sender::new(0));
-        let polled = poll(events, messages, waiting.clone(), open.clone());
+        let heard = Heard { edge: edge.clone(), client: client.clone(), messages };
+        let polled = poll(events, heard, waiting.clone(), open.clone());
         let poll = tokio::spawn(async move {
             polled.await;
             drop(ended);
         })
         .abort_handle();
-        let shared = Shared { client, subscribing: tokio::sync::Mutex::new(()), waiting, open, poll, polling };
+        let shared = Shared { client, edge, subscribing: tokio::sync::Mutex::new(()), waiting, open, poll, polling };
         Ok((Self { shared: Arc::new(shared) }, incoming))
     }
 
@@ -173,6 +193,10 @@ impl Link {
     }
 
     async fn subscribe_with(&self, filters: &[String], to: impl Fn(String) -> Filter) -> Result<(), LinkError> {
+        let filters = self.shared.edge.subscribe(filters);
+        if filters.is_empty() {
+            return Ok(());
+        }
         let wanted = filters.iter().cloned().map(to);
         let acknowledged = {
             let _order = self.shared.subscribing.lock().await;
@@ -207,20 +231,40 @@ impl Link {
         qos: u8,
         retain: bool,
     ) -> Result<(), LinkError> {
+        let (passing, besides) = self.shared.edge.publish(topic, payload.into(), qos, retain);
+        for packet in passing {
+            self.send(packet).await?;
+        }
+        besides.into_iter().for_each(|it| self.shared.client.do_besides(it));
+        Ok(())
+    }
+
+    async fn send(&self, packet: Passing) -> Result<(), LinkError> {
+        if packet.after.is_zero() {
+            return self.send_now(packet).await;
+        }
+        let link = self.clone();
+        tokio::spawn(async move {
+            sleep(packet.after).await;
+            // Whoever is cut off by then says nothing.
+            let _ = link.send_now(packet).await;
+        });
+        Ok(())
+    }
+
+    async fn send_now(&self, Passing { topic, payload, qos, retain, .. }: Passing) -> Result<(), LinkError> {
         if qos < 2 {
             self.settle().await;
         }
         if qos > 0 {
             self.shared.open.send_modify(|open| *open += 1);
         }
-        let published = self.shared.client.publish(topic, quality(qos), retain, payload.into()).await;
+        let published = self.shared.client.publish(topic.as_str(), quality(qos), retain, payload).await;
         if qos > 0 && published.is_err() {
             self.shared.open.send_modify(|open| *open = open.saturating_sub(1));
         }
         published.map_err(|error| match error {
-            rumqttc::v5::ClientError::Request(_) if topic.contains(['+', '#']) => {
-                LinkError::Topic { topic: topic.to_owned() }
-            }
+            rumqttc::v5::ClientError::Request(_) if topic.contains(['+', '#']) => LinkError::Topic { topic },
             _ => LinkError::Lost,
         })
     }
@@ -250,10 +294,47 @@ impl Link {
     }
 }
 
+/// Where messages that come in go.
+struct Heard {
+    edge: Edge,
+    client: AsyncClient,
+    messages: mpsc::UnboundedSender<Message>,
+}
+
+impl Heard {
+    fn take(&self, topic: String, payload: Bytes, qos: u8, retain: bool) {
+        let at = Instant::now();
+        let (passing, besides) = self.edge.hear(topic, payload, qos, retain);
+        for Passing { topic, payload, qos, retain, .. } in passing {
+            // Nobody listening is no reason to stop: acknowledgements must go on.
+            let _ = self.messages.send(Message { topic, payload, qos, retain, at });
+        }
+        besides.into_iter().for_each(|it| self.client.do_besides(it));
+    }
+}
+
+/// Does what a bug does of its own accord; waits for nothing.
+trait DoBesides {
+    fn do_besides(&self, what: Besides);
+}
+
+impl DoBesides for AsyncClient {
+    fn do_besides(&self, what: Besides) {
+        // What does not get through is no bug's loss.
+        let _ = match what {
+            Besides::Publish(Passing { topic, payload, qos, retain, .. }) => {
+                self.try_publish(topic, quality(qos), retain, payload)
+            }
+            Besides::Unsubscribe(filter) => self.try_unsubscribe(filter),
+            Besides::Crash => Ok(()),
+        };
+    }
+}
+
 /// Drives the connection until it ends.
 async fn poll(
     mut events: EventLoop,
-    messages: mpsc::UnboundedSender<Message>,
+    heard: Heard,
     waiting: Arc<Mutex<VecDeque<oneshot::Sender<bool>>>>,
     open: Arc<watch::Sender<usize>>,
 ) {
@@ -262,9 +343,7 @@ async fn poll(
         match event {
             Event::Incoming(Packet::Publish(publish)) => {
                 let Ok(topic) = String::from_utf8(publish.topic.to_vec()) else { continue };
-                // Nobody listening is no reason to stop: acknowledgements must go on.
-                let (qos, retain, at) = (publish.qos as u8, publish.retain, Instant::now());
-                let _ = messages.send(Message { topic, payload: publish.payload, qos, retain, at });
+                heard.take(topic, publish.payload, publish.qos as u8, publish.retain);
             }
             Event::Incoming(Packet::SubAck(suback)) => {
                 let granted = suback.return_codes.iter().all(|code| matches!(code, SubscribeReasonCode::Success(_)));

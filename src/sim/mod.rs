@@ -4,6 +4,7 @@
 //! Nothing here judges. The same code serves as the counterpart of a module under test, as built-in module under test,
 //! and as `khumbu sim`.
 
+pub mod bugs;
 pub mod client;
 pub mod csms;
 pub mod everest;

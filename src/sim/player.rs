@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+use super::bugs::edge::Edge;
 use super::client::{Client, fresh_discovery_topic, fresh_reply_topic};
 use super::link::{LinkError, Message};
 use super::validator::Validator;
@@ -32,6 +33,8 @@ pub struct Part {
     pub verdicts: Verdicts,
     /// How its messages are written.
     pub wire: Wire,
+    /// Where they pass.
+    pub edge: Edge,
 }
 
 /// A client and what it knows.
@@ -207,11 +210,11 @@ type Connected = (Client, mpsc::UnboundedReceiver<Message>);
 
 /// Connects and subscribes; again, if it is cut off in the middle.
 async fn connect(part: &Part, more: &[String], attempts: u32) -> Result<Connected, LinkError> {
-    let Part { address, client_id, topics, period, .. } = part;
+    let Part { address, client_id, topics, period, edge, .. } = part;
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match Client::open(*address, client_id, topics.clone(), *period, more).await {
+        match Client::open_at(*address, client_id, topics.clone(), *period, more, edge.clone()).await {
             Err(_) if attempt < attempts => tokio::time::sleep(PAUSE * attempt).await,
             opened => return opened.map(|(client, messages)| (client.writing(part.wire), messages)),
         }

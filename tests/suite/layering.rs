@@ -59,7 +59,7 @@ const AREAS: [&str; 16] = [
 ];
 
 /// Who may name channels of the auth APIs: what is their behaviour, file by file. Everybody else reads the descriptions.
-const BEHAVIOUR: [&str; 18] = [
+const BEHAVIOUR: [&str; 21] = [
     // The APIs, what EVerest makes of their messages, and the words that its internals share with them.
     "protocol/auth_apis.rs",
     "protocol/control.rs",
@@ -69,6 +69,9 @@ const BEHAVIOUR: [&str; 18] = [
     "station/messages.rs",
     // Who plays the side of Auth or of its clients, and asks Auth whether it is ready.
     "runner/probe.rs",
+    "sim/bugs/client.rs",
+    "sim/bugs/everest.rs",
+    "sim/bugs/everest_auth.rs",
     "sim/everest.rs",
     "sim/player.rs",
     // Steps about tokens and their statuses, and what such a status may need.

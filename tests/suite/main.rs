@@ -15,6 +15,7 @@ mod broker_relay;
 mod broker_sessions;
 mod broker_wire;
 mod browser;
+mod bugs;
 mod charge_point;
 mod clients;
 mod conform;

@@ -6,6 +6,7 @@ use khumbu::protocol::channel::{ApiType, Channel, Topics};
 use khumbu::protocol::deviations::Deviation;
 use khumbu::protocol::release::Release;
 use khumbu::protocol::wire;
+use khumbu::sim::bugs::edge::Edge;
 use khumbu::sim::everest::{Everest, Order};
 use khumbu::sim::link::{Link, LinkError};
 use khumbu::station::config::{StationConfig, TokenConfig, ValidatorConfig};
@@ -51,6 +52,7 @@ impl Stand {
             wire: wire::Wire::Everest,
             csms: None,
             ends: None,
+            edge: Edge::default(),
         };
         let (orders, received) = mpsc::unbounded_channel();
         let (ready, is_ready) = oneshot::channel();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use khumbu::protocol::channel::{ApiType, Channel, Topics};
 use khumbu::protocol::codec;
 use khumbu::protocol::wire::{Form, Wire};
+use khumbu::sim::bugs::edge::Edge;
 use khumbu::sim::client::Client;
 use khumbu::sim::everest::{Everest, Order};
 use khumbu::sim::link::{Link, LinkError};
@@ -49,6 +50,7 @@ impl Stand {
             wire,
             csms: None,
             ends: None,
+            edge: Edge::default(),
         };
         let (orders, received) = mpsc::unbounded_channel();
         let (ready, is_ready) = oneshot::channel();

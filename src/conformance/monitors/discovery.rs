@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::wording::Worded;
 use crate::diagnostic::{Diagnostic, printable};
-use crate::protocol::channel::EntryPoint;
+use crate::protocol::channel::{ApiType, EntryPoint};
 use crate::protocol::deviations::{Deviation, Deviations};
 
 /// The discoveries that EVerest was asked for.
@@ -81,9 +81,10 @@ impl Asked {
         if let (Some(EntryPoint::QueryModules(wanted)), true) =
             (self.entry_points.first(), self.entry_points.iter().all(names))
         {
+            let requirement = if ApiType::known(wanted).is_some() { "DI-2" } else { "DI-3" };
             let (wanted, kind) = (printable(wanted), printable(&kind));
             let headline = format!("module answered a query for modules of type `{wanted}` as one of type `{kind}`");
-            return Some(seen.fail("monitor/wrong-type", headline).breaking("DI-2"));
+            return Some(seen.fail("monitor/wrong-type", headline).breaking(requirement));
         }
         let allowed = self.deliveries.values().copied().fold(self.requests, u32::max);
         let replies = self.replies.entry((kind, id.clone())).or_default();

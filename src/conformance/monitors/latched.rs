@@ -46,13 +46,15 @@ impl Latched {
             return;
         }
         let headline = "module replied with a status that it has not published like that".to_owned();
-        self.open.push((json.to_string(), seen.fail("monitor/other-status", headline).breaking("LV-2")));
+        self.open.push((json.to_string(), seen.fail("monitor/other-status", headline)));
     }
 
     /// The last word.
     pub(super) fn finish(&mut self) -> Vec<Diagnostic> {
         let open = std::mem::take(&mut self.open);
         let other = open.into_iter().filter(|(status, _)| !self.published.contains(status));
-        other.map(|(_, finding)| finding).collect()
+        // Where there was no status at all, none could be repeated.
+        let requirement = if self.published.is_empty() { "LV-1" } else { "LV-2" };
+        other.map(|(_, finding)| finding.breaking(requirement)).collect()
     }
 }
