@@ -322,8 +322,8 @@ fn why_nothing_was_judged(results: &[Arc<ScenarioResult>]) -> Option<Diagnostic>
     if results.iter().any(|result| matches!(result.verdict, Verdict::Pass | Verdict::Fail)) {
         return None;
     }
-    let findings = results.iter().flat_map(|result| &result.findings);
-    findings.filter(|finding| finding.severity == Severity::Inconclusive && !finding.is_unexercised).cloned().next()
+    let mut findings = results.iter().flat_map(|result| &result.findings);
+    findings.find(|finding| finding.severity == Severity::Inconclusive && !finding.is_unexercised).cloned()
 }
 
 /// The result of a scenario that a module without ears would be told in vain.
