@@ -197,9 +197,9 @@ pub(super) static BUGS: &[Bug] = &[
         let is_fatal = packet.is_discovery() && packet.text("/headers/replyTo").is_none_or(|to| to.is_empty());
         memory.crash_if(is_fatal, packet)
     }),
-    bug("no_beacon", "DI-5", "sends no beacon").publishing(|_, packet| packet.when(|it| is_beacon(it), |_| Vec::new())),
+    bug("no_beacon", "DI-5", "sends no beacon").publishing(|_, packet| packet.when(is_beacon, |_| Vec::new())),
     bug("beacon_of_null", "DI-5", "sends `null` as its beacon")
-        .publishing(|_, packet| packet.when(|it| is_beacon(it), |packet| packet.with(&Value::Null).alone())),
+        .publishing(|_, packet| packet.when(is_beacon, |packet| packet.with(&Value::Null).alone())),
     bug("periods_by_default", "DI-7", "reports the default periods, whatever is configured").publishing(
         |memory, packet| {
             discovered(memory, packet, |packet| {
