@@ -19,7 +19,7 @@ fn the_place_of_a_reply_is_that_of_its_pattern() {
         ("{payload: Rejected, within: 1s}", "/steps/1/expect_reply/payload"),
     ] {
         let not_met = judge(reply).not_met.unwrap();
-        assert!(not_met.contains(&format!("Mismatch {{ pointer: {pointer:?}")), "{reply}: {not_met}");
+        assert!(not_met.contains(&format!("Mismatch {{ pointer: Pointer({pointer:?})")), "{reply}: {not_met}");
     }
 }
 
