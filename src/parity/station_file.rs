@@ -337,7 +337,7 @@ struct Own {
 }
 
 /// All keys of a station file; first those that are not the station's.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "bindings",
     "start",
     "api_version",
@@ -351,6 +351,7 @@ const KEYS: [&str; 16] = [
     "charge_point",
     "evse_manager",
     "tokens",
+    "unlisted_verdict",
     "release",
     "behaviour",
     "deviations",

@@ -66,6 +66,18 @@ impl Stage<'_> {
         }
     }
 
+    /// Whether the module can be told this; one that does it by itself cannot.
+    ///
+    /// # Errors
+    /// As [`Stage::wait`].
+    pub async fn can_be_told(&mut self, command: &str) -> Result<bool, Stop> {
+        match self.settings.bindings.get(command) {
+            Some(Told::ByItself(_)) => Ok(false),
+            Some(_) => Ok(true),
+            None => self.is_on_control_topic().await,
+        }
+    }
+
     /// The message by which the station file of an EVerest under test moves an EVSE.
     fn station_binding(&self, command: &Command) -> Option<(String, String)> {
         let bindings = self.settings.station.as_ref().filter(|_| matches!(self.played, Played::Client(_)))?;

@@ -41,6 +41,7 @@ mod stage;
 mod steps;
 mod tokens;
 mod underway;
+mod when;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -148,6 +148,7 @@ impl Stage<'_> {
                 }
                 Ok(())
             }
+            Step::When(when) => self.when(when, at).await,
             Step::About(id) => {
                 self.about = requirements::find(id);
                 Ok(())

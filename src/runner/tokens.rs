@@ -136,7 +136,7 @@ impl Stage<'_> {
     /// When it cannot be told.
     pub async fn demand_silently(&mut self, command: Command, at: &str) -> Result<(), Stop> {
         match self.tell(&command, at).await? {
-            Prompt::Told | Prompt::ByItself(_) => Ok(()),
+            Prompt::Told | Prompt::ByItself(_) | Prompt::Awaited(_) => Ok(()),
             Prompt::Never => Err(findings::cannot_be_told(self, at, &command_name(&command)).into()),
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::model::{HalfOpen, Heartbeats, Publish, Ready, Repeat, Run};
+use super::model::{HalfOpen, Heartbeats, Publish, Ready, Repeat, Run, When};
 use super::rules::{from_hex, wrong_topic};
 use super::step::{Exchange, Row, Step};
 use super::{Known, Pointer, Scenario, api, placeholder, played, rules, suggestion};
@@ -55,6 +55,7 @@ fn expanded(steps: &[Step]) -> u64 {
         let own = match step {
             Step::Repeat(repeat) => expanded(&repeat.steps).saturating_mul(repeat.times.into()),
             Step::Only(only) => expanded(&only.steps),
+            Step::When(when) => expanded(&when.told).saturating_add(expanded(&when.steps)).saturating_add(1),
             _ => 1,
         };
         sum.saturating_add(own)
@@ -165,6 +166,11 @@ impl<'a> Checker<'a> {
                 Some(format!("leave `api` out, and give the station the module: `station: {{{name}: {{}}}}`"));
         }
         self.check_csms_link();
+        let is_provider = model.under_test == Side::Client && model.api == ApiType::AUTH_TOKEN_PROVIDER;
+        if model.station.unlisted_verdict.is_some() && !is_provider {
+            let headline = "a token that the station does not list comes from a token provider under test alone";
+            self.report_key("scenario/bad-station", "/station/unlisted_verdict", headline);
+        }
         for (id, pointer, headline) in rules::faults_of_station(&model.station) {
             self.report(id, &Pointer::from("/station").below(&pointer), headline);
         }
@@ -221,6 +227,7 @@ impl<'a> Checker<'a> {
             }
             Step::Publish(publish) => self.check_publish(publish, at),
             Step::Repeat(repeat) => self.check_repeat(repeat, at, repeats),
+            Step::When(when) => self.check_when(when, at, repeats),
             Step::Run(run) => self.check_run(run, at),
             Step::AnyOrder(steps) => self.check_any_order(steps, at),
             step if let Some((effect, which)) = step.befalls() => self.check_fault(effect, &which, at),
@@ -403,6 +410,21 @@ impl<'a> Checker<'a> {
             self.report_key("scenario/nested-repeat", at, headline);
         }
         self.check_steps(&repeat.steps, &at.key("steps"), repeats + 1);
+    }
+
+    /// What is captured in a section is known in it alone: it may not be played.
+    fn check_when(&mut self, when: &When, at: &Pointer, repeats: usize) {
+        if when.steps.is_empty() {
+            self.report_key("scenario/no-steps", &at.key("steps"), "when has no steps");
+        }
+        let captured = self.captured.clone();
+        self.check_steps(&when.told, &at.key("told"), repeats);
+        let expect = Step::Expect(when.expect.clone());
+        let row = expect.row(self.scenario.model.frame());
+        let of_expect = self.check_expectation(&expect, &row, &at.key("expect"));
+        self.captured.extend(of_expect);
+        self.check_steps(&when.steps, &at.key("steps"), repeats);
+        self.captured = captured;
     }
 
     fn check_run(&mut self, run: &Run, at: &Pointer) {

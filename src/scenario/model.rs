@@ -406,6 +406,19 @@ pub struct Repeat {
     pub steps: Vec<Step>,
 }
 
+/// What a module may do of its own accord, and what is judged if it does.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    /// What a module is told that can be told, so that it does it.
+    #[serde(default)]
+    pub told: Vec<Step>,
+    /// What it may do; how long that is waited for is its `within`.
+    pub expect: Expect,
+    /// What follows if it does.
+    pub steps: Vec<Step>,
+}
+
 /// Steps for some releases.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -11,7 +11,7 @@ use super::model::{
     BrokerAway, CancelReservation, CorruptFault, CsmsState, DelayFault, DropFault, DuplicateFault, Expect, ExpectCsms,
     ExpectEvse, ExpectNone, ExpectReply, ExpectStatus, Gateway, HalfOpen, Heartbeats, MessageKind, Model, Nothing,
     Only, Publish, RefuseConnect, ReorderFault, Repeat, Request, Reserve, Run, SendLocalList, SetVerdict,
-    UpdateVerdict, Withdraw,
+    UpdateVerdict, When, Withdraw,
 };
 use super::{Pointer, Scenario, placeholder, played};
 use crate::protocol::channel::{ApiType, Channel};
@@ -130,6 +130,8 @@ pub enum Step {
     Repeat(Repeat),
     /// Plays steps under these releases only; in `any_order`, expectations.
     Only(Only),
+    /// What the module may do of its own accord, and steps that are played if it does.
+    When(When),
     /// The requirement that the steps after it judge, until the next one says another; what they fail breaks it.
     About(String),
     /// A remark for the reports.
@@ -400,6 +402,13 @@ impl Step {
             Step::Run(Run { within, .. }) => Row { within: *within, demands: true, ..row("run") },
             Step::Repeat(Repeat { steps, .. }) => Row { inner: Some(("/steps", steps)), ..row("repeat") },
             Step::Only(Only { steps, .. }) => Row { inner: Some(("/steps", steps)), ..row("only") },
+            Step::When(When { expect, steps, .. }) => Row {
+                inner: Some(("/steps", steps)),
+                within: expect.within,
+                features: features::of_message(expect.message, expect.topic.as_deref(), expect.payload.as_ref()),
+                demands: client,
+                ..row("when")
+            },
             Step::About(_) => Row { start: Start::Open, ..row("about") },
             Step::Note(_) => Row { start: Start::Open, ..row("note") },
         }
@@ -497,6 +506,7 @@ mod tests {
             json!({"releases": [], "steps": []}),
             json!({"by": "1s"}),
             json!({"for": "1s"}),
+            json!({"expect": {"message": "heartbeat"}, "steps": []}),
         ];
         let frames = ApiType::AUTH_APIS.into_iter().flat_map(|api| {
             [Side::Client, Side::Everest].map(|under_test| Frame { under_test, api, has_provider: false })

@@ -46,6 +46,8 @@ pub struct StationConfig {
     pub evse_manager: EvseManager,
     /// Tokens by name; the names are for steps and messages.
     pub tokens: BTreeMap<String, TokenConfig>,
+    /// What validators say of tokens that are not listed here, and that come without a verdict; `Unknown` if absent.
+    pub unlisted_verdict: Option<AuthorizationStatus>,
     /// The release of EVerest.
     pub release: Release,
     /// What is followed where specification and running EVerest differ.
@@ -335,6 +337,7 @@ impl Default for StationConfig {
             charge_point: None,
             evse_manager: EvseManager::default(),
             tokens: BTreeMap::new(),
+            unlisted_verdict: None,
             release: Release::default(),
             behaviour: Behaviour::default(),
             deviations: BTreeMap::new(),

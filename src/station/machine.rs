@@ -83,7 +83,7 @@ impl Station {
                 }),
             evses: vec![Evse::default(); usize::from(config.evses)],
             evse_manager: config.evse_manager,
-            validators: Validators::new(&config.tokens),
+            validators: Validators::new(&config.tokens, config.unlisted_verdict),
             inquiry: inquiry.map(|config| Inquiry::new(config, deviations)),
             charge_point: config.charge_point.as_ref().map(|it| ChargePoint::new(it, config.evses)),
             api: Api::new(is_latching, deviations),

@@ -22,6 +22,8 @@ pub fn to_json(station: &StationConfig) -> Value {
         behaviour: _,
         deviations: _,
         others: _,
+        // Whoever validates the tokens of a reader under test is khumbu.
+        unlisted_verdict: _,
     } = station;
     let told = |token: &TokenConfig| json!({"token": token.to_provided(), "validation": token.to_validation()});
     let mut json = json!({

@@ -14,6 +14,8 @@ pub(super) struct Validators {
     verdicts: BTreeMap<String, Validation>,
     /// Verdicts by token value for tokens that come without.
     known: BTreeMap<String, Validation>,
+    /// The verdict of all others that come without.
+    unlisted: AuthorizationStatus,
     /// In the order in which they were asked.
     open: Vec<Question>,
 }
@@ -27,16 +29,17 @@ struct Question {
 }
 
 impl Validators {
-    pub(super) fn new(tokens: &BTreeMap<String, TokenConfig>) -> Self {
+    pub(super) fn new(tokens: &BTreeMap<String, TokenConfig>, unlisted: Option<AuthorizationStatus>) -> Self {
         let known = tokens.values().map(|token| (token.value.clone(), token.to_validation())).collect();
-        Self { verdicts: BTreeMap::new(), known, open: Vec::new() }
+        let unlisted = unlisted.unwrap_or(AuthorizationStatus::Unknown);
+        Self { verdicts: BTreeMap::new(), known, unlisted, open: Vec::new() }
     }
 
-    /// What is said of a token that came without a verdict: what the station knows, or that it is unknown.
+    /// What is said of a token that came without a verdict: what the station knows of it, or of all others.
     pub(super) fn verdict(&self, value: &str) -> Validation {
         self.known.get(value).cloned().unwrap_or(Validation {
             after_ms: 0,
-            authorization_status: AuthorizationStatus::Unknown,
+            authorization_status: self.unlisted,
             evse_ids: None,
             parent_id_token: None,
             tariff_messages: Vec::new(),
@@ -75,4 +78,25 @@ fn answers(now: Duration, mut validation: Validation) -> (Duration, Vec<Validati
     let all: Vec<Validation> = [vec![validation], others].concat();
     let at = all.iter().fold(now, |at, it| at.saturating_add(Duration::from_millis(it.after_ms)));
     (at, all.into_iter().map(ValidationResult::from).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_listed_has_a_verdict_of_its_own() {
+        let listed = json!({"value": "A", "type": "ISO14443"});
+        let listed: TokenConfig = serde_json::from_value(listed).expect("a token");
+        let tokens = BTreeMap::from([("ALICE".to_owned(), listed)]);
+        for (unlisted, expected) in
+            [(None, AuthorizationStatus::Unknown), (Some(AuthorizationStatus::Blocked), AuthorizationStatus::Blocked)]
+        {
+            let validators = Validators::new(&tokens, unlisted);
+            assert_eq!(validators.verdict("A").authorization_status, AuthorizationStatus::Accepted);
+            assert_eq!(validators.verdict("B").authorization_status, expected);
+        }
+    }
 }

@@ -300,7 +300,7 @@ fn the_extracted_suite_gives_the_same_verdicts() {
         scenarios.map(|it| (it["path"].to_string(), it["verdict"].to_string())).collect::<BTreeMap<_, _>>()
     };
     let within = conform(&project, &["--side", "client", "--api", "auth_token_validator"]).exits(0);
-    let outside = project.play(&["scenarios/validator"]).exits(0);
+    let outside = project.play(&["scenarios/validator", "scenarios/plays/validator"]).exits(0);
     assert_eq!(verdicts(&within), verdicts(&outside));
     let name = "scenarios/client/heartbeat_wraps.yaml";
     project.write(name, "description: mine\n");

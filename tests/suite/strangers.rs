@@ -72,6 +72,45 @@ fn a_backend_is_judged_where_it_knows_the_tokens_of_the_scenario() {
     project.play(&["t.yaml", "--module", &backend]).exits(1).fails_with(&["expect/payload-mismatch"]);
 }
 
+/// Dies at a status that it does not know.
+const BRITTLE: &str = "
+import os
+from consumer import Consumer, arguments
+class Brittle(Consumer):
+    def on_message(self, topic, payload):
+        if b'UsedToReserve' in payload:
+            os._exit(7)
+        super().on_message(topic, payload)
+module = Brittle(arguments('').parse_args())
+module.control = 'nothing/here'
+module.run()
+";
+
+#[test]
+fn a_play_judges_whoever_was_not_prepared() {
+    let (Some(display), Some(python)) = (python_module("stranger.py"), clients::python()) else { return };
+    let (Some(reader), Some(backend)) = (python_module("stranger_reader.py"), python_module("stranger_backend.py"))
+    else {
+        return;
+    };
+    let plays = |below: &str| fixture(&format!("../scenarios/plays/{below}"));
+    let project = Project::with(&[("brittle.py", BRITTLE)]);
+    project.play(&[&plays("provider"), "--module", &reader, "-j", "4"]).exits(0);
+    project.play(&[&plays("validator"), "--module", &backend, "-j", "4"]).exits(0);
+    project.play(&[&plays("validator/questions.yaml"), "--module", &backend, "--external-prefix", "plant7/"]).exits(0);
+    let display = format!("{display} --way at-once");
+    project.play(&[&plays("consumer/statuses.yaml"), "--module", &display]).exits(0);
+    // It asks for nothing: then nothing that follows from that is judged, and the rest is.
+    let ran = project.play(&[&plays("consumer/latched_gets.yaml"), "--module", &display]).exits(3);
+    let failures = &ran.report()["scenarios"][0]["failures"];
+    let ids: Vec<_> = failures.as_array().unwrap().iter().map(|it| (&it["id"], &it["not_exercised"])).collect();
+    assert_eq!(ids.len(), 2, "both sections are played: {failures:#}");
+    assert!(ids.iter().all(|(id, exercised)| **id == "module/not-exercised" && **exercised == true), "{failures:#}");
+    let brittle = format!("{} brittle.py", python.display());
+    let future = plays("consumer/future_statuses.yaml");
+    project.play(&[&future, "--module", &brittle]).exits(1).fails_with(&["module/ended"]).says("exited with code 7");
+}
+
 #[test]
 fn what_has_to_be_told_is_known_before() {
     let project = Project::with(&[("w.yaml", WITHDRAW)]);

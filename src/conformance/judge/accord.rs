@@ -38,6 +38,8 @@ pub enum Prompt {
     Told,
     /// It was not told: it does so by itself, or somebody presses its button, within this time, as a binding says.
     ByItself(Duration),
+    /// It may do it of its own accord; it is waited for so long.
+    Awaited(Duration),
     /// There is no way to tell it.
     Never,
 }
@@ -63,7 +65,10 @@ impl Findings<'_> {
         let case = self.case;
         let command = match &not_met.why {
             // A demand that it cannot be told of has a finding of its own.
-            Why::Expected(_, Fault::Ended | Fault::NotDrivable | Fault::WaitsForReply(_) | Fault::NoAnswer)
+            Why::Expected(
+                _,
+                Fault::Ended | Fault::NotDrivable | Fault::NotDone | Fault::WaitsForReply(_) | Fault::NoAnswer,
+            )
             | Why::EndedInSilence
             | Why::CallsUnseen => None,
             Why::Expected(expectation, fault) => self.steers(expectation, fault),

@@ -20,6 +20,14 @@ use crate::scenario::{Pointer, api_of};
 use crate::timespan::Timespan;
 
 impl<'s> Judge<'s> {
+    /// The expectation of a message that may come of the module's own accord.
+    ///
+    /// # Errors
+    /// When it can never come.
+    pub fn own_expectation(&self, step: &Step, at: &Pointer, view: View<'_>) -> Result<Expectation, Box<Diagnostic>> {
+        self.expectation(step, at, view)
+    }
+
     /// Makes a step's expectation ready.
     ///
     /// # Errors

@@ -82,6 +82,7 @@ impl Findings<'_> {
             Fault::Missing { waited, floor } => self.missing(expectation, *waited, *floor),
             Fault::Ended => self.ended(expectation),
             Fault::NotDrivable => self.not_drivable(expectation),
+            Fault::NotDone => self.not_done(expectation),
             Fault::WaitsForReply(seq) => self.waits_for_reply(expectation, *seq),
             Fault::NoAnswer => self.does_not_answer(expectation),
         }
@@ -214,6 +215,33 @@ impl Findings<'_> {
             }
             false => diagnostic,
         }
+    }
+
+    /// What a section is about did not come.
+    fn not_done(&self, expectation: &Expectation) -> Diagnostic {
+        let case = self.case;
+        let (what, within) = (expectation.in_words(), shown(expectation.within));
+        let (headline, help) = match expectation.by {
+            Party::Module => (
+                format!(
+                    "{} sent no {what} by itself within {within}: what would follow was not exercised",
+                    case.culprit()
+                ),
+                format!("let it do so while the scenario waits, or follow orders on `{}`", case.topics.control_topic()),
+            ),
+            Party::Harness => (
+                format!(
+                    "given what {} did, EVerest sent no {what}: what would follow was not exercised",
+                    case.culprit()
+                ),
+                "it follows from what the module does, and when".to_owned(),
+            ),
+        };
+        Diagnostic::new(Severity::Inconclusive, "module/not-exercised", headline)
+            .about(Subject::Module)
+            .at(case.place(&expectation.pointer, ""))
+            .with_lines(self.meanwhile(expectation.since, None))
+            .unexercised(help)
     }
 
     /// The module makes no request while another one of its own is not answered, as it may: nobody asks for two at a time.

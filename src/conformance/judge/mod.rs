@@ -126,6 +126,8 @@ pub enum Fault {
     Ended,
     /// The module cannot be told to, and did not do it by itself either, if it was to.
     NotDrivable,
+    /// What may be done of the module's own accord was not.
+    NotDone,
     /// The module waits for the reply to another request, the message of this number.
     WaitsForReply(u64),
     /// The module was told to do something, and never told what came of it.
@@ -318,7 +320,7 @@ impl<'s> Judge<'s> {
     /// Demands a message since the last stimulus.
     pub fn demand(&mut self, demand: Demand, moment: Moment, view: View<'_>) {
         let Demand { pointer, within, by, what, prompt, after } = demand;
-        let within = if let Prompt::ByItself(within) = prompt { within } else { within };
+        let within = if let Prompt::ByItself(within) | Prompt::Awaited(within) = prompt { within } else { within };
         let expectation = Expectation { pointer, within, since: self.past.mark, by, what };
         let waiting = vec![Waiting::new(expectation, view.since(self.past.mark), moment)];
         let demand = Some((prompt, after));
@@ -400,6 +402,7 @@ impl<'s> Judge<'s> {
         }
         let fault = match (open.demand, &expectation.what) {
             (Some((Prompt::ByItself(_), _)), _) => Some(Fault::NotDrivable),
+            (Some((Prompt::Awaited(_), _)), _) => Some(Fault::NotDone),
             (Some(_), What::Request { .. }) => view.waits_for_reply().map(|open| Fault::WaitsForReply(open.seq)),
             _ => None,
         };

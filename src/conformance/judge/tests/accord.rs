@@ -1,5 +1,7 @@
 //! What a module does of its own accord, and what it owes all the same.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::court::{Court, Outcome};
@@ -150,4 +152,22 @@ fn what_everest_does_otherwise_is_let_off_only_after_the_module_has_led_it() {
     assert!(told.evidence.iter().any(|line| line.starts_with("it did by itself: …/m2e/withdraw_authorization q2 ")));
     let driven = Court { prompt: Prompt::Told, ..unprepared("auth_consumer", steps) };
     assert_eq!(driven.judge(&led).id(), "scenario/contradicted");
+}
+
+#[test]
+fn what_may_come_is_waited_for_and_taken_as_it_is() {
+    let mut court = unprepared("auth_consumer", "- communication_check: false");
+    court.prompt = Prompt::Awaited(Duration::from_secs(2));
+    let check = |good: bool| on(Channel::COMMUNICATION_CHECK, json!(good)).by_module();
+    let came = court.judge(&[at(1, check(true)), at(1500, check(false))]);
+    assert_eq!((came.id(), came.at), ("met", 1500));
+    let nothing = court.judge(&[at(1, check(true))]);
+    assert_eq!((nothing.id(), nothing.at), ("module/not-exercised", 2000), "no longer than that");
+    let told = nothing.told.unwrap();
+    assert_eq!((told.verdict, told.is_unexercised), ("inconclusive", true));
+    assert_eq!(
+        told.headline,
+        "module `api` sent no matching communication_check by itself within 2s: what would follow was not exercised"
+    );
+    assert_eq!(court.judge(&[(5, Event::Ends)]).id(), "module/ended", "that it lives is owed");
 }

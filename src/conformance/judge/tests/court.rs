@@ -523,7 +523,7 @@ impl<D: Decides> Hearing<'_, D> {
         }
         let bound = match self.court.prompt {
             Prompt::ByItself(_) => ["withdraw", "set_verdict", "present_token"].map(str::to_owned).into(),
-            Prompt::Told | Prompt::Never => BTreeSet::new(),
+            Prompt::Told | Prompt::Awaited(_) | Prompt::Never => BTreeSet::new(),
         };
         let module = ModuleTraces {
             end: self.has_ended.then(|| "exited with code 3".to_owned()),

@@ -216,8 +216,10 @@ impl<'s> Naive<'s> {
             return Ok(Decision::Waiting(deadline));
         }
         if let Some((prompt, _)) = demand {
-            if !prompt.is_told() {
-                return Err(not_met(first, Fault::NotDrivable));
+            match prompt {
+                Prompt::Told => {}
+                Prompt::Awaited(_) => return Err(not_met(first, Fault::NotDone)),
+                Prompt::ByItself(_) | Prompt::Never => return Err(not_met(first, Fault::NotDrivable)),
             }
             let waits = view.requests.iter().rev().find(|request| {
                 let mut filters = view.subscriptions.values().flatten();
@@ -309,7 +311,7 @@ impl Decides for Naive<'_> {
 
     fn demand(&mut self, demand: Demand, moment: Moment, _: View<'_>) {
         let Demand { pointer, within, by, what, prompt, after } = demand;
-        let within = if let Prompt::ByItself(within) = prompt { within } else { within };
+        let within = if let Prompt::ByItself(within) | Prompt::Awaited(within) = prompt { within } else { within };
         let expectation = Expectation { pointer, within, since: self.reader.past.mark, by, what };
         let (began, held_up) = (moment.now, moment.held_up);
         let open = vec![Open { expectation, began, held_up, prolonged: Duration::ZERO, is_over: false }];

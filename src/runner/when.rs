@@ -1,0 +1,69 @@
+//! `when`: what a module may do of its own accord, and what is judged if it does.
+//!
+//! A section of a play. If the module does not do it, or what follows hangs on what it was not told, the section is not
+//! exercised, and the play goes on behind it.
+
+use super::judging::view;
+use super::stage::{Stage, Stop};
+use crate::conformance::judge::{After, Demand, Prompt};
+use crate::scenario::Pointer;
+use crate::scenario::model::When;
+use crate::scenario::step::Step;
+
+impl Stage<'_> {
+    /// Plays a section.
+    ///
+    /// # Errors
+    /// What fails in it.
+    pub async fn when(&mut self, when: &When, at: &Pointer) -> Result<(), Stop> {
+        let at = at.key("when");
+        match Box::pin(self.section(when, &at)).await {
+            Err(Stop::Found(mut found)) => {
+                self.findings(&self.traces()).let_off(&mut found);
+                if !found.is_unexercised {
+                    return Err(Stop::Found(found));
+                }
+                self.observer.findings.push(*found);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn section(&mut self, when: &When, at: &Pointer) -> Result<(), Stop> {
+        let expect = Step::Expect(when.expect.clone());
+        if self.follows(&when.told).await? {
+            self.play(&when.told, &at.key("told")).await?;
+            // What it was told to say is looked at more closely.
+            self.expect(&[(at.clone(), &expect)], at).await?;
+        } else {
+            let expectation = self.judge.own_expectation(&expect, at, view(&self.observer))?;
+            let prompt = Prompt::Awaited(expectation.within);
+            let demand = Demand {
+                pointer: expectation.pointer,
+                within: expectation.within,
+                by: expectation.by,
+                what: expectation.what,
+                prompt,
+                after: After::InOrder,
+            };
+            let seq = self.have_sent(demand).await?;
+            let request = seq.and_then(|seq| view(&self.observer).request(seq));
+            if let Some(reply_topic) = request.map(|request| request.reply_topic.clone()) {
+                self.judge.past.request(None, reply_topic);
+            }
+        }
+        self.play(&when.steps, &at.key("steps")).await
+    }
+
+    /// Whether there is something to tell the module, and it can be told.
+    async fn follows(&mut self, told: &[Step]) -> Result<bool, Stop> {
+        for step in told {
+            let Some(command) = step.row(self.scene.frame()).follows else { continue };
+            if self.settings.cannot.contains(command) || !self.can_be_told(command).await? {
+                return Ok(false);
+            }
+        }
+        Ok(!told.is_empty())
+    }
+}
