@@ -218,7 +218,7 @@ while True:
     let Some(ran) = play(NEVER, restless, &["--ready-within", "2s"]) else { return };
     ran.exits(3).fails_with(&["module/never-ready"]);
     let ran = play(NEVER, restless, &["--ready", "connected", "--ready-within", "10s"]).unwrap();
-    ran.exits(1).fails_with(&["expect/missing"]);
+    ran.exits(3).fails_with(&["module/acts-by-itself"]);
     // Two connections that take the same name from each other again and again.
     let twins = consumer(
         "twin = Consumer(arguments('').parse_args()) if not os.environ.get('TWIN') else None\n\
