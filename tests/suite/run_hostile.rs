@@ -281,7 +281,10 @@ while True:
     let Some(ran) = play(&scenario, torrent, &["--ready", "connected"]) else { return };
     // How soon it is too much depends on the machine; that the run ends, and passes nothing, does not.
     let failures = ran.failures();
-    assert!(["module/flood", "module/acts-by-itself", "scenario/timeout"].contains(&failures[0].as_str()), "{failures:?}");
+    assert!(
+        ["module/flood", "module/acts-by-itself", "scenario/timeout"].contains(&failures[0].as_str()),
+        "{failures:?}"
+    );
     assert_ne!(ran.status.code(), Some(0));
 }
 
