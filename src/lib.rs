@@ -1,8 +1,8 @@
 //! Khumbu: protocol simulator and conformance test harness for the auth part of the EVerest API.
 //!
 //! The modules stand in ranks; a module imports lower ranks only. `ARCHITECTURE.md` has the map, and
-//! `tests/suite/layering.rs` holds it. Ranks 0 to 5, [`report`] and [`suite`] are pure: no clock, no I/O, no
-//! randomness, ordered maps; time is an argument.
+//! `tests/suite/layering.rs` holds it. Ranks 0 to 5 without [`broker`], and [`report`] and [`suite`], are pure: no clock,
+//! no I/O, no randomness, ordered maps; time is an argument.
 //!
 //! | rank | modules |
 //! | --- | --- |
