@@ -111,6 +111,8 @@ pub struct Matrix<'r> {
     pub rows: Vec<Row<'r>>,
     /// Failures that break no requirement, faults of khumbu's own, and why the module was not judged, if it was not at all.
     pub others: Vec<Broken<'r>>,
+    /// Whether the module was judged at all.
+    pub is_judged: bool,
     /// Whether the user ended it before its end.
     pub is_interrupted: bool,
 }
@@ -143,16 +145,25 @@ pub fn matrix<'r>(results: &'r [Arc<ScenarioResult>], scope: &'r Scope, is_inter
         severity => severity == Severity::Error,
     });
     let mut others: Vec<_> = others.collect();
-    if !is_judged(&rows) {
+    let is_judged = rows.iter().any(|row| row.state <= State::Met) && results.iter().any(|result| has_judged(result));
+    if !is_judged {
         let why = |it: &Broken<'_>| it.finding.severity == Severity::Inconclusive && !it.finding.is_unexercised;
         others.extend(all_findings(results).find(why));
     }
-    Matrix { scope, rows, others, releases, is_interrupted }
+    Matrix { scope, rows, others, releases, is_judged, is_interrupted }
 }
 
-/// Whether the module was judged by anything at all.
-fn is_judged(rows: &[Row<'_>]) -> bool {
-    rows.iter().any(|row| row.state <= State::Met)
+/// Whether a scenario got as far as judging the module: not one that was never ready, whatever was seen of it by then.
+fn has_judged(result: &ScenarioResult) -> bool {
+    let was_stopped = |it: &Diagnostic| it.severity == Severity::Inconclusive && !it.is_unexercised;
+    match result.verdict {
+        Verdict::Pass | Verdict::Fail | Verdict::Excused => true,
+        Verdict::Inconclusive => {
+            let is_played = !result.evidence.shown.is_empty() || !result.evidence.did.is_empty();
+            is_played && !result.findings.iter().any(was_stopped)
+        }
+        Verdict::Error | Verdict::NotApplicable => false,
+    }
 }
 
 fn all_findings<'r>(results: &'r [Arc<ScenarioResult>]) -> impl Iterator<Item = Broken<'r>> {
@@ -235,7 +246,7 @@ pub fn exit_code(matrix: &Matrix<'_>, is_strict: bool) -> u8 {
         BROKEN
     } else if has(Severity::Error)
         || matrix.is_interrupted
-        || !is_judged(&matrix.rows)
+        || !matrix.is_judged
         || is_strict && matrix.count(State::NotExercised) > 0
     {
         UNDECIDED

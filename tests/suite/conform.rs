@@ -128,8 +128,15 @@ fn exit_codes() {
         findings: vec![found(Severity::Inconclusive, "module/never-connected")],
         ..result("g.yaml", &["TV-17"], &[], Verdict::Inconclusive)
     });
+    // Its checks are seen, and the scenario never begins.
+    let unready = Arc::new(ScenarioResult {
+        findings: vec![found(Severity::Inconclusive, "module/never-ready")],
+        ..result("h.yaml", &["TV-17"], &[("CC-8", 7)], Verdict::Inconclusive)
+    });
     for (results, is_strict, is_interrupted, code) in [
         (vec![met], false, false, 0),
+        (vec![&unready], false, false, 3),
+        (vec![&unready, met], false, false, 0),
         (vec![met, untold], false, false, 0),
         (vec![met, untold], true, false, 3),
         (vec![met, broken, &error], false, false, 1),
