@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::protocol::release::Release;
 
 /// What became of a scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The chosen release has no such feature, or the module was declared not to have it.
     NotApplicable,
@@ -130,7 +133,7 @@ pub fn around<'m, M>(messages: &'m [M], seq: impl Fn(&M) -> u64, finding: &Diagn
 }
 
 /// The result of one scenario.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ScenarioResult {
     /// The path as given.
     pub path: String,

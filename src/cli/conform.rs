@@ -10,9 +10,10 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::config::{Config, today};
+use super::matrix_reports::{Reports, report_file};
 use super::module_flags::side;
-use super::output::{Output, beside};
-use super::playing::{PlayFlags, open_reports, perform, play};
+use super::output::Output;
+use super::playing::{PlayFlags, Selection, perform, play};
 use super::recorder::RecordingFile;
 use super::release::forecast;
 use super::{Exit, print};
@@ -49,9 +50,9 @@ pub struct Arguments {
     /// What was not put to the test ends khumbu with 3
     #[arg(long)]
     strict: bool,
-    /// Write a report for people, as Markdown: FILE ends in `.md`
-    #[arg(long, value_name = "FILE", value_parser = markdown_file)]
-    report: Option<PathBuf>,
+    /// Write a report for people, as Markdown: FILE ends in `.md`; may be repeated
+    #[arg(long, value_name = "FILE", value_parser = report_file)]
+    report: Vec<PathBuf>,
     /// Print the requirements, and play nothing; `--json` prints them for machines
     #[arg(long)]
     list: bool,
@@ -70,13 +71,6 @@ fn requirement(id: &str) -> Result<&'static Requirement, String> {
         Some(near) => format!("there is no such requirement; did you mean {near}?"),
         None => "there is no such requirement; `khumbu conform --list` has them all".to_owned(),
     })
-}
-
-fn markdown_file(path: &str) -> Result<PathBuf, String> {
-    match Path::new(path).extension() {
-        Some(extension) if extension == "md" => Ok(path.into()),
-        _ => Err("its name ends in `.md`".to_owned()),
-    }
 }
 
 /// Lists, extracts, or judges.
@@ -143,20 +137,13 @@ fn extract(directory: &Path) -> Exit {
     Exit::Pass
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Json,
-    JUnit,
-    Markdown,
-}
-
 /// Everything that can be known to be wrong is known before the first scenario starts.
 struct Prepared {
     pieces: Vec<Piece>,
     settings: Settings,
     known_failures: Vec<KnownFailure>,
     scope: Scope,
-    reports: Vec<(Form, Output)>,
+    reports: Reports,
     recordings: Vec<Arc<RecordingFile>>,
 }
 
@@ -188,7 +175,11 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
         let is_about = arguments.only.is_empty() || is_anywhere || names(scenario, &|it| arguments.only.contains(&it));
         scenario.model.under_test == side && is_of_api && is_about
     };
-    let selected = flags.select(scenarios, is_wanted, (&config, &settings))?;
+    let Selection { scenarios: selected, mut elsewhere, part } =
+        flags.select(scenarios, is_wanted, (&config, &settings), &known_failures)?;
+    if !part.is_whole() {
+        elsewhere.extend(occasions::watched(side));
+    }
     let choice = flags.release(&config)?;
     let pieces = selected.into_iter().map(Arc::new).flat_map(|scenario| {
         let releases = PlayFlags::releases(choice, &scenario, &settings);
@@ -201,18 +192,15 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
         })
     });
     let mut pieces: Vec<_> = pieces.collect();
-    let wanted = [
-        (Form::Json, flags.json.clone()),
-        (Form::JUnit, flags.junit.clone()),
-        (Form::Markdown, arguments.report.clone()),
-    ];
-    let wanted = wanted.into_iter().filter_map(|(form, path)| Some((form, path?)));
-    let (reports, recordings) = flags.record(&mut pieces, &settings, || open_reports(wanted))?;
+    let open = || Reports::open(&flags.json, &flags.junit, &arguments.report);
+    let (reports, recordings) = flags.record(&mut pieces, &settings, open)?;
     let scope = Scope {
         side,
         apis,
         only: arguments.only.iter().map(|it| it.id).collect(),
-        is_partial: flags.keyword.is_some() || flags.shard.is_some(),
+        is_partial: flags.keyword.is_some(),
+        part,
+        elsewhere,
         command: command(std::env::args().skip(1)),
     };
     Ok(Prepared { pieces, settings, known_failures, scope, reports, recordings })
@@ -250,14 +238,14 @@ impl Prepared {
         let started = Instant::now();
         print::diagnostics(self.pieces.iter().find_map(|piece| forecast(piece.release)).as_slice());
         let Self { pieces, settings, known_failures, scope, reports, recordings } = self;
-        let say = beside(reports.iter().map(|(_, output)| output));
+        let say = reports.beside();
         let known = known_failures.clone();
         let played = perform(|interrupt| play_all(pieces, settings, known, say, interrupt));
         let (results, is_interrupted) = match played {
             Ok(played) => played,
             Err(exit) => return exit,
         };
-        let is_whole = scope.only.is_empty() && !scope.is_partial && !is_interrupted;
+        let is_whole = scope.only.is_empty() && !scope.is_partial && scope.part.is_whole() && !is_interrupted;
         let results = report::excuse_all(&results, &known_failures, today(), is_whole);
         let duration = started.elapsed();
         let matrix = suite::matrix(&results, &scope, is_interrupted);
@@ -266,13 +254,7 @@ impl Prepared {
         for recording in recordings {
             recording.finish();
         }
-        for (form, output) in reports {
-            output.write(&match form {
-                Form::Json => suite::json(&matrix, &results, code, duration),
-                Form::JUnit => suite::junit(&matrix, duration),
-                Form::Markdown => suite::markdown(&matrix, duration),
-            });
-        }
+        reports.write(&matrix, &results, code, duration);
         Exit::from(code)
     }
 }

@@ -10,6 +10,8 @@ pub mod drift;
 pub mod everest;
 pub mod files;
 pub mod goldens;
+mod matrix_reports;
+pub mod merge;
 mod module_flags;
 mod output;
 pub mod parity;
@@ -22,6 +24,7 @@ mod release;
 pub mod replay;
 pub mod review;
 pub mod run;
+mod run_reports;
 pub mod schema;
 mod signals;
 pub mod sim;
@@ -103,6 +106,7 @@ struct Cli {
 enum Command {
     Run(Box<run::Arguments>),
     Conform(Box<conform::Arguments>),
+    Merge(merge::Arguments),
     Sim(sim::Arguments),
     Check(check::Arguments),
     Schema(schema::Arguments),
@@ -131,6 +135,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let exit = match cli.command {
         Command::Run(arguments) => run::run(*arguments),
         Command::Conform(arguments) => conform::run(*arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
         Command::Sim(arguments) => sim::run(arguments),
         Command::Check(arguments) => check::run(&arguments, &requirements::ids().collect::<Vec<_>>()),
         Command::Schema(arguments) => schema::run(&arguments),

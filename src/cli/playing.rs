@@ -1,5 +1,6 @@
 //! What `khumbu run` and `khumbu conform` have in common: flags, pieces, the playing itself, and where reports go.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use super::output::Output;
 use super::recorder::{self, RecordingFile};
 use super::release::ReleaseChoice;
 use super::{Exit, playing_runtime, print, progress, signals};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::conformance::requirements;
+use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
-use crate::report::KnownFailure;
+use crate::report::{KnownFailure, Part, Shard};
 use crate::runner::{self, ModuleSource, Piece, Settings};
 use crate::scenario::Scenario;
 use crate::verdict::{RunEvent, ScenarioResult};
@@ -36,7 +38,7 @@ pub struct PlayFlags {
     pub keyword: Option<String>,
     /// Only the i-th of n parts, for runs on several machines
     #[arg(long, value_name = "i/n", value_parser = shard)]
-    pub shard: Option<(usize, usize)>,
+    pub shard: Option<Shard>,
     /// How many scenarios are played at once [default: twice the processors; sixteen times, if the module is built in]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
@@ -55,12 +57,22 @@ pub struct PlayFlags {
     pub record: Option<PathBuf>,
 }
 
-fn shard(text: &str) -> Result<(usize, usize), String> {
-    let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+fn shard(text: &str) -> Result<Shard, String> {
+    let parts = text.split_once('/').and_then(|(i, n)| Some(Shard { index: i.parse().ok()?, of: n.parse().ok()? }));
     match parts {
-        Some((i, n)) if 1 <= i && i <= n => Ok((i, n)),
+        Some(shard) if 1 <= shard.index && shard.index <= shard.of => Ok(shard),
         _ => Err("write it like `2/5`: the second of five parts".to_owned()),
     }
+}
+
+/// What is to be played.
+pub struct Selection {
+    /// The scenarios.
+    pub scenarios: Vec<Scenario>,
+    /// The requirements that scenarios in other shards name.
+    pub elsewhere: BTreeSet<&'static str>,
+    /// What part of the whole it is.
+    pub part: Part,
 }
 
 impl PlayFlags {
@@ -85,27 +97,42 @@ impl PlayFlags {
         scenarios: Vec<Scenario>,
         is_wanted: impl Fn(&Scenario) -> bool,
         (config, settings): (&Config, &Settings),
-    ) -> Result<Vec<Scenario>, Vec<Diagnostic>> {
+        known: &[KnownFailure],
+    ) -> Result<Selection, Vec<Diagnostic>> {
         let keyword = self.keyword.as_deref().unwrap_or_default();
         let has_word = |it: &Scenario| it.source.path.contains(keyword) || it.model.description.contains(keyword);
-        let chosen = scenarios.into_iter().filter(|scenario| is_wanted(scenario) && has_word(scenario));
-        let selected: Vec<_> = match self.shard {
-            None => chosen.collect(),
-            Some((i, n)) => chosen.enumerate().filter(|(index, _)| index % n == i - 1).map(|(_, it)| it).collect(),
-        };
+        let chosen: Vec<_> =
+            scenarios.into_iter().filter(|scenario| is_wanted(scenario) && has_word(scenario)).collect();
+        let choice = self.release(config)?;
+        let plays = chosen.iter().flat_map(|scenario| {
+            let releases = Self::releases(choice, scenario, settings);
+            let Source { path, text } = scenario.source.as_ref();
+            releases.into_iter().map(|release| (path.as_str(), text.as_str(), release))
+        });
+        let part = Part::new(plays, self.shard, known);
+        let is_here = |index| self.shard.is_none_or(|shard| index % shard.of == shard.index - 1);
+        let (here, others): (Vec<_>, Vec<_>) = chosen.into_iter().enumerate().partition(|(index, _)| is_here(*index));
+        let named = others.iter().flat_map(|(_, scenario)| &scenario.model.requirements);
+        let elsewhere = named.filter_map(|id| requirements::find(id)).map(|it| it.id).collect();
+        let selected: Vec<_> = here.into_iter().map(|(_, scenario)| scenario).collect();
         if selected.is_empty() {
-            let nothing = Diagnostic::new(Severity::Error, "run/nothing-selected", "no scenario is left to be played")
-                .with_help("widen --keyword, --side or --shard");
-            return Err(vec![nothing]);
+            let headline = match (self.shard, others.len()) {
+                (Some(shard), 1..) => {
+                    format!("no scenario is left for shard {shard}: there are {} for {} shards", others.len(), shard.of)
+                }
+                _ => "no scenario is left to be played".to_owned(),
+            };
+            let nothing = Diagnostic::new(Severity::Error, "run/nothing-selected", headline);
+            return Err(vec![nothing.with_help("widen --keyword, --side or --shard")]);
         }
         self.module.check_sides(&selected, config).map_err(|diagnostic| vec![*diagnostic])?;
         if settings.module.is_builtin() {
             check_built_in(&selected).map_err(|diagnostic| vec![*diagnostic])?;
         }
-        if settings.module == ModuleSource::Attached && self.release(config)? == Some(ReleaseChoice::All) {
+        if settings.module == ModuleSource::Attached && choice == Some(ReleaseChoice::All) {
             check_attached(&selected).map_err(|diagnostic| vec![*diagnostic])?;
         }
-        Ok(selected)
+        Ok(Selection { scenarios: selected, elsewhere, part })
     }
 
     /// The releases that somebody wants: the flags, or else `khumbu.yaml`.

@@ -7,15 +7,15 @@ use std::time::Instant;
 use super::built_in::list_bugs;
 use super::config::{Config, today};
 use super::module_flags::side;
-use super::output::{Output, beside};
-use super::playing::{PlayFlags, open_reports, perform, play};
+use super::playing::{PlayFlags, Selection, perform, play};
 use super::recorder::RecordingFile;
 use super::release::forecast;
+use super::run_reports::{Reports, tell};
 use super::{Exit, apis, files, goldens, print};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::side::Side;
-use crate::report::{self, KnownFailure};
+use crate::report::{self, KnownFailure, Part};
 use crate::runner::{Piece, Settings};
 use crate::scenario::step::Step;
 use crate::scenario::{self, Known};
@@ -47,9 +47,6 @@ pub struct Arguments {
     list_bugs: bool,
 }
 
-/// More scenarios than this scroll their verdicts off the screen.
-const SCREEN: usize = 20;
-
 /// Plays, prints, writes.
 pub fn run(arguments: Arguments) -> Exit {
     if arguments.list_bugs {
@@ -64,18 +61,13 @@ struct Prepared {
     pieces: Vec<Piece>,
     settings: Settings,
     known_failures: Vec<KnownFailure>,
+    part: Part,
     /// Whether nothing was left out, so that what does not fail any more can be told.
     is_whole: bool,
-    reports: Vec<(Form, Output)>,
+    reports: Reports,
     recordings: Vec<Arc<RecordingFile>>,
     /// Whole directories were played, so that a golden without a scenario can be told.
     orphans: Vec<Diagnostic>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Json,
-    JUnit,
 }
 
 fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
@@ -90,9 +82,10 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let scenarios = files::load(paths, &known)?;
     let orphans = goldens::orphans(paths, &scenarios);
     let known_failures = config.known_failures(&scenarios);
-    let is_whole = arguments.side.is_none() && flags.keyword.is_none() && flags.shard.is_none();
+    let is_whole = arguments.side.is_none() && flags.keyword.is_none();
     let is_wanted = |scenario: &scenario::Scenario| arguments.side.is_none_or(|side| scenario.model.under_test == side);
-    let selected = flags.select(scenarios, is_wanted, (&config, &settings))?;
+    let Selection { scenarios: selected, part, .. } =
+        flags.select(scenarios, is_wanted, (&config, &settings), &known_failures)?;
     let choice = flags.release(&config)?;
     let mut pieces = Vec::with_capacity(selected.len());
     let mut errors = Vec::new();
@@ -112,10 +105,9 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    let wanted = [(Form::Json, flags.json.clone()), (Form::JUnit, flags.junit.clone())];
-    let wanted = wanted.into_iter().filter_map(|(form, path)| Some((form, path?)));
-    let (reports, recordings) = flags.record(&mut pieces, &settings, || open_reports(wanted))?;
-    Ok(Prepared { pieces, settings, known_failures, is_whole, reports, recordings, orphans })
+    let open = || Reports::open(&flags.json, &flags.junit);
+    let (reports, recordings) = flags.record(&mut pieces, &settings, open)?;
+    Ok(Prepared { pieces, settings, known_failures, part, is_whole, reports, recordings, orphans })
 }
 
 /// A fault to be laid over scenarios.
@@ -143,7 +135,7 @@ impl Prepared {
     fn perform(self) -> Exit {
         let started = Instant::now();
         print::diagnostics(self.pieces.iter().find_map(|piece| forecast(piece.release)).as_slice());
-        let say = beside(self.reports.iter().map(|(_, output)| output));
+        let say = self.reports.beside();
         let is_update = self.settings.is_updating_goldens;
         let (pieces, settings, known) = (self.pieces, self.settings, self.known_failures);
         let shown_known = known.clone();
@@ -152,37 +144,16 @@ impl Prepared {
             Ok(played) => played,
             Err(exit) => return exit,
         };
-        let results = report::excuse_all(&results, &known, today(), self.is_whole && !is_interrupted);
+        let results =
+            report::excuse_all(&results, &known, today(), self.is_whole && self.part.is_whole() && !is_interrupted);
         let mut exit = Exit::from(report::exit_code(results.iter().map(|result| result.verdict), is_interrupted));
         let duration = started.elapsed();
-        let style = print::style();
-        let matrix = report::matrix(&results);
-        // The matrix gives the reason once for all that are not applicable.
-        let is_told = |result: &ScenarioResult| matrix.is_empty() || result.verdict != Verdict::NotApplicable;
-        let names_release = report::has_several_releases(&results);
-        for result in results.iter().filter(|result| !result.findings.is_empty() && is_told(result)) {
-            // The line of a scenario that was played alone stands right above.
-            say(&match results.len() {
-                1 => report::terminal::details(result, print::screen()),
-                _ => report::terminal::findings(result, names_release, print::screen()),
-            });
-        }
-        if results.len() > SCREEN {
-            say(&report::terminal::unsuccessful(&results, style));
-        }
-        say(&matrix);
-        say(&report::terminal::summary(&results, duration, style));
+        tell(&results, duration, say);
         exit = exit.max(finish_goldens(&results, is_update, &self.orphans));
         for recording in self.recordings {
             recording.finish();
         }
-        for (form, output) in self.reports {
-            let text = match form {
-                Form::Json => report::json(&results, duration),
-                Form::JUnit => report::junit(&results, duration),
-            };
-            output.write(&text);
-        }
+        self.reports.write(&results, &self.part, is_interrupted, duration);
         exit
     }
 }

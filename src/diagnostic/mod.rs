@@ -9,10 +9,13 @@ pub mod words;
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 pub use render::{Screen, Style, printable, wrapped};
 
 /// How grave a diagnostic is; its word opens the rendered message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Something worth knowing that changes no verdict.
     Note,
@@ -40,7 +43,8 @@ impl Severity {
 }
 
 /// What a diagnostic is about, for whoever has more to say of that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Subject {
     /// None of the following.
     #[default]

@@ -2,13 +2,20 @@
 //!
 //! Pure. [`crate::cli`] opens the files, writes what it gets here, and ends with [`exit_code`].
 
+pub mod data;
 mod json;
 mod junit;
 mod matrix;
+mod merge;
 mod outcome;
+pub mod part;
+mod read;
 pub mod terminal;
 
-pub use json::{json, scenario_json};
+pub use json::{SCHEMA_VERSION, json, scenarios};
 pub use junit::{junit, to_xml};
 pub use matrix::matrix;
+pub use merge::merge;
 pub use outcome::{KnownFailure, Listed, Summary, excuse, excuse_all, exit_code, has_several_releases};
+pub use part::{Part, Shard};
+pub use read::{Conform, Report, read};

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 
+use super::data::Id;
+use super::part::KnownRequirement;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::release::Release;
 use crate::verdict::{ScenarioResult, Verdict};
@@ -106,6 +108,12 @@ impl KnownFailure {
         }
     }
 
+    /// What the parts of a run have to know of it, if it is of a requirement.
+    pub fn of_requirement(&self) -> Option<KnownRequirement> {
+        let requirement = Id(self.requirement()?);
+        Some(KnownRequirement { requirement, releases: self.releases.clone(), reason: self.reason.clone() })
+    }
+
     /// Something to say of it.
     fn says(&self, severity: Severity, id: &'static str, headline: String) -> Diagnostic {
         let diagnostic = Diagnostic::new(severity, id, headline);
@@ -114,16 +122,19 @@ impl KnownFailure {
             None => diagnostic,
         }
     }
+}
 
-    fn out_of_date(&self) -> Diagnostic {
-        let (what, name) = match &self.what {
-            Listed::Scenario(path) => ("scenario passes", path.as_str()),
-            Listed::Requirement(id) => ("requirement is met", *id),
-        };
-        let headline = format!("{what}, but is listed as a known failure: {}", self.reason);
-        self.says(Severity::Fail, "known-failure/passed", headline)
-            .with_help(format!("take `{name}` off `known_failures` in khumbu.yaml"))
+impl KnownRequirement {
+    fn holds_for(&self, release: Release) -> bool {
+        self.releases.as_ref().is_none_or(|releases| releases.contains(&release))
     }
+}
+
+/// What is listed, and is not so any more.
+fn out_of_date(what: &str, name: &str, reason: &str) -> Diagnostic {
+    let headline = format!("{what}, but is listed as a known failure: {reason}");
+    Diagnostic::new(Severity::Fail, "known-failure/passed", headline)
+        .with_help(format!("take `{name}` off `known_failures` in khumbu.yaml"))
 }
 
 /// Applies known failures to a result: what is listed is excused, with its findings kept as warnings, until the list says
@@ -142,17 +153,16 @@ pub fn excuse(result: &Arc<ScenarioResult>, known: &[KnownFailure], today: Naive
                 matches!(&it.what, Listed::Scenario(path) if same_path(path, &result.path))
                     && it.holds_for(result.release)
             };
-            known
-                .iter()
-                .find(is_it)
-                .map_or_else(|| result.clone(), |known| Arc::new(failed(result, known.out_of_date())))
+            let passed =
+                |known: &KnownFailure| failed(result, out_of_date("scenario passes", &result.path, &known.reason));
+            known.iter().find(is_it).map_or_else(|| result.clone(), |known| Arc::new(passed(known)))
         }
         _ => result.clone(),
     }
 }
 
-/// Applies known failures to all results of a run. If nothing was left out of it, a requirement that is listed, was judged
-/// and is not broken fails as well: in the first scenario that judged it and passed.
+/// Applies known failures to all results of a run, and if nothing was left out of it, asks which requirements
+/// [passed after all](passed_after_all).
 pub fn excuse_all(
     results: &[Arc<ScenarioResult>],
     known: &[KnownFailure],
@@ -160,23 +170,36 @@ pub fn excuse_all(
     is_whole: bool,
 ) -> Vec<Arc<ScenarioResult>> {
     let mut excused: Vec<_> = results.iter().map(|result| excuse(result, known, today)).collect();
-    for known in known.iter().filter(|_| is_whole) {
-        let Some(id) = known.requirement() else { continue };
-        let of_it = || results.iter().filter(|result| known.holds_for(result.release));
-        if of_it()
-            .flat_map(|result| &result.findings)
-            .any(|it| it.requirement == Some(id) && it.severity == Severity::Fail)
-        {
+    if is_whole {
+        let known: Vec<_> = known.iter().filter_map(KnownFailure::of_requirement).collect();
+        passed_after_all(&mut excused, &known);
+    }
+    excused
+}
+
+/// A requirement that is listed, was judged and is not broken in all of a run fails as well: in the first scenario that
+/// judged it and passed. Excused failures count as such.
+pub fn passed_after_all(results: &mut [Arc<ScenarioResult>], known: &[KnownRequirement]) {
+    for known in known {
+        let id = known.requirement.0;
+        let breaks = |result: &Arc<ScenarioResult>| {
+            known.holds_for(result.release)
+                && result.findings.iter().any(|found| {
+                    found.requirement == Some(id)
+                        && (found.severity == Severity::Fail || found.subject == Subject::Excuse)
+                })
+        };
+        if results.iter().any(breaks) {
             continue;
         }
         let is_witness = |result: &Arc<ScenarioResult>| {
             result.verdict == Verdict::Pass && result.occasions.contains_key(id) && known.holds_for(result.release)
         };
-        if let Some(witness) = excused.iter_mut().find(|result| is_witness(result)) {
-            *witness = Arc::new(failed(witness, known.out_of_date()));
+        if let Some(witness) = results.iter_mut().find(|result| is_witness(result)) {
+            let why = out_of_date("requirement is met", id, &known.reason).breaking(id);
+            *witness = Arc::new(failed(witness, why));
         }
     }
-    excused
 }
 
 /// Excuses what a known failure is about, unless its time is over.

@@ -1,8 +1,8 @@
 //! The matrix as JSON, for machines.
 //!
 //! Stable: `schema_version` 1 has `side`, `apis`, `releases`, `command`, `exit_code`, `summary` (how many are `broken`,
-//! `excused`, `met`, `not_exercised` and `not_applicable`), `duration_ms`, `requirements`, `other_failures`, and `scenarios`
-//! as the report of `khumbu run` has them. A requirement has `id`, `side` is that of the module, `level`, `statement`,
+//! `excused`, `met`, `in_another_shard`, `not_exercised` and `not_applicable`), `duration_ms`, `requirements`,
+//! `other_failures`, and `scenarios`, `part`, `interrupted` and `sources` as the report of `khumbu run` has them. A requirement has `id`, `side` is that of the module, `level`, `statement`,
 //! `source`, `state`, `occasions`, `reason`, `again` and `failures`, each of these with `id`, `severity`, `message`,
 //! `scenario`, `release`, `line`, `evidence`, `help`, `messages` and `output`. Readers must ignore keys they do not know.
 
@@ -10,24 +10,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::matrix::{Broken, Matrix, Row, State};
 use crate::diagnostic::Place;
 use crate::protocol::channel::ApiType;
 use crate::protocol::release::Release;
-use crate::protocol::side::Side;
-use crate::report;
+use crate::report::data::{self, Scenario, Sources, millis};
+use crate::report::{self, Part, SCHEMA_VERSION};
 use crate::verdict::{Passed, ScenarioResult};
-
-/// The version of the format; it grows when a key changes its meaning or goes away.
-const SCHEMA_VERSION: u32 = 1;
 
 #[derive(Serialize)]
 struct Report<'a> {
     schema_version: u32,
+    part: &'a Part,
+    interrupted: bool,
     side: &'static str,
     apis: Vec<&'static str>,
+    /// The requirements that somebody asked for; all if there are none.
+    only: &'a [&'static str],
+    chosen_by_keyword: bool,
     releases: Vec<&'static str>,
     command: &'a str,
     exit_code: u8,
@@ -35,7 +36,8 @@ struct Report<'a> {
     duration_ms: u64,
     requirements: Vec<Requirement<'a>>,
     other_failures: Vec<Failure<'a>>,
-    scenarios: Vec<Value>,
+    scenarios: Vec<Scenario>,
+    sources: Sources,
 }
 
 #[derive(Serialize)]
@@ -43,6 +45,7 @@ struct Counts {
     broken: usize,
     excused: usize,
     met: usize,
+    in_another_shard: usize,
     not_exercised: usize,
     not_applicable: usize,
 }
@@ -91,11 +94,12 @@ pub fn json(matrix: &Matrix<'_>, results: &[Arc<ScenarioResult>], exit_code: u8,
     let count = |state| matrix.count(state);
     let report = Report {
         schema_version: SCHEMA_VERSION,
-        side: match scope.side {
-            Side::Client => "client",
-            Side::Everest => "everest",
-        },
+        part: &scope.part,
+        interrupted: matrix.is_interrupted,
+        side: scope.side.name(),
         apis: scope.apis.iter().copied().map(ApiType::name).collect(),
+        only: &scope.only,
+        chosen_by_keyword: scope.is_partial,
         releases: matrix.releases.iter().copied().map(Release::name).collect(),
         command: &scope.command,
         exit_code,
@@ -103,13 +107,15 @@ pub fn json(matrix: &Matrix<'_>, results: &[Arc<ScenarioResult>], exit_code: u8,
             broken: count(State::Broken),
             excused: count(State::Excused),
             met: count(State::Met),
+            in_another_shard: count(State::Elsewhere),
             not_exercised: count(State::NotExercised),
             not_applicable: count(State::NotApplicable),
         },
         duration_ms: millis(duration),
         requirements: matrix.rows.iter().map(|row| requirement(row, matrix)).collect(),
         other_failures: matrix.others.iter().map(failure).collect(),
-        scenarios: results.iter().map(|result| report::scenario_json(result)).collect(),
+        scenarios: report::scenarios(results),
+        sources: data::sources(results),
     };
     serde_json::to_string_pretty(&report).expect("a report has text keys only") + "\n"
 }
@@ -155,8 +161,4 @@ fn message(passed: &Passed) -> Message<'_> {
         qos: passed.qos,
         retain: passed.retain,
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -63,10 +63,11 @@ fn status(row: &Row<'_>) -> TestCaseStatus {
     let mut status = match row.state {
         State::Met => return TestCaseStatus::success(),
         State::Broken => TestCaseStatus::non_success(NonSuccessKind::Failure),
-        State::Excused | State::NotExercised | State::NotApplicable => TestCaseStatus::skipped(),
+        State::Excused | State::Elsewhere | State::NotExercised | State::NotApplicable => TestCaseStatus::skipped(),
     };
     match row.failures.first() {
         Some(Broken { finding, .. }) => status.set_type(finding.id).set_message(&finding.headline),
+        None if row.reason.is_empty() => status.set_type(row.state.key()).set_message(row.state.word()),
         None => status.set_type(row.state.key()).set_message(&row.reason),
     };
     if row.state == State::Broken {

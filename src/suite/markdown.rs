@@ -18,7 +18,7 @@ pub fn markdown(matrix: &Matrix<'_>, duration: Duration) -> String {
     let releases: Vec<_> = matrix.releases.iter().map(|release| release.label()).collect();
     let counts: Vec<_> = State::ALL
         .into_iter()
-        .filter(|state| *state != State::Excused || matrix.count(*state) > 0)
+        .filter(|state| state.is_always_counted() || matrix.count(*state) > 0)
         .map(|state| format!("{} {}", matrix.count(state), state.word()))
         .collect();
     let took = Timespan(Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX) / 100 * 100));
@@ -26,6 +26,9 @@ pub fn markdown(matrix: &Matrix<'_>, duration: Duration) -> String {
     let _ = writeln!(text, "`{}`\n", printable(&matrix.scope.command).replace('`', "'"));
     let _ =
         writeln!(text, "APIs: {}. Releases of EVerest: {}. It took {took}.\n", apis.join(", "), releases.join(", "));
+    if let Some(shard) = matrix.scope.part.shard {
+        let _ = writeln!(text, "This is shard {shard}; `khumbu merge` puts the reports of all shards together.\n");
+    }
     for row in matrix.rows.iter().filter(|row| row.state == State::Broken) {
         text.push_str(&broken(row, matrix));
     }

@@ -12,6 +12,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::ApiType;
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
+use crate::report::Part;
 use crate::verdict::{ScenarioResult, Verdict};
 
 /// What was judged.
@@ -23,8 +24,12 @@ pub struct Scope {
     pub apis: Vec<ApiType>,
     /// The requirements that somebody asked for; all if empty.
     pub only: Vec<&'static str>,
-    /// Whether parts of the suite were left out, so that what they judge is left out as well.
+    /// Whether scenarios were chosen by a word, so that what the others judge is left out.
     pub is_partial: bool,
+    /// What part of the suite was played.
+    pub part: Part,
+    /// The requirements that the other shards may judge.
+    pub elsewhere: BTreeSet<&'static str>,
     /// The command that judges the module again, without `--only`.
     pub command: String,
 }
@@ -45,6 +50,8 @@ pub enum State {
     Excused,
     /// The module did so, on so many occasions.
     Met,
+    /// It was not put to the test here; another shard may do that.
+    Elsewhere,
     /// It was not put to the test.
     NotExercised,
     /// The release, or the module, has no use for it; or nothing that the API shows can judge it.
@@ -53,7 +60,14 @@ pub enum State {
 
 impl State {
     /// All of them, the worst first.
-    pub const ALL: [Self; 5] = [State::Broken, State::Excused, State::Met, State::NotExercised, State::NotApplicable];
+    pub const ALL: [Self; 6] =
+        [State::Broken, State::Excused, State::Met, State::Elsewhere, State::NotExercised, State::NotApplicable];
+
+    /// Whether it is counted in a summary where nothing is in it: only who lists known failures, or plays in shards, has to
+    /// know of that.
+    pub fn is_always_counted(self) -> bool {
+        !matches!(self, State::Excused | State::Elsewhere)
+    }
 
     /// The word in reports.
     pub fn word(self) -> &'static str {
@@ -61,6 +75,7 @@ impl State {
             State::Broken => "broken",
             State::Excused => "excused",
             State::Met => "met",
+            State::Elsewhere => "in another shard",
             State::NotExercised => "not exercised",
             State::NotApplicable => "not applicable",
         }
@@ -69,6 +84,7 @@ impl State {
     /// The word in data.
     pub fn key(self) -> &'static str {
         match self {
+            State::Elsewhere => "in_another_shard",
             State::NotExercised => "not_exercised",
             State::NotApplicable => "not_applicable",
             other => other.word(),
@@ -131,11 +147,11 @@ pub fn matrix<'r>(results: &'r [Arc<ScenarioResult>], scope: &'r Scope, is_inter
         requirement.binds.is_side(scope.side) && scope.apis.iter().any(|api| requirement.concerns(*api))
     };
     let rows = requirements::all().iter().filter_map(|requirement| {
-        let row = row(requirement, results, &releases, scope.side);
+        let row = row(requirement, results, &releases, scope);
         let is_wanted = is_of_module(&requirement)
             && (scope.only.is_empty() || scope.only.contains(&requirement.id))
             && (!scope.is_partial
-                || row.state <= State::Met
+                || row.state <= State::Elsewhere
                 || results.iter().any(|result| names(result, requirement)));
         (is_wanted || row.state == State::Broken).then_some(row)
     });
@@ -178,7 +194,7 @@ fn row<'r>(
     requirement: &'static Requirement,
     results: &'r [Arc<ScenarioResult>],
     releases: &BTreeSet<Release>,
-    side: Side,
+    scope: &Scope,
 ) -> Row<'r> {
     let id = requirement.id;
     let occasions = results.iter().filter_map(|result| result.occasions.get(id)).sum();
@@ -206,8 +222,11 @@ fn row<'r>(
         let from = requirement.from.map_or("another release", Release::name);
         return new(State::NotApplicable, Vec::new(), format!("EVerest makes it from {from} on"));
     }
+    if scope.elsewhere.contains(id) {
+        return new(State::Elsewhere, Vec::new(), String::new());
+    }
     let named: Vec<_> = results.iter().filter(|result| names(result, requirement)).collect();
-    if named.is_empty() && !occasions::is_watched(id, side) {
+    if named.is_empty() && !occasions::is_watched(id, scope.side) {
         return new(State::NotApplicable, Vec::new(), "no scenario that was chosen judges it".to_owned());
     }
     if !named.is_empty() && named.iter().all(|result| result.verdict == Verdict::NotApplicable) {

@@ -12,7 +12,7 @@ use crate::timespan::Timespan;
 /// The width of the whole.
 const WIDTH: usize = 80;
 /// The width of what stands before a statement: id, level, state and occasions.
-const BEFORE: usize = 2 + 7 + 8 + 16 + 7;
+const BEFORE: usize = 2 + 7 + 8 + 17 + 7;
 
 /// The matrix; `duration` is the wall time of the run.
 pub fn text(matrix: &Matrix<'_>, duration: Duration, screen: impl Into<Screen>) -> String {
@@ -60,7 +60,7 @@ fn table(matrix: &Matrix<'_>, style: Style) -> String {
     if matrix.rows.is_empty() {
         return String::new();
     }
-    let mut text = String::from("\n  requirement    state         occasions\n");
+    let mut text = String::from("\n  requirement    state          occasions\n");
     let mut last = None;
     for row in &matrix.rows {
         let requirement = row.requirement;
@@ -68,7 +68,7 @@ fn table(matrix: &Matrix<'_>, style: Style) -> String {
             text.push('\n');
         }
         let occasions = if row.occasions == 0 { "-".to_owned() } else { row.occasions.to_string() };
-        let state = terminal::paint(style, colour(row.state), &format!("{:<16}", row.state.word()));
+        let state = terminal::paint(style, colour(row.state), &format!("{:<17}", row.state.word()));
         let before = format!("  {:<7}{:<8}{state}{occasions:>5}  ", requirement.id, requirement.level.word());
         let mut lines = wrapped(requirement.statement, WIDTH - BEFORE).into_iter();
         text.push_str(&format!("{before}{}\n", lines.next().unwrap_or_default()));
@@ -102,21 +102,25 @@ fn reasons(matrix: &Matrix<'_>, state: State, title: &str) -> String {
 }
 
 fn counts(matrix: &Matrix<'_>, duration: Duration, style: Style) -> String {
-    let parts = State::ALL.into_iter().filter(|state| *state != State::Excused || matrix.count(*state) > 0);
+    let parts = State::ALL.into_iter().filter(|state| state.is_always_counted() || matrix.count(*state) > 0);
     let parts = parts.map(|state| match matrix.count(state) {
         0 => format!("0 {}", state.word()),
         count => terminal::paint(style, colour(state), &format!("{count} {}", state.word())),
     });
     let interrupted = if matrix.is_interrupted { ", interrupted" } else { "" };
     let took = Timespan(Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX) / 100 * 100));
-    format!("\n{} in {took}{interrupted}\n", parts.collect::<Vec<_>>().join(", "))
+    let shard = match matrix.scope.part.shard {
+        Some(shard) => format!("shard {shard}; `khumbu merge` puts the reports of all shards together\n"),
+        None => String::new(),
+    };
+    format!("\n{} in {took}{interrupted}\n{shard}", parts.collect::<Vec<_>>().join(", "))
 }
 
 fn colour(state: State) -> &'static str {
     match state {
         State::Broken => terminal::RED,
         State::Met => terminal::GREEN,
-        State::Excused | State::NotExercised => terminal::YELLOW,
+        State::Excused | State::Elsewhere | State::NotExercised => terminal::YELLOW,
         State::NotApplicable => terminal::DIM,
     }
 }

@@ -10,6 +10,7 @@ use khumbu::conformance::{occasions, requirements};
 use khumbu::diagnostic::{Diagnostic, Severity, Style};
 use khumbu::protocol::channel::ApiType;
 use khumbu::protocol::side::Side;
+use khumbu::report::{Part, Shard};
 use khumbu::suite::{self, Scope, State};
 use khumbu::verdict::{Passed, ScenarioResult, Verdict};
 use serde_json::{Value, json};
@@ -24,6 +25,8 @@ fn scope() -> Scope {
         apis: vec![ApiType::AUTH_CONSUMER],
         only: Vec::new(),
         is_partial: false,
+        part: Part::new(std::iter::empty(), None, &[]),
+        elsewhere: BTreeSet::new(),
         command: "khumbu conform --side client --module x".to_owned(),
     }
 }
@@ -112,6 +115,40 @@ fn what_is_broken_is_shown_wanted_or_not() {
     assert_eq!(states(&results(), &of_provider)["TV-15"].0, State::Broken);
 }
 
+/// What another shard may judge is not called untested here, and `--strict` leaves it to the merge.
+#[test]
+fn what_another_shard_may_judge_is_left_to_it() {
+    let sharded = Scope {
+        elsewhere: BTreeSet::from(["TV-17", "TV-15", "WD-18", "SC-1"]),
+        part: Part::new(std::iter::empty(), Some(Shard { index: 1, of: 2 }), &[]),
+        ..scope()
+    };
+    let states = states(&results(), &sharded);
+    for (id, state) in [
+        ("TV-17", State::Met),
+        ("TV-15", State::Broken),
+        ("WD-18", State::Elsewhere),
+        ("SC-1", State::Elsewhere),
+        ("RR-13", State::NotExercised),
+    ] {
+        assert_eq!(states[id].0, state, "{id}");
+    }
+    let results = [results()[0].clone()];
+    let open = |elsewhere: &[&'static str]| {
+        let scope =
+            Scope { only: vec!["TV-17", "SC-1"], elsewhere: elsewhere.iter().copied().collect(), ..sharded.clone() };
+        suite::exit_code(&suite::matrix(&results, &scope, false), true)
+    };
+    assert_eq!((open(&["SC-1"]), open(&[])), (0, 3));
+    let matrix = suite::matrix(&results, &sharded, false);
+    let text = suite::text(&matrix, TOOK, Style::Plain);
+    assert!(
+        text.contains("  in another shard     -  ") && text.contains("in 12.3s\nshard 1/2; `khumbu merge`"),
+        "{text}"
+    );
+    assert!(suite::markdown(&matrix, TOOK).contains("This is shard 1/2"));
+}
+
 #[test]
 fn exit_codes() {
     let all = results();
@@ -185,10 +222,11 @@ fn the_json_has_the_documented_keys() {
     assert_eq!(
         keys(&report),
         named(
-            "schema_version side apis releases command exit_code summary duration_ms requirements other_failures scenarios"
+            "schema_version part interrupted side apis only chosen_by_keyword releases command exit_code summary \
+             duration_ms requirements other_failures scenarios sources"
         )
     );
-    assert_eq!(keys(&report["summary"]), named("broken excused met not_exercised not_applicable"));
+    assert_eq!(keys(&report["summary"]), named("broken excused met in_another_shard not_exercised not_applicable"));
     let broken = report["requirements"].as_array().unwrap().iter().find(|it| it["state"] == "broken").unwrap();
     assert_eq!(keys(broken), named("id level statement source state occasions reason again failures"));
     let failure = &broken["failures"][0];

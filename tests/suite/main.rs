@@ -30,6 +30,7 @@ mod gateway;
 mod gateway_abuse;
 mod golden;
 mod layering;
+mod merge;
 mod misbehaviour;
 mod model;
 mod model_api;

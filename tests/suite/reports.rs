@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use khumbu::diagnostic::{Diagnostic, Place, Severity, Source, Style};
 use khumbu::protocol::release::Release;
-use khumbu::report::{KnownFailure, Listed, Summary, exit_code, json, junit, matrix, terminal};
+use khumbu::report::{KnownFailure, Listed, Part, Summary, exit_code, junit, matrix, terminal};
 use khumbu::verdict::{ScenarioResult, Verdict};
 use serde_json::Value;
 
@@ -24,6 +24,11 @@ fn mismatch() -> Diagnostic {
         .with_evidence("…/e2m/withdraw/1, QoS 1, after 41ms")
         .with_help("khumbu run scenarios/client/b.yaml")
         .breaking("RR-1")
+}
+
+fn json(results: &[Arc<ScenarioResult>], took: Duration) -> String {
+    let plays = results.iter().map(|result| (result.path.as_str(), "", result.release));
+    khumbu::report::json(results, &Part::new(plays, None, &[]), false, took)
 }
 
 /// One of each verdict.
@@ -117,6 +122,14 @@ mod as_json {
         insta::assert_snapshot!(json(&[], Duration::ZERO), @r#"
         {
           "schema_version": 1,
+          "part": {
+            "khumbu": "0.1.0",
+            "suite": "cbf29ce484222325",
+            "plays": 0,
+            "shard": null,
+            "known_requirements": []
+          },
+          "interrupted": false,
           "summary": {
             "pass": 0,
             "fail": 0,
@@ -126,7 +139,8 @@ mod as_json {
             "excused": 0
           },
           "duration_ms": 0,
-          "scenarios": []
+          "scenarios": [],
+          "sources": {}
         }
         "#);
     }

@@ -1,0 +1,61 @@
+//! The reports of requirements, for whoever has a matrix: what was played, and what was merged.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::output::{Output, beside};
+use super::playing::open_reports;
+use crate::diagnostic::Diagnostic;
+use crate::suite::{self, Matrix};
+use crate::verdict::ScenarioResult;
+
+/// A form of report.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    JUnit,
+    Markdown,
+}
+
+/// Reports that are open.
+pub struct Reports(Vec<(Form, Output)>);
+
+/// A file for people, whose name says in which form.
+///
+/// # Errors
+/// What it has to be.
+pub fn report_file(path: &str) -> Result<PathBuf, String> {
+    match Path::new(path).extension() {
+        Some(extension) if extension == "md" => Ok(path.into()),
+        _ => Err("its name ends in `.md`".to_owned()),
+    }
+}
+
+impl Reports {
+    /// Opens them; `people` are for people, and their names say in which form.
+    ///
+    /// # Errors
+    /// `usage/same-report`, `usage/unwritable-report`.
+    pub fn open(json: &Option<PathBuf>, junit: &Option<PathBuf>, people: &[PathBuf]) -> Result<Self, Vec<Diagnostic>> {
+        let data = [(Form::Json, json), (Form::JUnit, junit)];
+        let data = data.into_iter().filter_map(|(form, path)| Some((form, path.clone()?)));
+        open_reports(data.chain(people.iter().map(|path| (Form::Markdown, path.clone())))).map(Self)
+    }
+
+    /// Where results for people go.
+    pub fn beside(&self) -> fn(&str) {
+        beside(self.0.iter().map(|(_, output)| output))
+    }
+
+    /// Writes them.
+    pub fn write(self, matrix: &Matrix<'_>, results: &[Arc<ScenarioResult>], code: u8, duration: Duration) {
+        for (form, output) in self.0 {
+            output.write(&match form {
+                Form::Json => suite::json(matrix, results, code, duration),
+                Form::JUnit => suite::junit(matrix, duration),
+                Form::Markdown => suite::markdown(matrix, duration),
+            });
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `khumbu merge`: the reports of the shards of a run as one.
+
+use std::path::{Path, PathBuf};
+
+use super::matrix_reports::{Reports, report_file};
+use super::{Exit, files, print, run_reports};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::report::{self, Report};
+use crate::suite::{self, Scope};
+
+/// No report of a run is larger, in bytes.
+const LARGEST: usize = 64 * 1024 * 1024;
+/// More shards than anybody plays.
+const MOST: usize = 1024;
+
+/// Merges the reports of the shards of a run (`--shard`) into one verdict.
+///
+/// Each shard has to be there once. Ends as the run would have ended without shards.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The JSON reports of all shards, of `khumbu conform` or of `khumbu run`
+    #[arg(value_name = "REPORT", required = true, num_args = 1..=MOST)]
+    inputs: Vec<PathBuf>,
+    /// Write a JUnit report; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write a JSON report; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write a report for people, as Markdown: FILE ends in `.md`; of `khumbu conform` only; may be repeated
+    #[arg(long, value_name = "FILE", value_parser = report_file)]
+    report: Vec<PathBuf>,
+    /// What no shard put to the test ends khumbu with 3
+    #[arg(long)]
+    strict: bool,
+}
+
+/// Reads, merges, writes.
+pub fn run(arguments: &Arguments) -> Exit {
+    merged(arguments).map_or_else(print::refused, |whole| match whole.conform.clone() {
+        Some(conform) => {
+            let scope = Scope {
+                side: conform.side,
+                apis: conform.apis,
+                only: conform.only,
+                is_partial: conform.is_partial,
+                part: whole.part.clone(),
+                elsewhere: Default::default(),
+                command: conform.command,
+            };
+            judged(arguments, &whole, &scope)
+        }
+        None => played(arguments, &whole),
+    })
+}
+
+/// The whole.
+fn merged(arguments: &Arguments) -> Result<Report, Vec<Diagnostic>> {
+    let mut reports = Vec::with_capacity(arguments.inputs.len());
+    let mut errors = Vec::new();
+    for path in &arguments.inputs {
+        match read(path) {
+            Ok(report) => reports.push(report),
+            Err(found) => errors.extend(found),
+        }
+    }
+    if errors.is_empty() { report::merge(reports) } else { Err(errors) }
+}
+
+fn read(path: &Path) -> Result<Report, Vec<Diagnostic>> {
+    let text = files::read_text(path, LARGEST)?;
+    report::read(&path.display().to_string(), &text).map_err(|diagnostic| vec![*diagnostic])
+}
+
+fn judged(arguments: &Arguments, whole: &Report, scope: &Scope) -> Exit {
+    let reports = match Reports::open(&arguments.json, &arguments.junit, &arguments.report) {
+        Ok(reports) => reports,
+        Err(found) => return print::refused(found),
+    };
+    let matrix = suite::matrix(&whole.results, scope, whole.is_interrupted);
+    let code = suite::exit_code(&matrix, arguments.strict);
+    reports.beside()(&suite::text(&matrix, whole.duration, print::screen()));
+    reports.write(&matrix, &whole.results, code, whole.duration);
+    Exit::from(code)
+}
+
+fn played(arguments: &Arguments, whole: &Report) -> Exit {
+    let refuse = |flag: &str| {
+        let headline = format!("{flag} is for reports of `khumbu conform`, and these are of `khumbu run`");
+        print::refused(vec![Diagnostic::new(Severity::Error, "usage/no-requirements", headline)])
+    };
+    match () {
+        () if !arguments.report.is_empty() => return refuse("`--report`"),
+        () if arguments.strict => return refuse("`--strict`"),
+        () => {}
+    }
+    let reports = match run_reports::Reports::open(&arguments.json, &arguments.junit) {
+        Ok(reports) => reports,
+        Err(found) => return print::refused(found),
+    };
+    run_reports::tell(&whole.results, whole.duration, reports.beside());
+    reports.write(&whole.results, &whole.part, whole.is_interrupted, whole.duration);
+    Exit::from(report::exit_code(whole.results.iter().map(|result| result.verdict), whole.is_interrupted))
+}

@@ -1,0 +1,71 @@
+//! The reports of scenarios, for whoever has results: what was played, and what was merged.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::output::{Output, beside};
+use super::playing::open_reports;
+use super::print;
+use crate::diagnostic::Diagnostic;
+use crate::report::{self, Part};
+use crate::verdict::{ScenarioResult, Verdict};
+
+/// More scenarios than this scroll their verdicts off the screen.
+const SCREEN: usize = 20;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    JUnit,
+}
+
+/// Reports that are open.
+pub struct Reports(Vec<(Form, Output)>);
+
+impl Reports {
+    /// Opens them.
+    ///
+    /// # Errors
+    /// `usage/same-report`, `usage/unwritable-report`.
+    pub fn open(json: &Option<PathBuf>, junit: &Option<PathBuf>) -> Result<Self, Vec<Diagnostic>> {
+        let wanted = [(Form::Json, json), (Form::JUnit, junit)];
+        open_reports(wanted.into_iter().filter_map(|(form, path)| Some((form, path.clone()?)))).map(Self)
+    }
+
+    /// Where results for people go.
+    pub fn beside(&self) -> fn(&str) {
+        beside(self.0.iter().map(|(_, output)| output))
+    }
+
+    /// Writes them.
+    pub fn write(self, results: &[Arc<ScenarioResult>], part: &Part, is_interrupted: bool, duration: Duration) {
+        for (form, output) in self.0 {
+            output.write(&match form {
+                Form::Json => report::json(results, part, is_interrupted, duration),
+                Form::JUnit => report::junit(results, duration),
+            });
+        }
+    }
+}
+
+/// Says for people what there is to say of these results.
+pub fn tell(results: &[Arc<ScenarioResult>], duration: Duration, say: fn(&str)) {
+    let style = print::style();
+    let matrix = report::matrix(results);
+    // The matrix gives the reason once for all that are not applicable.
+    let is_told = |result: &ScenarioResult| matrix.is_empty() || result.verdict != Verdict::NotApplicable;
+    let names_release = report::has_several_releases(results);
+    for result in results.iter().filter(|result| !result.findings.is_empty() && is_told(result)) {
+        // The line of a scenario that was played alone stands right above.
+        say(&match results.len() {
+            1 => report::terminal::details(result, print::screen()),
+            _ => report::terminal::findings(result, names_release, print::screen()),
+        });
+    }
+    if results.len() > SCREEN {
+        say(&report::terminal::unsuccessful(results, style));
+    }
+    say(&matrix);
+    say(&report::terminal::summary(results, duration, style));
+}

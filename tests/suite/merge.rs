@@ -1,0 +1,283 @@
+//! `khumbu merge`: shards put together are the whole, and what is no whole is refused.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use khumbu::diagnostic::{Diagnostic, Place, Severity, Source, Style, Subject};
+use khumbu::protocol::release::Release;
+use khumbu::report::{self, KnownFailure, Listed, Part, Report, Shard};
+use khumbu::verdict::{Evidence, Passed, ScenarioResult, Verdict};
+use serde_json::{Value, json};
+
+use crate::project::{FAIL, PASS, Project};
+
+const TOOK: Duration = Duration::from_millis(2500);
+
+fn result(path: &str, verdict: Verdict, findings: Vec<Diagnostic>) -> Arc<ScenarioResult> {
+    Arc::new(ScenarioResult { path: path.to_owned(), verdict, findings, ..ScenarioResult::default() })
+}
+
+/// One with something in every field that reports show.
+fn full() -> Arc<ScenarioResult> {
+    let source = Arc::new(Source { path: "a.yaml".to_owned(), text: "description: é\nsteps:\n".to_owned() });
+    let place = Place { source, range: 13..15, label: "here".to_owned() };
+    let fail = Diagnostic {
+        at_record: Some(7),
+        ..Diagnostic::new(Severity::Fail, "expect/late", "it was `late`")
+            .at(place)
+            .with_evidence("1.2 s")
+            .with_help("hurry")
+            .breaking("RR-1")
+    };
+    let note = Diagnostic::new(Severity::Note, "run/note", "so it is");
+    let untold = Diagnostic::new(Severity::Inconclusive, "module/not-drivable", "no ears").unexercised("a binding");
+    Arc::new(ScenarioResult {
+        description: "all of it".to_owned(),
+        release: Release::V2025_12,
+        duration: TOOK,
+        requirements: vec!["RR-1".to_owned(), "an unknown one".to_owned()],
+        output: vec!["\u{1b}[31mred".to_owned(), "end".to_owned()],
+        last_lines: 1,
+        evidence: Evidence {
+            shown: BTreeMap::from([("heartbeat", 3)]),
+            did: BTreeMap::from([("withdraw", 1)]),
+            not_shown: BTreeMap::from([("reply", 1)]),
+            injected: BTreeMap::from([("drop".to_owned(), 2)]),
+        },
+        occasions: BTreeMap::from([("RR-1", 2)]),
+        messages: vec![Passed {
+            seq: 7,
+            at: TOOK,
+            is_by_module: true,
+            name: "reply",
+            topic: "…/reply".to_owned(),
+            payload: "\"<b>\u{fffd}".to_owned(),
+            qos: 2,
+            retain: true,
+        }],
+        ..result("a.yaml", Verdict::Fail, vec![fail, untold, note]).as_ref().clone()
+    })
+}
+
+/// The part of a run of two scenarios.
+fn part(shard: Option<Shard>) -> Part {
+    let known =
+        KnownFailure { what: Listed::Requirement("TV-15"), releases: None, reason: "ticket 7".to_owned(), until: None };
+    Part::new([("a.yaml", "a", Release::Main), ("b.yaml", "b", Release::Main)].into_iter(), shard, &[known])
+}
+
+fn shard(index: usize) -> Option<Shard> {
+    Some(Shard { index, of: 2 })
+}
+
+fn written(index: usize, result: &Arc<ScenarioResult>) -> Value {
+    let text = report::json(std::slice::from_ref(result), &part(shard(index)), false, TOOK);
+    serde_json::from_str(&text).unwrap()
+}
+
+fn read(value: &Value) -> Result<Report, String> {
+    let text = serde_json::to_string_pretty(value).unwrap();
+    report::read("r.json", &text).map_err(|found| found.render(Style::Plain))
+}
+
+/// Both shards.
+fn both() -> [Value; 2] {
+    [written(1, &full()), written(2, &result("b.yaml", Verdict::Pass, Vec::new()))]
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let results = [full(), result("b.yaml", Verdict::NotApplicable, Vec::new())];
+    let text = report::json(&results, &part(None), true, TOOK);
+    let read = report::read("r.json", &text).unwrap();
+    assert_eq!(read.results, results);
+    assert_eq!((read.part, read.is_interrupted, read.duration), (part(None), true, TOOK));
+    assert_eq!(read.conform, None);
+}
+
+#[test]
+fn shards_put_together_are_the_whole() {
+    let reports: Vec<_> = both().iter().rev().map(|it| read(it).unwrap()).collect();
+    let whole = report::merge(reports).unwrap();
+    assert_eq!(whole.results.iter().map(|it| it.path.as_str()).collect::<Vec<_>>(), ["a.yaml", "b.yaml"]);
+    assert_eq!((whole.results[0].clone(), whole.part, whole.is_interrupted), (full(), part(None), false));
+}
+
+/// Only the whole shows that nobody breaks a requirement any more that is known to be broken.
+#[test]
+fn a_requirement_that_is_known_to_be_broken_and_is_met_everywhere_fails() {
+    let judged = ScenarioResult {
+        occasions: BTreeMap::from([("TV-15", 1)]),
+        ..result("b.yaml", Verdict::Pass, Vec::new()).as_ref().clone()
+    };
+    let met = written(2, &Arc::new(judged));
+    let excused = Diagnostic::new(Severity::Note, "known-failure/excused", "as it is known to")
+        .breaking("TV-15")
+        .about(Subject::Excuse);
+    let excused = result("a.yaml", Verdict::Excused, vec![excused]);
+    for (first, verdict, found) in
+        [(&full(), Verdict::Fail, vec!["known-failure/passed"]), (&excused, Verdict::Pass, vec![])]
+    {
+        let whole = report::merge(vec![read(&written(1, first)).unwrap(), read(&met).unwrap()]).unwrap();
+        assert_eq!(whole.results[1].verdict, verdict);
+        assert_eq!(whole.results[1].findings.iter().map(|it| it.id).collect::<Vec<_>>(), found);
+    }
+}
+
+/// What was changed in the second of two reports, the id of what is wrong with that, and words about it.
+struct Case(fn(&mut Value), &'static str, &'static str);
+
+fn is_refused(Case(change, id, says): &Case) {
+    let [mut second, first] = both();
+    change(&mut second);
+    let told = match read(&second) {
+        Err(told) => told,
+        Ok(second) => {
+            let found = report::merge(vec![read(&first).unwrap(), second]).unwrap_err();
+            assert_eq!(found.len(), 1, "{found:?}");
+            found[0].render(Style::Plain)
+        }
+    };
+    assert!(told.contains(id) && told.contains(says), "no {id} with `{says}` in {told}");
+}
+
+rows! { is_refused(&Case):
+    the_same_shard_twice: Case(|it| it["part"]["shard"]["index"] = json!(2), "run/same-shard", "both of shard 2 of 2"),
+    other_counts_of_shards: Case(|it| it["part"]["shard"]["of"] = json!(3), "run/other-whole", "3 shards"),
+    a_whole_beside_a_shard: Case(|it| it["part"]["shard"] = json!(null), "run/other-whole", "no shard"),
+    other_scenarios: Case(|it| it["part"]["suite"] = json!("0"), "run/other-whole", "other scenarios"),
+    other_known_failures: Case(
+        |it| it["part"]["known_requirements"] = json!([]),
+        "run/other-whole",
+        "known_failures"
+    ),
+    another_command: Case(|it| it["side"] = json!("everest"), "run/other-whole", "side everest"),
+    a_result_too_few: Case(|it| it["scenarios"] = json!([]), "run/missing-results", "1 of 2"),
+    another_version: Case(|it| it["part"]["khumbu"] = json!("9.9.9"), "file/other-version", "9.9.9"),
+    another_schema: Case(|it| it["schema_version"] = json!(2), "file/other-version", "0.1.0"),
+    no_part: Case(|it| drop(it.as_object_mut().unwrap().remove("part")), "file/no-report", "missing field `part`"),
+    an_unknown_verdict: Case(
+        |it| it["scenarios"][0]["verdict"] = json!("fine"),
+        "file/no-report",
+        "unknown variant `fine`"
+    ),
+    an_unknown_requirement: Case(
+        |it| it["scenarios"][0]["failures"][0]["requirement"] = json!("XX-1"),
+        "file/no-report",
+        "no requirement `XX-1`"
+    ),
+    a_name_that_drives_terminals: Case(
+        |it| it["scenarios"][0]["failures"][0]["id"] = json!("a\u{1b}[2J"),
+        "file/no-report",
+        "no name that khumbu gives"
+    ),
+    a_place_outside_its_file: Case(
+        |it| it["scenarios"][0]["failures"][0]["span"]["end"] = json!(999),
+        "file/no-report",
+        "no part of the text of `a.yaml`"
+    ),
+    a_place_within_a_character: Case(
+        |it| it["scenarios"][0]["failures"][0]["span"]["start"] = json!(14),
+        "file/no-report",
+        "no part of the text of `a.yaml`"
+    ),
+    a_place_without_its_file: Case(|it| it["sources"] = json!({}), "file/no-report", "not in `sources`"),
+}
+
+#[test]
+fn a_missing_shard_is_no_whole() {
+    let [first, second] = both();
+    for reports in [vec![], vec![first], vec![second]] {
+        let found = report::merge(reports.iter().map(|it| read(it).unwrap()).collect()).unwrap_err();
+        assert_eq!(found[0].id, "run/missing-shard", "{found:?}");
+    }
+}
+
+#[test]
+fn text_that_is_no_report_is_told_with_its_place() {
+    for (text, place) in [
+        ("", "r.json:1:1"),
+        ("{\n  \"schema_version\": 1,\n  \"part\": é}", "r.json:3:11"),
+        ("[]", "r.json:1:2"),
+        ("{\"schema_version\": 1", "r.json:1:20"),
+    ] {
+        let found = report::read("r.json", text).unwrap_err();
+        assert_eq!(found.id, "file/no-report");
+        let told = found.render(Style::Plain);
+        assert!(told.contains(place), "no {place} in {told}");
+    }
+}
+
+/// The states of all requirements, with how often they could have been broken.
+fn states(report: &Value) -> BTreeMap<String, String> {
+    let rows = report["requirements"].as_array().unwrap().iter();
+    rows.map(|row| (row["id"].to_string(), format!("{} {}", row["state"], row["reason"]))).collect()
+}
+
+#[test]
+fn shards_of_conform_come_to_what_the_whole_comes_to() {
+    let project = Project::new();
+    let flags = ["conform", "--side", "client", "--api", "auth_token_validator"];
+    let whole = project.run(&[&flags[..], &["--json", "-"]].concat()).exits(0).report();
+    for index in ["1/2", "2/2"] {
+        let name = format!("{}.json", index.replace('/', "of"));
+        project.run(&[&flags[..], &["--shard", index, "--strict", "--json", &name]].concat()).exits(0);
+        let shard: Value = serde_json::from_str(&project.read(&name)).unwrap();
+        assert!(shard["summary"]["in_another_shard"].as_u64() > Some(0), "{:#}", shard["summary"]);
+        assert_eq!(shard["summary"]["not_exercised"], 0, "{:#}", shard["summary"]);
+    }
+    let reports = ["merge", "1of2.json", "2of2.json"];
+    let merged =
+        project.run(&[&reports[..], &["--json", "-", "--junit", "j.xml", "--report", "r.md"]].concat()).exits(0);
+    assert_eq!(states(&merged.report()), states(&whole));
+    assert!(project.read("j.xml").contains("name=\"requirement\" value=\"VA-3\""));
+    assert!(project.read("r.md").starts_with("# Conformance: 0 broken"));
+    assert!(project.run(&reports).exits(0).stdout.contains(" met"), "text");
+    // The whole is a report like any other.
+    project.write("whole.json", &merged.stdout);
+    project.run(&["merge", "whole.json"]).exits(0);
+    project.run(&["merge", "1of2.json"]).exits(2).says("run/missing-shard").says("1 of 2 shards are missing: 2");
+    project.run(&["merge", "1of2.json", "nowhere.json"]).exits(2).says("file/not-found");
+}
+
+/// Broken anywhere is broken, and shown as the shard showed it.
+#[test]
+fn what_one_shard_broke_is_broken() {
+    let project = Project::new();
+    let module = "builtin:client?bug=same_reply_topic";
+    let flags = ["conform", "--side", "client", "--only", "RR-13", "--module", module];
+    let codes = ["1/2", "2/2"].map(|index| {
+        let name = format!("{}.json", index.replace('/', "of"));
+        project.run(&[&flags[..], &["--shard", index, "--json", &name]].concat()).status.code()
+    });
+    assert!(codes.contains(&Some(1)), "{codes:?}");
+    let merged = project.run(&["merge", "1of2.json", "2of2.json"]).exits(1);
+    for words in [
+        "RR-13 is broken",
+        "fail[monitor/reply-topic-reused]",
+        "again: khumbu conform --side client --module 'builtin:client?bug",
+    ] {
+        assert!(merged.stdout.contains(words), "no `{words}` in {}", merged.stdout);
+    }
+    project.run(&[&flags[..], &["--shard", "99/99"]].concat()).exits(2).says("for 99 shards");
+}
+
+#[test]
+fn shards_of_run_come_to_what_the_whole_comes_to() {
+    let project = Project::with(&[("s/a.yaml", PASS), ("s/b.yaml", FAIL), ("s/c.yaml", PASS)]);
+    for index in ["1/2", "2/2"] {
+        let name = format!("{}.json", index.replace('/', "of"));
+        project.run(&["run", "s", "--shard", index, "--json", &name]);
+    }
+    let merged = project.run(&["merge", "1of2.json", "2of2.json", "--junit", "j.xml"]).exits(1);
+    for words in ["s/b.yaml:5", "2 passed, 1 failed"] {
+        assert!(merged.stdout.contains(words), "no `{words}` in {}", merged.stdout);
+    }
+    assert!(project.read("j.xml").contains("s/c.yaml"));
+    let reports = ["merge", "1of2.json", "2of2.json"];
+    project.run(&[&reports[..], &["--report", "r.md"]].concat()).exits(2).says("usage/no-requirements");
+    project.run(&[&reports[..], &["--strict"]].concat()).exits(2).says("usage/no-requirements");
+}
