@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::judging::view;
+use super::lookout::Wake;
 use super::observer::Observer;
-use super::stage::{Stage, Stop, Wake};
+use super::stage::Stage;
+use super::stop::Stop;
 use crate::conformance::judge::{Proof, WITHIN};
 use crate::protocol::side::Side;
 
@@ -25,25 +26,26 @@ impl Stage<'_> {
     /// ended within the scenario.
     ///
     /// # Errors
-    /// As [`Stage::wait`].
+    /// As [`Lookout::wait`](super::lookout::Lookout::wait).
     pub async fn let_it_take_in(&mut self) -> Result<(), Stop> {
-        if self.scenario.model.under_test == Side::Everest {
+        if self.scene.scenario.model.under_test == Side::Everest {
             return self.let_it_speak_out().await;
         }
-        self.observer.drain();
+        self.lookout.observer.drain();
         let waiting = self.proof().yet_to_be_shown();
-        let within = self.judge.case().within().max(WITHIN);
+        let within = self.case().within().max(WITHIN);
         let is_taken =
             |observer: &Observer| waiting.iter().all(|index| observer.deliveries.is_shown(&observer.messages[*index]));
-        let taken = self.wait_until(within, is_taken).await?;
-        let unacknowledged = self.observer.never_acknowledged();
-        if taken.is_none() && !self.module.has_ended() && unacknowledged > 0 {
-            return Err(super::findings::never_acknowledges(self, unacknowledged, within).into());
+        let taken = self.lookout.wait_until(within, is_taken).await?;
+        let unacknowledged = self.lookout.observer.never_acknowledged();
+        if taken.is_none() && !self.lookout.module.has_ended() && unacknowledged > 0 {
+            return Err(super::findings::never_acknowledges(self.case(), unacknowledged, within).into());
         }
-        let least = if self.settings.module.is_builtin() { Duration::ZERO } else { LEAST_AFTERMATH };
-        let aftermath = (self.round_trip * AFTERMATH).clamp(least, LONGEST_AFTERMATH) + self.lag.total().min(BUSY);
+        let least = if self.scene.settings.module.is_builtin() { Duration::ZERO } else { LEAST_AFTERMATH };
+        let aftermath =
+            (self.learnt.round_trip * AFTERMATH).clamp(least, LONGEST_AFTERMATH) + self.lookout.held_up().min(BUSY);
         let deadline = Instant::now() + aftermath;
-        while self.wait(deadline).await? == Wake::Record {}
+        while self.lookout.wait(deadline).await? == Wake::Record {}
         Ok(())
     }
 
@@ -52,12 +54,12 @@ impl Stage<'_> {
         let station = &self.scene.station;
         let interval = station.cadence(self.scene.topics.api).map_or(0, |cadence| cadence.heartbeat_ms);
         Proof {
-            case: self.judge.case(),
-            view: view(&self.observer),
-            claims: self.judge.claims(),
-            past: &self.judge.past,
-            deliveries: &self.observer.deliveries,
-            came_back: self.observer.connections.came_back,
+            case: self.case(),
+            view: self.lookout.observer.view(),
+            claims: self.judging.judge.claims(),
+            past: &self.judging.judge.past,
+            deliveries: &self.lookout.observer.deliveries,
+            came_back: self.lookout.observer.connections.came_back,
             heartbeat_interval: Duration::from_millis(u64::try_from(interval).unwrap_or(0)),
             in_force: station.in_force(),
         }

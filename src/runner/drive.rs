@@ -10,15 +10,17 @@ use super::findings;
 use super::module::{environment, fill};
 use super::observer::Observer;
 use super::played::Played;
+use super::presence::asks_for_orders;
 use super::process::run_to_end;
 use super::settings::{Binding as Told, BoundPublish};
-use super::stage::{Patience, Stage, Stop, broken, is_true};
+use super::stage::Stage;
+use super::stop::{Stop, broken};
 use crate::conformance::judge::{Prompt, WITHIN};
 use crate::conformance::sighting::Sighting;
+use crate::diagnostic::Diagnostic;
 use crate::diagnostic::words::shown;
 use crate::parity::station_file::Binding;
 use crate::protocol::control::{Command, command_name};
-use crate::protocol::topic;
 use crate::sim::everest::Order;
 
 /// How long a binding's command may take.
@@ -40,11 +42,11 @@ impl Stage<'_> {
     /// # Errors
     /// When a binding fails.
     pub async fn tell(&mut self, command: &Command, at: &str) -> Result<Prompt, Stop> {
-        self.observer.connections.to_undo.extend(undo(command));
+        self.lookout.observer.connections.to_undo.extend(undo(command));
         let name = command_name(command);
         let json = serde_json::to_value(command).map_err(|error| broken(&error.to_string()))?;
         let arguments = json.get(&name).cloned().unwrap_or(Value::Null);
-        let bindings = &self.settings.bindings;
+        let bindings = &self.scene.settings.bindings;
         match bindings.get(&name) {
             Some(Told::ByItself(within)) => Ok(Prompt::ByItself(within.0)),
             Some(binding) => {
@@ -53,7 +55,7 @@ impl Stage<'_> {
                 Ok(Prompt::Told)
             }
             None if let Some((topic, word)) = self.station_binding(command) => {
-                let since = self.observer.mark();
+                let since = self.lookout.observer.mark();
                 self.send_bound(&topic, word, &name, at).await?;
                 self.wait_for_effect(command, since).await?;
                 Ok(Prompt::Told)
@@ -69,9 +71,9 @@ impl Stage<'_> {
     /// Whether the module can be told this; one that does it by itself cannot.
     ///
     /// # Errors
-    /// As [`Stage::wait`].
+    /// As [`Lookout::wait`](super::lookout::Lookout::wait).
     pub async fn can_be_told(&mut self, command: &str) -> Result<bool, Stop> {
-        match self.settings.bindings.get(command) {
+        match self.scene.settings.bindings.get(command) {
             Some(Told::ByItself(_)) => Ok(false),
             Some(_) => Ok(true),
             None => self.is_on_control_topic().await,
@@ -80,7 +82,8 @@ impl Stage<'_> {
 
     /// The message by which the station file of an EVerest under test moves an EVSE.
     fn station_binding(&self, command: &Command) -> Option<(String, String)> {
-        let bindings = self.settings.station.as_ref().filter(|_| matches!(self.played, Played::Client(_)))?;
+        let bindings =
+            self.scene.settings.station.as_ref().filter(|_| matches!(self.cast.played, Played::Client(_)))?;
         bindings.bindings.iter().find_map(|binding| binding.message_of(command))
     }
 
@@ -90,27 +93,27 @@ impl Stage<'_> {
     /// that does not say that nobody hears a message leaves it open.
     async fn send_bound(&mut self, topic: &str, payload: String, name: &str, at: &str) -> Result<(), Stop> {
         let is_heard = |observer: &Observer| observer.connections.is_subscribed(topic);
-        if self.settings.upstream.is_none() {
-            if self.wait_until(FIRST_VISIT, is_heard).await?.is_none() {
-                return Err(findings::nobody_hears(self, at, name, topic).into());
+        if self.scene.settings.upstream.is_none() {
+            if self.lookout.wait_until(FIRST_VISIT, is_heard).await?.is_none() {
+                return Err(self.nobody_hears(at, name, topic).into());
             }
             return self.send(topic, payload).await;
         }
-        let patience = Patience::new(&self.lag);
+        let patience = self.lookout.patience();
         loop {
-            let since = self.observer.mark();
+            let since = self.lookout.observer.mark();
             self.send(topic, payload.clone()).await?;
-            if !self.observer.is_unheard(since, topic) {
+            if !self.lookout.observer.is_unheard(since, topic) {
                 break;
             }
             if patience.waited() >= FIRST_VISIT {
-                return Err(findings::nobody_hears(self, at, name, topic).into());
+                return Err(self.nobody_hears(at, name, topic).into());
             }
             // It has reached nobody, and may be said again.
-            self.wait_until(AGAIN, is_heard).await?;
+            self.lookout.wait_until(AGAIN, is_heard).await?;
         }
-        if !is_heard(&self.observer) {
-            self.unseen.insert(topic.to_owned());
+        if !is_heard(&self.lookout.observer) {
+            self.learnt.unseen.insert(topic.to_owned());
         }
         Ok(())
     }
@@ -118,7 +121,7 @@ impl Stage<'_> {
     /// Waits until an EVSE shows that it has done what it was told, where the station file says how it shows that: what
     /// comes next must not overtake it on its way to Auth. It may have had nothing to do, and then shows nothing.
     async fn wait_for_effect(&mut self, command: &Command, since: u64) -> Result<(), Stop> {
-        let Some(file) = &self.settings.station else { return Ok(()) };
+        let Some(file) = &self.scene.settings.station else { return Ok(()) };
         let shows = |binding: &Binding, seen: &Sighting| {
             let text = || Value::String(String::from_utf8_lossy(&seen.publish.payload).into_owned());
             let payload = seen.json.clone().unwrap_or_else(text);
@@ -132,34 +135,45 @@ impl Stage<'_> {
         if file.bindings.iter().any(Binding::shows_effects) {
             // What the EVSE told Auth before it showed this may still be underway, at a higher QoS.
             let is_told = |observer: &Observer| shown_at(observer).is_some_and(|seq| observer.is_nothing_behind(seq));
-            self.wait_until(EFFECT, is_told).await?;
+            self.lookout.wait_until(EFFECT, is_told).await?;
         }
         Ok(())
     }
 
+    fn nobody_hears(&self, at: &str, name: &str, topic: &str) -> Diagnostic {
+        let seen = (self.scene.settings, &self.lookout.observer.connections);
+        findings::nobody_hears(self.case(), seen, at, name, topic)
+    }
+
     async fn is_on_control_topic(&mut self) -> Result<bool, Stop> {
-        let (control, was_there) = (self.scene.topics.control_topic(), self.means().listens);
+        let control = self.scene.topics.control_topic();
+        let was_there = self.judging.means(&self.lookout).listens;
         // A module that was cut off needs time to come back.
-        let is_ready_for = self.epoch.elapsed().saturating_sub(self.judge.past.ready_at);
+        let is_ready_for = self.judging.now().saturating_sub(self.judging.judge.past.ready_at);
         let within = if was_there { WITHIN } else { FIRST_VISIT.saturating_sub(is_ready_for) };
         let condition = move |observer: &Observer| {
             observer.connections.subscriptions.values().flatten().any(|filter| asks_for_orders(filter, &control))
         };
-        Ok(self.wait_until(within, condition).await?.is_some())
+        Ok(self.lookout.wait_until(within, condition).await?.is_some())
     }
 
     async fn send(&mut self, topic: &str, payload: String) -> Result<(), Stop> {
-        match &self.played {
+        match &self.cast.played {
             Played::Client(client) => {
-                let from = self.observer.messages.len();
+                let from = self.lookout.observer.messages.len();
                 let published = client.link().publish(topic, payload, 1, false).await;
                 published.map_err(|error| broken(&error.to_string()))?;
                 self.reach_broker(from, topic).await
             }
             Played::Everest { .. } => {
                 // As its statuses are sent, so that it overtakes none of them, and none that come after it overtakes it.
-                let (from, topic_name) = (self.observer.messages.len(), topic.to_owned());
-                self.order(Order::Publish { topic: topic_name, payload: payload.into(), qos: 2, retain: false })?;
+                let (from, topic_name) = (self.lookout.observer.messages.len(), topic.to_owned());
+                self.cast.played.order(Order::Publish {
+                    topic: topic_name,
+                    payload: payload.into(),
+                    qos: 2,
+                    retain: false,
+                })?;
                 self.reach_broker(from, topic).await
             }
         }
@@ -180,8 +194,8 @@ impl Stage<'_> {
             Told::Stdin(line) => {
                 let line = filled(line);
                 let written = tokio::select! {
-                    written = timeout(READ_WITHIN, self.module.write_line(&line)) => written,
-                    () = is_true(&mut self.interrupt) => return Err(Stop::Interrupted),
+                    () = self.lookout.interrupted() => return Err(Stop::Interrupted),
+                    written = timeout(READ_WITHIN, self.lookout.module.write_line(&line)) => written,
                 };
                 let why = match written {
                     Ok(Ok(())) => return Ok(()),
@@ -189,12 +203,12 @@ impl Stage<'_> {
                     Err(_) => format!("it did not read its standard input within {}", shown(READ_WITHIN)),
                 };
                 // A pipe breaks before it is known that its reader has ended.
-                self.wait_until(SOON, |_| false).await?;
-                if self.module.has_ended() {
+                self.lookout.wait_until(SOON, |_| false).await?;
+                if self.lookout.module.has_ended() {
                     let when = format!("when it was told to `{name}`");
-                    return Err(findings::ended_while(self, at, &when).into());
+                    return Err(self.judging.ended_while(&self.lookout, at, &when).into());
                 }
-                Err(findings::binding_failed(self, at, name, &why).into())
+                Err(findings::binding_failed(self.case(), at, name, &why).into())
             }
             Told::Publish(BoundPublish { topic, payload }) => {
                 let topic = topic.replace("{module_id}", &self.scene.topics.module_id);
@@ -209,12 +223,12 @@ impl Stage<'_> {
             Told::Run(line) => {
                 let broker = self.broker.address();
                 let words = shell_words::split(line)
-                    .map_err(|error| findings::binding_failed(self, at, name, &error.to_string()))?;
+                    .map_err(|error| findings::binding_failed(self.case(), at, name, &error.to_string()))?;
                 let words: Vec<_> = words.iter().map(|word| filled(&fill(word, &self.scene.topics, broker))).collect();
                 let environment = environment(self.scene, broker);
                 let finished = tokio::select! {
                     finished = run_to_end(&words, &environment, "", RUN_WITHIN) => finished,
-                    () = is_true(&mut self.interrupt) => return Err(Stop::Interrupted),
+                    () = self.lookout.interrupted() => return Err(Stop::Interrupted),
                 };
                 let why = match finished {
                     Ok(finished) if finished.status.is_some_and(|status| status.success()) => return Ok(()),
@@ -224,16 +238,10 @@ impl Stage<'_> {
                     },
                     Err(error) => error.to_string(),
                 };
-                Err(findings::binding_failed(self, at, name, &why).into())
+                Err(findings::binding_failed(self.case(), at, name, &why).into())
             }
         }
     }
-}
-
-/// Whether who subscribes to this filter wants to be told what to do; whoever listens to everything knows of nothing.
-pub fn asks_for_orders(filter: &str, control: &str) -> bool {
-    let first = |topic: &str| topic.split('/').next().map(str::to_owned);
-    first(filter) == first(control) && topic::matches(filter, control)
 }
 
 /// What takes back what a command leaves behind at an EVSE, besides an EV, which is unplugged anyway.

@@ -7,11 +7,11 @@ use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
 use super::last_words::last_words;
+use super::lookout::Lookout;
 use super::module::in_words;
-use super::play::FAREWELL;
+use super::played::FAREWELL;
 use super::process::Ending;
-use super::settings::{ModuleSource, Scene};
-use super::stage::Stage;
+use super::settings::{ModuleSource, Scene, Settings};
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 
@@ -19,27 +19,27 @@ use crate::diagnostic::{Diagnostic, Severity, Subject};
 const TOLD_TO_END: [i32; 2] = [Signal::SIGINT as i32, Signal::SIGTERM as i32];
 
 /// Ends the module, and takes everything it had still sent: a second reply hides best at the end.
-pub async fn farewell(stage: &mut Stage<'_>, is_complete: bool) -> Ending {
-    let now = stage.observer.records.last().map_or(Duration::ZERO, |record| record.at);
-    let last_word = stage.observer.monitors.finish(now);
-    stage.observer.findings.extend(last_word);
+pub async fn farewell(lookout: &mut Lookout<'_>, settings: &Settings, is_complete: bool) -> Ending {
+    let now = lookout.observer.records.last().map_or(Duration::ZERO, |record| record.at);
+    let last_word = lookout.observer.monitors.finish(now);
+    lookout.observer.findings.extend(last_word);
     // A module that is told to end says goodbye; what it sent before arrives before that.
-    if matches!(stage.settings.module, ModuleSource::Attached) {
+    if matches!(settings.module, ModuleSource::Attached) {
         return Ending::default();
     }
-    stage.module.terminate();
-    let grace = if is_complete { stage.settings.stop_within } else { FAREWELL };
+    lookout.module.terminate();
+    let grace = if is_complete { settings.stop_within } else { FAREWELL };
     let deadline = Instant::now() + grace.min(FAREWELL);
-    while stage.observer.connections.is_connected() && !stage.module.has_ended() {
-        let mut ended = stage.module.ended.clone();
+    while lookout.observer.connections.is_connected() && !lookout.module.has_ended() {
+        let mut ended = lookout.module.ended.clone();
         tokio::select! {
-            is_open = stage.observer.next() => if !is_open { break },
+            is_open = lookout.observer.next() => if !is_open { break },
             _ = ended.wait_for(Option::is_some) => break,
             () = tokio::time::sleep_until(deadline) => break,
         }
     }
-    let ending = stage.module.end(stage.settings).await;
-    stage.drain_after_end().await;
+    let ending = lookout.module.end(settings).await;
+    lookout.drain_after_end().await;
     ending
 }
 

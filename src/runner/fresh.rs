@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::learnt::{Answered, SILENCE};
 use super::observer::Observer;
-use super::probe::{Answered, SILENCE};
-use super::stage::{Patience, Stage, Stop};
+use super::stage::Stage;
+use super::stop::Stop;
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::control::{AtConnector, AtEvse, Command};
@@ -26,12 +27,12 @@ impl Stage<'_> {
     /// # Errors
     /// `module/unknown-state`, inconclusive, when something is left, or cannot be asked about.
     pub(super) async fn begin_afresh(&mut self) -> Result<(), Stop> {
-        if self.answered == Some(Answered::Silent) {
+        if self.learnt.answered == Some(Answered::Silent) {
             return Err(self.unknown_state(no_answer(SILENCE)).into());
         }
         let is_decided = |observer: &Observer| observer.connections.in_process.is_empty();
-        self.wait_until(GONE, is_decided).await?;
-        if let Some(token) = self.observer.connections.in_process.pop_first() {
+        self.lookout.wait_until(GONE, is_decided).await?;
+        if let Some(token) = self.lookout.observer.connections.in_process.pop_first() {
             let evidence = format!("token `{token}` was presented before, and EVerest has not decided about it");
             return Err(self.unknown_state(evidence).into());
         }
@@ -41,7 +42,7 @@ impl Stage<'_> {
             self.tell(&Command::Unplug(AtEvse { evse }), "/station").await?;
             self.tell(&Command::ClearFault(AtConnector { evse, connector: None }), "/station").await?;
         }
-        for command in std::mem::take(&mut self.observer.connections.to_undo).into_iter().rev() {
+        for command in std::mem::take(&mut self.lookout.observer.connections.to_undo).into_iter().rev() {
             self.tell(&command, "/station").await?;
         }
         self.withdraw_everything().await?;
@@ -51,13 +52,13 @@ impl Stage<'_> {
 
     async fn withdraw_everything(&mut self) -> Result<(), Stop> {
         let everything = WithdrawAuthorizationRequest { evse_id: None, id_token: None };
-        let patience = Patience::new(&self.lag);
+        let patience = self.lookout.patience();
         loop {
             let answer = self.ask_to_withdraw(&everything, SILENCE).await?;
             match &answer {
                 Some(answer) if *answer == json!(WithdrawAuthorizationResult::AuthorizationNotFound) => return Ok(()),
                 Some(answer) if *answer == json!(WithdrawAuthorizationResult::Accepted) && patience.waited() < GONE => {
-                    self.wait_until(PAUSE, |_| false).await?;
+                    self.lookout.wait_until(PAUSE, |_| false).await?;
                 }
                 Some(answer) => {
                     let waited = shown(patience.waited());
@@ -74,7 +75,7 @@ impl Stage<'_> {
         let headline = format!("module `{module}` cannot be brought to a known state before the scenario");
         Diagnostic::new(Severity::Inconclusive, "module/unknown-state", headline)
             .about(Subject::Module)
-            .at(self.scenario.place("/under_test"))
+            .at(self.scene.scenario.place("/under_test"))
             .with_evidence(evidence)
             .with_help("restart it, or have khumbu start it for each scenario with `--module`")
     }

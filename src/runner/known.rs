@@ -1,7 +1,6 @@
 //! What is known of an EVerest under test besides what the scenario says: its station file, brought together with the
 //! scenario's station. The file adds, it replaces nothing that the scenario says.
 
-use super::settings::{ModuleSource, Settings};
 use crate::auth::AuthConfig;
 use crate::protocol::release::Release;
 use crate::scenario::step::Start;
@@ -19,16 +18,20 @@ pub struct Contradiction {
     pub running: String,
 }
 
-/// The station of a scenario for EVerest, completed by what is known; and what the two say differently.
+/// The station of a scenario for EVerest, completed by what a station file says of the one under test, if there is one; and
+/// what the two say differently.
 ///
 /// An EVerest that is started is told what to be, so that only its other API modules are taken from the file. One that
 /// runs already is what the file says, and EVerest's defaults where it says nothing. What the scenario does not say, it
 /// means as the default.
-pub fn settle(scenario: &Scenario, settings: &Settings) -> (StationConfig, Vec<Contradiction>) {
+pub fn settle(
+    scenario: &Scenario,
+    file: Option<&StationConfig>,
+    is_attached: bool,
+) -> (StationConfig, Vec<Contradiction>) {
     let own = scenario.model.station.clone();
-    let is_attached = settings.module == ModuleSource::Attached;
-    let known = match &settings.station {
-        Some(file) => file.station.clone(),
+    let known = match file {
+        Some(file) => file.clone(),
         None if is_attached => StationConfig::default(),
         None => return (own, Vec::new()),
     };

@@ -5,9 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::observer::is_own;
+use super::observer::{Observer, is_own};
 use super::settings::Scene;
-use super::stage::Stage;
 use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::{EntryPoint, Topics};
@@ -39,34 +38,31 @@ pub fn explain(lines: Vec<String>, findings: &mut [Diagnostic]) {
     found.help = Some(help.to_owned());
 }
 
-impl Stage<'_> {
-    /// The topics that are nearly right, each with the one that may be meant.
-    pub fn near_topics(&self) -> Vec<String> {
-        let observer = &self.observer;
-        let expected = expected(self.scene);
-        let replies: BTreeSet<&str> = observer.requests().iter().map(|request| request.reply_topic.as_str()).collect();
-        let granted = observer.records.iter().filter(|record| !is_own(&record.client)).filter_map(|record| {
-            let Event::Subscribed { filter, .. } = &record.event else { return None };
-            Some(filter)
-        });
-        // One that runs already may have subscribed before.
-        let filters = granted.chain(observer.connections.subscriptions.values().flatten());
-        let filters = filters.map(String::as_str).filter(|filter| !replies.contains(filter));
-        let topics = observer.messages.iter().filter(|seen| seen.from == Party::Module && seen.kind == Kind::Other);
-        let heard = mistaken(filters.collect(), &expected.heard);
-        let said = mistaken(topics.map(|seen| &*seen.publish.topic).collect(), &expected.said);
-        let line = |deed: &str, (written, meant): &(String, String)| {
-            format!("it {deed} `{written}`, which is none of EVerest's: did you mean `{meant}`?")
-        };
-        let heard = heard.iter().map(|near| line("subscribed to", near));
-        let mut lines: Vec<_> = heard.chain(said.iter().map(|near| line("published on", near))).collect();
-        let more = lines.len().saturating_sub(SHOWN);
-        lines.truncate(SHOWN);
-        if more > 0 {
-            lines.push(format!("and {more} more of its topics are nearly right"));
-        }
-        lines
+/// The topics that are nearly right, each with the one that may be meant.
+pub fn find(scene: &Scene<'_>, observer: &Observer) -> Vec<String> {
+    let expected = expected(scene);
+    let replies: BTreeSet<&str> = observer.requests().iter().map(|request| request.reply_topic.as_str()).collect();
+    let granted = observer.records.iter().filter(|record| !is_own(&record.client)).filter_map(|record| {
+        let Event::Subscribed { filter, .. } = &record.event else { return None };
+        Some(filter)
+    });
+    // One that runs already may have subscribed before.
+    let filters = granted.chain(observer.connections.subscriptions.values().flatten());
+    let filters = filters.map(String::as_str).filter(|filter| !replies.contains(filter));
+    let topics = observer.messages.iter().filter(|seen| seen.from == Party::Module && seen.kind == Kind::Other);
+    let heard = mistaken(filters.collect(), &expected.heard);
+    let said = mistaken(topics.map(|seen| &*seen.publish.topic).collect(), &expected.said);
+    let line = |deed: &str, (written, meant): &(String, String)| {
+        format!("it {deed} `{written}`, which is none of EVerest's: did you mean `{meant}`?")
+    };
+    let heard = heard.iter().map(|near| line("subscribed to", near));
+    let mut lines: Vec<_> = heard.chain(said.iter().map(|near| line("published on", near))).collect();
+    let more = lines.len().saturating_sub(SHOWN);
+    lines.truncate(SHOWN);
+    if more > 0 {
+        lines.push(format!("and {more} more of its topics are nearly right"));
     }
+    lines
 }
 
 fn expected(scene: &Scene<'_>) -> Expected {

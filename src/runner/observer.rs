@@ -14,6 +14,7 @@ use super::Recorder;
 use super::cuts::Cuts;
 use super::underway::Underway;
 use crate::conformance::deliveries::Deliveries;
+use crate::conformance::judge::View;
 use crate::conformance::monitors::Monitors;
 use crate::conformance::sighting::{Classifier, Party, Request, Sighting, Way};
 use crate::diagnostic::Diagnostic;
@@ -122,6 +123,12 @@ impl Observer {
     /// Every request that named a reply topic, in order.
     pub fn requests(&self) -> &[Request] {
         self.classifier.requests()
+    }
+
+    /// The wire as it was seen until now.
+    pub fn view(&self) -> View<'_> {
+        let subscriptions = &self.connections.subscriptions;
+        View { messages: &self.messages, requests: self.requests(), subscriptions }
     }
 
     /// The number that the next record will have; a mark between before and after.

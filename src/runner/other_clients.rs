@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::module::verdicts;
 use super::observer::own_client;
 use super::settings::Scene;
-use super::stage::{Stop, broken};
+use super::stop::{Stop, broken};
 use crate::broker::Broker;
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::control::Command;

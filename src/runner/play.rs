@@ -1,6 +1,5 @@
 //! Plays one scenario from the start of its broker to the end of its module, and judges it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,22 +9,23 @@ use tokio::time::{Instant, timeout};
 use super::applicable::not_applicable;
 use super::faults::{self, Laid};
 use super::forecast::soften;
-use super::lag::Lag;
 use super::last_words::last_words;
+use super::learnt::{Answered, Learnt};
+use super::lookout::Lookout;
 use super::losses;
 use super::module::Module;
 use super::observer::{Connections, Observer};
 use super::passed::passed;
 use super::played::{self, Played};
-use super::probe::Answered;
 use super::replay::Replay;
 use super::settings::{ModuleSource, Scene, Settings};
-use super::stage::{Stage, Stop, broken};
-use super::{Piece, ending, goldens, near_topics};
+use super::stage::Stage;
+use super::stop::{Stop, broken};
+use super::{Piece, ending, goldens, last_passed, near_topics, races};
 use crate::broker::Broker;
 use crate::conformance::judge::Judge;
 use crate::conformance::monitors::Monitors;
-use crate::conformance::requirements::{self, Requirement};
+use crate::conformance::requirements::Requirement;
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::Topics;
@@ -37,8 +37,6 @@ use crate::verdict::{ScenarioResult, Verdict};
 
 /// The default time limit of a scenario.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// How long whoever was told to end may take to close its connections.
-pub const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A broker with its record, which one scenario after the other may use.
 pub struct OpenBroker {
@@ -91,8 +89,8 @@ async fn perform(
 ) -> Option<Released> {
     let Scene { scenario, settings, .. } = *scene;
     let faults = Laid::prepare(scene, broker);
-    let (played, other_apis) = match played::open(scene, piece, broker).await {
-        Ok(begun) => begun,
+    let cast = match played::open(scene, piece, broker).await {
+        Ok(cast) => cast,
         Err(diagnostic) => {
             observer.drain();
             findings.push(
@@ -108,36 +106,16 @@ async fn perform(
     let module = match Module::start(scene, broker.address()) {
         Ok(module) => module,
         Err(error) => {
-            played::close(played, other_apis).await;
+            played::close(cast).await;
             findings.push(super::findings::not_started(settings, &error));
             return Some(observer.release());
         }
     };
-    let lag = Lag::start();
     let modules = std::iter::once(&scene.topics).chain(&scene.other_apis);
     let id = |topics: &Topics| (placeholder::id_of(topics.api), topics.module_id.clone().into());
     let captures: Captures = modules.map(id).collect();
-    let mut stage = Stage {
-        scenario,
-        settings,
-        scene,
-        broker,
-        observer,
-        played,
-        other_apis,
-        module,
-        judge: Judge::new(scene.case(), captures),
-        epoch: Instant::now(),
-        tokens: scene.station.tokens.clone(),
-        is_at_once: false,
-        interrupt,
-        lag,
-        answered: None,
-        round_trip: Duration::ZERO,
-        unseen: BTreeSet::new(),
-        about: requirements::first_of(&scenario.model.requirements),
-        faults,
-    };
+    let lookout = Lookout::new(scene.case(), observer, module, faults, interrupt);
+    let mut stage = Stage::new(scene, broker, lookout, Judge::new(scene.case(), captures), cast);
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
     let outcome = match timeout(limit, act(&mut stage, piece.replay.as_deref())).await {
         Ok(outcome) => outcome,
@@ -152,20 +130,21 @@ async fn perform(
         )),
     };
     let is_complete = outcome.is_ok();
-    stage.observer.drain();
+    stage.lookout.observer.drain();
     // What it has seen is the scenario's; the end is whole.
-    let played_records = stage.observer.records.len();
+    let played_records = stage.lookout.observer.records.len();
     match outcome {
         Ok(()) => {}
         Err(Stop::Found(mut diagnostic)) => {
-            let now = stage.observer.records.last().map_or(Duration::ZERO, |record| record.at);
-            diagnostic.at_record = stage.observer.records.last().map(|record| record.seq);
-            diagnostic.evidence.extend(stage.observer.cuts.story(now, |topic| stage.elided(topic)));
+            let now = stage.lookout.observer.records.last().map_or(Duration::ZERO, |record| record.at);
+            diagnostic.at_record = stage.lookout.observer.records.last().map(|record| record.seq);
+            diagnostic.evidence.extend(stage.lookout.observer.cuts.story(now, |topic| stage.case().elided(topic)));
             if diagnostic.severity != Severity::Inconclusive {
-                diagnostic.evidence.extend(losses::story(&stage));
+                diagnostic.evidence.extend(losses::story(stage.case(), &stage.lookout));
             }
-            super::races::consider(&stage, &mut diagnostic).await;
-            stage.findings(&stage.traces()).let_off(&mut diagnostic);
+            races::consider(scene, &stage.lookout, &mut diagnostic).await;
+            let traces = stage.judging.traces(&stage.lookout);
+            stage.judging.findings(&stage.lookout, &traces).let_off(&mut diagnostic);
             stage.proof().explain_by_unasked(&mut diagnostic);
             findings.push(*diagnostic);
         }
@@ -177,26 +156,25 @@ async fn perform(
     }
     result.evidence = stage.proof().evidence();
     result.occasions = stage.proof().occasions(is_complete);
-    result.hears_orders = stage.means().listens;
+    result.hears_orders = stage.judging.means(&stage.lookout).listens;
     let unproven = match piece.replay {
         None if is_complete => [stage.idle_faults(), stage.proof().unproven(&result.evidence)].concat(),
         _ => Vec::new(),
     };
-    let written = stage.written_last();
-    let delivered = stage.delivered_last();
-    let near_topics = stage.near_topics();
-    let unseen = std::mem::take(&mut stage.unseen);
+    let written = last_passed::written(stage.case(), &stage.lookout.observer.messages);
+    let delivered = last_passed::delivered(stage.case(), &stage.lookout.observer.records);
+    let near_topics = near_topics::find(scene, &stage.lookout.observer);
     let about = stage.about;
-    let answered = stage.answered.clone();
-    let by_itself = stage.module.ended.borrow().clone();
+    let Learnt { unseen, answered, .. } = std::mem::take(&mut stage.learnt);
+    let by_itself = stage.lookout.module.ended.borrow().clone();
     let has_ended = by_itself.is_some();
-    let written_by_then = stage.module.output().map_or(0, |output| output.count());
+    let written_by_then = stage.lookout.module.output().map_or(0, |output| output.count());
     faults::end(broker).await;
-    let ended = ending::farewell(&mut stage, is_complete).await;
+    let ended = ending::farewell(&mut stage.lookout, settings, is_complete).await;
     if is_complete {
         findings.extend(stage.proof().asked_again());
     }
-    let Stage { mut observer, played, other_apis, module, .. } = stage;
+    let Stage { lookout: Lookout { mut observer, module, .. }, cast, .. } = stage;
     if let Some(output) = module.output() {
         result.output = output.tail(200);
         result.last_lines = if has_ended { 0 } else { output.count().saturating_sub(written_by_then) };
@@ -221,9 +199,9 @@ async fn perform(
         // What follows is no part of the scenario.
         observer.drain();
         observer.recorder = None;
-        played::forget_retained(&played, &mut observer).await;
+        played::forget_retained(&cast.played, &mut observer).await;
     }
-    played::close(played, other_apis).await;
+    played::close(cast).await;
     observer.drain();
     findings.append(&mut observer.findings);
     for found in findings.iter_mut().filter(|it| matches!(it.severity, Severity::Fail | Severity::Inconclusive)) {
@@ -262,17 +240,17 @@ async fn act(stage: &mut Stage<'_>, replay: Option<&Replay>) -> Result<(), Stop>
         return super::replay::replay(stage, replay).await;
     }
     stage.wait_ready().await?;
-    if stage.settings.module == ModuleSource::Attached && stage.scenario.model.under_test == Side::Everest {
+    if stage.scene.settings.module == ModuleSource::Attached && stage.scene.scenario.model.under_test == Side::Everest {
         stage.begin_afresh().await?;
     }
-    if let Played::Client(client) = &mut stage.played
+    if let Played::Client(client) = &mut stage.cast.played
         && stage.scene.station.auth_consumer.cfg_communication_check_to_s > 0
     {
         client.communication_check(true).await.map_err(|error| broken(&error.to_string()))?;
     }
-    stage.other_apis.begin_checks(stage.scene)?;
+    stage.cast.other_apis.begin_checks(stage.scene)?;
     stage.lay_faults()?;
-    let scenario = stage.scenario;
+    let scenario = stage.scene.scenario;
     stage.play(&scenario.model.steps, &Pointer::from("/steps")).await?;
     stage.let_it_take_in().await
 }

@@ -1,7 +1,9 @@
-//! The side that khumbu plays in a scenario: EVerest's for a client under test, the client's for an EVerest under test.
-//! It is opened before the module starts, and closed after that has ended.
+//! Everyone whom khumbu plays in a scenario: one side, which is EVerest's for a client under test and the client's for an
+//! EVerest under test, and clients at the station's other API modules. They are opened before the module starts, and closed
+//! after that has ended.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -11,9 +13,8 @@ use super::Piece;
 use super::charge_point::ChargePoint;
 use super::observer::{Observer, is_own, own_client};
 use super::other_clients::OtherClients;
-use super::play::FAREWELL;
 use super::settings::{Scene, Settings};
-use super::stage::broken;
+use super::stop::{Stop, broken};
 use crate::broker::Broker;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::side::Side;
@@ -23,6 +24,17 @@ use crate::sim::client::{Client, check_period};
 use crate::sim::everest::{CsmsMessage, Everest, Order};
 use crate::sim::link::LinkError;
 use crate::transcript::record::{Direction, Event, Record};
+
+/// How long whoever was told to end may take to close its connections.
+pub const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Everyone whom khumbu plays.
+pub struct Cast {
+    /// One side.
+    pub(super) played: Played,
+    /// The clients at other API modules.
+    pub(super) other_apis: OtherClients,
+}
 
 /// The side that khumbu plays.
 pub enum Played {
@@ -39,11 +51,49 @@ pub enum Played {
     Client(Client),
 }
 
+impl Played {
+    /// Sends an order to the simulated EVerest.
+    ///
+    /// # Errors
+    /// When it has broken down, or is not played.
+    pub fn order(&self, order: Order) -> Result<(), Stop> {
+        match self {
+            Played::Everest { orders, .. } => {
+                orders.send(order).map_err(|_| broken("the simulated EVerest has ended").into())
+            }
+            Played::Client(_) => Err(broken("there is no simulated EVerest on this side").into()),
+        }
+    }
+
+    /// Restarts the simulated EVerest.
+    ///
+    /// # Errors
+    /// When it does not come up again, or is not played.
+    pub async fn restart(&self) -> Result<(), Stop> {
+        let (done, again) = oneshot::channel();
+        // That nobody takes orders shows in the answer.
+        let _ = self.order(Order::Restart(done));
+        again.await.unwrap_or(Err(LinkError::Lost)).map_err(|error| broken(&error.to_string()).into())
+    }
+
+    /// The charge point of the simulated EVerest.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn charge_point(&mut self) -> Result<&mut ChargePoint, Stop> {
+        let charge_point = match self {
+            Played::Everest { charge_point, .. } => charge_point.as_deref_mut(),
+            Played::Client(_) => None,
+        };
+        charge_point.ok_or_else(|| broken("there is no charge point").into())
+    }
+}
+
 /// Opens the side, and the clients at other API modules.
 ///
 /// # Errors
 /// When one of them cannot reach the broker.
-pub async fn open(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<(Played, OtherClients), Diagnostic> {
+pub async fn open(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<Cast, Diagnostic> {
     let settings = scene.settings;
     let other_apis = match &piece.replay {
         // The recording has what they say.
@@ -51,7 +101,7 @@ pub async fn open(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<(
         // The simulated EVerest may ask its validator from the start.
         None => OtherClients::open(scene, broker).await.map_err(|error| no_link(settings, &error))?,
     };
-    open_side(scene, piece, broker).await.map(|played| (played, other_apis))
+    open_side(scene, piece, broker).await.map(|played| Cast { played, other_apis })
 }
 
 async fn open_side(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<Played, Diagnostic> {
@@ -148,7 +198,7 @@ pub async fn forget_retained(played: &Played, observer: &mut Observer) {
 }
 
 /// Closes the side, and the clients at other API modules.
-pub async fn close(played: Played, other_apis: OtherClients) {
+pub async fn close(Cast { played, other_apis }: Cast) {
     other_apis.close().await;
     match played {
         Played::Client(client) => client.close().await,

@@ -7,10 +7,17 @@ use std::sync::Arc;
 
 use super::observer::is_own;
 use crate::diagnostic::words::cut;
+use crate::protocol::topic;
 use crate::transcript::record::{Direction, Event, Record};
 
 /// The longest order that is shown.
 const LONGEST: usize = 120;
+
+/// Whether who subscribes to this filter wants to be told what to do; whoever listens to everything knows of nothing.
+pub fn asks_for_orders(filter: &str, control: &str) -> bool {
+    let first = |topic: &str| topic.split('/').next().map(str::to_owned);
+    first(filter) == first(control) && topic::matches(filter, control)
+}
 
 /// How the module stands to the control topic, where it cannot be told anything.
 pub fn of_listening(records: &[Record], control: &str) -> Vec<String> {

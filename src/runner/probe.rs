@@ -8,19 +8,18 @@
 //!
 //! The same question ends a scenario: its answer comes behind all that EVerest had still to say.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::findings::ended_while;
+use super::learnt::{Answered, SILENCE};
 use super::observer::Observer;
 use super::played::Played;
-use super::stage::{Patience, Stage, Stop, broken};
+use super::stage::Stage;
+use super::stop::{Stop, broken};
 use crate::conformance::sighting::{Kind, Party};
-use crate::diagnostic::words::shown;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
 use crate::protocol::channel::Channel;
 use crate::protocol::codec;
 use crate::protocol::types::{IdToken, IdTokenType, WithdrawAuthorizationRequest, WithdrawAuthorizationResult};
@@ -29,57 +28,8 @@ use crate::protocol::types::{IdToken, IdTokenType, WithdrawAuthorizationRequest,
 const ANSWERS: u32 = 2;
 /// How long an EVerest that does not know its EVSEs yet is left alone before it is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Whoever has not answered for so long does not answer withdraw requests at all.
-pub(super) const SILENCE: Duration = Duration::from_secs(3);
 /// Whoever answers later than this at the end of a scenario has something else to wait for.
 const LAST_WORD: Duration = Duration::from_millis(500);
-
-/// What came of the questions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answered {
-    /// It knows its EVSEs; the number of the last.
-    Ready(i32),
-    /// It went on not knowing this EVSE.
-    UnknownEvse(i32, Duration),
-    /// It did not answer.
-    Silent,
-}
-
-impl Answered {
-    /// What is to be said where nothing went wrong: that readiness was not seen.
-    pub fn to_note(&self, module: &str) -> Option<Diagnostic> {
-        if matches!(self, Answered::Ready(_)) {
-            return None;
-        }
-        let headline = format!("module `{module}` was taken as ready, although nothing shows that its Auth is");
-        Some(
-            Diagnostic::new(Severity::Note, "module/readiness-unknown", headline)
-                .with_evidence(self.to_string())
-                .with_help("say what ready means for this module with `--ready`, or `ready:` in khumbu.yaml"),
-        )
-    }
-}
-
-impl fmt::Display for Answered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Answered::Ready(evse) => write!(
-                f,
-                "ready: it had subscribed, and answered a withdraw of an unknown token at EVSE {evse} with `AuthorizationNotFound`"
-            ),
-            Answered::UnknownEvse(evse, waited) => write!(
-                f,
-                "ready: it had subscribed, but answered a withdraw of an unknown token at EVSE {evse} with `EvseNotFound` for {}",
-                shown(*waited)
-            ),
-            Answered::Silent => write!(
-                f,
-                "ready: it had subscribed, but did not answer a withdraw of an unknown token within {}",
-                shown(SILENCE)
-            ),
-        }
-    }
-}
 
 impl Stage<'_> {
     /// Waits until EVerest's Auth knows its EVSEs. Whoever never answers, or never knows them, is taken as it is: what is
@@ -89,15 +39,15 @@ impl Stage<'_> {
     /// When the module ends meanwhile, which is a fail: it served already.
     pub(super) async fn wait_everest_answers(&mut self) -> Result<(), Stop> {
         let evse = i32::from(self.scene.station.evses);
-        let patience = Patience::new(&self.lag);
+        let patience = self.lookout.patience();
         let mut answers = 0;
-        let from = self.observer.messages.len();
-        self.answered = None;
+        let from = self.lookout.observer.messages.len();
+        self.learnt.answered = None;
         let answered = loop {
             match self.ask_to_withdraw(&unknown_token_at(evse), SILENCE).await? {
-                None if self.module.has_ended() => {
+                None if self.lookout.module.has_ended() => {
                     // Its end may be known before what reached it is read.
-                    self.drain_after_end().await;
+                    self.lookout.drain_after_end().await;
                     return Err(self.ended_when_asked(from).into());
                 }
                 None => break Answered::Silent,
@@ -107,32 +57,38 @@ impl Stage<'_> {
                         break Answered::Ready(evse);
                     }
                 }
-                Some(_) if patience.waited() >= self.settings.ready_within => {
+                Some(_) if patience.waited() >= self.scene.settings.ready_within => {
                     break Answered::UnknownEvse(evse, patience.waited());
                 }
                 Some(_) => {
                     answers = 0;
-                    self.wait_until(PAUSE, |_| false).await?;
+                    self.lookout.wait_until(PAUSE, |_| false).await?;
                 }
             }
         };
-        self.answered = Some(answered);
+        self.learnt.answered = Some(answered);
         Ok(())
     }
 
     /// The module has ended, although it served already. What was asked of it, behind message `from`, is a well-formed
     /// request. Whether its end came a moment before or after that reached it, is no difference in what it did.
     fn ended_when_asked(&self, from: usize) -> Diagnostic {
-        let asked = || self.observer.messages[from..].iter().filter(|seen| seen.kind == Kind::Control);
-        let request = asked().rfind(|seen| seen.from == Party::Harness && self.observer.deliveries.is_delivered(seen));
+        let asked = || self.lookout.observer.messages[from..].iter().filter(|seen| seen.kind == Kind::Control);
+        let request =
+            asked().rfind(|seen| seen.from == Party::Harness && self.lookout.observer.deliveries.is_delivered(seen));
         let answer = asked().rfind(|seen| seen.from == Party::Module);
         let Some(request) = request else {
-            return ended_while(self, "/under_test", "when it had subscribed, before anything was asked of it");
+            return self.judging.ended_while(
+                &self.lookout,
+                "/under_test",
+                "when it had subscribed, before anything was asked of it",
+            );
         };
-        ended_while(self, "/under_test", "after it was asked whether it is ready")
-            .with_evidence(format!("asked, well-formed: {}", self.line(request)))
+        self.judging
+            .ended_while(&self.lookout, "/under_test", "after it was asked whether it is ready")
+            .with_evidence(format!("asked, well-formed: {}", self.case().line(request)))
             .with_evidence(match answer {
-                Some(answer) => format!("it had answered: {}", self.line(answer)),
+                Some(answer) => format!("it had answered: {}", self.case().line(answer)),
                 None => "it had not answered".to_owned(),
             })
             .with_help("send it this request by hand, and read what it says")
@@ -142,10 +98,10 @@ impl Stage<'_> {
     /// after the last one. Whether it answers is not judged here, and one that has ended is judged by its end.
     ///
     /// # Errors
-    /// As [`Stage::wait`].
+    /// As [`Lookout::wait`](super::lookout::Lookout::wait).
     pub(super) async fn let_it_speak_out(&mut self) -> Result<(), Stop> {
-        let Some(Answered::Ready(evse)) = self.answered else { return Ok(()) };
-        if !self.module.has_ended() && self.observer.connections.is_connected() {
+        let Some(Answered::Ready(evse)) = self.learnt.answered else { return Ok(()) };
+        if !self.lookout.module.has_ended() && self.lookout.observer.connections.is_connected() {
             self.ask_to_withdraw(&unknown_token_at(evse), LAST_WORD).await?;
         }
         Ok(())
@@ -155,13 +111,13 @@ impl Stage<'_> {
     /// time, or has ended.
     ///
     /// # Errors
-    /// As [`Stage::wait`].
+    /// As [`Lookout::wait`](super::lookout::Lookout::wait).
     pub(super) async fn ask_to_withdraw(
         &mut self,
         request: &WithdrawAuthorizationRequest,
         patience: Duration,
     ) -> Result<Option<Value>, Stop> {
-        let Played::Client(client) = &self.played else { return Ok(None) };
+        let Played::Client(client) = &self.cast.played else { return Ok(None) };
         let topics = self.scene.topics.clone();
         let reply_to = topics.probe_reply_topic(&Uuid::new_v4().to_string());
         let on_wire = topics.reply_topic_on_wire(&reply_to);
@@ -177,8 +133,8 @@ impl Stage<'_> {
             let found = last.find(|seen| seen.from == Party::Module && *seen.publish.topic == *on_wire)?;
             Some(found.json.clone().unwrap_or_default())
         };
-        self.wait_until(patience, |observer| answer(observer).is_some()).await?;
-        Ok(answer(&self.observer))
+        self.lookout.wait_until(patience, |observer| answer(observer).is_some()).await?;
+        Ok(answer(&self.lookout.observer))
     }
 }
 

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
+use super::lookout::Lookout;
 use super::settings::{ModuleSource, Scene};
-use super::stage::Stage;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::parity::station_file::{Everest, Meaning, Start};
 use crate::parity::{self, Difference, Script, Sending, StationFile};
@@ -18,16 +18,16 @@ use crate::station::config::{EvseManager, StationConfig};
 use crate::transcript::record::Record;
 
 /// Makes a failure of an EVerest under test inconclusive if EVerest may do what it did.
-pub async fn consider(stage: &Stage<'_>, found: &mut Diagnostic) {
-    let is_everests = stage.scenario.model.under_test == Side::Everest;
+pub async fn consider(scene: &Scene<'_>, lookout: &Lookout<'_>, found: &mut Diagnostic) {
+    let is_everests = scene.scenario.model.under_test == Side::Everest;
     // The station does not know what faults befell.
-    let is_whole = stage.observer.deliveries.losses.is_empty();
+    let is_whole = lookout.observer.deliveries.losses.is_empty();
     if !is_everests || !is_whole || found.severity != Severity::Fail || !found.is_otherwise {
         return;
     }
-    let tolerance = parity::TOLERANCE + stage.lag.total().min(parity::TOLERANCE);
-    let Some(recording) = recorded(stage.scene, &stage.observer.records) else { return };
-    let file = station_file(stage.scene);
+    let tolerance = parity::TOLERANCE + lookout.held_up().min(parity::TOLERANCE);
+    let Some(recording) = recorded(scene, &lookout.observer.records) else { return };
+    let file = station_file(scene);
     // Many ways may be tried.
     let compared = tokio::task::spawn_blocking(move || explained(&recording, &file, tolerance));
     if compared.await.unwrap_or(false) {
@@ -41,9 +41,9 @@ fn explained(recording: &Recording, file: &StationFile, tolerance: Duration) -> 
 }
 
 /// Whether EVerest may do what it did in a recording, and also what it has done now that the recording was played to it.
-pub async fn are_both_right(stage: &Stage<'_>, script: &Script, tolerance: Duration) -> bool {
-    let Some(live) = recorded(stage.scene, &stage.observer.records) else { return false };
-    let topics = &stage.scene.topics;
+pub async fn are_both_right(scene: &Scene<'_>, records: &[Record], script: &Script, tolerance: Duration) -> bool {
+    let Some(live) = recorded(scene, records) else { return false };
+    let topics = &scene.topics;
     let mut file = StationFile {
         start: Start::default(),
         api_version: topics.api_version.clone(),

@@ -13,8 +13,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::findings::not_started;
+use super::lookout::Wake;
+use super::module::Module;
 use super::observer::{Observer, is_own};
-use super::stage::{Patience, Stage, Stop, Wake};
+use super::settings::ModuleSource;
+use super::stage::Stage;
+use super::stop::Stop;
 use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
@@ -42,15 +47,35 @@ impl Stage<'_> {
     /// # Errors
     /// `inconclusive` when it does not become ready, a fail when it ends although it served already.
     pub async fn wait_ready(&mut self) -> Result<(), Stop> {
-        let told = self.scenario.model.ready.clone().or_else(|| self.settings.ready.clone());
+        let told = self.scene.scenario.model.ready.clone().or_else(|| self.scene.settings.ready.clone());
         self.wait_as_told(told).await?;
-        self.judge.past.ready_since = self.observer.mark();
-        self.judge.past.ready_at = self.epoch.elapsed();
+        self.judging.judge.past.ready_since = self.lookout.observer.mark();
+        self.judging.judge.past.ready_at = self.judging.now();
         Ok(())
     }
 
+    /// Ends the module under test and starts it anew, until it is ready again.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn restart_module(&mut self) -> Result<(), Stop> {
+        let settings = self.scene.settings;
+        if settings.module == ModuleSource::Attached {
+            let why = "a module that is attached cannot be restarted";
+            let diagnostic = Diagnostic::new(Severity::Inconclusive, "module/not-restartable", why);
+            return Err(diagnostic.about(Subject::Module).at(self.scene.scenario.place("/steps")).into());
+        }
+        if !self.lookout.module.restart_everest().await {
+            self.lookout.module.end(settings).await;
+            self.lookout.drain_after_end().await;
+            self.lookout.module =
+                Module::start(self.scene, self.broker.address()).map_err(|error| not_started(settings, &error))?;
+        }
+        self.wait_ready().await
+    }
+
     async fn wait_as_told(&mut self, told: Option<Ready>) -> Result<(), Stop> {
-        match (told, self.scenario.model.under_test) {
+        match (told, self.scene.scenario.model.under_test) {
             (Some(Ready::Connected), _) => {
                 self.ready_when("connected", |observer| observer.connections.is_connected()).await
             }
@@ -62,7 +87,7 @@ impl Stage<'_> {
                 .await
             }
             (Some(Ready::Topic(filter)), _) => {
-                let filter = self.judge.case().filled(&filter);
+                let filter = self.case().filled(&filter);
                 self.ready_when(&format!("a message came on `{filter}`"), |observer| {
                     let mut messages = observer.messages.iter().filter(|seen| seen.from == Party::Module);
                     messages.any(|seen| topic::matches(&filter, &seen.publish.topic))
@@ -106,7 +131,7 @@ impl Stage<'_> {
             subscriptions.any(|filters| !filters.is_empty())
                 || observer.messages.iter().any(|seen| seen.from == Party::Module)
         };
-        match self.wait_until(MUTE, has_begun).await? {
+        match self.lookout.wait_until(MUTE, has_begun).await? {
             Some(()) => self.settle().await,
             None => Ok(()),
         }
@@ -118,7 +143,7 @@ impl Stage<'_> {
         let all = topics.api.channels().filter(|channel| channel.is_from_everest());
         let mut everything: Vec<_> = all.map(|channel| topics.topic(channel)).collect();
         everything.push(topics.control_topic());
-        let shown = shown_channels(self.scenario, self.scene.station.release);
+        let shown = shown_channels(self.scene.scenario, self.scene.station.release);
         let needed: Vec<_> = shown.into_iter().map(|channel| topics.topic(channel)).collect();
         self.settle_on(&needed, &everything, PATIENCE).await
     }
@@ -128,35 +153,35 @@ impl Stage<'_> {
         let has_all = |observer: &Observer, topics: &[String]| {
             topics.iter().all(|topic| observer.connections.is_subscribed(topic))
         };
-        let mut limit = Patience::new(&self.lag);
-        let mut quiet = Patience::new(&self.lag);
+        let mut limit = self.lookout.patience();
+        let mut quiet = self.lookout.patience();
         let mut pace = Pace::default();
         loop {
-            if pace.take(&self.observer.records) {
-                quiet = Patience::new(&self.lag);
+            if pace.take(&self.lookout.observer.records) {
+                quiet = self.lookout.patience();
             }
-            self.round_trip = pace.round_trip;
+            self.learnt.round_trip = pace.round_trip;
             // One that has ended is judged by what is asked of it next.
-            if has_all(&self.observer, everything) || self.module.has_ended() {
+            if has_all(&self.lookout.observer, everything) || self.lookout.module.has_ended() {
                 return Ok(());
             }
             let (limit_is, quiet_is) = (
-                self.settings.ready_within,
-                match has_all(&self.observer, needed) {
+                self.scene.settings.ready_within,
+                match has_all(&self.lookout.observer, needed) {
                     true => pace.round_trip * QUIET,
                     false => patience.max(pace.round_trip * LONG_QUIET),
                 },
             );
             let deadline: Instant = quiet.deadline(quiet_is).min(limit.deadline(limit_is));
-            if self.wait(deadline).await? != Wake::Deadline {
+            if self.lookout.wait(deadline).await? != Wake::Deadline {
                 continue;
             }
-            if limit.is_over(limit_is, &self.lag).await || quiet.is_over(quiet_is, &self.lag).await {
-                self.observer.drain();
-                if !pace.take(&self.observer.records) {
+            if limit.is_over(limit_is).await || quiet.is_over(quiet_is).await {
+                self.lookout.observer.drain();
+                if !pace.take(&self.lookout.observer.records) {
                     return Ok(());
                 }
-                quiet = Patience::new(&self.lag);
+                quiet = self.lookout.patience();
             }
         }
     }
@@ -166,7 +191,7 @@ impl Stage<'_> {
         let topics = &self.scene.topics;
         let all = topics.api.channels().filter(|channel| channel.is_from_everest());
         let all = all.map(|channel| topics.topic(channel)).chain([topics.control_topic()]);
-        all.filter(|topic| self.observer.connections.is_subscribed(topic)).collect()
+        all.filter(|topic| self.lookout.observer.connections.is_subscribed(topic)).collect()
     }
 
     /// Waits until a client that was cut off has come back, and listens again to what it `heard` before.
@@ -174,24 +199,24 @@ impl Stage<'_> {
     /// # Errors
     /// When it stays away.
     pub async fn wait_back(&mut self, heard: &[String]) -> Result<(), Stop> {
-        let within = self.settings.ready_within;
-        if self.wait_until(within, |observer| observer.connections.is_connected()).await?.is_none() {
+        let within = self.scene.settings.ready_within;
+        if self.lookout.wait_until(within, |observer| observer.connections.is_connected()).await?.is_none() {
             // One that has ended is judged by what is asked of it next.
-            return if self.module.has_ended() { Ok(()) } else { Err(self.stayed_away().into()) };
+            return if self.lookout.module.has_ended() { Ok(()) } else { Err(self.stayed_away().into()) };
         }
         self.settle_on(heard, heard, BACK).await?;
-        self.judge.past.ready_since = self.observer.mark();
+        self.judging.judge.past.ready_since = self.lookout.observer.mark();
         Ok(())
     }
 
     fn stayed_away(&self) -> Diagnostic {
-        let (module, within) = (&self.scene.topics.module_id, shown(self.settings.ready_within));
+        let (module, within) = (&self.scene.topics.module_id, shown(self.scene.settings.ready_within));
         let headline = format!("module `{module}` did not connect again within {within} after it was cut off");
         Diagnostic::new(Severity::Fail, "module/stayed-away", headline)
             .about(Subject::Module)
-            .at(self.scenario.place("/steps"))
+            .at(self.scene.scenario.place("/steps"))
             .breaking("CN-1")
-            .with_evidence(format!("ran: {}", self.module.description))
+            .with_evidence(format!("ran: {}", self.lookout.module.description))
             .with_help(
                 "let the client connect again when its connection is lost, or allow it more with `--ready-within`",
             )
@@ -218,7 +243,7 @@ impl Stage<'_> {
 
     /// Waits until this holds, which is what ready means.
     async fn ready_when(&mut self, meaning: &str, condition: impl Fn(&Observer) -> bool) -> Result<(), Stop> {
-        match self.wait_until(self.settings.ready_within, condition).await? {
+        match self.lookout.wait_until(self.scene.settings.ready_within, condition).await? {
             Some(()) => Ok(()),
             None => Err(self.not_ready(meaning).into()),
         }
@@ -227,11 +252,12 @@ impl Stage<'_> {
     /// The module is not ready within its time.
     pub(super) fn not_ready(&self, meaning: &str) -> Diagnostic {
         let module = &self.scene.topics.module_id;
-        let within = shown(self.settings.ready_within);
-        let connections = &self.observer.connections;
-        let ended = self.module.ended.borrow().clone();
+        let within = shown(self.scene.settings.ready_within);
+        let connections = &self.lookout.observer.connections;
+        let ended = self.lookout.module.ended.borrow().clone();
         let is_connection = |event: &Event, client: &str| matches!(event, Event::Connected { .. }) && !is_own(client);
-        let connected_once = self.observer.records.iter().any(|record| is_connection(&record.event, &record.client));
+        let connected_once =
+            self.lookout.observer.records.iter().any(|record| is_connection(&record.event, &record.client));
         let mut diagnostic = match (&ended, connected_once) {
             (Some(how), _) => Diagnostic::new(
                 Severity::Inconclusive,
@@ -255,10 +281,10 @@ impl Stage<'_> {
             .with_evidence(format!("ready means: {meaning}"))
             .with_help("say what ready means for this module with `--ready connected`, or `ready:` in khumbu.yaml"),
         };
-        diagnostic.place = Some(self.scenario.place("/under_test"));
+        diagnostic.place = Some(self.scene.scenario.place("/under_test"));
         diagnostic = diagnostic
             .about(Subject::Module)
-            .with_evidence(format!("ran: {}", self.module.description))
+            .with_evidence(format!("ran: {}", self.lookout.module.description))
             .with_evidence(format!(
                 "broker {}: {} TCP connections, {} MQTT clients now",
                 self.broker.address(),
@@ -269,7 +295,7 @@ impl Stage<'_> {
             diagnostic = diagnostic.with_evidence(format!("refused: {why}"));
         }
         for (client, filters) in &connections.subscriptions {
-            let filters: Vec<_> = filters.iter().map(|filter| self.elided(filter)).collect();
+            let filters: Vec<_> = filters.iter().map(|filter| self.case().elided(filter)).collect();
             diagnostic = diagnostic.with_evidence(format!("client `{client}` subscribes to: {}", filters.join(", ")));
         }
         diagnostic

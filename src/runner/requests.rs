@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::judging::view;
+use super::patterns::{compiled, literal};
 use super::played::Played;
-use super::stage::{Stage, Stop, broken};
-use super::steps::{compiled, literal};
+use super::stage::Stage;
+use super::stop::{Stop, broken};
 use crate::conformance::judge::{After, Demand, What};
 use crate::conformance::sighting::{Kind, Party};
 use crate::protocol::channel::Channel;
@@ -41,8 +41,8 @@ impl Stage<'_> {
     ) -> Result<(), Stop> {
         self.set_mark();
         let topics = self.scene.topics.clone();
-        let from = self.observer.messages.len();
-        let reply_topic = match (&self.played, kind) {
+        let from = self.lookout.observer.messages.len();
+        let reply_topic = match (&self.cast.played, kind) {
             (Played::Client(client), Kind::Channel(channel)) => {
                 let reply_to = fresh_reply_topic(&topics, channel);
                 client.request(channel, payload, &reply_to).await.map_err(|error| broken(&error.to_string()))?;
@@ -58,7 +58,7 @@ impl Stage<'_> {
             (_, kind) => {
                 let payload = request_pattern(payload.as_ref())?;
                 let seq = self.demand(kind, payload, &command, row.within, at.key(row.key)).await?;
-                let request = seq.and_then(|seq| view(&self.observer).request(seq));
+                let request = seq.and_then(|seq| self.lookout.observer.view().request(seq));
                 // A request that asks for no reply is in its right; there is no lane then.
                 request.map(|request| request.reply_topic.clone()).unwrap_or_default()
             }
@@ -67,7 +67,7 @@ impl Stage<'_> {
             Some(Exchange::Asks { name, .. }) => name,
             _ => None,
         };
-        self.judge.past.request(name, reply_topic);
+        self.judging.judge.past.request(name, reply_topic);
         Ok(())
     }
 
@@ -81,17 +81,17 @@ impl Stage<'_> {
         at: Pointer,
     ) -> Result<Option<u64>, Stop> {
         let prompt = self.tell(command, &at).await?;
-        let within = within.map_or_else(|| self.judge.case().within(), |span| span.0);
+        let within = within.map_or_else(|| self.case().within(), |span| span.0);
         let what = What::Request { kind, payload, at: at.clone() };
         let (pointer, by, after) = (at, Party::Module, After::InOrder);
-        self.have_sent(Demand { pointer, within, by, what, prompt, after }).await
+        self.judging.have_sent(&mut self.lookout, Demand { pointer, within, by, what, prompt, after }).await
     }
 
     /// Begins or ends the communication checks, or demands it.
     pub async fn communication_check(&mut self, on: bool, at: &Pointer) -> Result<(), Stop> {
         self.set_mark();
-        if let Played::Client(client) = &mut self.played {
-            let from = self.observer.messages.len();
+        if let Played::Client(client) = &mut self.cast.played {
+            let from = self.lookout.observer.messages.len();
             client.communication_check(on).await.map_err(|error| broken(&error.to_string()))?;
             return self.reach_broker(from, &self.scene.topics.topic(Channel::COMMUNICATION_CHECK)).await;
         }
@@ -102,8 +102,8 @@ impl Stage<'_> {
         let api = self.scene.topics.api;
         let what =
             What::Message { kind: Some(kind), api, filter: None, payload: Some(payload), qos: None, retain: None };
-        let (within, by, after) = (self.judge.case().within(), Party::Module, After::Stimulus);
-        self.have_sent(Demand { pointer, within, by, what, prompt, after }).await.map(drop)
+        let (within, by, after) = (self.case().within(), Party::Module, After::Stimulus);
+        self.judging.have_sent(&mut self.lookout, Demand { pointer, within, by, what, prompt, after }).await.map(drop)
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::stage::{Stage, Stop};
-use super::steps::compiled;
+use super::patterns::compiled;
+use super::stage::Stage;
+use super::stop::Stop;
 use crate::conformance::judge::{After, Demand, Prompt, What};
 use crate::conformance::sighting::Party;
 use crate::protocol::control::{Command, Deed, Reserve as Wish};
@@ -59,8 +60,9 @@ impl Stage<'_> {
         let pointer = at.key(deed.name());
         let payload = Some((pointer.key("result"), compiled(result)?));
         let what = What::Did { deed, which: vec![("reservation_id", json!(id))], member: "result", payload };
-        let by = if self.scenario.model.under_test == Side::Everest { Party::Module } else { Party::Harness };
-        let (within, prompt, after) = (self.judge.case().within(), Prompt::Told, After::Nothing);
-        self.have_sent(Demand { pointer, within, by, what, prompt, after }).await.map(drop)
+        let by = if self.scene.scenario.model.under_test == Side::Everest { Party::Module } else { Party::Harness };
+        let (within, prompt, after) = (self.case().within(), Prompt::Told, After::Nothing);
+        let demand = Demand { pointer, within, by, what, prompt, after };
+        self.judging.have_sent(&mut self.lookout, demand).await.map(drop)
     }
 }

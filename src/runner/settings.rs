@@ -95,7 +95,10 @@ impl<'s> Scene<'s> {
         let topics = Topics { api: model.api, ..settings.topics.clone() }.under(release);
         let (station, contradictions) = match model.under_test {
             // The station of a recording is what is known.
-            Side::Everest if piece.replay.is_none() => known::settle(scenario, settings),
+            Side::Everest if piece.replay.is_none() => {
+                let file = settings.station.as_ref().map(|file| &file.station);
+                known::settle(scenario, file, settings.module == ModuleSource::Attached)
+            }
             Side::Everest | Side::Client => (model.station.clone(), Vec::new()),
         };
         let mut station = StationConfig { release, ..station };

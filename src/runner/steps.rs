@@ -5,30 +5,30 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::findings;
-use super::judging::view;
 use super::module::{environment, fill, in_words};
+use super::patterns::{compiled, not_captured, strings_filled};
 use super::played::Played;
 use super::process::run_to_end;
 use super::requests::said;
-use super::stage::{Stage, Stop, broken, is_true};
+use super::stage::Stage;
+use super::stop::{Stop, broken};
 use crate::conformance::requirements;
 use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::words::{cut, shown};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::EntryPoint;
-use crate::protocol::control::{Command, HeartbeatControl, command_name};
+use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::side::Side;
 use crate::protocol::wire::{Encoder, Wire};
 use crate::protocol::{codec, topic};
 use crate::scenario::model::{Heartbeats, Publish, Run};
-use crate::scenario::pattern::{self, Pattern};
+use crate::scenario::pattern;
 use crate::scenario::step::Step;
 use crate::scenario::{Pointer, from_hex, played};
 use crate::sim::everest::Order;
-use crate::station::config::TokenConfig;
 
 /// The default time limit of a command of the user.
 const RUN_WITHIN: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ impl Stage<'_> {
     /// The first step that cannot be met.
     pub async fn play(&mut self, steps: &[Step], pointer: &Pointer) -> Result<(), Stop> {
         for (at, step) in played(steps, pointer, self.scene.station.release) {
-            if *self.interrupt.borrow() {
+            if self.lookout.is_interrupted() {
                 return Err(Stop::Interrupted);
             }
             Box::pin(self.step(step, &at)).await?;
@@ -57,7 +57,7 @@ impl Stage<'_> {
             step => usize::from(step.row(frame).demands),
         };
         if demanding > 0 {
-            *self.judge.past.met.entry(self.about.map(|requirement| requirement.id)).or_default() += demanding;
+            *self.judging.judge.past.met.entry(self.about.map(|requirement| requirement.id)).or_default() += demanding;
         }
     }
 
@@ -87,12 +87,12 @@ impl Stage<'_> {
                     }
                     Heartbeats::Next(number) => HeartbeatControl::Next(*number),
                 };
-                self.observer.monitors.heartbeats_changed();
+                self.lookout.observer.monitors.heartbeats_changed();
                 self.stimulate(Command::Heartbeats(control), at).await
             }
             Step::PresentToken(name) => self.present_token(name, said(&row)?, at).await,
             Step::SetVerdict(change) => {
-                let config = self.tokens.get_mut(&change.token).ok_or_else(|| unknown_token(&change.token))?;
+                let config = self.token_mut(&change.token)?;
                 config.verdict = change.verdict;
                 config.verdict_after = change.after;
                 let command = config.to_verdict();
@@ -130,16 +130,16 @@ impl Stage<'_> {
             Step::CommunicationCheck(on) => self.communication_check(*on, at).await,
             Step::Publish(publish) => self.publish(publish, at).await,
             Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_) | Step::ExpectEvse(_) => {
-                self.expect(&[(at.clone(), step)], at).await
+                self.judging.expect(&mut self.lookout, &[(at.clone(), step)], at).await
             }
             Step::AnyOrder(steps) => {
                 let steps = played(steps, &at.key("any_order"), self.scene.station.release);
-                self.expect(&steps, at).await
+                self.judging.expect(&mut self.lookout, &steps, at).await
             }
             Step::ExpectCsms(expect) => self.expect_csms(expect, at).await,
             Step::ExpectNone(none) => match none.csms {
                 Some(message) => self.expect_none_of_csms(message, none, at).await,
-                None => self.expect_none(none, at).await,
+                None => self.judging.expect_none(&mut self.lookout, none, at).await,
             },
             Step::Run(run) => self.run_command(run, at).await,
             Step::Repeat(repeat) => {
@@ -161,107 +161,42 @@ impl Stage<'_> {
     /// Stimuli without anything between them. The mark is that of the first.
     async fn at_once(&mut self, steps: &[Step], at: &Pointer) -> Result<(), Stop> {
         self.set_mark();
-        let mark = self.judge.past.mark;
+        let mark = self.judging.judge.past.mark;
         self.is_at_once = true;
         let outcome = self.play(steps, &at.key("at_once")).await;
         self.is_at_once = false;
-        self.judge.past.set_mark(mark);
+        self.judging.judge.past.set_mark(mark);
         outcome
-    }
-
-    /// A stimulus comes: what is seen from now on counts.
-    pub fn set_mark(&mut self) {
-        self.judge.past.set_mark(self.observer.mark());
-        if let Played::Everest { charge_point: Some(charge_point), .. } = &mut self.played {
-            charge_point.set_mark();
-        }
-    }
-
-    /// Does something at the station: ours, or the one of the module under test.
-    pub async fn stimulate(&mut self, command: Command, at: &str) -> Result<(), Stop> {
-        self.set_mark();
-        match &self.played {
-            Played::Everest { .. } => {
-                let name = command_name(&command);
-                let is_token = matches!(command, Command::PresentToken { .. });
-                let (answer, ignored) = tokio::sync::oneshot::channel();
-                self.order(Order::Command(Box::new(command), answer))?;
-                match ignored.await {
-                    Ok(None) => self.reach_record().await,
-                    // Whoever presents a token twice at once means to have one of them ignored.
-                    Ok(Some(_)) if self.is_at_once && is_token => self.reach_record().await,
-                    Ok(Some(why)) => Err(findings::ignored(self.scenario, at, &name, &why).into()),
-                    Err(_) => Err(broken("the simulated EVerest has ended").into()),
-                }
-            }
-            Played::Client(_) => self.demand_silently(command, at).await,
-        }
-    }
-
-    async fn restart_everest(&mut self) -> Result<(), Stop> {
-        self.set_mark();
-        self.judge.past.end_presentations();
-        self.observer.drain();
-        self.observer.monitors.everest_restarted();
-        match &self.played {
-            Played::Everest { .. } => {
-                self.restart_played().await?;
-                self.remind_of_csms()?;
-                self.teach_station().await
-            }
-            Played::Client(_) => {
-                self.restart_module().await?;
-                self.judge.past.is_judged = true;
-                Ok(())
-            }
-        }
-    }
-
-    async fn disconnect(&mut self) -> Result<(), Stop> {
-        self.set_mark();
-        self.observer.monitors.module_cut_off();
-        let heard = self.heard_topics();
-        let clients: Vec<_> = self.observer.connections.subscriptions.keys().cloned().collect();
-        for client in &clients {
-            self.broker.disconnect(client);
-        }
-        if clients.is_empty() || self.scenario.model.under_test == Side::Everest {
-            return Ok(());
-        }
-        self.observer.drain();
-        self.wait_back(&heard).await?;
-        self.judge.past.is_judged = true;
-        Ok(())
     }
 
     async fn publish(&mut self, publish: &Publish, at: &Pointer) -> Result<(), Stop> {
         self.set_mark();
         let topics = self.scene.topics.clone();
-        let asks = self.judge.case().is_asked();
+        let asks = self.case().is_asked();
         let is_request = publish.topic.contains(if asks { "{e2m}" } else { "{m2e}" });
         let id = uuid::Uuid::new_v4().to_string();
         let reply_to = if asks { topics.reply_topic_to_everest(&id) } else { topics.reply_topic("publish", &id) };
-        let fill_in = |text: &str| self.judge.case().filled(text).replace("{reply}", &reply_to);
-        let topic = match self.judge.wanted_reply_topic(view(&self.observer)) {
+        let fill_in = |text: &str| self.case().filled(text).replace("{reply}", &reply_to);
+        let topic = match self.judging.judge.wanted_reply_topic(self.lookout.observer.view()) {
             _ if !publish.topic.contains("{reply_to}") => fill_in(&publish.topic),
             Some(wanted) => fill_in(&publish.topic).replace("{reply_to}", wanted),
             None => {
                 let at = at.key("publish").key("topic");
                 // No EVerest asks and wants no answer.
-                let mut messages = self.observer.messages.iter().rev();
+                let mut messages = self.lookout.observer.messages.iter().rev();
                 let question = messages.find(|seen| seen.from == Party::Module && seen.kind.is_question());
                 return Err(match question {
                     Some(question) if topics.api.behaviour().is_known() => {
-                        findings::asked_without_reply_topic(self, &at, question)
+                        findings::asked_without_reply_topic(self.case(), &at, question)
                     }
-                    _ => self.no_reply_asked_for(&at),
+                    _ => self.judging.no_reply_asked_for(&self.lookout.observer, &at),
                 }
                 .into());
             }
         };
         let payload = match (&publish.payload, &publish.text, &publish.hex) {
             (Some(value), ..) => {
-                let value = pattern::fill(value, &self.judge.captures).map_err(|name| not_captured(&name))?;
+                let value = pattern::fill(value, &self.judging.judge.captures).map_err(|name| not_captured(&name))?;
                 let value = strings_filled(&value, &fill_in);
                 // In EVerest's name it is written as EVerest writes.
                 match self.scene.scenario.model.under_test {
@@ -276,14 +211,14 @@ impl Stage<'_> {
         };
         let wire = topics.reply_topic_on_wire(&reply_to);
         let is_of_everest = topic.starts_with(&format!("{}everest_api/", topics.external_prefix));
-        self.judge.past.is_told_by_hand |= !is_of_everest && !publish.topic.contains("{reply");
+        self.judging.judge.past.is_told_by_hand |= !is_of_everest && !publish.topic.contains("{reply");
         let (qos, retain) = (publish.qos, publish.retain);
         if let Err(why) = topic::check_name(&topic) {
-            return Err(findings::cannot_publish(self.scenario, &at.key("publish").key("topic"), &why).into());
+            return Err(findings::cannot_publish(self.case(), &at.key("publish").key("topic"), &why).into());
         }
-        match &self.played {
+        match &self.cast.played {
             Played::Client(client) => {
-                let (from, link) = (self.observer.messages.len(), client.link());
+                let (from, link) = (self.lookout.observer.messages.len(), client.link());
                 let published = async {
                     link.subscribe(std::slice::from_ref(&wire), 2).await?;
                     link.publish(&topic, payload, qos, retain).await
@@ -292,31 +227,23 @@ impl Stage<'_> {
                 self.reach_broker(from, &topic).await?;
             }
             Played::Everest { .. } => {
-                self.order(Order::Publish { topic, payload: payload.into(), qos, retain })?;
+                self.cast.played.order(Order::Publish { topic, payload: payload.into(), qos, retain })?;
             }
         }
-        self.judge.past.name(publish.r#as.as_deref(), &wire);
+        self.judging.judge.past.name(publish.r#as.as_deref(), &wire);
         if is_request {
-            self.judge.past.request(None, wire);
+            self.judging.judge.past.request(None, wire);
         }
         Ok(())
     }
 
-    /// A token of the station as validators see it now.
-    ///
-    /// # Errors
-    /// When there is none of that name; the checker has looked at all names before.
-    pub fn token(&self, name: &str) -> Result<&TokenConfig, Stop> {
-        self.tokens.get(name).ok_or_else(|| unknown_token(name))
-    }
-
     async fn run_command(&mut self, run: &Run, at: &Pointer) -> Result<(), Stop> {
         self.set_mark();
-        self.judge.past.is_told_by_hand = true;
+        self.judging.judge.past.is_told_by_hand = true;
         let pointer = at.key("run");
         let broker = self.broker.address();
         let not_started = |error: &dyn std::fmt::Display| {
-            findings::run_not_started(self.scenario, &pointer.key("command"), &run.command, &error.to_string())
+            findings::run_not_started(self.case(), &pointer.key("command"), &run.command, &error.to_string())
         };
         let words = shell_words::split(&run.command).map_err(|error| not_started(&error))?;
         let command: Vec<String> = words.iter().map(|word| fill(word, &self.scene.topics, broker)).collect();
@@ -325,12 +252,12 @@ impl Stage<'_> {
         let stdin = run.stdin.as_deref().unwrap_or_default();
         let finished = tokio::select! {
             finished = run_to_end(&command, &environment, stdin, within) => finished,
-            () = is_true(&mut self.interrupt) => return Err(Stop::Interrupted),
+            () = self.lookout.interrupted() => return Err(Stop::Interrupted),
         };
         let finished = finished.map_err(|error| not_started(&error))?;
         let command = &run.command;
         let fail = |id, headline, key: &str| {
-            Diagnostic::new(Severity::Fail, id, headline).at(self.scenario.place(&pointer.key(key)))
+            Diagnostic::new(Severity::Fail, id, headline).at(self.scene.scenario.place(&pointer.key(key)))
         };
         let diagnostic = match (finished.status, &run.stdout) {
             (None, _) => {
@@ -344,7 +271,8 @@ impl Stage<'_> {
             (Some(_), None) => None,
             (Some(_), Some(expected)) => {
                 let stdout = finished.output.stdout().trim().to_owned();
-                let mismatch = compiled(&json!(expected))?.matches(&json!(stdout), &mut self.judge.captures).err();
+                let mismatch =
+                    compiled(&json!(expected))?.matches(&json!(stdout), &mut self.judging.judge.captures).err();
                 mismatch.map(|mismatch| {
                     fail("run/output", format!("command `{command}` printed something else"), "stdout")
                         .with_evidence(format!("expected: {}", mismatch.expected))
@@ -354,7 +282,7 @@ impl Stage<'_> {
         };
         match diagnostic {
             None => {
-                self.judge.past.is_judged = true;
+                self.judging.judge.past.is_judged = true;
                 Ok(())
             }
             Some(mut diagnostic) => {
@@ -364,39 +292,5 @@ impl Stage<'_> {
                 Err(diagnostic.into())
             }
         }
-    }
-}
-
-fn unknown_token(name: &str) -> Stop {
-    broken(&format!("the station has no token `{name}`")).into()
-}
-
-/// The checker has looked at all captured names before.
-pub fn not_captured(name: &str) -> Stop {
-    broken(&format!("nothing was captured as `{name}`")).into()
-}
-
-/// A pattern of the scenario, or one that was made of its values.
-///
-/// # Errors
-/// When it is none; the checker has looked at all of them before.
-pub fn compiled(value: &Value) -> Result<Pattern, Stop> {
-    Pattern::compile(value).map_err(|error| broken(&error.message).into())
-}
-
-/// The pattern that nothing but this value matches.
-pub fn literal(value: &Value) -> Value {
-    strings_filled(value, &|text| if text.starts_with('$') { format!("${text}") } else { text.to_owned() })
-}
-
-/// A value with every text in it filled in.
-fn strings_filled(value: &Value, fill_in: &impl Fn(&str) -> String) -> Value {
-    match value {
-        Value::String(text) => Value::String(fill_in(text)),
-        Value::Array(items) => items.iter().map(|item| strings_filled(item, fill_in)).collect(),
-        Value::Object(entries) => {
-            entries.iter().map(|(key, value)| (key.clone(), strings_filled(value, fill_in))).collect()
-        }
-        other => other.clone(),
     }
 }

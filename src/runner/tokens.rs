@@ -5,14 +5,13 @@
 
 use serde_json::{Value, json};
 
-use super::findings;
+use super::patterns::{compiled, literal};
 use super::played::Played;
-use super::stage::{Stage, Stop, broken};
-use super::steps::{compiled, literal};
-use crate::conformance::judge::Prompt;
+use super::stage::Stage;
+use super::stop::{Stop, broken};
 use crate::conformance::sighting::Kind;
 use crate::protocol::channel::{ApiType, Channel};
-use crate::protocol::control::{Command, command_name};
+use crate::protocol::control::Command;
 use crate::protocol::types::{ValidationResult, ValidationResultUpdate};
 use crate::scenario::Pointer;
 use crate::scenario::model::UpdateVerdict;
@@ -26,7 +25,7 @@ impl Stage<'_> {
     pub async fn present_token(&mut self, name: &str, channel: Channel, at: &Pointer) -> Result<(), Stop> {
         let config = self.token(name)?;
         let (command, provided, value) = (config.to_command(), config.to_provided(), config.value.clone());
-        if self.other_apis.has(channel.api()) {
+        if self.cast.other_apis.has(channel.api()) {
             self.say_as(command, channel).await?;
         } else if self.scene.is_client_of(channel.api()) {
             let (wanted, at) = (json!(provided), at.key("present_token"));
@@ -35,9 +34,9 @@ impl Stage<'_> {
             self.stimulate(command, at).await?;
         }
         if self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) {
-            self.judge.past.forget_last_request();
+            self.judging.judge.past.forget_last_request();
         }
-        self.judge.past.present(value);
+        self.judging.judge.past.present(value);
         Ok(())
     }
 
@@ -46,10 +45,10 @@ impl Stage<'_> {
     /// # Errors
     /// When the module under test is the validator and cannot be told.
     pub async fn set_verdict(&mut self, command: Command, at: &str) -> Result<(), Stop> {
-        let is_provided = self.other_apis.has(ApiType::AUTH_TOKEN_PROVIDER);
-        match &self.played {
-            _ if self.other_apis.has(ApiType::AUTH_TOKEN_VALIDATOR) => {
-                self.other_apis.tell(ApiType::AUTH_TOKEN_VALIDATOR, command).map(drop)
+        let is_provided = self.cast.other_apis.has(ApiType::AUTH_TOKEN_PROVIDER);
+        match &self.cast.played {
+            _ if self.cast.other_apis.has(ApiType::AUTH_TOKEN_VALIDATOR) => {
+                self.cast.other_apis.tell(ApiType::AUTH_TOKEN_VALIDATOR, command).map(drop)
             }
             Played::Everest { .. } if self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) => {
                 self.demand_silently(command, at).await
@@ -69,7 +68,7 @@ impl Stage<'_> {
     /// # Errors
     /// When the module under test does not say so, or cannot be told to.
     pub async fn update_verdict(&mut self, update: &UpdateVerdict, channel: Channel, at: &Pointer) -> Result<(), Stop> {
-        self.observer.monitors.verdict_updated();
+        self.lookout.observer.monitors.verdict_updated();
         let says_nothing = update.tariff_messages.is_empty();
         let mut result = ValidationResult::new(update.verdict);
         result.tariff_messages.clone_from(&update.tariff_messages);
@@ -79,7 +78,7 @@ impl Stage<'_> {
             result.remove("tariff_messages");
         }
         let command = Command::UpdateVerdict(update);
-        if self.other_apis.has(channel.api()) {
+        if self.cast.other_apis.has(channel.api()) {
             self.say_as(command, channel).await
         } else if self.scene.is_client_of(channel.api()) {
             let at = at.key("update_verdict");
@@ -92,8 +91,8 @@ impl Stage<'_> {
     /// The client that khumbu plays at another API says something on this channel.
     async fn say_as(&mut self, command: Command, channel: Channel) -> Result<(), Stop> {
         self.set_mark();
-        let from = self.observer.messages.len();
-        let topic = self.other_apis.tell(channel.api(), command)?.topic(channel);
+        let from = self.lookout.observer.messages.len();
+        let topic = self.cast.other_apis.tell(channel.api(), command)?.topic(channel);
         self.reach_broker(from, &topic).await
     }
 
@@ -113,7 +112,7 @@ impl Stage<'_> {
 
     async fn tell_station(&self, command: Command) -> Result<(), Stop> {
         let (answer, done) = tokio::sync::oneshot::channel();
-        self.order(Order::Command(Box::new(command), answer))?;
+        self.cast.played.order(Order::Command(Box::new(command), answer))?;
         done.await.map(drop).map_err(|_| broken("the simulated EVerest has ended").into())
     }
 
@@ -128,16 +127,5 @@ impl Stage<'_> {
         self.set_mark();
         let payload = compiled(&literal(wanted))?;
         self.demand(Kind::Channel(channel), payload, command, None, at).await.map(drop)
-    }
-
-    /// Tells the module under test something that no message shows.
-    ///
-    /// # Errors
-    /// When it cannot be told.
-    pub async fn demand_silently(&mut self, command: Command, at: &str) -> Result<(), Stop> {
-        match self.tell(&command, at).await? {
-            Prompt::Told | Prompt::ByItself(_) | Prompt::Awaited(_) => Ok(()),
-            Prompt::Never => Err(findings::cannot_be_told(self, at, &command_name(&command)).into()),
-        }
     }
 }

@@ -3,8 +3,8 @@
 //! A section of a play. If the module does not do it, or what follows hangs on what it was not told, the section is not
 //! exercised, and the play goes on behind it.
 
-use super::judging::view;
-use super::stage::{Stage, Stop};
+use super::stage::Stage;
+use super::stop::Stop;
 use crate::conformance::judge::{After, Demand, Prompt};
 use crate::scenario::Pointer;
 use crate::scenario::model::When;
@@ -19,11 +19,12 @@ impl Stage<'_> {
         let at = at.key("when");
         match Box::pin(self.section(when, &at)).await {
             Err(Stop::Found(mut found)) => {
-                self.findings(&self.traces()).let_off(&mut found);
+                let traces = self.judging.traces(&self.lookout);
+                self.judging.findings(&self.lookout, &traces).let_off(&mut found);
                 if !found.is_unexercised {
                     return Err(Stop::Found(found));
                 }
-                self.observer.findings.push(*found);
+                self.lookout.observer.findings.push(*found);
                 Ok(())
             }
             outcome => outcome,
@@ -35,9 +36,9 @@ impl Stage<'_> {
         if self.follows(&when.told).await? {
             self.play(&when.told, &at.key("told")).await?;
             // What it was told to say is looked at more closely.
-            self.expect(&[(at.clone(), &expect)], at).await?;
+            self.judging.expect(&mut self.lookout, &[(at.clone(), &expect)], at).await?;
         } else {
-            let expectation = self.judge.own_expectation(&expect, at, view(&self.observer))?;
+            let expectation = self.judging.judge.own_expectation(&expect, at, self.lookout.observer.view())?;
             let prompt = Prompt::Awaited(expectation.within);
             let demand = Demand {
                 pointer: expectation.pointer,
@@ -47,10 +48,10 @@ impl Stage<'_> {
                 prompt,
                 after: After::InOrder,
             };
-            let seq = self.have_sent(demand).await?;
-            let request = seq.and_then(|seq| view(&self.observer).request(seq));
+            let seq = self.judging.have_sent(&mut self.lookout, demand).await?;
+            let request = seq.and_then(|seq| self.lookout.observer.view().request(seq));
             if let Some(reply_topic) = request.map(|request| request.reply_topic.clone()) {
-                self.judge.past.request(None, reply_topic);
+                self.judging.judge.past.request(None, reply_topic);
             }
         }
         self.play(&when.steps, &at.key("steps")).await
@@ -60,7 +61,7 @@ impl Stage<'_> {
     async fn follows(&mut self, told: &[Step]) -> Result<bool, Stop> {
         for step in told {
             let Some(command) = step.row(self.scene.frame()).follows else { continue };
-            if self.settings.cannot.contains(command) || !self.can_be_told(command).await? {
+            if self.scene.settings.cannot.contains(command) || !self.can_be_told(command).await? {
                 return Ok(false);
             }
         }

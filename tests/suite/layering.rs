@@ -345,6 +345,64 @@ fn channels_of_the_auth_apis_stand_in_descriptions_and_in_behaviour_only() {
     none(&known.difference(&naming).map(|path| format!("{path} names none any more")).collect::<Vec<_>>());
 }
 
+/// The files of a module at the top, by their path below it; which others of them each one names. The module itself, of
+/// which all are parts, does not count.
+fn sisters(files: &[File], module: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let below = |file: &File| {
+        let inner = file.path.strip_prefix("src/")?.strip_suffix(".rs")?.strip_prefix(module)?;
+        Some(inner.trim_start_matches('/').trim_end_matches("mod").trim_end_matches('/').replace('/', "::"))
+    };
+    let names: BTreeMap<String, &File> =
+        files.iter().filter(|file| file.module == module).filter_map(|file| Some((below(file)?, file))).collect();
+    let named = |own: &str, path: &str| {
+        let climbed = path.split("::").take_while(|part| *part == "super").count();
+        let mut at: Vec<&str> = own.split("::").collect();
+        at.truncate(at.len().checked_sub(climbed)?);
+        let rest = path.strip_prefix(&format!("crate::{module}::")).map(|rest| (Vec::new(), rest));
+        let (mut at, rest) = rest.or_else(|| (climbed > 0).then_some((at, path.get(climbed * 7..)?)))?;
+        at.extend(rest.split("::"));
+        let known = (1..=at.len()).rev().map(|length| at[..length].join("::")).find(|name| names.contains_key(name));
+        known.filter(|name| name != own)
+    };
+    let edges = |(own, file): (&String, &&File)| {
+        let others = paths(&file.code).iter().filter_map(|path| named(own, path)).collect();
+        (own.clone(), others)
+    };
+    names.iter().filter(|(own, _)| !own.is_empty()).map(edges).collect()
+}
+
+/// Those that import each other in a circle, or lead into one and out of another.
+fn in_circles(mut edges: BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    loop {
+        let named: BTreeSet<String> = edges.values().flatten().cloned().collect();
+        let is_in = |name: &str, others: &BTreeSet<String>| named.contains(name) && !others.is_empty();
+        let count = edges.len();
+        edges.retain(|name, others| is_in(name, others));
+        let left: BTreeSet<String> = edges.keys().cloned().collect();
+        edges.values_mut().for_each(|others| others.retain(|other| left.contains(other)));
+        if edges.len() == count {
+            return edges.iter().map(|(name, others)| format!("{name} imports {others:?}")).collect();
+        }
+    }
+}
+
+#[test]
+fn files_of_the_runner_import_each_other_in_no_circle() {
+    let edges = sisters(&source(), "runner");
+    assert!(
+        edges.len() > 30 && edges["play"].contains("stage") && edges["replay::wire"].contains("replay"),
+        "{edges:?}"
+    );
+    none(&in_circles(edges));
+}
+
+#[test]
+fn a_circle_is_found_and_what_leads_to_it_is_not() {
+    let edge = |(name, others): (&str, &[&str])| (name.to_owned(), others.iter().map(|it| (*it).to_owned()).collect());
+    let edges = [("a", &["b"][..]), ("b", &["c"]), ("c", &["b", "d"]), ("d", &[])].map(edge);
+    assert_eq!(in_circles(edges.into()), [r#"b imports {"c"}"#, r#"c imports {"b"}"#]);
+}
+
 #[test]
 fn no_file_is_too_long() {
     let long = source().into_iter().filter(|file| file.lines > LINES);

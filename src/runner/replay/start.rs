@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::clock::{Clock, Speed};
-use super::replay::Player;
-use super::stage::Stop;
+use super::Player;
 use crate::parity::Outcome;
 use crate::parity::station_file::Everest;
 use crate::protocol::channel::Channel;
 use crate::protocol::side::Side;
+use crate::runner::clock::{Clock, Speed};
+use crate::runner::stop::Stop;
 
 /// How long EVerest's state from before the recording may take to settle, beyond its own limits.
 const SETTLES: Duration = Duration::from_millis(500);
@@ -53,7 +53,7 @@ impl Player<'_, '_> {
             }
         }
         let now = Instant::now();
-        self.lag = self.stage.lag.total();
+        self.lag = self.stage.lookout.held_up();
         self.clock = match (everest, self.replay.speed) {
             (Everest::Starting, speed) => {
                 let recorded = self.witness.recorded();

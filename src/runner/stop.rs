@@ -1,0 +1,29 @@
+//! Why a scenario cannot go on. Every way of waiting and of sending may end so.
+
+use crate::diagnostic::Diagnostic;
+
+/// Why a scenario cannot go on.
+#[derive(Debug)]
+pub enum Stop {
+    /// Something was found.
+    Found(Box<Diagnostic>),
+    /// The user interrupted the run.
+    Interrupted,
+}
+
+impl From<Box<Diagnostic>> for Stop {
+    fn from(diagnostic: Box<Diagnostic>) -> Self {
+        Stop::Found(diagnostic)
+    }
+}
+
+impl From<Diagnostic> for Stop {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Stop::Found(Box::new(diagnostic))
+    }
+}
+
+/// The harness is at fault.
+pub fn broken(why: &str) -> Diagnostic {
+    Diagnostic::broken(why)
+}
