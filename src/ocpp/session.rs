@@ -130,6 +130,8 @@ enum Restart {
     WhenIdle,
     /// When the CSMS knows the end of all transactions, or at this time.
     WhenTold(Duration),
+    /// When the CSMS has answered what it was asked last, or at this time; nothing more is asked before.
+    WhenAnswered(Duration),
 }
 
 /// A request that waits for its turn.
@@ -176,7 +178,7 @@ enum How {
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait where the CSMS does not say.
 const BOOT_AGAIN: Duration = Duration::from_secs(60);
-/// How long a restart waits until the CSMS has taken all messages of transactions.
+/// How long a restart waits until the CSMS has taken all messages of transactions, or has answered the last one.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// The most requests that wait for their turn.
 const MOST_WAITING: usize = 256;
@@ -263,7 +265,10 @@ impl Session {
                 let boot = (is_free && !self.is_online()).then_some(self.boot_at);
                 let kept = if is_free && self.is_online() { self.outbox.at() } else { None };
                 let heartbeat = self.heartbeat_at.filter(|_| self.is_online());
-                let restart = if let Restart::WhenTold(at) = self.restart { Some(at) } else { None };
+                let restart = match self.restart {
+                    Restart::WhenTold(at) | Restart::WhenAnswered(at) => Some(at),
+                    Restart::No | Restart::WhenIdle => None,
+                };
                 [of_current, boot, kept, heartbeat, self.ping_at, restart].into_iter().flatten().min()
             }
         }
@@ -382,7 +387,8 @@ impl Session {
             self.heartbeat_at = self.after("HeartbeatInterval", now);
             self.push(Waiting { call: heartbeat(), what: What::Other, is_early: true });
         }
-        while self.current.is_none() && self.send_next(now) {}
+        let is_leaving = matches!(self.restart, Restart::WhenAnswered(_));
+        while !is_leaving && self.current.is_none() && self.send_next(now) {}
     }
 
     /// Sends the next request; `false` if there is none.

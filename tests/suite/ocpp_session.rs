@@ -363,16 +363,42 @@ fn a_hard_reset_overtakes_a_soft_one() {
 }
 
 #[test]
+fn a_hard_reset_waits_for_the_answer_that_the_csms_owes_and_asks_nothing_more() {
+    let status = |status| Input::Reported(Report::Status { evse: 1, status, fault: None });
+    for is_answered in [true, false] {
+        let mut bench = Bench::online(OcppVersion::Ocpp16);
+        bench.input(status(ConnectorStatus::Preparing));
+        bench.input(status(ConnectorStatus::Available));
+        let last = bench.request();
+        assert!(last.is_some());
+        for (id, kind) in [("r", "Hard"), ("s", "Soft")] {
+            bench.input(Input::Received(format!("[2,\"{id}\",\"Reset\",{{\"type\":\"{kind}\"}}]")));
+            assert!(bench.effects.contains(&Effect::Send(format!("[3,\"{id}\",{{\"status\":\"Accepted\"}}]"))));
+        }
+        assert!(!bench.effects.contains(&Effect::Close));
+        match is_answered {
+            true => bench.answers(json!({})),
+            false => bench.input(Input::Closed("x".to_owned())),
+        }
+        assert!(bench.effects.contains(&Effect::Ask(Request::EndTransactions(StopReason::HardReset))));
+        assert!(bench.effects.contains(&Effect::Restart));
+        assert_eq!(bench.request(), last.filter(|_| !is_answered), "what waited is of a moment");
+    }
+}
+
+#[test]
 fn a_restart_does_not_wait_for_ever() {
-    let mut bench = Bench::online(OcppVersion::Ocpp16);
-    bench.input(started("a"));
-    bench.input(Input::Received("[2,\"r\",\"Reset\",{\"type\":\"Soft\"}]".to_owned()));
-    bench.input(Input::Answered(Ok(Answer::Done)));
-    bench.input(stopped("a"));
-    assert!(!bench.effects.contains(&Effect::Restart));
-    bench.now = bench.session.next_deadline().unwrap();
-    bench.input(Input::Deadline);
-    assert!(bench.effects.contains(&Effect::Restart));
+    for kind in ["Soft", "Hard"] {
+        let mut bench = Bench::online(OcppVersion::Ocpp16);
+        bench.input(started("a"));
+        bench.input(Input::Received(format!("[2,\"r\",\"Reset\",{{\"type\":\"{kind}\"}}]")));
+        bench.input(Input::Answered(Ok(Answer::Done)));
+        bench.input(stopped("a"));
+        assert!(!bench.effects.contains(&Effect::Restart), "{kind}");
+        bench.now = bench.session.next_deadline().unwrap();
+        bench.input(Input::Deadline);
+        assert!(bench.effects.contains(&Effect::Restart), "{kind}");
+    }
 }
 
 proptest! {

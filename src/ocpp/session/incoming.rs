@@ -122,22 +122,38 @@ impl Session {
     /// hears of it (1.6, 5.14; 2.0.1, B12).
     pub(super) fn reset(&mut self, now: Duration, kind: Reset) {
         self.boot_reason = BootReason::RemoteReset;
-        if kind == Reset::Hard {
-            self.ask(Request::EndTransactions(StopReason::HardReset), None);
-            // One that still waits is this one.
-            self.restart(now);
-        } else {
-            self.ask(Request::EndTransactions(StopReason::SoftReset), None);
-            self.restart = Restart::WhenTold(now.saturating_add(LAST_WORDS));
+        let until = now.saturating_add(LAST_WORDS);
+        match (kind, self.restart) {
+            (Reset::Hard, _) => self.restart = Restart::WhenAnswered(until),
+            // It goes before that.
+            (_, Restart::WhenAnswered(_)) => {}
+            _ => {
+                self.ask(Request::EndTransactions(StopReason::SoftReset), None);
+                self.restart = Restart::WhenTold(until);
+            }
         }
     }
 
     pub(super) fn restart_if_due(&mut self, now: Duration) {
-        let Restart::WhenTold(until) = self.restart else { return };
-        let is_told =
-            self.asked.is_empty() && self.busy.is_empty() && self.outbox.at().is_none() && self.current.is_none();
-        if is_told || until <= now || !self.is_online() {
-            self.restart(now);
+        match self.restart {
+            Restart::WhenTold(until) => {
+                let is_told = self.asked.is_empty()
+                    && self.busy.is_empty()
+                    && self.outbox.at().is_none()
+                    && self.current.is_none();
+                if is_told || until <= now || !self.is_online() {
+                    self.restart(now);
+                }
+            }
+            // A CSMS that finds the connection closed when it answers may never read the answer to its Reset.
+            Restart::WhenAnswered(until)
+                if self.current.is_none() || until <= now || !matches!(self.phase, Phase::Open) =>
+            {
+                self.ask(Request::EndTransactions(StopReason::HardReset), None);
+                // One that still waits is this one.
+                self.restart(now);
+            }
+            Restart::WhenAnswered(_) | Restart::WhenIdle | Restart::No => {}
         }
     }
 
