@@ -171,6 +171,11 @@ impl Answers {
         }
     }
 
+    /// When the only request was made that a message replies to.
+    pub(super) fn asked_at(&self, seen: &Worded<'_>) -> Option<Duration> {
+        self.asked.get(self.find(seen)?).filter(|asked| asked.requests == 1).map(|asked| asked.last_at)
+    }
+
     /// Counts a reply of the module.
     pub(super) fn reply(&mut self, seen: &Worded<'_>) -> Option<Diagnostic> {
         let key = self.find(seen)?;

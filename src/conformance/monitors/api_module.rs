@@ -23,6 +23,7 @@ use super::latched::Latched;
 use super::links::{Change, Links};
 use super::mqtt;
 use super::presence::Presence;
+use super::provided::Provided;
 use super::resubscription::Resubscription;
 use super::shape::{Shape, Territory};
 use super::statuses::Statuses;
@@ -45,6 +46,7 @@ pub(super) struct ModuleMonitors {
     shape: Shape,
     heartbeats: Heartbeats,
     statuses: Statuses,
+    provided: Provided,
     timeouts: Timeouts,
     answers: Answers,
     latched: Latched,
@@ -68,6 +70,7 @@ impl ModuleMonitors {
             shape: Shape::new(module, topics.clone(), under_test, in_force),
             heartbeats: Heartbeats::new(from_start, heartbeat_interval, in_force),
             statuses: Statuses::new(from_start, in_force),
+            provided: Provided::new(from_start, in_force),
             timeouts: Timeouts::new(context.auth.as_ref().filter(|_| from_start)),
             answers: Answers::new(topics.clone(), under_test, from_start, context.reply_grace, in_force),
             latched: Latched::new(from_start),
@@ -330,6 +333,7 @@ impl ModuleMonitors {
                     Channel::TOKEN_VALIDATION_STATUS => {
                         self.latched.published(seen);
                         found.extend(self.statuses.observe(seen));
+                        found.extend(self.provided.status(seen));
                         found.extend((seen.repeat == Repeat::No).then(|| self.timeouts.observe(seen)).flatten());
                     }
                     _ if channel.is_request() => {
@@ -343,6 +347,9 @@ impl ModuleMonitors {
             _ => {}
         }
         if !replies.is_empty() {
+            if let Some(asked_at) = self.answers.asked_at(seen) {
+                self.heartbeats.answered(&seen.client, asked_at);
+            }
             let mut found = self.shape.check(seen, &replies);
             if seen.repeat == Repeat::No {
                 found.extend(self.answers.reply(seen));
@@ -394,6 +401,9 @@ impl ModuleMonitors {
         if seen.ends_like(Channel::VALIDATE_RESULT_UPDATE) {
             self.statuses.updated();
         }
+        if seen.ends_like(Channel::PROVIDED_TOKEN) {
+            self.provided.handed_in(&seen.publish.payload);
+        }
         if let Some(channel) = self.request_to_module(seen) {
             let well_formed = self.shape.is_valid(Message::On(channel), seen);
             self.answers.request(channel, seen, well_formed);
@@ -425,6 +435,7 @@ impl ModuleMonitors {
         match self.under_test {
             Side::Client if is_told("communication_check") => self.presence.told_to_check(),
             Side::Everest if is_told("heartbeats") => self.heartbeats.changed(),
+            Side::Everest => seen.json.iter().for_each(|command| self.provided.told(command)),
             _ => {}
         }
     }

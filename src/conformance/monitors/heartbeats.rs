@@ -3,6 +3,9 @@
 //! EVerest counts from 0 at every start, adds 1, and wraps at 2^64. 2025.10 does not count. The next heartbeat is due one
 //! interval after the last was sent. A busy machine makes single ones late, so that the usual interval shows the pace; where
 //! it was so busy that many came at once, still none of them came before the module could have sent it.
+//!
+//! That tells bursts from a busy machine as well: a heartbeat that comes behind the reply to a question was sent after that
+//! question was asked, whatever held both up, and the next one is sent an interval later.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,11 +30,25 @@ const SLOW: f64 = 1.25;
 const BUSY: Duration = Duration::from_millis(400);
 /// A client that has long been connected may have been held up so long before its first heartbeat came.
 const HELD_UP: Duration = Duration::from_secs(2);
+/// A heartbeat that comes sooner than so much of an interval after the one before it can have been sent is hurried. One of
+/// EVerest's threads may overtake another by what is left.
+const HURRIED: f64 = 0.5;
+/// So many of them, and half of all, are bursts.
+const BURSTS: usize = 3;
 /// By so much clocks may run fast.
 const CLOCK: f64 = 0.95;
 /// So many intervals, and what one may be late by, without a heartbeat are their end.
 const SILENT_INTERVALS: u32 = 3;
 const SILENCE: Duration = Duration::from_secs(2);
+
+/// The heartbeat before the next one.
+#[derive(Debug)]
+struct Last {
+    client: Arc<str>,
+    at: Duration,
+    /// When it was sent at the earliest.
+    earliest: Duration,
+}
 
 /// Watches heartbeats of EVerest's side.
 #[derive(Debug)]
@@ -42,12 +59,16 @@ pub(super) struct Heartbeats {
     is_empty: bool,
     last: Option<(u64, Duration)>,
     /// Who sent the last one, and when, unless something came between that explains a pause.
-    unbroken: Option<(Arc<str>, Duration)>,
+    unbroken: Option<Last>,
     /// The time from each heartbeat to the next, where nothing explains a pause.
     intervals: Vec<Duration>,
     /// The time in which their heartbeats can have been sent: the intervals, and what passed between each connection and
     /// its first heartbeat.
     room: Duration,
+    /// When the latest question was asked to which each client has replied: what it sends now, it sends after that.
+    answered: BTreeMap<Arc<str>, Duration>,
+    /// How many heartbeats were hurried.
+    hurried: usize,
     /// When clients that have sent no heartbeat since were connected.
     online: BTreeMap<Arc<str>, Duration>,
     /// Restarted by the harness; the next number is 0, or one more from before.
@@ -70,6 +91,8 @@ impl Heartbeats {
             unbroken: None,
             intervals: Vec::new(),
             room: Duration::ZERO,
+            answered: BTreeMap::new(),
+            hurried: 0,
             online: BTreeMap::new(),
             restarted: false,
             renumbered: false,
@@ -93,7 +116,14 @@ impl Heartbeats {
     pub(super) fn connected(&mut self, client: &Arc<str>, at: Duration) {
         self.online.insert(client.clone(), at);
         *self.connections.entry(client.clone()).or_default() += 1;
-        self.unbroken.take_if(|(sender, _)| sender == client);
+        self.unbroken.take_if(|last| last.client == *client);
+        self.answered.remove(client);
+    }
+
+    /// A client has replied to a question that was asked then.
+    pub(super) fn answered(&mut self, client: &Arc<str>, asked_at: Duration) {
+        let latest = self.answered.entry(client.clone()).or_default();
+        *latest = asked_at.max(*latest);
     }
 
     /// Judges a heartbeat that has the right shape.
@@ -112,16 +142,19 @@ impl Heartbeats {
             Number::NotEven => return None,
         };
         let client = &seen.client;
-        let is_other = self.unbroken.as_ref().is_some_and(|(sender, _)| sender != client);
+        let is_other = self.unbroken.as_ref().is_some_and(|last| last.client != *client);
         let connections = self.connections.get(client).copied().unwrap_or(0).max(u32::from(is_other));
         let finding = if self.is_empty { None } else { self.judge(number, connections, seen) };
-        if let Some((_, before)) = self.unbroken.take_if(|_| connections == 0 && self.intervals.len() < MEASURED) {
-            self.intervals.push(at.saturating_sub(before));
-            self.room += at.saturating_sub(before);
+        if let Some(last) = self.unbroken.take_if(|_| connections == 0 && self.intervals.len() < MEASURED) {
+            self.intervals.push(at.saturating_sub(last.at));
+            self.room += at.saturating_sub(last.at);
+            let next = self.interval.map(|interval| last.earliest + interval.mul_f64(HURRIED));
+            self.hurried += usize::from(next.is_some_and(|next| at < next));
         } else {
             self.room += self.online.remove(client).map_or(HELD_UP, |online| at.saturating_sub(online));
         }
-        self.unbroken = Some((client.clone(), at));
+        let earliest = self.answered.get(client).copied().unwrap_or_default();
+        self.unbroken = Some(Last { client: client.clone(), at, earliest });
         self.last = Some((number, at));
         // After a possible redelivery the next one may go on from either.
         self.connections.insert(client.clone(), u32::from(seen.repeat == Repeat::Maybe));
@@ -168,7 +201,8 @@ impl Heartbeats {
     /// Judges the usual interval, and whether heartbeats have ended; `is_online` says whether the module is connected.
     pub(super) fn finish(&mut self, at: Duration, is_online: bool) -> Vec<Diagnostic> {
         let Some(interval) = self.interval else { return Vec::new() };
-        Vec::from_iter(self.spacing(interval).or_else(|| self.stopped(interval, at).filter(|_| is_online)))
+        let found = self.spacing(interval).or_else(|| self.bursts(interval));
+        Vec::from_iter(found.or_else(|| self.stopped(interval, at).filter(|_| is_online)))
     }
 
     /// A busy machine delays single heartbeats, which makes one interval longer and the next one shorter: a pace of their
@@ -194,9 +228,22 @@ impl Heartbeats {
         )
     }
 
+    fn bursts(&self, interval: Duration) -> Option<Diagnostic> {
+        let (hurried, count) = (self.hurried, self.intervals.len());
+        if hurried < BURSTS || hurried * 2 < count {
+            return None;
+        }
+        let headline = format!("module sent {hurried} of {} heartbeats in bursts", count + 1);
+        let interval = time(interval);
+        let finding = Diagnostic::new(Severity::Fail, "monitor/heartbeat-burst", headline).with_evidence(format!(
+            "each came less than an interval ({interval}) after a question that was answered before the heartbeat before it"
+        ));
+        Some(finding.with_help("send a heartbeat when it is due, or leave it out").breaking("HB-4"))
+    }
+
     fn stopped(&self, interval: Duration, at: Duration) -> Option<Diagnostic> {
-        let (_, last_at) = self.unbroken.as_ref()?;
-        let silence = at.saturating_sub(*last_at);
+        let last_at = self.unbroken.as_ref()?.at;
+        let silence = at.saturating_sub(last_at);
         if silence <= interval * SILENT_INTERVALS + SILENCE {
             return None;
         }
@@ -204,7 +251,7 @@ impl Heartbeats {
             format!("module sent no more heartbeats for {}, configured is one every {}", time(silence), time(interval));
         Some(
             Diagnostic::new(Severity::Fail, "monitor/heartbeats-stopped", headline)
-                .with_evidence(format!("the last one came at {}", time(*last_at)))
+                .with_evidence(format!("the last one came at {}", time(last_at)))
                 .breaking("HB-4"),
         )
     }

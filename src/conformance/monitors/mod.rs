@@ -14,6 +14,7 @@
 //! | `monitor/qos` | RR-16 | the QoS at which EVerest of this release sends |
 //! | `monitor/heartbeat-value`, `-first`, `-sequence` | HB-1, HB-3, HB-2 | heartbeat numbers |
 //! | `monitor/heartbeat-spacing`, `monitor/heartbeats-stopped` | HB-4 | the usual interval, and the end of heartbeats |
+//! | `monitor/heartbeat-burst` | HB-4 | heartbeats that were held back |
 //! | `monitor/second-reply`, `monitor/stray-reply`, `monitor/missing-reply` | RR-1, RR-5, RR-8, LV-2, VA-3, DI-1 | one reply a request, of each module to a discovery |
 //! | `monitor/other-status` | LV-1, LV-2 | a latched status that was never published |
 //! | `monitor/wrong-type` | DI-2, DI-3 | a module that was not asked for |
@@ -26,6 +27,7 @@
 //! | `monitor/not-subscribed-again` | CN-1 | what a client does not listen to any more after a lost connection |
 //! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect |
 //! | `monitor/illegal-transition` | TV-2, TV-4 | status after status |
+//! | `monitor/other-token` | TV-2 | the token of `Processing` against the one that was handed in |
 //! | `monitor/timed-out-early` | TV-9, TV-10 | `TimedOut` against `connection_timeout` |
 //! | `monitor/connectors` | TV-6, TV-7 | EVSEs named in a status |
 //! | `monitor/messages` | TV-14 | texts for a display without `Accepted`; warning: `messages` unlike the release |
@@ -42,6 +44,7 @@ mod latched;
 mod links;
 mod mqtt;
 mod presence;
+mod provided;
 mod resubscription;
 mod shape;
 mod statuses;

@@ -150,3 +150,53 @@ fn heartbeats_that_end_fail() {
     Wire::everest().heartbeats(0..3).after(60_000).is_clean();
     timed(1000).heartbeats(0..3).sends("harness", "khumbu/api/do", r#"{"heartbeats": "pause"}"#).after(9000).is_clean();
 }
+
+/// Each of these is asked and answered, or sends a heartbeat, so many milliseconds after the one before it.
+fn between_replies(course: &[(char, u64)]) -> Wire {
+    let heartbeat_interval = Some(Duration::from_secs(1));
+    let mut wire = Wire::with(Context { heartbeat_interval, ..Context::new(topics(), Side::Everest) });
+    let (mut number, mut asked) = (0, 0);
+    for (what, after) in course {
+        wire.after(*after);
+        match what {
+            'h' => {
+                wire.module(Channel::HEARTBEAT, json!(number));
+                number += 1;
+            }
+            'a' => {
+                asked += 1;
+                wire.harness(Channel::WITHDRAW_AUTHORIZATION, withdraw(&format!("r/{asked}")));
+            }
+            _ => {
+                wire.sends("module", &format!("r/{asked}"), json!("Accepted").to_string());
+            }
+        }
+    }
+    wire
+}
+
+#[test]
+fn heartbeats_that_are_held_back_come_in_bursts() {
+    let ask = [('a', 10), ('r', 10), ('a', 2880), ('r', 10)];
+    // Three at a time every three seconds: on average they are right.
+    let burst = [ask.as_slice(), &[('h', 90), ('h', 1), ('h', 1)]].concat();
+    let mut wire = between_replies(&[&[('h', 0)], burst.as_slice(), &burst, &burst].concat());
+    let finding = wire.fails("monitor/heartbeat-burst", "HB-4");
+    assert_eq!(finding.headline, "module sent 6 of 10 heartbeats in bursts");
+}
+
+/// The same heartbeats, held up by the machine.
+#[test]
+fn heartbeats_that_were_held_up_are_no_bursts() {
+    // Nothing is known of when they were sent.
+    let burst = [('h', 2990), ('h', 1), ('h', 1)];
+    between_replies(&[&[('h', 0)], burst.as_slice(), &burst, &burst].concat()).is_clean();
+    // What was asked when they were due is answered behind them; or it was asked so long before that they were due since.
+    let behind = [('a', 10), ('h', 2980), ('h', 1), ('h', 1), ('r', 1)];
+    between_replies(&[&[('h', 0)], behind.as_slice(), &behind, &behind].concat()).is_clean();
+    let before = [('a', 10), ('r', 10), ('h', 2980), ('h', 500), ('h', 500)];
+    between_replies(&[&[('h', 0)], before.as_slice(), &before, &before].concat()).is_clean();
+    // A reply overtakes a single heartbeat.
+    let usual = [('a', 980), ('r', 10), ('h', 10)].repeat(8);
+    between_replies(&[&usual, [('a', 900), ('r', 10), ('h', 10), ('h', 80)].as_slice(), &usual].concat()).is_clean();
+}

@@ -230,3 +230,51 @@ fn only_accepted_has_texts_to_show() {
     rejected["messages"] = text;
     wire.module(Channel::TOKEN_VALIDATION_STATUS, rejected).fails("monitor/messages", "TV-14");
 }
+
+/// A token that is handed in over the API of token providers, or by a command.
+fn handed_in(wire: &mut Wire, token: &Value, is_command: bool) {
+    if is_command {
+        wire.sends("harness", "khumbu/api/do", json!({"present_token": {"token": token}}).to_string());
+    } else {
+        let provider = Topics { api: ApiType::AUTH_TOKEN_PROVIDER, module_id: "provider".into(), ..topics() };
+        wire.sends("harness", &provider.topic(Channel::PROVIDED_TOKEN), token.to_string());
+    }
+}
+
+#[test]
+fn an_attempt_begins_with_the_token_as_it_was_handed_in() {
+    let token = |connectors: &[i64]| status_of("T1", "ISO14443", "Processing", connectors)["token"].take();
+    for is_command in [false, true] {
+        // Of a token that nobody was seen to hand in nothing is known.
+        Wire::everest().status("Processing", &[]).is_clean();
+        let mut wire = Wire::everest();
+        handed_in(&mut wire, &token(&[1, 2]), is_command);
+        wire.status("Processing", &[1, 2]).status("Accepted", &[]).status("UsedToStart", &[2]).is_clean();
+        for other in [&[][..], &[1], &[2, 1]] {
+            let mut wire = Wire::everest();
+            handed_in(&mut wire, &token(&[1, 2]), is_command);
+            let finding = wire.status("Processing", other).fails("monitor/other-token", "TV-2");
+            assert_eq!(finding.headline, "module sent `Processing` for token `T1` otherwise than it was handed in");
+        }
+        // It may be presented in one way or another.
+        let mut wire = Wire::everest();
+        handed_in(&mut wire, &token(&[1]), is_command);
+        handed_in(&mut wire, &token(&[2]), is_command);
+        wire.status("Processing", &[1]).status("Rejected", &[]).status("Processing", &[2]).is_clean();
+        // What was handed in before the record began, nobody knows.
+        let mut wire = Wire::with(Context { from_start: false, ..Context::new(topics(), Side::Everest) });
+        handed_in(&mut wire, &token(&[1]), is_command);
+        wire.status("Processing", &[]).is_clean();
+    }
+}
+
+/// Fields of the future and the certificates of a contract are no part of what EVerest presents.
+#[test]
+fn a_token_is_compared_as_everest_reads_it() {
+    let mut wire = Wire::everest();
+    let mut token = status_of("T1", "ISO14443", "Processing", &[1])["token"].take();
+    token["mood"] = json!("cheerful");
+    token["iso15118CertificateHashData"] = json!([]);
+    handed_in(&mut wire, &token, false);
+    wire.status("Processing", &[1]).is_clean();
+}
