@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::json;
 
 use super::findings;
@@ -227,7 +228,17 @@ impl Stage<'_> {
                 self.reach_broker(from, &topic).await?;
             }
             Played::Everest { .. } => {
-                self.cast.played.order(Order::Publish { topic, payload: payload.into(), qos, retain })?;
+                let from = self.lookout.observer.messages.len();
+                let payload = Bytes::from(payload);
+                let order = Order::Publish { topic: topic.clone(), payload: payload.clone(), qos, retain };
+                self.cast.played.order(order)?;
+                self.reach_record().await?;
+                // What the module said before it could have seen this was not moved by it.
+                let mut said = self.lookout.observer.messages[from..].iter().filter(|seen| seen.from == Party::Harness);
+                if let Some(it) = said.find(|seen| (&*seen.publish.topic, &seen.publish.payload) == (&*topic, &payload))
+                {
+                    self.judging.judge.past.set_mark(it.seq);
+                }
             }
         }
         self.judging.judge.past.name(publish.r#as.as_deref(), &wire);
