@@ -486,8 +486,9 @@ impl<'s> Judge<'s> {
         if matches!(met.what, What::Did { .. }) {
             return None;
         }
-        let is_lawful =
-            |floor| self.may_be_either_way(floor, seen, moment, view) || self.is_made_to_come(floor, met.by);
+        // When the module makes a request that a step has it make is its own affair: it may have waited for the reply to
+        // another, and what it is asked itself it may answer before.
+        let is_lawful = |floor| self.may_be_either_way(floor, seen, moment, view) || self.is_demanded(floor);
         if is_early && !open.floor.is_some_and(is_lawful) {
             return Some(met.fails(Fault::OutOfOrder(seen.seq)));
         }
@@ -510,12 +511,6 @@ impl<'s> Judge<'s> {
                 && other.at.abs_diff(seen.at) <= parity::TOLERANCE + moment.held_up.min(parity::TOLERANCE)
         };
         self.case.side() == Side::Everest && is_of_thread(seen) && view.message(floor).is_some_and(is_either_way)
-    }
-
-    /// Whether khumbu's own side has waited for nothing by coming before this message: a request that a step has had the
-    /// module make. When it makes it is its own affair; it may have waited for the reply to another.
-    fn is_made_to_come(&self, floor: u64, by: Party) -> bool {
-        by == Party::Harness && self.is_demanded(floor)
     }
 
     /// The expected message did not come in time. It is waited for a little more if it can still come: not from a module

@@ -165,17 +165,23 @@ fn khumbus_own_side_need_not_wait_for_what_is_demanded() {
 }
 
 #[test]
-fn the_module_itself_keeps_the_order_of_what_is_demanded() {
+fn what_a_module_is_asked_it_may_answer_before_it_makes_a_request() {
     let steps = "- present_token: ALICE\n- expect: {message: validate_token}\n- discover: {}\n\
                  - expect_reply: {to: ALICE, payload: $any}";
-    let court = Court::of("client", "auth_token_validator", steps);
+    let court = |steps: &str| Court::of("client", "auth_token_validator", steps);
     let question = request(Channel::VALIDATE_TOKEN, "q/1", &json!({"id_token": {"value": ALICE}}));
     let question = Message { from: Party::Harness, ..question };
     let answer = stray("q/1", json!({"authorization_status": "Accepted"})).by_module();
-    let early = court.judge(&[at(1, question.clone()), at(2, answer.clone()), at(3, discover("r/1"))]);
+    for between in [[answer.clone(), discover("r/1")], [discover("r/1"), answer.clone()]] {
+        let [first, second] = between;
+        assert_eq!(court(steps).judge(&[at(1, question.clone()), at(2, first), at(3, second)]).id(), "met");
+    }
+    // Where the scenario has waited for something in between, it has said what comes first.
+    let waits = steps.replace("- expect_reply", "- expect: {message: heartbeat}\n- expect_reply");
+    let events = [at(1, question), at(2, answer), at(3, discover("r/1")), at(4, beat(1))];
+    let early = court(&waits).judge(&events);
     assert_eq!(early.id(), "expect/out-of-order");
     assert!(!early.told.unwrap().is_otherwise, "nobody else has a part in it");
-    assert_eq!(court.judge(&[at(1, question), at(2, discover("r/1")), at(3, answer)]).id(), "met");
 }
 
 #[test]

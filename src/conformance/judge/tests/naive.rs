@@ -100,7 +100,7 @@ impl<'s> Naive<'s> {
             }
     }
 
-    fn is_lawful(&self, floor: u64, seen: &Sighting, by: Party, moment: Moment, view: View<'_>) -> bool {
+    fn is_lawful(&self, floor: u64, seen: &Sighting, moment: Moment, view: View<'_>) -> bool {
         let tolerance = Duration::from_millis(300);
         let is_reply = |seen: &Sighting| matches!(seen.kind, Kind::Reply(_));
         let is_of_thread =
@@ -114,7 +114,7 @@ impl<'s> Naive<'s> {
                 && !(is_reply(seen) && is_reply(other))
                 && other.at.abs_diff(seen.at) <= tolerance + moment.held_up.min(tolerance)
         });
-        either_way || by == Party::Harness && self.claim(floor).is_some_and(|(.., is_demand)| *is_demand)
+        either_way || self.claim(floor).is_some_and(|(.., is_demand)| *is_demand)
     }
 
     fn steps(
@@ -186,8 +186,7 @@ impl<'s> Naive<'s> {
                         if matches!(met.expectation.what, What::Did { .. }) {
                             continue 'messages;
                         }
-                        let by = met.expectation.by;
-                        if is_early && !floor.is_some_and(|floor| self.is_lawful(floor, seen, by, moment, view)) {
+                        if is_early && !floor.is_some_and(|floor| self.is_lawful(floor, seen, moment, view)) {
                             return Err(not_met(met, Fault::OutOfOrder(seq)));
                         }
                         self.reader.past.floor = self.reader.past.floor.max(Some(seq));
