@@ -65,10 +65,7 @@ impl Findings<'_> {
         let case = self.case;
         let command = match &not_met.why {
             // A demand that it cannot be told of has a finding of its own.
-            Why::Expected(
-                _,
-                Fault::Ended | Fault::NotDrivable | Fault::NotDone | Fault::WaitsForReply(_) | Fault::NoAnswer,
-            )
+            Why::Expected(_, Fault::Ended | Fault::NotDrivable | Fault::NotDone)
             | Why::EndedInSilence
             | Why::CallsUnseen => None,
             Why::Expected(expectation, fault) => self.steers(expectation, fault),
@@ -144,7 +141,7 @@ impl Findings<'_> {
         let headline = format!("not held against {}, which acts by itself: {}", case.culprit(), found.headline);
         let (severity, id) = (Severity::Inconclusive, "module/acts-by-itself");
         let subject = Subject::Module;
-        Diagnostic { severity, id, headline, subject, is_otherwise: false, requirement: None, ..found }
+        Diagnostic { severity, id, headline, subject, is_otherwise: false, ..found }
             .with_lines(self.module.listening.clone())
             .unexercised(what_would_exercise(case, command))
     }
@@ -165,7 +162,7 @@ pub(super) fn what_would_exercise(case: &Case<'_>, command: &str) -> String {
 
 /// Whether the module is one that is not told this, and may do as it pleases.
 fn acts_by_itself(case: &Case<'_>, means: &Means, command: &str) -> bool {
-    case.side() == Side::Client && case.topics.api.behaviour().is_known() && !means.tell(command)
+    case.side() == Side::Client && !means.tell(command)
 }
 
 /// The command by which a client is told to send a message of this kind, if it sends it of its own accord.
@@ -180,12 +177,11 @@ pub(super) fn asked_by(api: ApiType, kind: &Kind) -> Option<&'static str> {
 
 /// The command that decides what EVerest makes of the messages of a client of this API.
 fn outcome_of(api: ApiType) -> Option<&'static str> {
-    let messages = api.channels().map(|channel| match channel.is_from_everest() && channel.is_request() {
+    let messages = api.channels().map(|channel| match channel.is_question() {
         true => Message::ReplyTo(channel),
         false => Message::On(channel),
     });
-    let mut leading = messages.filter(|message| api.behaviour().leads(*message));
-    let first = leading.next();
     // What a client is asked stands above what it says by itself.
-    api.behaviour().command(leading.find(|message| matches!(message, Message::ReplyTo(_))).or(first)?)
+    let leading = messages.filter(|message| api.behaviour().leads(*message));
+    api.behaviour().command(leading.min_by_key(|message| matches!(message, Message::On(_)))?)
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::court::{Court, Outcome};
-use super::script::{ALICE, BOB, Event, Message, at, on, request, status, stray, withdraw};
-use crate::conformance::judge::Prompt;
+use super::script::{ALICE, BOB, Event, Message, at, beat, discover, on, request, status, stray, withdraw};
+use crate::conformance::judge::{Means, Prompt};
 use crate::conformance::sighting::Party;
+use crate::diagnostic::Subject;
 use crate::protocol::channel::Channel;
 
 const BY_ITSELF: &str = "module/acts-by-itself";
@@ -31,12 +32,31 @@ fn verdict(topic: &str, verdict: &str) -> Message {
     stray(topic, json!({"authorization_status": verdict, "tariff_messages": []})).by_module()
 }
 
+/// Says how it could be exercised.
 #[track_caller]
-fn is_let_off(outcome: Outcome) {
+fn is_let_off(outcome: Outcome) -> String {
     let told = outcome.told.unwrap();
     assert_eq!((told.id, told.verdict, told.is_unexercised), (BY_ITSELF, "inconclusive", true), "{told:?}");
+    assert_eq!((told.subject, told.is_otherwise), (Subject::Module, false), "nobody looks for another explanation");
     assert!(told.headline.starts_with("not held against module `api`, which acts by itself: "), "{told:?}");
-    assert!(told.help.unwrap().contains(": {by_itself: "));
+    assert!(told.evidence.contains(&"it does not subscribe".to_owned()), "{told:?}");
+    let help = told.help.unwrap();
+    assert!(help.contains(": {by_itself: 30s}` if "));
+    help
+}
+
+#[test]
+fn a_module_can_be_told_on_the_control_topic_by_hand_or_what_has_a_binding() {
+    let bound = |command: &str| [command.to_owned()].into();
+    for (means, can) in [
+        (Means::default(), false),
+        (Means { listens: true, ..Means::default() }, true),
+        (Means { by_hand: true, ..Means::default() }, true),
+        (Means { bound: bound("withdraw"), ..Means::default() }, true),
+        (Means { bound: bound("discover"), ..Means::default() }, false),
+    ] {
+        assert_eq!(means.tell("withdraw"), can, "{means:?}");
+    }
 }
 
 #[test]
@@ -57,7 +77,7 @@ fn what_a_module_cannot_be_told_is_not_exercised_and_not_waited_for() {
         );
     }
     assert_eq!(court.judge(&[(0, Event::Ends)]).id(), "module/ended", "that it lives is owed");
-    for step in ["get_status: {}", "discover: {}", "communication_check: false"] {
+    for step in ["get_status: {}", "discover: {}", "query_modules: auth_consumer", "communication_check: false"] {
         let outcome = unprepared("auth_consumer", &format!("- {step}")).judge(&[]);
         let (command, _) = step.split_once(':').unwrap();
         assert_eq!((outcome.id(), outcome.at), ("module/not-drivable", 0));
@@ -73,7 +93,11 @@ fn a_verdict_is_the_backends_own_and_that_it_answers_is_its_duty() {
     let court = unprepared("auth_token_validator", steps);
     let asked = [at(1, question("q/1"))];
     let after = |events: &[(u64, Event)]| court.judge(&[&asked, events].concat());
-    is_let_off(after(&[at(2, verdict("q/1", "Blocked"))]));
+    let help = is_let_off(after(&[at(2, verdict("q/1", "Blocked"))]));
+    assert!(
+        help.contains("`set_verdict`") && help.ends_with("if its own table has the tokens of the scenario"),
+        "{help}"
+    );
     // What EVerest makes of it is no more its affair.
     let told =
         [at(2, verdict("q/1", "Accepted")), at(3, status(ALICE, "Processing")), at(4, status(ALICE, "Rejected"))];
@@ -89,8 +113,17 @@ fn a_verdict_is_the_backends_own_and_that_it_answers_is_its_duty() {
     ] {
         assert_eq!(after(&events).id(), id, "{events:?}");
     }
+    // It waits for nothing with its answer that is no part of the question.
+    let early = "- present_token: ALICE\n- expect: {message: validate_token}\n- expect: {message: heartbeat}\n\
+                 - expect_reply: {payload: $any}";
+    let events = [at(1, question("q/1")), at(2, verdict("q/1", "Accepted")), at(3, beat(1))];
+    is_let_off(unprepared("auth_token_validator", early).judge(&events));
     // One that is told what to say has to say it.
     let driven = Court { prompt: Prompt::Told, ..unprepared("auth_token_validator", steps) };
+    assert_eq!(
+        Court { prompt: Prompt::Told, ..unprepared("auth_token_validator", early) }.judge(&events).id(),
+        "expect/out-of-order"
+    );
     let wrong = [asked[0].clone(), at(2, verdict("q/1", "Blocked"))];
     assert_eq!(driven.judge(&wrong).id(), "expect/payload-mismatch");
     assert_eq!(driven.judge(&[&asked, &told[..]].concat()).id(), "expect/outcome");
@@ -108,12 +141,16 @@ fn a_token_is_the_readers_own() {
         ("- expect_none: {message: provided_token, for: 1s}", vec![at(1, token(BOB))]),
         ("- expect_none: {message: token_validation_status, for: 1s}", vec![at(1, status(BOB, "Processing"))]),
     ] {
-        is_let_off(unprepared("auth_token_provider", steps).judge(&events));
+        let help = is_let_off(unprepared("auth_token_provider", steps).judge(&events));
+        assert!(help.contains("`present_token`") && help.ends_with("if somebody presents the token to it"), "{help}");
         let driven = Court { prompt: Prompt::Told, ..unprepared("auth_token_provider", steps) };
         assert_eq!(driven.judge(&events).told.unwrap().verdict, "fail", "{steps}");
         let by_hand = Court { is_told_by_hand: true, ..unprepared("auth_token_provider", steps) };
         assert_eq!(by_hand.judge(&events).told.unwrap().verdict, "fail", "a command of the scenario may have told it");
     }
+    // What does not hang on tokens is khumbu's own.
+    let beats = unprepared("auth_token_provider", "- expect: {message: heartbeat, payload: 7, within: 1s}");
+    assert_eq!(beats.judge(&[]).id(), "scenario/contradicted");
 }
 
 #[test]
@@ -121,7 +158,13 @@ fn what_a_display_asks_is_its_own_and_its_checks_are_its_duty() {
     let check = |good: bool| on(Channel::COMMUNICATION_CHECK, json!(good)).by_module();
     let get = request(Channel::GET_TOKEN_VALIDATION_STATUS, "r/0", &Value::Null);
     let of = |steps: &str, events: &[(u64, Event)]| unprepared("auth_consumer", steps).judge(events);
-    is_let_off(of("- expect_none: {message: withdraw_authorization, for: 1s}", &[at(1, withdraw("r/1"))]));
+    let help = is_let_off(of("- expect_none: {message: withdraw_authorization, for: 1s}", &[at(1, withdraw("r/1"))]));
+    assert!(help.contains("`withdraw`") && help.ends_with("or somebody presses its button"), "{help}");
+    let query = stray("everest_api/query-modules/auth_consumer", json!({"headers": {"replyTo": "r/1"}})).by_module();
+    for (asked, command) in [(discover("r/1"), "`discover`"), (query, "`query_modules`")] {
+        let help = is_let_off(of("- expect_none: {topic: everest_api/#, for: 1s}", &[at(1, asked)]));
+        assert!(help.contains(command), "{help}");
+    }
     is_let_off(of("- expect_none: {topic: \"{m2e}/#\", for: 1s}", &[at(1, get)]));
     is_let_off(of("- expect: {message: withdraw_authorization, within: 1s}", &[]));
     is_let_off(of("- expect_none: {message: communication_check, for: 1s}", &[at(1, check(true))]));
@@ -132,6 +175,11 @@ fn what_a_display_asks_is_its_own_and_its_checks_are_its_duty() {
         assert_eq!(of(&steps, &[]).id(), "expect/missing", "{payload}");
         assert_eq!(of(&steps, &[at(1500, check(true))]).id(), "expect/late", "{payload}");
     }
+    // Whoever asks for a topic may mean anything, and what EVerest says hangs on nothing that it did.
+    assert_eq!(of("- expect: {topic: \"{m2e}/withdraw_authorization\", within: 1s}", &[]).id(), "expect/missing");
+    assert_eq!(of("- expect: {message: withdraw_authorization, within: 1s}", &[(5, Event::Ends)]).id(), "module/ended");
+    let silence = "- expect_none: {message: token_validation_status, for: 1s}";
+    assert_eq!(of(silence, &[at(1, status(ALICE, "Processing"))]).id(), "scenario/contradicted");
     // It may not do what is EVerest's.
     let own_status = status(ALICE, "Processing").by_module();
     assert_eq!(
@@ -152,6 +200,43 @@ fn what_everest_does_otherwise_is_let_off_only_after_the_module_has_led_it() {
     assert!(told.evidence.iter().any(|line| line.starts_with("it did by itself: …/m2e/withdraw_authorization q2 ")));
     let driven = Court { prompt: Prompt::Told, ..unprepared("auth_consumer", steps) };
     assert_eq!(driven.judge(&led).id(), "scenario/contradicted");
+    // Nobody is led by a check, or by what khumbu's own clients say.
+    let check = on(Channel::COMMUNICATION_CHECK, json!(true)).by_module();
+    let khumbus = Message { from: Party::Harness, ..token(ALICE) };
+    for other_message in [check, khumbus] {
+        let events = [other[0].clone(), at(2, other_message), other[1].clone()];
+        assert_eq!(court.judge(&events).id(), "scenario/contradicted");
+    }
+    // What it owes, and what khumbu was only late with, stays what it is.
+    let checks = unprepared("auth_consumer", "- expect: {message: communication_check, payload: true, within: 1s}");
+    assert_eq!(checks.judge(&[at(1, withdraw("r/1"))]).id(), "expect/missing");
+    let late = [at(1, status(ALICE, "Processing")), at(2, withdraw("r/1")), at(1500, status(ALICE, "Accepted"))];
+    assert_eq!(court.judge(&late).id(), "expect/late");
+    // An answer leads as well; one to a discovery does not.
+    let beats = "- expect: {message: validate_token}\n- expect: {message: heartbeat, payload: 7, within: 1s}";
+    let beats = unprepared("auth_token_validator", beats);
+    let answered = [at(1, question("q/1")), at(2, verdict("q/1", "Accepted"))];
+    is_let_off(beats.judge(&answered));
+    assert_eq!(beats.judge(&answered[..1]).id(), "scenario/contradicted");
+    let found = [answered[0].clone(), at(2, discover("r/1")), at(3, stray("r/1", json!({})).by_module())];
+    assert_eq!(beats.judge(&found).id(), "scenario/contradicted");
+}
+
+#[test]
+fn what_khumbu_replies_where_several_replies_go_is_no_affair_of_its_own() {
+    let steps = "- get_status: {}\n- get_status: {}\n- expect_reply: {payload: {status: Accepted}, within: 1s}";
+    let mut court = unprepared("auth_consumer", steps);
+    court.prompt = Prompt::Awaited(Duration::from_secs(1));
+    let get = || request(Channel::GET_TOKEN_VALIDATION_STATUS, "r/1", &Value::Null);
+    assert_eq!(court.judge(&[at(1, get()), at(2, get()), at(3, stray("r/1", json!("x")))]).id(), "expect/outcome");
+}
+
+#[test]
+fn an_everest_does_nothing_of_its_own_accord() {
+    let court =
+        Court { prompt: Prompt::Never, ..Court::of_everest("- withdraw: {}\n- expect_reply: {payload: Accepted}") };
+    let other = stray("replies/0", json!("EvseNotFound")).by_module();
+    assert_eq!(court.judge(&[at(1, other)]).id(), "expect/payload-mismatch");
 }
 
 #[test]

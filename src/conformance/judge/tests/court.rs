@@ -13,7 +13,7 @@ use super::super::{
 };
 use super::script::{ALICE, BOB, Event, Message, Sort, discover, request};
 use crate::conformance::sighting::{Classifier, Kind, Party, Request, Sighting};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Subject};
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::control::Deed;
 use crate::protocol::side::Side;
@@ -136,6 +136,7 @@ pub struct Outcome {
 pub struct Told {
     pub verdict: &'static str,
     pub id: &'static str,
+    pub subject: Subject,
     pub headline: String,
     /// The line of the scenario.
     pub line: usize,
@@ -544,9 +545,10 @@ impl<D: Decides> Hearing<'_, D> {
 
 impl Told {
     fn new(diagnostic: Diagnostic) -> Self {
-        let Diagnostic { severity, id, headline, place, evidence, help, is_otherwise, is_unexercised, .. } = diagnostic;
+        let Diagnostic { severity, id, subject, headline, place, evidence, help, is_otherwise, is_unexercised, .. } =
+            diagnostic;
         let line = place.map_or(0, |place| place.line());
-        Self { verdict: severity.word(), id, headline, line, evidence, help, is_otherwise, is_unexercised }
+        Self { verdict: severity.word(), id, subject, headline, line, evidence, help, is_otherwise, is_unexercised }
     }
 }
 
