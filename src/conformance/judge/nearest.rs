@@ -61,11 +61,13 @@ pub fn nearest<'a>(
     })
 }
 
-/// How far a message is from the number that is expected; of heartbeats, the neighbours tell most.
+/// How far a message is from the number that is expected; of heartbeats, the neighbours tell most. What is no number is
+/// farther away than any.
 fn away(what: &What, seen: &Sighting) -> u64 {
     let What::Message { payload: Some(pattern), .. } = what else { return 0 };
-    let numbers = pattern.number().zip(seen.json.as_ref().and_then(Value::as_u64));
-    numbers.map_or(0, |(expected, actual)| expected.abs_diff(actual))
+    let Some(expected) = pattern.number() else { return 0 };
+    let actual = seen.json.as_ref().and_then(Value::as_u64);
+    actual.map_or(u64::MAX, |actual| expected.abs_diff(actual))
 }
 
 fn bar<'a>(
@@ -268,6 +270,13 @@ mod tests {
         let nothing = Claims::default();
         let beats: Vec<_> = [(11, 1), (12, 3), (13, 140)].map(|(seq, number)| seen(seq, json!(number))).into();
         assert_eq!(nearest(&expected(&json!(2)), &beats, &nothing, &Captures::new(), None).unwrap().seen.seq, 12);
+        for other in [json!("2"), json!(-2), Value::Null] {
+            let beats = [seen(11, json!(140)), seen(12, other)];
+            assert_eq!(nearest(&expected(&json!(2)), &beats, &nothing, &Captures::new(), None).unwrap().seen.seq, 11);
+        }
+        // Where no number is expected, none is nearer.
+        let texts = [seen(11, json!(1)), seen(12, json!("x"))];
+        assert_eq!(nearest(&expected(&json!("y")), &texts, &nothing, &Captures::new(), None).unwrap().seen.seq, 12);
     }
 
     #[test]
