@@ -165,7 +165,27 @@ pub struct ScenarioResult {
     pub pending_golden: Option<String>,
 }
 
+/// The last lines that a module wrote: before khumbu ended it, if it wrote anything then, because what a program says at
+/// its end hides what was before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastWords<'r> {
+    /// The lines, in order.
+    pub lines: &'r [String],
+    /// Of so many.
+    pub of: usize,
+    /// Whether it wrote more while khumbu ended it.
+    pub is_until_ended: bool,
+}
+
 impl ScenarioResult {
+    /// The last lines that the module wrote, at most so many.
+    pub fn last_words(&self, most: usize) -> LastWords<'_> {
+        let before = self.output.len().saturating_sub(self.last_lines);
+        let is_until_ended = before > 0 && self.last_lines > 0;
+        let lines = if is_until_ended { &self.output[..before] } else { &self.output[..] };
+        LastWords { lines: &lines[lines.len().saturating_sub(most)..], of: lines.len(), is_until_ended }
+    }
+
     /// The messages around a finding of this result.
     pub fn around(&self, finding: &Diagnostic) -> &[Passed] {
         around(&self.messages, |passed| passed.seq, finding)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, NaiveDate, Utc};
 use clap::builder::TypedValueParser as _;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -309,9 +309,14 @@ fn day(text: &str) -> Option<NaiveDate> {
 
 /// Today, in UTC.
 pub fn today() -> NaiveDate {
+    now().date_naive()
+}
+
+/// Now, to the second.
+pub fn now() -> DateTime<Utc> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = i64::try_from(since.as_secs()).unwrap_or_default();
-    DateTime::from_timestamp(seconds, 0).unwrap_or_default().date_naive()
+    DateTime::from_timestamp(seconds, 0).unwrap_or_default()
 }
 
 /// Where a scenario that the file names is: from the file's directory, else from the current one.

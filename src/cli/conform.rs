@@ -13,7 +13,7 @@ use super::config::{Config, today};
 use super::matrix_reports::{Reports, report_file};
 use super::module_flags::side;
 use super::output::Output;
-use super::playing::{PlayFlags, Selection, perform, play};
+use super::playing::{PlayFlags, Selection, command_without, made, perform, play};
 use super::recorder::RecordingFile;
 use super::release::forecast;
 use super::{Exit, print};
@@ -50,7 +50,7 @@ pub struct Arguments {
     /// What was not put to the test ends khumbu with 3
     #[arg(long)]
     strict: bool,
-    /// Write a report for people, as Markdown: FILE ends in `.md`; may be repeated
+    /// Write a report for people: a page that stands alone if FILE ends in `.html`, Markdown if in `.md`; may be repeated
     #[arg(long, value_name = "FILE", value_parser = report_file)]
     report: Vec<PathBuf>,
     /// Print the requirements, and play nothing; `--json` prints them for machines
@@ -201,7 +201,7 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
         is_partial: flags.keyword.is_some(),
         part,
         elsewhere,
-        command: command(std::env::args().skip(1)),
+        command: command_without(&["--only", "--shard", "--keyword", "-k"], &["--strict"]),
     };
     Ok(Prepared { pieces, settings, known_failures, scope, reports, recordings })
 }
@@ -214,23 +214,6 @@ fn scenarios() -> Result<Vec<Scenario>, Vec<Diagnostic>> {
     let ids: Vec<_> = requirements::ids().collect();
     let known = Known { requirements: &ids, answers: Some(gateway::answer_schema) };
     suite::FILES.iter().map(|file| scenario::parse(file.path, file.text, known)).collect()
-}
-
-/// The command line without what only chooses, limits or reports.
-fn command(arguments: impl Iterator<Item = String>) -> String {
-    const LEFT_OUT: [&str; 8] = ["--only", "--report", "--json", "--junit", "--shard", "--record", "--keyword", "-k"];
-    let mut words = vec!["khumbu".to_owned()];
-    let mut arguments = arguments.peekable();
-    while let Some(word) = arguments.next() {
-        let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
-        match LEFT_OUT.contains(&name) {
-            true if name == word => drop(arguments.next()),
-            true => {}
-            false if word == "--strict" => {}
-            false => words.push(word),
-        }
-    }
-    shell_words::join(words)
 }
 
 impl Prepared {
@@ -254,7 +237,7 @@ impl Prepared {
         for recording in recordings {
             recording.finish();
         }
-        reports.write(&matrix, &results, code, duration);
+        reports.write(&matrix, &results, code, &made(duration));
         Exit::from(code)
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::output::{Output, beside};
 use super::playing::open_reports;
 use crate::diagnostic::Diagnostic;
+use crate::report::html::Made;
 use crate::suite::{self, Matrix};
 use crate::verdict::ScenarioResult;
 
@@ -16,6 +16,7 @@ enum Form {
     Json,
     JUnit,
     Markdown,
+    Html,
 }
 
 /// Reports that are open.
@@ -26,9 +27,20 @@ pub struct Reports(Vec<(Form, Output)>);
 /// # Errors
 /// What it has to be.
 pub fn report_file(path: &str) -> Result<PathBuf, String> {
-    match Path::new(path).extension() {
-        Some(extension) if extension == "md" => Ok(path.into()),
-        _ => Err("its name ends in `.md`".to_owned()),
+    let path = PathBuf::from(path);
+    if form(&path).is_some() { Ok(path) } else { Err("its name ends in `.html` or `.md`".to_owned()) }
+}
+
+/// Whether it is to be a page.
+pub fn is_page(path: &Path) -> bool {
+    form(path) == Some(Form::Html)
+}
+
+fn form(path: &Path) -> Option<Form> {
+    match path.extension()?.to_str()? {
+        "html" => Some(Form::Html),
+        "md" => Some(Form::Markdown),
+        _ => None,
     }
 }
 
@@ -40,7 +52,7 @@ impl Reports {
     pub fn open(json: &Option<PathBuf>, junit: &Option<PathBuf>, people: &[PathBuf]) -> Result<Self, Vec<Diagnostic>> {
         let data = [(Form::Json, json), (Form::JUnit, junit)];
         let data = data.into_iter().filter_map(|(form, path)| Some((form, path.clone()?)));
-        open_reports(data.chain(people.iter().map(|path| (Form::Markdown, path.clone())))).map(Self)
+        open_reports(data.chain(people.iter().filter_map(|path| Some((form(path)?, path.clone()))))).map(Self)
     }
 
     /// Where results for people go.
@@ -49,12 +61,13 @@ impl Reports {
     }
 
     /// Writes them.
-    pub fn write(self, matrix: &Matrix<'_>, results: &[Arc<ScenarioResult>], code: u8, duration: Duration) {
+    pub fn write(self, matrix: &Matrix<'_>, results: &[Arc<ScenarioResult>], code: u8, made: &Made) {
         for (form, output) in self.0 {
             output.write(&match form {
-                Form::Json => suite::json(matrix, results, code, duration),
-                Form::JUnit => suite::junit(matrix, duration),
-                Form::Markdown => suite::markdown(matrix, duration),
+                Form::Json => suite::json(matrix, results, code, made.took),
+                Form::JUnit => suite::junit(matrix, made.took),
+                Form::Markdown => suite::markdown(matrix, made.took),
+                Form::Html => suite::html(matrix, results, made),
             });
         }
     }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::matrix_reports::{Reports, report_file};
+use super::matrix_reports::{Reports, is_page, report_file};
+use super::playing::made;
 use super::{Exit, files, print, run_reports};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::report::{self, Report};
@@ -27,7 +28,8 @@ pub struct Arguments {
     /// Write a JSON report; `-` is standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write a report for people, as Markdown: FILE ends in `.md`; of `khumbu conform` only; may be repeated
+    /// Write a report for people: a page that stands alone if FILE ends in `.html`; Markdown if in `.md`, of `khumbu conform`
+    /// only; may be repeated
     #[arg(long, value_name = "FILE", value_parser = report_file)]
     report: Vec<PathBuf>,
     /// What no shard put to the test ends khumbu with 3
@@ -80,7 +82,7 @@ fn judged(arguments: &Arguments, whole: &Report, scope: &Scope) -> Exit {
     let matrix = suite::matrix(&whole.results, scope, whole.is_interrupted);
     let code = suite::exit_code(&matrix, arguments.strict);
     reports.beside()(&suite::text(&matrix, whole.duration, print::screen()));
-    reports.write(&matrix, &whole.results, code, whole.duration);
+    reports.write(&matrix, &whole.results, code, &made(whole.duration));
     Exit::from(code)
 }
 
@@ -90,15 +92,15 @@ fn played(arguments: &Arguments, whole: &Report) -> Exit {
         print::refused(vec![Diagnostic::new(Severity::Error, "usage/no-requirements", headline)])
     };
     match () {
-        () if !arguments.report.is_empty() => return refuse("`--report`"),
+        () if !arguments.report.iter().all(|path| is_page(path)) => return refuse("Markdown"),
         () if arguments.strict => return refuse("`--strict`"),
         () => {}
     }
-    let reports = match run_reports::Reports::open(&arguments.json, &arguments.junit) {
+    let reports = match run_reports::Reports::open(&arguments.json, &arguments.junit, &arguments.report) {
         Ok(reports) => reports,
         Err(found) => return print::refused(found),
     };
     run_reports::tell(&whole.results, whole.duration, reports.beside());
-    reports.write(&whole.results, &whole.part, whole.is_interrupted, whole.duration);
+    reports.write(&whole.results, &whole.part, whole.is_interrupted, &made(whole.duration), "khumbu run");
     Exit::from(report::exit_code(whole.results.iter().map(|result| result.verdict), whole.is_interrupted))
 }

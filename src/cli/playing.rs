@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::config::{Config, today, wire_forms};
+use super::config::{Config, now, today, wire_forms};
 use super::module_flags::ModuleFlags;
 use super::output::Output;
 use super::recorder::{self, RecordingFile};
@@ -18,6 +19,7 @@ use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
+use crate::report::html::Made;
 use crate::report::{KnownFailure, Part, Shard};
 use crate::runner::{self, ModuleSource, Piece, Settings};
 use crate::scenario::Scenario;
@@ -257,6 +259,33 @@ pub async fn play(
     results
 }
 
+/// The command line of this process without its reports, and without these options and switches.
+pub fn command_without(options: &[&str], switches: &[&str]) -> String {
+    shell_words::join(["khumbu".to_owned()].into_iter().chain(without(std::env::args().skip(1), options, switches)))
+}
+
+/// Arguments without those that only report, and without these options, which have a value each, and switches.
+pub fn without(mut arguments: impl Iterator<Item = String>, options: &[&str], switches: &[&str]) -> Vec<String> {
+    const REPORTS: [&str; 5] = ["--report", "--html", "--json", "--junit", "--record"];
+    let mut words = Vec::new();
+    while let Some(word) = arguments.next() {
+        let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
+        match REPORTS.contains(&name) || options.contains(&name) {
+            true if name == word => drop(arguments.next()),
+            true => {}
+            false if switches.contains(&word.as_str()) => {}
+            false => words.push(word),
+        }
+    }
+    words
+}
+
+/// How a report comes about: now, after so long, by this command line.
+pub fn made(took: Duration) -> Made {
+    let command = shell_words::join(["khumbu".to_owned()].into_iter().chain(std::env::args().skip(1)));
+    Made { command, at: now(), took }
+}
+
 /// Whether somebody watches.
 pub fn is_watched() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("CI").is_none()
@@ -264,3 +293,17 @@ pub fn is_watched() -> bool {
 
 /// The events that a display cares for.
 pub type Events = mpsc::UnboundedReceiver<RunEvent>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_chooses_or_reports_is_left_out() {
+        let words =
+            "conform --side client --only TV-15 --json=x --strict -k a --module 'sh -c \"a b\"' --report r.html -j 2";
+        let words = shell_words::split(words).unwrap_or_default().into_iter();
+        let left = without(words, &["--only", "-k"], &["--strict"]);
+        assert_eq!(shell_words::join(left), "conform --side client --module 'sh -c \"a b\"' -j 2");
+    }
+}

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::built_in::list_bugs;
 use super::config::{Config, today};
 use super::module_flags::side;
-use super::playing::{PlayFlags, Selection, perform, play};
+use super::playing::{PlayFlags, Selection, made, perform, play, without};
 use super::recorder::RecordingFile;
 use super::release::forecast;
 use super::run_reports::{Reports, tell};
@@ -39,6 +39,9 @@ pub struct Arguments {
     /// `reorder`, `corrupt`; what it may explain is inconclusive
     #[arg(long, value_name = "STEP")]
     fault: Vec<String>,
+    /// Write a page for people, which stands alone; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Accept every transcript that differs from its golden
     #[arg(long)]
     update: bool,
@@ -66,6 +69,8 @@ struct Prepared {
     is_whole: bool,
     reports: Reports,
     recordings: Vec<Arc<RecordingFile>>,
+    /// The command line that plays a scenario again, once its path is added.
+    again: String,
     /// Whole directories were played, so that a golden without a scenario can be told.
     orphans: Vec<Diagnostic>,
 }
@@ -105,9 +110,10 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    let open = || Reports::open(&flags.json, &flags.junit);
+    let open = || Reports::open(&flags.json, &flags.junit, arguments.html.as_slice());
     let (reports, recordings) = flags.record(&mut pieces, &settings, open)?;
-    Ok(Prepared { pieces, settings, known_failures, part, is_whole, reports, recordings, orphans })
+    let again = again(std::env::args().skip(1), &arguments.paths);
+    Ok(Prepared { pieces, settings, known_failures, part, is_whole, reports, recordings, again, orphans })
 }
 
 /// A fault to be laid over scenarios.
@@ -153,9 +159,19 @@ impl Prepared {
         for recording in self.recordings {
             recording.finish();
         }
-        self.reports.write(&results, &self.part, is_interrupted, duration);
+        self.reports.write(&results, &self.part, is_interrupted, &made(duration), &self.again);
         exit
     }
+}
+
+/// The command line without what it plays.
+fn again(given: impl Iterator<Item = String>, paths: &[PathBuf]) -> String {
+    let words = without(given, &["--shard", "--keyword", "-k", "--side", "--release"], &["--update"]);
+    // What was named by its place stands where no option does.
+    let is_value = |index: usize| index > 0 && words[index - 1].starts_with('-') && !words[index - 1].contains('=');
+    let is_path = |word: &str| paths.iter().any(|path| path.as_os_str() == word);
+    let left = words.iter().enumerate().filter(|(index, word)| is_value(*index) || !is_path(word));
+    shell_words::join(["khumbu"].into_iter().chain(left.map(|(_, word)| word.as_str())))
 }
 
 /// Writes pending goldens, or accepts them; says what waits for review. How the process should end for it.
@@ -188,4 +204,17 @@ fn finish_goldens(results: &[Arc<ScenarioResult>], is_update: bool, orphans: &[D
         exit = exit.max(Exit::Fail);
     }
     exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_played_is_left_out_of_the_command_line() {
+        let words = "run scenarios --module scenarios -k word a.yaml --release all --html=x.html -j 2";
+        let given = words.split(' ').map(str::to_owned);
+        let left = again(given, &["scenarios".into(), "a.yaml".into()]);
+        assert_eq!(left, "khumbu run --module scenarios -j 2");
+    }
 }

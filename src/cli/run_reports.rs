@@ -8,6 +8,7 @@ use super::output::{Output, beside};
 use super::playing::open_reports;
 use super::print;
 use crate::diagnostic::Diagnostic;
+use crate::report::html::Made;
 use crate::report::{self, Part};
 use crate::verdict::{ScenarioResult, Verdict};
 
@@ -18,6 +19,7 @@ const SCREEN: usize = 20;
 enum Form {
     Json,
     JUnit,
+    Html,
 }
 
 /// Reports that are open.
@@ -28,9 +30,10 @@ impl Reports {
     ///
     /// # Errors
     /// `usage/same-report`, `usage/unwritable-report`.
-    pub fn open(json: &Option<PathBuf>, junit: &Option<PathBuf>) -> Result<Self, Vec<Diagnostic>> {
-        let wanted = [(Form::Json, json), (Form::JUnit, junit)];
-        open_reports(wanted.into_iter().filter_map(|(form, path)| Some((form, path.clone()?)))).map(Self)
+    pub fn open(json: &Option<PathBuf>, junit: &Option<PathBuf>, pages: &[PathBuf]) -> Result<Self, Vec<Diagnostic>> {
+        let data = [(Form::Json, json), (Form::JUnit, junit)];
+        let data = data.into_iter().filter_map(|(form, path)| Some((form, path.clone()?)));
+        open_reports(data.chain(pages.iter().map(|path| (Form::Html, path.clone())))).map(Self)
     }
 
     /// Where results for people go.
@@ -38,12 +41,13 @@ impl Reports {
         beside(self.0.iter().map(|(_, output)| output))
     }
 
-    /// Writes them.
-    pub fn write(self, results: &[Arc<ScenarioResult>], part: &Part, is_interrupted: bool, duration: Duration) {
+    /// Writes them; `again` is the command line that plays a scenario again, once its path is added.
+    pub fn write(self, results: &[Arc<ScenarioResult>], part: &Part, is_interrupted: bool, made: &Made, again: &str) {
         for (form, output) in self.0 {
             output.write(&match form {
-                Form::Json => report::json(results, part, is_interrupted, duration),
-                Form::JUnit => report::junit(results, duration),
+                Form::Json => report::json(results, part, is_interrupted, made.took),
+                Form::JUnit => report::junit(results, made.took),
+                Form::Html => report::html::html(results, made, is_interrupted, again),
             });
         }
     }

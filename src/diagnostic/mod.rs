@@ -3,6 +3,7 @@
 //! A diagnostic names the culprit first, then the place, then the evidence, then at most one thing to do. It is data
 //! until [`Diagnostic::render`] turns it into text; printing is the business of [`crate::cli`].
 
+mod excerpt;
 mod render;
 pub mod words;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use excerpt::Line;
 pub use render::{Screen, Style, printable, wrapped};
 
 /// How grave a diagnostic is; its word opens the rendered message.

@@ -156,32 +156,21 @@ pub fn printable(text: &str) -> String {
     safe
 }
 
-fn drives_terminal(c: char) -> bool {
+pub(super) fn drives_terminal(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn render_place(out: &mut String, place: &Place, margin: usize, room: usize, severity: Severity, style: Style) {
-    let text = &place.source.text;
-    let start = floor(text, place.range.start);
-    let end = floor(text, place.range.end).max(start);
-    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-    let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
-    let line = text[line_start..line_end].trim_end_matches('\r');
-    let column = text[line_start..start].chars().count() + 1;
-    let number = place.line();
+    let line = place.line_in(room);
     let blank = " ".repeat(margin);
     let path = printable(&place.source.path);
-    let _ = writeln!(out, "{blank}{} {path}:{number}:{column}", style.paint(BLUE, "-->"));
-    if line.trim().is_empty() {
-        return;
-    }
+    let _ = writeln!(out, "{blank}{} {path}:{}:{}", style.paint(BLUE, "-->"), line.number, place.column());
+    let Some((before, marked)) = line.marked else { return };
+    let (number, shown) = (line.number, line.text);
     let bar = style.paint(BLUE, "|");
-    let from = start - line_start;
-    let to = (end - line_start).clamp(from, line.len().max(from));
-    let (shown, before, marked) = cut(line, from, to, room);
     let label = short(&printable(&place.label));
-    let carets = "^".repeat(marked.max(1));
+    let carets = "^".repeat(marked);
     // Beside the carets if it has room there, else below.
     let beside = room.saturating_sub(before + carets.len() + 1);
     let (caret, below) = match () {
@@ -199,58 +188,8 @@ fn render_place(out: &mut String, place: &Place, margin: usize, room: usize, sev
     }
 }
 
-fn floor(text: &str, at: usize) -> usize {
-    let mut at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
-}
-
-/// The part of a line around a range that fits; with the columns before the range and within it.
-fn cut(line: &str, from: usize, to: usize, room: usize) -> (String, usize, usize) {
-    let from = from.min(line.len());
-    let to = to.clamp(from, line.len());
-    let mut left: Vec<char> = line[..from].chars().rev().take(room).collect();
-    let is_left_cut = from > 0 && width(&line[..from]) > room - 40.min(room * 2 / 5);
-    if is_left_cut {
-        left.truncate(room / 3);
-    }
-    left.reverse();
-    let mut shown = String::new();
-    if is_left_cut {
-        shown.push('…');
-    }
-    left.into_iter().for_each(|c| show(&mut shown, c));
-    let before = width(&shown);
-    let mut marked = 0;
-    let mut is_right_cut = false;
-    for (at, c) in line[from..].char_indices() {
-        if width(&shown) >= room {
-            is_right_cut = true;
-            break;
-        }
-        show(&mut shown, c);
-        if from + at < to {
-            marked = width(&shown) - before;
-        }
-    }
-    let shown = if is_right_cut { format!("{shown}…") } else { shown.trim_end().to_owned() };
-    (shown, before, marked)
-}
-
-/// One character of a source line: tabs as blanks, controls as their pictures, so that columns stay true.
-fn show(shown: &mut String, c: char) {
-    match c {
-        '\t' => shown.push_str("    "),
-        '\u{0}'..='\u{1f}' => shown.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}')),
-        _ if drives_terminal(c) => shown.push('\u{fffd}'),
-        _ => shown.push(c),
-    }
-}
-
 /// Columns on a terminal; wide East Asian characters and emoji have two.
-fn width(text: &str) -> usize {
+pub(super) fn width(text: &str) -> usize {
     text.chars()
         .map(|c| match u32::from(c) {
             0x300..=0x36f => 0,

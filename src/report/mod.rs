@@ -3,6 +3,7 @@
 //! Pure. [`crate::cli`] opens the files, writes what it gets here, and ends with [`exit_code`].
 
 pub mod data;
+pub mod html;
 mod json;
 mod junit;
 mod matrix;

@@ -76,26 +76,18 @@ pub fn details(result: &ScenarioResult, screen: impl Into<Screen>) -> String {
     text
 }
 
-/// The last lines that the module wrote; empty if it wrote nothing.
+/// The last lines that the module wrote, safe to print; empty if it wrote nothing.
 pub fn module_output(result: &ScenarioResult, style: Style) -> String {
-    if result.output.is_empty() { String::new() } else { output(&result.output, result.last_lines, style) }
-}
-
-/// The last lines that the module wrote, safe to print; before khumbu ended it, if it wrote anything then: what a program
-/// says at its end hides what was before.
-fn output(lines: &[String], last_lines: usize, style: Style) -> String {
-    let before = lines.len().saturating_sub(last_lines);
-    let (lines, when) = match before {
-        0 => (lines, ""),
-        _ if last_lines == 0 => (lines, ""),
-        _ => (&lines[..before], " until khumbu ended it"),
-    };
-    let hidden = lines.len().saturating_sub(TAIL);
-    let mut text = match hidden {
+    let said = result.last_words(TAIL);
+    if said.lines.is_empty() {
+        return String::new();
+    }
+    let when = if said.is_until_ended { " until khumbu ended it" } else { "" };
+    let mut text = match said.of - said.lines.len() {
         0 => format!("  = output of the module{when}:\n"),
-        _ => format!("  = output of the module{when}, its last {TAIL} of {} lines:\n", lines.len()),
+        _ => format!("  = output of the module{when}, its last {TAIL} of {} lines:\n", said.of),
     };
-    for line in &lines[hidden..] {
+    for line in said.lines {
         text.push_str(&format!("    {} {}\n", paint(style, DIM, "|"), printable(line)));
     }
     text
@@ -163,7 +155,7 @@ pub fn paint(style: Style, code: &str, text: &str) -> String {
 }
 
 /// `41ms`, `3.4s`: as exact as anybody reads it.
-fn time(duration: Duration) -> String {
+pub fn time(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let shown = if millis < 1000 { millis } else { millis.saturating_add(50) / 100 * 100 };
     Timespan(Duration::from_millis(shown)).to_string()

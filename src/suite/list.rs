@@ -22,7 +22,7 @@ struct Entry {
 }
 
 /// The side that a requirement binds, in a word.
-fn side(binds: Binds) -> &'static str {
+pub(super) fn side_of(binds: Binds) -> &'static str {
     match binds {
         Binds::Client => "client",
         Binds::Everest => "everest",
@@ -45,7 +45,7 @@ pub fn list<'r>(requirements: impl IntoIterator<Item = &'r Requirement>) -> Stri
             all if all.len() > Release::ALL.len() => "all releases".to_owned(),
             some => some.iter().map(|release| release.name()).collect::<Vec<_>>().join(", "),
         };
-        text.push_str(&format!("{id:<8}{:<9}{:<8}{when}\n", side(*binds), level.word()));
+        text.push_str(&format!("{id:<8}{:<9}{:<8}{when}\n", side_of(*binds), level.word()));
         for line in wrapped(statement, WIDTH - INDENT.len()) {
             text.push_str(&format!("{INDENT}{line}\n"));
         }
@@ -61,7 +61,7 @@ pub fn list<'r>(requirements: impl IntoIterator<Item = &'r Requirement>) -> Stri
 pub fn list_json<'r>(requirements: impl IntoIterator<Item = &'r Requirement>) -> String {
     let entry = |requirement: &'r Requirement| Entry {
         id: requirement.id,
-        side: side(requirement.binds),
+        side: side_of(requirement.binds),
         level: requirement.level.word(),
         releases: releases(requirement).into_iter().map(Release::name).collect(),
         statement: requirement.statement,

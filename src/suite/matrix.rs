@@ -81,6 +81,18 @@ impl State {
         }
     }
 
+    /// What it means, for whoever sees it for the first time.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            State::Broken => "the module did otherwise",
+            State::Excused => "it is broken, as it is listed to be",
+            State::Met => "the module did so, on so many occasions on which it could have been broken",
+            State::Elsewhere => "it was not put to the test here; another shard may do that",
+            State::NotExercised => "it was not put to the test, and what would do that",
+            State::NotApplicable => "the release has no such thing, or no scenario that was chosen judges it",
+        }
+    }
+
     /// The word in data.
     pub fn key(self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@
 //! [`crate::cli`].
 
 mod files;
+mod html;
 mod json;
 mod junit;
 mod list;
@@ -12,6 +13,7 @@ mod matrix;
 mod text;
 
 pub use files::{FILES, File, ROOT};
+pub use html::html;
 pub use json::json;
 pub use junit::junit;
 pub use list::{list, list_json};

@@ -29,6 +29,7 @@ mod forecast;
 mod gateway;
 mod gateway_abuse;
 mod golden;
+mod html_reports;
 mod layering;
 mod merge;
 mod misbehaviour;
