@@ -159,6 +159,7 @@ fn of_client(requirement: &str, facts: Facts<'_>) -> Option<(usize, &'static str
             "was shown no reply `EvseNotFound` or `AuthorizationNotFound`",
         ),
         "TV-15" => (facts.future_statuses(), "was shown no status that it cannot know"),
+        "TV-18" => (facts.no_statuses(), "was shown nothing in a status's place that is none"),
         "NX-1" => (facts.texts_without_acceptance(), "was shown no `messages` with another status than `Accepted`"),
         "NX-2" => (facts.bank_cards(), "handed in no bank card"),
         "LV-3" | "LV-4" => (sent(GET), "did not ask for the latched status"),
@@ -240,14 +241,18 @@ impl<'a> Facts<'a> {
         if is_shown { replies } else { 0 }
     }
 
+    /// What stands where statuses do and is none: no JSON, or no object.
+    fn no_statuses(self) -> usize {
+        self.all(Fate::Shown, STATUS).filter(|fact| fact.json.is_none_or(|json| !json.is_object())).count()
+    }
+
     fn future_statuses(self) -> usize {
         let is_future = |fact: &&Fact<'_>| {
-            let is_known = fact
-                .json
-                .and_then(|json| json.get("status"))
+            let Some(status) = fact.json.and_then(Value::as_object) else { return false };
+            let is_known = status
+                .get("status")
                 .is_some_and(|status| serde_json::from_value::<TokenValidationStatus>(status.clone()).is_ok());
-            let fields = fact.json.and_then(Value::as_object).into_iter().flat_map(|status| status.keys());
-            let has_more = fields.into_iter().any(|key| !["messages", "status", "token"].contains(&key.as_str()));
+            let has_more = status.keys().any(|key| !["messages", "status", "token"].contains(&key.as_str()));
             !is_known || has_more || Form::recognised(fact.payload) == Some(Form::ExtraFields)
         };
         self.all(Fate::Shown, STATUS).filter(is_future).count()
@@ -342,6 +347,11 @@ mod tests {
         assert!(!lack("TV-4", &[(Fate::Shown, STATUS, status.clone())]));
         assert!(lack("TV-15", &[(Fate::Shown, STATUS, status.clone())]));
         assert!(!lack("TV-15", &[(Fate::Shown, STATUS, json!({"status": "Reserved"}))]));
+        for none in [json!([1]), json!(null)] {
+            let shown = [(Fate::Shown, STATUS, none)];
+            assert!(lack("TV-15", &shown) && !lack("TV-18", &shown));
+        }
+        assert!(lack("TV-18", &[(Fate::Shown, STATUS, status.clone())]));
         // A field that no release has is of the future, too.
         let with_more = json!({"status": "Rejected", "validation_results": [], "messages": []});
         assert!(!lack("TV-15", &[(Fate::Shown, STATUS, with_more.clone())]));

@@ -213,6 +213,7 @@ static TABLE: &[Requirement] = &[
     at(Level::Should, row("TV-15", Binds::Client, "a client tolerates status values and fields of the future", "release history")),
     row("TV-16", Binds::Everest, "plug-in timeouts and the end of transactions give no status", "AuthHandler.cpp"),
     row("TV-17", Binds::Client, "a client takes every status that EVerest publishes, with every field that the specification lists", "AsyncAPI TokenValidationStatusMessage; the number is khumbu's own"),
+    at(Level::Should, row("TV-18", Binds::Client, "what is published as a status and is none does a client no harm", "MQTT lets anybody publish; the number is khumbu's own")),
     but(Confirmed::Not, row("LV-1", Binds::Everest, "the latched status is `null` before the first status", "AsyncAPI send_request_get_token_validation_status")),
     row("LV-2", Binds::Everest, "the latched status is the latest status, as it was published", "AsyncAPI send_request_get_token_validation_status, ApiHelper.cpp"),
     row("LV-3", Binds::Everest, "with latching off, requests for the latched status are not answered", "manifest, ApiHelper.cpp"),
@@ -253,7 +254,7 @@ static TABLE: &[Requirement] = &[
     next(row("NX-1", Binds::Client, "a client takes `messages` with any status, not with `Accepted` alone", "pull request #2167, 6ef952015: auth/wrapper.cpp; the number is khumbu's own")),
     next(row("NX-2", Binds::Client, "a token provider hands a bank card in once a presentation: another one in a transaction stops it", "pull request #2613, b7feeb3ca: AuthHandler.cpp; the number is khumbu's own")),
     row("SC-1", Binds::Both, "every message has the shape that the specification gives it, in JSON", "AsyncAPI; the number is khumbu's own"),
-    row("SC-2", Binds::Both, "EVerest publishes under `e2m` and on reply topics that it was given, the client under `m2e`", "AsyncAPI; the number is khumbu's own"),
+    row("SC-2", Binds::Both, "EVerest publishes under `e2m` and on reply topics that it was given, the client under `m2e` on the topics that the API has there", "AsyncAPI; the number is khumbu's own"),
 ];
 
 #[cfg(test)]

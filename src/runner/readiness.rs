@@ -36,6 +36,8 @@ const MUTE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The same for one that was cut off and listened before: long enough for the monitors to hold it against it.
 const BACK: Duration = Duration::from_secs(3);
+/// So many times as long as to start, a client may take to come back: many wait longer after each attempt.
+const BACK_WITHIN: u32 = 3;
 /// So many round trips of a client without a SUBSCRIBE mean that it has subscribed to what it wants.
 const QUIET: u32 = 4;
 /// The same, where something is missing that the scenario will show.
@@ -199,7 +201,7 @@ impl Stage<'_> {
     /// # Errors
     /// When it stays away.
     pub async fn wait_back(&mut self, heard: &[String]) -> Result<(), Stop> {
-        let within = self.scene.settings.ready_within;
+        let within = self.scene.settings.ready_within * BACK_WITHIN;
         if self.lookout.wait_until(within, |observer| observer.connections.is_connected()).await?.is_none() {
             // One that has ended is judged by what is asked of it next.
             return if self.lookout.module.has_ended() { Ok(()) } else { Err(self.stayed_away().into()) };
@@ -210,7 +212,7 @@ impl Stage<'_> {
     }
 
     fn stayed_away(&self) -> Diagnostic {
-        let (module, within) = (&self.scene.topics.module_id, shown(self.scene.settings.ready_within));
+        let (module, within) = (&self.scene.topics.module_id, shown(self.scene.settings.ready_within * BACK_WITHIN));
         let headline = format!("module `{module}` did not connect again within {within} after it was cut off");
         Diagnostic::new(Severity::Fail, "module/stayed-away", headline)
             .about(Subject::Module)

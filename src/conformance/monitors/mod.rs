@@ -9,7 +9,7 @@
 //! | --- | --- | --- |
 //! | `monitor/not-json`, `monitor/schema-violation` | SC-1, HB-1, CC-8, TV-1, RR-1, LV-2, TP-1, VA-1, VA-4, VA-8, DI-1, DI-5 | shape of every message |
 //! | `monitor/wrong-direction` | SC-2, LV-4 | who publishes where |
-//! | `monitor/unknown-topic` | SC-2 | warning: a topic that nobody reads |
+//! | `monitor/unknown-topic` | SC-2 | a topic that nobody reads: a fail of a client where no release has it, else a warning |
 //! | `monitor/retained` | RR-16, RR-17, TP-3, VA-10 | retain flag |
 //! | `monitor/qos` | RR-16 | the QoS at which EVerest of this release sends |
 //! | `monitor/heartbeat-value`, `-first`, `-sequence` | HB-1, HB-3, HB-2 | heartbeat numbers |

@@ -172,13 +172,18 @@ impl Shape {
             .channels()
             .filter(|channel| channel.is_from_everest() == from_everest && channel.runs(self.in_force));
         let known: Vec<String> = mine.map(|channel| format!("`{}`", channel.address())).collect();
-        seen.finding(
-            Severity::Warning,
-            "monitor/unknown-topic",
-            format!("module sent on {topic}, which EVerest {} does not have", self.in_force.release()),
-        )
-        .with_evidence(format!("`…` is `{}`; below it there are {}", self.topics.base(), known.join(", ")))
-        .breaking("SC-2")
+        // EVerest may have grown; and a client may speak to more than one release.
+        let is_mistaken = !from_everest && matches!(seen.place, Place::Below { side: Some(_), .. });
+        let (severity, headline) = match is_mistaken {
+            true => (Severity::Fail, format!("module sent on {topic}, which no EVerest that khumbu knows has")),
+            false => {
+                let release = self.in_force.release();
+                (Severity::Warning, format!("module sent on {topic}, which EVerest {release} does not have"))
+            }
+        };
+        seen.finding(severity, "monitor/unknown-topic", headline)
+            .with_evidence(format!("`…` is `{}`; below it there are {}", self.topics.base(), known.join(", ")))
+            .breaking("SC-2")
     }
 }
 

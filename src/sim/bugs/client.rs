@@ -207,6 +207,12 @@ pub(super) static BUGS: &[Bug] = &[
             memory.crash_if(is_fatal, packet)
         },
     ),
+    bug(CONSUMER, "statuses_must_be_objects", "TV-18", "ends at what is no JSON object where statuses are").hearing(
+        |memory, packet| {
+            let is_fatal = packet.is_on(STATUS) && !packet.json().is_object();
+            memory.crash_if(is_fatal, packet)
+        },
+    ),
     bug(CONSUMER, "reauthorization_unforeseen", "TV-17", "ends at the status `UsedToReauthorize`").hearing(
         |memory, packet| {
             let is_fatal = status(&packet).as_deref() == Some("UsedToReauthorize");

@@ -90,7 +90,7 @@ fn a_provider_keeps_to_its_own_side() {
     let (mut wire, topics) = provider();
     let topic = format!("{}/m2e/token", topics.base());
     wire.sends("module", &topic, token().to_string());
-    let finding = wire.found(Severity::Warning, "monitor/unknown-topic", "SC-2");
+    let finding = wire.found(Severity::Fail, "monitor/unknown-topic", "SC-2");
     assert!(finding.evidence.iter().any(|line| line.contains("m2e/provided_token")), "{finding:#?}");
 }
 

@@ -88,8 +88,8 @@ fn a_reply_topic_under_m2e_is_the_clients_choice() {
 }
 
 #[test]
-fn topics_that_nobody_reads_are_worth_a_warning() {
-    Wire::client().sends("module", &format!("{BASE}/m2e/withdraw"), "{}").warns("monitor/unknown-topic", "SC-2");
+fn a_client_sends_on_no_topic_that_nobody_reads() {
+    Wire::client().sends("module", &format!("{BASE}/m2e/withdraw"), "{}").fails("monitor/unknown-topic", "SC-2");
     Wire::client()
         .sends("module", "everest_api/1.0/auth_consumer/api/m2e/communication_check", "true")
         .warns("monitor/unknown-topic", "SC-2");
