@@ -31,8 +31,8 @@ use crate::verdict::{ScenarioResult, Verdict};
 
 /// Judges a module by the scenarios that are in the binary, requirement by requirement.
 ///
-/// Ends with 0 if nothing is broken, 1 if something is, 2 for wrong usage, and 3 if the module could not be judged at all
-/// or khumbu is at fault.
+/// Ends with 0 if nothing is broken, 1 if something is, 2 for wrong usage, and 3 if the module could not be judged, in a
+/// scenario in which it was never ready or at all, or if khumbu is at fault.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The side on which the module stands

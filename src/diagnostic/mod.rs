@@ -57,7 +57,9 @@ pub enum Subject {
     Requirement,
     /// That the module under test has ended, which may have to do with what it was handed last.
     ModuleEnd,
-    /// How else it stands with the module: it is not there, does not listen, cannot be told.
+    /// That the module did not become ready, so that nothing of the scenario was judged.
+    NotReady,
+    /// How else it stands with the module: it does not listen, cannot be told.
     Module,
     /// Khumbu's own side, which broke down.
     Harness,
@@ -70,7 +72,7 @@ pub enum Subject {
 impl Subject {
     /// Whether it is the module itself, and not what it says.
     pub fn is_module(self) -> bool {
-        matches!(self, Subject::Module | Subject::ModuleEnd)
+        matches!(self, Subject::Module | Subject::ModuleEnd | Subject::NotReady)
     }
 }
 

@@ -285,7 +285,7 @@ impl Stage<'_> {
         };
         diagnostic.place = Some(self.scene.scenario.place("/under_test"));
         diagnostic = diagnostic
-            .about(Subject::Module)
+            .about(Subject::NotReady)
             .with_evidence(format!("ran: {}", self.lookout.module.description))
             .with_evidence(format!(
                 "broker {}: {} TCP connections, {} MQTT clients now",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::conformance::occasions;
 use crate::conformance::requirements::{self, Requirement};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::ApiType;
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
@@ -137,7 +137,7 @@ pub struct Matrix<'r> {
     pub releases: BTreeSet<Release>,
     /// The requirements, by subject.
     pub rows: Vec<Row<'r>>,
-    /// Failures that break no requirement, faults of khumbu's own, and why the module was not judged, if it was not at all.
+    /// Failures that break no requirement, faults of khumbu's own, and why the module was not judged, in a scenario or at all.
     pub others: Vec<Broken<'r>>,
     /// Whether the module was judged at all.
     pub is_judged: bool,
@@ -174,7 +174,11 @@ pub fn matrix<'r>(results: &'r [Arc<ScenarioResult>], scope: &'r Scope, is_inter
     });
     let mut others: Vec<_> = others.collect();
     let is_judged = rows.iter().any(|row| row.state <= State::Met) && results.iter().any(|result| has_judged(result));
-    if !is_judged {
+    // One that is ready in some scenarios alone may hide what it does in the others.
+    let is_unready = |it: &Broken<'_>| it.finding.subject == Subject::NotReady;
+    if is_judged {
+        others.extend(all_findings(results).filter(is_unready));
+    } else {
         let why = |it: &Broken<'_>| it.finding.severity == Severity::Inconclusive && !it.finding.is_unexercised;
         others.extend(all_findings(results).find(why));
     }
@@ -275,7 +279,7 @@ pub fn exit_code(matrix: &Matrix<'_>, is_strict: bool) -> u8 {
     let has = |severity| matrix.others.iter().any(|it| it.finding.severity == severity);
     if matrix.count(State::Broken) > 0 || has(Severity::Fail) {
         BROKEN
-    } else if has(Severity::Error)
+    } else if !matrix.others.is_empty()
         || matrix.is_interrupted
         || !matrix.is_judged
         || is_strict && matrix.count(State::NotExercised) > 0

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use khumbu::conformance::{occasions, requirements};
-use khumbu::diagnostic::{Diagnostic, Severity, Style};
+use khumbu::diagnostic::{Diagnostic, Severity, Style, Subject};
 use khumbu::protocol::channel::ApiType;
 use khumbu::protocol::side::Side;
 use khumbu::report::{Part, Shard};
@@ -102,6 +102,29 @@ fn a_requirement_is_met_broken_not_exercised_or_not_applicable() {
     for id in ["HB-1", "TP-1", "VA-3"] {
         assert!(!states.contains_key(id), "{id}");
     }
+}
+
+#[test]
+fn a_module_that_was_not_ready_in_one_scenario_has_not_been_judged_in_all() {
+    let unready = ScenarioResult {
+        findings: vec![found(Severity::Inconclusive, "module/never-ready").about(Subject::NotReady)],
+        ..result("e.yaml", &["TV-17"], &[], Verdict::Inconclusive)
+    };
+    let mut results = results();
+    let without_failure = |results: &[Arc<ScenarioResult>]| {
+        let kept: Vec<_> = results.iter().filter(|result| result.path != "b.yaml").cloned().collect();
+        let scope = scope();
+        let matrix = suite::matrix(&kept, &scope, false);
+        (suite::exit_code(&matrix, false), matrix.others.iter().map(|it| it.finding.id).collect::<Vec<_>>())
+    };
+    assert_eq!(without_failure(&results), (0, Vec::new()));
+    results.push(Arc::new(unready));
+    assert_eq!(without_failure(&results), (3, vec!["module/never-ready"]));
+    let scope = scope();
+    let matrix = suite::matrix(&results, &scope, false);
+    assert_eq!(suite::exit_code(&matrix, false), 1, "what is broken is not hidden by it");
+    let text = suite::text(&matrix, Duration::ZERO, Style::Plain);
+    assert!(text.contains("inconclusive[module/never-ready]") && text.contains("in e.yaml"), "{text}");
 }
 
 #[test]
