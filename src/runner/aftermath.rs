@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::findings;
 use super::lookout::Wake;
-use super::observer::Observer;
+use super::observer::{Observer, is_own};
 use super::stage::Stage;
 use super::stop::Stop;
 use crate::conformance::judge::{Proof, WITHIN};
+use crate::conformance::sighting::Sighting;
 use crate::protocol::side::Side;
+use crate::transcript::record::{Event, Record};
 
 /// So many of its round trips a module gets to stumble over what it was shown last.
 const AFTERMATH: u32 = 4;
@@ -39,7 +42,10 @@ impl Stage<'_> {
         let taken = self.lookout.wait_until(within, is_taken).await?;
         let unacknowledged = self.lookout.observer.never_acknowledged();
         if taken.is_none() && !self.lookout.module.has_ended() && unacknowledged > 0 {
-            return Err(super::findings::never_acknowledges(self.case(), unacknowledged, within).into());
+            return Err(findings::never_acknowledges(self.case(), unacknowledged, within).into());
+        }
+        if let Some(stuck) = self.stuck_at(&waiting).filter(|_| taken.is_none()) {
+            return Err(findings::stopped_acknowledging(self.case(), stuck, within).into());
         }
         let least = if self.scene.settings.module.is_builtin() { Duration::ZERO } else { LEAST_AFTERMATH };
         let aftermath =
@@ -47,6 +53,19 @@ impl Stage<'_> {
         let deadline = Instant::now() + aftermath;
         while self.lookout.wait(deadline).await? == Wake::Record {}
         Ok(())
+    }
+
+    /// The first of these messages that the module was handed over the connection that it has now, and has not
+    /// acknowledged, if no fault of the wire explains that.
+    fn stuck_at(&self, waiting: &[usize]) -> Option<&Sighting> {
+        let observer = &self.lookout.observer;
+        if self.lookout.module.has_ended() || self.lookout.faults.is_any() || !observer.connections.is_connected() {
+            return None;
+        }
+        let is_connect = |record: &&Record| matches!(record.event, Event::Connected { .. }) && !is_own(&record.client);
+        let connected = observer.records.iter().rev().find(is_connect)?.seq;
+        let mut waiting = waiting.iter().map(|index| &observer.messages[*index]).filter(|seen| seen.seq > connected);
+        waiting.find(|seen| observer.deliveries.is_delivered(seen) && !observer.deliveries.is_shown(seen))
     }
 
     /// All that is known of what was put to the test.

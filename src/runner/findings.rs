@@ -23,6 +23,17 @@ pub fn never_acknowledges(case: &Case<'_>, count: usize, within: Duration) -> Di
         .breaking("MQ-4")
 }
 
+/// The module has acknowledged messages, and then no more.
+pub fn stopped_acknowledging(case: &Case<'_>, stuck: &Sighting, within: Duration) -> Diagnostic {
+    let name = stuck.kind.name();
+    let headline = format!("{} did not acknowledge a {name} within {}, and lives on", case.culprit(), shown(within));
+    Diagnostic::new(Severity::Fail, "module/stopped-acknowledging", headline)
+        .about(Subject::Module)
+        .at(case.scenario.labelled("/under_test", ""))
+        .with_evidence(format!("the first message that it did not acknowledge: {}", case.line(stuck)))
+        .with_help("what reads the module's messages may have ended over this one: look at what the module prints")
+}
+
 /// What tells the module to do something reaches nobody.
 pub fn nobody_hears(
     case: &Case<'_>,

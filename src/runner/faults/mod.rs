@@ -92,6 +92,11 @@ impl Laid {
         Self { targets, ..Self::default() }
     }
 
+    /// Whether anything can fail on the wire.
+    pub fn is_any(&self) -> bool {
+        self.targets.is_some()
+    }
+
     /// Whether a rule is the scenario's own, and not laid over it.
     pub fn is_of_scenario(&self, rule: usize) -> bool {
         self.rules.iter().any(|(number, at, _)| *number == rule && at.is_some())
