@@ -53,6 +53,8 @@ const ATTEMPTS: u32 = 6;
 const ATTEMPTS_WHILE_AWAY: u32 = 180;
 /// How much longer it waits after each attempt.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long it waits where nobody listens.
+const PAUSE_WHILE_AWAY: Duration = Duration::from_millis(50);
 
 /// The built-in module: sends communication checks, follows commands on the control topic, connects again when it is cut
 /// off. Ends when `stop` does, after saying that it leaves on purpose.
@@ -132,23 +134,15 @@ pub async fn run_played(
 
 impl Player {
     async fn open(part: Part, more: &[String], attempts: u32) -> Result<Self, LinkError> {
-        let (client, messages) = connect(&part, more, attempts).await?;
+        let (client, messages) = connect(&part, more, attempts, false).await?;
         let validator = Validator::new(part.topics.clone(), part.verdicts.clone());
         Ok(Self { client, messages, validator, discovering: None, part })
     }
 
     /// As client libraries do; what it knows, it keeps.
     async fn connect_again(&mut self, more: &[String]) -> Result<(), LinkError> {
-        let mut away = 0;
-        loop {
-            match connect(&self.part, more, ATTEMPTS).await {
-                Err(LinkError::Connect { is_closed: true, .. }) if away < ATTEMPTS_WHILE_AWAY => away += ATTEMPTS,
-                connected => {
-                    (self.client, self.messages) = connected?;
-                    return Ok(());
-                }
-            }
-        }
+        (self.client, self.messages) = connect(&self.part, more, ATTEMPTS, true).await?;
+        Ok(())
     }
 
     /// What EVerest says.
@@ -208,14 +202,21 @@ impl Player {
 
 type Connected = (Client, mpsc::UnboundedReceiver<Message>);
 
-/// Connects and subscribes; again, if it is cut off in the middle.
-async fn connect(part: &Part, more: &[String], attempts: u32) -> Result<Connected, LinkError> {
+/// Connects and subscribes; again, if it is cut off in the middle, which shows that the broker `is_known` to be there.
+async fn connect(part: &Part, more: &[String], attempts: u32, mut is_known: bool) -> Result<Connected, LinkError> {
     let Part { address, client_id, topics, period, edge, .. } = part;
-    let mut attempt = 0;
+    let (mut attempt, mut away) = (0, 0);
     loop {
         attempt += 1;
         match Client::open_at(*address, client_id, topics.clone(), *period, more, edge.clone()).await {
-            Err(_) if attempt < attempts => tokio::time::sleep(PAUSE * attempt).await,
+            Err(LinkError::Connect { is_closed: true, .. }) if is_known && away < ATTEMPTS_WHILE_AWAY => {
+                (attempt, away) = (0, away + 1);
+                tokio::time::sleep(PAUSE_WHILE_AWAY).await;
+            }
+            Err(error) if attempt < attempts => {
+                is_known |= !matches!(error, LinkError::Connect { .. });
+                tokio::time::sleep(PAUSE * attempt).await;
+            }
             opened => return opened.map(|(client, messages)| (client.writing(part.wire), messages)),
         }
     }
