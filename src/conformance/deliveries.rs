@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::conformance::losses::Losses;
 use crate::conformance::sighting::Sighting;
+use crate::transcript::injected::Effect;
 
 /// More messages of khumbu's own than wait for their delivery at any time.
 const REMEMBERED: usize = 64;
@@ -22,6 +23,8 @@ pub struct Deliveries {
     sent: VecDeque<(u64, Arc<str>, Bytes)>,
     delivered: BTreeSet<u64>,
     shown: BTreeSet<u64>,
+    /// What the module was handed with another payload, by an injected fault.
+    broken: BTreeSet<u64>,
     /// What the module has yet to acknowledge, by client and packet identifier.
     unacknowledged: BTreeMap<(Arc<str>, u16), u64>,
 }
@@ -42,6 +45,13 @@ impl Deliveries {
             same.map(|(seq, ..)| *seq)
         };
         let anew = same().find(|seq| !self.delivered.contains(seq));
+        let on_topic = self.sent.iter().rev().filter(|(_, topic, _)| *topic == publish.topic).map(|(seq, ..)| *seq);
+        let is_corrupt = |seq: &u64| matches!(self.losses.of(*seq), Some((_, Effect::Corrupt(_))));
+        let broken = on_topic.filter(is_corrupt).find(|seq| !self.broken.contains(seq));
+        if let (None, Some(seq)) = (anew, broken) {
+            self.broken.insert(seq);
+            return;
+        }
         let Some(seq) = anew.or_else(|| same().find(|seq| !self.shown.contains(seq))) else { return };
         self.delivered.insert(seq);
         match publish.qos {
@@ -65,6 +75,11 @@ impl Deliveries {
         self.shown.contains(&seen.seq)
     }
 
+    /// Whether the broker has handed a message to the module with another payload.
+    pub fn is_broken(&self, seen: &Sighting) -> bool {
+        self.broken.contains(&seen.seq)
+    }
+
     /// The clients of the messages that are not acknowledged.
     pub fn unacknowledged(&self) -> impl Iterator<Item = &Arc<str>> {
         self.unacknowledged.keys().map(|(client, _)| client)
@@ -80,6 +95,7 @@ mod tests {
     use super::*;
     use crate::conformance::sighting::{Classifier, Party};
     use crate::protocol::channel::{ApiType, Topics};
+    use crate::transcript::injected::{Corruption, Injected};
     use crate::transcript::record::{Direction, Event, Publish, Record};
 
     fn passes(seq: u64, direction: Direction, payload: &'static str, qos: u8, pkid: u16) -> Sighting {
@@ -141,6 +157,24 @@ mod tests {
         assert_eq!(state(handed("same", 0, 0)), [yes, yes, yes]);
         assert_eq!(state(handed("same", 1, 2)), [yes, yes, yes]);
         assert_eq!(deliveries.unacknowledged().count(), 1);
+    }
+
+    #[test]
+    fn what_was_broken_on_its_way_is_known_by_its_topic() {
+        let mut deliveries = Deliveries::default();
+        let [before, broken, other] = [sent(1, "1"), sent(2, "12"), sent(3, "13")];
+        [&before, &broken].map(|seen| deliveries.sent(seen));
+        let effect = Effect::Corrupt(Corruption::Truncate);
+        let injected = Injected::Message { seq: 2, rule: 0, topic: "t".into(), effect };
+        let event = Event::Injected(injected);
+        deliveries.losses.note(&Record { seq: 2, at: Duration::ZERO, client: "c".into(), event });
+        deliveries.handed_over(&handed("1", 0, 0));
+        assert!(deliveries.is_shown(&before) && !deliveries.is_broken(&broken));
+        // What is left of it is what came before.
+        deliveries.handed_over(&handed("1", 0, 0));
+        deliveries.sent(&other);
+        deliveries.handed_over(&handed("13", 0, 0));
+        assert!(deliveries.is_broken(&broken) && !deliveries.is_broken(&other) && deliveries.is_shown(&other));
     }
 
     #[test]

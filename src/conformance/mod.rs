@@ -11,3 +11,4 @@ pub mod monitors;
 pub mod occasions;
 pub mod requirements;
 pub mod sighting;
+pub mod survived;

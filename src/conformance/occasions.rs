@@ -14,6 +14,7 @@ use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
 use crate::protocol::types::TokenValidationStatus;
 use crate::protocol::wire::Form;
+use crate::transcript::injected::Effect;
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Fate {
     Sent,
     /// It was delivered to the client under test, which has acknowledged it if its QoS asks for that.
     Shown,
+    /// The client under test was handed it with another payload, by an injected fault.
+    Broken,
     /// It was published for the client under test, which did not get it.
     Missed,
 }
@@ -39,6 +42,8 @@ pub struct Fact<'a> {
     pub payload: &'a [u8],
     /// The same, where it is JSON.
     pub json: Option<&'a Value>,
+    /// What became of it on its way to the client, by an injected fault.
+    pub befell: Option<Effect>,
 }
 
 /// Everything that bears on the occasions of requirements.
@@ -145,6 +150,8 @@ fn of_client(requirement: &str, facts: Facts<'_>) -> Option<(usize, &'static str
         "CC-8" => (facts.sent(CHECK, "true"), "sent no communication check `true`"),
         "CC-9" => (facts.sent(CHECK, "false"), "sent no communication check `false`"),
         "CN-1" => (usize::from(facts.came_back), "did not lose its connection and come back"),
+        "CN-2" => (facts.broken(), "was shown nothing that is broken"),
+        "CN-3" => (facts.twice(), "was shown no message twice"),
         "RR-9" => (facts.shown(|fact| fact.message != HEARTBEAT), "was shown no message with fields"),
         "RR-13" | "RR-14" => (facts.requests(), "made no request that asks for a reply"),
         "RR-15" => (facts.in_other_form(), "was shown no message in another form than EVerest's"),
@@ -219,6 +226,22 @@ impl<'a> Facts<'a> {
         let shown: Vec<_> = self.all(Fate::Shown, HEARTBEAT).collect();
         let is_gap = |pair: &[&Fact<'_>]| pair[1].at.saturating_sub(pair[0].at) >= self.heartbeat_interval * GAP;
         shown.windows(2).filter(|pair| is_gap(pair) || pair[0].json == pair[1].json).count()
+    }
+
+    /// What is no JSON, be it so published or broken on its way.
+    fn broken(self) -> usize {
+        self.count(Fate::Broken, |_| true) + self.shown(|fact| fact.json.is_none())
+    }
+
+    /// What came again right after itself, be it so published or on its way.
+    fn twice(self) -> usize {
+        let shown: Vec<_> = self.messages.iter().filter(|fact| fact.fate == Fate::Shown).collect();
+        let is_twice = |(index, fact): (usize, &&Fact<'_>)| {
+            let mut before = shown[..index].iter().rev().filter(|before| before.message == fact.message);
+            matches!(fact.befell, Some(Effect::Duplicate(_)))
+                || before.next().is_some_and(|it| it.payload == fact.payload)
+        };
+        shown.iter().enumerate().filter(|it| is_twice((it.0, it.1))).count()
     }
 
     fn requests(self) -> usize {
@@ -305,6 +328,7 @@ mod tests {
                 at: Duration::from_millis(index as u64 * 50),
                 payload,
                 json: Some(json),
+                befell: None,
             })
             .collect();
         let heartbeat_interval = Duration::from_millis(50);
@@ -384,6 +408,11 @@ mod tests {
         assert!(!lack("CC-9", &[(Fate::Sent, CHECK, json!(false))]));
         assert!(lack("VA-3", &[(Fate::Sent, VALIDATE_REPLY, json!({}))]));
         assert!(lack("CN-1", &[]));
+        assert!(lack("CN-2", &[(Fate::Shown, STATUS, json!({}))]));
+        assert!(!lack("CN-2", &[(Fate::Broken, STATUS, json!({}))]));
+        let [one, two] = [1, 2].map(|number| (Fate::Shown, HEARTBEAT, json!(number)));
+        assert!(lack("CN-3", &[one.clone(), two.clone()]));
+        assert!(!lack("CN-3", &[one.clone(), (Fate::Shown, STATUS, json!(1)), one]));
         // EVerest's own requirements have no occasion here.
         assert!(!lack("HB-1", &[]));
     }

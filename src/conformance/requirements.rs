@@ -244,6 +244,8 @@ static TABLE: &[Requirement] = &[
     row("VA-9", Binds::Everest, "an update for the token in use at an EVSE gives `Accepted` again, with its tariff messages", "AuthHandler.cpp"),
     row("VA-10", Binds::Client, "a token validator retains neither answers nor updates", "framework message_handler.cpp"),
     at(Level::Should, row("CN-1", Binds::Client, "a client that has lost its connection connects again, and listens again to what it listened to", "MQTT 3.1.1 section 3.1.2.4, MQTT 5 section 3.1.2.4; the number is khumbu's own")),
+    at(Level::Should, row("CN-2", Binds::Client, "a message that is broken on its way, or no JSON at all, does a client no harm", "what RR-10 asks of EVerest; the number is khumbu's own")),
+    at(Level::Should, row("CN-3", Binds::Client, "a message that comes twice does a client no harm: QoS 1 delivers at least once", "MQTT 3.1.1 and 5, 4.3.2; the number is khumbu's own")),
     row("MQ-1", Binds::Both, "every packet is whole and well formed, and its texts are UTF-8 without U+0000", "MQTT 3.1.1, 1.5.3 and 2; MQTT 5, 1.5 and 2"),
     row("MQ-2", Binds::Both, "a topic is not empty and has no wildcard; in a filter wildcards stand where they may", "MQTT 3.1.1 and 5, 4.7"),
     row("MQ-3", Binds::Both, "a connection begins with one CONNECT of MQTT and has no second one", "MQTT 3.1.1 and 5, 3.1"),

@@ -59,7 +59,7 @@ const AREAS: [&str; 16] = [
 ];
 
 /// Who may name channels of the auth APIs: what is their behaviour, file by file. Everybody else reads the descriptions.
-const BEHAVIOUR: [&str; 21] = [
+const BEHAVIOUR: [&str; 22] = [
     // The APIs, what EVerest makes of their messages, and the words that its internals share with them.
     "protocol/auth_apis.rs",
     "protocol/control.rs",
@@ -82,6 +82,7 @@ const BEHAVIOUR: [&str; 21] = [
     "conformance/monitors/shape.rs",
     "conformance/occasions.rs",
     "conformance/requirements.rs",
+    "conformance/survived.rs",
     // What a client asks for of its own accord, and changes what EVerest does.
     "conformance/judge/unasked.rs",
     // What a recording shows of Auth and its clients.

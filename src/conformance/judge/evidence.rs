@@ -198,6 +198,7 @@ impl Proof<'_> {
             let fate = match (seen.from, self.view.is_for_module(seen, self.case)) {
                 (Party::Module, _) => Fate::Sent,
                 (Party::Harness, true) if self.deliveries.is_shown(seen) => Fate::Shown,
+                (Party::Harness, true) if self.deliveries.is_broken(seen) => Fate::Broken,
                 (Party::Harness, true) => Fate::Missed,
                 (Party::Harness, false) => return None,
             };
@@ -212,7 +213,8 @@ impl Proof<'_> {
                 _ => return None,
             };
             let (payload, json) = (&*seen.publish.payload, seen.json.as_ref());
-            Some(Fact { fate, message, at: seen.at, payload, json })
+            let befell = self.deliveries.losses.of(seen.seq).map(|(_, effect)| effect);
+            Some(Fact { fate, message, at: seen.at, payload, json, befell })
         });
         facts.collect()
     }

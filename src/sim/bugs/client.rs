@@ -274,6 +274,17 @@ pub(super) static BUGS: &[Bug] = &[
         }
         Some(filter)
     }),
+    bug(ANY, "json_only", "CN-2", "ends at a message that is no JSON").hearing(|memory, packet| {
+        let is_broken = serde_json::from_slice::<Value>(&packet.payload).is_err();
+        let is_fatal = packet.topic != memory.topics.control_topic() && is_broken;
+        memory.crash_if(is_fatal, packet)
+    }),
+    bug(ANY, "nothing_twice", "CN-3", "ends at a message that it has just had").hearing(|memory, packet| {
+        let is_control = packet.topic == memory.topics.control_topic();
+        let before = memory.heard.iter().rev().find(|before| before.topic == packet.topic);
+        let is_fatal = !is_control && before.is_some_and(|before| before.payload == packet.payload);
+        memory.crash_if(is_fatal, packet)
+    }),
     bug(ANY, "topic_with_nul", "MQ-1", "publishes on a topic with U+0000").publishing(|_, packet| {
         packet.when_on(CHECK, |packet| {
             let other = format!("{}\0", packet.topic);
