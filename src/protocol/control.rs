@@ -136,6 +136,8 @@ pub enum Command {
     },
     /// EVerest's side: change how heartbeats are sent.
     Heartbeats(HeartbeatControl),
+    /// EVerest's side: what requests get as their reply from now on.
+    SetReply(SetReply),
     /// Client: make a withdraw request.
     Withdraw(WithdrawAuthorizationRequest),
     /// Client: ask for the latched status.
@@ -215,6 +217,31 @@ pub enum HeartbeatControl {
     Every(u64),
     /// The number of the next heartbeat.
     Next(u64),
+}
+
+/// What requests on a channel get in place of EVerest's own reply; neither `payload` nor `never` means that one again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetReply {
+    /// The name of the channel, such as `withdraw_authorization`.
+    pub to: String,
+    /// The reply, which may be `null`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub payload: Option<Value>,
+    /// There is none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub never: bool,
+    /// Milliseconds between request and reply.
+    #[serde(default)]
+    pub after_ms: u64,
+}
+
+/// A value that is there, if only as `null`.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// Who pauses charging.

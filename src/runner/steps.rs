@@ -21,7 +21,7 @@ use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::words::{cut, shown};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::EntryPoint;
-use crate::protocol::control::{Command, HeartbeatControl};
+use crate::protocol::control::{Command, HeartbeatControl, SetReply};
 use crate::protocol::side::Side;
 use crate::protocol::wire::{Encoder, Wire};
 use crate::protocol::{codec, topic};
@@ -90,6 +90,12 @@ impl Stage<'_> {
                 };
                 self.lookout.observer.monitors.heartbeats_changed();
                 self.stimulate(Command::Heartbeats(control), at).await
+            }
+            Step::SetReply(set) => {
+                let (payload, never) = (set.payload.clone(), set.never);
+                let after_ms = set.after.map_or(0, |span| u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX));
+                let to = set.to.name().to_owned();
+                self.stimulate(Command::SetReply(SetReply { to, payload, never, after_ms }), at).await
             }
             Step::PresentToken(name) => self.present_token(name, said(&row)?, at).await,
             Step::SetVerdict(change) => {

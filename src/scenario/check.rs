@@ -211,6 +211,7 @@ impl<'a> Checker<'a> {
                     self.report("scenario/bad-timespan", &at.key("every"), headline);
                 }
             }
+            Step::SetReply(set) => self.check_set_reply(set, at),
             Step::Withdraw(withdraw) => {
                 if withdraw.token.is_some() && withdraw.id_token.is_some() {
                     let headline = "withdraw has both `token` and `id_token`";

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::protocol::channel::ApiType;
+use crate::protocol::control::present;
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 use crate::protocol::topic;
@@ -186,6 +187,24 @@ pub enum Heartbeats {
     Every(Timespan),
     /// The number of the next one.
     Next(u64),
+}
+
+/// What requests of a client get from now on, in place of what EVerest would reply; neither `payload` nor `never` means
+/// that again. What such a request asks for is not done.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetReply {
+    /// The request, such as `withdraw_authorization`.
+    pub to: MessageKind,
+    /// The reply as JSON, which may be `null`.
+    #[serde(default, deserialize_with = "present")]
+    pub payload: Option<Value>,
+    /// There is none.
+    #[serde(default)]
+    pub never: bool,
+    /// How long after the request; at once if absent.
+    #[serde(default)]
+    pub after: Option<Timespan>,
 }
 
 /// Whether a CSMS can be reached.

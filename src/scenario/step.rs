@@ -10,7 +10,7 @@ use super::features::{self, Feature};
 use super::model::{
     BrokerAway, CancelReservation, CorruptFault, CsmsState, DelayFault, DropFault, DuplicateFault, Expect, ExpectCsms,
     ExpectEvse, ExpectNone, ExpectReply, ExpectStatus, Gateway, HalfOpen, Heartbeats, MessageKind, Model, Nothing,
-    Only, Publish, RefuseConnect, ReorderFault, Repeat, Request, Reserve, Run, SendLocalList, SetVerdict,
+    Only, Publish, RefuseConnect, ReorderFault, Repeat, Request, Reserve, Run, SendLocalList, SetReply, SetVerdict,
     UpdateVerdict, When, Withdraw,
 };
 use super::{Pointer, Scenario, placeholder, played};
@@ -63,6 +63,8 @@ pub enum Step {
     AtOnce(Vec<Step>),
     /// Changes how heartbeats are sent.
     Heartbeats(Heartbeats),
+    /// What requests of a client get as their reply from now on.
+    SetReply(SetReply),
     /// EVerest ends and starts again; counters, latch and authorizations are lost.
     RestartEverest,
     /// Cuts the module under test off the broker; it may connect again.
@@ -308,6 +310,7 @@ impl Step {
             Step::CancelReservation(_) => reserves("cancel_reservation"),
             Step::AtOnce(steps) => Row { inner: Some(("", steps)), ..row("at_once") },
             Step::Heartbeats(_) => Row { shows: Some(Channel::HEARTBEAT), ..of_everest("heartbeats") },
+            Step::SetReply(_) => of_everest("set_reply"),
             Step::RestartEverest => Row { demands: everest, ..row("restart_everest") },
             Step::Disconnect => Row { demands: client, ..row("disconnect") },
 

@@ -13,6 +13,7 @@ use super::config::{EvseManager, SelectionAlgorithm, StationConfig};
 use super::evse::Evse;
 use super::inquiry::Inquiry;
 use super::module::ApiModule;
+use super::replies::Replies;
 use super::validators::Validators;
 use super::{Address, Effect, Input, Payload};
 use crate::auth::{self, AuthManager, SessionEvent};
@@ -38,6 +39,8 @@ pub struct Station {
     pub(super) charge_point: Option<ChargePoint>,
     /// Requests to `auth_consumer`.
     pub(super) api: Api,
+    /// What is replied in its place.
+    pub(super) replies: Replies,
     /// `auth_consumer` first.
     pub(super) modules: Vec<ApiModule>,
     pub(super) ready: bool,
@@ -65,6 +68,7 @@ enum Part {
     ChargePoint,
     Auth,
     Api,
+    Replies,
 }
 
 impl Station {
@@ -87,6 +91,7 @@ impl Station {
             inquiry: inquiry.map(|config| Inquiry::new(config, deviations)),
             charge_point: config.charge_point.as_ref().map(|it| ChargePoint::new(it, config.evses)),
             api: Api::new(is_latching, deviations),
+            replies: Replies::default(),
             modules: ApiModule::all(config, deviations),
             ready: false,
             selects_last: config.auth.selection_algorithm == SelectionAlgorithm::PlugEventsLIFO,
@@ -218,6 +223,7 @@ impl Station {
         offer(self.charge_point.as_ref().and_then(|it| it.at(self.now, &self.evses)), Part::ChargePoint);
         offer(self.auth.next_deadline(), Part::Auth);
         offer(self.api.at(), Part::Api);
+        offer(self.replies.at(), Part::Replies);
         first
     }
 
@@ -248,6 +254,11 @@ impl Station {
                 Part::Api => {
                     self.api.give_up();
                     out.push(ignored("no reply: the withdraw request took longer than 300 s"));
+                }
+                Part::Replies => {
+                    if let Some((reply_to, payload)) = self.replies.due(self.now) {
+                        self.reply(Some(reply_to), Payload::Chosen(payload), out);
+                    }
                 }
             }
             self.work_on_messages(out);
@@ -337,6 +348,7 @@ impl Station {
                     out.push(ignored(*why));
                 }
             }
+            Command::SetReply(set) => self.choose_reply(set, out),
             Command::Withdraw(_)
             | Command::GetStatus {}
             | Command::Discover {}
@@ -487,6 +499,7 @@ fn moves_evse(command: &Command) -> bool {
         | Command::Reserve(_)
         | Command::CancelReservation { .. }
         | Command::Heartbeats(_)
+        | Command::SetReply(_)
         | Command::Withdraw(_)
         | Command::GetStatus {}
         | Command::Discover {}

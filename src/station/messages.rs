@@ -7,10 +7,12 @@ use bytes::Bytes;
 
 use super::api::Request;
 use super::machine::{Station, ignored};
+use super::replies::Chosen;
 use super::{Address, Effect, Payload, RequestId};
 use crate::auth;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint};
 use crate::protocol::codec::{self, Decoded};
+use crate::protocol::control::SetReply;
 use crate::protocol::deviations::Deviation;
 use crate::protocol::types::{AuthorizationStatus, ValidationResult};
 
@@ -21,6 +23,9 @@ impl Station {
         };
         if let Err(why) = self.is_heard(api, channel) {
             return out.push(ignored(why));
+        }
+        if let Some(chosen) = self.replies.of(channel).cloned() {
+            return self.reply_as_chosen(&payload, chosen, out);
         }
         match (api, channel) {
             (ApiType::AUTH_CONSUMER, _) => self.api.push(Request::On(channel), payload),
@@ -110,6 +115,30 @@ impl Station {
         match codec::decode_get(request, self.deviations) {
             Decoded::Execute { reply_to, .. } => self.reply(reply_to, reply, out),
             Decoded::NotExecuted { why } => out.push(ignored(why)),
+        }
+    }
+
+    /// Chooses what requests on a channel get.
+    pub(super) fn choose_reply(&mut self, set: SetReply, out: &mut Vec<Effect>) {
+        let channels = self.modules.iter().filter_map(|module| module.api.channel(&set.to));
+        match channels.into_iter().find(|channel| channel.is_request() && !channel.is_from_everest()) {
+            Some(channel) => self.replies.choose(channel, set),
+            None => out.push(ignored(format!("no module of EVerest takes requests on `{}`", set.to))),
+        }
+    }
+
+    /// Has a request get a reply that somebody has chosen; nobody does what it asks for.
+    fn reply_as_chosen(&mut self, request: &[u8], chosen: Chosen, out: &mut Vec<Effect>) {
+        let reply_to = match codec::decode_get(request, self.deviations) {
+            Decoded::Execute { reply_to, .. } => reply_to,
+            Decoded::NotExecuted { why } => return out.push(ignored(why)),
+        };
+        match (chosen.payload, reply_to) {
+            (None, _) => out.push(ignored("nobody replies: so it was chosen")),
+            (Some(payload), Some(reply_to)) if !chosen.after.is_zero() => {
+                self.replies.put_off(self.now.saturating_add(chosen.after), reply_to, payload);
+            }
+            (Some(payload), reply_to) => self.reply(reply_to, Payload::Chosen(payload), out),
         }
     }
 

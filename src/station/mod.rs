@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 
 use self::charge_point::{CsmsInput, Report};
 use crate::auth::{EvseCall, SessionEvent};
@@ -42,6 +43,7 @@ mod inquiry;
 mod machine;
 mod messages;
 mod module;
+mod replies;
 mod reservation;
 mod status;
 mod validators;
@@ -237,6 +239,8 @@ pub enum Payload {
     WithdrawResult(WithdrawAuthorizationResult),
     /// The reply to a get before the first status; `None` is `null`.
     EmptyLatch(Option<bool>),
+    /// A reply that was chosen in EVerest's place.
+    Chosen(Value),
 }
 
 /// A `generic/CommunicationFault` of the API module, by its sub type.

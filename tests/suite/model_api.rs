@@ -6,7 +6,7 @@ use khumbu::protocol::control::{Command, HeartbeatControl, Validation};
 use khumbu::protocol::types::{IdToken, IdTokenType, MessageContent};
 use khumbu::station::Input;
 use khumbu::station::config::{ApiConfig, StationConfig};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::model_desk::{Desk, NOTHING, accepted_after, millis, quiet, secs, token, with_check, with_heartbeat};
 
@@ -354,5 +354,77 @@ fn channels_of_everest_take_no_messages() {
     for channel in [Channel::HEARTBEAT, Channel::TOKEN_VALIDATION_STATUS] {
         desk.send(channel, "0");
         assert!(desk.why().contains("does not listen"));
+    }
+}
+
+// Replies that a harness has chosen.
+
+fn chosen(to: &str, reply: Value) -> Command {
+    let mut command = json!({"to": to});
+    command.as_object_mut().unwrap().extend(reply.as_object().unwrap().clone());
+    serde_json::from_value(json!({"set_reply": command})).unwrap()
+}
+
+#[test]
+fn a_chosen_reply_takes_the_place_of_everests_and_nothing_is_withdrawn() {
+    let mut desk = Desk::ready(&quiet());
+    desk.present("A", 0);
+    desk.seen();
+    for reply in [json!("Rejected"), json!(null), json!({"more": 1})] {
+        desk.command(chosen("withdraw_authorization", json!({"payload": reply})));
+        desk.withdraw("w", json!({}));
+        assert_eq!(desk.seen(), [format!("w: {reply}")]);
+    }
+    desk.command(chosen("withdraw_authorization", json!({})));
+    desk.withdraw("w", json!({}));
+    assert!(
+        desk.seen().contains(&"w: \"Accepted\"".to_owned()),
+        "it replies itself again, for the token is still there"
+    );
+}
+
+#[test]
+fn a_chosen_reply_comes_as_late_as_was_said_or_never() {
+    let mut desk = Desk::ready(&quiet());
+    desk.command(chosen("withdraw_authorization", json!({"payload": "Accepted", "after_ms": 2000})));
+    desk.withdraw("w1", json!({}));
+    desk.pass(millis(500));
+    desk.command(chosen("withdraw_authorization", json!({"payload": "EvseNotFound", "after_ms": 500})));
+    desk.withdraw("w2", json!({}));
+    desk.pass(millis(500));
+    assert_eq!(desk.seen(), ["w2: \"EvseNotFound\""]);
+    desk.command(chosen("withdraw_authorization", json!({"never": true})));
+    desk.withdraw("w3", json!({}));
+    assert!(desk.why().contains("so it was chosen"));
+    desk.pass(millis(999));
+    assert_eq!(desk.seen(), NOTHING);
+    desk.pass(millis(1));
+    assert_eq!(desk.seen(), ["w1: \"Accepted\""]);
+    desk.pass(secs(1000));
+    assert_eq!(desk.seen(), NOTHING);
+}
+
+#[test]
+fn what_was_chosen_outlives_a_restart_and_what_waits_does_not() {
+    let mut desk = Desk::ready(&quiet());
+    desk.command(chosen("get_token_validation_status", json!({"payload": 1, "after_ms": 1000})));
+    desk.get("g1");
+    let before = desk.station.clone();
+    let mut desk = Desk::new(&quiet());
+    desk.station.remember(&before);
+    desk.feed(Input::Ready);
+    desk.pass(secs(2));
+    assert_eq!(desk.seen(), NOTHING);
+    desk.get("g2");
+    desk.pass(secs(1));
+    assert_eq!(desk.seen(), ["g2: 1"]);
+}
+
+#[test]
+fn replies_are_chosen_for_requests_alone() {
+    let mut desk = Desk::ready(&quiet());
+    for other in ["communication_check", "heartbeat", "validate_token", "nothing"] {
+        desk.command(chosen(other, json!({"payload": 1})));
+        assert!(desk.why().contains("takes requests"), "{other}");
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::Checker;
-use crate::scenario::model::Reserve;
+use crate::protocol::channel::{ApiType, Channel};
+use crate::scenario::api::is_spoken;
+use crate::scenario::model::{Reserve, SetReply};
 use crate::scenario::step::Step;
 use crate::scenario::{Pointer, played};
 
@@ -45,6 +47,32 @@ impl Checker<'_> {
         if reserve.expires_in.is_some_and(|span| span.0 < Duration::from_millis(1)) {
             let headline = "a reservation that expires at once; `expired_for` makes one that has expired";
             self.report("scenario/bad-timespan", &at.key("expires_in"), headline);
+        }
+    }
+
+    pub(super) fn check_set_reply(&mut self, set: &SetReply, at: &Pointer) {
+        let model = &self.scenario.model;
+        let spoken = ApiType::all().filter(|api| is_spoken(*api, model));
+        let requests = spoken.flat_map(ApiType::channels).filter(|it| it.is_request() && !it.is_from_everest());
+        let names: Vec<_> = requests.map(Channel::name).collect();
+        if !names.contains(&set.to.name()) {
+            let headline = format!("no client asks EVerest `{}` here", set.to.name());
+            let names = if names.is_empty() { "there are no requests".to_owned() } else { names.join(", ") };
+            self.report("scenario/no-request", &at.key("to"), headline).evidence.push(format!("requests: {names}"));
+        }
+        if set.payload.is_some() && set.never {
+            let headline = "set_reply has both `payload` and `never`";
+            self.report_key("scenario/two-replies", &at.key("never"), headline).help =
+                Some("`payload` is the reply, `never: true` means that there is none".to_owned());
+        }
+        match set.after {
+            Some(_) if set.payload.is_none() => {
+                let headline = "`after` says when a reply comes that `payload` says";
+                self.report_key("scenario/two-replies", &at.key("after"), headline).help =
+                    Some("EVerest's own reply comes late with `delay: {message: reply, by: 2s}`".to_owned());
+            }
+            Some(after) => self.check_span(after.0, "a delay", &at.key("after")),
+            None => {}
         }
     }
 

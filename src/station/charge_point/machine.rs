@@ -125,10 +125,11 @@ impl ChargePoint {
 }
 
 impl Station {
-    /// Takes over what outlives a restart: the EVs that are plugged in and the faults; of the charge point the
+    /// Takes over what outlives a restart: the replies that a harness has chosen, the EVs that are plugged in and the faults; of the charge point the
     /// configuration, the local list, the cache, the reservations, the meters, what is in service (OCPP 1.6, 5.2), and which ids of
     /// transactions were given. A transaction that ran has ended.
     pub fn remember(&mut self, before: &Station) {
+        self.replies = before.replies.after_restart();
         if self.charge_point.is_some() {
             self.auth.keep_reservations(&before.auth);
             for (evse, before) in self.evses.iter_mut().zip(&before.evses) {
