@@ -114,7 +114,7 @@ async fn results(bug: &'static Bug, scenarios: Vec<Arc<Scenario>>) -> Vec<Arc<Sc
     let forecast = requirements::find(bug.breaks).and_then(|requirement| requirement.from);
     let piece = |scenario: Arc<Scenario>| {
         let release = forecast.unwrap_or_else(|| scenario.release_unasked());
-        Piece { scenario, release, golden: None, recorder: None, replay: None }
+        Piece { scenario, release, golden: None, recorder: None, replay: None, fault: None }
     };
     let pieces = scenarios.into_iter().map(piece).collect();
     // Nobody listens, and nobody interrupts.
@@ -154,7 +154,6 @@ fn settings(bug: &'static Bug) -> Settings {
         cannot: BTreeSet::new(),
         lacks: BTreeSet::new(),
         wire: Wire::Everest,
-        faults: Vec::new(),
         is_updating_goldens: false,
         inside: None,
         jobs: JOBS,

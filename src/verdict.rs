@@ -3,6 +3,7 @@
 //! Verdicts only ever get worse within a scenario: pass < inconclusive < error < fail. What a module did wrong stays so,
 //! whatever else went wrong beside it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,6 +140,8 @@ pub struct ScenarioResult {
     pub path: String,
     /// The description.
     pub description: String,
+    /// The fault that was laid over it, step by step as written.
+    pub faults: Vec<String>,
     /// The release of EVerest that was played.
     pub release: Release,
     /// The worst of all findings.
@@ -178,6 +181,14 @@ pub struct LastWords<'r> {
 }
 
 impl ScenarioResult {
+    /// What it is called: its path, and the fault that was laid over it.
+    pub fn title(&self) -> Cow<'_, str> {
+        match self.faults.as_slice() {
+            [] => Cow::Borrowed(&self.path),
+            faults => Cow::Owned(format!("{} under `{}`", self.path, faults.join("; "))),
+        }
+    }
+
     /// The last lines that the module wrote, at most so many.
     pub fn last_words(&self, most: usize) -> LastWords<'_> {
         let before = self.output.len().saturating_sub(self.last_lines);

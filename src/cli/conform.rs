@@ -16,7 +16,8 @@ use super::output::Output;
 use super::playing::{PlayFlags, Selection, command_without, made, perform, play};
 use super::recorder::RecordingFile;
 use super::release::forecast;
-use super::{Exit, print};
+use super::sweep::{Play, Sweep, sweep};
+use super::{Exit, faults, print};
 use crate::conformance::occasions;
 use crate::conformance::requirements::{self, Requirement};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -53,7 +54,10 @@ pub struct Arguments {
     /// Write a report for people: a page that stands alone if FILE ends in `.html`, Markdown if in `.md`; may be repeated
     #[arg(long, value_name = "FILE", value_parser = report_file)]
     report: Vec<PathBuf>,
-    /// Print the requirements, and play nothing; `--json` prints them for machines
+    /// Play every play once under each fault on the wire that a requirement says a module survives, in place of the suite
+    #[arg(long, conflicts_with_all = ["fault", "record"])]
+    sweep: bool,
+    /// Print the requirements, and play nothing; with `--sweep`, faults and plays; `--json` prints them for machines
     #[arg(long)]
     list: bool,
     /// Write the scenarios of the suite into this directory, and play nothing; other files there stay as they are
@@ -77,6 +81,7 @@ fn requirement(id: &str) -> Result<&'static Requirement, String> {
 pub fn run(arguments: Arguments) -> Exit {
     match (&arguments.extract, arguments.side) {
         (Some(directory), _) => extract(directory),
+        (None, _) if arguments.list && arguments.sweep => list_sweep(&arguments).unwrap_or_else(print::refused),
         (None, _) if arguments.list => list(&arguments),
         (None, Some(side)) => {
             prepare(&arguments, side).map_or_else(print::refused, |prepared| prepared.perform(&arguments))
@@ -92,14 +97,36 @@ fn list(arguments: &Arguments) -> Exit {
             && (arguments.only.is_empty() || arguments.only.contains(it))
     };
     let wanted = || requirements::all().iter().filter(is_wanted);
+    told(arguments, || suite::list(wanted()), || suite::list_json(wanted())).unwrap_or_else(print::refused)
+}
+
+/// Prints a list for people, or writes it for machines.
+fn told(
+    arguments: &Arguments,
+    text: impl FnOnce() -> String,
+    json: impl FnOnce() -> String,
+) -> Result<Exit, Vec<Diagnostic>> {
     match &arguments.play.json {
-        None => print::out(&suite::list(wanted())),
-        Some(path) => match Output::open(path) {
-            Ok(output) => output.write(&suite::list_json(wanted())),
-            Err(diagnostic) => return print::refused(vec![*diagnostic]),
-        },
+        None => print::out(&text()),
+        Some(path) => Output::open(path).map_err(|diagnostic| vec![*diagnostic])?.write(&json()),
     }
-    Exit::Pass
+    Ok(Exit::Pass)
+}
+
+fn list_sweep(arguments: &Arguments) -> Result<Exit, Vec<Diagnostic>> {
+    let is_wanted = |it: &Scenario| {
+        suite::is_play(it)
+            && arguments.side.is_none_or(|side| it.model.under_test == side)
+            && (arguments.api.is_empty() || arguments.api.contains(&it.model.api))
+    };
+    let plays: Vec<_> = scenarios()?.into_iter().filter(is_wanted).collect();
+    let only: Vec<_> = arguments.only.iter().map(|it| it.id).collect();
+    // By API, as what befalls each message is another fault in each.
+    let of = |api: ApiType| {
+        suite::pairs(&plays, |it| &it.model, &only).into_iter().filter(move |it| it.play.model.api == api)
+    };
+    let pairs: Vec<_> = ApiType::AUTH_APIS.into_iter().flat_map(of).collect();
+    told(arguments, || suite::sweep_list(&pairs), || suite::sweep_list_json(&pairs))
 }
 
 /// Writes the files of the suite. One that is there already and says something else stops it before anything is written.
@@ -173,6 +200,11 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
             Side::Everest => names(scenario, &|it| apis.iter().any(|api| it.concerns(*api))),
         };
         let is_about = arguments.only.is_empty() || is_anywhere || names(scenario, &|it| arguments.only.contains(&it));
+        let is_about = match arguments.sweep {
+            // Which of them a requirement is about under a fault, the faults say.
+            true => suite::is_play(scenario),
+            false => is_about,
+        };
         scenario.model.under_test == side && is_of_api && is_about
     };
     let Selection { scenarios: selected, mut elsewhere, part } =
@@ -189,19 +221,25 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
             golden: None,
             recorder: None,
             replay: None,
+            fault: None,
         })
     });
-    let mut pieces: Vec<_> = pieces.collect();
+    let fault = faults::over(&flags.fault, &settings)?;
+    let laid = |piece: Piece| match &fault {
+        Some(fault) => piece.under(fault.clone()),
+        None => piece,
+    };
+    let mut pieces: Vec<_> = pieces.map(laid).collect();
     let open = || Reports::open(&flags.json, &flags.junit, &arguments.report);
     let (reports, recordings) = flags.record(&mut pieces, &settings, open)?;
     let scope = Scope {
         side,
         apis,
         only: arguments.only.iter().map(|it| it.id).collect(),
-        is_partial: flags.keyword.is_some(),
+        is_partial: arguments.sweep || fault.is_some() || flags.keyword.is_some(),
         part,
         elsewhere,
-        command: command_without(&["--only", "--shard", "--keyword", "-k"], &["--strict"]),
+        command: command_without(&["--only", "--shard", "--keyword", "-k", "--fault"], &["--strict", "--sweep"]),
     };
     Ok(Prepared { pieces, settings, known_failures, scope, reports, recordings })
 }
@@ -223,9 +261,16 @@ impl Prepared {
         let Self { pieces, settings, known_failures, scope, reports, recordings } = self;
         let say = reports.beside();
         let known = known_failures.clone();
-        let played = perform(|interrupt| play_all(pieces, settings, known, say, interrupt));
+        let only = scope.only.clone();
+        let played = perform(|interrupt| async move {
+            match arguments.sweep {
+                true => sweep_all(pieces, &only, settings, known, say, interrupt).await,
+                false => Ok(play_all(pieces, settings, known, say, interrupt).await),
+            }
+        });
         let (results, is_interrupted) = match played {
-            Ok(played) => played,
+            Ok((Ok(results), is_interrupted)) => (results, is_interrupted),
+            Ok((Err(diagnostics), _)) => return print::refused(diagnostics),
             Err(exit) => return exit,
         };
         let is_whole = scope.only.is_empty() && !scope.is_partial && scope.part.is_whole() && !is_interrupted;
@@ -273,6 +318,26 @@ async fn play_all(
     }
     results.sort_by(|a, b| (&a.path, a.release).cmp(&(&b.path, b.release)));
     results
+}
+
+/// Plays first the plays without a fault, then under the faults.
+async fn sweep_all(
+    pieces: Vec<Piece>,
+    only: &[&'static str],
+    settings: Settings,
+    known: Vec<KnownFailure>,
+    say: fn(&str),
+    interrupt: watch::Receiver<bool>,
+) -> Result<Vec<Arc<ScenarioResult>>, Vec<Diagnostic>> {
+    let plays: Vec<_> = pieces.iter().map(Play::of).collect();
+    let mut results = play_all(pieces, settings.clone(), known.clone(), say, interrupt.clone()).await;
+    if *interrupt.borrow() {
+        return Ok(results);
+    }
+    let Sweep { pieces, unplayed } = sweep(&plays, &results, only, &settings)?;
+    results.extend(unplayed);
+    results.extend(play(pieces, settings, known, say, interrupt).await);
+    Ok(results)
 }
 
 /// What a module would have to be told that has no binding for it.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod conform;
 pub mod drift;
 pub mod everest;
+mod faults;
 pub mod files;
 pub mod goldens;
 mod matrix_reports;
@@ -28,6 +29,7 @@ mod run_reports;
 pub mod schema;
 mod signals;
 pub mod sim;
+mod sweep;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -129,7 +129,6 @@ impl ModuleFlags {
             lacks: config.module.lacks.clone(),
             cannot: config.module.cannot.iter().map(|drive| drive.0.to_owned()).collect(),
             wire: config.wire.unwrap_or_default(),
-            faults: Vec::new(),
             is_updating_goldens: false,
             inside: None,
             jobs: config.jobs.map_or(processors * at_once, |jobs| usize::from(jobs.get())),

@@ -47,6 +47,11 @@ pub struct PlayFlags {
     /// How khumbu writes its own messages, where a scenario does not say [default: everest]
     #[arg(long, value_name = "NAME", value_parser = wire_forms())]
     pub wire: Option<Wire>,
+    /// A fault to lay over each scenario, as a step says it: `drop: {message: heartbeat, next: 3}`, or `delay`, `duplicate`,
+    /// `reorder`, `corrupt`, `refuse_connect`, `half_open`, `broker_away`, `disconnect`; may be repeated. What it may explain
+    /// is inconclusive
+    #[arg(long, value_name = "STEP")]
+    pub fault: Vec<String>,
     /// Write a JUnit report; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,

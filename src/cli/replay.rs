@@ -112,7 +112,8 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let replay =
         Arc::new(Replay { script, speed, tolerance, replayed: Mutex::new(None), position_ms: AtomicU64::new(0) });
     let (scenario, release) = (Arc::new(scenario), replay.script.file.station.release);
-    let mut pieces = [Piece { scenario, release, golden: None, recorder: None, replay: Some(Arc::clone(&replay)) }];
+    let mut pieces =
+        [Piece { scenario, release, golden: None, recorder: None, replay: Some(Arc::clone(&replay)), fault: None }];
     let report = arguments.json.as_deref().map(Output::open).transpose().map_err(one)?;
     let recordings = match arguments.record {
         Some(path) => recorder::open(vec![path], &mut pieces, &settings.topics).map_err(one)?,

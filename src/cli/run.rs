@@ -11,14 +11,13 @@ use super::playing::{PlayFlags, Selection, made, perform, play, without};
 use super::recorder::RecordingFile;
 use super::release::forecast;
 use super::run_reports::{Reports, tell};
-use super::{Exit, apis, files, goldens, print};
+use super::{Exit, apis, faults, files, goldens, print};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::side::Side;
 use crate::report::{self, KnownFailure, Part};
 use crate::runner::{Piece, Settings};
-use crate::scenario::step::Step;
-use crate::scenario::{self, Known};
+use crate::scenario;
 use crate::verdict::{ScenarioResult, Verdict};
 
 /// Plays scenarios against a module under test.
@@ -35,10 +34,6 @@ pub struct Arguments {
     /// EVerest's AsyncAPI document of an API that khumbu has no description of; scenarios may then name it
     #[arg(long, value_name = "FILE")]
     asyncapi: Vec<PathBuf>,
-    /// A fault to lay over each scenario, as a step says it: `drop: {message: heartbeat, next: 3}`, or `delay`, `duplicate`,
-    /// `reorder`, `corrupt`; what it may explain is inconclusive
-    #[arg(long, value_name = "STEP")]
-    fault: Vec<String>,
     /// Write a page for people, which stands alone; `-` is standard output
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -81,7 +76,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let config = Config::load(flags.module.topics.config.as_deref())?;
     let mut settings = flags.settings(&config)?;
     settings.is_updating_goldens = arguments.update;
-    settings.faults = arguments.fault.iter().map(|text| fault(text, &settings)).collect::<Result<_, _>>()?;
+    let fault = faults::over(&flags.fault, &settings)?;
     let paths = if arguments.paths.is_empty() { &config.scenarios } else { &arguments.paths };
     let known: Vec<_> = requirements::ids().collect();
     let scenarios = files::load(paths, &known)?;
@@ -102,7 +97,13 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
             };
             let scenario = scenario.clone();
             match golden.and_then(|golden| if arguments.update { Ok(golden) } else { goldens::check(golden) }) {
-                Ok(golden) => pieces.push(Piece { scenario, release, golden, recorder: None, replay: None }),
+                Ok(golden) => {
+                    let piece = Piece { scenario, release, golden, recorder: None, replay: None, fault: None };
+                    pieces.push(match &fault {
+                        Some(fault) => piece.under(fault.clone()),
+                        None => piece,
+                    });
+                }
                 Err(found) => errors.extend(found),
             }
         }
@@ -114,27 +115,6 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let (reports, recordings) = flags.record(&mut pieces, &settings, open)?;
     let again = again(std::env::args().skip(1), &arguments.paths);
     Ok(Prepared { pieces, settings, known_failures, part, is_whole, reports, recordings, again, orphans })
-}
-
-/// A fault to be laid over scenarios.
-fn fault(text: &str, settings: &Settings) -> Result<Step, Vec<Diagnostic>> {
-    let refused =
-        |headline, help: &str| vec![Diagnostic::new(Severity::Error, "usage/bad-fault", headline).with_help(help)];
-    if let Some(upstream) = &settings.upstream {
-        let headline =
-            format!("`--fault` cannot befall messages on the broker `{upstream}`, which passes them on itself");
-        return Err(refused(headline, "leave `--broker` out: khumbu's own broker injects faults"));
-    }
-    let frame =
-        "description: a fault\nunder_test: client\nstation: {auth_token_provider: {}, auth_token_validator: {}}";
-    let scenario = scenario::parse("--fault", &format!("{frame}\nsteps:\n  - {text}\n"), Known::default())?;
-    match <[Step; 1]>::try_from(scenario.model.steps) {
-        Ok([step]) if step.befalls().is_some() => Ok(step),
-        _ => {
-            let headline = format!("`{text}` is no fault that befalls messages");
-            Err(refused(headline, "write one step, for example `--fault 'drop: {message: heartbeat, next: 3}'`"))
-        }
-    }
 }
 
 impl Prepared {

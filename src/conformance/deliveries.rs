@@ -163,7 +163,8 @@ mod tests {
     fn what_was_broken_on_its_way_is_known_by_its_topic() {
         let mut deliveries = Deliveries::default();
         let [before, broken, other] = [sent(1, "1"), sent(2, "12"), sent(3, "13")];
-        [&before, &broken].map(|seen| deliveries.sent(seen));
+        deliveries.sent(&before);
+        deliveries.sent(&broken);
         let effect = Effect::Corrupt(Corruption::Truncate);
         let injected = Injected::Message { seq: 2, rule: 0, topic: "t".into(), effect };
         let event = Event::Injected(injected);

@@ -60,6 +60,9 @@ impl<'de> Deserialize<'de> for Id {
 pub struct Scenario {
     path: String,
     description: String,
+    /// What was laid over it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<String>,
     release: Release,
     /// What makes it none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,6 +151,7 @@ impl From<&ScenarioResult> for Scenario {
         Self {
             path: result.path.clone(),
             description: result.description.clone(),
+            faults: result.faults.clone(),
             release: result.release,
             forecast: result.release.is_forecast().then(|| FORECAST.to_owned()),
             verdict: result.verdict,
@@ -217,6 +221,7 @@ impl Scenario {
         Ok(ScenarioResult {
             path: self.path,
             description: self.description,
+            faults: self.faults,
             release: self.release,
             verdict: self.verdict,
             duration: Duration::from_millis(self.duration_ms),

@@ -51,7 +51,7 @@ fn is_xml(c: char) -> bool {
 fn case(result: &ScenarioResult, directory: &str, names_release: bool) -> TestCase {
     let names_release = names_release || result.release.is_forecast();
     let release = result.release.label();
-    let name = if names_release { format!("{} [{release}]", result.path) } else { result.path.clone() };
+    let name = if names_release { format!("{} [{release}]", result.title()) } else { result.title().into_owned() };
     let mut case = TestCase::new(name, status(result));
     case.set_classname(directory);
     case.set_time(result.duration);

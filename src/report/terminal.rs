@@ -43,7 +43,11 @@ pub fn line(result: &ScenarioResult, names_release: bool, style: Style) -> Strin
         0 => evidence,
         injected => format!("{evidence}{}", paint(style, DIM, &format!(", injected {injected}"))),
     };
-    format!("{}  {}{release}  {took}{evidence}", paint(style, colour(result.verdict), &word), printable(&result.path))
+    format!(
+        "{}  {}{release}  {took}{evidence}",
+        paint(style, colour(result.verdict), &word),
+        printable(&result.title())
+    )
 }
 
 fn sum_of<K>(list: &BTreeMap<K, usize>) -> usize {

@@ -11,6 +11,9 @@ use crate::protocol::side::Side;
 use crate::scenario::model::MessageKind;
 use crate::transcript::injected::Effect;
 
+/// What is found where a fault may be why.
+const EXPLAINED: &str = "expect/after-fault";
+
 /// So many faults are told, the last ones.
 const TOLD: usize = 4;
 
@@ -30,8 +33,12 @@ pub fn consider(case: &Case<'_>, mark: u64, lookout: &Lookout<'_>, not_met: &Not
         return;
     }
     let headline = format!("{}; a fault that khumbu injected may be why", found.headline);
-    let (severity, id) = (Severity::Inconclusive, "expect/after-fault");
-    *found = Diagnostic { severity, id, headline, ..found.clone() }.with_lines(told);
+    *found = Diagnostic { severity: Severity::Inconclusive, id: EXPLAINED, headline, ..found.clone() }.with_lines(told);
+}
+
+/// Whether a fault may be why.
+pub fn is_explained(found: &Diagnostic) -> bool {
+    found.id == EXPLAINED
 }
 
 /// The messages that faults befell last, one line each, but for heartbeats and communication checks.

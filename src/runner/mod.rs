@@ -63,6 +63,7 @@ use crate::transcript::record::Record;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
 pub use clock::Speed;
+pub use faults::Fault;
 pub use process::{Process, kill_all_groups};
 pub use replay::{Missing, Replay, Replayed, Requests};
 pub use settings::{Binding, BoundPublish, ModuleSource, Settings};
@@ -79,12 +80,24 @@ pub struct Piece {
     pub recorder: Option<Recorder>,
     /// The recording that is played instead of the scenario's steps.
     pub replay: Option<Arc<Replay>>,
+    /// The fault that is laid over the scenario.
+    pub fault: Option<Arc<Fault>>,
 }
 
 /// Takes records; must be quick.
 pub type Recorder = Arc<dyn Fn(&Record) + Send + Sync>;
 
 impl Piece {
+    /// The same with a fault laid over it: about the requirement that says that a module survives it, if one does, and
+    /// no other, for the fault may have taken the occasion of those.
+    pub fn under(mut self, fault: Arc<Fault>) -> Self {
+        if let Some(requirement) = fault.requirement {
+            Arc::make_mut(&mut self.scenario).model.requirements = vec![requirement.id.to_owned()];
+        }
+        self.fault = Some(fault);
+        self
+    }
+
     /// The result of a piece that is not played, and why.
     pub fn unplayed(&self, why: Diagnostic) -> ScenarioResult {
         ScenarioResult { verdict: Verdict::of(&why), findings: vec![why], ..self.to_result() }
@@ -97,6 +110,7 @@ impl Piece {
             description: self.scenario.model.description.clone(),
             requirements: self.scenario.model.requirements.clone(),
             release: self.release,
+            faults: self.fault.as_ref().map(|fault| fault.texts.clone()).unwrap_or_default(),
             ..ScenarioResult::default()
         }
     }
@@ -126,7 +140,7 @@ pub async fn run(
     loop {
         while playing.len() < jobs && !*interrupt.borrow() {
             let Some((index, piece)) = waiting.next() else { break };
-            let _ = events.send(RunEvent::ScenarioStarted { path: piece.scenario.source.path.clone() });
+            let _ = events.send(RunEvent::ScenarioStarted { path: piece.to_result().title().into_owned() });
             let (settings, interrupt) = (settings.clone(), interrupt.clone());
             let open = kept.take();
             let handle = playing.spawn(async move { (index, perform(&piece, &settings, open, interrupt).await) });

@@ -17,7 +17,6 @@ use super::module::Module;
 use super::observer::{Connections, Observer};
 use super::passed::passed;
 use super::played::{self, Played};
-use super::replay::Replay;
 use super::settings::{ModuleSource, Scene, Settings};
 use super::stage::Stage;
 use super::stop::{Stop, broken};
@@ -88,7 +87,7 @@ async fn perform(
     result: &mut ScenarioResult,
 ) -> Option<Released> {
     let Scene { scenario, settings, .. } = *scene;
-    let faults = Laid::prepare(scene, broker);
+    let faults = Laid::prepare(scene, broker, piece.fault.as_deref());
     let cast = match played::open(scene, piece, broker).await {
         Ok(cast) => cast,
         Err(diagnostic) => {
@@ -117,7 +116,7 @@ async fn perform(
     let lookout = Lookout::new(scene.case(), observer, module, faults, interrupt);
     let mut stage = Stage::new(scene, broker, lookout, Judge::new(scene.case(), captures), cast);
     let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
-    let outcome = match timeout(limit, act(&mut stage, piece.replay.as_deref())).await {
+    let outcome = match timeout(limit, act(&mut stage, piece)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Stop::from(
             Diagnostic::new(
@@ -164,7 +163,8 @@ async fn perform(
     let written = last_passed::written(stage.case(), &stage.lookout.observer.messages);
     let delivered = last_passed::delivered(stage.case(), &stage.lookout.observer.records);
     let near_topics = near_topics::find(scene, &stage.lookout.observer);
-    let about = stage.about;
+    // Whatever the steps are about, what fails under a fault is held against the requirement that says it is survived.
+    let about = piece.fault.as_ref().and_then(|fault| fault.requirement).or(stage.about);
     let Learnt { unseen, answered, .. } = std::mem::take(&mut stage.learnt);
     let by_itself = stage.lookout.module.ended.borrow().clone();
     let has_ended = by_itself.is_some();
@@ -216,6 +216,10 @@ async fn perform(
     near_topics::explain(near_topics, findings);
     findings.extend(answered.and_then(|answered| answered.to_note(&scene.topics.module_id)));
     name_broken(about, findings);
+    if let Some(fault) = &piece.fault {
+        let fault = format!("under the fault `{}`", fault.texts.join("; "));
+        findings.iter_mut().filter(|it| it.severity == Severity::Fail).for_each(|it| it.evidence.push(fault.clone()));
+    }
     result.messages = passed(&observer.messages, findings, &scene.topics.base());
     let is_clean = |findings: &[Diagnostic]| findings.iter().all(|found| Verdict::of(found) == Verdict::Pass);
     if is_clean(findings) {
@@ -235,8 +239,8 @@ fn name_broken(about: Option<&'static Requirement>, findings: &mut [Diagnostic])
 }
 
 /// From the start of the module to the last step.
-async fn act(stage: &mut Stage<'_>, replay: Option<&Replay>) -> Result<(), Stop> {
-    if let Some(replay) = replay {
+async fn act(stage: &mut Stage<'_>, piece: &Piece) -> Result<(), Stop> {
+    if let Some(replay) = &piece.replay {
         return super::replay::replay(stage, replay).await;
     }
     stage.wait_ready().await?;
@@ -249,7 +253,9 @@ async fn act(stage: &mut Stage<'_>, replay: Option<&Replay>) -> Result<(), Stop>
         client.communication_check(true).await.map_err(|error| broken(&error.to_string()))?;
     }
     stage.cast.other_apis.begin_checks(stage.scene)?;
-    stage.lay_faults()?;
+    if let Some(fault) = &piece.fault {
+        stage.lay_over(fault).await?;
+    }
     let scenario = stage.scene.scenario;
     stage.play(&scenario.model.steps, &Pointer::from("/steps")).await?;
     stage.let_it_take_in().await
@@ -285,7 +291,8 @@ mod tests {
     #[test]
     fn a_panic_of_ours_is_an_error_of_ours() {
         let scenario = Arc::new(scenario::parse("x.yaml", TEXT, scenario::Known::default()).unwrap());
-        let piece = Piece { release: scenario.release(), scenario, golden: None, recorder: None, replay: None };
+        let piece =
+            Piece { release: scenario.release(), scenario, golden: None, recorder: None, replay: None, fault: None };
         let result = panicked(&piece, "index out of bounds".to_owned());
         assert_eq!(result.verdict, Verdict::Error);
         assert_eq!(result.findings[0].id, "harness/panic");

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::faults::is_refused_last;
 use super::findings::not_started;
 use super::lookout::Wake;
 use super::module::Module;
@@ -211,8 +212,18 @@ impl Stage<'_> {
         Ok(())
     }
 
+    /// Nothing obliges a client to try once more after a broker has refused it; MQTT.js, for example, does so only if it is
+    /// told to.
     fn stayed_away(&self) -> Diagnostic {
         let (module, within) = (&self.scene.topics.module_id, shown(self.scene.settings.ready_within * BACK_WITHIN));
+        if is_refused_last(&self.lookout.observer.records) {
+            let headline = format!("module `{module}` was refused and tried no more within {within}");
+            let help = "let the client try again after a CONNACK that refuses it: the broker may be about to start";
+            return Diagnostic::new(Severity::Inconclusive, "module/gave-up", headline)
+                .about(Subject::Module)
+                .at(self.scene.scenario.place("/steps"))
+                .with_help(help);
+        }
         let headline = format!("module `{module}` did not connect again within {within} after it was cut off");
         Diagnostic::new(Severity::Fail, "module/stayed-away", headline)
             .about(Subject::Module)

@@ -21,7 +21,7 @@ use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::scenario::Scenario;
 use crate::scenario::model::Ready;
-use crate::scenario::step::{Frame, Step};
+use crate::scenario::step::Frame;
 use crate::sim::bugs::Bug;
 use crate::station::config::StationConfig;
 use crate::timespan::Timespan;
@@ -58,8 +58,6 @@ pub struct Settings {
     pub lacks: BTreeSet<ApiType>,
     /// How khumbu's own messages are written, where the scenario does not say.
     pub wire: Wire,
-    /// Faults that are laid over each scenario, steps of which [`Step::befalls`] knows what they befall.
-    pub faults: Vec<Step>,
     /// Whether a transcript that differs from its golden is to become the golden, and no failure.
     pub is_updating_goldens: bool,
     /// What the built-in EVerest lets be seen and done inside; see [`crate::sim::everest::Everest::inside`].

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::findings;
+use super::losses;
 use super::module::{environment, fill, in_words};
 use super::patterns::{compiled, not_captured, strings_filled};
 use super::played::Played;
@@ -44,8 +45,16 @@ impl Stage<'_> {
             if self.lookout.is_interrupted() {
                 return Err(Stop::Interrupted);
             }
-            Box::pin(self.step(step, &at)).await?;
-            self.note_met(step);
+            match Box::pin(self.step(step, &at)).await {
+                Ok(()) => self.note_met(step),
+                // What a fault from outside has kept from happening is no end: the rest is played under it, too.
+                Err(Stop::Found(found))
+                    if losses::is_explained(&found) && self.lookout.faults.is_over && !remembers(step) =>
+                {
+                    self.lookout.observer.findings.push(*found);
+                }
+                Err(stop) => return Err(stop),
+            }
         }
         Ok(())
     }
@@ -62,7 +71,7 @@ impl Stage<'_> {
         }
     }
 
-    async fn step(&mut self, step: &Step, at: &Pointer) -> Result<(), Stop> {
+    pub async fn step(&mut self, step: &Step, at: &Pointer) -> Result<(), Stop> {
         let row = step.row(self.scene.frame());
         match step {
             Step::PlugIn(it) => self.stimulate(Command::PlugIn(*it), at).await,
@@ -117,7 +126,7 @@ impl Stage<'_> {
             }
             Step::HalfOpen(half_open) => self.half_open(half_open.r#for.map(|span| span.0)).await,
             Step::RefuseConnect(refuse) => {
-                self.refuse_connect(refuse, at);
+                self.refuse_connect(refuse, Some(at));
                 Ok(())
             }
             Step::BrokerAway(away) => self.broker_away(away.r#for.0).await,
@@ -310,4 +319,16 @@ impl Stage<'_> {
             }
         }
     }
+}
+
+/// Whether later steps may use what an expectation has captured.
+fn remembers(step: &Step) -> bool {
+    let payload = match step {
+        Step::Expect(expect) => expect.payload.as_ref(),
+        Step::ExpectStatus(expect) => expect.payload.as_ref(),
+        Step::ExpectReply(expect) => Some(&expect.payload),
+        Step::AnyOrder(steps) => return steps.iter().any(remembers),
+        _ => None,
+    };
+    payload.is_some_and(|payload| compiled(payload).is_ok_and(|pattern| !pattern.captures().is_empty()))
 }

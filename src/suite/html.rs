@@ -130,7 +130,7 @@ fn card(row: &Row<'_>, matrix: &Matrix<'_>, is_open: bool) -> Markup {
                 p.where { "In " (where_(first.result)) }
                 (findings(first.result, [first.finding]))
                 h4 { "To see it again" }
-                (command(&matrix.scope.again(requirement.id)))
+                (command(&row.again(matrix.scope)))
                 @if !others.is_empty() {
                     h4 { "Also broken in" }
                     (more(&others.iter().map(|it| (it.result, it.finding)).collect::<Vec<(&ScenarioResult, &Diagnostic)>>()))

@@ -69,6 +69,8 @@ struct Failure<'a> {
     severity: &'static str,
     message: &'a str,
     scenario: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    faults: &'a [String],
     release: &'static str,
     line: Option<usize>,
     evidence: &'a [String],
@@ -130,7 +132,7 @@ fn requirement<'a>(row: &'a Row<'_>, matrix: &Matrix<'_>) -> Requirement<'a> {
         state: row.state.key(),
         occasions: row.occasions,
         reason: Some(row.reason.as_str()).filter(|reason| !reason.is_empty()),
-        again: matrix.scope.again(requirement.id),
+        again: row.again(matrix.scope),
         failures: row.failures.iter().map(failure).collect(),
     }
 }
@@ -142,6 +144,7 @@ fn failure<'a>(broken: &Broken<'a>) -> Failure<'a> {
         severity: finding.severity.word(),
         message: &finding.headline,
         scenario: &result.path,
+        faults: &result.faults,
         release: result.release.name(),
         line: finding.place.as_ref().map(Place::line),
         evidence: &finding.evidence,

@@ -83,9 +83,9 @@ fn other(broken: &Broken<'_>) -> TestCase {
     };
     let mut status = TestCaseStatus::non_success(kind);
     status.set_type(broken.finding.id).set_message(&broken.finding.headline).set_description(told(broken));
-    TestCase::new(&broken.result.path, status)
+    TestCase::new(broken.result.title().as_ref(), status)
 }
 
 fn told(broken: &Broken<'_>) -> String {
-    format!("{}  in {}\n", broken.finding.render(Style::Plain), broken.result.path)
+    format!("{}  in {}\n", broken.finding.render(Style::Plain), broken.result.title())
 }

@@ -35,7 +35,7 @@ pub fn markdown(matrix: &Matrix<'_>, duration: Duration) -> String {
     if !matrix.others.is_empty() {
         text.push_str("## What breaks no requirement\n\n");
         for it in &matrix.others {
-            let _ = write!(text, "In `{}`:\n\n{}", it.result.path, fenced("text", &it.finding.render(Style::Plain)));
+            let _ = write!(text, "In `{}`:\n\n{}", it.result.title(), fenced("text", &it.finding.render(Style::Plain)));
         }
     }
     text + &table(matrix)
@@ -62,11 +62,12 @@ fn broken(row: &Row<'_>, matrix: &Matrix<'_>) -> String {
         let lines: String = lines.iter().map(|line| printable(line).to_string() + "\n").collect();
         let _ = write!(text, "The module wrote:\n\n{}", fenced("text", &lines));
     }
-    let others: Vec<_> = row.failures[1..].iter().map(|it| format!("`{}`", it.result.path)).collect();
+    let others: Vec<_> =
+        row.failures[1..].iter().map(|it| format!("`{}`", it.result.title().replace('`', "'"))).collect();
     if !others.is_empty() {
         let _ = writeln!(text, "Also in {}.\n", others.join(", "));
     }
-    text + &format!("To see it again:\n\n{}", fenced("sh", &format!("{}\n", matrix.scope.again(requirement.id))))
+    text + &format!("To see it again:\n\n{}", fenced("sh", &format!("{}\n", row.again(matrix.scope))))
 }
 
 fn table(matrix: &Matrix<'_>) -> String {

@@ -41,6 +41,19 @@ impl Scope {
     }
 }
 
+impl Row<'_> {
+    /// The command line that judges the requirement again: what broke it first, if it was a fault, under that fault.
+    pub fn again(&self, scope: &Scope) -> String {
+        let id = self.requirement.id;
+        let Some(Broken { result, .. }) = self.failures.first().filter(|it| !it.result.faults.is_empty()) else {
+            return scope.again(id);
+        };
+        let quoted = |word: &str| shell_words::quote(word).into_owned();
+        let faults = result.faults.iter().map(|step| format!(" --fault {}", quoted(step)));
+        format!("{} --keyword {}{}", scope.command, quoted(&result.path), faults.collect::<String>())
+    }
+}
+
 /// What became of a requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {

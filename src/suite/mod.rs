@@ -10,6 +10,7 @@ mod junit;
 mod list;
 mod markdown;
 mod matrix;
+mod sweep;
 mod text;
 
 pub use files::{FILES, File, ROOT};
@@ -19,4 +20,5 @@ pub use junit::junit;
 pub use list::{list, list_json};
 pub use markdown::markdown;
 pub use matrix::{Broken, Matrix, Row, Scope, State, exit_code, matrix};
+pub use sweep::{Pair, is_play, pairs, sweep_list, sweep_list_json};
 pub use text::text;

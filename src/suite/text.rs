@@ -1,6 +1,7 @@
 //! The matrix as text: what is broken in full, the requirements by subject, what would exercise the rest, and counts.
 //! At most 80 columns, but for findings, which are as wide as the screen.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub fn text(matrix: &Matrix<'_>, duration: Duration, screen: impl Into<Screen>) 
     }
     for it in &matrix.others {
         text.push_str(&format!("\n{}", it.finding.render(screen)));
-        text.push_str(&format!("  in {}\n", printable(&it.result.path)));
+        text.push_str(&format!("  in {}\n", printable(&it.result.title())));
     }
     text.push_str(&table(matrix, screen.style));
     text.push_str(&reasons(matrix, State::NotExercised, "not exercised, and what would exercise it"));
@@ -45,15 +46,15 @@ fn broken(row: &Row<'_>, matrix: &Matrix<'_>, screen: Screen) -> String {
     let Some(Broken { result, finding }) = row.failures.first() else { return text };
     text.push_str(&finding.render(screen));
     text.push_str(&terminal::module_output(result, screen.style));
-    let mut others: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut others: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
     for Broken { result, .. } in &row.failures[1..] {
-        *others.entry(&result.path).or_default() += 1;
+        *others.entry(result.title()).or_default() += 1;
     }
     for (path, count) in others {
         let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
-        text.push_str(&format!("  also in {}{times}\n", printable(path)));
+        text.push_str(&format!("  also in {}{times}\n", printable(&path)));
     }
-    text + &format!("  again: {}\n", printable(&matrix.scope.again(requirement.id)))
+    text + &format!("  again: {}\n", printable(&row.again(matrix.scope)))
 }
 
 fn table(matrix: &Matrix<'_>, style: Style) -> String {

@@ -77,4 +77,5 @@ mod schemas;
 mod sim;
 mod sim_releases;
 mod strangers;
+mod sweep;
 mod wire;

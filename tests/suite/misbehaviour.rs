@@ -190,6 +190,7 @@ rows! { earns(&Case):
     gives_up_when_refused_on_cut_off: case("gives-up-when-refused", CUT_OFF, "pass", &[], &[]),
     gives_up_when_refused_on_refused: case("gives-up-when-refused", REFUSED, "fail", &["module/ended"], &[]),
     stays_away_on_client: case("stays-away", CLIENT, "pass", &[], &[]),
+    rests_when_refused_on_refused: case("rests-when-refused", REFUSED, "inconclusive", &["module/gave-up"], &[]),
     stays_away_on_away: case("stays-away", AWAY, "fail", &["module/stayed-away"], &[]),
     keeps_session_on_away: case("keeps-session", AWAY, "pass", &[], &[]),
     short_keep_alive_on_half_open: case("short-keep-alive", HALF_OPEN, "pass", &[], &[]),

@@ -57,7 +57,7 @@ pub fn more<'r>(others: &[(&'r ScenarioResult, &'r Diagnostic)]) -> Markup {
 
 /// The scenario and the release of a result.
 pub fn where_(result: &ScenarioResult) -> Markup {
-    html! { code { (printable(&result.path)) } " " span.release { "EVerest " (result.release.label()) } }
+    html! { code { (printable(&result.title())) } " " span.release { "EVerest " (result.release.label()) } }
 }
 
 fn finding(result: &ScenarioResult, finding: &Diagnostic) -> Markup {

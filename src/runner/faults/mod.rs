@@ -5,6 +5,8 @@
 
 mod steps;
 
+pub use steps::is_refused_last;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,13 +14,14 @@ use super::observer::is_own;
 use super::settings::Scene;
 use crate::broker::{Broker, Sieve};
 use crate::conformance::judge::{is_of_kind, matches};
+use crate::conformance::requirements::Requirement;
 use crate::conformance::sighting::{Classifier, Kind, Party, Place, Sighting};
 use crate::protocol::channel::ApiType;
 use crate::protocol::topic;
 use crate::scenario::Pointer;
 use crate::scenario::model::{MessageKind, Way};
 use crate::scenario::pattern::{Captures, Pattern};
-use crate::scenario::step::Injects;
+use crate::scenario::step::{Injects, Step};
 use crate::transcript::record::{Direction, Event, Publish, Record};
 
 /// The messages that one rule means.
@@ -69,27 +72,40 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A fault that is laid over a scenario from outside.
+#[derive(Debug)]
+pub struct Fault {
+    /// Its steps as they are written.
+    pub texts: Vec<String>,
+    /// They themselves: faults on the wire, and `disconnect`.
+    pub steps: Vec<Step>,
+    /// The requirement that says that a module survives it, if one does.
+    pub requirement: Option<&'static Requirement>,
+}
+
 /// The faults of a scenario.
 #[derive(Default)]
 pub struct Laid {
     targets: Option<Arc<Targets>>,
+    /// Whether a fault is laid over the scenario.
+    pub is_over: bool,
     /// Rules by number, where they stand in the scenario if they are its own, and whether each must befall something.
     rules: Vec<(usize, Option<Pointer>, bool)>,
-    /// Where connects are refused.
-    refusals: Vec<Pointer>,
+    /// Where connects are refused, if the scenario says so itself.
+    refusals: Vec<Option<Pointer>>,
 }
 
 impl Laid {
     /// Makes the broker ready for the faults of a scenario, if it has any.
-    pub fn prepare(scene: &Scene<'_>, broker: &Broker) -> Self {
+    pub fn prepare(scene: &Scene<'_>, broker: &Broker, over: Option<&Fault>) -> Self {
         let rows = scene.scenario.rows(scene.frame(), scene.station.release);
-        let is_any = rows.iter().any(|(_, row)| row.injects != Injects::Nothing) || !scene.settings.faults.is_empty();
+        let is_any = rows.iter().any(|(_, row)| row.injects != Injects::Nothing) || over.is_some();
         let targets = is_any.then(|| {
             let (classifier, targets) = (Mutex::new(scene.classifier()), Mutex::default());
             Arc::new(Targets { classifier, targets })
         });
         broker.inject(targets.clone().map(|targets| targets as Arc<dyn Sieve>));
-        Self { targets, ..Self::default() }
+        Self { targets, is_over: over.is_some(), ..Self::default() }
     }
 
     /// Whether anything can fail on the wire.

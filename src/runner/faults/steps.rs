@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Target, locked};
+use super::{Fault, Target, locked};
 use crate::broker::Rule;
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
@@ -21,20 +21,26 @@ use crate::transcript::injected::Injected;
 use crate::transcript::record::{Event, Record};
 
 impl Stage<'_> {
-    /// Lays the faults of the run over the scenario.
+    /// Lays a fault over the scenario. What befalls connections is over when this is.
     ///
     /// # Errors
-    /// When the broker cannot inject them.
-    pub fn lay_faults(&mut self) -> Result<(), Stop> {
-        let settings = self.scene.settings;
-        settings.faults.iter().try_for_each(|step| self.lay(step, None))
+    /// When the broker cannot inject it; when the module does not survive it.
+    pub async fn lay_over(&mut self, fault: &Fault) -> Result<(), Stop> {
+        for step in &fault.steps {
+            match step {
+                Step::RefuseConnect(refuse) => self.refuse_connect(refuse, None),
+                step if step.befalls().is_some() => self.lay(step, None)?,
+                step => self.step(step, &Pointer::from("/steps")).await?,
+            }
+        }
+        Ok(())
     }
 
     /// Refuses the module when it connects.
-    pub fn refuse_connect(&mut self, refuse: &RefuseConnect, at: &Pointer) {
+    pub fn refuse_connect(&mut self, refuse: &RefuseConnect, at: Option<&Pointer>) {
         let most = (!refuse.until_lifted).then(|| refuse.next.unwrap_or(1));
         self.broker.refuse_connects(refuse.reason, most);
-        self.lookout.faults.refusals.push(at.key("refuse_connect"));
+        self.lookout.faults.refusals.push(at.map(|at| at.key("refuse_connect")));
     }
 
     /// Ends every fault.
@@ -182,7 +188,8 @@ impl Stage<'_> {
         });
         let is_refused = injected().any(|it| matches!(it, Injected::ConnectRefused(_)));
         let refusals = self.lookout.faults.refusals.iter().filter(|_| !is_refused);
-        let refusals = refusals.map(|at| (Severity::Inconclusive, Some(at), "no CONNECT came that was to be refused"));
+        let refusals =
+            refusals.map(|at| (Severity::Inconclusive, at.as_ref(), "no CONNECT came that was to be refused"));
         let told = messages.chain(refusals).map(|(severity, at, headline)| {
             let diagnostic = Diagnostic::new(severity, "scenario/idle-fault", headline);
             match at {
@@ -192,6 +199,17 @@ impl Stage<'_> {
         });
         told.collect()
     }
+}
+
+/// Whether a refusal that was injected is the last that a module has seen of the broker.
+pub fn is_refused_last(records: &[Record]) -> bool {
+    let mut records = records.iter().rev().filter(|record| !is_own(&record.client));
+    let last = records.find_map(|record| match &record.event {
+        Event::Injected(Injected::ConnectRefused(_)) => Some(true),
+        Event::Connected { .. } | Event::Disconnected { .. } => Some(false),
+        _ => None,
+    });
+    last == Some(true)
 }
 
 /// Whether every connection that was stalled since a mark has ended since.

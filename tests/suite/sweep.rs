@@ -1,0 +1,85 @@
+//! `khumbu conform --sweep`: who dies under one fault is named with its requirement, and who conforms is not accused.
+
+#![allow(clippy::unwrap_used)]
+
+use serde_json::Value;
+
+use crate::project::{Project, Ran, python_module};
+
+fn sweep(arguments: &[&str]) -> Ran {
+    Project::new().run(&[&["conform", "--sweep", "--side", "client", "--json", "-"], arguments].concat())
+}
+
+fn rows(ran: &Ran, state: &str) -> Vec<Value> {
+    let report = ran.report();
+    report["requirements"].as_array().unwrap().iter().filter(|row| row["state"] == state).cloned().collect()
+}
+
+fn misbehaving(behaviour: &str) -> Option<String> {
+    let module = python_module("misbehaving.py")?;
+    Some(format!("{module} --host {{host}} --port {{port}} --behaviour {behaviour} --side client"))
+}
+
+#[rustfmt::skip]
+rows! { is_named(&[&str; 4]):
+    who_dies_of_broken_json: ["dies-of-no-json", "CN-2", "consumer/statuses", "corrupt"],
+    who_takes_no_status_twice: ["nothing-twice", "CN-3", "consumer/statuses", "duplicate"],
+    who_stays_away: ["stays-away", "CN-1", "consumer/statuses", "broker_away"],
+    who_forgets_its_subscriptions: ["subscribes-once", "CN-1", "consumer/statuses", "broker_away"],
+    who_never_pings: ["never-pings", "CN-1", "consumer/cut_off", "half_open"],
+}
+
+/// The module conforms without a fault, and breaks this requirement in this play under this fault; what the report says
+/// shows it again.
+fn is_named([behaviour, requirement, play, fault]: &[&str; 4]) {
+    let Some(module) = misbehaving(behaviour) else { return };
+    let flags = ["--only", requirement, "-k", play, "--ready-within", "3s", "--module", &module];
+    let ran = sweep(&flags).exits(1);
+    let broken = rows(&ran, "broken");
+    let ids: Vec<_> = broken.iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [*requirement], "{}", ran.stdout);
+    let failure = &broken[0]["failures"][0];
+    assert!(failure["faults"].to_string().contains(fault), "{failure:#}");
+    assert!(failure["evidence"].to_string().contains("under the fault `"), "{failure:#}");
+    let again = shell_words::split(broken[0]["again"].as_str().unwrap()).unwrap();
+    let again: Vec<_> = again[1..].iter().map(String::as_str).chain(["--json", "-"]).collect();
+    let ran = Project::new().run(&again).exits(1);
+    assert_eq!(rows(&ran, "broken")[0]["id"], *requirement, "{again:?}: {}", ran.stdout);
+}
+
+#[test]
+fn the_built_in_client_survives_what_it_has_to() {
+    let ran = sweep(&["--only", "CN-2", "--only", "CN-3", "--only", "WD-12", "-k", "with", "--api", "auth_consumer"]);
+    let met: Vec<_> = rows(&ran.exits(0), "met").iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(met, ["WD-12", "CN-2", "CN-3"]);
+}
+
+#[test]
+fn what_fails_without_a_fault_or_has_no_occasion_is_played_under_none() {
+    let ran = sweep(&["-k", "plays/consumer/checks", "--only", "CN-3", "--module", "builtin:client?bug=never_checks"]);
+    let ran = ran.exits(1);
+    assert!(ran.stdout.contains("run/not-swept") && !ran.stdout.contains("under the fault"), "{}", ran.stdout);
+    // Nobody told it to ask, so nobody can lose the reply.
+    let Some(module) = python_module("stranger.py") else { return };
+    let module = format!("{module} --way at-once");
+    let ran = sweep(&["-k", "plays/consumer/unanswered", "--only", "RR-14", "--module", &module]);
+    let open = rows(&ran, "not_exercised");
+    assert_eq!(open[0]["id"], "RR-14", "{}", ran.stdout);
+    assert!(open[0]["reason"].as_str().unwrap().contains("follow orders"), "{open:#?}");
+}
+
+#[test]
+fn faults_and_plays_are_listed() {
+    let project = Project::new();
+    let list = ["conform", "--list", "--sweep", "--only", "CN-2"];
+    let text = project.run(&list).exits(0).stdout;
+    for words in ["CN-2    a message that is broken", "--fault 'corrupt: {message: heartbeat, how: truncate}'"] {
+        assert!(text.contains(words), "{words} is not in {text}");
+    }
+    let listed: Value =
+        serde_json::from_str(&project.run(&[&list[..], &["--json", "-"]].concat()).exits(0).stdout).unwrap();
+    let pair = &listed[0];
+    assert_eq!((&pair["requirement"], pair["fault"].is_array()), (&Value::from("CN-2"), true), "{pair:#}");
+    assert!(pair["play"].as_str().unwrap().starts_with("scenarios/plays/"), "{pair:#}");
+    project.run(&["conform", "--side", "everest", "--sweep"]).exits(2).says("run/nothing-selected");
+}
