@@ -99,7 +99,7 @@ pub struct Passed {
     pub name: &'static str,
     /// Its topic, with the base of the API module elided.
     pub topic: String,
-    /// Its payload as text; what is no UTF-8 is replaced.
+    /// Its payload as text; what is no UTF-8 is replaced, and a long one is cut.
     pub payload: String,
     /// 0, 1 or 2.
     pub qos: u8,
@@ -108,6 +108,14 @@ pub struct Passed {
 }
 
 impl Passed {
+    /// The longest payload that is kept, in characters.
+    pub const LONGEST: usize = 4096;
+
+    /// Whether its payload was longer.
+    pub fn is_cut(&self) -> bool {
+        self.payload.chars().nth(Self::LONGEST).is_some()
+    }
+
     /// Who sent it, in a word.
     pub fn sender(&self) -> &'static str {
         if self.is_by_module { "module" } else { "khumbu" }
@@ -164,6 +172,8 @@ pub struct ScenarioResult {
     pub hears_orders: bool,
     /// What passed around its failures, in order.
     pub messages: Vec<Passed>,
+    /// Of so many messages.
+    pub messages_in_all: usize,
     /// The text of the pending golden, where the transcript differs from the accepted one.
     pub pending_golden: Option<String>,
 }

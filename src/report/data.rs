@@ -77,6 +77,7 @@ pub struct Scenario {
     output: Vec<String>,
     last_lines: usize,
     messages: Vec<Message>,
+    messages_in_all: usize,
 }
 
 /// How many messages of which name.
@@ -169,6 +170,7 @@ impl From<&ScenarioResult> for Scenario {
             output: result.output.clone(),
             last_lines: result.last_lines,
             messages: result.messages.iter().map(Message::from).collect(),
+            messages_in_all: result.messages_in_all,
         }
     }
 }
@@ -237,6 +239,7 @@ impl Scenario {
             },
             occasions: self.occasions.into_iter().map(|(id, count)| (id.0, count)).collect(),
             messages: self.messages.into_iter().map(Message::passed).collect(),
+            messages_in_all: self.messages_in_all,
             // What only the run itself needs.
             hears_orders: false,
             pending_golden: None,

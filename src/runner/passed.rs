@@ -7,9 +7,6 @@ use crate::diagnostic::words::{cut, elide};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::verdict::{Passed, around};
 
-/// The longest payload that is kept, in characters.
-const LONGEST: usize = 4096;
-
 /// The messages around what the module did wrong, in order, each once. `base` is what topics of the API module begin with.
 pub fn passed(messages: &[Sighting], findings: &[Diagnostic], base: &str) -> Vec<Passed> {
     let failures = findings.iter().filter(|found| found.severity == Severity::Fail);
@@ -25,7 +22,7 @@ fn to_passed(seen: &Sighting, base: &str) -> Passed {
         is_by_module: seen.from == Party::Module,
         name: seen.kind.name(),
         topic: elide(base, &seen.publish.topic),
-        payload: cut(&String::from_utf8_lossy(&seen.publish.payload), LONGEST),
+        payload: cut(&String::from_utf8_lossy(&seen.publish.payload), Passed::LONGEST),
         qos: seen.publish.qos,
         retain: seen.publish.retain,
     }

@@ -221,6 +221,7 @@ async fn perform(
         findings.iter_mut().filter(|it| it.severity == Severity::Fail).for_each(|it| it.evidence.push(fault.clone()));
     }
     result.messages = passed(&observer.messages, findings, &scene.topics.base());
+    result.messages_in_all = observer.messages.len();
     let is_clean = |findings: &[Diagnostic]| findings.iter().all(|found| Verdict::of(found) == Verdict::Pass);
     if is_clean(findings) {
         findings.extend(unproven);

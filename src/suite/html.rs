@@ -11,12 +11,15 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::ApiType;
 use crate::protocol::side::Side;
 use crate::report::html::{
-    Choice, Count, Made, Page, Tone, command, filters, findings, icon, more, page, prose, sentence, table, where_,
+    Choice, Count, Made, Page, Tone, command, filters, findings, icon, more, page, played, prose, sentence, table,
+    where_,
 };
 use crate::verdict::ScenarioResult;
 
 /// The id of the table of requirements.
 const ID: &str = "requirements";
+/// So many numbers are listed at the top.
+const LISTED: usize = 8;
 /// So many of what is broken are unfolded.
 const OPEN: usize = 10;
 
@@ -31,7 +34,7 @@ pub fn html(matrix: &Matrix<'_>, results: &[Arc<ScenarioResult>], made: &Made) -
             @for (number, row) in broken.iter().enumerate() { (card(row, matrix, number < OPEN)) }
         }
         @if !matrix.others.is_empty() {
-            h2 { "What breaks no requirement" }
+            h2 { (if matrix.is_judged { "What else went wrong" } else { "What stood in the way" }) }
             @for (number, it) in matrix.others.iter().enumerate() { (other(it, number < OPEN)) }
         }
         h2 { "Requirements" }
@@ -47,7 +50,7 @@ pub fn html(matrix: &Matrix<'_>, results: &[Arc<ScenarioResult>], made: &Made) -
         sentence,
         tone,
         lead: lead(matrix),
-        facts: facts(matrix, results),
+        facts: facts(matrix, results, made),
         counts: &counts,
         table: ID,
         made,
@@ -79,22 +82,27 @@ fn outcome(matrix: &Matrix<'_>) -> (String, Tone) {
 /// What the sentence at the top does not say, and whoever decides should know.
 fn lead(matrix: &Matrix<'_>) -> Vec<String> {
     let mut lead = Vec::new();
-    let of_level =
-        |level| matrix.rows.iter().filter(move |row| row.state == State::Broken && row.requirement.level == level);
     for level in [Level::Must, Level::Should, Level::Quirk] {
-        match of_level(level).count() {
-            0 => {}
-            1 => lead.push(format!("1 is a {}: {}.", level.word(), hangs_on(level))),
-            count => lead.push(format!("{count} are a {}: {}.", level.word(), hangs_on(level))),
-        }
+        let rows = matrix.rows.iter().filter(|row| row.state == State::Broken && row.requirement.level == level);
+        let ids: Vec<_> = rows.map(|row| row.requirement.id).collect();
+        let listed = match ids.len() {
+            0 => continue,
+            count if count > LISTED => format!("{} and {} more", ids[..LISTED].join(", "), count - LISTED),
+            _ => ids.join(", "),
+        };
+        let verb = if ids.len() == 1 { "is" } else { "are" };
+        lead.push(format!("{} {verb} a {} ({listed}): {}.", ids.len(), level.word(), hangs_on(level)));
     }
-    let (met, open) = (matrix.count(State::Met), matrix.count(State::NotExercised));
-    if matrix.is_judged && open > 0 {
-        let occasions: usize = matrix.rows.iter().filter(|row| row.state == State::Met).map(|row| row.occasions).sum();
-        lead.push(format!(
-            "{} met, on {occasions} occasions on which they could have been broken. {} not put to the test: the table says what would do that.",
-            requirements_in_words(met), requirements_in_words(open)
-        ));
+    if matrix.is_judged {
+        let met = matrix.rows.iter().filter(|row| row.state == State::Met);
+        let occasions: usize = met.map(|row| row.occasions).sum();
+        lead.push(match matrix.count(State::NotExercised) {
+            0 => format!("{} are met, on {occasions} occasions in all.", matrix.count(State::Met)),
+            open => format!(
+                "{} are met, on {occasions} occasions in all. {open} were not put to the test: the table says what would do that.",
+                matrix.count(State::Met)
+            ),
+        });
     }
     if matrix.is_interrupted {
         lead.push("The run was interrupted before its end.".to_owned());
@@ -105,14 +113,18 @@ fn lead(matrix: &Matrix<'_>) -> Vec<String> {
     lead
 }
 
-fn facts(matrix: &Matrix<'_>, results: &[Arc<ScenarioResult>]) -> Vec<(&'static str, String)> {
+fn facts(matrix: &Matrix<'_>, results: &[Arc<ScenarioResult>], made: &Made) -> Vec<(&'static str, String)> {
     let apis: Vec<_> = matrix.scope.apis.iter().map(|api| api.name()).collect();
     let releases: Vec<_> = matrix.releases.iter().map(|release| release.label()).collect();
     let module = match matrix.scope.side {
         Side::Client => format!("client of {}", apis.join(", ")),
         Side::Everest => format!("EVerest with {}", apis.join(", ")),
     };
-    vec![("Module under test", module), ("EVerest", releases.join(", ")), ("Scenarios", results.len().to_string())]
+    vec![
+        ("Module under test", module),
+        ("Releases of EVerest", releases.join(", ")),
+        ("Scenarios", played(results.len(), made.took)),
+    ]
 }
 
 fn card(row: &Row<'_>, matrix: &Matrix<'_>, is_open: bool) -> Markup {
@@ -194,11 +206,11 @@ fn line(row: &Row<'_>) -> Markup {
             }
             td.state { span { (icon(row.state.key())) " " (row.state.word()) } }
             td { (level) }
-            td.number { @if row.occasions > 0 { (row.occasions) } @else { span.dim { "–" } } }
+            td.number data-unit="occasions" { @if row.occasions > 0 { (row.occasions) } }
             td {
                 (sentence(requirement.statement))
                 @if !row.reason.is_empty() {
-                    p.reason { @if row.state == State::NotExercised { strong { "Would exercise it: " } } (prose(&row.reason)) }
+                    p.reason { @if row.is_advice { strong { "To exercise it: " } (prose(&row.reason)) } @else { (sentence(&row.reason)) } }
                 }
                 p.source { (prose(requirement.source)) }
             }

@@ -137,8 +137,10 @@ pub struct Row<'r> {
     pub occasions: usize,
     /// The failures that break it, also those that are excused.
     pub failures: Vec<Broken<'r>>,
-    /// Why it is not applicable, or what would exercise it; empty otherwise.
+    /// Why it is not applicable or was not exercised, or what would exercise it; empty otherwise.
     pub reason: String,
+    /// Whether that is what would exercise it.
+    pub is_advice: bool,
 }
 
 /// All of it.
@@ -236,7 +238,7 @@ fn row<'r>(
         };
         of_it().filter(is_known).collect::<Vec<_>>()
     };
-    let new = |state, failures, reason| Row { requirement, state, occasions, failures, reason };
+    let new = |state, failures, reason| Row { requirement, state, occasions, failures, reason, is_advice: false };
     if !failures.is_empty() {
         return new(State::Broken, failures, String::new());
     }
@@ -262,20 +264,22 @@ fn row<'r>(
         let why = named.iter().flat_map(|result| &result.findings).map(|found| found.headline.clone()).next();
         return new(State::NotApplicable, Vec::new(), why.unwrap_or_default());
     }
-    new(State::NotExercised, Vec::new(), what_would_exercise(&named))
+    let (reason, is_advice) = what_would_exercise(&named);
+    Row { is_advice, ..new(State::NotExercised, Vec::new(), reason) }
 }
 
-/// What would put a requirement to the test, from what kept the scenarios that name it from doing so.
-fn what_would_exercise(named: &[&Arc<ScenarioResult>]) -> String {
+/// What would put a requirement to the test, from what kept the scenarios that name it from doing so; or what that was, if
+/// nobody knows better.
+fn what_would_exercise(named: &[&Arc<ScenarioResult>]) -> (String, bool) {
     let open = || named.iter().flat_map(|result| &result.findings).filter(|it| it.severity == Severity::Inconclusive);
     let best = open().find(|found| found.is_unexercised).or_else(|| open().next());
     match best {
-        Some(Diagnostic { help: Some(help), is_unexercised: true, .. }) => help.clone(),
-        Some(found) => found.headline.clone(),
+        Some(Diagnostic { help: Some(help), is_unexercised: true, .. }) => (help.clone(), true),
+        Some(found) => (found.headline.clone(), false),
         None if named.iter().any(|result| result.verdict >= Verdict::Error) => {
-            "the scenarios that name it ended early, over another failure".to_owned()
+            ("the scenarios that name it ended early, over another failure".to_owned(), false)
         }
-        None => "an occasion: the module did nothing, and was shown nothing, that it is about".to_owned(),
+        None => ("an occasion: the module did nothing, and was shown nothing, that it is about".to_owned(), true),
     }
 }
 

@@ -21,8 +21,8 @@ const OTHER: &str = "message";
 /// The longest line of a payload that is folded, in characters.
 const GIST: usize = 200;
 
-/// The diagram; nothing if there are no messages.
-pub fn diagram(messages: &[Passed], finding: &Diagnostic) -> Markup {
+/// The diagram of these messages, of which there were so many `in_all`; nothing if there are none.
+pub fn diagram(messages: &[Passed], in_all: usize, finding: &Diagnostic) -> Markup {
     if messages.is_empty() {
         return html! {};
     }
@@ -44,6 +44,9 @@ pub fn diagram(messages: &[Passed], finding: &Diagnostic) -> Markup {
                 li.found { (icon(finding.severity.word())) " found here: " code { (finding.id) } }
                 @for passed in after { (message(passed)) }
             }
+            @if messages.len() < in_all {
+                figcaption { (messages.len()) " of " (in_all) " messages; " code { "--record" } " keeps them all." }
+            }
         }
     }
 }
@@ -62,6 +65,7 @@ fn message(passed: &Passed) -> Markup {
                 div.payload {
                     p { "Topic " code { (printable(topic)) } ", QoS " (qos) @if *retain { ", retained" } }
                     pre { (lines(&indented(payload))) }
+                    @if passed.is_cut() { p.dim { "Cut after " (Passed::LONGEST) " characters." } }
                 }
             }
         }
@@ -111,7 +115,7 @@ mod tests {
 
     fn shown(messages: &[Passed], at_record: Option<u64>) -> String {
         let finding = Diagnostic { at_record, ..Diagnostic::new(Severity::Fail, "expect/late", "too late") };
-        diagram(messages, &finding).into_string()
+        diagram(messages, 24, &finding).into_string()
     }
 
     #[test]
@@ -143,6 +147,8 @@ mod tests {
             (text.matches("<details class=\"earlier\"").count(), text.matches("<li class=\"message\"").count()),
             (1, 24)
         );
+        assert!(!text.contains("--record"), "nothing was left out");
+        assert!(shown(&messages[..8], None).contains("8 of 24 messages"));
         assert!(!shown(&messages[..8], None).contains("earlier"));
         assert_eq!(shown(&[], None), "");
     }
@@ -151,6 +157,8 @@ mod tests {
     fn payloads_are_text_and_long_ones_are_cut_where_they_are_folded() {
         let text = shown(&[passed(1, true, "<script>alert(1)</script>\u{202e}")], None);
         assert!(!text.contains("<script") && text.contains("&lt;script&gt;alert(1)") && text.contains("\\u{202e}"));
+        assert!(!text.contains("Cut after"));
+        assert!(shown(&[passed(1, true, &format!("{}…", "x".repeat(4096)))], None).contains("Cut after 4096"));
         let long = shown(&[passed(1, true, &"x".repeat(4000))], None);
         assert_eq!(long.matches('x').count() - shown(&[passed(1, true, "")], None).matches('x').count(), 4000 + GIST);
     }

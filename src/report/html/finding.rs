@@ -66,7 +66,7 @@ fn finding(result: &ScenarioResult, finding: &Diagnostic) -> Markup {
         @let messages = result.around(finding);
         @if !messages.is_empty() && finding.severity == Severity::Fail {
             h4 { "The messages around it" }
-            (diagram(messages, finding))
+            (diagram(messages, result.messages_in_all, finding))
         }
     }
 }

@@ -12,7 +12,7 @@ mod scenarios;
 mod text;
 
 pub use finding::{findings, more, where_};
-pub use page::{Choice, Count, Page, Tone, command, filters, icon, page};
+pub use page::{Choice, Count, Page, Tone, command, filters, icon, page, played};
 pub use run::html;
 pub use scenarios::table;
 pub use text::{prose, sentence};

@@ -1,5 +1,7 @@
 //! The frame of a page: its policy, head, counts, filters and foot.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -89,7 +91,10 @@ pub fn page(page: &Page<'_>, body: &Markup) -> String {
             }
             body {
                 header.(tone) {
-                    p.kind { strong { "khumbu" } " " (kind) }
+                    p.kind {
+                        strong { "khumbu" } " " (kind)
+                        span { (made.at.format("%-d %B %Y, %H:%M UTC")) ", version " (env!("CARGO_PKG_VERSION")) }
+                    }
                     h1 { (icon(tone)) " " (sentence) }
                     @for line in lead { p.lead { (prose(line)) } }
                     (bar(counts))
@@ -105,8 +110,6 @@ pub fn page(page: &Page<'_>, body: &Markup) -> String {
                     }
                     dl.facts {
                         @for (name, value) in facts { div { dt { (name) } dd { (printable(value)) } } }
-                        div { dt { "Took" } dd { (terminal::time(made.took)) } }
-                        div { dt { "Made" } dd { (made.at.format("%-d %B %Y, %H:%M UTC")) " by khumbu " (env!("CARGO_PKG_VERSION")) } }
                     }
                     (command(&made.command))
                 }
@@ -116,6 +119,11 @@ pub fn page(page: &Page<'_>, body: &Markup) -> String {
         }
     };
     text.into_string() + "\n"
+}
+
+/// How many scenarios were played, and how long that took.
+pub fn played(scenarios: usize, took: Duration) -> String {
+    format!("{scenarios} in {}", terminal::time(took))
 }
 
 /// A command line, to be copied with one click.
@@ -179,8 +187,8 @@ pub fn filters(table: &str, what: &str, counts: &[Count], choices: &[Choice]) ->
                     }
                 }
             }
-            button type="button" { "Clear" }
             output {}
+            button type="button" { "Clear" }
         }
     }
 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::Made;
 use super::finding::{findings, where_};
-use super::page::{Page, Tone, command, icon, page};
+use super::page::{Page, Tone, command, icon, page, played};
 use super::scenarios::{self, ID};
 use super::text::{prose, sentence};
 use crate::conformance::requirements;
@@ -38,7 +38,7 @@ pub fn html(results: &[Arc<ScenarioResult>], made: &Made, is_interrupted: bool, 
     told.sort_by_key(|(_, result)| std::cmp::Reverse(result.verdict));
     let releases: std::collections::BTreeSet<_> = results.iter().map(|result| result.release).collect();
     let releases: Vec<_> = releases.into_iter().map(|release| release.label()).collect();
-    let facts = vec![("EVerest", releases.join(", ")), ("Scenarios", results.len().to_string())];
+    let facts = vec![("Releases of EVerest", releases.join(", ")), ("Scenarios", played(results.len(), made.took))];
     let body = html! {
         @if !told.is_empty() {
             h2 { "What did not pass" }

@@ -92,8 +92,8 @@ fn row(result: &ScenarioResult, link: Option<String>, names_release: bool) -> Ma
             }
             @if names_release { td { (result.release.label()) } }
             td { (result.requirements.join(" ")) }
-            td.number { (messages(&result.evidence.shown)) }
-            td.number { (messages(&result.evidence.did)) }
+            td.number data-unit="shown" { (messages(&result.evidence.shown)) }
+            td.number data-unit="done" { (messages(&result.evidence.did)) }
             td.number { (terminal::time(result.duration)) }
         }
     }
