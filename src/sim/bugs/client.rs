@@ -207,7 +207,7 @@ pub(super) static BUGS: &[Bug] = &[
             memory.crash_if(is_fatal, packet)
         },
     ),
-    bug(CONSUMER, "statuses_must_be_objects", "TV-18", "ends at what is no JSON object where statuses are").hearing(
+    bug(CONSUMER, "statuses_must_be_objects", "CN-2", "ends at what is no JSON object where statuses are").hearing(
         |memory, packet| {
             let is_fatal = packet.is_on(STATUS) && !packet.json().is_object();
             memory.crash_if(is_fatal, packet)
