@@ -21,6 +21,8 @@ pub enum Verdict {
     NotApplicable,
     /// The module did wrong, as it is known to.
     Excused,
+    /// The module did wrong in some plays and passed in others, and whoever played lets that pass.
+    Flaky,
     /// Everything was as it should be.
     #[default]
     Pass,
@@ -38,6 +40,7 @@ impl Verdict {
         match self {
             Verdict::NotApplicable => "not_applicable",
             Verdict::Excused => "excused",
+            Verdict::Flaky => "flaky",
             Verdict::Pass => "pass",
             Verdict::Inconclusive => "inconclusive",
             Verdict::Fail => "fail",
@@ -174,6 +177,10 @@ pub struct ScenarioResult {
     pub messages: Vec<Passed>,
     /// Of so many messages.
     pub messages_in_all: usize,
+    /// How it went in all plays, where it was played again.
+    pub again: Option<Again>,
+    /// The other plays, in their order, where it was played again.
+    pub other_plays: Vec<Arc<ScenarioResult>>,
     /// The text of the pending golden, where the transcript differs from the accepted one.
     pub pending_golden: Option<String>,
 }
@@ -188,6 +195,29 @@ pub struct LastWords<'r> {
     pub of: usize,
     /// Whether it wrote more while khumbu ended it.
     pub is_until_ended: bool,
+}
+
+/// How a scenario went that was played again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// How often it was played.
+    pub plays: usize,
+    /// In how many plays it failed.
+    pub failed: usize,
+    /// In how many it passed.
+    pub passed: usize,
+}
+
+impl Again {
+    /// Whether it failed and passed.
+    pub fn is_flaky(self) -> bool {
+        self.failed > 0 && self.passed > 0
+    }
+
+    /// How often it failed.
+    pub fn in_words(self) -> String {
+        format!("it failed in {} of {} plays", self.failed, self.plays)
+    }
 }
 
 impl ScenarioResult {
@@ -205,6 +235,16 @@ impl ScenarioResult {
         let is_until_ended = before > 0 && self.last_lines > 0;
         let lines = if is_until_ended { &self.output[..before] } else { &self.output[..] };
         LastWords { lines: &lines[lines.len().saturating_sub(most)..], of: lines.len(), is_until_ended }
+    }
+
+    /// Whether it failed in some plays and passed in others.
+    pub fn is_flaky(&self) -> bool {
+        self.again.is_some_and(Again::is_flaky)
+    }
+
+    /// This play and the others.
+    pub fn plays(&self) -> impl Iterator<Item = &ScenarioResult> {
+        std::iter::once(self).chain(self.other_plays.iter().map(AsRef::as_ref))
     }
 
     /// The messages around a finding of this result.

@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::watch;
-
 use super::config::{Config, today};
 use super::matrix_reports::{Reports, report_file};
 use super::module_flags::side;
 use super::output::Output;
-use super::playing::{PlayFlags, Selection, command_without, made, perform, play};
+use super::playing::{Flaky, PlayFlags, Playing, Selection, command_without, made, perform};
 use super::recorder::RecordingFile;
 use super::release::forecast;
 use super::sweep::{Play, Sweep, sweep};
@@ -183,7 +181,10 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
         return Err(vec![Diagnostic::new(Severity::Error, "usage/other-side", headline)]);
     }
     let apis = match (arguments.api.as_slice(), side) {
-        ([], Side::Client) if !settings.module.is_builtin() => vec![ApiType::AUTH_CONSUMER],
+        ([], Side::Client) if !settings.module.is_builtin() => {
+            print::diagnostics(&[assumed()]);
+            vec![ApiType::AUTH_CONSUMER]
+        }
         ([], _) => ApiType::AUTH_APIS.to_vec(),
         (apis, _) => apis.to_vec(),
     };
@@ -244,6 +245,14 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
     Ok(Prepared { pieces, settings, known_failures, scope, reports, recordings })
 }
 
+/// That nobody said what the module is a client of.
+fn assumed() -> Diagnostic {
+    let headline = "no `--api` is given, so the module is judged as a client of `auth_consumer`, such as a display";
+    Diagnostic::new(Severity::Note, "run/api-assumed", headline).with_help(
+        "`--api auth_token_provider` judges what hands in tokens, `--api auth_token_validator` what validates them",
+    )
+}
+
 /// The scenarios of the suite.
 ///
 /// # Errors
@@ -260,12 +269,13 @@ impl Prepared {
         print::diagnostics(self.pieces.iter().find_map(|piece| forecast(piece.release)).as_slice());
         let Self { pieces, settings, known_failures, scope, reports, recordings } = self;
         let say = reports.beside();
-        let known = known_failures.clone();
+        let (known, retries) = (known_failures.clone(), arguments.play.retries);
         let only = scope.only.clone();
         let played = perform(|interrupt| async move {
+            let playing = Playing { settings, known, retries, say, interrupt };
             match arguments.sweep {
-                true => sweep_all(pieces, &only, settings, known, say, interrupt).await,
-                false => Ok(play_all(pieces, settings, known, say, interrupt).await),
+                true => sweep_all(pieces, &only, &playing).await,
+                false => Ok(play_all(pieces, &playing).await),
             }
         });
         let (results, is_interrupted) = match played {
@@ -274,11 +284,17 @@ impl Prepared {
             Err(exit) => return exit,
         };
         let is_whole = scope.only.is_empty() && !scope.is_partial && scope.part.is_whole() && !is_interrupted;
-        let results = report::excuse_all(&results, &known_failures, today(), is_whole);
+        let mut results = report::excuse_all(&results, &known_failures, today(), is_whole);
+        if arguments.play.flaky == Flaky::Pass {
+            report::let_flaky_pass(&mut results);
+        }
         let duration = started.elapsed();
         let matrix = suite::matrix(&results, &scope, is_interrupted);
         let code = suite::exit_code(&matrix, arguments.strict);
         say(&suite::text(&matrix, duration, print::screen()));
+        if let Some(annotations) = arguments.play.annotations {
+            say(&annotations.text(|locate| suite::annotations(&matrix, locate)));
+        }
         for recording in recordings {
             recording.finish();
         }
@@ -289,29 +305,24 @@ impl Prepared {
 
 /// Plays first what demands nothing of the module that it would have to be told: that shows whether it can be told
 /// anything. What it then would have to be told in vain is not started.
-async fn play_all(
-    pieces: Vec<Piece>,
-    settings: Settings,
-    known: Vec<KnownFailure>,
-    say: fn(&str),
-    interrupt: watch::Receiver<bool>,
-) -> Vec<Arc<ScenarioResult>> {
+async fn play_all(pieces: Vec<Piece>, playing: &Playing) -> Vec<Arc<ScenarioResult>> {
+    let settings = &playing.settings;
     let can_be_told = settings.module.is_builtin() || settings.station.is_some();
     let (mut first, mut rest): (Vec<_>, Vec<_>) =
-        pieces.into_iter().partition(|piece| can_be_told || untold(piece, &settings).is_empty());
+        pieces.into_iter().partition(|piece| can_be_told || untold(piece, settings).is_empty());
     if first.is_empty() {
         // Somebody has to go ahead and see.
         first.extend((!rest.is_empty()).then(|| rest.remove(0)));
     }
-    let mut results = play(first, settings.clone(), known.clone(), say, interrupt.clone()).await;
-    if !rest.is_empty() && !*interrupt.borrow() {
+    let mut results = playing.play(first).await;
+    if !rest.is_empty() && !*playing.interrupt.borrow() {
         if results.iter().any(|result| result.hears_orders) {
-            results.extend(play(rest, settings, known, say, interrupt).await);
+            results.extend(playing.play(rest).await);
         } else {
             let why = why_nothing_was_judged(&results);
             let not_started = |piece: &Piece| match &why {
                 Some(why) => piece.unplayed(why.clone()),
-                None => not_told(piece, &settings),
+                None => not_told(piece, settings),
             };
             results.extend(rest.iter().map(not_started).map(Arc::new));
         }
@@ -324,19 +335,16 @@ async fn play_all(
 async fn sweep_all(
     pieces: Vec<Piece>,
     only: &[&'static str],
-    settings: Settings,
-    known: Vec<KnownFailure>,
-    say: fn(&str),
-    interrupt: watch::Receiver<bool>,
+    playing: &Playing,
 ) -> Result<Vec<Arc<ScenarioResult>>, Vec<Diagnostic>> {
     let plays: Vec<_> = pieces.iter().map(Play::of).collect();
-    let mut results = play_all(pieces, settings.clone(), known.clone(), say, interrupt.clone()).await;
-    if *interrupt.borrow() {
+    let mut results = play_all(pieces, playing).await;
+    if *playing.interrupt.borrow() {
         return Ok(results);
     }
-    let Sweep { pieces, unplayed } = sweep(&plays, &results, only, &settings)?;
+    let Sweep { pieces, unplayed } = sweep(&plays, &results, only, &playing.settings)?;
     results.extend(unplayed);
-    results.extend(play(pieces, settings, known, say, interrupt).await);
+    results.extend(playing.play(pieces).await);
     Ok(results)
 }
 

@@ -66,7 +66,22 @@ fn merged(arguments: &Arguments) -> Result<Report, Vec<Diagnostic>> {
             Err(found) => errors.extend(found),
         }
     }
-    if errors.is_empty() { report::merge(reports) } else { Err(errors) }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    print::diagnostics(other_command(&reports).as_slice());
+    report::merge(reports)
+}
+
+/// Paths in commands may differ from machine to machine, but so may modules.
+fn other_command(reports: &[Report]) -> Option<Diagnostic> {
+    let command = |report: &Report| report.conform.as_ref().map(|conform| conform.command.clone());
+    let (first, others) = reports.split_first()?;
+    let other = others.iter().find(|other| command(other) != command(first))?;
+    let headline = format!("`{}` was made by another command than `{}`", other.path, first.path);
+    let shown = [first, other].map(|it| format!("{}: {}", it.path, command(it).unwrap_or_default()));
+    let warning = Diagnostic::new(Severity::Warning, "run/other-command", headline).with_lines(shown.to_vec());
+    Some(warning.with_help("nothing, if both play the same module in the same way"))
 }
 
 fn read(path: &Path) -> Result<Report, Vec<Diagnostic>> {

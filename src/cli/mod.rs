@@ -1,6 +1,7 @@
 //! Arguments, files, printing, exit codes. The only module that prints, reads scenario files and golden files, and
 //! decides how the process ends.
 
+mod annotate;
 mod apis;
 mod built_in;
 pub mod check;

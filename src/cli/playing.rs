@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::annotate::Annotations;
 use super::config::{Config, now, today, wire_forms};
 use super::module_flags::ModuleFlags;
 use super::output::Output;
@@ -20,10 +21,10 @@ use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::report::html::Made;
-use crate::report::{KnownFailure, Part, Shard};
+use crate::report::{self, KnownFailure, Part, Shard};
 use crate::runner::{self, ModuleSource, Piece, Settings};
 use crate::scenario::Scenario;
-use crate::verdict::{RunEvent, ScenarioResult};
+use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
 /// Flags about what is played, and how.
 #[derive(Debug, clap::Args)]
@@ -44,6 +45,13 @@ pub struct PlayFlags {
     /// How many scenarios are played at once [default: twice the processors; sixteen times, if the module is built in]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
+    /// Play a scenario that did not pass again, up to N times: a pass after a fail is flaky, and shown as such; not what could
+    /// not be put to the test. `--record` keeps the first play [default: 0]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u8).range(0..=10))]
+    pub retries: u8,
+    /// What becomes of the run where something is flaky: what a module did wrong once it did
+    #[arg(long, value_enum, value_name = "fail|pass", default_value_t = Flaky::Fail, hide_possible_values = true)]
+    pub flaky: Flaky,
     /// How khumbu writes its own messages, where a scenario does not say [default: everest]
     #[arg(long, value_name = "NAME", value_parser = wire_forms())]
     pub wire: Option<Wire>,
@@ -52,6 +60,9 @@ pub struct PlayFlags {
     /// is inconclusive
     #[arg(long, value_name = "STEP")]
     pub fault: Vec<String>,
+    /// Print what is wrong as annotations of a CI system, at the lines of scenario files that are in the checkout
+    #[arg(long, value_enum, value_name = "github", hide_possible_values = true)]
+    pub annotations: Option<Annotations>,
     /// Write a JUnit report; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
@@ -62,6 +73,15 @@ pub struct PlayFlags {
     /// file a scenario
     #[arg(long, value_name = "PATH")]
     pub record: Option<PathBuf>,
+}
+
+/// What becomes of a run where something is flaky.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Flaky {
+    /// It fails.
+    Fail,
+    /// It passes.
+    Pass,
 }
 
 fn shard(text: &str) -> Result<Shard, String> {
@@ -248,20 +268,76 @@ pub fn perform<T, F: Future<Output = T>>(play: impl FnOnce(watch::Receiver<bool>
     Ok(played)
 }
 
-/// Plays pieces, and shows how far it is.
-pub async fn play(
-    pieces: Vec<Piece>,
-    settings: Settings,
-    known: Vec<KnownFailure>,
-    say: fn(&str),
-    interrupt: watch::Receiver<bool>,
-) -> Vec<Arc<ScenarioResult>> {
-    let (events, received) = mpsc::unbounded_channel();
-    let shown = tokio::spawn(progress::show(received, known, today(), say));
-    let results = runner::run(pieces, settings, events, interrupt).await;
-    // The display ends with the last event.
-    let _ = shown.await;
-    results
+/// How pieces are played.
+#[derive(Clone)]
+pub struct Playing {
+    /// The settings of the run.
+    pub settings: Settings,
+    /// What is known to fail, and so is not played again.
+    pub known: Vec<KnownFailure>,
+    /// How often what does not pass is played again.
+    pub retries: u8,
+    /// Where results for people go.
+    pub say: fn(&str),
+    /// Whether the user wants it to end.
+    pub interrupt: watch::Receiver<bool>,
+}
+
+impl Playing {
+    /// Plays pieces, those that do not pass again, and shows how far it is.
+    pub async fn play(&self, pieces: Vec<Piece>) -> Vec<Arc<ScenarioResult>> {
+        let spare: Vec<_> = pieces.iter().map(unrecorded).collect();
+        let mut plays: Vec<_> = self.once(pieces).await.into_iter().map(|result| vec![result]).collect();
+        let has_judged = |plays: &Vec<Arc<ScenarioResult>>| matches!(plays[0].verdict, Verdict::Pass | Verdict::Fail);
+        // A module that nothing could judge will not be judged by more of the same.
+        let is_all = plays.len() == spare.len() && plays.iter().any(has_judged);
+        let rounds = if is_all { self.retries } else { 0 };
+        for round in 1..=rounds {
+            let again = plays.iter().zip(&spare).filter(|(plays, _)| self.wants_another(plays));
+            let pieces: Vec<_> = again.map(|(_, piece)| unrecorded(piece)).collect();
+            if pieces.is_empty() || *self.interrupt.borrow() {
+                break;
+            }
+            (self.say)(&format!("again, {round} of at most {rounds} times:\n"));
+            for result in self.once(pieces).await {
+                if let Some(plays) = plays.iter_mut().find(|plays| is_same(&plays[0], &result)) {
+                    plays.push(result);
+                }
+            }
+        }
+        plays.into_iter().filter_map(report::together).collect()
+    }
+
+    /// What is known to fail is no news.
+    fn wants_another(&self, plays: &[Arc<ScenarioResult>]) -> bool {
+        plays.last().is_some_and(|last| report::is_worth_another(&report::excuse(last, &self.known, today())))
+    }
+
+    async fn once(&self, pieces: Vec<Piece>) -> Vec<Arc<ScenarioResult>> {
+        let (events, received) = mpsc::unbounded_channel();
+        let shown = tokio::spawn(progress::show(received, self.known.clone(), today(), self.say));
+        let results = runner::run(pieces, self.settings.clone(), events, self.interrupt.clone()).await;
+        // The display ends with the last event.
+        let _ = shown.await;
+        results
+    }
+}
+
+/// The same piece, for another play: what is recorded is the first.
+fn unrecorded(piece: &Piece) -> Piece {
+    Piece {
+        scenario: piece.scenario.clone(),
+        release: piece.release,
+        golden: piece.golden.clone(),
+        recorder: None,
+        replay: piece.replay.clone(),
+        fault: piece.fault.clone(),
+    }
+}
+
+/// Whether two results are of the same piece.
+fn is_same(one: &ScenarioResult, other: &ScenarioResult) -> bool {
+    (&one.path, one.release, &one.faults) == (&other.path, other.release, &other.faults)
 }
 
 /// The command line of this process without its reports, and without these options and switches.
@@ -269,9 +345,10 @@ pub fn command_without(options: &[&str], switches: &[&str]) -> String {
     shell_words::join(["khumbu".to_owned()].into_iter().chain(without(std::env::args().skip(1), options, switches)))
 }
 
-/// Arguments without those that only report, and without these options, which have a value each, and switches.
+/// Arguments without those that only report or play again, and without these options, which have a value each, and switches.
 pub fn without(mut arguments: impl Iterator<Item = String>, options: &[&str], switches: &[&str]) -> Vec<String> {
-    const REPORTS: [&str; 5] = ["--report", "--html", "--json", "--junit", "--record"];
+    const REPORTS: [&str; 8] =
+        ["--report", "--html", "--json", "--junit", "--record", "--annotations", "--retries", "--flaky"];
     let mut words = Vec::new();
     while let Some(word) = arguments.next() {
         let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::annotate::Annotations;
 use super::built_in::list_bugs;
 use super::config::{Config, today};
 use super::module_flags::side;
-use super::playing::{PlayFlags, Selection, made, perform, play, without};
+use super::playing::{Flaky, PlayFlags, Playing, Selection, made, perform, without};
 use super::recorder::RecordingFile;
 use super::release::forecast;
 use super::run_reports::{Reports, tell};
@@ -62,6 +63,9 @@ struct Prepared {
     part: Part,
     /// Whether nothing was left out, so that what does not fail any more can be told.
     is_whole: bool,
+    retries: u8,
+    flaky: Flaky,
+    annotations: Option<Annotations>,
     reports: Reports,
     recordings: Vec<Arc<RecordingFile>>,
     /// The command line that plays a scenario again, once its path is added.
@@ -114,7 +118,20 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let open = || Reports::open(&flags.json, &flags.junit, arguments.html.as_slice());
     let (reports, recordings) = flags.record(&mut pieces, &settings, open)?;
     let again = again(std::env::args().skip(1), &arguments.paths);
-    Ok(Prepared { pieces, settings, known_failures, part, is_whole, reports, recordings, again, orphans })
+    Ok(Prepared {
+        pieces,
+        settings,
+        known_failures,
+        part,
+        is_whole,
+        retries: flags.retries,
+        flaky: flags.flaky,
+        annotations: flags.annotations,
+        reports,
+        recordings,
+        again,
+        orphans,
+    })
 }
 
 impl Prepared {
@@ -123,18 +140,26 @@ impl Prepared {
         print::diagnostics(self.pieces.iter().find_map(|piece| forecast(piece.release)).as_slice());
         let say = self.reports.beside();
         let is_update = self.settings.is_updating_goldens;
-        let (pieces, settings, known) = (self.pieces, self.settings, self.known_failures);
+        let (pieces, settings, known, retries) = (self.pieces, self.settings, self.known_failures, self.retries);
         let shown_known = known.clone();
-        let played = perform(|interrupt| play(pieces, settings, shown_known, say, interrupt));
+        let played = perform(|interrupt| async move {
+            Playing { settings, known: shown_known, retries, say, interrupt }.play(pieces).await
+        });
         let (results, is_interrupted) = match played {
             Ok(played) => played,
             Err(exit) => return exit,
         };
-        let results =
-            report::excuse_all(&results, &known, today(), self.is_whole && self.part.is_whole() && !is_interrupted);
+        let is_whole = self.is_whole && self.part.is_whole() && !is_interrupted;
+        let mut results = report::excuse_all(&results, &known, today(), is_whole);
+        if self.flaky == Flaky::Pass {
+            report::let_flaky_pass(&mut results);
+        }
         let mut exit = Exit::from(report::exit_code(results.iter().map(|result| result.verdict), is_interrupted));
         let duration = started.elapsed();
         tell(&results, duration, say);
+        if let Some(annotations) = self.annotations {
+            say(&annotations.text(|locate| report::annotations::annotations(results.iter().map(AsRef::as_ref), locate)));
+        }
         exit = exit.max(finish_goldens(&results, is_update, &self.orphans));
         for recording in self.recordings {
             recording.finish();

@@ -65,8 +65,10 @@ pub enum Subject {
     Harness,
     /// A golden that was not compared.
     GoldenNotCompared,
-    /// Why a failure is excused.
+    /// What a list of known failures says of a failure.
     Excuse,
+    /// That a scenario is flaky.
+    Flaky,
 }
 
 impl Subject {

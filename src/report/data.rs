@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Place, Severity, Source, Subject};
 use crate::protocol::release::{FORECAST, Release};
-use crate::verdict::{Evidence, Passed, ScenarioResult, Verdict};
+use crate::verdict::{Again, Evidence, Passed, ScenarioResult, Verdict};
 
 /// The texts of files that findings point into, by path.
 pub type Sources = BTreeMap<String, String>;
@@ -78,6 +78,11 @@ pub struct Scenario {
     last_lines: usize,
     messages: Vec<Message>,
     messages_in_all: usize,
+    /// How it went in all plays, where it was played again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    again: Option<Again>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    other_plays: Vec<Scenario>,
 }
 
 /// How many messages of which name.
@@ -171,6 +176,8 @@ impl From<&ScenarioResult> for Scenario {
             last_lines: result.last_lines,
             messages: result.messages.iter().map(Message::from).collect(),
             messages_in_all: result.messages_in_all,
+            again: result.again,
+            other_plays: result.other_plays.iter().map(|play| Self::from(play.as_ref())).collect(),
         }
     }
 }
@@ -220,6 +227,7 @@ impl Scenario {
             list.into_iter().map(|(word, count)| (word.0, count)).collect()
         }
         let findings = self.failures.into_iter().chain(self.notes).map(|finding| finding.diagnostic(sources));
+        let other_plays = self.other_plays.into_iter().map(|play| play.result(sources).map(Arc::new));
         Ok(ScenarioResult {
             path: self.path,
             description: self.description,
@@ -240,6 +248,8 @@ impl Scenario {
             occasions: self.occasions.into_iter().map(|(id, count)| (id.0, count)).collect(),
             messages: self.messages.into_iter().map(Message::passed).collect(),
             messages_in_all: self.messages_in_all,
+            again: self.again,
+            other_plays: other_plays.collect::<Result<_, _>>()?,
             // What only the run itself needs.
             hears_orders: false,
             pending_golden: None,
@@ -296,7 +306,8 @@ impl Message {
 
 /// The files that the findings of these results point into.
 pub fn sources<'r>(results: impl IntoIterator<Item = &'r Arc<ScenarioResult>>) -> Sources {
-    let places = results.into_iter().flat_map(|result| &result.findings).filter_map(|found| found.place.as_ref());
+    let findings = results.into_iter().flat_map(|result| result.plays()).flat_map(|play| &play.findings);
+    let places = findings.filter_map(|found| found.place.as_ref());
     let files: BTreeMap<&str, &str> = places.map(|it| (it.source.path.as_str(), it.source.text.as_str())).collect();
     files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect()
 }

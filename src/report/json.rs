@@ -3,7 +3,8 @@
 //! Stable: `schema_version` 1 has `summary` and `scenarios` with `path`, `verdict`, `duration_ms`, `requirements`,
 //! `occasions`, `failures` and `notes`, each of these with `id`, `message`, `line` and `requirement`; one with
 //! `not_exercised` put nothing to the test. Readers must ignore keys they do not know.
-//! A scenario that was played under several releases is there once for each, told apart by `release`. `part` and `sources`
+//! A scenario that was played under several releases is there once for each, told apart by `release`. One that was played again has `again` and
+//! `other_plays`. `part` and `sources`
 //! are for `khumbu merge`.
 
 use std::sync::Arc;
@@ -38,19 +39,20 @@ struct Counts {
     error: usize,
     not_applicable: usize,
     excused: usize,
+    flaky: usize,
 }
 
 /// The whole report, ending with a newline; `duration` is the wall time of the run.
 ///
 /// `failures` are findings that make a verdict, `notes` those that do not.
 pub fn json(results: &[Arc<ScenarioResult>], part: &Part, is_interrupted: bool, duration: Duration) -> String {
-    let Summary { pass, fail, inconclusive, error, not_applicable, excused } =
+    let Summary { pass, fail, inconclusive, error, not_applicable, excused, flaky } =
         Summary::of(results.iter().map(|result| result.verdict));
     let report = Report {
         schema_version: SCHEMA_VERSION,
         part,
         interrupted: is_interrupted,
-        summary: Counts { pass, fail, inconclusive, error, not_applicable, excused },
+        summary: Counts { pass, fail, inconclusive, error, not_applicable, excused, flaky },
         duration_ms: millis(duration),
         scenarios: scenarios(results),
         sources: data::sources(results),

@@ -2,14 +2,15 @@
 //!
 //! One suite a directory, one case a scenario, or several with the name of the release behind the path, where it was
 //! played under several, or under a forecast. A fail is a `failure`; inconclusive and error are an `error`, because
-//! the module was not judged; what does not apply, or fails as it is known to, is `skipped`. The `type` is the id of the first finding, so that a
+//! the module was not judged; what does not apply, or fails as it is known to, is `skipped`; what is flaky and may be
+//! has a `flakyFailure`. The `type` is the id of the first finding, so that a
 //! dashboard can group by it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use crate::diagnostic::{Diagnostic, Severity, Style, Subject};
 use crate::protocol::release::FORECAST;
@@ -91,6 +92,14 @@ fn case(result: &ScenarioResult, directory: &str, names_release: bool) -> TestCa
 fn status(result: &ScenarioResult) -> TestCaseStatus {
     let mut status = match result.verdict {
         Verdict::Pass => return TestCaseStatus::success(),
+        Verdict::Flaky => {
+            let mut status = TestCaseStatus::success();
+            let failed = result.plays().filter(|play| play.verdict == Verdict::Flaky);
+            status.add_reruns(
+                failed.flat_map(|play| &play.findings).filter(|it| it.severity == Severity::Fail).map(rerun),
+            );
+            return status;
+        }
         Verdict::NotApplicable => {
             let mut status = TestCaseStatus::skipped();
             if let Some(why) = result.findings.first() {
@@ -114,6 +123,13 @@ fn status(result: &ScenarioResult) -> TestCaseStatus {
     };
     status.set_description(told(result, |severity| severity > Severity::Warning));
     status
+}
+
+/// A failure that another play did not have.
+pub fn rerun(finding: &Diagnostic) -> TestRerun {
+    let mut rerun = TestRerun::new(NonSuccessKind::Failure);
+    rerun.set_type(finding.id).set_message(&finding.headline).set_description(finding.render(Style::Plain));
+    rerun
 }
 
 /// The first finding that made the verdict what it is.

@@ -51,17 +51,20 @@ fn totals(results: &[Arc<ScenarioResult>], releases: &BTreeSet<Release>) -> Stri
         "\n{:<10}{:>8}{:>8}{:>14}{:>8}{:>16}",
         "release", "passed", "failed", "inconclusive", "error", "not applicable"
     );
-    // Only who lists known failures has to know of them.
-    let has_excused = results.iter().any(|result| result.verdict == Verdict::Excused);
-    text.push_str(if has_excused { "   excused\n" } else { "\n" });
+    // Only who lists known failures, or lets what is flaky pass, has to know of them.
+    let has = |verdict| results.iter().any(|result| result.verdict == verdict);
+    let (has_excused, has_flaky) = (has(Verdict::Excused), has(Verdict::Flaky));
+    text.push_str(if has_excused { "   excused" } else { "" });
+    text.push_str(if has_flaky { " flaky\n" } else { "\n" });
     for release in releases {
         let of_release = results.iter().filter(|result| result.release == *release);
-        let Summary { pass, fail, inconclusive, error, not_applicable, excused } =
+        let Summary { pass, fail, inconclusive, error, not_applicable, excused, flaky } =
             Summary::of(of_release.map(|result| result.verdict));
         let name = release.name();
         write!(text, "{name:<10}{pass:>8}{fail:>8}{inconclusive:>14}{error:>8}{not_applicable:>16}")
             .expect("a text takes everything");
-        text.push_str(&if has_excused { format!("{excused:>10}\n") } else { "\n".to_owned() });
+        text.push_str(&if has_excused { format!("{excused:>10}") } else { String::new() });
+        text.push_str(&if has_flaky { format!("{flaky:>6}\n") } else { "\n".to_owned() });
     }
     text
 }

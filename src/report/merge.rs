@@ -25,9 +25,10 @@ pub fn merge(reports: Vec<Report>) -> Result<Report, Vec<Diagnostic>> {
     }
     whole(&reports)?;
     let mut results: Vec<_> = reports.iter().flat_map(|report| report.results.clone()).collect();
-    results.sort_by(|a, b| (&a.path, a.release).cmp(&(&b.path, b.release)));
+    results.sort_by(|a, b| (&a.path, a.release, &a.faults).cmp(&(&b.path, b.release, &b.faults)));
     let is_interrupted = reports.iter().any(|report| report.is_interrupted);
-    if results.len() != first.part.plays && !is_interrupted {
+    // A sweep plays more.
+    if results.len() < first.part.plays && !is_interrupted {
         let headline = format!("the reports have {} of {} results", results.len(), first.part.plays);
         return Err(vec![refused("run/missing-results", headline).with_help("merge reports as khumbu wrote them")]);
     }

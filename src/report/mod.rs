@@ -2,6 +2,8 @@
 //!
 //! Pure. [`crate::cli`] opens the files, writes what it gets here, and ends with [`exit_code`].
 
+mod again;
+pub mod annotations;
 pub mod data;
 pub mod html;
 mod json;
@@ -13,8 +15,9 @@ pub mod part;
 mod read;
 pub mod terminal;
 
+pub use again::{is_worth_another, let_flaky_pass, together};
 pub use json::{SCHEMA_VERSION, json, scenarios};
-pub use junit::{junit, to_xml};
+pub use junit::{junit, rerun, to_xml};
 pub use matrix::matrix;
 pub use merge::merge;
 pub use outcome::{KnownFailure, Listed, Summary, excuse, excuse_all, exit_code, has_several_releases};

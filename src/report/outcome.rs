@@ -20,6 +20,7 @@ pub struct Summary {
     pub error: usize,
     pub not_applicable: usize,
     pub excused: usize,
+    pub flaky: usize,
 }
 
 impl Summary {
@@ -34,6 +35,7 @@ impl Summary {
                 Verdict::Error => &mut summary.error,
                 Verdict::NotApplicable => &mut summary.not_applicable,
                 Verdict::Excused => &mut summary.excused,
+                Verdict::Flaky => &mut summary.flaky,
             } += 1;
         }
         summary
@@ -61,7 +63,7 @@ pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>, interrupted: bool)
         _ if interrupted => UNDECIDED,
         None => USAGE,
         Some(Verdict::Inconclusive | Verdict::Error) => UNDECIDED,
-        Some(Verdict::Pass | Verdict::NotApplicable | Verdict::Excused) => PASSED,
+        Some(Verdict::Pass | Verdict::Flaky | Verdict::NotApplicable | Verdict::Excused) => PASSED,
     }
 }
 
@@ -146,6 +148,11 @@ pub fn excuse(result: &Arc<ScenarioResult>, known: &[KnownFailure], today: Naive
             let mut excused = result.as_ref().clone();
             let listed = known.iter().filter(|it| result.findings.iter().any(|finding| it.is_about(result, finding)));
             listed.for_each(|known| apply(known, &mut excused, today));
+            let others = excused.other_plays.iter().map(|play| match play.verdict {
+                Verdict::Fail => excuse(play, known, today),
+                _ => play.clone(),
+            });
+            excused.other_plays = others.collect();
             Arc::new(excused)
         }
         Verdict::Pass => {
@@ -184,7 +191,7 @@ pub fn passed_after_all(results: &mut [Arc<ScenarioResult>], known: &[KnownRequi
         let id = known.requirement.0;
         let breaks = |result: &Arc<ScenarioResult>| {
             known.holds_for(result.release)
-                && result.findings.iter().any(|found| {
+                && result.plays().flat_map(|play| &play.findings).any(|found| {
                     found.requirement == Some(id)
                         && (found.severity == Severity::Fail || found.subject == Subject::Excuse)
                 })
@@ -207,7 +214,8 @@ fn apply(known: &KnownFailure, result: &mut ScenarioResult, today: NaiveDate) {
     if let Some(until) = known.until.filter(|until| *until < today) {
         let headline = format!("a known failure was excused until {until}: {}", known.reason);
         let expired = known.says(Severity::Fail, "known-failure/expired", headline);
-        result.findings.insert(0, expired.with_help("mend it, or set another date in `known_failures` of khumbu.yaml"));
+        let help = "mend it, or set another date in `known_failures` of khumbu.yaml";
+        result.findings.insert(0, expired.with_help(help).about(Subject::Excuse));
         return;
     }
     let about: Vec<bool> = result.findings.iter().map(|finding| known.is_about(result, finding)).collect();

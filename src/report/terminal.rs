@@ -43,8 +43,12 @@ pub fn line(result: &ScenarioResult, names_release: bool, style: Style) -> Strin
         0 => evidence,
         injected => format!("{evidence}{}", paint(style, DIM, &format!(", injected {injected}"))),
     };
+    let again = match result.again {
+        Some(again) if again.is_flaky() => format!("  flaky: {} of {} plays failed", again.failed, again.plays),
+        _ => String::new(),
+    };
     format!(
-        "{}  {}{release}  {took}{evidence}",
+        "{}  {}{release}  {took}{evidence}{again}",
         paint(style, colour(result.verdict), &word),
         printable(&result.title())
     )
@@ -107,9 +111,11 @@ pub fn summary(results: &[Arc<ScenarioResult>], duration: Duration, style: Style
         (counts.error, if counts.error == 1 { "error" } else { "errors" }, Verdict::Error),
         (counts.not_applicable, "not applicable", Verdict::NotApplicable),
         (counts.excused, "excused", Verdict::Excused),
+        (counts.flaky, "flaky", Verdict::Flaky),
     ];
-    // Only who lists known failures has to know of them.
-    let parts = parts.into_iter().filter(|(count, _, verdict)| *verdict != Verdict::Excused || *count > 0);
+    // Only who lists known failures, or lets what is flaky pass, has to know of them.
+    let is_always = |verdict: &Verdict| !matches!(verdict, Verdict::Excused | Verdict::Flaky);
+    let parts = parts.into_iter().filter(|(count, _, verdict)| is_always(verdict) || *count > 0);
     let parts = parts.map(|(count, word, verdict)| {
         let text = format!("{count} {word}");
         if count == 0 { text } else { paint(style, colour(verdict), &text) }
@@ -145,7 +151,7 @@ fn colour(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => GREEN,
         Verdict::NotApplicable => DIM,
-        Verdict::Inconclusive | Verdict::Excused => YELLOW,
+        Verdict::Inconclusive | Verdict::Excused | Verdict::Flaky => YELLOW,
         Verdict::Fail | Verdict::Error => RED,
     }
 }

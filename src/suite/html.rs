@@ -70,6 +70,10 @@ fn requirements_in_words(count: usize) -> String {
 fn outcome(matrix: &Matrix<'_>) -> (String, Tone) {
     let has = |severity| matrix.others.iter().any(|it| it.finding.severity == severity);
     match matrix.count(State::Broken) {
+        0 if matrix.count(State::Flaky) > 0 => {
+            let tone = if matrix.rows.iter().any(Row::is_fatal) { Tone::Bad } else { Tone::Open };
+            (format!("{} flaky", requirements_in_words(matrix.count(State::Flaky))), tone)
+        }
         0 if has(Severity::Fail) => ("Something failed that breaks no requirement".to_owned(), Tone::Bad),
         0 if has(Severity::Error) => ("Khumbu could not judge everything".to_owned(), Tone::Open),
         0 if !matrix.is_judged => ("The module could not be judged".to_owned(), Tone::Open),
@@ -140,6 +144,7 @@ fn card(row: &Row<'_>, matrix: &Matrix<'_>, is_open: bool) -> Markup {
             }
             @if let Some((first, others)) = row.failures.split_first() {
                 p.where { "In " (where_(first.result)) }
+                @if let Some(again) = first.result.again { p { (again.in_words()) } }
                 (findings(first.result, [first.finding]))
                 h4 { "To see it again" }
                 (command(&row.again(matrix.scope)))

@@ -1,7 +1,7 @@
 //! The matrix as JSON, for machines.
 //!
 //! Stable: `schema_version` 1 has `side`, `apis`, `releases`, `command`, `exit_code`, `summary` (how many are `broken`,
-//! `excused`, `met`, `in_another_shard`, `not_exercised` and `not_applicable`), `duration_ms`, `requirements`,
+//! `flaky`, `excused`, `met`, `in_another_shard`, `not_exercised` and `not_applicable`), `duration_ms`, `requirements`,
 //! `other_failures`, and `scenarios`, `part`, `interrupted` and `sources` as the report of `khumbu run` has them. A requirement has `id`, `side` is that of the module, `level`, `statement`,
 //! `source`, `state`, `occasions`, `reason`, `again` and `failures`, each of these with `id`, `severity`, `message`,
 //! `scenario`, `release`, `line`, `evidence`, `help`, `messages` and `output`. Readers must ignore keys they do not know.
@@ -43,6 +43,7 @@ struct Report<'a> {
 #[derive(Serialize)]
 struct Counts {
     broken: usize,
+    flaky: usize,
     excused: usize,
     met: usize,
     in_another_shard: usize,
@@ -107,6 +108,7 @@ pub fn json(matrix: &Matrix<'_>, results: &[Arc<ScenarioResult>], exit_code: u8,
         exit_code,
         summary: Counts {
             broken: count(State::Broken),
+            flaky: count(State::Flaky),
             excused: count(State::Excused),
             met: count(State::Met),
             in_another_shard: count(State::Elsewhere),

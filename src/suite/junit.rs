@@ -1,6 +1,6 @@
 //! The matrix as JUnit: a case a requirement, in one suite a subject.
 //!
-//! Broken is a `failure`; excused, not exercised and not applicable are `skipped`, and say why. The properties `requirement`,
+//! Broken is a `failure`, and so is flaky unless that may pass, which has a `flakyFailure`; excused, not exercised and not applicable are `skipped`, and say why. The properties `requirement`,
 //! `level`, `source` and `occasions` are those of the requirement. What breaks no requirement is an `error` of its own.
 
 use std::time::Duration;
@@ -62,7 +62,12 @@ fn case(row: &Row<'_>) -> TestCase {
 fn status(row: &Row<'_>) -> TestCaseStatus {
     let mut status = match row.state {
         State::Met => return TestCaseStatus::success(),
-        State::Broken => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        State::Flaky if !row.is_fatal() => {
+            let mut status = TestCaseStatus::success();
+            status.add_reruns(row.failures.iter().map(|it| report::rerun(it.finding)));
+            return status;
+        }
+        State::Broken | State::Flaky => TestCaseStatus::non_success(NonSuccessKind::Failure),
         State::Excused | State::Elsewhere | State::NotExercised | State::NotApplicable => TestCaseStatus::skipped(),
     };
     match row.failures.first() {
@@ -70,7 +75,7 @@ fn status(row: &Row<'_>) -> TestCaseStatus {
         None if row.reason.is_empty() => status.set_type(row.state.key()).set_message(row.state.word()),
         None => status.set_type(row.state.key()).set_message(&row.reason),
     };
-    if row.state == State::Broken {
+    if row.is_fatal() {
         status.set_description(row.failures.iter().map(told).collect::<Vec<_>>().join("\n"));
     }
     status

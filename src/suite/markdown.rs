@@ -29,7 +29,7 @@ pub fn markdown(matrix: &Matrix<'_>, duration: Duration) -> String {
     if let Some(shard) = matrix.scope.part.shard {
         let _ = writeln!(text, "This is shard {shard}; `khumbu merge` puts the reports of all shards together.\n");
     }
-    for row in matrix.rows.iter().filter(|row| row.state == State::Broken) {
+    for row in matrix.rows.iter().filter(|row| row.state <= State::Flaky) {
         text.push_str(&broken(row, matrix));
     }
     if !matrix.others.is_empty() {
@@ -43,7 +43,7 @@ pub fn markdown(matrix: &Matrix<'_>, duration: Duration) -> String {
 
 fn broken(row: &Row<'_>, matrix: &Matrix<'_>) -> String {
     let requirement = row.requirement;
-    let mut text = format!("## {} is broken\n\n", requirement.id);
+    let mut text = format!("## {} is {}\n\n", requirement.id, row.state.word());
     let _ = writeln!(
         text,
         "*{}*: {}. Source: {}.\n",
@@ -52,6 +52,12 @@ fn broken(row: &Row<'_>, matrix: &Matrix<'_>) -> String {
         escaped(requirement.source)
     );
     let Some(Broken { result, finding }) = row.failures.first() else { return text };
+    if let Some(again) = result.again {
+        let _ = writeln!(text, "In `{}`, {}.\n", result.path, again.in_words());
+    }
+    if matrix.releases.len() > 1 {
+        let _ = writeln!(text, "Under {}.\n", row.releases().join(", "));
+    }
     text.push_str(&fenced("text", &finding.render(Style::Plain)));
     let messages: String = result.around(finding).iter().map(|passed| passed.line() + "\n").collect();
     if !messages.is_empty() {

@@ -59,6 +59,8 @@ impl Row<'_> {
 pub enum State {
     /// The module did otherwise.
     Broken,
+    /// The module did otherwise in some plays of a scenario, and passed it in others.
+    Flaky,
     /// The module did otherwise, as it is known to.
     Excused,
     /// The module did so, on so many occasions.
@@ -73,19 +75,27 @@ pub enum State {
 
 impl State {
     /// All of them, the worst first.
-    pub const ALL: [Self; 6] =
-        [State::Broken, State::Excused, State::Met, State::Elsewhere, State::NotExercised, State::NotApplicable];
+    pub const ALL: [Self; 7] = [
+        State::Broken,
+        State::Flaky,
+        State::Excused,
+        State::Met,
+        State::Elsewhere,
+        State::NotExercised,
+        State::NotApplicable,
+    ];
 
-    /// Whether it is counted in a summary where nothing is in it: only who lists known failures, or plays in shards, has to
-    /// know of that.
+    /// Whether it is counted in a summary where nothing is in it: only who plays again, lists known failures, or plays in
+    /// shards has to know of that.
     pub fn is_always_counted(self) -> bool {
-        !matches!(self, State::Excused | State::Elsewhere)
+        !matches!(self, State::Flaky | State::Excused | State::Elsewhere)
     }
 
     /// The word in reports.
     pub fn word(self) -> &'static str {
         match self {
             State::Broken => "broken",
+            State::Flaky => "flaky",
             State::Excused => "excused",
             State::Met => "met",
             State::Elsewhere => "in another shard",
@@ -98,6 +108,7 @@ impl State {
     pub fn in_words(self) -> &'static str {
         match self {
             State::Broken => "the module did otherwise",
+            State::Flaky => "the module did otherwise in some plays of a scenario, and passed it in others",
             State::Excused => "it is broken, as it is listed to be",
             State::Met => "the module did so, on so many occasions on which it could have been broken",
             State::Elsewhere => "it was not put to the test here; another shard may do that",
@@ -160,6 +171,29 @@ pub struct Matrix<'r> {
     pub is_interrupted: bool,
 }
 
+impl Row<'_> {
+    /// The releases under which it failed, earliest first.
+    pub fn releases(&self) -> Vec<&'static str> {
+        let releases: BTreeSet<_> = self.failures.iter().map(|it| it.result.release).collect();
+        releases.into_iter().map(Release::label).collect()
+    }
+
+    /// Whether it makes the module fail.
+    pub fn is_fatal(&self) -> bool {
+        match self.state {
+            State::Broken => true,
+            State::Flaky => self.failures.iter().any(Broken::is_fatal),
+            _ => false,
+        }
+    }
+}
+
+impl Broken<'_> {
+    fn is_fatal(&self) -> bool {
+        self.result.verdict != Verdict::Flaky
+    }
+}
+
 impl Matrix<'_> {
     /// How many requirements are in this state.
     pub fn count(&self, state: State) -> usize {
@@ -180,7 +214,7 @@ pub fn matrix<'r>(results: &'r [Arc<ScenarioResult>], scope: &'r Scope, is_inter
             && (!scope.is_partial
                 || row.state <= State::Elsewhere
                 || results.iter().any(|result| names(result, requirement)));
-        (is_wanted || row.state == State::Broken).then_some(row)
+        (is_wanted || row.state <= State::Flaky).then_some(row)
     });
     let rows: Vec<_> = rows.collect();
     let others = all_findings(results).filter(|it| match it.finding.severity {
@@ -204,7 +238,7 @@ pub fn matrix<'r>(results: &'r [Arc<ScenarioResult>], scope: &'r Scope, is_inter
 fn has_judged(result: &ScenarioResult) -> bool {
     let was_stopped = |it: &Diagnostic| it.severity == Severity::Inconclusive && !it.is_unexercised;
     match result.verdict {
-        Verdict::Pass | Verdict::Fail | Verdict::Excused => true,
+        Verdict::Pass | Verdict::Fail | Verdict::Flaky | Verdict::Excused => true,
         Verdict::Inconclusive => {
             let is_played = !result.evidence.shown.is_empty() || !result.evidence.did.is_empty();
             is_played && !result.findings.iter().any(was_stopped)
@@ -214,7 +248,8 @@ fn has_judged(result: &ScenarioResult) -> bool {
 }
 
 fn all_findings<'r>(results: &'r [Arc<ScenarioResult>]) -> impl Iterator<Item = Broken<'r>> {
-    results.iter().flat_map(|result| result.findings.iter().map(move |finding| Broken { result, finding }))
+    let plays = results.iter().flat_map(|result| result.plays());
+    plays.flat_map(|result| result.findings.iter().map(move |finding| Broken { result, finding }))
 }
 
 fn names(result: &ScenarioResult, requirement: &Requirement) -> bool {
@@ -239,6 +274,9 @@ fn row<'r>(
         of_it().filter(is_known).collect::<Vec<_>>()
     };
     let new = |state, failures, reason| Row { requirement, state, occasions, failures, reason, is_advice: false };
+    if !failures.is_empty() && failures.iter().all(|it| it.result.is_flaky()) {
+        return new(State::Flaky, failures, String::new());
+    }
     if !failures.is_empty() {
         return new(State::Broken, failures, String::new());
     }
@@ -293,10 +331,10 @@ const UNDECIDED: u8 = 3;
 
 /// How the process ends.
 pub fn exit_code(matrix: &Matrix<'_>, is_strict: bool) -> u8 {
-    let has = |severity| matrix.others.iter().any(|it| it.finding.severity == severity);
-    if matrix.count(State::Broken) > 0 || has(Severity::Fail) {
+    let fails = |it: &Broken<'_>| it.finding.severity == Severity::Fail && it.is_fatal();
+    if matrix.rows.iter().any(Row::is_fatal) || matrix.others.iter().any(fails) {
         BROKEN
-    } else if !matrix.others.is_empty()
+    } else if matrix.others.iter().any(|it| it.finding.severity != Severity::Fail)
         || matrix.is_interrupted
         || !matrix.is_judged
         || is_strict && matrix.count(State::NotExercised) > 0

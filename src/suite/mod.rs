@@ -3,6 +3,7 @@
 //! Pure. Results come in; the [`Matrix`] and the reports of it go out. Playing, files and printing are for
 //! [`crate::cli`].
 
+mod annotations;
 mod files;
 mod html;
 mod json;
@@ -13,6 +14,7 @@ mod matrix;
 mod sweep;
 mod text;
 
+pub use annotations::annotations;
 pub use files::{FILES, File, ROOT};
 pub use html::html;
 pub use json::json;

@@ -19,7 +19,7 @@ const BEFORE: usize = 2 + 7 + 8 + 17 + 7;
 pub fn text(matrix: &Matrix<'_>, duration: Duration, screen: impl Into<Screen>) -> String {
     let screen = screen.into();
     let mut text = String::new();
-    for row in matrix.rows.iter().filter(|row| row.state == State::Broken) {
+    for row in matrix.rows.iter().filter(|row| row.state <= State::Flaky) {
         text.push_str(&broken(row, matrix, screen));
     }
     for it in &matrix.others {
@@ -35,7 +35,8 @@ pub fn text(matrix: &Matrix<'_>, duration: Duration, screen: impl Into<Screen>) 
 /// A broken requirement: what it says, the first failure in full, where else, and how to see it again.
 fn broken(row: &Row<'_>, matrix: &Matrix<'_>, screen: Screen) -> String {
     let requirement = row.requirement;
-    let title = format!("{} is broken ({}): {}", requirement.id, requirement.level.word(), requirement.statement);
+    let title =
+        format!("{} is {} ({}): {}", requirement.id, row.state.word(), requirement.level.word(), requirement.statement);
     let mut lines = wrapped(&title, WIDTH - 2);
     lines.extend(wrapped(&format!("source: {}", requirement.source), WIDTH - 2));
     let mut text = String::from("\n");
@@ -44,6 +45,12 @@ fn broken(row: &Row<'_>, matrix: &Matrix<'_>, screen: Screen) -> String {
         text.push_str(&format!("{line}\n"));
     }
     let Some(Broken { result, finding }) = row.failures.first() else { return text };
+    if let Some(again) = result.again {
+        text.push_str(&format!("  {}: {}\n", printable(&result.path), again.in_words()));
+    }
+    if matrix.releases.len() > 1 {
+        text.push_str(&format!("  under {}\n", row.releases().join(", ")));
+    }
     text.push_str(&finding.render(screen));
     text.push_str(&terminal::module_output(result, screen.style));
     let mut others: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
@@ -119,7 +126,7 @@ fn counts(matrix: &Matrix<'_>, duration: Duration, style: Style) -> String {
 
 fn colour(state: State) -> &'static str {
     match state {
-        State::Broken => terminal::RED,
+        State::Broken | State::Flaky => terminal::RED,
         State::Met => terminal::GREEN,
         State::Excused | State::Elsewhere | State::NotExercised => terminal::YELLOW,
         State::NotApplicable => terminal::DIM,

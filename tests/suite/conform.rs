@@ -15,7 +15,9 @@ use khumbu::suite::{self, Scope, State};
 use khumbu::verdict::{Passed, ScenarioResult, Verdict};
 use serde_json::{Value, json};
 
-use crate::project::{Project, Ran, python_module};
+use crate::clients;
+use crate::project::{Project, Ran, fixture, python_module};
+use crate::run_module::{attach, free_port, mosquitto};
 
 const TOOK: Duration = Duration::from_millis(12_345);
 
@@ -249,7 +251,10 @@ fn the_json_has_the_documented_keys() {
              duration_ms requirements other_failures scenarios sources"
         )
     );
-    assert_eq!(keys(&report["summary"]), named("broken excused met in_another_shard not_exercised not_applicable"));
+    assert_eq!(
+        keys(&report["summary"]),
+        named("broken flaky excused met in_another_shard not_exercised not_applicable")
+    );
     let broken = report["requirements"].as_array().unwrap().iter().find(|it| it["state"] == "broken").unwrap();
     assert_eq!(keys(broken), named("id level statement source state occasions reason again failures"));
     let failure = &broken["failures"][0];
@@ -342,6 +347,8 @@ fn a_module_that_nobody_prepared_is_not_accused() {
     );
     let report = ran.report();
     let rows = report["requirements"].as_array().unwrap();
+    // Nobody said whose client it is.
+    assert!(ran.stderr.starts_with("note[run/api-assumed]: no `--api` is given"), "{}", ran.stderr);
     let untold = rows.iter().find(|row| row["id"] == "WD-18").unwrap();
     assert_eq!(untold["state"], "not_exercised");
     assert!(untold["reason"].as_str().unwrap().contains("`withdraw`"), "{untold:#}");
@@ -420,4 +427,54 @@ fn a_requirement_may_be_known_to_be_broken() {
         assert_eq!(in_state(&ran, state), ["TV-15"], "{until}: {}", ran.stdout);
         assert_eq!(ran.stdout.contains("known-failure/expired"), code == 1);
     }
+}
+
+/// A client that runs already is played twice: what it need not be told goes ahead.
+#[test]
+fn a_module_that_runs_already_is_judged() {
+    let Some(python) = clients::python() else { return };
+    let (project, port) = (Project::new(), free_port().to_string());
+    let consumer = fixture("modules/consumer.py");
+    let _module = attach(
+        &project,
+        &python.display().to_string(),
+        &[&consumer, "--host", "127.0.0.1", "--port", &port, "--module-id", "auth_api"],
+    );
+    let listen = format!("127.0.0.1:{port}");
+    let flags = ["--side", "client", "--attach", "--listen", &listen, "--ready-within", "60s", "-k", "withdraw_by"];
+    let ran = conform(&project, &flags).exits(0);
+    assert!(in_state(&ran, "met").contains(&"WD-18".to_owned()), "{}", ran.stdout);
+    assert!(in_state(&ran, "not_exercised").is_empty(), "{}", ran.stdout);
+}
+
+/// What only khumbu's own broker can do is not applicable beside another, and the rest is judged.
+#[test]
+fn a_broker_of_somebody_else_may_stand_behind() {
+    let project = Project::new();
+    let Some((_broker, port)) = mosquitto(&project) else { return };
+    let broker = format!("mqtt://127.0.0.1:{port}");
+    let flags = ["--side", "client", "--api", "auth_consumer", "--broker", &broker, "-k", "status_"];
+    let ran = conform(&project, &flags).exits(0);
+    assert!(in_state(&ran, "met").contains(&"TV-17".to_owned()), "{}", ran.stdout);
+    let report = ran.report();
+    let verdict = |name: &str| {
+        let mut scenarios = report["scenarios"].as_array().unwrap().iter();
+        scenarios.find(|it| it["path"].as_str().unwrap().contains(name)).map(|it| it["verdict"].clone())
+    };
+    assert_eq!(verdict("fault_status_twice"), Some(json!("not_applicable")));
+    assert_eq!(verdict("status_every_kind"), Some(json!("pass")));
+}
+
+/// Each scenario under each release, in one matrix; what is broken says under which.
+#[test]
+fn all_releases_are_judged_together() {
+    let project = Project::new();
+    let module = "builtin:client?bug=checks_under_e2m";
+    let flags = ["conform", "--side", "client", "-k", "withdraw_by", "--release", "all"];
+    let ran = project.run(&[&flags[..], &["--json", "-"]].concat()).exits(0);
+    let releases = json!(["2025.10", "2025.12", "2026.02", "main"]);
+    assert_eq!(ran.report()["releases"], releases);
+    let ran = project.run(&[&flags[..], &["--module", module, "--report", "r.md"]].concat()).exits(1);
+    assert!(ran.stdout.contains("\n  under 2025.10, 2025.12, 2026.02, main\n"), "{}", ran.stdout);
+    assert!(project.read("r.md").contains("\nUnder 2025.10, 2025.12, 2026.02, main.\n"));
 }

@@ -4,6 +4,7 @@
 #[macro_use]
 mod rows;
 
+mod annotations;
 mod asyncapi;
 mod broker;
 mod broker_abuse;
@@ -58,6 +59,7 @@ mod recordings;
 mod releases;
 mod replays;
 mod reports;
+mod retries;
 mod run_charge_point;
 mod run_cli;
 mod run_end;

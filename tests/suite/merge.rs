@@ -239,6 +239,9 @@ fn shards_of_conform_come_to_what_the_whole_comes_to() {
     // The whole is a report like any other.
     project.write("whole.json", &merged.stdout);
     project.run(&["merge", "whole.json"]).exits(0);
+    let other = project.read("2of2.json").replace("conform --side client", "conform --wire compact --side client");
+    project.write("other.json", &other);
+    project.run(&["merge", "1of2.json", "other.json"]).exits(0).says("run/other-command").says("--wire compact");
     project.run(&["merge", "1of2.json"]).exits(2).says("run/missing-shard").says("1 of 2 shards are missing: 2");
     project.run(&["merge", "1of2.json", "nowhere.json"]).exits(2).says("file/not-found");
 }
@@ -247,8 +250,8 @@ fn shards_of_conform_come_to_what_the_whole_comes_to() {
 #[test]
 fn what_one_shard_broke_is_broken() {
     let project = Project::new();
-    let module = "builtin:client?bug=same_reply_topic";
-    let flags = ["conform", "--side", "client", "--only", "RR-13", "--module", module];
+    let module = "builtin:client?bug=checks_under_e2m";
+    let flags = ["conform", "--side", "client", "-k", "withdraw_by", "--only", "SC-2", "--module", module];
     let codes = ["1/2", "2/2"].map(|index| {
         let name = format!("{}.json", index.replace('/', "of"));
         project.run(&[&flags[..], &["--shard", index, "--json", &name]].concat()).status.code()
@@ -256,8 +259,8 @@ fn what_one_shard_broke_is_broken() {
     assert!(codes.contains(&Some(1)), "{codes:?}");
     let merged = project.run(&["merge", "1of2.json", "2of2.json"]).exits(1);
     for words in [
-        "RR-13 is broken",
-        "fail[monitor/reply-topic-reused]",
+        "SC-2 is broken",
+        "fail[monitor/wrong-direction]",
         "again: khumbu conform --side client --module 'builtin:client?bug",
     ] {
         assert!(merged.stdout.contains(words), "no `{words}` in {}", merged.stdout);

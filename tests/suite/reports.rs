@@ -88,8 +88,7 @@ mod as_json {
     fn has_the_promised_keys_and_values() {
         let report: Value = serde_json::from_str(&json(&results(), TOOK)).unwrap();
         assert_eq!(report["schema_version"], 1);
-        let counts =
-            serde_json::json!({"pass": 1, "fail": 1, "inconclusive": 1, "error": 1, "not_applicable": 1, "excused": 0});
+        let counts = serde_json::json!({"pass": 1, "fail": 1, "inconclusive": 1, "error": 1, "not_applicable": 1, "excused": 0, "flaky": 0});
         assert_eq!(report["summary"], counts);
         let scenario = &report["scenarios"][1];
         assert_eq!(scenario["path"], "scenarios/client/b.yaml");
@@ -136,7 +135,8 @@ mod as_json {
             "inconclusive": 0,
             "error": 0,
             "not_applicable": 0,
-            "excused": 0
+            "excused": 0,
+            "flaky": 0
           },
           "duration_ms": 0,
           "scenarios": [],

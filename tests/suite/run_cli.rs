@@ -32,7 +32,7 @@ fn json_report_has_the_promised_keys_and_stands_alone_on_stdout() {
     assert_eq!(report["schema_version"], 1);
     assert_eq!(
         report["summary"],
-        json!({"pass": 1, "fail": 1, "inconclusive": 0, "error": 1, "not_applicable": 0, "excused": 0})
+        json!({"pass": 1, "fail": 1, "inconclusive": 0, "error": 1, "not_applicable": 0, "excused": 0, "flaky": 0})
     );
     let scenarios = report["scenarios"].as_array().unwrap();
     let all: Vec<_> = scenarios.iter().map(|s| (s["path"].as_str().unwrap(), s["verdict"].as_str().unwrap())).collect();

@@ -201,6 +201,7 @@ pub fn icon(word: &str) -> Markup {
         "broken" | "fail" | "bad" => (DISC, "M5.2 5.2l5.6 5.6m0-5.6-5.6 5.6"),
         "met" | "pass" | "good" => (DISC, "M4.6 8.3l2.4 2.4 4.4-5"),
         "excused" => (RING, "M8 4.6v4m0 2v.6"),
+        "flaky" => (RING, "M4.2 8.6c1.2-2.6 2.6-2.6 3.8 0s2.6 2.6 3.8 0"),
         "error" | "warning" => ("M8 .9 15.6 14.6H.4z", "M8 5.6v4.2m0 1.6v.8"),
         "inconclusive" | "not_exercised" | "open" => (RING, ""),
         "not_applicable" => ("", "M3.5 8h9"),
@@ -220,7 +221,7 @@ pub fn tone_of(word: &str) -> &'static str {
     match word {
         "broken" | "fail" | "error" | "bad" => "bad",
         "met" | "pass" | "good" => "good",
-        "not_exercised" | "inconclusive" | "warning" | "open" => "open",
+        "not_exercised" | "inconclusive" | "flaky" | "warning" | "open" => "open",
         "excused" => "excused",
         _ => "dim",
     }

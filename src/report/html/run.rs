@@ -64,7 +64,7 @@ fn anchor(index: usize) -> String {
 /// Whether there is more to say of a result than its row has.
 fn is_told(result: &ScenarioResult) -> bool {
     match result.verdict {
-        Verdict::Fail | Verdict::Error | Verdict::Excused => true,
+        Verdict::Fail | Verdict::Error | Verdict::Flaky | Verdict::Excused => true,
         Verdict::Inconclusive => result.findings.iter().any(|it| makes_verdict(it) && !it.is_unexercised),
         Verdict::Pass | Verdict::NotApplicable => false,
     }

@@ -17,7 +17,7 @@ pub const ID: &str = "scenarios";
 
 /// How many scenarios had each verdict, the worst first.
 pub fn counts(results: &[Arc<ScenarioResult>]) -> Vec<Count> {
-    let Summary { pass, fail, inconclusive, error, not_applicable, excused } =
+    let Summary { pass, fail, inconclusive, error, not_applicable, excused, flaky } =
         Summary::of(results.iter().map(|result| result.verdict));
     let count = |verdict: Verdict, word, number| Count { key: verdict.word(), word, number };
     let mut counts = vec![
@@ -27,6 +27,9 @@ pub fn counts(results: &[Arc<ScenarioResult>]) -> Vec<Count> {
         count(Verdict::Pass, "passed", pass),
         count(Verdict::NotApplicable, "not applicable", not_applicable),
     ];
+    if flaky > 0 {
+        counts.insert(2, count(Verdict::Flaky, "flaky", flaky));
+    }
     if excused > 0 {
         counts.insert(2, count(Verdict::Excused, "excused", excused));
     }
