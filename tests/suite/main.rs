@@ -80,4 +80,5 @@ mod sim;
 mod sim_releases;
 mod strangers;
 mod sweep;
+mod templates;
 mod wire;
