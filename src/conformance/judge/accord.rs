@@ -176,7 +176,7 @@ pub(super) fn asked_by(api: ApiType, kind: &Kind) -> Option<&'static str> {
 }
 
 /// The command that decides what EVerest makes of the messages of a client of this API.
-fn outcome_of(api: ApiType) -> Option<&'static str> {
+pub(super) fn outcome_of(api: ApiType) -> Option<&'static str> {
     let messages = api.channels().map(|channel| match channel.is_question() {
         true => Message::ReplyTo(channel),
         false => Message::On(channel),

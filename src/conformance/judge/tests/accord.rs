@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::super::accord::outcome_of;
 use super::court::{Court, Outcome};
 use super::script::{ALICE, BOB, Event, Message, at, beat, discover, on, request, status, stray, withdraw};
 use crate::conformance::judge::{Means, Prompt};
 use crate::conformance::sighting::Party;
 use crate::diagnostic::Subject;
-use crate::protocol::channel::Channel;
+use crate::protocol::channel::{ApiType, Channel};
 
 const BY_ITSELF: &str = "module/acts-by-itself";
 
@@ -229,6 +230,12 @@ fn what_khumbu_replies_where_several_replies_go_is_no_affair_of_its_own() {
     court.prompt = Prompt::Awaited(Duration::from_secs(1));
     let get = || request(Channel::GET_TOKEN_VALIDATION_STATUS, "r/1", &Value::Null);
     assert_eq!(court.judge(&[at(1, get()), at(2, get()), at(3, stray("r/1", json!("x")))]).id(), "expect/outcome");
+}
+
+#[test]
+fn what_everest_makes_of_a_client_hangs_on_one_command() {
+    let commands = ApiType::AUTH_APIS.map(outcome_of);
+    assert_eq!(commands, [Some("withdraw"), Some("present_token"), Some("set_verdict")]);
 }
 
 #[test]

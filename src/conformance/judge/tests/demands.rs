@@ -1,5 +1,6 @@
 //! Demands: what the module under test has to send because a step wants it to.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,10 +9,11 @@ use super::court::Court;
 use super::script::{
     ALICE, BOB, Event, Message, at, at_once, beat, did, discover, on, request, status, stray, withdraw,
 };
-use crate::conformance::judge::Prompt;
-use crate::conformance::sighting::Party;
+use crate::conformance::judge::{After, Decision, Demand, Input, Judge, Moment, Prompt, View, What};
+use crate::conformance::sighting::{Kind, Party};
 use crate::protocol::channel::Channel;
 use crate::protocol::control::Deed;
+use crate::scenario::pattern::{Captures, Pattern};
 
 const WITHDRAW: &str = "- withdraw: {evse_id: 1, within: 1s}";
 
@@ -28,6 +30,23 @@ fn a_demand_is_met_by_the_next_of_its_kind_since_the_step() {
     // Before the step it was nobody's doing.
     let steps = format!("- expect: {{message: heartbeat}}\n{WITHDRAW}");
     assert_eq!(Court::of_client(&steps).judge(&[at(1, of_evse(1)), at(2, beat(1))]).id(), "module/waits-for-reply");
+}
+
+#[test]
+fn what_was_done_by_itself_before_it_was_clear_that_nobody_can_be_told_is_not_meant() {
+    let court = Court::of_client("- note: x");
+    let (messages, subscriptions) = (court.sightings(&[of_evse(1)]), BTreeMap::new());
+    let view = View { messages: &messages, requests: &[], subscriptions: &subscriptions };
+    let moment = Moment { now: Duration::ZERO, held_up: Duration::ZERO, has_ended: false };
+    for (prompt, is_met) in [(Prompt::Told, true), (Prompt::Never, false)] {
+        let kind = Kind::Channel(Channel::WITHDRAW_AUTHORIZATION);
+        let what = What::Request { kind, payload: Pattern::compile(&json!("$any")).unwrap(), at: "/steps/0".into() };
+        let (pointer, within, by, after) = ("/steps/0".into(), Duration::ZERO, Party::Module, After::InOrder);
+        let mut judge = Judge::new(court.case(), Captures::new());
+        judge.demand(Demand { pointer, within, by, what, prompt, after }, moment, view);
+        let decision = judge.apply(moment, Input::Seen, view);
+        assert_eq!(matches!(decision, Decision::Met(_)), is_met, "{decision:?}");
+    }
 }
 
 #[test]

@@ -366,3 +366,29 @@ fn what_was_handed_over_is_waited_for_and_what_a_step_wants_if_it_can_arrive() {
     away.subscriptions.clear();
     assert!(away.yet_to_be_shown().is_empty(), "nobody will hand it over");
 }
+
+#[test]
+fn occasions_are_those_of_what_is_watched_and_of_what_the_scenario_names_and_has_played_out() {
+    let of = |exhibits: Exhibits, is_complete| exhibits.ask(|proof| proof.occasions(is_complete));
+    let client = || Exhibits::of_client().about("RR-9").passes(check()).shown(status(ALICE, "Accepted"));
+    let played = of(client(), true);
+    assert_eq!((played.get("CC-8"), played.get("RR-9"), played.get("TP-1")), (Some(&1), Some(&1), None));
+    assert_eq!(of(client(), false).get("RR-9"), None, "it was not played out");
+    // Of an EVerest, steps that were met count as well.
+    let everest = |met: &[(Option<&'static str>, usize)]| {
+        let beats = Exhibits::of_everest().passes(beat(1).by_module()).passes(beat(2).by_module());
+        let mut exhibits = beats.about("HB-1").about("WD-3");
+        exhibits.past.met = met.iter().copied().collect();
+        exhibits
+    };
+    let counted = |met, is_complete| {
+        let occasions = of(everest(met), is_complete);
+        ["HB-1", "HB-2", "WD-3"].map(|id| occasions.get(id).copied())
+    };
+    assert_eq!(counted(&[], true), [Some(2), Some(1), None]);
+    assert_eq!(counted(&[(None, 3)], true), [Some(5), Some(1), Some(3)], "no step says what it is about");
+    let about = [(Some("HB-1"), 2), (Some("WD-3"), 4)];
+    assert_eq!(counted(&about, true), [Some(4), Some(1), Some(4)]);
+    assert_eq!(counted(&[(None, 3), (Some("WD-3"), 4)], true), [Some(2), Some(1), Some(4)]);
+    assert_eq!(counted(&about, false), [Some(2), Some(1), None]);
+}
