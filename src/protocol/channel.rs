@@ -1,12 +1,13 @@
 //! APIs, their channels and the topics of these.
 //!
 //! What an API and a channel are stands in their descriptions, see [`super::api`]; here are the handles to these, which are
-//! copied freely and compared by name. Source of the pathname: EVerest `everest_api_types/utilities/Topics.cpp`.
+//! copied and compared freely, and find their description at once. Source of the pathname: EVerest `everest_api_types/utilities/Topics.cpp`.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
+use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -16,39 +17,40 @@ use super::release::Release;
 use super::schema::Message;
 use super::side::Side;
 
-/// An API, by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ApiType(&'static str);
+/// An API, by the place of its description.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApiType(usize);
 
 impl ApiType {
-    /// The API of this name, which has a description.
+    /// The API of this name, which is part of the program.
     pub(super) const fn of(name: &'static str) -> Self {
-        Self(name)
+        Self(api::place_of(name))
     }
 
     /// The API of this name, if it has a description and modules of its own.
     pub fn known(name: &str) -> Option<Self> {
-        api::of_modules().find(|api| api.name == name).map(|api| Self(&api.name))
+        Self::all().find(|api| api.name() == name && api.description().pathname.is_none())
     }
 
     /// Those that have a description, the entry point as well.
     pub fn all() -> impl Iterator<Item = Self> {
-        api::known().map(|api| Self(&api.name))
+        api::places().map(Self)
     }
 
     /// Takes in the description of another API; `None` if there is another one of this name.
     pub fn add(api: Api) -> Option<Self> {
-        api::add(api).map(|api| Self(&api.name))
+        let added = api::add(api)?;
+        Self::all().find(|api| api.name() == added.name)
     }
 
     /// Its description.
     pub fn description(self) -> &'static Api {
-        api::of(self.0).expect("whoever has a handle has got it from a description")
+        api::at(self.0)
     }
 
     /// Its level in topics, and its name in discovery.
     pub fn name(self) -> &'static str {
-        self.0
+        &self.description().name
     }
 
     /// Its channels, in the order of its description.
@@ -85,25 +87,32 @@ impl ApiType {
     }
 
     fn channels_when(self, at_present: bool) -> impl Iterator<Item = Channel> {
-        let channels = self.description().channels.iter();
-        let channels = channels.filter(move |channel| channel.when.is_specified(Release::Main) == at_present);
-        channels.map(move |channel| match channel.pattern {
+        let channels = self.description().channels.iter().enumerate();
+        let channels = channels.filter(move |(_, channel)| channel.when.is_specified(Release::Main) == at_present);
+        channels.map(move |(place, channel)| match channel.pattern {
             Pattern::Heartbeat => Channel::HEARTBEAT,
             Pattern::CommunicationCheck => Channel::COMMUNICATION_CHECK,
-            _ => Channel { api: self, name: &channel.name },
+            _ => Channel { api: self, place },
         })
+    }
+}
+
+impl fmt::Debug for ApiType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
     }
 }
 
 impl Serialize for ApiType {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0)
+        serializer.serialize_str(self.name())
     }
 }
 
 impl<'de> Deserialize<'de> for ApiType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        names::deserialize(deserializer, "ApiType", api::module_names()).map(Self)
+        let name = names::deserialize(deserializer, "ApiType", api::module_names())?;
+        Self::known(name).ok_or_else(|| D::Error::custom("it has just been found"))
     }
 }
 
@@ -118,12 +127,12 @@ impl JsonSchema for ApiType {
     }
 }
 
-/// A place where messages of one kind pass, by its API and its name. Heartbeat and communication check are in all APIs,
-/// and the same in each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A place where messages of one kind pass, by its API and its place among the channels of that. Heartbeat and
+/// communication check are in all APIs, and the same in each.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Channel {
     api: ApiType,
-    name: &'static str,
+    place: usize,
 }
 
 impl Channel {
@@ -132,9 +141,9 @@ impl Channel {
     /// `m2e/communication_check` of any API, client to EVerest.
     pub const COMMUNICATION_CHECK: Channel = Channel::of(ApiType::of("every_api"), "communication_check");
 
-    /// The channel of this name, which stands in the description of its API.
-    pub(super) const fn of(api: ApiType, name: &'static str) -> Self {
-        Self { api, name }
+    /// The channel of this name of an API that is part of the program.
+    pub(super) const fn of(api: ApiType, name: &str) -> Self {
+        Self { api, place: api::place_of_channel(api.0, name) }
     }
 
     /// The API that it belongs to.
@@ -169,7 +178,7 @@ impl Channel {
 
     /// Its description.
     pub fn description(self) -> &'static api::Channel {
-        self.api.description().channel(self.name).expect("whoever has a handle has got it from a description")
+        &self.api.description().channels[self.place]
     }
 
     /// The address below the pathname, as the specification has it.
@@ -179,7 +188,7 @@ impl Channel {
 
     /// The name used in scenarios and reports.
     pub fn name(self) -> &'static str {
-        self.name
+        &self.description().name
     }
 
     /// Whether EVerest publishes here; otherwise the client does.
@@ -196,23 +205,11 @@ impl Channel {
     pub fn is_question(self) -> bool {
         self.is_from_everest() && self.is_request()
     }
-
-    /// Where it stands: its API, and its place among the channels of that.
-    fn position(self) -> (ApiType, usize) {
-        let channels = &self.api.description().channels;
-        (self.api, channels.iter().position(|channel| channel.name == self.name).unwrap_or(channels.len()))
-    }
 }
 
-impl Ord for Channel {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.position().cmp(&other.position())
-    }
-}
-
-impl PartialOrd for Channel {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+impl fmt::Debug for Channel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.api.name(), self.name())
     }
 }
 

@@ -1,67 +1,108 @@
 //! The descriptions that there are: those that are part of the program, read on first use, and those that were added.
+//!
+//! Each has a place, and so has each channel within one: what handles are made of.
 
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use super::{Api, Channel, read};
 use crate::protocol::release::Release;
 
-/// A description that is part of the program.
-struct BuiltIn {
-    name: &'static str,
-    text: &'static str,
-    read: OnceLock<Api>,
-}
-
-impl BuiltIn {
-    const fn new(name: &'static str, text: &'static str) -> Self {
-        Self { name, text, read: OnceLock::new() }
-    }
-
-    fn api(&'static self) -> &'static Api {
-        self.read.get_or_init(|| read(self.name, self.text).expect("a test reads what is part of the program"))
-    }
-}
-
-/// APIs in the order in which they are told of.
-static BUILT_IN: [BuiltIn; 4] = [
-    BuiltIn::new("auth_consumer", include_str!("../apis/auth_consumer.yaml")),
-    BuiltIn::new("auth_token_provider", include_str!("../apis/auth_token_provider.yaml")),
-    BuiltIn::new("auth_token_validator", include_str!("../apis/auth_token_validator.yaml")),
-    BuiltIn::new("entrypoint", include_str!("../apis/entrypoint.yaml")),
+/// The descriptions that are part of the program, with their names: the APIs in the order in which they are told of, then
+/// what is described in the same way and is no API.
+const TEXTS: [(&str, &str); 6] = [
+    ("auth_consumer", include_str!("../apis/auth_consumer.yaml")),
+    ("auth_token_provider", include_str!("../apis/auth_token_provider.yaml")),
+    ("auth_token_validator", include_str!("../apis/auth_token_validator.yaml")),
+    ("entrypoint", include_str!("../apis/entrypoint.yaml")),
+    ("every_api", include_str!("../apis/every_api.yaml")),
+    ("evse_manager", include_str!("../apis/evse_manager.yaml")),
 ];
+/// How many of them are APIs.
+const APIS: usize = 4;
 
-/// What is described in the same way and is no API.
-static BESIDES: [BuiltIn; 2] = [
-    BuiltIn::new("every_api", include_str!("../apis/every_api.yaml")),
-    BuiltIn::new("evse_manager", include_str!("../apis/evse_manager.yaml")),
-];
+/// The same, read.
+static READ: [OnceLock<Api>; TEXTS.len()] = [const { OnceLock::new() }; TEXTS.len()];
 
 /// What was added in this run of the program; never freed, since handles are copied freely.
 static ADDED: RwLock<Vec<&'static Api>> = RwLock::new(Vec::new());
 
+/// The description at a place that [`places`] or [`place_of`] tells.
+pub fn at(place: usize) -> &'static Api {
+    match (READ.get(place), TEXTS.get(place)) {
+        (Some(known), Some((name, text))) => {
+            known.get_or_init(|| read(name, text).expect("a test reads what is part of the program"))
+        }
+        _ => ADDED.read().unwrap_or_else(PoisonError::into_inner)[place - TEXTS.len()],
+    }
+}
+
+/// The places of all APIs: those of the program, then those that were added.
+pub fn places() -> impl Iterator<Item = usize> {
+    let added = ADDED.read().unwrap_or_else(PoisonError::into_inner).len();
+    (0..APIS).chain((TEXTS.len()..).take(added))
+}
+
+/// The place of a description that is part of the program. A constant that names none does not compile.
+pub const fn place_of(api: &str) -> usize {
+    let mut place = 0;
+    while place < TEXTS.len() {
+        let name = TEXTS[place].0;
+        if name.len() == api.len() && stands_at(name.as_bytes(), 0, api.as_bytes()) {
+            return place;
+        }
+        place += 1;
+    }
+    panic!("no description has this name")
+}
+
+/// The place of a channel within the description at a place that is part of the program: which of the keys that stand two
+/// spaces deep it is, the channels before the types. A constant that names none does not compile.
+pub const fn place_of_channel(api: usize, channel: &str) -> usize {
+    let (text, channel) = (TEXTS[api].1.as_bytes(), channel.as_bytes());
+    let (mut at, mut place) = (0, 0);
+    while at < text.len() {
+        let is_key = stands_at(text, at, b"\n  ") && text[at + 3] != b' ' && text[at + 3] != b'#';
+        if is_key && stands_at(text, at + 3, channel) && stands_at(text, at + 3 + channel.len(), b":") {
+            return place;
+        }
+        assert!(!stands_at(text, at, b"\ntypes:"), "the description has no channel of this name");
+        at += 1;
+        place += is_key as usize;
+    }
+    panic!("the description has no channel of this name")
+}
+
+const fn stands_at(text: &[u8], at: usize, part: &[u8]) -> bool {
+    let mut index = 0;
+    while index < part.len() {
+        if at + index >= text.len() || text[at + index] != part[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
 /// The APIs that are part of the program.
 pub fn all_built_in() -> impl Iterator<Item = &'static Api> {
-    BUILT_IN.iter().map(BuiltIn::api)
+    (0..APIS).map(at)
 }
 
 /// Whether a description is part of the program.
 pub fn is_built_in(name: &str) -> bool {
-    BUILT_IN.iter().chain(&BESIDES).any(|known| known.name == name)
+    TEXTS.iter().any(|(known, _)| *known == name)
 }
 
 /// All APIs: those of the program, then those that were added.
 pub fn known() -> impl Iterator<Item = &'static Api> {
-    let added = ADDED.read().unwrap_or_else(PoisonError::into_inner).clone();
-    all_built_in().chain(added)
+    places().map(at)
 }
 
 /// A description by its name.
 pub fn of(name: &str) -> Option<&'static Api> {
-    let built_in = BUILT_IN.iter().chain(&BESIDES).find(|known| known.name == name).map(BuiltIn::api);
-    built_in.or_else(|| {
-        let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
-        added.iter().find(|api| api.name == name).copied()
-    })
+    // One that is being read may ask for another.
+    let built_in = TEXTS.iter().position(|(known, _)| *known == name).map(at);
+    built_in.or_else(|| known().find(|api| api.name == name))
 }
 
 /// Adds an API; `None` if another one has its name.
@@ -127,8 +168,8 @@ mod tests {
 
     #[test]
     fn the_descriptions_are_read_and_complete() {
-        for known in BUILT_IN.iter().chain(&BESIDES) {
-            let api = read(known.name, known.text).unwrap();
+        for (name, text) in TEXTS {
+            let api = read(name, text).unwrap();
             let mut found = Vec::new();
             for channel in &api.channels {
                 names(&channel.payload, &mut found);
@@ -139,6 +180,16 @@ mod tests {
             api.types.iter().for_each(|(_, shape)| names(shape, &mut found));
             for name in found {
                 assert!(api.resolve(name).is_some(), "{name} of {}", api.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_channel_is_found_in_the_text_where_it_is_once_that_is_read() {
+        for (place, (name, _)) in TEXTS.iter().enumerate() {
+            for (index, channel) in at(place).channels.iter().enumerate() {
+                let found = (place_of(name), place_of_channel(place, &channel.name));
+                assert_eq!(found, (place, index), "{name} {}", channel.name);
             }
         }
     }
