@@ -100,13 +100,14 @@ fn lead(matrix: &Matrix<'_>) -> Vec<String> {
     if matrix.is_judged {
         let met = matrix.rows.iter().filter(|row| row.state == State::Met);
         let occasions: usize = met.map(|row| row.occasions).sum();
-        lead.push(match matrix.count(State::NotExercised) {
-            0 => format!("{} are met, on {occasions} occasions in all.", matrix.count(State::Met)),
-            open => format!(
-                "{} are met, on {occasions} occasions in all. {open} were not put to the test: the table says what would do that.",
-                matrix.count(State::Met)
-            ),
-        });
+        let counted = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+        let met = counted(matrix.count(State::Met), "is met", "are met");
+        let mut line = format!("{met}, on {} in all.", counted(occasions, "occasion", "occasions"));
+        if matrix.count(State::NotExercised) > 0 {
+            let open = counted(matrix.count(State::NotExercised), "was", "were");
+            line.push_str(&format!(" {open} not put to the test; the table says what would do that."));
+        }
+        lead.push(line);
     }
     if matrix.is_interrupted {
         lead.push("The run was interrupted before its end.".to_owned());

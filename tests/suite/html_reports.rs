@@ -105,8 +105,8 @@ fn a_page_has_what_a_failure_needs() {
         "To see it again",
     ];
     for (page, more) in [
-        (conformance(), ["1 requirement is broken", "--only TV-15"]),
-        (of_run(), ["1 of 2 scenarios failed", "khumbu run"]),
+        (conformance(), ["1 requirement is broken", "--only TV-15", "2 are met, on 4 occasions in all."]),
+        (of_run(), ["1 of 2 scenarios failed", "khumbu run", "2 in 12.3s"]),
     ] {
         for words in words.into_iter().chain(more) {
             assert!(page.contains(words), "no {words} in {page}");

@@ -81,7 +81,7 @@ fn what(finding: &Diagnostic) -> Markup {
             }
             @if let Some(place) = &finding.place { (excerpt(place)) }
             @if let Some(help) = &finding.help {
-                p.help { strong { (if finding.is_unexercised { "Would exercise it:" } else { "What to do:" }) } " " (prose(help)) }
+                p.help { strong { (if finding.is_unexercised { "To exercise it:" } else { "What to do:" }) } " " (prose(help)) }
             }
         }
     }

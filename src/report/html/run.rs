@@ -1,12 +1,13 @@
 //! The page of a run: what did not pass in full, and all scenarios.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use maud::{Markup, html};
 
 use super::Made;
 use super::finding::{findings, where_};
-use super::page::{Page, Tone, command, icon, page, played};
+use super::page::{Page, Tone, command, icon, page, played, tone_of};
 use super::scenarios::{self, ID};
 use super::text::{prose, sentence};
 use crate::conformance::requirements;
@@ -36,7 +37,7 @@ pub fn html(results: &[Arc<ScenarioResult>], made: &Made, is_interrupted: bool, 
     let lead = is_interrupted.then(|| "The run was interrupted before its end.".to_owned()).into_iter().collect();
     let mut told: Vec<_> = results.iter().enumerate().filter(|(_, result)| is_told(result)).collect();
     told.sort_by_key(|(_, result)| std::cmp::Reverse(result.verdict));
-    let releases: std::collections::BTreeSet<_> = results.iter().map(|result| result.release).collect();
+    let releases: BTreeSet<_> = results.iter().map(|result| result.release).collect();
     let releases: Vec<_> = releases.into_iter().map(|release| release.label()).collect();
     let facts = vec![("Releases of EVerest", releases.join(", ")), ("Scenarios", played(results.len(), made.took))];
     let body = html! {
@@ -79,7 +80,7 @@ fn card(result: &ScenarioResult, id: &str, is_open: bool, again: &str) -> Markup
     let mut broken: Vec<_> = result.findings.iter().filter_map(|it| it.requirement).collect();
     broken.dedup();
     html! {
-        details.card.(super::page::tone_of(word)) id=(id) open[is_open] {
+        details.card.(tone_of(word)) id=(id) open[is_open] {
             summary {
                 span.badge { (icon(word)) " " (word.replace('_', " ")) }
                 " " (where_(result))

@@ -1,6 +1,6 @@
 //! The scenarios of a run as a table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use maud::{Markup, html};
@@ -60,8 +60,8 @@ pub fn table(results: &[Arc<ScenarioResult>], link: impl Fn(usize) -> Option<Str
                 th scope="col" { "Scenario" }
                 @if names_release { th scope="col" { "EVerest" } }
                 th scope="col" { "Requirements" }
-                th.number scope="col" { "Shown" }
-                th.number scope="col" { "Did" }
+                th.number scope="col" { "Shown to it" }
+                th.number scope="col" { "Sent by it" }
                 th.number scope="col" { "Took" }
             } }
             tbody {
@@ -76,19 +76,20 @@ pub fn table(results: &[Arc<ScenarioResult>], link: impl Fn(usize) -> Option<Str
 fn row(result: &ScenarioResult, link: Option<String>, names_release: bool) -> Markup {
     let (directory, name) = split(&result.path);
     let word = result.verdict.word();
-    let messages = |list: &std::collections::BTreeMap<&'static str, usize>| list.values().sum::<usize>();
+    let messages = |list: &BTreeMap<&'static str, usize>| list.values().sum::<usize>();
     html! {
         tr data-state=(word) data-release=(result.release.name()) data-directory=(directory) {
             td.state { span { (icon(word)) " " (word.replace('_', " ")) } }
             th scope="row" {
                 @let path = html! { code { span.dim { (printable(directory)) "/" } (printable(name)) } };
                 @match &link { Some(id) => a href={"#" (id)} { (path) }, None => { (path) } }
+                @for fault in &result.faults { p.reason { "under " code { (printable(fault)) } } }
                 @if !result.description.is_empty() { p.reason { (prose(&result.description)) } }
                 @if link.is_none() {
                     @for finding in &result.findings {
                         p.reason {
                             (icon(finding.severity.word())) " " (sentence(&finding.headline))
-                            @if let (true, Some(help)) = (finding.is_unexercised, &finding.help) { ". Would exercise it: " (prose(help)) }
+                            @if let (true, Some(help)) = (finding.is_unexercised, &finding.help) { ". To exercise it: " (prose(help)) }
                         }
                     }
                 }
@@ -96,7 +97,7 @@ fn row(result: &ScenarioResult, link: Option<String>, names_release: bool) -> Ma
             @if names_release { td { (result.release.label()) } }
             td { (result.requirements.join(" ")) }
             td.number data-unit="shown" { (messages(&result.evidence.shown)) }
-            td.number data-unit="done" { (messages(&result.evidence.did)) }
+            td.number data-unit="sent" { (messages(&result.evidence.did)) }
             td.number { (terminal::time(result.duration)) }
         }
     }
