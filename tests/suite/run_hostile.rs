@@ -248,8 +248,14 @@ Fast(arguments('').parse_args(), {}).run()
     // Nothing is wrong but the pace and the QoS; whoever sends so much may also answer late, get stuck in its own queue, or be
     // too much for the machine.
     let ran = ran.exits(1);
-    let told =
-        ["monitor/heartbeat-spacing", "monitor/heartbeats-stopped", "monitor/qos", "expect/late", "module/flood"];
+    let told = [
+        "monitor/heartbeat-spacing",
+        "monitor/heartbeat-burst",
+        "monitor/heartbeats-stopped",
+        "monitor/qos",
+        "expect/late",
+        "module/flood",
+    ];
     assert!(ran.failures().iter().all(|id| told.contains(&id.as_str())), "{}", ran.stdout);
 }
 
