@@ -81,6 +81,11 @@ fn why_not(bare: &ScenarioResult, fault: &Survived) -> Option<Diagnostic> {
         let headline = format!("the play ends otherwise than it should without a fault: {}", found.headline);
         return new(headline).map(|why| why.unexercised(format!("a module that plays `{}` to its end", bare.path)));
     }
+    if let Some(untold) = bare.findings.iter().find(|it| it.is_unexercised && bare.evidence.shown.is_empty()) {
+        // It took no part in the play, and would not under a fault either.
+        let why = new(format!("the play has nothing to show without a fault: {}", untold.headline));
+        return why.map(|why| why.unexercised(untold.help.clone().unwrap_or_default()));
+    }
     let id = fault.requirement;
     if fault.over == Over::Naming && !bare.occasions.contains_key(id) {
         let why = bare.findings.iter().find_map(|found| found.help.clone().filter(|_| found.is_unexercised));

@@ -65,6 +65,14 @@ impl Deliveries {
         self.shown.extend(self.unacknowledged.remove(&(client.clone(), pkid)));
     }
 
+    /// A connection of the module is over: what it has not acknowledged on it, it never will. What its session keeps is
+    /// handed over anew.
+    pub fn connection_over(&mut self, client: &Arc<str>) {
+        for (_, seq) in self.unacknowledged.extract_if(.., |(of, _), _| of == client) {
+            self.delivered.remove(&seq);
+        }
+    }
+
     /// Whether the broker has handed a message to the module.
     pub fn is_delivered(&self, seen: &Sighting) -> bool {
         self.delivered.contains(&seen.seq)
@@ -157,6 +165,24 @@ mod tests {
         assert_eq!(state(handed("same", 0, 0)), [yes, yes, yes]);
         assert_eq!(state(handed("same", 1, 2)), [yes, yes, yes]);
         assert_eq!(deliveries.unacknowledged().count(), 1);
+    }
+
+    #[test]
+    fn what_was_not_acknowledged_is_lost_with_its_connection() {
+        let (mut deliveries, client) = (Deliveries::default(), "c".into());
+        let (one, two) = (sent(1, "one"), sent(2, "two"));
+        [&one, &two].into_iter().for_each(|seen| deliveries.sent(seen));
+        deliveries.handed_over(&handed("one", 1, 1));
+        deliveries.handed_over(&handed("two", 1, 2));
+        deliveries.acknowledged(&client, 1);
+        deliveries.connection_over(&"d".into());
+        assert!(deliveries.is_delivered(&two));
+        deliveries.connection_over(&client);
+        assert!(deliveries.is_shown(&one) && deliveries.is_delivered(&one) && !deliveries.is_delivered(&two));
+        // Its session kept it.
+        deliveries.handed_over(&handed("two", 1, 1));
+        deliveries.acknowledged(&client, 1);
+        assert!(deliveries.is_shown(&two));
     }
 
     #[test]

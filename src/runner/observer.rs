@@ -20,6 +20,7 @@ use crate::conformance::sighting::{Classifier, Party, Request, Sighting, Way};
 use crate::diagnostic::Diagnostic;
 use crate::protocol::control::Command;
 use crate::protocol::topic;
+use crate::transcript::injected::Injected;
 use crate::transcript::record::{Direction, Event, Record};
 
 /// Client ids of khumbu's own begin like this; no module can know it, and so none can pass for khumbu.
@@ -53,6 +54,8 @@ pub struct Connections {
     has_lost: bool,
     /// Whether a client connected after one had lost its connection.
     pub came_back: bool,
+    /// Whether nothing passes its connections.
+    is_stalled: bool,
     /// What takes back what the module was told to do at its EVSEs, the latest last.
     pub to_undo: Vec<Command>,
     /// Tokens of which nothing was said after `Processing`.
@@ -180,6 +183,14 @@ impl Observer {
             (Party::Module, _) => {
                 self.connections.note(&record);
                 self.cuts.note(&record);
+                let is_over = match &record.event {
+                    Event::Connected { .. } => true,
+                    Event::Disconnected { .. } => !self.connections.links.contains_key(&record.client),
+                    _ => false,
+                };
+                if is_over {
+                    self.deliveries.connection_over(&record.client);
+                }
             }
             // Whose connection it is shows only now.
             (Party::Harness, Event::Connected { .. }) => {
@@ -277,8 +288,10 @@ impl Connections {
                 self.refused.insert(0, why.clone());
             }
             Event::Connected { session_present, .. } => {
-                self.came_back |= self.has_lost;
-                *self.links.entry(record.client.clone()).or_default() += 1;
+                let links = self.links.entry(record.client.clone()).or_default();
+                // Whoever connects once more may know of the end of its old connection before the broker does.
+                self.came_back |= self.has_lost || self.is_stalled || *links > 0;
+                *links += 1;
                 let left = self.asleep.remove(&record.client);
                 let kept = left.filter(|_| *session_present).unwrap_or_default();
                 self.subscriptions.insert(record.client.clone(), kept);
@@ -293,6 +306,11 @@ impl Connections {
                     filters.remove(filter);
                 }
             }
+            Event::Injected(injected) => match injected {
+                Injected::Stalled => self.is_stalled = true,
+                Injected::Flows => self.is_stalled = false,
+                _ => {}
+            },
             Event::Disconnected { clean, .. } => {
                 self.has_lost |= !clean;
                 if let Some(links) = self.links.get_mut(&record.client) {
@@ -311,8 +329,47 @@ impl Connections {
             | Event::Packet { .. }
             | Event::Unheard { .. }
             | Event::Breach { .. }
-            | Event::Injected(_)
             | Event::Overflow { .. } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const CONNECTED: Event =
+        Event::Connected { protocol: 5, clean: true, session_present: false, keep_alive: 1, will: None };
+
+    fn came_back(events: Vec<(&str, Event)>) -> bool {
+        let mut connections = Connections::default();
+        for (seq, (client, event)) in (0..).zip(events) {
+            connections.note(&Record { seq, at: Duration::ZERO, client: client.into(), event });
+        }
+        connections.came_back
+    }
+
+    #[test]
+    fn who_connects_anew_has_come_back_whoever_knew_of_the_loss_first() {
+        let lost = || Event::Disconnected { cause: "cut off".to_owned(), clean: false };
+        let left = || Event::Disconnected { cause: "DISCONNECT".to_owned(), clean: true };
+        let stalled = || Event::Injected(Injected::Stalled);
+        for (events, is_back) in [
+            (vec![("a", CONNECTED), ("b", CONNECTED)], false),
+            (vec![("a", CONNECTED), ("a", left()), ("a", CONNECTED)], false),
+            (vec![("a", CONNECTED), ("a", lost())], false),
+            (vec![("a", CONNECTED), ("a", lost()), ("b", CONNECTED)], true),
+            // It has given a connection up of which the broker knows nothing.
+            (vec![("a", CONNECTED), ("a", CONNECTED), ("a", lost())], true),
+            (vec![("a", CONNECTED), ("a", stalled()), ("b", CONNECTED), ("a", lost())], true),
+            (
+                vec![("a", CONNECTED), ("a", stalled()), ("a", Event::Injected(Injected::Flows)), ("b", CONNECTED)],
+                false,
+            ),
+        ] {
+            assert_eq!(came_back(events.clone()), is_back, "{events:?}");
         }
     }
 }

@@ -35,7 +35,7 @@ use crate::transcript::record::Record;
 use crate::verdict::{ScenarioResult, Verdict};
 
 /// The default time limit of a scenario.
-const TIMEOUT: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A broker with its record, which one scenario after the other may use.
 pub struct OpenBroker {

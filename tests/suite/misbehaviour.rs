@@ -195,6 +195,7 @@ rows! { earns(&Case):
     keeps_session_on_away: case("keeps-session", AWAY, "pass", &[], &[]),
     short_keep_alive_on_half_open: case("short-keep-alive", HALF_OPEN, "pass", &[], &[]),
     never_pings_on_half_open: case("never-pings", HALF_OPEN, "fail", &["module/unaware"], &[]),
+    long_keep_alive_on_half_open: case("long-keep-alive", HALF_OPEN, "inconclusive", &["module/long-keep-alive"], &[]),
     no_keep_alive_on_half_open: case("no-keep-alive", HALF_OPEN, "inconclusive", &["module/no-keep-alive"], &[]),
     // What it never got it is not held to.
     leave_grandchild_on_question_lost: case("leave-grandchild", QUESTION_LOST, "inconclusive", &["expect/after-fault"], &[]),

@@ -12,6 +12,7 @@ use crate::protocol::side::Side;
 use crate::runner::lookout::Wake;
 use crate::runner::observer::{Observer, is_own};
 use crate::runner::patterns::compiled;
+use crate::runner::play::TIMEOUT;
 use crate::runner::stage::Stage;
 use crate::runner::stop::{Stop, broken};
 use crate::scenario::model::{RefuseConnect, Which};
@@ -156,6 +157,18 @@ impl Stage<'_> {
         };
         // It asks whether the broker is there after one keep-alive, and may wait as long for an answer.
         let within = Duration::from_secs(keep_alive.into()) * 2 + self.scene.settings.ready_within;
+        let limit = self.scene.scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
+        if within > limit {
+            let headline = format!(
+                "{module} may take {} to notice that nothing passes its connection, and the scenario ends after {}",
+                shown(within),
+                shown(limit)
+            );
+            let diagnostic = Diagnostic::new(Severity::Inconclusive, "module/long-keep-alive", headline);
+            let diagnostic = diagnostic.about(Subject::Module).at(place);
+            let diagnostic = diagnostic.with_evidence(format!("its keep-alive is {keep_alive}s"));
+            return Err(diagnostic.with_help("connect with a keep-alive of some seconds, or raise `timeout:`").into());
+        }
         let is_back = |observer: &Observer| {
             let since = observer.records.partition_point(|record| record.seq < mark);
             let mut records = observer.records[since..].iter().filter(is_modules);
