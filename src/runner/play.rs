@@ -34,9 +34,6 @@ use crate::scenario::{Pointer, placeholder};
 use crate::transcript::record::Record;
 use crate::verdict::{ScenarioResult, Verdict};
 
-/// The default time limit of a scenario.
-pub const TIMEOUT: Duration = Duration::from_secs(60);
-
 /// A broker with its record, which one scenario after the other may use.
 pub struct OpenBroker {
     /// The broker.
@@ -115,7 +112,7 @@ async fn perform(
     let captures: Captures = modules.map(id).collect();
     let lookout = Lookout::new(scene.case(), observer, module, faults, interrupt);
     let mut stage = Stage::new(scene, broker, lookout, Judge::new(scene.case(), captures), cast);
-    let limit = scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
+    let limit = scene.limit();
     let outcome = match timeout(limit, act(&mut stage, piece)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Stop::from(

@@ -26,6 +26,8 @@ use crate::sim::bugs::Bug;
 use crate::station::config::StationConfig;
 use crate::timespan::Timespan;
 
+/// The default time limit of a scenario.
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// The communication check timeout of an EVerest that is configured like most.
 const DEFAULT_CHECK: Duration = Duration::from_secs(5);
 
@@ -115,6 +117,11 @@ impl<'s> Scene<'s> {
         let side = self.scenario.model.under_test;
         let is_played = move |api| side == Side::Everest || api == ApiType::AUTH_TOKEN_VALIDATOR;
         self.other_apis.iter().filter(move |topics| is_played(topics.api))
+    }
+
+    /// The time limit of the whole scenario.
+    pub fn limit(&self) -> Duration {
+        self.scenario.model.timeout.map_or(TIMEOUT, |span| span.0)
     }
 
     /// The scene as far as it says how expectations are judged.

@@ -12,7 +12,6 @@ use crate::protocol::side::Side;
 use crate::runner::lookout::Wake;
 use crate::runner::observer::{Observer, is_own};
 use crate::runner::patterns::compiled;
-use crate::runner::play::TIMEOUT;
 use crate::runner::stage::Stage;
 use crate::runner::stop::{Stop, broken};
 use crate::scenario::model::{RefuseConnect, Which};
@@ -157,7 +156,7 @@ impl Stage<'_> {
         };
         // It asks whether the broker is there after one keep-alive, and may wait as long for an answer.
         let within = Duration::from_secs(keep_alive.into()) * 2 + self.scene.settings.ready_within;
-        let limit = self.scene.scenario.model.timeout.map_or(TIMEOUT, |span| span.0);
+        let limit = self.scene.limit();
         if within > limit {
             let headline = format!(
                 "{module} may take {} to notice that nothing passes its connection, and the scenario ends after {}",
