@@ -16,7 +16,7 @@ pub fn annotations(matrix: &Matrix<'_>, locate: Locate<'_>) -> Vec<Annotation> {
         Some(annotation)
     });
     let others = matrix.others.iter().map(|it| {
-        let is_error = matches!(it.finding.severity, Severity::Fail | Severity::Error);
+        let is_error = it.is_failure() || it.finding.severity == Severity::Error;
         Annotation::new(is_error, &format!("{} in {}", it.finding.id, it.result.path), it.finding, locate)
     });
     rows.chain(others).collect()

@@ -69,15 +69,16 @@ fn requirements_in_words(count: usize) -> String {
 
 fn outcome(matrix: &Matrix<'_>) -> (String, Tone) {
     let has = |severity| matrix.others.iter().any(|it| it.finding.severity == severity);
+    let flaky = || format!("{} flaky", requirements_in_words(matrix.count(State::Flaky)));
     match matrix.count(State::Broken) {
-        0 if matrix.count(State::Flaky) > 0 => {
-            let tone = if matrix.rows.iter().any(Row::is_fatal) { Tone::Bad } else { Tone::Open };
-            (format!("{} flaky", requirements_in_words(matrix.count(State::Flaky))), tone)
+        0 if matrix.rows.iter().any(Row::is_fatal) => (flaky(), Tone::Bad),
+        0 if matrix.others.iter().any(Broken::is_failure) => {
+            ("Something failed that breaks no requirement".to_owned(), Tone::Bad)
         }
-        0 if has(Severity::Fail) => ("Something failed that breaks no requirement".to_owned(), Tone::Bad),
         0 if has(Severity::Error) => ("Khumbu could not judge everything".to_owned(), Tone::Open),
         0 if !matrix.is_judged => ("The module could not be judged".to_owned(), Tone::Open),
         0 if matrix.is_interrupted => ("Nothing is broken so far".to_owned(), Tone::Open),
+        0 if matrix.count(State::Flaky) > 0 => (flaky(), Tone::Open),
         0 => ("Nothing is broken".to_owned(), Tone::Good),
         broken => (format!("{} broken", requirements_in_words(broken)), Tone::Bad),
     }

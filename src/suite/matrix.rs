@@ -192,6 +192,11 @@ impl Broken<'_> {
     fn is_fatal(&self) -> bool {
         self.result.verdict != Verdict::Flaky
     }
+
+    /// Whether it makes the module fail, whatever it breaks.
+    pub fn is_failure(&self) -> bool {
+        self.finding.severity == Severity::Fail && self.is_fatal()
+    }
 }
 
 impl Matrix<'_> {
@@ -331,8 +336,7 @@ const UNDECIDED: u8 = 3;
 
 /// How the process ends.
 pub fn exit_code(matrix: &Matrix<'_>, is_strict: bool) -> u8 {
-    let fails = |it: &Broken<'_>| it.finding.severity == Severity::Fail && it.is_fatal();
-    if matrix.rows.iter().any(Row::is_fatal) || matrix.others.iter().any(fails) {
+    if matrix.rows.iter().any(Row::is_fatal) || matrix.others.iter().any(Broken::is_failure) {
         BROKEN
     } else if matrix.others.iter().any(|it| it.finding.severity != Severity::Fail)
         || matrix.is_interrupted

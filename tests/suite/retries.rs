@@ -6,9 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::DateTime;
 use khumbu::diagnostic::{Diagnostic, Severity, Style};
 use khumbu::protocol::channel::ApiType;
 use khumbu::protocol::side::Side;
+use khumbu::report::annotations::github;
+use khumbu::report::html::Made;
 use khumbu::report::{self, KnownFailure, Listed, Part};
 use khumbu::suite::{self, Scope, State};
 use khumbu::verdict::{Again, ScenarioResult, Verdict};
@@ -103,8 +106,18 @@ fn every_report_shows_what_is_flaky_with_its_first_failure() {
         let scope = scope();
         let matrix = suite::matrix(&results, &scope, false);
         let json = suite::json(&matrix, &results, 0, TOOK);
+        let made = Made { command: "khumbu".to_owned(), at: DateTime::UNIX_EPOCH, took: TOOK };
+        let page = suite::html(&matrix, &results, &made);
+        let of_run = (report::junit(&results, TOOK), of_run);
         for (report, words) in [
-            (report::junit(&results, TOOK), of_run),
+            of_run,
+            (page.clone(), "1 requirement is flaky"),
+            (page, "it failed in 1 of 2 plays"),
+            (report::html::html(&results, &made, false, "khumbu run"), "flaky"),
+            (
+                github(&suite::annotations(&matrix, &|_| None)),
+                if may_pass { "::warning title=" } else { "::error title=" },
+            ),
             (suite::junit(&matrix, TOOK), of_suite),
             (json.clone(), "\"state\": \"flaky\""),
             (json, "\"other_plays\": ["),
