@@ -21,6 +21,7 @@ const TOLD_TO_END: [i32; 2] = [Signal::SIGINT as i32, Signal::SIGTERM as i32];
 /// Ends the module, and takes everything it had still sent: a second reply hides best at the end.
 pub async fn farewell(lookout: &mut Lookout<'_>, settings: &Settings, is_complete: bool) -> Ending {
     let now = lookout.observer.records.last().map_or(Duration::ZERO, |record| record.at);
+    lookout.observer.monitors.held_up(lookout.held_up());
     let last_word = lookout.observer.monitors.finish(now);
     lookout.observer.findings.extend(last_word);
     // A module that is told to end says goodbye; what it sent before arrives before that.
@@ -51,7 +52,7 @@ pub fn by_itself(ending: &Ending, scene: &Scene<'_>, how: &str) -> Diagnostic {
             Diagnostic::new(Severity::Fail, "module/ended", headline).about(Subject::ModuleEnd)
         }
         // A deliberate fault that ends it leaves no status.
-        None if matches!(scene.settings.module, ModuleSource::Builtin(Some(_))) => {
+        None if matches!(scene.settings.module, ModuleSource::Builtin(Some(_)) | ModuleSource::Untold(Some(_))) => {
             Diagnostic::new(Severity::Fail, "module/ended", headline).about(Subject::ModuleEnd)
         }
         _ => Diagnostic::new(Severity::Warning, "module/ended-by-itself", headline).about(Subject::Module),

@@ -161,6 +161,10 @@ impl ModuleMonitors {
         self.statuses.updated();
     }
 
+    pub(super) fn held_up(&mut self, held_up: Duration) {
+        self.heartbeats.held_up(held_up);
+    }
+
     pub(super) fn heartbeats_changed(&mut self) {
         self.heartbeats.changed();
     }

@@ -175,6 +175,11 @@ impl Monitors {
         self.modules.iter_mut().for_each(ModuleMonitors::heartbeats_changed);
     }
 
+    /// How long the harness itself was held up, all in all: a busy machine is not the module's fault.
+    pub fn held_up(&mut self, held_up: Duration) {
+        self.modules.iter_mut().for_each(|module| module.held_up(held_up));
+    }
+
     /// A token validator sends an update of its verdict, by whatever way.
     pub fn verdict_updated(&mut self) {
         self.modules.iter_mut().for_each(ModuleMonitors::verdict_updated);

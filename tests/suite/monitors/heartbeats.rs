@@ -118,6 +118,30 @@ fn a_pace_of_their_own_fails() {
     timed(400).heartbeats(0..5).is_clean();
 }
 
+/// Who is held up together with the harness is not slow.
+#[test]
+fn what_holds_the_harness_up_makes_heartbeats_late() {
+    for (held_up, is_slow) in [(0, true), (500, true), (2000, false)] {
+        let mut wire = timed(400);
+        for n in 0..6 {
+            wire.after(200).heartbeats([n]);
+        }
+        wire.monitors.held_up(Duration::from_millis(held_up));
+        match is_slow {
+            true => drop(wire.fails("monitor/heartbeat-spacing", "HB-4").clone()),
+            false => wire.is_clean(),
+        }
+    }
+    for (held_up, has_ended) in [(0, true), (3000, false)] {
+        let mut wire = timed(1000);
+        wire.heartbeats(0..3).after(6000).monitors.held_up(Duration::from_millis(held_up));
+        match has_ended {
+            true => drop(wire.fails("monitor/heartbeats-stopped", "HB-4").clone()),
+            false => wire.is_clean(),
+        }
+    }
+}
+
 #[test]
 fn a_pause_of_the_machine_is_no_pace() {
     timed(1000).heartbeats(0..4).after(4000).heartbeats(4..8).after(3000).heartbeats(8..10).is_clean();
