@@ -23,7 +23,7 @@ use crate::gateway;
 use crate::protocol::channel::ApiType;
 use crate::protocol::side::Side;
 use crate::report::{self, KnownFailure};
-use crate::runner::{Piece, Settings};
+use crate::runner::{ModuleSource, Piece, Settings};
 use crate::scenario::{self, Known, Scenario};
 use crate::suite::{self, Scope};
 use crate::verdict::{ScenarioResult, Verdict};
@@ -284,6 +284,7 @@ impl Prepared {
             Err(exit) => return exit,
         };
         let is_whole = scope.only.is_empty() && !scope.is_partial && scope.part.is_whole() && !is_interrupted;
+        let results = suite::settle(results);
         let mut results = report::excuse_all(&results, &known_failures, today(), is_whole);
         if arguments.play.flaky == Flaky::Pass {
             report::let_flaky_pass(&mut results);
@@ -307,7 +308,7 @@ impl Prepared {
 /// anything. What it then would have to be told in vain is not started.
 async fn play_all(pieces: Vec<Piece>, playing: &Playing) -> Vec<Arc<ScenarioResult>> {
     let settings = &playing.settings;
-    let can_be_told = settings.module.is_builtin() || settings.station.is_some();
+    let can_be_told = matches!(settings.module, ModuleSource::Builtin(_)) || settings.station.is_some();
     let (mut first, mut rest): (Vec<_>, Vec<_>) =
         pieces.into_iter().partition(|piece| can_be_told || untold(piece, settings).is_empty());
     if first.is_empty() {

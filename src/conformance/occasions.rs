@@ -12,7 +12,7 @@ use crate::protocol::channel::Channel;
 use crate::protocol::deviations::Deviations;
 use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
-use crate::protocol::types::TokenValidationStatus;
+use crate::protocol::types::{AuthorizationType, IdTokenType, TokenValidationStatus};
 use crate::protocol::wire::Form;
 use crate::transcript::injected::Effect;
 
@@ -141,6 +141,19 @@ pub fn of_everest(requirement: &str, facts: Facts<'_>) -> usize {
     }
 }
 
+/// The requirement that a client has broken that ended over what it was handed last: of those that this puts to the test the
+/// one that is judged, or else the one that says most about it. Heartbeats in turn end nobody, nor does what it was handed
+/// before the message of this number.
+pub fn fatal(about: Option<&'static str>, facts: Facts<'_>, since: usize) -> Option<&'static str> {
+    let is_handed = |index: &usize| matches!(facts.messages[*index].fate, Fate::Shown | Fate::Broken);
+    let handed = (since..facts.messages.len()).rev().filter(is_handed);
+    let mut risks = handed.map(|index| facts.risks(index)).skip_while(Vec::is_empty);
+    let risks = risks.next()?;
+    let (usual, special) = risks.split_last()?;
+    let is_about = |id: &&&'static str| about == Some(**id);
+    special.iter().find(is_about).or(special.first()).or(Some(usual)).copied()
+}
+
 /// How many occasions a client had, and what it is called if there was none.
 fn of_client(requirement: &str, facts: Facts<'_>) -> Option<(usize, &'static str)> {
     let sent = |message| facts.all(Fate::Sent, message).count();
@@ -191,6 +204,85 @@ impl<'a> Facts<'a> {
 
     fn count(self, fate: Fate, is_it: impl Fn(&Fact<'_>) -> bool) -> usize {
         self.messages.iter().filter(|fact| fact.fate == fate && is_it(fact)).count()
+    }
+
+    /// What a client could have broken over a message, the rarest first.
+    fn risks(self, index: usize) -> Vec<&'static str> {
+        let facts = Facts { messages: &self.messages[..=index], ..self };
+        let fact = facts.messages[index];
+        if fact.fate == Fate::Broken || fact.json.is_none() {
+            return vec!["CN-2"];
+        }
+        let alone = Facts { messages: &facts.messages[index..], ..self };
+        let is_new = |id: &'static str, count: fn(Self) -> usize| {
+            let before = Facts { messages: &facts.messages[..index], ..self };
+            (count(facts) > count(before)).then_some(id)
+        };
+        // What it has survived in this form is no matter of the form.
+        let before = facts.messages[..index].iter().filter(|it| it.fate == Fate::Shown && it.message == fact.message);
+        let form = Form::recognised(fact.payload);
+        let is_first = !before.clone().any(|it| Form::recognised(it.payload) == form);
+        let form = form.filter(|_| is_first);
+        let has_more = form == Some(Form::ExtraFields) || (fact.message == STATUS && has_unknown_fields(fact.json));
+        let is_other = form.is_some_and(|form| !matches!(form, Form::Everest | Form::ExtraFields));
+        let result = fact.json.and_then(Value::as_str);
+        let is_open = facts.is_waiting_for_reply();
+        let special = match fact.message {
+            HEARTBEAT => [
+                is_new("HB-7", Self::gaps_and_repeats),
+                is_new("HB-6", Self::heartbeats_out_of_turn),
+                is_other.then_some("RR-15"),
+                None,
+            ],
+            STATUS => [
+                (alone.unknown_statuses() > 0).then_some("TV-15"),
+                (status(&fact) == Some("Withdrawn") && is_open).then_some("WD-12"),
+                (alone.texts_without_acceptance() > 0).then_some("NX-1"),
+                fact.json.is_some_and(|json| json.get("messages").is_none()).then_some("TV-14"),
+            ],
+            WITHDRAW_REPLY => [
+                (result == Some("Rejected")).then_some("WD-13"),
+                matches!(result, Some("EvseNotFound" | "AuthorizationNotFound")).then_some("WD-19"),
+                None,
+                None,
+            ],
+            _ => [None; 4],
+        };
+        let usual = match fact.message {
+            STATUS => Some("TV-17"),
+            QUESTION => Some("VA-3"),
+            WITHDRAW_REPLY => Some("WD-17"),
+            GET_REPLY => Some("LV-6"),
+            Message::DISCOVER_REPLY => Some("DI-6"),
+            _ => None,
+        };
+        let of_form = [has_more.then_some("RR-9"), is_other.then_some("RR-15")];
+        let risks: Vec<_> = special.into_iter().chain(of_form).flatten().collect();
+        // A heartbeat has nothing usual to stumble over.
+        let usual = usual.or(risks.last().copied());
+        risks.into_iter().chain(usual).collect()
+    }
+
+    /// Whether the last withdraw request of the client is not answered yet.
+    fn is_waiting_for_reply(self) -> bool {
+        let asked = self.messages.iter().rposition(|fact| fact.fate == Fate::Sent && fact.message == WITHDRAW);
+        asked.is_some_and(|asked| !self.messages[asked..].iter().any(|fact| fact.message == WITHDRAW_REPLY))
+    }
+
+    /// Statuses, and kinds of tokens, that nobody can know.
+    fn unknown_statuses(self) -> usize {
+        let is_unknown = |fact: &&Fact<'_>| {
+            let is_a = |at: &str, is_known: fn(Value) -> bool| {
+                fact.json.and_then(|json| json.pointer(at)).is_none_or(|value| is_known(value.clone()))
+            };
+            fact.json.and_then(|json| json.get("status")).is_none()
+                || !is_a("/status", |value| serde_json::from_value::<TokenValidationStatus>(value).is_ok())
+                || !is_a("/token/id_token/type", |value| serde_json::from_value::<IdTokenType>(value).is_ok())
+                || !is_a("/token/authorization_type", |value| {
+                    serde_json::from_value::<AuthorizationType>(value).is_ok()
+                })
+        };
+        self.all(Fate::Shown, STATUS).filter(is_unknown).count()
     }
 
     fn shown(self, is_it: impl Fn(&Fact<'_>) -> bool) -> usize {
@@ -297,6 +389,18 @@ impl<'a> Facts<'a> {
             + self.shown(|fact| fact.message == GET_REPLY)
             + shown.iter().enumerate().filter(|(index, payload)| shown[..*index].contains(payload)).count()
     }
+}
+
+/// Whether a status has fields at its top, or in its id token, that the specification does not list.
+fn has_unknown_fields(status: Option<&Value>) -> bool {
+    let known = [
+        ("", &["messages", "status", "token", "validation_results"][..]),
+        ("/token/id_token", &["additional_info", "type", "value"]),
+    ];
+    known.iter().any(|(at, known)| {
+        let object = status.and_then(|status| status.pointer(at)?.as_object());
+        object.is_some_and(|object| object.keys().any(|key| !known.contains(&key.as_str())))
+    })
 }
 
 fn status<'a>(fact: &Fact<'a>) -> Option<&'a str> {

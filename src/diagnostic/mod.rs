@@ -132,6 +132,11 @@ pub struct Diagnostic {
     pub is_unexercised: bool,
     /// The number of the record at which it was found; the last one if absent.
     pub at_record: Option<u64>,
+    /// The number of the record of the message that stands in the place of an expected one: whatever is wrong with that
+    /// is what is wrong here.
+    pub instead: Option<u64>,
+    /// The requirement by which the module owes what did not come, whatever the scenario is about.
+    pub owed_by: Option<&'static str>,
 }
 
 impl Diagnostic {
@@ -149,6 +154,8 @@ impl Diagnostic {
             is_otherwise: false,
             is_unexercised: false,
             at_record: None,
+            instead: None,
+            owed_by: None,
         }
     }
 
@@ -211,6 +218,13 @@ impl Diagnostic {
     #[must_use]
     pub fn breaking(mut self, requirement: &'static str) -> Self {
         self.requirement = Some(requirement);
+        self
+    }
+
+    /// Names the message that stands in the place of the expected one, if there is one.
+    #[must_use]
+    pub fn instead_of(mut self, seq: impl Into<Option<u64>>) -> Self {
+        self.instead = seq.into();
         self
     }
 }

@@ -88,6 +88,14 @@ impl Behaviour for Auth {
         }
     }
 
+    fn meant(&self, on: Channel) -> Option<&'static str> {
+        match on {
+            Channel::WITHDRAW_AUTHORIZATION => Some("WD-18"),
+            Channel::VALIDATE_RESULT_UPDATE => Some("VA-8"),
+            _ => None,
+        }
+    }
+
     fn question_requirement(&self) -> &'static str {
         "VA-2"
     }
@@ -109,8 +117,8 @@ impl Behaviour for Auth {
         })
     }
 
-    fn owed(&self, on: Channel) -> Option<Value> {
-        (on == Channel::COMMUNICATION_CHECK).then_some(Value::Bool(true))
+    fn owed(&self, on: Channel) -> Option<(Value, &'static str)> {
+        (on == Channel::COMMUNICATION_CHECK).then_some((Value::Bool(true), "CC-8"))
     }
 
     fn leads(&self, by: Message) -> bool {

@@ -60,7 +60,7 @@ pub fn nobody_hears(
 pub fn not_started(settings: &Settings, error: &std::io::Error) -> Diagnostic {
     let program = match &settings.module {
         ModuleSource::Command(words) => words.first().cloned().unwrap_or_default(),
-        ModuleSource::Builtin(_) | ModuleSource::Attached => String::new(),
+        ModuleSource::Builtin(_) | ModuleSource::Untold(_) | ModuleSource::Attached => String::new(),
     };
     Diagnostic::new(Severity::Error, "module/not-started", format!("module `{program}` cannot be started: {error}"))
         .about(Subject::Module)

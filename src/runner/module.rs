@@ -77,7 +77,8 @@ impl Module {
                     description: "attached module".to_owned(),
                 })
             }
-            ModuleSource::Builtin(bug) => Ok(Self::start_builtin(scene, broker, *bug)),
+            ModuleSource::Builtin(bug) => Ok(Self::start_builtin(scene, broker, *bug, true)),
+            ModuleSource::Untold(bug) => Ok(Self::start_builtin(scene, broker, *bug, false)),
             ModuleSource::Command(words) => {
                 let environment = environment(scene, broker);
                 let command: Vec<String> = words.iter().map(|word| fill(word, &scene.topics, broker)).collect();
@@ -96,7 +97,7 @@ impl Module {
         }
     }
 
-    fn start_builtin(scene: &Scene<'_>, broker: SocketAddr, bug: Option<&'static Bug>) -> Self {
+    fn start_builtin(scene: &Scene<'_>, broker: SocketAddr, bug: Option<&'static Bug>, is_driven: bool) -> Self {
         let side = scene.scenario.model.under_test;
         let (sender, ended) = watch::channel(None);
         let (topics, station) = (scene.topics.clone(), &scene.station);
@@ -124,14 +125,14 @@ impl Module {
                     wire: Wire::Everest,
                     edge,
                 };
-                let task = tokio::spawn(async move { run(Box::pin(run_module(part, stopped))).await });
+                let task = tokio::spawn(async move { run(Box::pin(run_module(part, is_driven, stopped))).await });
                 Body::Client { stop: Some(stop), task }
             }
             Side::Everest => {
                 let client_id = format!("everest-{}", uuid::Uuid::new_v4().simple());
                 let (station, inside) = (edge.station(station.clone()), scene.settings.inside.clone());
                 let (address, wire, csms, ends) = (broker, Wire::Everest, None, None);
-                let (is_driven, tells) = (true, true);
+                let tells = is_driven;
                 let everest =
                     Everest { address, client_id, topics, station, is_driven, tells, inside, wire, csms, ends, edge };
                 let (orders, received) = mpsc::unbounded_channel();

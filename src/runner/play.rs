@@ -1,17 +1,18 @@
 //! Plays one scenario from the start of its broker to the end of its module, and judges it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::applicable::not_applicable;
 use super::faults::{self, Laid};
 use super::forecast::soften;
 use super::last_words::last_words;
 use super::learnt::{Answered, Learnt};
-use super::lookout::Lookout;
+use super::lookout::{Lookout, Patience};
 use super::losses;
 use super::module::Module;
 use super::observer::{Connections, Observer};
@@ -22,9 +23,8 @@ use super::stage::Stage;
 use super::stop::{Stop, broken};
 use super::{Piece, ending, goldens, last_passed, near_topics, races};
 use crate::broker::Broker;
-use crate::conformance::judge::Judge;
+use crate::conformance::judge::{Blame, Judge};
 use crate::conformance::monitors::Monitors;
-use crate::conformance::requirements::Requirement;
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::Topics;
@@ -113,9 +113,10 @@ async fn perform(
     let lookout = Lookout::new(scene.case(), observer, module, faults, interrupt);
     let mut stage = Stage::new(scene, broker, lookout, Judge::new(scene.case(), captures), cast);
     let limit = scene.limit();
-    let outcome = match timeout(limit, act(&mut stage, piece)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Stop::from(
+    let patience = stage.lookout.patience();
+    let outcome = match within(limit, patience, act(&mut stage, piece)).await {
+        Some(outcome) => outcome,
+        None => Err(Stop::from(
             Diagnostic::new(
                 Severity::Inconclusive,
                 "scenario/timeout",
@@ -161,7 +162,11 @@ async fn perform(
     let delivered = last_passed::delivered(stage.case(), &stage.lookout.observer.records);
     let near_topics = near_topics::find(scene, &stage.lookout.observer);
     // Whatever the steps are about, what fails under a fault is held against the requirement that says it is survived.
-    let about = piece.fault.as_ref().and_then(|fault| fault.requirement).or(stage.about);
+    let survived = piece.fault.as_ref().and_then(|fault| fault.requirement).map(|requirement| requirement.id);
+    let blame = match survived {
+        Some(_) => Blame { about: survived, is_exercised: true, fatal: None },
+        None => stage.proof().blame(stage.about),
+    };
     let Learnt { unseen, answered, .. } = std::mem::take(&mut stage.learnt);
     let by_itself = stage.lookout.module.ended.borrow().clone();
     let has_ended = by_itself.is_some();
@@ -212,7 +217,7 @@ async fn perform(
     }
     near_topics::explain(near_topics, findings);
     findings.extend(answered.and_then(|answered| answered.to_note(&scene.topics.module_id)));
-    name_broken(about, findings);
+    blame.name(findings);
     if let Some(fault) = &piece.fault {
         let fault = format!("under the fault `{}`", fault.texts.join("; "));
         findings.iter_mut().filter(|it| it.severity == Severity::Fail).for_each(|it| it.evidence.push(fault.clone()));
@@ -229,10 +234,15 @@ async fn perform(
     Some(observer.release())
 }
 
-/// Names the requirement that each failure breaks: a monitor says which, and the rest is what the scenario was about.
-fn name_broken(about: Option<&'static Requirement>, findings: &mut [Diagnostic]) {
-    for found in findings.iter_mut().filter(|found| found.severity == Severity::Fail) {
-        found.requirement = found.requirement.or(about.map(|requirement| requirement.id));
+/// The end of what is acted, if it comes in time. How long khumbu itself is held up meanwhile does not count.
+async fn within<T>(limit: Duration, mut patience: Patience, acting: impl Future<Output = T>) -> Option<T> {
+    let mut acting = pin!(acting);
+    loop {
+        match timeout_at(patience.deadline(limit), &mut acting).await {
+            Ok(outcome) => return Some(outcome),
+            Err(_) if patience.is_over(limit).await => return None,
+            Err(_) => {}
+        }
     }
 }
 

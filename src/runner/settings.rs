@@ -127,7 +127,7 @@ impl<'s> Scene<'s> {
     /// The scene as far as it says how expectations are judged.
     pub fn case(&self) -> Case<'_> {
         // One with a deliberate fault is judged as anybody's.
-        let is_builtin = self.settings.module == ModuleSource::Builtin(None);
+        let is_builtin = matches!(self.settings.module, ModuleSource::Builtin(None) | ModuleSource::Untold(None));
         let is_bound = |binding: &station_file::Binding| matches!(binding.is, Meaning::EvseCall(_));
         Case {
             scenario: self.scenario,
@@ -136,11 +136,18 @@ impl<'s> Scene<'s> {
             tokens: &self.station.tokens,
             wire: self.wire,
             is_builtin,
+            answer_within: self.answer_within(),
             // Khumbu's own EVerest tells of them.
             shows_calls: self.scenario.model.under_test == Side::Client
                 || self.settings.module.is_builtin()
                 || self.bindings().iter().any(is_bound),
         }
+    }
+
+    /// How long EVerest waits for an answer.
+    fn answer_within(&self) -> Duration {
+        let seconds = self.station.auth_token_validator.as_ref().map(|validator| validator.cfg_request_reply_to_s);
+        Duration::from_secs(seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default())
     }
 
     /// What messages on foreign topics mean, where the module under test is an EVerest that a station file describes.
@@ -209,6 +216,9 @@ impl<'s> Scene<'s> {
 pub enum ModuleSource {
     /// Khumbu's own module of that side, with a deliberate fault or without.
     Builtin(Option<&'static Bug>),
+    /// The same, as somebody who knows nothing of khumbu would have written it: it takes no orders, and does of its own accord
+    /// what such a module does.
+    Untold(Option<&'static Bug>),
     /// A command line, with placeholders, started for each scenario.
     Command(Vec<String>),
     /// It runs already, and connects to the broker by itself.
@@ -218,7 +228,7 @@ pub enum ModuleSource {
 impl ModuleSource {
     /// Whether it is khumbu's own.
     pub fn is_builtin(&self) -> bool {
-        matches!(self, ModuleSource::Builtin(_))
+        matches!(self, ModuleSource::Builtin(_) | ModuleSource::Untold(_))
     }
 }
 

@@ -75,6 +75,7 @@ impl Stage<'_> {
     /// When it stays away.
     pub async fn disconnect(&mut self) -> Result<(), Stop> {
         self.set_mark();
+        self.judging.judge.past.cut_off_since = Some(self.lookout.observer.mark());
         self.lookout.observer.monitors.module_cut_off();
         let heard = self.heard_topics();
         let clients: Vec<_> = self.lookout.observer.connections.subscriptions.keys().cloned().collect();

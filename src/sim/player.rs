@@ -1,11 +1,12 @@
 //! Conforming clients of the three APIs that do what they are told: the built-in module, which takes commands on the
-//! control topic and connects again when it is cut off, and the clients that khumbu plays beside it.
+//! control topic, or acts of its own accord, and connects again when it is cut off, and the clients that khumbu plays beside it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 use super::bugs::edge::Edge;
@@ -56,14 +57,21 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long it waits where nobody listens.
 const PAUSE_WHILE_AWAY: Duration = Duration::from_millis(50);
 
-/// The built-in module: sends communication checks, follows commands on the control topic, connects again when it is cut
-/// off. Ends when `stop` does, after saying that it leaves on purpose.
+/// How often the built-in module that nobody tells anything does something of its own accord.
+const OWN_ACCORD: Duration = Duration::from_millis(700);
+
+/// The built-in module: sends communication checks, follows commands on the control topic if it is driven, and acts of its own
+/// accord if it is not; connects again when it is cut off. Ends when `stop` does, after saying that it leaves on purpose.
 ///
 /// # Errors
 /// When it cannot connect.
-pub async fn run_module(part: Part, mut stop: oneshot::Receiver<()>) -> Result<(), LinkError> {
+pub async fn run_module(part: Part, is_driven: bool, mut stop: oneshot::Receiver<()>) -> Result<(), LinkError> {
     let control = part.topics.control_topic();
-    let filters = [control.clone()];
+    let filters = if is_driven { vec![control.clone()] } else { Vec::new() };
+    let own = if is_driven { Vec::new() } else { own_accord(part.topics.api) };
+    let mut own = own.into_iter().cycle();
+    let mut moments = tokio::time::interval(OWN_ACCORD);
+    moments.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut player = Player::open(part, &filters, ATTEMPTS).await?;
     // A lost connection shows at the next receive, here and below.
     let _ = player.client.communication_check(true).await;
@@ -71,6 +79,12 @@ pub async fn run_module(part: Part, mut stop: oneshot::Receiver<()>) -> Result<(
         let received = tokio::select! {
             biased;
             received = player.messages.recv() => received,
+            _ = moments.tick(), if !is_driven => {
+                if let Some(command) = own.next() {
+                    let _ = player.obey(command).await;
+                }
+                continue;
+            }
             _ = &mut stop => {
                 player.client.communication_check(false).await?;
                 player.client.close().await;
@@ -92,6 +106,22 @@ pub async fn run_module(part: Part, mut stop: oneshot::Receiver<()>) -> Result<(
             }
         };
     }
+}
+
+/// What a client does that nobody tells anything, as it would be told: a display looks around and asks for the last status, at
+/// a reader people hand in their cards, and a backend waits to be asked. Nobody withdraws anything without a reason.
+fn own_accord(api: ApiType) -> Vec<Command> {
+    let commands: &[&str] = match api {
+        ApiType::AUTH_CONSUMER => &[r#"{"discover": {}}"#, r#"{"get_status": {}}"#],
+        ApiType::AUTH_TOKEN_PROVIDER => &[
+            r#"{"present_token": {"token": {"id_token": {"value": "04C0FFEE", "type": "ISO14443"}, "authorization_type": "RFID"},
+                "validation": {"authorization_status": "Accepted"}}}"#,
+            r#"{"present_token": {"token": {"id_token": {"value": "4111", "type": "Local"}, "authorization_type": "BankCard"},
+                "validation": {"authorization_status": "Accepted"}}}"#,
+        ],
+        _ => &[],
+    };
+    commands.iter().filter_map(|command| serde_json::from_str(command).ok()).collect()
 }
 
 /// A client that khumbu plays beside the one under test, or for EVerest under test: follows `commands` until they end.
@@ -225,4 +255,15 @@ async fn connect(part: &Part, more: &[String], attempts: u32, mut is_known: bool
 /// A client id that nobody else has.
 pub fn fresh_client_id(api: ApiType) -> String {
     format!("{}-{}", api.name(), Uuid::new_v4().simple())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_does_of_its_own_accord_can_be_read() {
+        let counts = ApiType::AUTH_APIS.map(|api| own_accord(api).len());
+        assert_eq!(counts, [2, 2, 0]);
+    }
 }

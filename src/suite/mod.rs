@@ -11,6 +11,7 @@ mod junit;
 mod list;
 mod markdown;
 mod matrix;
+mod settle;
 mod sweep;
 mod text;
 
@@ -22,5 +23,6 @@ pub use junit::junit;
 pub use list::{list, list_json};
 pub use markdown::markdown;
 pub use matrix::{Broken, Matrix, Row, Scope, State, exit_code, matrix};
+pub use settle::settle;
 pub use sweep::{Pair, is_play, pairs, sweep_list, sweep_list_json};
 pub use text::text;

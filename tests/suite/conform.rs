@@ -478,3 +478,34 @@ fn all_releases_are_judged_together() {
     assert!(ran.stdout.contains("\n  under 2025.10, 2025.12, 2026.02, main\n"), "{}", ran.stdout);
     assert!(project.read("r.md").contains("\nUnder 2025.10, 2025.12, 2026.02, main.\n"));
 }
+
+/// A failure of an expectation, in a scenario about this.
+fn unmet(path: &str, broken: &'static str, owed_by: Option<&'static str>) -> Arc<ScenarioResult> {
+    let found = found(Severity::Fail, "expect/missing").about(Subject::Expectation).breaking(broken);
+    let findings = vec![Diagnostic { owed_by, ..found }];
+    Arc::new(ScenarioResult { findings, ..result(path, &[broken], &[], Verdict::Fail) })
+}
+
+#[test]
+fn what_a_module_never_does_breaks_one_requirement() {
+    let broken = |results: Vec<Arc<ScenarioResult>>| -> Vec<_> {
+        suite::settle(results)
+            .iter()
+            .flat_map(|result| &result.findings)
+            .map(|found| found.requirement.unwrap())
+            .collect()
+    };
+    let about = |id| unmet("about.yaml", id, Some("CC-8"));
+    assert_eq!(broken(vec![about("RR-9"), about("CC-8"), about("TV-15")]), ["CC-8", "CC-8", "CC-8"]);
+    // Where nothing else is shown it does so.
+    assert_eq!(broken(vec![about("RR-9"), about("TV-15")]), ["RR-9", "TV-15"]);
+    // What it does not owe is another matter, and so is what it ends over.
+    assert_eq!(broken(vec![about("CC-8"), unmet("b.yaml", "WD-18", None)]), ["CC-8", "WD-18"]);
+    let ended = Diagnostic { subject: Subject::ModuleEnd, ..found(Severity::Fail, "module/ended").breaking("CC-8") };
+    let ended = Arc::new(ScenarioResult { findings: vec![ended], ..result("c.yaml", &["CC-8"], &[], Verdict::Fail) });
+    assert_eq!(broken(vec![about("RR-9"), ended]), ["RR-9", "CC-8"]);
+    // A monitor's word is no such scenario: whoever hangs sends no checks either.
+    let late = found(Severity::Fail, "monitor/communication-check-late").about(Subject::Requirement).breaking("CC-8");
+    let late = Arc::new(ScenarioResult { findings: vec![late], ..result("d.yaml", &["RR-9"], &[], Verdict::Fail) });
+    assert_eq!(broken(vec![about("RR-9"), late]), ["RR-9", "CC-8"]);
+}

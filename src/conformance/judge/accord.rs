@@ -2,15 +2,15 @@
 //!
 //! A client is told what to do on the control topic, by a binding, or by the scenario itself. One that is not acts by
 //! itself: which token it hands in, which verdict it gives, and what it asks for is its own affair, and so is what EVerest
-//! makes of that. What the protocol obliges it to is judged all the same: that it answers and where, its communication
-//! checks, and that it lives.
+//! makes of that. What the protocol obliges it to is judged all the same: that it answers while EVerest waits, and where, its
+//! communication checks, and that it lives.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::case::Case;
 use super::expectation::{Expectation, What};
-use super::findings::{Findings, follows_from_module};
+use super::findings::{Findings, astray, follows_from_module};
 use super::{Fault, NotMet, Why};
 use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
@@ -92,18 +92,24 @@ impl Findings<'_> {
             What::Reply { .. } if matches!(fault, Fault::Mismatch(..) | Fault::OutOfOrder(_)) => {
                 outcome_of(self.case.topics.api)
             }
+            // When it answers is its own affair as long as EVerest waits for it.
+            What::Reply { .. } => {
+                let waited = match fault {
+                    Fault::Late(_, waited) | Fault::Missing { waited, .. } => Some(*waited),
+                    _ => None,
+                };
+                let is_elsewhere = astray(self.view, self.claims, expectation).is_some();
+                let is_early = waited.is_some_and(|waited| waited < self.case.answer_within) && !is_elsewhere;
+                outcome_of(self.case.topics.api).filter(|_| is_early)
+            }
             What::Message { kind: Some(kind), api, payload, .. } => {
                 let channel = channel_of(*kind, *api)?;
-                let owed = api.behaviour().owed(channel);
+                let owed = api.behaviour().owed(channel).map(|(owed, _)| owed);
                 let takes = |value| payload.as_ref().is_none_or(|it| it.matches(value, &mut Captures::new()).is_ok());
                 asked_by(*api, &Kind::Channel(channel)).filter(|_| !owed.as_ref().is_some_and(takes))
             }
             // Whoever asks for a topic may mean anything.
-            What::Reply { .. }
-            | What::Message { .. }
-            | What::Status { .. }
-            | What::Did { .. }
-            | What::Request { .. } => None,
+            What::Message { .. } | What::Status { .. } | What::Did { .. } | What::Request { .. } => None,
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Case<'s> {
     pub is_builtin: bool,
     /// Whether EVerest's calls to EVSEs are shown for sure.
     pub shows_calls: bool,
+    /// How long EVerest waits for the answer of a module under test that it asks something.
+    pub answer_within: Duration,
 }
 
 /// The wire at a moment: what was seen until then.

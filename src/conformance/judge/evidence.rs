@@ -183,7 +183,7 @@ impl Proof<'_> {
         }
     }
 
-    fn facts<'m>(&self, messages: &'m [Fact<'m>]) -> Facts<'m> {
+    pub(super) fn facts<'m>(&self, messages: &'m [Fact<'m>]) -> Facts<'m> {
         Facts {
             messages,
             came_back: self.came_back,
@@ -194,10 +194,20 @@ impl Proof<'_> {
 
     /// The messages that bear on the occasions of requirements.
     fn messages(&self) -> Vec<Fact<'_>> {
-        let facts = self.view.messages.iter().filter_map(|seen| {
+        self.facts_of(self.view.messages, |seen| self.deliveries.is_shown(seen))
+    }
+
+    /// The same of these messages, where all that was handed to the module counts as shown: who ends over a message does not
+    /// acknowledge it.
+    pub(super) fn handed<'m>(&self, messages: &'m [Sighting]) -> Vec<Fact<'m>> {
+        self.facts_of(messages, |seen| self.deliveries.is_delivered(seen))
+    }
+
+    fn facts_of<'m>(&self, messages: &'m [Sighting], is_shown: impl Fn(&Sighting) -> bool) -> Vec<Fact<'m>> {
+        let facts = messages.iter().filter_map(|seen| {
             let fate = match (seen.from, self.view.is_for_module(seen, self.case)) {
                 (Party::Module, _) => Fate::Sent,
-                (Party::Harness, true) if self.deliveries.is_shown(seen) => Fate::Shown,
+                (Party::Harness, true) if is_shown(seen) => Fate::Shown,
                 (Party::Harness, true) if self.deliveries.is_broken(seen) => Fate::Broken,
                 (Party::Harness, true) => Fate::Missed,
                 (Party::Harness, false) => return None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::accord::{Means, asked_by, what_would_exercise};
 use super::case::{Case, View};
 use super::claims::Claims;
-use super::expectation::{Expectation, Mismatch, What};
+use super::expectation::{Expectation, Mismatch, What, is_of_kind};
 use super::nearest::{Bar, Near, nearest};
 use super::{Fault, NotMet, Why};
 use crate::conformance::sighting::{Kind, Party, Sighting};
@@ -109,13 +109,20 @@ impl Findings<'_> {
         let headline = format!("{who} {what} {came}, expected {}", cut(&mismatch.expected, 120));
         let (waited, within) = (shown(waited), shown(expectation.within));
         let line = self.line(seq).map(|line| format!("{line}, after {waited} (allowed {within})"));
-        Diagnostic::new(severity, id, headline)
+        let diagnostic = Diagnostic::new(severity, id, headline)
             .at(self.case.place(&mismatch.pointer, &format!("actual {}", told_apart(mismatch))))
             .about(Subject::Expectation)
             .otherwise()
+            .instead_of(seq)
             .with_lines(line.into_iter().collect())
             .with_lines(self.before(seq, expectation.since))
-            .with_lines(self.sent_by_module(expectation))
+            .with_lines(self.sent_by_module(expectation));
+        // What it was told to send says what it means, whatever the scenario is about.
+        let told = match &expectation.what {
+            What::Request { kind: Kind::Channel(channel), .. } => channel.api().behaviour().meant(*channel),
+            _ => None,
+        };
+        Diagnostic { requirement: told, ..diagnostic }
     }
 
     /// A message came before one that it should have followed.
@@ -136,10 +143,12 @@ impl Findings<'_> {
         let (severity, _, who) = self.blame(expectation, "expect/late");
         let (waited, within) = (shown(waited), shown(expectation.within));
         let headline = format!("{who} sent the {} after {waited}, allowed {within}", noun(expectation));
-        Diagnostic::new(severity, "expect/late", headline)
+        let diagnostic = Diagnostic::new(severity, "expect/late", headline)
             .at(self.case.place(&expectation.pointer, ""))
             .about(Subject::Expectation)
-            .with_lines(self.line(seq).into_iter().collect())
+            .with_lines(self.line(seq).into_iter().collect());
+        // It goes on: that it is slow has nothing to do with what it was shown.
+        Diagnostic { requirement: self.owed_told_or_not(expectation), ..diagnostic }
     }
 
     /// The message did not come.
@@ -149,7 +158,9 @@ impl Findings<'_> {
             let headline = format!("{} sent the {} on another topic", case.culprit(), noun(expectation));
             let mut diagnostic = Diagnostic::new(Severity::Fail, "expect/wrong-topic", headline)
                 .at(case.place(&expectation.pointer, ""))
-                .about(Subject::Expectation);
+                .about(Subject::Expectation)
+                .instead_of(seen.seq);
+            diagnostic.requirement = self.of_its_place(expectation);
             if let What::Reply { topic, .. } = &expectation.what {
                 diagnostic = diagnostic.with_evidence(format!("expected on: {}", case.elided(topic)));
             }
@@ -162,15 +173,57 @@ impl Findings<'_> {
         let headline =
             format!("{who} sent no {matching}{} within {}", expectation.in_words(), shown(expectation.within));
         let order = self.module.order.iter().filter(|_| matches!(expectation.what, What::Request { .. }));
-        Diagnostic::new(severity, id, headline)
+        let diagnostic = Diagnostic::new(severity, id, headline)
             .at(case.place(&expectation.pointer, ""))
             .about(Subject::Expectation)
             .otherwise()
             .with_evidence(format!("waited {}", shown(waited)))
             .with_lines(order.cloned().collect())
             .with_lines(near.iter().flat_map(|near| self.nearest_in_words(near)).collect())
+            .instead_of(near.as_ref().map(|near| near.seen.seq))
             .with_lines(self.meanwhile(expectation.since, near.map(|near| near.seen.seq)))
-            .with_lines(self.sent_by_module(expectation))
+            .with_lines(self.sent_by_module(expectation));
+        let owed_by = self.owed(expectation);
+        // Who has never done so does not stop to because of what it is shown.
+        let requirement = self.owed_told_or_not(expectation).filter(|_| !self.has_ever(expectation));
+        Diagnostic { requirement, owed_by, ..diagnostic }
+    }
+
+    /// The requirement by which a client under test owes what is expected, whatever the scenario is about.
+    fn owed(&self, expectation: &Expectation) -> Option<&'static str> {
+        let is_reply = matches!(expectation.what, What::Reply { .. });
+        let of_client = self.case.side() == Side::Client && expectation.by == Party::Module;
+        let reply = || self.case.topics.api.behaviour().reply_requirement(Side::Client, None);
+        if of_client && is_reply { Some(reply()) } else { self.owed_told_or_not(expectation) }
+    }
+
+    /// The same of what it sends without being asked or told.
+    fn owed_told_or_not(&self, expectation: &Expectation) -> Option<&'static str> {
+        let What::Message { kind: Some(kind), api, payload, .. } = &expectation.what else { return None };
+        let channel = channel_of(*kind, *api).filter(|_| expectation.by == Party::Module)?;
+        let (owed, requirement) = api.behaviour().owed(channel)?;
+        let takes = payload.as_ref().is_none_or(|it| it.matches(&owed, &mut Captures::new()).is_ok());
+        takes.then_some(requirement)
+    }
+
+    /// Whether the module has sent what is expected before, as it should be.
+    fn has_ever(&self, expectation: &Expectation) -> bool {
+        let What::Message { kind: Some(kind), api, payload, .. } = &expectation.what else { return false };
+        let is_it = |seen: &&Sighting| seen.from == Party::Module && is_of_kind(seen, *kind, *api);
+        let takes = |seen: &Sighting| {
+            let json = seen.json.as_ref();
+            json.is_some_and(|json| payload.as_ref().is_none_or(|it| it.matches(json, &mut Captures::new()).is_ok()))
+        };
+        self.view.messages.iter().filter(is_it).any(takes)
+    }
+
+    /// The requirement that a client under test breaks which sends something where it does not belong.
+    fn of_its_place(&self, expectation: &Expectation) -> Option<&'static str> {
+        match &expectation.what {
+            _ if self.case.side() != Side::Client => None,
+            What::Reply { .. } => self.owed(expectation),
+            _ => Some("DI-8"),
+        }
     }
 
     /// The module ended while something was expected of it.

@@ -6,6 +6,7 @@
 
 pub mod accord;
 mod arming;
+mod blame;
 mod case;
 mod claims;
 mod evidence;
@@ -22,6 +23,7 @@ mod tests;
 use std::time::Duration;
 
 pub use accord::{Means, Prompt};
+pub use blame::Blame;
 pub use case::{Case, View, WITHIN};
 pub use claims::{Claim, Claims};
 pub use evidence::Proof;

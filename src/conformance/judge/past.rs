@@ -12,6 +12,8 @@ pub struct Past {
     pub floor: Option<u64>,
     /// The number of the first record since the module was last ready: what khumbu had said before, it was not shown.
     pub ready_since: u64,
+    /// The number of the first record since khumbu last took the module's connection away.
+    pub cut_off_since: Option<u64>,
     /// Whether a step has judged the module by something else than its messages, such as that it comes back.
     pub is_judged: bool,
     /// When the module was first ready.

@@ -33,6 +33,12 @@ pub trait Behaviour: Sync {
         "SC-2"
     }
 
+    /// The requirement that a client breaks which sends a message of the right shape that means something else than it was
+    /// told to say.
+    fn meant(&self, _on: Channel) -> Option<&'static str> {
+        None
+    }
+
     /// The requirement that a question of EVerest breaks whose answer cannot come.
     fn question_requirement(&self) -> &'static str {
         "SC-2"
@@ -48,8 +54,8 @@ pub trait Behaviour: Sync {
         None
     }
 
-    /// What a client owes on this channel, told or not.
-    fn owed(&self, _on: Channel) -> Option<Value> {
+    /// What a client owes on this channel, told or not, and the requirement that it breaks otherwise.
+    fn owed(&self, _on: Channel) -> Option<(Value, &'static str)> {
         None
     }
 

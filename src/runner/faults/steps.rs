@@ -125,6 +125,7 @@ impl Stage<'_> {
     /// What the module has under way may be lost, or come in a burst, and not by its fault.
     fn begin_outage(&mut self) {
         self.lookout.observer.drain();
+        self.judging.judge.past.cut_off_since = Some(self.lookout.observer.mark());
         self.lookout.observer.monitors.module_cut_off();
         if self.scene.scenario.model.under_test == Side::Everest {
             self.lookout.observer.monitors.heartbeats_changed();

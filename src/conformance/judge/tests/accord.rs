@@ -119,6 +119,17 @@ fn a_verdict_is_the_backends_own_and_that_it_answers_is_its_duty() {
                  - expect_reply: {payload: $any}";
     let events = [at(1, question("q/1")), at(2, verdict("q/1", "Accepted")), at(3, beat(1))];
     is_let_off(unprepared("auth_token_validator", early).judge(&events));
+    // As long as EVerest waits, it is not late.
+    let while_it_waits = |seconds, events: &[(u64, Event)]| {
+        let answer_within = Duration::from_secs(seconds);
+        let court = Court { answer_within, ..unprepared("auth_token_validator", steps) };
+        court.judge(&[&asked, events].concat())
+    };
+    let in_time = [at(1500, verdict("q/1", "Accepted"))];
+    is_let_off(while_it_waits(60, &[]));
+    is_let_off(while_it_waits(60, &in_time));
+    assert_eq!(while_it_waits(60, &[at(2, verdict("q/2", "Accepted"))]).id(), "expect/wrong-topic");
+    assert_eq!(while_it_waits(1, &in_time).id(), "expect/late");
     // One that is told what to say has to say it.
     let driven = Court { prompt: Prompt::Told, ..unprepared("auth_token_validator", steps) };
     assert_eq!(

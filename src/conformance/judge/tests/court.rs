@@ -106,6 +106,8 @@ pub struct Court {
     pub wire: Wire,
     pub is_builtin: bool,
     pub shows_calls: bool,
+    /// How long EVerest waits for an answer.
+    pub answer_within: Duration,
     /// How the module comes to know what is demanded of it.
     pub prompt: Prompt,
     /// Whether the scenario has told it something in a way of its own.
@@ -192,6 +194,7 @@ impl Court {
             wire: Wire::Everest,
             is_builtin: false,
             shows_calls: true,
+            answer_within: Duration::ZERO,
             prompt: Prompt::Told,
             is_told_by_hand: false,
         })
@@ -207,6 +210,7 @@ impl Court {
             wire: self.wire,
             is_builtin: self.is_builtin,
             shows_calls: self.shows_calls,
+            answer_within: self.answer_within,
         }
     }
 

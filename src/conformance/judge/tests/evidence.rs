@@ -77,12 +77,12 @@ impl Exhibits {
     }
 
     /// The same, and the module is handed it at a QoS that asks for an acknowledgement, which does not come.
-    fn delivered(self, message: Message) -> Self {
+    pub fn delivered(self, message: Message) -> Self {
         self.passes(message).handed_over(1)
     }
 
     /// The same, and the module has nothing to acknowledge.
-    fn shown(self, message: Message) -> Self {
+    pub fn shown(self, message: Message) -> Self {
         self.passes(message).handed_over(0)
     }
 
@@ -92,6 +92,12 @@ impl Exhibits {
         let event = Event::Publish { direction: Direction::ToClient, publish };
         let record = Record { seq: seq + 1, at: *at, client: "module".into(), event };
         self.deliveries.handed_over(&self.classifier.sight(&record, Party::Module).unwrap());
+        self
+    }
+
+    /// Khumbu takes the module's connection away.
+    pub fn cut_off(mut self) -> Self {
+        self.past.cut_off_since = Some(10 + 3 * self.messages.len() as u64);
         self
     }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod accord;
+mod blame;
 mod court;
 mod demands;
 mod evidence;

@@ -1,0 +1,117 @@
+//! Which requirement a failure breaks.
+
+use serde_json::{Value, json};
+
+use super::super::Blame;
+use super::evidence::Exhibits;
+use super::script::{ALICE, beat, on, withdraw};
+use crate::conformance::requirements;
+use crate::diagnostic::{Diagnostic, Severity, Subject};
+use crate::protocol::channel::Channel;
+
+/// What a module has broken that ended over these messages, in a scenario about this.
+fn ended(about: &str, exhibits: Exhibits) -> Option<&'static str> {
+    let blame = exhibits.ask(|proof| proof.blame(requirements::find(about)));
+    let mut found = [Diagnostic::new(Severity::Fail, "module/ended", "x").about(Subject::ModuleEnd)];
+    blame.name(&mut found);
+    found[0].requirement
+}
+
+fn of(what: Value) -> super::script::Message {
+    on(Channel::TOKEN_VALIDATION_STATUS, what)
+}
+
+fn token() -> Value {
+    json!({"authorization_type": "RFID", "id_token": {"value": ALICE, "type": "ISO14443"}})
+}
+
+/// A status with nothing odd.
+fn usual(status: &str) -> super::script::Message {
+    of(json!({"status": status, "messages": [], "token": token()}))
+}
+
+#[test]
+fn a_module_ends_over_what_it_was_handed_last() {
+    let (known, unknown) = (|| usual("Processing"), || usual("UsedToReserve"));
+    let more = || of(json!({"status": "Processing", "messages": [], "token": token(), "mood": "cheerful"}));
+    let bare = || of(json!({"status": "Processing", "token": token()}));
+    let new = Exhibits::of_client;
+    // It has taken one as this is written.
+    let client = || new().shown(usual("Accepted"));
+    for (about, exhibits, broken) in [
+        ("WD-18", new(), "WD-18"),
+        ("WD-18", client().delivered(known()), "TV-17"),
+        ("WD-18", new().passes(known()), "WD-18"),
+        ("TV-17", new().delivered(known()), "RR-15"),
+        // Heartbeats in turn come all the time.
+        ("WD-18", client().delivered(known()).delivered(beat(0)).delivered(beat(1)), "TV-17"),
+        ("WD-18", client().delivered(beat(7)).delivered(beat(0)), "HB-6"),
+        ("TV-17", client().delivered(beat(7)).delivered(beat(7)), "HB-7"),
+        ("HB-6", client().delivered(beat(7)).delivered(beat(7)), "HB-6"),
+        ("TV-17", client().delivered(unknown()), "TV-15"),
+        ("TV-15", client().delivered(more()), "RR-9"),
+        ("TV-17", client().delivered(bare()), "TV-14"),
+        ("LV-6", client().passes(withdraw("r/1")).delivered(usual("Withdrawn")), "WD-12"),
+        ("LV-6", client().delivered(usual("Withdrawn")), "TV-17"),
+    ] {
+        assert_eq!(ended(about, exhibits), Some(broken), "{about}");
+    }
+}
+
+#[test]
+fn whoever_lost_its_connection_ends_over_that() {
+    let client = || Exhibits::of_client().shown(usual("Accepted"));
+    let lost = client().delivered(usual("Processing")).cut_off();
+    assert_eq!(ended("CC-8", lost), Some("CN-1"));
+    let back = client().cut_off().delivered(usual("Processing"));
+    assert_eq!(ended("CC-8", back), Some("TV-17"));
+}
+
+fn objection(at: u64, requirement: &'static str) -> Diagnostic {
+    let found = Diagnostic::new(Severity::Fail, "monitor/x", "x").about(Subject::Requirement).breaking(requirement);
+    Diagnostic { at_record: Some(at), ..found }
+}
+
+/// An expectation that was not met at record 9.
+fn unmet() -> Diagnostic {
+    let found = Diagnostic::new(Severity::Fail, "expect/missing", "x").about(Subject::Expectation);
+    Diagnostic { at_record: Some(9), ..found }
+}
+
+#[test]
+fn what_a_monitor_objects_to_explains_what_it_stands_for() {
+    let blame = Blame { about: Some("CN-1"), is_exercised: true, fatal: Some("TV-17") };
+    let named = |found: Diagnostic, objections: &[Diagnostic]| {
+        let mut all = [std::slice::from_ref(&found), objections].concat();
+        blame.name(&mut all);
+        all[0].requirement
+    };
+    let misplaced = || unmet().instead_of(5);
+    assert_eq!(named(unmet(), &[]), Some("CN-1"));
+    assert_eq!(named(misplaced(), &[objection(5, "VA-4")]), Some("VA-4"));
+    assert_eq!(named(misplaced(), &[objection(6, "VA-4")]), Some("CN-1"), "another message");
+    let warning = Diagnostic { severity: Severity::Warning, ..objection(5, "VA-4") };
+    assert_eq!(named(misplaced(), &[warning]), Some("CN-1"), "no failure");
+    assert_eq!(named(misplaced().breaking("WD-18"), &[objection(5, "SC-1")]), Some("SC-1"), "the shape comes first");
+    assert_eq!(named(misplaced().breaking("WD-18"), &[]), Some("WD-18"));
+    // Whoever breaks MQTT is cut off.
+    assert_eq!(named(unmet(), &[objection(3, "MQ-1")]), Some("MQ-1"));
+    assert_eq!(named(unmet(), &[objection(10, "MQ-1")]), Some("CN-1"), "afterwards");
+    let ended = Diagnostic::new(Severity::Fail, "module/ended", "x").about(Subject::ModuleEnd);
+    assert_eq!(named(ended, &[objection(3, "MQ-1")]), Some("TV-17"));
+    // Inconclusive is nobody's fault.
+    assert_eq!(named(Diagnostic { severity: Severity::Inconclusive, ..unmet() }, &[]), None);
+}
+
+#[test]
+fn what_was_not_put_to_the_test_is_not_broken() {
+    let owed = Diagnostic { owed_by: Some("VA-3"), ..unmet() };
+    for (is_exercised, broken) in [(true, "CN-1"), (false, "VA-3")] {
+        let mut found = [owed.clone()];
+        Blame { about: Some("CN-1"), is_exercised, fatal: None }.name(&mut found);
+        assert_eq!(found[0].requirement, Some(broken));
+    }
+    let client = Exhibits::of_client().shown(usual("Processing"));
+    let of = |about| client.ask(|proof| proof.blame(requirements::find(about)).is_exercised);
+    assert!(of("TV-17") && !of("CN-1") && !of("TV-15"));
+}
