@@ -141,17 +141,23 @@ pub fn of_everest(requirement: &str, facts: Facts<'_>) -> usize {
     }
 }
 
+/// So long a client may take to end over a message; what it is handed meanwhile it does not read any more.
+const LAST_MOMENT: Duration = Duration::from_millis(100);
+
 /// The requirement that a client has broken that ended over what it was handed last: of those that this puts to the test the
 /// one that is judged, or else the one that says most about it. Heartbeats in turn end nobody, nor does what it was handed
 /// before the message of this number.
 pub fn fatal(about: Option<&'static str>, facts: Facts<'_>, since: usize) -> Option<&'static str> {
     let is_handed = |index: &usize| matches!(facts.messages[*index].fate, Fate::Shown | Fate::Broken);
     let handed = (since..facts.messages.len()).rev().filter(is_handed);
-    let mut risks = handed.map(|index| facts.risks(index)).skip_while(Vec::is_empty);
-    let risks = risks.next()?;
-    let (usual, special) = risks.split_last()?;
+    let risky =
+        handed.map(|index| (facts.messages[index].at, facts.risks(index))).filter(|(_, risks)| !risks.is_empty());
+    let risky: Vec<_> = risky.collect();
+    let (last, risks) = risky.first()?;
+    let moment = risky.iter().take_while(|(at, _)| last.saturating_sub(*at) <= LAST_MOMENT);
+    let special: Vec<_> = moment.flat_map(|(_, risks)| &risks[..risks.len() - 1]).copied().collect();
     let is_about = |id: &&&'static str| about == Some(**id);
-    special.iter().find(is_about).or(special.first()).or(Some(usual)).copied()
+    special.iter().find(is_about).or(special.first()).or(risks.last()).copied()
 }
 
 /// How many occasions a client had, and what it is called if there was none.

@@ -36,8 +36,8 @@ fn a_module_ends_over_what_it_was_handed_last() {
     let more = || of(json!({"status": "Processing", "messages": [], "token": token(), "mood": "cheerful"}));
     let bare = || of(json!({"status": "Processing", "token": token()}));
     let new = Exhibits::of_client;
-    // It has taken one as this is written.
-    let client = || new().shown(usual("Accepted"));
+    // It has taken one as this is written, some time ago.
+    let client = || new().shown(usual("Accepted")).passes(beat(0)).passes(beat(1));
     for (about, exhibits, broken) in [
         ("WD-18", new(), "WD-18"),
         ("WD-18", client().delivered(known()), "TV-17"),
@@ -53,6 +53,10 @@ fn a_module_ends_over_what_it_was_handed_last() {
         ("TV-17", client().delivered(bare()), "TV-14"),
         ("LV-6", client().passes(withdraw("r/1")).delivered(usual("Withdrawn")), "WD-12"),
         ("LV-6", client().delivered(usual("Withdrawn")), "TV-17"),
+        // The next one comes before it has ended.
+        ("WD-18", client().passes(withdraw("r/1")).delivered(usual("Withdrawn")).delivered(usual("Rejected")), "WD-12"),
+        ("TV-15", client().delivered(unknown()).delivered(known()).delivered(known()), "TV-15"),
+        ("TV-15", client().delivered(unknown()).delivered(known()).delivered(known()).delivered(known()), "TV-17"),
     ] {
         assert_eq!(ended(about, exhibits), Some(broken), "{about}");
     }
