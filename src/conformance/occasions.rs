@@ -229,7 +229,7 @@ impl<'a> Facts<'a> {
         let form = Form::recognised(fact.payload);
         let is_first = !before.clone().any(|it| Form::recognised(it.payload) == form);
         let form = form.filter(|_| is_first);
-        let has_more = form == Some(Form::ExtraFields) || (fact.message == STATUS && has_unknown_fields(fact.json));
+        let has_more = form == Some(Form::ExtraFields) || has_unknown_fields(&fact);
         let is_other = form.is_some_and(|form| !matches!(form, Form::Everest | Form::ExtraFields));
         let result = fact.json.and_then(Value::as_str);
         let is_open = facts.is_waiting_for_reply();
@@ -397,14 +397,16 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Whether a status has fields at its top, or in its id token, that the specification does not list.
-fn has_unknown_fields(status: Option<&Value>) -> bool {
-    let known = [
-        ("", &["messages", "status", "token", "validation_results"][..]),
-        ("/token/id_token", &["additional_info", "type", "value"]),
-    ];
+/// Whether a status or a question has fields that the specification does not list, in the objects that every one has.
+fn has_unknown_fields(fact: &Fact<'_>) -> bool {
+    const ID_TOKEN: &[&str] = &["additional_info", "type", "value"];
+    let known: &[(&str, &[&str])] = match fact.message {
+        STATUS => &[("", &["messages", "status", "token", "validation_results"]), ("/token/id_token", ID_TOKEN)],
+        QUESTION => &[("", &["headers", "payload"]), ("/headers", &["replyTo"]), ("/payload/id_token", ID_TOKEN)],
+        _ => &[],
+    };
     known.iter().any(|(at, known)| {
-        let object = status.and_then(|status| status.pointer(at)?.as_object());
+        let object = fact.json.and_then(|json| json.pointer(at)?.as_object());
         object.is_some_and(|object| object.keys().any(|key| !known.contains(&key.as_str())))
     })
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::Blame;
+use super::court::Court;
 use super::evidence::Exhibits;
 use super::script::{ALICE, beat, on, withdraw};
 use crate::conformance::requirements;
@@ -60,6 +61,18 @@ fn a_module_ends_over_what_it_was_handed_last() {
     ] {
         assert_eq!(ended(about, exhibits), Some(broken), "{about}");
     }
+}
+
+#[test]
+fn a_question_with_more_is_not_like_others() {
+    let question = |more: Value| {
+        let mut question = json!({"headers": {"replyTo": "q/1"}, "payload": token()});
+        question["payload"]["id_token"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let message = on(Channel::VALIDATE_TOKEN, question);
+        Exhibits::of(Court::of("client", "auth_token_validator", "- note: x")).delivered(message)
+    };
+    assert_eq!(ended("RR-9", question(json!({"colour": "green"}))), Some("RR-9"));
+    assert_eq!(ended("VA-3", question(json!({"colour": "green"}))), Some("RR-9"));
 }
 
 #[test]

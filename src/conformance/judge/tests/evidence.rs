@@ -40,7 +40,7 @@ impl Exhibits {
         Self::of(Court::of_everest("- note: x"))
     }
 
-    fn of(court: Court) -> Self {
+    pub fn of(court: Court) -> Self {
         Self {
             classifier: Classifier::new(court.topics.clone(), &court.other_apis),
             court,
