@@ -68,9 +68,14 @@ impl Deliveries {
     /// A connection of the module is over: what it has not acknowledged on it, it never will. What its session keeps is
     /// handed over anew.
     pub fn connection_over(&mut self, client: &Arc<str>) {
-        for (_, seq) in self.unacknowledged.extract_if(.., |(of, _), _| of == client) {
-            self.delivered.remove(&seq);
-        }
+        let delivered = &mut self.delivered;
+        self.unacknowledged.retain(|(of, _), seq| {
+            let is_over = of == client;
+            if is_over {
+                delivered.remove(seq);
+            }
+            !is_over
+        });
     }
 
     /// Whether the broker has handed a message to the module.
