@@ -11,7 +11,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::api::{self, Api, Pattern, When, names};
+use super::api::{self, Api, Pattern, When, names, place_of};
 use super::deviations::Deviations;
 use super::release::Release;
 use super::schema::Message;
@@ -19,14 +19,9 @@ use super::side::Side;
 
 /// An API, by the place of its description.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ApiType(usize);
+pub struct ApiType(pub(super) usize);
 
 impl ApiType {
-    /// The API of this name, which is part of the program.
-    pub(super) const fn of(name: &'static str) -> Self {
-        Self(api::place_of(name))
-    }
-
     /// The API of this name, if it has a description and modules of its own.
     pub fn known(name: &str) -> Option<Self> {
         Self::all().find(|api| api.name() == name && api.description().pathname.is_none())
@@ -131,20 +126,24 @@ impl JsonSchema for ApiType {
 /// communication check are in all APIs, and the same in each.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Channel {
-    api: ApiType,
-    place: usize,
+    pub(super) api: ApiType,
+    pub(super) place: usize,
 }
+
+/// The channel of this name of an API that is part of the program.
+macro_rules! channel {
+    ($api:expr, $name:literal) => {
+        $crate::protocol::channel::Channel { api: $api, place: $crate::protocol::api::place_of_channel!($api.0, $name) }
+    };
+}
+
+pub(super) use channel;
 
 impl Channel {
     /// `e2m/heartbeat` of any API, EVerest to client.
-    pub const HEARTBEAT: Channel = Channel::of(ApiType::of("every_api"), "heartbeat");
+    pub const HEARTBEAT: Channel = channel!(ApiType(place_of!("every_api")), "heartbeat");
     /// `m2e/communication_check` of any API, client to EVerest.
-    pub const COMMUNICATION_CHECK: Channel = Channel::of(ApiType::of("every_api"), "communication_check");
-
-    /// The channel of this name of an API that is part of the program.
-    pub(super) const fn of(api: ApiType, name: &str) -> Self {
-        Self { api, place: api::place_of_channel(api.0, name) }
-    }
+    pub const COMMUNICATION_CHECK: Channel = channel!(ApiType(place_of!("every_api")), "communication_check");
 
     /// The API that it belongs to.
     pub fn api(self) -> ApiType {
@@ -223,8 +222,8 @@ pub enum EntryPoint {
 }
 
 impl Channel {
-    const DISCOVER: Channel = Channel::of(ApiType::of("entrypoint"), "discover");
-    const BEACON: Channel = Channel::of(ApiType::of("entrypoint"), "ready_beacon");
+    const DISCOVER: Channel = channel!(ApiType(place_of!("entrypoint")), "discover");
+    const BEACON: Channel = channel!(ApiType(place_of!("entrypoint")), "ready_beacon");
 }
 
 impl Message {

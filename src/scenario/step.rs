@@ -510,6 +510,7 @@ mod tests {
             json!({"by": "1s"}),
             json!({"for": "1s"}),
             json!({"expect": {"message": "heartbeat"}, "steps": []}),
+            json!({"to": "withdraw_authorization", "never": true}),
         ];
         let frames = ApiType::AUTH_APIS.into_iter().flat_map(|api| {
             [Side::Client, Side::Everest].map(|under_test| Frame { under_test, api, has_provider: false })

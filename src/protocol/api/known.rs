@@ -9,7 +9,7 @@ use crate::protocol::release::Release;
 
 /// The descriptions that are part of the program, with their names: the APIs in the order in which they are told of, then
 /// what is described in the same way and is no API.
-const TEXTS: [(&str, &str); 6] = [
+pub(in crate::protocol) const TEXTS: [(&str, &str); 6] = [
     ("auth_consumer", include_str!("../apis/auth_consumer.yaml")),
     ("auth_token_provider", include_str!("../apis/auth_token_provider.yaml")),
     ("auth_token_validator", include_str!("../apis/auth_token_validator.yaml")),
@@ -26,7 +26,7 @@ static READ: [OnceLock<Api>; TEXTS.len()] = [const { OnceLock::new() }; TEXTS.le
 /// What was added in this run of the program; never freed, since handles are copied freely.
 static ADDED: RwLock<Vec<&'static Api>> = RwLock::new(Vec::new());
 
-/// The description at a place that [`places`] or [`place_of`] tells.
+/// The description at a place that [`places`] or `place_of` tells.
 pub fn at(place: usize) -> &'static Api {
     match (READ.get(place), TEXTS.get(place)) {
         (Some(known), Some((name, text))) => {
@@ -42,46 +42,58 @@ pub fn places() -> impl Iterator<Item = usize> {
     (0..APIS).chain((TEXTS.len()..).take(added))
 }
 
-/// The place of a description that is part of the program. A constant that names none does not compile.
-pub const fn place_of(api: &str) -> usize {
-    let mut place = 0;
-    while place < TEXTS.len() {
-        let name = TEXTS[place].0;
-        if name.len() == api.len() && stands_at(name.as_bytes(), 0, api.as_bytes()) {
-            return place;
+// Constants are handles, and are found by macros: where a constant that calls a function of this crate stands in an async
+// function, an optimizing rustc (1.95) runs into a cycle (E0391).
+
+/// Whether a part stands at a place of a text; both are bytes.
+macro_rules! stands_at {
+    ($text:expr, $at:expr, $part:expr) => {{
+        let (text, at, part): (&[u8], usize, &[u8]) = ($text, $at, $part);
+        let mut index = 0;
+        while index < part.len() && at + index < text.len() && text[at + index] == part[index] {
+            index += 1;
         }
-        place += 1;
-    }
-    panic!("no description has this name")
+        index == part.len()
+    }};
+}
+
+/// The place of a description that is part of the program. A constant that names none does not compile.
+macro_rules! place_of {
+    ($api:expr) => {{
+        let (texts, api) = (&$crate::protocol::api::TEXTS, $api.as_bytes());
+        let mut place = 0;
+        loop {
+            assert!(place < texts.len(), "no description has this name");
+            let name = texts[place].0.as_bytes();
+            if name.len() == api.len() && $crate::protocol::api::stands_at!(name, 0, api) {
+                break place;
+            }
+            place += 1;
+        }
+    }};
 }
 
 /// The place of a channel within the description at a place that is part of the program: which of the keys that stand two
 /// spaces deep it is, the channels before the types. A constant that names none does not compile.
-pub const fn place_of_channel(api: usize, channel: &str) -> usize {
-    let (text, channel) = (TEXTS[api].1.as_bytes(), channel.as_bytes());
-    let (mut at, mut place) = (0, 0);
-    while at < text.len() {
-        let is_key = stands_at(text, at, b"\n  ") && text[at + 3] != b' ' && text[at + 3] != b'#';
-        if is_key && stands_at(text, at + 3, channel) && stands_at(text, at + 3 + channel.len(), b":") {
-            return place;
+macro_rules! place_of_channel {
+    ($api:expr, $channel:expr) => {{
+        use $crate::protocol::api::stands_at;
+        let (text, channel) = ($crate::protocol::api::TEXTS[$api].1.as_bytes(), $channel.as_bytes());
+        let (mut at, mut place) = (0, 0);
+        loop {
+            let is_over = at >= text.len() || stands_at!(text, at, b"\ntypes:");
+            assert!(!is_over, "the description has no channel of this name");
+            let is_key = stands_at!(text, at, b"\n  ") && text[at + 3] != b' ' && text[at + 3] != b'#';
+            if is_key && stands_at!(text, at + 3, channel) && stands_at!(text, at + 3 + channel.len(), b":") {
+                break place;
+            }
+            at += 1;
+            place += is_key as usize;
         }
-        assert!(!stands_at(text, at, b"\ntypes:"), "the description has no channel of this name");
-        at += 1;
-        place += is_key as usize;
-    }
-    panic!("the description has no channel of this name")
+    }};
 }
 
-const fn stands_at(text: &[u8], at: usize, part: &[u8]) -> bool {
-    let mut index = 0;
-    while index < part.len() {
-        if at + index >= text.len() || text[at + index] != part[index] {
-            return false;
-        }
-        index += 1;
-    }
-    true
-}
+pub(in crate::protocol) use {place_of, place_of_channel, stands_at};
 
 /// The APIs that are part of the program.
 pub fn all_built_in() -> impl Iterator<Item = &'static Api> {
