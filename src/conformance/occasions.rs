@@ -263,7 +263,8 @@ impl<'a> Facts<'a> {
             _ => None,
         };
         let of_form = [has_more.then_some("RR-9"), is_other.then_some("RR-15")];
-        let risks: Vec<_> = special.into_iter().chain(of_form).flatten().collect();
+        let again = is_new("CN-3", Self::twice).filter(|_| fact.message != HEARTBEAT);
+        let risks: Vec<_> = [again].into_iter().chain(special).chain(of_form).flatten().collect();
         // A heartbeat has nothing usual to stumble over.
         let usual = usual.or(risks.last().copied());
         risks.into_iter().chain(usual).collect()

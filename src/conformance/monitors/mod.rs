@@ -27,7 +27,7 @@
 //! | `monitor/not-subscribed-again` | CN-1 | what a client does not listen to any more after a lost connection |
 //! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect |
 //! | `monitor/illegal-transition` | TV-2, TV-4 | status after status |
-//! | `monitor/other-token` | TV-2 | the token of `Processing` against the one that was handed in |
+//! | `monitor/other-token` | TV-2, TP-2 | the token of `Processing` against the one that was handed in |
 //! | `monitor/timed-out-early` | TV-9, TV-10 | `TimedOut` against `connection_timeout` |
 //! | `monitor/connectors` | TV-6, TV-7 | EVSEs named in a status |
 //! | `monitor/messages` | TV-14 | texts for a display without `Accepted`; warning: `messages` unlike the release |

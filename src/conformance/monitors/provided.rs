@@ -1,9 +1,10 @@
 //! EVerest's side under test: the token with which an attempt begins.
 //!
-//! Auth says `Processing` of a token as it was handed in, before anybody is asked about it (`AuthHandler.cpp`). What EVerest
+//! Auth says `Processing` of a token as it was handed in, before anybody is asked about it (`AuthHandler.cpp`), and an API passes
+//! one on as it came in (`auth_token_provider_API.cpp`): where one did, nobody can tell from outside which of the two did not. What EVerest
 //! cannot read it does not present, and the certificates of a contract it drops; so tokens are compared as it reads them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,11 +24,13 @@ pub(super) struct Provided {
     in_force: Deviations,
     /// By value: one card may be presented in several ways.
     tokens: BTreeMap<String, Vec<ProvidedIdToken>>,
+    /// The values of those that EVerest was told of: no API has passed them on to Auth.
+    told: BTreeSet<String>,
 }
 
 impl Provided {
     pub(super) fn new(from_start: bool, in_force: Deviations) -> Self {
-        Self { from_start, in_force, tokens: BTreeMap::new() }
+        Self { from_start, in_force, tokens: BTreeMap::new(), told: BTreeSet::new() }
     }
 
     /// A token provider hands a token in.
@@ -40,6 +43,7 @@ impl Provided {
     /// EVerest under test is told that a token is handed in.
     pub(super) fn told(&mut self, command: &Value) {
         if let Some(token) = command.pointer("/present_token/token").and_then(read) {
+            self.told.insert(token.id_token.value.clone());
             self.learn(token);
         }
     }
@@ -64,7 +68,8 @@ impl Provided {
         let value = printable(&token.id_token.value);
         let headline = format!("module sent `Processing` for token `{value}` otherwise than it was handed in");
         let as_it_was = known.iter().map(|token| format!("handed in: `{}`", json!(token)));
-        Some(seen.fail("monitor/other-token", headline).with_lines(as_it_was.collect()).breaking("TV-2"))
+        let requirement = if self.told.contains(&token.id_token.value) { "TV-2" } else { "TP-2" };
+        Some(seen.fail("monitor/other-token", headline).with_lines(as_it_was.collect()).breaking(requirement))
     }
 }
 
