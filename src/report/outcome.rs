@@ -169,7 +169,7 @@ pub fn excuse(result: &Arc<ScenarioResult>, known: &[KnownFailure], today: Naive
 }
 
 /// Applies known failures to all results of a run, and if nothing was left out of it, asks which requirements
-/// [passed after all](passed_after_all).
+/// passed after all.
 pub fn excuse_all(
     results: &[Arc<ScenarioResult>],
     known: &[KnownFailure],
