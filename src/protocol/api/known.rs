@@ -77,14 +77,17 @@ macro_rules! place_of {
 /// spaces deep it is, the channels before the types. A constant that names none does not compile.
 macro_rules! place_of_channel {
     ($api:expr, $channel:expr) => {{
-        use $crate::protocol::api::stands_at;
         let (text, channel) = ($crate::protocol::api::TEXTS[$api].1.as_bytes(), $channel.as_bytes());
         let (mut at, mut place) = (0, 0);
         loop {
-            let is_over = at >= text.len() || stands_at!(text, at, b"\ntypes:");
+            let is_over = at >= text.len() || $crate::protocol::api::stands_at!(text, at, b"\ntypes:");
             assert!(!is_over, "the description has no channel of this name");
-            let is_key = stands_at!(text, at, b"\n  ") && text[at + 3] != b' ' && text[at + 3] != b'#';
-            if is_key && stands_at!(text, at + 3, channel) && stands_at!(text, at + 3 + channel.len(), b":") {
+            let is_key =
+                $crate::protocol::api::stands_at!(text, at, b"\n  ") && text[at + 3] != b' ' && text[at + 3] != b'#';
+            if is_key
+                && $crate::protocol::api::stands_at!(text, at + 3, channel)
+                && $crate::protocol::api::stands_at!(text, at + 3 + channel.len(), b":")
+            {
                 break place;
             }
             at += 1;
@@ -200,7 +203,7 @@ mod tests {
     fn a_channel_is_found_in_the_text_where_it_is_once_that_is_read() {
         for (place, (name, _)) in TEXTS.iter().enumerate() {
             for (index, channel) in at(place).channels.iter().enumerate() {
-                let found = (place_of(name), place_of_channel(place, &channel.name));
+                let found = (place_of!(name), place_of_channel!(place, channel.name));
                 assert_eq!(found, (place, index), "{name} {}", channel.name);
             }
         }
