@@ -4,7 +4,7 @@
 //! whatever else went wrong beside it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,6 +171,8 @@ pub struct ScenarioResult {
     pub evidence: Evidence,
     /// On how many occasions each requirement could have been broken.
     pub occasions: BTreeMap<&'static str, usize>,
+    /// The requirements that the module could have broken by ending over what it was shown, and has not.
+    pub survived: BTreeSet<&'static str>,
     /// Whether the module was seen to listen for what it is told to do.
     pub hears_orders: bool,
     /// What passed around its failures, in order.

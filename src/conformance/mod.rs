@@ -10,5 +10,6 @@ pub mod losses;
 pub mod monitors;
 pub mod occasions;
 pub mod requirements;
+pub mod risks;
 pub mod sighting;
 pub mod survived;

@@ -4,6 +4,7 @@
 //! of EVerest is worth here depends on whether the client was shown it, not on whether it was sent. A requirement is met on
 //! as many occasions as there were.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,7 +13,7 @@ use crate::protocol::channel::Channel;
 use crate::protocol::deviations::Deviations;
 use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
-use crate::protocol::types::{AuthorizationType, IdTokenType, TokenValidationStatus};
+use crate::protocol::types::TokenValidationStatus;
 use crate::protocol::wire::Form;
 use crate::transcript::injected::Effect;
 
@@ -59,15 +60,15 @@ pub struct Facts<'a> {
     pub in_force: Deviations,
 }
 
-const HEARTBEAT: Message = Message::On(Channel::HEARTBEAT);
-const STATUS: Message = Message::On(Channel::TOKEN_VALIDATION_STATUS);
-const QUESTION: Message = Message::On(Channel::VALIDATE_TOKEN);
+pub(super) const HEARTBEAT: Message = Message::On(Channel::HEARTBEAT);
+pub(super) const STATUS: Message = Message::On(Channel::TOKEN_VALIDATION_STATUS);
+pub(super) const QUESTION: Message = Message::On(Channel::VALIDATE_TOKEN);
 const CHECK: Message = Message::On(Channel::COMMUNICATION_CHECK);
-const WITHDRAW: Message = Message::On(Channel::WITHDRAW_AUTHORIZATION);
+pub(super) const WITHDRAW: Message = Message::On(Channel::WITHDRAW_AUTHORIZATION);
 const GET: Message = Message::On(Channel::GET_TOKEN_VALIDATION_STATUS);
 const VALIDATE_REPLY: Message = Message::ReplyTo(Channel::VALIDATE_TOKEN);
-const WITHDRAW_REPLY: Message = Message::ReplyTo(Channel::WITHDRAW_AUTHORIZATION);
-const GET_REPLY: Message = Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS);
+pub(super) const WITHDRAW_REPLY: Message = Message::ReplyTo(Channel::WITHDRAW_AUTHORIZATION);
+pub(super) const GET_REPLY: Message = Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS);
 
 /// A gap between heartbeats is so many intervals long.
 const GAP: u32 = 2;
@@ -141,25 +142,6 @@ pub fn of_everest(requirement: &str, facts: Facts<'_>) -> usize {
     }
 }
 
-/// So long a client may take to end over a message; what it is handed meanwhile it does not read any more.
-const LAST_MOMENT: Duration = Duration::from_millis(100);
-
-/// The requirement that a client has broken that ended over what it was handed last: of those that this puts to the test the
-/// one that is judged, or else the one that says most about it. Heartbeats in turn end nobody, nor does what it was handed
-/// before the message of this number.
-pub fn fatal(about: Option<&'static str>, facts: Facts<'_>, since: usize) -> Option<&'static str> {
-    let is_handed = |index: &usize| matches!(facts.messages[*index].fate, Fate::Shown | Fate::Broken);
-    let handed = (since..facts.messages.len()).rev().filter(is_handed);
-    let risky =
-        handed.map(|index| (facts.messages[index].at, facts.risks(index))).filter(|(_, risks)| !risks.is_empty());
-    let risky: Vec<_> = risky.collect();
-    let (last, risks) = risky.first()?;
-    let moment = risky.iter().take_while(|(at, _)| last.saturating_sub(*at) <= LAST_MOMENT);
-    let special: Vec<_> = moment.flat_map(|(_, risks)| &risks[..risks.len() - 1]).copied().collect();
-    let is_about = |id: &&&'static str| about == Some(**id);
-    special.iter().find(is_about).or(special.first()).or(risks.last()).copied()
-}
-
 /// How many occasions a client had, and what it is called if there was none.
 fn of_client(requirement: &str, facts: Facts<'_>) -> Option<(usize, &'static str)> {
     let sent = |message| facts.all(Fate::Sent, message).count();
@@ -212,86 +194,6 @@ impl<'a> Facts<'a> {
         self.messages.iter().filter(|fact| fact.fate == fate && is_it(fact)).count()
     }
 
-    /// What a client could have broken over a message, the rarest first.
-    fn risks(self, index: usize) -> Vec<&'static str> {
-        let facts = Facts { messages: &self.messages[..=index], ..self };
-        let fact = facts.messages[index];
-        if fact.fate == Fate::Broken || fact.json.is_none() {
-            return vec!["CN-2"];
-        }
-        let alone = Facts { messages: &facts.messages[index..], ..self };
-        let is_new = |id: &'static str, count: fn(Self) -> usize| {
-            let before = Facts { messages: &facts.messages[..index], ..self };
-            (count(facts) > count(before)).then_some(id)
-        };
-        // What it has survived in this form is no matter of the form.
-        let before = facts.messages[..index].iter().filter(|it| it.fate == Fate::Shown && it.message == fact.message);
-        let form = Form::recognised(fact.payload);
-        let is_first = !before.clone().any(|it| Form::recognised(it.payload) == form);
-        let form = form.filter(|_| is_first);
-        let has_more = form == Some(Form::ExtraFields) || has_unknown_fields(&fact);
-        let is_other = form.is_some_and(|form| !matches!(form, Form::Everest | Form::ExtraFields));
-        let result = fact.json.and_then(Value::as_str);
-        let is_open = facts.is_waiting_for_reply();
-        let special = match fact.message {
-            HEARTBEAT => [
-                is_new("HB-7", Self::gaps_and_repeats),
-                is_new("HB-6", Self::heartbeats_out_of_turn),
-                is_other.then_some("RR-15"),
-                None,
-            ],
-            STATUS => [
-                (alone.unknown_statuses() > 0).then_some("TV-15"),
-                (status(&fact) == Some("Withdrawn") && is_open).then_some("WD-12"),
-                (alone.texts_without_acceptance() > 0).then_some("NX-1"),
-                fact.json.is_some_and(|json| json.get("messages").is_none()).then_some("TV-14"),
-            ],
-            WITHDRAW_REPLY => [
-                (result == Some("Rejected")).then_some("WD-13"),
-                matches!(result, Some("EvseNotFound" | "AuthorizationNotFound")).then_some("WD-19"),
-                None,
-                None,
-            ],
-            _ => [None; 4],
-        };
-        let usual = match fact.message {
-            STATUS => Some("TV-17"),
-            QUESTION => Some("VA-3"),
-            WITHDRAW_REPLY => Some("WD-17"),
-            GET_REPLY => Some("LV-6"),
-            Message::DISCOVER_REPLY => Some("DI-6"),
-            _ => None,
-        };
-        let of_form = [has_more.then_some("RR-9"), is_other.then_some("RR-15")];
-        let again = is_new("CN-3", Self::twice).filter(|_| fact.message != HEARTBEAT);
-        let risks: Vec<_> = [again].into_iter().chain(special).chain(of_form).flatten().collect();
-        // A heartbeat has nothing usual to stumble over.
-        let usual = usual.or(risks.last().copied());
-        risks.into_iter().chain(usual).collect()
-    }
-
-    /// Whether the last withdraw request of the client is not answered yet.
-    fn is_waiting_for_reply(self) -> bool {
-        let asked = self.messages.iter().rposition(|fact| fact.fate == Fate::Sent && fact.message == WITHDRAW);
-        asked.is_some_and(|asked| !self.messages[asked..].iter().any(|fact| fact.message == WITHDRAW_REPLY))
-    }
-
-    /// Statuses, and kinds of tokens, that nobody can know.
-    fn unknown_statuses(self) -> usize {
-        let is_unknown = |fact: &&Fact<'_>| {
-            let is_a = |at: &str, is_known: fn(Value) -> bool| {
-                fact.json.and_then(|json| json.pointer(at)).is_none_or(|value| is_known(value.clone()))
-            };
-            fact.json.and_then(|json| json.get("status")).is_none()
-                || !is_a("/status", |value| serde_json::from_value::<TokenValidationStatus>(value).is_ok())
-                || !is_a("/token/id_token/type", |value| serde_json::from_value::<IdTokenType>(value).is_ok())
-                || !is_a("/token/authorization_type", |value| {
-                    serde_json::from_value::<AuthorizationType>(value).is_ok()
-                })
-        };
-        self.all(Fate::Shown, STATUS).filter(is_unknown).count()
-    }
-
     fn shown(self, is_it: impl Fn(&Fact<'_>) -> bool) -> usize {
         self.count(Fate::Shown, is_it)
     }
@@ -308,22 +210,20 @@ impl<'a> Facts<'a> {
         self.all(Fate::Shown, WITHDRAW_REPLY).filter(said).count()
     }
 
-    /// Heartbeats without a number are always out of turn: nobody can count them.
     fn heartbeats_out_of_turn(self) -> usize {
-        let numbers: Vec<_> = self.all(Fate::Shown, HEARTBEAT).map(|fact| fact.json.and_then(Value::as_u64)).collect();
-        let without = numbers.iter().filter(|number| number.is_none()).count();
-        let is_out_of_turn = |pair: &&[Option<u64>]| match (pair[0], pair[1]) {
-            // The step to 0 from the largest number is one that a client may not expect.
-            (Some(before), Some(next)) => before.checked_add(1) != Some(next),
-            _ => false,
-        };
-        without + numbers.windows(2).filter(is_out_of_turn).count()
+        self.successions(HEARTBEAT, |last, fact| is_out_of_turn(last, fact))
     }
 
     fn gaps_and_repeats(self) -> usize {
-        let shown: Vec<_> = self.all(Fate::Shown, HEARTBEAT).collect();
-        let is_gap = |pair: &[&Fact<'_>]| pair[1].at.saturating_sub(pair[0].at) >= self.heartbeat_interval * GAP;
-        shown.windows(2).filter(|pair| is_gap(pair) || pair[0].json == pair[1].json).count()
+        self.successions(HEARTBEAT, |last, fact| {
+            last.is_some_and(|last| is_gap_or_repeat(last, fact, self.heartbeat_interval))
+        })
+    }
+
+    /// How many messages of a kind the client was shown that are such, each beside the one before it.
+    fn successions(self, message: Message, is_such: impl Fn(Option<&Fact<'_>>, &Fact<'_>) -> bool) -> usize {
+        let mut last = None;
+        self.all(Fate::Shown, message).filter(|fact| is_such(last.replace(*fact), fact)).count()
     }
 
     /// What is no JSON, be it so published or broken on its way, and what stands where statuses do and is no object.
@@ -332,15 +232,9 @@ impl<'a> Facts<'a> {
         self.count(Fate::Broken, |_| true) + self.shown(is_broken)
     }
 
-    /// What came again right after itself, be it so published or on its way.
     fn twice(self) -> usize {
-        let shown: Vec<_> = self.messages.iter().filter(|fact| fact.fate == Fate::Shown).collect();
-        let is_twice = |(index, fact): (usize, &&Fact<'_>)| {
-            let mut before = shown[..index].iter().rev().filter(|before| before.message == fact.message);
-            matches!(fact.befell, Some(Effect::Duplicate(_)))
-                || before.next().is_some_and(|it| it.payload == fact.payload)
-        };
-        shown.iter().enumerate().filter(|it| is_twice((it.0, it.1))).count()
+        let kinds: BTreeSet<_> = self.messages.iter().map(|fact| fact.message).collect();
+        kinds.into_iter().map(|message| self.successions(message, is_twice)).sum()
     }
 
     fn requests(self) -> usize {
@@ -376,11 +270,7 @@ impl<'a> Facts<'a> {
     }
 
     fn texts_without_acceptance(self) -> usize {
-        let is_such = |fact: &&Fact<'_>| {
-            let texts = fact.json.and_then(|json| json.get("messages")?.as_array());
-            texts.is_some_and(|texts| !texts.is_empty()) && status(fact) != Some("Accepted")
-        };
-        self.all(Fate::Shown, STATUS).filter(is_such).count()
+        self.all(Fate::Shown, STATUS).filter(|fact| has_texts_without_acceptance(fact)).count()
     }
 
     fn bank_cards(self) -> usize {
@@ -391,28 +281,42 @@ impl<'a> Facts<'a> {
     }
 
     fn latched_statuses(self) -> usize {
-        let shown: Vec<_> = self.all(Fate::Shown, STATUS).map(|fact| fact.payload).collect();
+        let mut seen = BTreeSet::new();
         usize::from(!Channel::GET_TOKEN_VALIDATION_STATUS.runs(self.in_force))
             + self.shown(|fact| fact.message == GET_REPLY)
-            + shown.iter().enumerate().filter(|(index, payload)| shown[..*index].contains(payload)).count()
+            + self.all(Fate::Shown, STATUS).filter(|fact| !seen.insert(fact.payload)).count()
     }
 }
 
-/// Whether a status or a question has fields that the specification does not list, in the objects that every one has.
-fn has_unknown_fields(fact: &Fact<'_>) -> bool {
-    const ID_TOKEN: &[&str] = &["additional_info", "type", "value"];
-    let known: &[(&str, &[&str])] = match fact.message {
-        STATUS => &[("", &["messages", "status", "token", "validation_results"]), ("/token/id_token", ID_TOKEN)],
-        QUESTION => &[("", &["headers", "payload"]), ("/headers", &["replyTo"]), ("/payload/id_token", ID_TOKEN)],
-        _ => &[],
-    };
-    known.iter().any(|(at, known)| {
-        let object = fact.json.and_then(|json| json.pointer(at)?.as_object());
-        object.is_some_and(|object| object.keys().any(|key| !known.contains(&key.as_str())))
-    })
+/// Whether a heartbeat is not the next one. One without a number is always out of turn: nobody can count them.
+pub(super) fn is_out_of_turn(last: Option<&Fact<'_>>, fact: &Fact<'_>) -> bool {
+    let number = |fact: &Fact<'_>| fact.json.and_then(Value::as_u64);
+    match (last.and_then(number), number(fact)) {
+        // The step to 0 from the largest number is one that a client may not expect.
+        (Some(before), Some(next)) => before.checked_add(1) != Some(next),
+        (None, Some(_)) => false,
+        (_, None) => true,
+    }
 }
 
-fn status<'a>(fact: &Fact<'a>) -> Option<&'a str> {
+/// Whether a heartbeat comes after a gap, or says what the last one said.
+pub(super) fn is_gap_or_repeat(last: &Fact<'_>, fact: &Fact<'_>, interval: Duration) -> bool {
+    fact.at.saturating_sub(last.at) >= interval * GAP || last.json == fact.json
+}
+
+/// Whether a message came again right after itself, be it so published or on its way.
+pub(super) fn is_twice(last: Option<&Fact<'_>>, fact: &Fact<'_>) -> bool {
+    matches!(fact.befell, Some(Effect::Duplicate(_))) || last.is_some_and(|last| last.payload == fact.payload)
+}
+
+/// Whether a status has texts without being `Accepted`.
+pub(super) fn has_texts_without_acceptance(fact: &Fact<'_>) -> bool {
+    let texts = fact.json.and_then(|json| json.get("messages")?.as_array());
+    texts.is_some_and(|texts| !texts.is_empty()) && status(fact) != Some("Accepted")
+}
+
+/// What a status says, if it is one.
+pub(super) fn status<'a>(fact: &Fact<'a>) -> Option<&'a str> {
     fact.json?.get("status")?.as_str()
 }
 

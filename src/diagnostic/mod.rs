@@ -137,6 +137,8 @@ pub struct Diagnostic {
     pub instead: Option<u64>,
     /// The requirement by which the module owes what did not come, whatever the scenario is about.
     pub owed_by: Option<&'static str>,
+    /// The requirements that a module may have broken which has ended, the likeliest first.
+    pub suspects: Vec<&'static str>,
 }
 
 impl Diagnostic {
@@ -156,6 +158,7 @@ impl Diagnostic {
             at_record: None,
             instead: None,
             owed_by: None,
+            suspects: Vec::new(),
         }
     }
 

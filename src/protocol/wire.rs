@@ -39,7 +39,7 @@ pub enum Wire {
 }
 
 /// How one message is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Form {
     /// As [`codec::encode`].
     Everest,

@@ -72,6 +72,9 @@ pub struct Scenario {
     requirements: Vec<String>,
     evidence: Proof,
     occasions: BTreeMap<Id, usize>,
+    /// What the module could have broken by ending, and has not.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    survived: BTreeSet<Id>,
     failures: Vec<Finding>,
     notes: Vec<Finding>,
     output: Vec<String>,
@@ -108,6 +111,12 @@ struct Finding {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     span: Option<Span>,
     requirement: Option<Id>,
+    /// By which the module owes what did not come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owed_by: Option<Id>,
+    /// What it may have broken if it has ended, the likeliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    suspects: Vec<Id>,
     /// Nothing was put to the test; `help` says what would do that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     not_exercised: bool,
@@ -170,6 +179,7 @@ impl From<&ScenarioResult> for Scenario {
                 injected: result.evidence.injected.clone(),
             },
             occasions: result.occasions.iter().map(|(id, count)| (Id(id), *count)).collect(),
+            survived: result.survived.iter().copied().map(Id).collect(),
             failures: findings(failures),
             notes: findings(notes),
             output: result.output.clone(),
@@ -193,6 +203,8 @@ impl From<&Diagnostic> for Finding {
             line: found.place.as_ref().map(Place::line),
             span: found.place.as_ref().map(span),
             requirement: found.requirement.map(Id),
+            owed_by: found.owed_by.map(Id),
+            suspects: found.suspects.iter().copied().map(Id).collect(),
             not_exercised: found.is_unexercised,
             subject: found.subject,
             evidence: found.evidence.clone(),
@@ -246,6 +258,7 @@ impl Scenario {
                 injected: self.evidence.injected,
             },
             occasions: self.occasions.into_iter().map(|(id, count)| (id.0, count)).collect(),
+            survived: self.survived.into_iter().map(|id| id.0).collect(),
             messages: self.messages.into_iter().map(Message::passed).collect(),
             messages_in_all: self.messages_in_all,
             again: self.again,
@@ -268,6 +281,8 @@ impl Finding {
             evidence: self.evidence,
             help: self.help,
             requirement: self.requirement.map(|id| id.0),
+            owed_by: self.owed_by.map(|id| id.0),
+            suspects: self.suspects.into_iter().map(|id| id.0).collect(),
             subject: self.subject,
             is_unexercised: self.not_exercised,
             at_record: self.at_message,

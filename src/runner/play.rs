@@ -153,6 +153,7 @@ async fn perform(
     }
     result.evidence = stage.proof().evidence();
     result.occasions = stage.proof().occasions(is_complete);
+    result.survived = stage.proof().survived();
     result.hears_orders = stage.judging.means(&stage.lookout).listens;
     let unproven = match piece.replay {
         None if is_complete => [stage.idle_faults(), stage.proof().unproven(&result.evidence)].concat(),
@@ -164,7 +165,7 @@ async fn perform(
     // Whatever the steps are about, what fails under a fault is held against the requirement that says it is survived.
     let survived = piece.fault.as_ref().and_then(|fault| fault.requirement).map(|requirement| requirement.id);
     let blame = match survived {
-        Some(_) => Blame { about: survived, is_exercised: true, fatal: None },
+        Some(_) => Blame { about: survived, is_exercised: true, suspects: Vec::new() },
         None => stage.proof().blame(stage.about),
     };
     let Learnt { unseen, answered, .. } = std::mem::take(&mut stage.learnt);

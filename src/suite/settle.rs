@@ -1,29 +1,148 @@
-//! What one scenario shows of another one's failure.
+//! What one scenario shows of another one's failure: one fault breaks one requirement.
 //!
 //! A scenario that asks for what a module owes, and shows it nothing else, tells whether the module does that at all. If it
 //! does not, other scenarios say no more by its absence, whatever they are about.
+//!
+//! A module that ends may have stumbled over several things that it was handed at once. It has rather stumbled over what it
+//! ends over again and again than over what it has survived elsewhere: Ochiai's measure of suspicion, as the location of
+//! faults by tests uses it (Abreu et al., "On the accuracy of spectrum-based fault localization", 2007).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::verdict::ScenarioResult;
 
-/// The results, where what a module fails to do at all breaks that requirement alone.
+/// The results, where what a module fails to do at all breaks that requirement alone, and what it ends over the one that
+/// explains most ends.
 pub fn settle(results: Vec<Arc<ScenarioResult>>) -> Vec<Arc<ScenarioResult>> {
     let is_unmet = |found: &&Diagnostic| found.severity == Severity::Fail && found.subject == Subject::Expectation;
     let unmet = results.iter().flat_map(|result| &result.findings).filter(is_unmet);
     let broken: BTreeSet<_> = unmet.filter_map(|found| found.requirement).collect();
     let owed = |found: &Diagnostic| found.owed_by.filter(|id| found.severity == Severity::Fail && broken.contains(id));
+    let ends = Ends::of(&results);
     let settled = results.iter().map(|result| {
-        if !result.findings.iter().any(|found| owed(found).is_some()) {
+        let other = |found: &Diagnostic| {
+            let requirement = owed(found).or_else(|| ends.culprit(found))?;
+            (found.requirement != Some(requirement)).then_some(requirement)
+        };
+        if !result.findings.iter().any(|found| other(found).is_some()) {
             return result.clone();
         }
         let mut result = ScenarioResult::clone(result);
         for found in &mut result.findings {
-            found.requirement = owed(found).or(found.requirement);
+            found.requirement = other(found).or(found.requirement);
         }
         Arc::new(result)
     });
     settled.collect()
+}
+
+/// What the scenarios say of the requirements that a module may have broken which ends.
+#[derive(Default)]
+struct Ends {
+    /// In how many scenarios the module has ended, and may have done so over this.
+    ended: BTreeMap<&'static str, u32>,
+    /// In how many it has survived this.
+    survived: BTreeMap<&'static str, u32>,
+}
+
+impl Ends {
+    fn of(results: &[Arc<ScenarioResult>]) -> Self {
+        let mut ends = Self::default();
+        for result in results {
+            let mut over = BTreeSet::new();
+            let fatal = result.findings.iter().filter(|found| is_end(found));
+            let count = fatal.inspect(|found| over.extend(found.suspects.iter().copied())).count();
+            // What came shortly before the end says nothing.
+            let (list, ids) = if count > 0 { (&mut ends.ended, &over) } else { (&mut ends.survived, &result.survived) };
+            for id in ids {
+                *list.entry(id).or_default() += 1;
+            }
+        }
+        ends
+    }
+
+    /// How suspicious a requirement is: the square of Ochiai's measure, times the number of all ends.
+    fn suspicion(&self, id: &str) -> f64 {
+        let count = |list: &BTreeMap<&'static str, u32>| f64::from(list.get(id).copied().unwrap_or_default());
+        let (ended, survived) = (count(&self.ended), count(&self.survived));
+        ended * ended / (ended + survived)
+    }
+
+    /// What a module has broken that has ended: of what is about as suspicious as anything, the likeliest by the scenario.
+    fn culprit(&self, found: &Diagnostic) -> Option<&'static str> {
+        /// What is more than half as suspicious is about as suspicious: how many scenarios happen to show the same says
+        /// little.
+        const ABOUT: f64 = 0.5;
+        if !is_end(found) {
+            return None;
+        }
+        let most = found.suspects.iter().map(|id| self.suspicion(id)).fold(0.0, f64::max);
+        found.suspects.iter().copied().find(|id| self.suspicion(id) > most * ABOUT)
+    }
+}
+
+/// Whether it is that the module has ended, over something that it was handed.
+fn is_end(found: &Diagnostic) -> bool {
+    found.severity == Severity::Fail && found.subject == Subject::ModuleEnd
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A scenario that the module has ended in, over one of these.
+    fn ended(suspects: &[&'static str]) -> Arc<ScenarioResult> {
+        let found = Diagnostic::new(Severity::Fail, "module/ended", "x").about(Subject::ModuleEnd);
+        let found = Diagnostic { requirement: suspects.first().copied(), suspects: suspects.to_vec(), ..found };
+        Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() })
+    }
+
+    fn survived(ids: &[&'static str]) -> Arc<ScenarioResult> {
+        Arc::new(ScenarioResult { survived: ids.iter().copied().collect(), ..ScenarioResult::default() })
+    }
+
+    fn named(results: &[Arc<ScenarioResult>]) -> Vec<&'static str> {
+        let settled = settle(results.to_vec());
+        settled.iter().flat_map(|result| &result.findings).filter_map(|found| found.requirement).collect()
+    }
+
+    #[test]
+    fn what_explains_most_ends_is_named_for_all_of_them() {
+        let start = || ended(&["LV-6", "DI-6"]);
+        let results = [start(), ended(&["RR-15", "LV-6"]), start(), ended(&["CN-1", "LV-6"]), ended(&["TV-17"])];
+        assert_eq!(named(&results), ["LV-6", "LV-6", "LV-6", "LV-6", "TV-17"]);
+    }
+
+    #[test]
+    fn what_was_survived_elsewhere_is_less_suspicious() {
+        let often = || survived(&["TV-17", "LV-6"]);
+        let results = [often(), often(), often(), ended(&["TV-17", "RR-9"]), ended(&["RR-15", "RR-9"]), often()];
+        assert_eq!(named(&results), ["RR-9", "RR-9"]);
+        // An end now and then, over a few of many statuses: what was survived about as often says nothing.
+        let results = [often(), often(), survived(&["LV-6"]), ended(&["LV-6", "TV-17"]), often()];
+        assert_eq!(named(&results), ["LV-6"]);
+        // That it was handed something says nothing where it has ended.
+        let both = ScenarioResult { survived: ["RR-9"].into(), ..ScenarioResult::clone(&ended(&["RR-9", "TV-17"])) };
+        assert_eq!(named(&[often(), Arc::new(both)]), ["RR-9"]);
+    }
+
+    #[test]
+    fn two_faults_are_two() {
+        let results = [ended(&["RR-9"]), survived(&["TV-17"]), ended(&["RR-9", "TV-17"]), ended(&["CN-1", "TV-17"])];
+        assert_eq!(named(&results), ["RR-9", "RR-9", "CN-1"]);
+        assert_eq!(named(&[ended(&[]), survived(&[])]), <[&str; 0]>::default());
+    }
+
+    #[test]
+    fn what_a_module_fails_to_do_at_all_breaks_that_alone() {
+        let unmet = |requirement, owed_by| {
+            let found = Diagnostic::new(Severity::Fail, "expect/missing", "x").about(Subject::Expectation);
+            let found = Diagnostic { requirement: Some(requirement), owed_by, ..found };
+            Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() })
+        };
+        assert_eq!(named(&[unmet("CC-8", None), unmet("TV-17", Some("CC-8"))]), ["CC-8", "CC-8"]);
+        assert_eq!(named(&[unmet("CN-1", None), unmet("TV-17", Some("CC-8"))]), ["CN-1", "TV-17"]);
+    }
 }

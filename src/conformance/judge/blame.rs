@@ -3,23 +3,26 @@
 //!
 //! One fault makes many scenarios fail, whatever they are about. What leads to a failure is the message in the place of the
 //! expected one, if a monitor has objected to that; a breach of MQTT, after which the broker has cut the module off; or what
-//! the module was handed last, if it has ended.
+//! the module was handed last, if it has ended. That may be several messages: the likeliest requirement is named, and
+//! [`crate::suite::settle`] looks what other scenarios say of all of them.
+
+use std::collections::BTreeSet;
 
 use super::evidence::Proof;
-use crate::conformance::occasions;
 use crate::conformance::requirements::Requirement;
+use crate::conformance::{occasions, risks};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::side::Side;
 
 /// What the failures of a scenario break that do not say so themselves.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Blame {
     /// What the scenario is about, at the step that failed.
     pub about: Option<&'static str>,
     /// Whether it was put to the test by then.
     pub is_exercised: bool,
-    /// What a module breaks that has ended: what it was handed last was an occasion for it.
-    pub fatal: Option<&'static str>,
+    /// What a module may have broken that has ended, the likeliest first: what it was handed last was an occasion for it.
+    pub suspects: Vec<&'static str>,
 }
 
 impl Proof<'_> {
@@ -27,33 +30,53 @@ impl Proof<'_> {
     pub fn blame(&self, about: Option<&'static Requirement>) -> Blame {
         let about = about.map(|requirement| requirement.id);
         if self.case.side() == Side::Everest {
-            return Blame { about, is_exercised: true, fatal: None };
+            return Blame { about, is_exercised: true, suspects: Vec::new() };
         }
-        let cut_off_since = self.past.cut_off_since;
-        let before = cut_off_since.map_or(0, |since| self.handed(&self.view.messages[..self.view.since(since)]).len());
         let handed = self.handed(self.view.messages);
         let facts = self.facts(&handed);
         let is_exercised = about.is_some_and(|id| occasions::lacking(id, facts).is_none());
-        // What was handed nothing since it lost its connection has ended over that.
-        let fatal = occasions::fatal(about, facts, before).or(cut_off_since.map(|_| "CN-1"));
-        Blame { about, is_exercised, fatal }
+        let Some(cut_off) = self.past.cut_off_since else {
+            return Blame { about, is_exercised, suspects: risks::suspects(about, facts, 0) };
+        };
+        // What was handed nothing since it lost its connection has ended over that, or before.
+        let before = self.handed(&self.view.messages[..self.view.since(cut_off)]);
+        let since = risks::suspects(about, facts, before.len());
+        let before = risks::suspects(about, self.facts(&before), 0);
+        let mut suspects = since;
+        for id in ["CN-1"].into_iter().chain(before) {
+            if !suspects.contains(&id) {
+                suspects.push(id);
+            }
+        }
+        Blame { about, is_exercised, suspects }
+    }
+
+    /// What the module could have broken by ending over what it was shown, and has not.
+    pub fn survived(&self) -> BTreeSet<&'static str> {
+        match self.case.side() {
+            Side::Client => risks::survived(self.facts(&self.messages())),
+            Side::Everest => BTreeSet::new(),
+        }
     }
 }
 
 impl Blame {
     /// Names the requirement that each failure breaks.
-    pub fn name(self, findings: &mut [Diagnostic]) {
+    pub fn name(&self, findings: &mut [Diagnostic]) {
         let is_objection =
             |found: &&Diagnostic| found.severity == Severity::Fail && found.subject == Subject::Requirement;
         let objections = findings.iter().filter(is_objection);
         let objections: Vec<_> = objections.filter_map(|found| Some((found.at_record?, found.requirement?))).collect();
         for found in findings.iter_mut().filter(|found| found.severity == Severity::Fail) {
             found.requirement = self.of_cause(found, &objections).or(found.requirement).or_else(|| self.own(found));
+            if found.subject == Subject::ModuleEnd {
+                found.suspects.clone_from(&self.suspects);
+            }
         }
     }
 
     /// What a monitor objects to that has led to a failure of an expectation.
-    fn of_cause(self, found: &Diagnostic, objections: &[(u64, &'static str)]) -> Option<&'static str> {
+    fn of_cause(&self, found: &Diagnostic, objections: &[(u64, &'static str)]) -> Option<&'static str> {
         if found.subject != Subject::Expectation {
             return None;
         }
@@ -64,9 +87,9 @@ impl Blame {
         objections.iter().find(is_cause).map(|(_, requirement)| *requirement)
     }
 
-    fn own(self, found: &Diagnostic) -> Option<&'static str> {
+    fn own(&self, found: &Diagnostic) -> Option<&'static str> {
         match found.subject {
-            Subject::ModuleEnd => self.fatal,
+            Subject::ModuleEnd => self.suspects.first().copied(),
             _ if self.is_exercised => None,
             _ => found.owed_by,
         }

@@ -193,7 +193,7 @@ impl Proof<'_> {
     }
 
     /// The messages that bear on the occasions of requirements.
-    fn messages(&self) -> Vec<Fact<'_>> {
+    pub(super) fn messages(&self) -> Vec<Fact<'_>> {
         self.facts_of(self.view.messages, |seen| self.deliveries.is_shown(seen))
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::Blame;
 use super::court::Court;
 use super::evidence::Exhibits;
-use super::script::{ALICE, beat, on, withdraw};
+use super::script::{ALICE, beat, on, request, stray, withdraw};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::Channel;
@@ -36,9 +36,14 @@ fn a_module_ends_over_what_it_was_handed_last() {
     let (known, unknown) = (|| usual("Processing"), || usual("UsedToReserve"));
     let more = || of(json!({"status": "Processing", "messages": [], "token": token(), "mood": "cheerful"}));
     let bare = || of(json!({"status": "Processing", "token": token()}));
+    let broken = || of(json!([1]));
+    let none = || stray("r/1", json!(null));
+    let get = |reply_to| request(Channel::GET_TOKEN_VALIDATION_STATUS, reply_to, &json!({}));
+    let latched = |status: &str| stray("r/1", json!({"status": status}));
     let new = Exhibits::of_client;
     // It has taken one as this is written, some time ago.
     let client = || new().shown(usual("Accepted")).passes(beat(0)).passes(beat(1));
+    let asked = || client().passes(get("r/1")).shown(latched("x")).passes(beat(2)).passes(beat(3));
     for (about, exhibits, broken) in [
         ("WD-18", new(), "WD-18"),
         ("WD-18", client().delivered(known()), "TV-17"),
@@ -58,6 +63,11 @@ fn a_module_ends_over_what_it_was_handed_last() {
         // The next one comes before it has ended.
         ("WD-18", client().passes(withdraw("r/1")).delivered(usual("Withdrawn")).delivered(usual("Rejected")), "WD-12"),
         ("TV-15", client().delivered(unknown()).delivered(known()).delivered(usual("Rejected")), "TV-15"),
+        // It asked for the last status at its start, and was answered at the time of the first message of the scenario.
+        ("TV-17", asked().delivered(known()).delivered(latched("y")), "TV-17"),
+        ("LV-6", asked().delivered(latched("y")).delivered(known()), "LV-6"),
+        ("TV-17", asked().delivered(none()).delivered(known()), "LV-6"),
+        ("CN-2", asked().delivered(broken()).delivered(latched("y")), "CN-2"),
     ] {
         assert_eq!(ended(about, exhibits), Some(broken), "{about}");
     }
@@ -77,11 +87,15 @@ fn a_question_with_more_is_not_like_others() {
 
 #[test]
 fn whoever_lost_its_connection_ends_over_that() {
-    let client = || Exhibits::of_client().shown(usual("Accepted"));
+    let client = || Exhibits::of_client().shown(usual("Accepted")).passes(beat(0)).passes(beat(1));
     let lost = client().delivered(usual("Processing")).cut_off();
     assert_eq!(ended("CC-8", lost), Some("CN-1"));
     let back = client().cut_off().delivered(usual("Processing"));
     assert_eq!(ended("CC-8", back), Some("TV-17"));
+    // It may have ended before, and nobody has seen it.
+    let early = client().delivered(usual("Processing")).cut_off();
+    let suspects = early.ask(|proof| proof.blame(requirements::find("CC-8")).suspects);
+    assert_eq!(suspects, ["CN-1", "TV-17"]);
 }
 
 fn objection(at: u64, requirement: &'static str) -> Diagnostic {
@@ -97,7 +111,7 @@ fn unmet() -> Diagnostic {
 
 #[test]
 fn what_a_monitor_objects_to_explains_what_it_stands_for() {
-    let blame = Blame { about: Some("CN-1"), is_exercised: true, fatal: Some("TV-17") };
+    let blame = Blame { about: Some("CN-1"), is_exercised: true, suspects: vec!["TV-17", "LV-6"] };
     let named = |found: Diagnostic, objections: &[Diagnostic]| {
         let mut all = [std::slice::from_ref(&found), objections].concat();
         blame.name(&mut all);
@@ -115,7 +129,7 @@ fn what_a_monitor_objects_to_explains_what_it_stands_for() {
     assert_eq!(named(unmet(), &[objection(3, "MQ-1")]), Some("MQ-1"));
     assert_eq!(named(unmet(), &[objection(10, "MQ-1")]), Some("CN-1"), "afterwards");
     let ended = Diagnostic::new(Severity::Fail, "module/ended", "x").about(Subject::ModuleEnd);
-    assert_eq!(named(ended, &[objection(3, "MQ-1")]), Some("TV-17"));
+    assert_eq!(named(ended, &[objection(3, "MQ-1")]), Some("TV-17"), "the likeliest");
     // Inconclusive is nobody's fault.
     assert_eq!(named(Diagnostic { severity: Severity::Inconclusive, ..unmet() }, &[]), None);
 }
@@ -125,7 +139,7 @@ fn what_was_not_put_to_the_test_is_not_broken() {
     let owed = Diagnostic { owed_by: Some("VA-3"), ..unmet() };
     for (is_exercised, broken) in [(true, "CN-1"), (false, "VA-3")] {
         let mut found = [owed.clone()];
-        Blame { about: Some("CN-1"), is_exercised, fatal: None }.name(&mut found);
+        Blame { about: Some("CN-1"), is_exercised, suspects: Vec::new() }.name(&mut found);
         assert_eq!(found[0].requirement, Some(broken));
     }
     let client = Exhibits::of_client().shown(usual("Processing"));
