@@ -22,6 +22,8 @@ pub struct Deliveries {
     /// The last ones, latest first.
     sent: VecDeque<(u64, Arc<str>, Bytes)>,
     delivered: BTreeSet<u64>,
+    /// The same, with what was lost with a connection.
+    handed: BTreeSet<u64>,
     shown: BTreeSet<u64>,
     /// What the module was handed with another payload, by an injected fault.
     broken: BTreeSet<u64>,
@@ -54,6 +56,7 @@ impl Deliveries {
         }
         let Some(seq) = anew.or_else(|| same().find(|seq| !self.shown.contains(seq))) else { return };
         self.delivered.insert(seq);
+        self.handed.insert(seq);
         match publish.qos {
             0 => drop(self.shown.insert(seq)),
             _ => drop(self.unacknowledged.insert((seen.client.clone(), publish.pkid), seq)),
@@ -83,7 +86,12 @@ impl Deliveries {
         self.delivered.contains(&seen.seq)
     }
 
-    /// Whether, besides, the module has acknowledged it, if its QoS asks for that.
+    /// The same, where it counts as well what was lost with a connection before the module acknowledged it.
+    pub fn was_handed(&self, seen: &Sighting) -> bool {
+        self.handed.contains(&seen.seq)
+    }
+
+    /// Whether the broker has handed it to the module, which has acknowledged it, if its QoS asks for that.
     pub fn is_shown(&self, seen: &Sighting) -> bool {
         self.shown.contains(&seen.seq)
     }
@@ -184,6 +192,7 @@ mod tests {
         assert!(deliveries.is_delivered(&two));
         deliveries.connection_over(&client);
         assert!(deliveries.is_shown(&one) && deliveries.is_delivered(&one) && !deliveries.is_delivered(&two));
+        assert!(deliveries.was_handed(&two));
         // Its session kept it.
         deliveries.handed_over(&handed("two", 1, 1));
         deliveries.acknowledged(&client, 1);

@@ -24,6 +24,8 @@ pub enum Fate {
     Sent,
     /// It was delivered to the client under test, which has acknowledged it if its QoS asks for that.
     Shown,
+    /// It was handed to the client under test, which has not acknowledged it.
+    Handed,
     /// The client under test was handed it with another payload, by an injected fault.
     Broken,
     /// It was published for the client under test, which did not get it.

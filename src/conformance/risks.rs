@@ -17,24 +17,34 @@ use crate::protocol::schema::Message;
 use crate::protocol::types::{AuthorizationType, IdTokenType, TokenValidationStatus};
 use crate::protocol::wire::Form;
 
-/// So long a client may take to end over a message; what it is handed meanwhile it does not read any more.
+/// So long a client may take to end over a message; what it is handed meanwhile it may not read any more.
 const LAST_MOMENT: Duration = Duration::from_millis(100);
 
-/// The requirements that a client may have broken that ended over what it was handed last, the likeliest first: the one that
-/// is judged before others of its kind, and what is special of a message before what every message of its kind asks. What
-/// it was handed before the message of this number ended nobody, nor do heartbeats in turn.
+/// The requirements that a client may have broken that ended over what it was handed, the likeliest first; what it was handed
+/// before the message of this number ended nobody, nor do heartbeats in turn.
+///
+/// Whoever ends over a message does not acknowledge it, unless its library does that first; and what it has acknowledged
+/// may be lost with it. So that is one of those without an acknowledgement, rather an early one, or of those just before.
+/// What is special of a message goes before what every message of its kind asks, and what is judged before others.
 pub fn suspects(about: Option<&'static str>, facts: Facts<'_>, since: usize) -> Vec<&'static str> {
     let mut risks = risks(facts);
     risks.retain(|risk| risk.index >= since);
-    let Some(last) = risks.last().map(|risk| risk.at) else { return Vec::new() };
-    let moment: Vec<_> = risks.iter().rev().take_while(|risk| last.saturating_sub(risk.at) <= LAST_MOMENT).collect();
-    let mut special: Vec<_> = moment.iter().flat_map(|risk| &risk.special).copied().collect();
-    let mut usual: Vec<_> = moment.iter().filter_map(|risk| risk.usual).collect();
-    // Stable: the judged one first, the others stay in their order.
-    special.sort_by_key(|id| about != Some(*id));
-    usual.sort_by_key(|id| about != Some(*id));
+    let first = risks.iter().position(|risk| facts.messages[risk.index].fate == Fate::Handed);
+    let Some(first) = first.or(risks.len().checked_sub(1)) else { return Vec::new() };
+    let (before, unacknowledged) = risks.split_at(first);
+    let is_near = |risk: &&Risk| risks[first].at.saturating_sub(risk.at) <= LAST_MOMENT;
+    let near = || unacknowledged.iter().skip(1).chain(before.iter().rev().take_while(is_near));
+    let likeliest = risks[first].special.clone();
+    let special = near().flat_map(|risk| &risk.special).copied();
+    let usual = risks[first].usual.into_iter().chain(near().filter_map(|risk| risk.usual));
+    // What is judged first, the others stay in their order.
+    let sorted = |ids: Vec<&'static str>| {
+        let (judged, others): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| about == Some(*id));
+        judged.into_iter().chain(others)
+    };
     let mut seen = BTreeSet::new();
-    special.into_iter().chain(usual).filter(|id| seen.insert(*id)).collect()
+    let all = sorted(likeliest).chain(sorted(special.collect())).chain(sorted(usual.collect()));
+    all.filter(|id| seen.insert(*id)).collect()
 }
 
 /// The requirements that a client kept which lived on: it could have stumbled over each.
@@ -65,7 +75,7 @@ fn risks(facts: Facts<'_>) -> Vec<Risk> {
             }
             Fate::Missed => continue,
             Fate::Broken => (vec!["CN-2"], None),
-            Fate::Shown => (before.special(fact, facts.heartbeat_interval), usual(fact.message)),
+            Fate::Shown | Fate::Handed => (before.special(fact, facts.heartbeat_interval), usual(fact.message)),
         };
         if !special.is_empty() || usual.is_some() {
             risks.push(Risk { index, at: fact.at, special, usual });
@@ -91,7 +101,7 @@ struct Before<'a> {
 impl<'a> Before<'a> {
     fn add(&mut self, fact: &'a Fact<'a>) {
         self.is_waiting_for_reply &= fact.message != WITHDRAW_REPLY;
-        if fact.fate != Fate::Shown {
+        if !matches!(fact.fate, Fate::Shown | Fate::Handed) {
             return;
         }
         self.last.insert(fact.message, fact);
@@ -166,7 +176,7 @@ fn is_of_the_future(status: &Value) -> bool {
 fn has_unknown_fields(message: Message, json: &Value) -> bool {
     const ID_TOKEN: &[&str] = &["additional_info", "type", "value"];
     let known: &[(&str, &[&str])] = match message {
-        STATUS => &[("", &["messages", "status", "token", "validation_results"]), ("/token/id_token", ID_TOKEN)],
+        STATUS => &[("", &["messages", "status", "token"]), ("/token/id_token", ID_TOKEN)],
         QUESTION => &[("", &["headers", "payload"]), ("/headers", &["replyTo"]), ("/payload/id_token", ID_TOKEN)],
         _ => &[],
     };

@@ -322,7 +322,7 @@ fn the_built_in_modules_break_nothing() {
 fn a_faulty_module_breaks_its_requirement() {
     let Some(module) = python_module("misbehaving.py") else { return };
     let project = Project::new();
-    for (behaviour, requirement) in [("knows-its-fields", "TV-15"), ("same-reply-topic", "RR-13")] {
+    for (behaviour, requirement) in [("knows-its-fields", "RR-9"), ("same-reply-topic", "RR-13")] {
         let module = format!("{module} --host {{host}} --port {{port}} --behaviour {behaviour} --side client");
         let ran = conform(&project, &["--side", "client", "--only", requirement, "--module", &module]).exits(1);
         assert!(in_state(&ran, "broken").contains(&requirement.to_owned()), "{}", ran.stdout);

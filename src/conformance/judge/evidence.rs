@@ -194,20 +194,21 @@ impl Proof<'_> {
 
     /// The messages that bear on the occasions of requirements.
     pub(super) fn messages(&self) -> Vec<Fact<'_>> {
-        self.facts_of(self.view.messages, |seen| self.deliveries.is_shown(seen))
+        self.facts_of(self.view.messages, Fate::Missed)
     }
 
-    /// The same of these messages, where all that was handed to the module counts as shown: who ends over a message does not
-    /// acknowledge it.
+    /// The same of these messages, where it is told apart what the module was handed and has not acknowledged.
     pub(super) fn handed<'m>(&self, messages: &'m [Sighting]) -> Vec<Fact<'m>> {
-        self.facts_of(messages, |seen| self.deliveries.is_delivered(seen))
+        self.facts_of(messages, Fate::Handed)
     }
 
-    fn facts_of<'m>(&self, messages: &'m [Sighting], is_shown: impl Fn(&Sighting) -> bool) -> Vec<Fact<'m>> {
+    /// The messages, where what the module has not acknowledged had this fate.
+    fn facts_of<'m>(&self, messages: &'m [Sighting], unacknowledged: Fate) -> Vec<Fact<'m>> {
         let facts = messages.iter().filter_map(|seen| {
             let fate = match (seen.from, self.view.is_for_module(seen, self.case)) {
                 (Party::Module, _) => Fate::Sent,
-                (Party::Harness, true) if is_shown(seen) => Fate::Shown,
+                (Party::Harness, true) if self.deliveries.is_shown(seen) => Fate::Shown,
+                (Party::Harness, true) if self.deliveries.was_handed(seen) => unacknowledged,
                 (Party::Harness, true) if self.deliveries.is_broken(seen) => Fate::Broken,
                 (Party::Harness, true) => Fate::Missed,
                 (Party::Harness, false) => return None,
