@@ -85,6 +85,10 @@ fn full_result() -> Value {
     })
 }
 
+fn expiring(at: &str) -> Value {
+    json!({"authorization_status": "Accepted", "tariff_messages": [], "expiry_time": at})
+}
+
 #[test]
 fn what_the_specification_allows_is_valid() {
     let schemas = Schemas::new(Release::Main);
@@ -106,6 +110,8 @@ fn what_the_specification_allows_is_valid() {
         (Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS), json!(null)),
         (Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS), json!(true)),
         (Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS), full_status()),
+        (Message::ReplyTo(Channel::VALIDATE_TOKEN), expiring("2026-12-24T18:00:00.5+01:00")),
+        (Message::ReplyTo(Channel::VALIDATE_TOKEN), expiring("2026-12-24t18:00:00z")),
     ] {
         assert_eq!(schemas.check(message, &payload), [], "{message:?} {payload}");
     }
@@ -136,6 +142,8 @@ fn what_it_forbids_is_named_with_its_place() {
         (HEARTBEAT, json!(1.5), "", "integer"),
         (CHECK, json!("true"), "", "boolean"),
         (Message::ReplyTo(Channel::WITHDRAW_AUTHORIZATION), json!("accepted"), "", "accepted"),
+        (Message::ReplyTo(Channel::VALIDATE_TOKEN), expiring("24.12.2026 18:00"), "/expiry_time", "date-time"),
+        (Message::ReplyTo(Channel::VALIDATE_TOKEN), expiring("2026-12-24T18:00:00"), "/expiry_time", "date-time"),
         (Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS), json!(false), "", "object"),
     ] {
         let violations = schemas.check(message, &payload);
@@ -244,7 +252,7 @@ fn specified() -> Option<Vec<(Message, [Validator; 2])>> {
         let payload = format!("#/components/messages/{}/payload", name(message));
         let schema = json!({"components": components, "allOf": [{"$ref": payload}]});
         let build =
-            |draft| jsonschema::options().with_draft(draft).should_validate_formats(false).build(&schema).unwrap();
+            |draft| jsonschema::options().with_draft(draft).should_validate_formats(true).build(&schema).unwrap();
         (message, [build(Draft::Draft7), build(Draft::Draft202012)])
     });
     Some(validators.collect())
@@ -279,6 +287,8 @@ fn tempting() -> Vec<Value> {
         json!(""),
         json!("x"),
         json!("1"),
+        json!("2027-01-01T00:00:00Z"),
+        json!("2027-01-01"),
         json!([]),
         json!([0]),
         json!([1]),

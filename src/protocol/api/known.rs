@@ -103,11 +103,6 @@ pub fn all_built_in() -> impl Iterator<Item = &'static Api> {
     (0..APIS).map(at)
 }
 
-/// Whether a description is part of the program.
-pub fn is_built_in(name: &str) -> bool {
-    TEXTS.iter().any(|(known, _)| *known == name)
-}
-
 /// All APIs: those of the program, then those that were added.
 pub fn known() -> impl Iterator<Item = &'static Api> {
     places().map(at)

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::protocol::api::{Api, Field, Shape, Word, is_built_in};
+use crate::protocol::api::{Api, Field, Shape, Word};
 use crate::protocol::deviations::Deviations;
 
 /// The schema of a shape that stands in a description.
@@ -38,9 +38,6 @@ impl Maker {
                 with(json!({"type": "number"}), [("minimum", json!(min)), ("maximum", json!(max))])
             }
             Shape::Text { shortest, longest, format, pattern } => {
-                // What EVerest takes for a time, for example, it decides itself; where its behaviour is not known, its
-                // document counts.
-                let format = format.as_ref().filter(|_| !is_built_in(&api.name));
                 let lengths = [("minLength", json!(shortest)), ("maxLength", json!(longest))];
                 with(with(json!({"type": "string"}), lengths), [("format", json!(format)), ("pattern", json!(pattern))])
             }

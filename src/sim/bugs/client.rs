@@ -358,6 +358,12 @@ pub(super) static BUGS: &[Bug] = &[
             })
         },
     ),
+    bug(VALIDATOR, "expiry_as_people_write_it", "VA-4", "answers with an `expiry_time` that is not in RFC 3339")
+        .publishing(|memory, packet| {
+            answer(memory, packet, |packet| {
+                packet.changed(|answer| answer["expiry_time"] = json!("24.12.2026 18:00")).alone()
+            })
+        }),
     bug(VALIDATOR, "answers_late", "VA-5", "answers when EVerest waits no longer").publishing(|memory, packet| {
         let config = memory.station.auth_token_validator.as_ref();
         let within = config.map_or(0, |config| u64::try_from(config.cfg_request_reply_to_s).unwrap_or(0));
