@@ -25,7 +25,7 @@ impl Station {
             return out.push(ignored(why));
         }
         if let Some(chosen) = self.replies.of(channel).cloned() {
-            return self.reply_as_chosen(&payload, chosen, out);
+            return self.reply_as_chosen(channel, &payload, chosen, out);
         }
         match (api, channel) {
             (ApiType::AUTH_CONSUMER, _) => self.api.push(Request::On(channel), payload),
@@ -122,13 +122,13 @@ impl Station {
     pub(super) fn choose_reply(&mut self, set: SetReply, out: &mut Vec<Effect>) {
         let channels = self.modules.iter().filter_map(|module| module.api.channel(&set.to));
         match channels.into_iter().find(|channel| channel.is_request() && !channel.is_from_everest()) {
-            Some(channel) => self.replies.choose(channel, set),
+            Some(channel) => self.replies.choose(channel, set, self.now),
             None => out.push(ignored(format!("no module of EVerest takes requests on `{}`", set.to))),
         }
     }
 
     /// Has a request get a reply that somebody has chosen; nobody does what it asks for.
-    fn reply_as_chosen(&mut self, request: &[u8], chosen: Chosen, out: &mut Vec<Effect>) {
+    fn reply_as_chosen(&mut self, channel: Channel, request: &[u8], chosen: Chosen, out: &mut Vec<Effect>) {
         let reply_to = match codec::decode_get(request, self.deviations) {
             Decoded::Execute { reply_to, .. } => reply_to,
             Decoded::NotExecuted { why } => return out.push(ignored(why)),
@@ -136,7 +136,7 @@ impl Station {
         match (chosen.payload, reply_to) {
             (None, _) => out.push(ignored("nobody replies: so it was chosen")),
             (Some(payload), Some(reply_to)) if !chosen.after.is_zero() => {
-                self.replies.put_off(self.now.saturating_add(chosen.after), reply_to, payload);
+                self.replies.put_off(channel, self.now.saturating_add(chosen.after), reply_to, payload);
             }
             (Some(payload), reply_to) => self.reply(reply_to, Payload::Chosen(payload), out),
         }

@@ -13,8 +13,18 @@ use crate::protocol::control::SetReply;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Replies {
     chosen: Vec<(Channel, Chosen)>,
-    /// Where a reply goes and what it says, by when it is due; in the order of the requests.
-    waiting: Vec<(Duration, String, Value)>,
+    /// In the order of the requests.
+    waiting: Vec<Waiting>,
+}
+
+/// A reply that is sent later.
+#[derive(Debug, Clone)]
+struct Waiting {
+    /// The channel of the request.
+    to: Channel,
+    due: Duration,
+    reply_to: String,
+    payload: Value,
 }
 
 /// What requests on a channel get.
@@ -27,12 +37,15 @@ pub(super) struct Chosen {
 }
 
 impl Replies {
-    /// Chooses what requests on a channel get from now on; EVerest's own replies again if nothing is chosen.
-    pub fn choose(&mut self, channel: Channel, set: SetReply) {
+    /// Chooses what requests on a channel get from now on. If nothing is chosen, EVerest's own replies again, and what
+    /// waits to be sent there is due `now`.
+    pub fn choose(&mut self, channel: Channel, set: SetReply, now: Duration) {
         self.chosen.retain(|(of, _)| *of != channel);
         if set.never || set.payload.is_some() {
             let chosen = Chosen { payload: set.payload, after: Duration::from_millis(set.after_ms) };
             self.chosen.push((channel, chosen));
+        } else {
+            self.waiting.iter_mut().filter(|waiting| waiting.to == channel).for_each(|waiting| waiting.due = now);
         }
     }
 
@@ -42,20 +55,20 @@ impl Replies {
     }
 
     /// A reply is sent later.
-    pub fn put_off(&mut self, until: Duration, reply_to: String, payload: Value) {
-        self.waiting.push((until, reply_to, payload));
+    pub fn put_off(&mut self, to: Channel, due: Duration, reply_to: String, payload: Value) {
+        self.waiting.push(Waiting { to, due, reply_to, payload });
     }
 
     /// When the next one is sent.
     pub fn at(&self) -> Option<Duration> {
-        self.waiting.iter().map(|(at, ..)| *at).min()
+        self.waiting.iter().map(|waiting| waiting.due).min()
     }
 
     /// The next one, if it is due.
     pub fn due(&mut self, now: Duration) -> Option<(String, Value)> {
         let first = self.at().filter(|at| *at <= now)?;
-        let position = self.waiting.iter().position(|(at, ..)| *at == first)?;
-        let (_, reply_to, payload) = self.waiting.remove(position);
+        let position = self.waiting.iter().position(|waiting| waiting.due == first)?;
+        let Waiting { reply_to, payload, .. } = self.waiting.remove(position);
         Some((reply_to, payload))
     }
 

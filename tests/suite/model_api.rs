@@ -405,6 +405,22 @@ fn a_chosen_reply_comes_as_late_as_was_said_or_never() {
 }
 
 #[test]
+fn what_waits_comes_at_once_when_everest_replies_itself_again() {
+    let mut desk = Desk::ready(&quiet());
+    desk.command(chosen("withdraw_authorization", json!({"payload": "Accepted", "after_ms": 8000})));
+    desk.command(chosen("get_token_validation_status", json!({"payload": 1, "after_ms": 1000})));
+    desk.withdraw("w1", json!({}));
+    desk.get("g1");
+    desk.withdraw("w2", json!({}));
+    assert_eq!(desk.seen(), NOTHING);
+    desk.command(chosen("withdraw_authorization", json!({})));
+    desk.pass(millis(0));
+    assert_eq!(desk.seen(), ["w1: \"Accepted\"", "w2: \"Accepted\""]);
+    desk.pass(secs(1));
+    assert_eq!(desk.seen(), ["g1: 1"], "of another request");
+}
+
+#[test]
 fn what_was_chosen_outlives_a_restart_and_what_waits_does_not() {
     let mut desk = Desk::ready(&quiet());
     desk.command(chosen("get_token_validation_status", json!({"payload": 1, "after_ms": 1000})));

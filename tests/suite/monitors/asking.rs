@@ -21,6 +21,15 @@ fn a_reply_topic_in_use_fails() {
 }
 
 #[test]
+fn a_reply_topic_in_use_fails_on_a_busy_machine_too() {
+    let topic = format!("{BASE}/e2m/withdraw/1");
+    let mut wire = Wire::client();
+    wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw(&topic));
+    wire.after(700).module(Channel::WITHDRAW_AUTHORIZATION, withdraw(&topic));
+    wire.fails("monitor/reply-topic-reused", "RR-13");
+}
+
+#[test]
 fn a_reply_topic_that_was_answered_may_be_used_again() {
     let topic = format!("{BASE}/e2m/withdraw/1");
     let mut wire = Wire::client();
