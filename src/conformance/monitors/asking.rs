@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conformance::sighting::{Repeat, ReplyTopic};
+use crate::conformance::sighting::{Kind, Repeat, ReplyTopic};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::api::Pattern;
 use crate::protocol::channel::ApiType;
 use crate::protocol::codec::unusable_topic;
 use crate::protocol::deviations::{Deviation, Deviations};
@@ -84,7 +85,8 @@ impl Asking {
             "" => self.in_force.is_on(Deviation::ExitOnEmptyReplyTo),
             topic => topic.contains(['+', '#']) && self.in_force.is_on(Deviation::ExitOnWildcardReplyTo),
         };
-        if reply_to.is_empty() && !ends_everest {
+        // An empty one says no more than none does.
+        if reply_to.is_empty() && !ends_everest && !is_for_its_reply(&seen.kind) {
             return Vec::new();
         }
         let topic = seen.wording.topic(reply_to);
@@ -174,5 +176,14 @@ impl Asking {
     pub(super) fn finish(&mut self) -> Vec<Diagnostic> {
         let never = self.unsubscribed.drain(..).filter(|request| request.missed.is_some());
         never.map(|request| request.finding.with_evidence("it did not subscribe later either")).collect()
+    }
+}
+
+/// Whether a request is for its reply alone: nothing is done for it, and without a reply it is for nothing.
+fn is_for_its_reply(kind: &Kind) -> bool {
+    match kind {
+        Kind::EntryPoint(_) => true,
+        Kind::Channel(channel) => channel.is_question() || channel.description().pattern == Pattern::LatchedGet,
+        _ => false,
     }
 }

@@ -87,6 +87,13 @@ pub(super) static BUGS: &[Bug] = &[
         .subscribing(|_, filter| Some(shared(&filter).unwrap_or(filter))),
     bug(CONSUMER, "deaf_to_replies", "RR-13", "subscribes to no reply topic")
         .subscribing(|_, filter| Some(filter).filter(|filter| shared(filter).is_none())),
+    bug(CONSUMER, "empty_reply_topic", "RR-13", "asks for the latched status and discovers with an empty `replyTo`")
+        .publishing(|_, packet| {
+            packet.when(
+                |it| it.is_on(GET) || it.is_discovery(),
+                |packet| packet.changed(|request| request["headers"]["replyTo"] = json!("")).alone(),
+            )
+        }),
     bug(CONSUMER, "waits_for_reply", "RR-14", "does nothing more until its request is answered")
         .publishing(|memory, packet| {
             memory.waits |= packet.is_on(WITHDRAW) || packet.is_on(GET);

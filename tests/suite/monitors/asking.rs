@@ -140,6 +140,14 @@ fn a_reply_topic_that_is_a_filter_fails() {
 }
 
 #[test]
+fn whoever_asks_for_a_reply_alone_says_where_it_goes() {
+    let mut wire = Wire::client();
+    wire.module(Channel::GET_TOKEN_VALIDATION_STATUS, get("")).fails("monitor/reply-topic-unusable", "RR-13");
+    let mut wire = Wire::client();
+    wire.sends("module", "everest_api/discover", get("").to_string()).fails("monitor/reply-topic-unusable", "RR-13");
+}
+
+#[test]
 fn a_broker_behind_a_relay_may_keep_an_older_session() {
     let persistent = connected(5, false, true);
     let mut wire = Wire::with(Context { relayed: true, ..Context::new(topics(), Side::Client) });
