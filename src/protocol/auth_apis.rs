@@ -100,6 +100,10 @@ impl Behaviour for Auth {
         "VA-2"
     }
 
+    fn late_answer_requirement(&self) -> &'static str {
+        "VA-5"
+    }
+
     /// A request for the latched status is not answered where latching is off.
     fn owes_reply(&self, to: Channel) -> bool {
         to == Channel::WITHDRAW_AUTHORIZATION

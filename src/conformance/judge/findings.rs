@@ -141,6 +141,8 @@ impl Findings<'_> {
     /// The message came, but after its time.
     fn late(&self, expectation: &Expectation, seq: u64, waited: Duration) -> Diagnostic {
         let (severity, _, who) = self.blame(expectation, "expect/late");
+        let is_overdue = expectation.is_overdue_answer(self.case, waited);
+        let too_late = is_overdue.then(|| self.case.topics.api.behaviour().late_answer_requirement());
         let (waited, within) = (shown(waited), shown(expectation.within));
         let headline = format!("{who} sent the {} after {waited}, allowed {within}", noun(expectation));
         let diagnostic = Diagnostic::new(severity, "expect/late", headline)
@@ -148,7 +150,7 @@ impl Findings<'_> {
             .about(Subject::Expectation)
             .with_lines(self.line(seq).into_iter().collect());
         // It goes on: that it is slow has nothing to do with what it was shown.
-        Diagnostic { requirement: self.owed_told_or_not(expectation), ..diagnostic }
+        Diagnostic { requirement: too_late.or_else(|| self.owed_told_or_not(expectation)), ..diagnostic }
     }
 
     /// The message did not come.

@@ -45,6 +45,9 @@ use silence::Silence;
 /// How long is waited at most for a message whose time is over, to tell late from never. What is not there after three
 /// times its time counts as never, so that short limits stay short.
 const LATE: Duration = Duration::from_secs(2);
+/// The same of an answer for which EVerest waits no longer: who is slow gives it all the same, and breaks less than who
+/// gives none.
+const LATE_ANSWER: Duration = Duration::from_secs(20);
 
 /// A moment of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,6 +262,12 @@ impl Waiting {
 }
 
 impl Expectation {
+    /// Whether it is an answer to EVerest that EVerest has stopped waiting for by now.
+    fn is_overdue_answer(&self, case: &Case<'_>, waited: Duration) -> bool {
+        let is_answer = self.by == Party::Module && case.is_asked() && matches!(self.what, What::Reply { .. });
+        is_answer && !case.answer_within.is_zero() && waited >= case.answer_within
+    }
+
     fn fails(self, fault: Fault) -> Outcome {
         Outcome::not_met(self.pointer.clone(), Why::Expected(Box::new(self), fault))
     }
@@ -521,13 +530,15 @@ impl<'s> Judge<'s> {
         let Waiting { expectation, began, .. } = first;
         let is_hopeless = findings::astray(view, &self.claims, &expectation).is_some()
             || expectation.by == Party::Module && !view.is_connected();
-        let late = if is_hopeless { Duration::ZERO } else { LATE.min(expectation.within * 2) };
+        let waited = moment.now.saturating_sub(began);
+        let longest = if expectation.is_overdue_answer(&self.case, waited) { LATE_ANSWER } else { LATE };
+        let late = if is_hopeless { Duration::ZERO } else { longest.min(expectation.within * 2) };
         Outcome::Goes(Armed::Overdue(Box::new(Overdue {
             captures: self.captures.clone(),
             next: view.messages.len(),
             floor: open.floor,
             began,
-            waited: moment.now.saturating_sub(began),
+            waited,
             until: moment.now + late,
             had_ended: moment.has_ended,
             expectation,

@@ -195,7 +195,8 @@ impl Answers {
         let previous = asked.last_reply_at.replace(seen.at);
         let allowed = asked.requests.max(asked.deliveries);
         if asked.replies <= allowed || asked.retained {
-            return asked.late(seen);
+            let requirement = self.topics.api.behaviour().late_answer_requirement();
+            return asked.late(seen, requirement);
         }
         let (channel, requests) = (asked.channels.first().copied(), asked.requests.max(1));
         let headline = match requests {
@@ -268,11 +269,11 @@ impl Answers {
 
 impl Asked {
     /// A first reply that came when EVerest did not wait for it any more.
-    fn late(&self, seen: &Worded<'_>) -> Option<Diagnostic> {
+    fn late(&self, seen: &Worded<'_>, requirement: &'static str) -> Option<Diagnostic> {
         let given_up_at = self.given_up_at.filter(|_| self.replies == 1 && !self.excused)?;
         let late_by = seen.at.saturating_sub(given_up_at);
         let headline = format!("module sent its reply {} after EVerest had stopped waiting for it", time(late_by));
         let severity = if late_by > SLACK { Severity::Fail } else { Severity::Warning };
-        Some(seen.finding(severity, "monitor/late-reply", headline).breaking("VA-5"))
+        Some(seen.finding(severity, "monitor/late-reply", headline).breaking(requirement))
     }
 }

@@ -44,6 +44,11 @@ pub trait Behaviour: Sync {
         "SC-2"
     }
 
+    /// The requirement that a client breaks which answers a question when EVerest waits no longer.
+    fn late_answer_requirement(&self) -> &'static str {
+        "SC-2"
+    }
+
     /// Whether EVerest replies to a well-formed request whatever state it is in.
     fn owes_reply(&self, _to: Channel) -> bool {
         false

@@ -130,6 +130,13 @@ fn a_verdict_is_the_backends_own_and_that_it_answers_is_its_duty() {
     is_let_off(while_it_waits(60, &in_time));
     assert_eq!(while_it_waits(60, &[at(2, verdict("q/2", "Accepted"))]).id(), "expect/wrong-topic");
     assert_eq!(while_it_waits(1, &in_time).id(), "expect/late");
+    // One that EVerest does not wait for any more is told from none at all for longer.
+    for (waits, answered, id, requirement) in
+        [(1, 2900, "expect/late", Some("VA-5")), (1, 3100, "expect/missing", None), (0, 1500, "expect/late", None)]
+    {
+        let told = while_it_waits(waits, &[at(answered, verdict("q/1", "Accepted"))]).told.unwrap();
+        assert_eq!((told.id, told.requirement), (id, requirement), "{waits} {answered}");
+    }
     // One that is told what to say has to say it.
     let driven = Court { prompt: Prompt::Told, ..unprepared("auth_token_validator", steps) };
     assert_eq!(

@@ -147,6 +147,8 @@ pub struct Told {
     pub is_unexercised: bool,
     /// Whether somebody may look for another explanation.
     pub is_otherwise: bool,
+    /// The requirement that it breaks, if it says so itself.
+    pub requirement: Option<&'static str>,
 }
 
 impl Outcome {
@@ -549,10 +551,11 @@ impl<D: Decides> Hearing<'_, D> {
 
 impl Told {
     fn new(diagnostic: Diagnostic) -> Self {
-        let Diagnostic { severity, id, subject, headline, place, evidence, help, is_otherwise, is_unexercised, .. } =
+        let line = diagnostic.place.as_ref().map_or(0, |place| place.line());
+        let verdict = diagnostic.severity.word();
+        let Diagnostic { id, subject, headline, evidence, help, is_otherwise, is_unexercised, requirement, .. } =
             diagnostic;
-        let line = place.map_or(0, |place| place.line());
-        Self { verdict: severity.word(), id, subject, headline, line, evidence, help, is_otherwise, is_unexercised }
+        Self { verdict, id, subject, headline, line, evidence, help, is_unexercised, is_otherwise, requirement }
     }
 }
 
