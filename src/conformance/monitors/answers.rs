@@ -29,6 +29,8 @@ pub(super) struct Answers {
     asked: BTreeMap<Arc<str>, Asked>,
     /// Whether a request may have had a reply topic that we could not read.
     hidden: bool,
+    /// Whether a validator has answered when EVerest did not wait for it any more.
+    is_slow: bool,
 }
 
 /// The requests with one reply topic.
@@ -66,7 +68,7 @@ impl Answers {
         grace: Option<Duration>,
         in_force: Deviations,
     ) -> Self {
-        Self { topics, under_test, in_force, from_start, grace, asked: BTreeMap::new(), hidden: false }
+        Self { topics, under_test, in_force, from_start, grace, asked: BTreeMap::new(), hidden: false, is_slow: false }
     }
 
     /// A request passed the broker.
@@ -196,7 +198,9 @@ impl Answers {
         let allowed = asked.requests.max(asked.deliveries);
         if asked.replies <= allowed || asked.retained {
             let requirement = self.topics.api.behaviour().late_answer_requirement();
-            return asked.late(seen, requirement);
+            let late = asked.late(seen, requirement);
+            self.is_slow |= late.is_some();
+            return late;
         }
         let (channel, requests) = (asked.channels.first().copied(), asked.requests.max(1));
         let headline = match requests {
@@ -252,6 +256,12 @@ impl Answers {
     }
 
     fn in_vain(&self, wording: &Wording) -> Vec<Diagnostic> {
+        let behaviour = self.topics.api.behaviour();
+        // Who answers when EVerest waits no longer would have answered here as well.
+        let requirement = match self.is_slow {
+            true => behaviour.late_answer_requirement(),
+            false => behaviour.reply_requirement(Side::Client, None),
+        };
         let missing = self.asked.iter().filter_map(|(topic, asked)| {
             let given_up_at =
                 asked.given_up_at.filter(|_| asked.replies == 0 && asked.deliveries > 0 && !asked.excused)?;
@@ -260,7 +270,7 @@ impl Answers {
             Some(
                 Diagnostic::new(Severity::Fail, "monitor/missing-reply", headline)
                     .with_evidence(format!("reply topic {}; EVerest took `Invalid` instead", wording.topic(topic)))
-                    .breaking("VA-3"),
+                    .breaking(requirement),
             )
         });
         missing.collect()

@@ -86,6 +86,15 @@ impl Classifier {
         {
             self.requests[index].is_answered = false;
         }
+        match (&record.event, from) {
+            (Event::Packet { direction, kind, pkid }, Party::Module) => {
+                self.redelivery.acknowledged(&record.client, *direction, kind, *pkid);
+            }
+            (Event::Publish { direction: Direction::ToClient, publish }, Party::Module) if publish.qos > 0 => {
+                self.redelivery.handed_over(&record.client, publish.pkid);
+            }
+            _ => {}
+        }
         let (publish, from, way) = match (&record.event, from) {
             (Event::Publish { direction: Direction::FromClient, publish }, _) => (publish, from, Way::Sent),
             (Event::Publish { direction: Direction::ToClient, publish }, Party::Module) => {

@@ -1,14 +1,16 @@
 //! Tells messages from their redelivery.
 //!
 //! At QoS 1 and 2 a client sends again what was not acknowledged (MQTT 3.1.1, 4.3 and 4.4), with the dup flag within a
-//! session; some libraries send anew, without the flag, after they had to start a new session.
+//! session; some libraries send anew, without the flag, after they had to start a new session. What a client knows to have
+//! arrived, it does not send again: it has the broker's acknowledgement if it has acknowledged something that it was handed
+//! behind it, for a connection keeps its order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::transcript::record::Publish;
+use crate::transcript::record::{Direction, Publish};
 
 /// More messages than any client has in flight.
 const REMEMBERED: usize = 64;
@@ -32,8 +34,23 @@ pub(super) struct Redelivery {
 
 #[derive(Debug, Default)]
 struct Sent {
-    now: VecDeque<(u16, Arc<str>, Bytes)>,
-    before: VecDeque<(u16, Arc<str>, Bytes)>,
+    now: VecDeque<Message>,
+    before: VecDeque<Message>,
+    /// How many messages of the client the broker has acknowledged.
+    acknowledged: u64,
+    /// How many that were when the client was handed what it has not acknowledged yet, by packet identifier.
+    handed: BTreeMap<u16, u64>,
+    /// How many of the broker's acknowledgements the client has got for sure.
+    known: u64,
+}
+
+#[derive(Debug)]
+struct Message {
+    pkid: u16,
+    topic: Arc<str>,
+    payload: Bytes,
+    /// Which of the broker's acknowledgements was the one of this message.
+    acknowledged: Option<u64>,
 }
 
 impl Redelivery {
@@ -41,6 +58,32 @@ impl Redelivery {
     pub(super) fn connected(&mut self, client: &Arc<str>) {
         if let Some(sent) = self.clients.get_mut(client) {
             sent.before = std::mem::take(&mut sent.now);
+            sent.handed.clear();
+        }
+    }
+
+    /// The client was handed a message at QoS 1 or 2.
+    pub(super) fn handed_over(&mut self, client: &Arc<str>, pkid: u16) {
+        let sent = self.clients.entry(client.clone()).or_default();
+        sent.handed.insert(pkid, sent.acknowledged);
+    }
+
+    /// An acknowledgement passed; `kind` is its name in the standard.
+    pub(super) fn acknowledged(&mut self, client: &Arc<str>, direction: Direction, kind: &str, pkid: u16) {
+        let Some(sent) = self.clients.get_mut(client) else { return };
+        match (direction, kind) {
+            (Direction::ToClient, "PUBACK" | "PUBCOMP") => {
+                let is_it = |message: &&mut Message| message.pkid == pkid && message.acknowledged.is_none();
+                if let Some(message) = sent.now.iter_mut().find(is_it) {
+                    sent.acknowledged += 1;
+                    message.acknowledged = Some(sent.acknowledged);
+                }
+            }
+            (Direction::FromClient, "PUBACK" | "PUBREC") => {
+                let until_then = sent.handed.remove(&pkid);
+                sent.known = sent.known.max(until_then.unwrap_or_default());
+            }
+            _ => {}
         }
     }
 
@@ -50,17 +93,26 @@ impl Redelivery {
             return Repeat::No;
         }
         let sent = self.clients.entry(client.clone()).or_default();
-        let same = |(pkid, topic, payload): &(u16, Arc<str>, Bytes)| {
-            (!publish.dup || *pkid == publish.pkid) && *topic == publish.topic && *payload == publish.payload
+        let same = |message: &Message| {
+            (!publish.dup || message.pkid == publish.pkid)
+                && message.topic == publish.topic
+                && message.payload == publish.payload
         };
         if publish.dup && (sent.now.iter().any(same) || sent.before.iter().any(same)) {
             return Repeat::Yes;
         }
-        let before = sent.before.iter().position(same).and_then(|at| sent.before.remove(at)).is_some();
+        let has_arrived = |message: &Message| message.acknowledged.is_some_and(|number| number <= sent.known);
+        let open = sent.before.iter().position(|message| same(message) && !has_arrived(message));
+        let before = open.and_then(|at| sent.before.remove(at)).is_some();
         if sent.now.len() == REMEMBERED {
             sent.now.pop_front();
         }
-        sent.now.push_back((publish.pkid, publish.topic.clone(), publish.payload.clone()));
+        sent.now.push_back(Message {
+            pkid: publish.pkid,
+            topic: publish.topic.clone(),
+            payload: publish.payload.clone(),
+            acknowledged: None,
+        });
         if before { Repeat::Maybe } else { Repeat::No }
     }
 }
@@ -110,6 +162,39 @@ mod tests {
         redelivery.connected(&client);
         redelivery.connected(&client);
         assert_eq!(redelivery.judge(&client, &message), Repeat::No);
+    }
+
+    #[test]
+    fn what_a_client_knows_to_have_arrived_is_meant_when_it_comes_again() {
+        let client: Arc<str> = "c".into();
+        let message = publish(1, 1, false, "a");
+        let (taken, handed, heard) =
+            ("the broker acknowledges it", "the client is handed another", "it acknowledges that");
+        let comes_again = |passed: &[&str]| {
+            let mut redelivery = Redelivery::default();
+            assert_eq!(redelivery.judge(&client, &message), Repeat::No);
+            for what in passed {
+                match *what {
+                    what if what == taken => redelivery.acknowledged(&client, Direction::ToClient, "PUBACK", 1),
+                    what if what == handed => redelivery.handed_over(&client, 7),
+                    _ => redelivery.acknowledged(&client, Direction::FromClient, "PUBREC", 7),
+                }
+            }
+            redelivery.connected(&client);
+            redelivery.judge(&client, &message)
+        };
+        assert_eq!(comes_again(&[taken, handed, heard]), Repeat::No);
+        // What it was handed before says nothing of what came behind it.
+        for open in [
+            &[] as &[&str],
+            &[taken],
+            &[taken, handed],
+            &[handed, heard],
+            &[handed, taken, heard],
+            &[handed, heard, taken],
+        ] {
+            assert_eq!(comes_again(open), Repeat::Maybe, "{open:?}");
+        }
     }
 
     #[test]

@@ -327,6 +327,29 @@ pub(super) static BUGS: &[Bug] = &[
     // Token validators.
     bug(VALIDATOR, "answers_twice", "VA-3", "answers each question twice")
         .publishing(|memory, packet| answer(memory, packet, Packet::twice)),
+    bug(VALIDATOR, "answers_again", "VA-3", "sends its last answer again when it has connected again").publishing(
+        |memory, packet| {
+            let is_back = memory.connections > 1 && packet.is_on(CHECK) && !std::mem::replace(&mut memory.waits, true);
+            let last = memory.said.iter().rev().find(|said| memory.replies_to(QUESTION, said)).cloned();
+            let again = last.filter(|_| is_back);
+            again.into_iter().chain([packet]).collect()
+        },
+    ),
+    bug(VALIDATOR, "answers_a_token_once", "VA-3", "answers no question about a token that it has been asked before")
+        .publishing(|memory, packet| {
+            answer(memory, packet.clone(), |packet| {
+                let value = memory.request_of(&packet).map(token_value);
+                let is_known = memory.heard_on(QUESTION).filter(|it| Some(token_value(it)) == value).count() > 1;
+                if is_known { Vec::new() } else { packet.alone() }
+            })
+        }),
+    bug(VALIDATOR, "types_must_be_known", "VA-3", "answers no question about a bank card").publishing(
+        |memory, packet| {
+            let is_card =
+                memory.request_of(&packet).is_some_and(|it| it.at("/payload/authorization_type") == "BankCard");
+            answer(memory, packet, |packet| if is_card { Vec::new() } else { packet.alone() })
+        },
+    ),
     bug(VALIDATOR, "never_answers", "VA-3", "answers no question")
         .publishing(|memory, packet| answer(memory, packet, |_| Vec::new())),
     bug(VALIDATOR, "answers_elsewhere", "VA-3", "answers below the reply topic").publishing(|memory, packet| {
@@ -421,6 +444,11 @@ fn wait(memory: &mut Memory, packet: Packet, is_end: bool) -> Vec<Packet> {
 fn answer(memory: &Memory, packet: Packet, change: impl FnOnce(Packet) -> Vec<Packet>) -> Vec<Packet> {
     let is_it = memory.replies_to(QUESTION, &packet);
     packet.when(|_| is_it, change)
+}
+
+/// The token that a question is about.
+fn token_value(question: &Packet) -> Value {
+    question.at("/payload/id_token/value")
 }
 
 fn status(packet: &Packet) -> Option<String> {

@@ -156,6 +156,39 @@ fn no_answer_fails_once_everest_has_given_up() {
 }
 
 #[test]
+fn whoever_is_too_slow_is_not_taken_for_one_that_does_not_answer() {
+    let (mut wire, topics, _, topic) = asked("");
+    unsubscribed(wire.after(1000), &topic);
+    let second = topics.reply_topic_to_everest("2");
+    ask(&mut wire, &topics, &second);
+    wire.after(800).sends("module", &topic, RESULT);
+    unsubscribed(wire.after(1000), &second);
+    wire.found.extend(wire.monitors.finish(wire.at));
+    assert_eq!(wire.ids(), ["monitor/late-reply", "monitor/missing-reply"]);
+    assert!(wire.found.iter().all(|found| found.requirement == Some("VA-5")), "{:#?}", wire.found);
+}
+
+#[test]
+fn an_answer_that_arrived_and_comes_again_with_a_new_connection_is_a_second_one() {
+    let again = |knows: bool| {
+        let (mut wire, topics, _, topic) = asked("");
+        let (answer, next) = (message(&topic, RESULT, 1), message(&topics.topic(Channel::HEARTBEAT), "1", 9));
+        let passes = |direction, kind, pkid| Event::Packet { direction, kind, pkid };
+        wire.packet("module", Direction::FromClient, answer.clone());
+        wire.event("module", passes(Direction::ToClient, "PUBCOMP", 1)).packet("module", Direction::ToClient, next);
+        if knows {
+            wire.event("module", passes(Direction::FromClient, "PUBREC", 9));
+        }
+        wire.monitors.module_cut_off();
+        wire.disconnect("module", false).connect("module").packet("module", Direction::FromClient, answer);
+        wire
+    };
+    again(true).fails("monitor/second-reply", "VA-3");
+    // A library may send again what it does not know to have arrived.
+    again(false).is_clean();
+}
+
+#[test]
 fn a_validator_that_the_harness_cut_off_owes_no_answer() {
     for late in [false, true] {
         let (mut wire, _, _, topic) = asked("");
