@@ -49,7 +49,7 @@ pub(super) static BUGS: &[Bug] = &[
         },
     ),
     // Heartbeats.
-    bug(CONSUMER, "counts_heartbeats", "HB-6", "ends at a heartbeat that is not the last one plus 1").hearing(
+    bug(ANY, "counts_heartbeats", "HB-6", "ends at a heartbeat that is not the last one plus 1").hearing(
         |memory, packet| {
             let before = memory.heard_on(HEARTBEAT).next().and_then(|before| before.json().as_u64());
             let is_odd = before.zip(packet.json().as_u64()).is_some_and(|(last, now)| last.checked_add(1) != Some(now));
@@ -57,27 +57,25 @@ pub(super) static BUGS: &[Bug] = &[
             memory.crash_if(is_fatal, packet)
         },
     ),
-    bug(CONSUMER, "heartbeat_of_53_bits", "HB-6", "ends at a heartbeat beyond 2 to the power of 53").hearing(
+    bug(ANY, "heartbeat_of_53_bits", "HB-6", "ends at a heartbeat beyond 2 to the power of 53").hearing(
         |memory, packet| {
             let is_fatal = packet.is_on(HEARTBEAT) && packet.json().as_u64().is_some_and(|number| number > 1 << 53);
             memory.crash_if(is_fatal, packet)
         },
     ),
-    bug(CONSUMER, "heartbeat_once", "HB-7", "ends at a heartbeat that it has had already").hearing(|memory, packet| {
+    bug(ANY, "heartbeat_once", "HB-7", "ends at a heartbeat that it has had already").hearing(|memory, packet| {
         let is_known = memory.heard_on(HEARTBEAT).any(|before| before.json() == packet.json());
         let is_fatal = packet.is_on(HEARTBEAT) && is_known;
         memory.crash_if(is_fatal, packet)
     }),
-    bug(CONSUMER, "heartbeat_in_time", "HB-7", "ends when heartbeats come again after a pause").hearing(
-        |memory, packet| {
-            let interval = memory.station.cadence(memory.topics.api).map_or(0, |cadence| cadence.heartbeat_ms);
-            let interval = Duration::from_millis(u64::try_from(interval).unwrap_or(0));
-            let before = memory.heard_on(HEARTBEAT).next().map(|before| before.time);
-            let is_late = before.is_some_and(|before| packet.time.saturating_sub(before) > interval * 2);
-            let is_fatal = packet.is_on(HEARTBEAT) && is_late;
-            memory.crash_if(is_fatal, packet)
-        },
-    ),
+    bug(ANY, "heartbeat_in_time", "HB-7", "ends when heartbeats come again after a pause").hearing(|memory, packet| {
+        let interval = memory.station.cadence(memory.topics.api).map_or(0, |cadence| cadence.heartbeat_ms);
+        let interval = Duration::from_millis(u64::try_from(interval).unwrap_or(0));
+        let before = memory.heard_on(HEARTBEAT).next().map(|before| before.time);
+        let is_late = before.is_some_and(|before| packet.time.saturating_sub(before) > interval * 2);
+        let is_fatal = packet.is_on(HEARTBEAT) && is_late;
+        memory.crash_if(is_fatal, packet)
+    }),
     // Requests and their replies.
     bug(CONSUMER, "same_reply_topic", "RR-13", "names the same reply topic in every request")
         .publishing(|_, packet| {
