@@ -596,10 +596,18 @@ impl<'s> Judge<'s> {
     }
 
     /// Where the module under test wants the reply to its last question, or to its last request that has met a step; to
-    /// its last one of all, where none has.
+    /// its last one of all, where none has. Nowhere if that one asks for no reply.
     pub fn wanted_reply_topic<'a>(&self, view: View<'a>) -> Option<&'a str> {
+        let is_meant = |kind: &Kind, seq| kind.is_question() || self.claims.of(seq).is_some();
         let mine = || view.requests.iter().rev().filter(|request| request.from == Party::Module);
-        let meant = mine().find(|request| request.kind.is_question() || self.claims.of(request.seq).is_some());
+        let meant = mine().find(|request| is_meant(&request.kind, request.seq));
+        let since = meant.map_or(0, |request| request.seq + 1);
+        let is_later = |seen: &Sighting| {
+            seen.from == Party::Module && seen.kind.is_request() && self.claims.of(seen.seq).is_some()
+        };
+        if view.messages[view.since(since)..].iter().any(is_later) {
+            return None;
+        }
         let last = meant.or_else(|| mine().next())?;
         Some(last.reply_topic.as_str()).filter(|topic| !topic.is_empty())
     }

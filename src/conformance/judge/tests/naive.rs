@@ -404,12 +404,14 @@ impl Decides for Naive<'_> {
 
     fn wanted_reply_topic(&self, view: View<'_>) -> Option<String> {
         let (mut last, mut meant) = (None, None);
-        for request in view.requests.iter().filter(|request| request.from == Party::Module) {
-            last = Some(&request.reply_topic);
-            if request.kind == Kind::Channel(Channel::VALIDATE_TOKEN) || self.claim(request.seq).is_some() {
-                meant = last;
+        for seen in view.messages.iter().filter(|seen| seen.from == Party::Module) {
+            let topic = view.request(seen.seq).map(|request| request.reply_topic.clone());
+            last = topic.clone().or(last);
+            let is_question = topic.is_some() && seen.kind == Kind::Channel(Channel::VALIDATE_TOKEN);
+            if is_question || seen.kind.is_request() && self.claim(seen.seq).is_some() {
+                meant = Some(topic.unwrap_or_default());
             }
         }
-        meant.or(last).filter(|topic| !topic.is_empty()).cloned()
+        meant.or(last).filter(|topic| !topic.is_empty())
     }
 }

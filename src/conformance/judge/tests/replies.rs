@@ -167,12 +167,13 @@ fn a_reply_is_wanted_where_the_last_question_or_the_last_request_of_a_step_says(
     for (side, steps, messages, wanted) in [
         ("client", "", vec![], None),
         ("client", "", vec![withdraw("r/1"), get("r/2")], Some("r/2")),
-        ("client", "", vec![withdraw("r/1"), without], Some("r/1")),
+        ("client", "", vec![withdraw("r/1"), without.clone()], Some("r/1")),
         ("client", "", vec![withdraw("r/1"), withdraw("")], None),
         // What a step was met by is meant, whatever the module asks besides.
         ("client", takes_withdraws, vec![get("r/1"), withdraw("r/2"), get("r/3")], Some("r/2")),
         ("client", takes_withdraws, vec![withdraw("r/1"), withdraw("r/2")], Some("r/1")),
         ("client", &[takes_withdraws; 2].join("\n"), vec![withdraw("r/1"), withdraw("r/2"), get("r/3")], Some("r/2")),
+        ("client", takes_withdraws, vec![get("r/1"), without.clone(), get("r/3")], None),
         // What khumbu asks is its own affair.
         ("everest", "", vec![khumbus(withdraw("r/1"))], None),
         ("client", "", vec![withdraw("r/1"), khumbus(question("q/1"))], Some("r/1")),
