@@ -65,7 +65,7 @@ pub struct Facts<'a> {
 pub(super) const HEARTBEAT: Message = Message::On(Channel::HEARTBEAT);
 pub(super) const STATUS: Message = Message::On(Channel::TOKEN_VALIDATION_STATUS);
 pub(super) const QUESTION: Message = Message::On(Channel::VALIDATE_TOKEN);
-const CHECK: Message = Message::On(Channel::COMMUNICATION_CHECK);
+pub(super) const CHECK: Message = Message::On(Channel::COMMUNICATION_CHECK);
 pub(super) const WITHDRAW: Message = Message::On(Channel::WITHDRAW_AUTHORIZATION);
 const GET: Message = Message::On(Channel::GET_TOKEN_VALIDATION_STATUS);
 const VALIDATE_REPLY: Message = Message::ReplyTo(Channel::VALIDATE_TOKEN);
@@ -421,6 +421,8 @@ mod tests {
         assert!(lack("CC-8", &[(Fate::Sent, CHECK, json!(false))]));
         assert!(!lack("CC-9", &[(Fate::Sent, CHECK, json!(false))]));
         assert!(lack("VA-3", &[(Fate::Sent, VALIDATE_REPLY, json!({}))]));
+        let latched = (Fate::Shown, STATUS, json!({"status": "Rejected"}));
+        assert!(lack("LV-6", std::slice::from_ref(&latched)) && !lack("LV-6", &[latched.clone(), latched]));
         assert!(lack("CN-1", &[]));
         assert!(lack("CN-2", &[(Fate::Shown, STATUS, json!({}))]));
         assert!(!lack("CN-2", &[(Fate::Broken, STATUS, json!({}))]));

@@ -185,3 +185,111 @@ fn has_unknown_fields(message: Message, json: &Value) -> bool {
         object.is_some_and(|object| object.keys().any(|key| !known.contains(&key.as_str())))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::occasions::CHECK;
+    use crate::protocol::deviations::Deviations;
+
+    /// What became of a message, what it is, and its text.
+    type Passed<'t> = (Fate, Message, &'t str);
+
+    /// Asks about messages that passed 60 ms apart.
+    fn ask<T>(passed: &[Passed<'_>], came_back: bool, ask: impl Fn(Facts<'_>) -> T) -> T {
+        let parsed: Vec<_> = passed.iter().map(|(.., text)| serde_json::from_str::<Value>(text).ok()).collect();
+        let facts = passed.iter().zip(&parsed).enumerate().map(|(index, ((fate, message, text), json))| Fact {
+            fate: *fate,
+            message: *message,
+            at: Duration::from_millis(60 * index as u64),
+            payload: text.as_bytes(),
+            json: json.as_ref(),
+            befell: None,
+        });
+        let (facts, heartbeat_interval) = (facts.collect::<Vec<_>>(), Duration::from_secs(1));
+        ask(Facts { messages: &facts, came_back, heartbeat_interval, in_force: Deviations::default() })
+    }
+
+    fn suspects(about: &'static str, passed: &[Passed<'_>]) -> Vec<&'static str> {
+        ask(passed, false, |facts| super::suspects(Some(about), facts, 0))
+    }
+
+    /// A status in the form of EVerest.
+    fn status(what: &str, more: &str) -> String {
+        format!(
+            "{{\n    \"messages\": [],\n    \"status\": \"{what}\",{more}\n    \"token\": {{\n        \"authorization_type\": \"RFID\"\n    }}\n}}"
+        )
+    }
+
+    use Fate::{Handed, Sent, Shown};
+
+    #[test]
+    fn what_was_not_acknowledged_is_suspect_and_what_came_just_before() {
+        let (known, odd) = (status("Processing", ""), status("Hovering", ""));
+        let quiet = |fate| (fate, HEARTBEAT, "1");
+        assert_eq!(suspects("CC-8", &[]), <[&str; 0]>::default());
+        assert_eq!(suspects("CC-8", &[(Fate::Missed, STATUS, &known), quiet(Handed)]), <[&str; 0]>::default());
+        // All acknowledged: the last one.
+        assert_eq!(suspects("CC-8", &[(Shown, STATUS, &known)]), ["TV-17"]);
+        let long_before =
+            [(Shown, STATUS, &*odd), quiet(Shown), (Sent, CHECK, "true"), (Shown, WITHDRAW_REPLY, "\"Accepted\"")];
+        assert_eq!(suspects("CC-8", &long_before), ["WD-17"]);
+        let later =
+            [(Handed, STATUS, &*known), (Sent, CHECK, "true"), (Handed, STATUS, &*odd), (Handed, STATUS, &*known)];
+        assert_eq!(suspects("CC-8", &later), ["TV-15", "TV-17"]);
+        let earlier = [(Shown, STATUS, &*odd), (Handed, WITHDRAW_REPLY, "\"Accepted\"")];
+        assert_eq!(suspects("CC-8", &earlier), ["TV-15", "WD-17", "TV-17"]);
+        assert_eq!(suspects("TV-17", &earlier), ["TV-15", "TV-17", "WD-17"], "what is judged goes first");
+        let since = |number| ask(&earlier, false, |facts| super::suspects(None, facts, number));
+        assert_eq!((since(1), since(2)), (vec!["WD-17"], vec![]));
+    }
+
+    #[test]
+    fn what_is_special_of_a_message_is_likelier_than_what_all_have() {
+        let reply = |text| (Handed, WITHDRAW_REPLY, text);
+        let withdraw = (Sent, WITHDRAW, "{}");
+        let withdrawn = status("Withdrawn", "");
+        let withdrawn = (Handed, STATUS, &*withdrawn);
+        let (known, text) = (status("Rejected", ""), status("Rejected", "").replace("[]", "[{\"content\": \"x\"}]"));
+        for (passed, expected) in [
+            (vec![reply("\"Rejected\"")], "WD-13"),
+            (vec![reply("\"EvseNotFound\"")], "WD-19"),
+            (vec![reply("\"Accepted\"")], "WD-17"),
+            (vec![reply("torn")], "CN-2"),
+            (vec![(Fate::Broken, STATUS, &*known)], "CN-2"),
+            (vec![withdraw, withdrawn], "WD-12"),
+            (vec![withdraw, (Handed, STATUS, &known)], "TV-17"),
+            (vec![withdrawn], "TV-17"),
+            (vec![(Sent, CHECK, "true"), withdrawn], "TV-17"),
+            (vec![withdraw, (Shown, WITHDRAW_REPLY, "\"Accepted\""), (Shown, HEARTBEAT, "1"), withdrawn], "TV-17"),
+            (vec![(Handed, STATUS, &text)], "NX-1"),
+            (vec![(Handed, STATUS, "[1]")], "CN-2"),
+            (vec![(Handed, STATUS, "{\n    \"token\": {}\n}")], "TV-15"),
+            (vec![(Handed, GET_REPLY, "null")], "LV-6"),
+            (vec![(Shown, STATUS, &known), (Shown, HEARTBEAT, "1"), (Handed, GET_REPLY, &known)], "LV-6"),
+            (vec![(Handed, STATUS, &known), (Handed, STATUS, &known)], "CN-3"),
+        ] {
+            assert_eq!(suspects("CC-8", &passed)[0], expected, "{passed:?}");
+        }
+        // It is no matter of the form that another message had, nor of one that it never got.
+        let compact = r#"{"messages":[],"status":"Rejected","token":{}}"#;
+        assert_eq!(suspects("CC-8", &[(Handed, STATUS, compact)])[0], "RR-15");
+        let again = [(Shown, STATUS, compact), (Sent, CHECK, "true"), (Sent, CHECK, "true"), (Handed, STATUS, compact)];
+        assert_eq!(suspects("CC-8", &again), ["CN-3", "TV-17"]);
+        let broken =
+            [(Fate::Broken, STATUS, compact), (Sent, CHECK, "true"), (Sent, CHECK, "true"), (Handed, STATUS, compact)];
+        assert_eq!(suspects("CC-8", &broken)[0], "RR-15");
+        let more = Form::ExtraFields.encode(&serde_json::json!({"status": "Rejected"}));
+        assert_eq!(suspects("CC-8", &[(Handed, GET_REPLY, &String::from_utf8_lossy(&more))]), ["RR-9", "LV-6"]);
+    }
+
+    #[test]
+    fn whoever_lived_on_has_survived_all_of_it() {
+        let odd = status("Hovering", "");
+        let survived = |came_back| ask(&[(Shown, STATUS, &odd)], came_back, super::survived);
+        assert_eq!(survived(false), ["TV-15", "TV-17"].into());
+        assert_eq!(survived(true), ["CN-1", "TV-15", "TV-17"].into());
+        let missed = ask(&[(Fate::Missed, STATUS, &odd)], false, super::survived);
+        assert!(missed.is_empty(), "{missed:?}");
+    }
+}

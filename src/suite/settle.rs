@@ -144,5 +144,21 @@ mod tests {
         };
         assert_eq!(named(&[unmet("CC-8", None), unmet("TV-17", Some("CC-8"))]), ["CC-8", "CC-8"]);
         assert_eq!(named(&[unmet("CN-1", None), unmet("TV-17", Some("CC-8"))]), ["CN-1", "TV-17"]);
+        // Neither what is no failure says anything, nor what is none of an expectation; nor is it said anything of.
+        let turned = |it: Arc<ScenarioResult>, turn: fn(&mut Diagnostic)| {
+            let mut result = ScenarioResult::clone(&it);
+            turn(&mut result.findings[0]);
+            Arc::new(result)
+        };
+        let warned = |it| turned(it, |found| found.severity = Severity::Warning);
+        let watched = turned(unmet("CC-8", None), |found| found.subject = Subject::Requirement);
+        assert_eq!(named(&[warned(unmet("CC-8", None)), unmet("TV-17", Some("CC-8"))]), ["CC-8", "TV-17"]);
+        assert_eq!(named(&[watched, unmet("TV-17", Some("CC-8"))]), ["CC-8", "TV-17"]);
+        assert_eq!(named(&[unmet("CC-8", None), warned(unmet("TV-17", Some("CC-8")))]), ["CC-8", "TV-17"]);
+        let two = || ended(&["RR-9", "TV-17"]);
+        let other = turned(two(), |found| found.subject = Subject::Module);
+        let survived = survived(&["RR-9"]);
+        assert_eq!(named(&[survived.clone(), survived.clone(), warned(two()), ended(&["TV-17"])]), ["RR-9", "TV-17"]);
+        assert_eq!(named(&[survived.clone(), survived, other, ended(&["TV-17"])]), ["RR-9", "TV-17"]);
     }
 }

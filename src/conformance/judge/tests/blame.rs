@@ -98,6 +98,11 @@ fn whoever_lost_its_connection_ends_over_that() {
     let early = client().delivered(usual("Processing")).cut_off();
     let suspects = early.ask(|proof| proof.blame(requirements::find("CC-8")).suspects);
     assert_eq!(suspects, ["CN-1", "TV-17"]);
+    let again = client().delivered(usual("Processing")).cut_off().delivered(usual("Rejected"));
+    assert_eq!(again.ask(|proof| proof.blame(None).suspects), ["TV-17", "CN-1"]);
+    assert_eq!(again.ask(|proof| proof.survived()), ["RR-15", "TV-17"].into());
+    let everest = Exhibits::of_everest().shown(usual("Accepted"));
+    assert!(everest.ask(|proof| proof.survived().is_empty() && proof.blame(None).suspects.is_empty()));
     // Acknowledgements may be lost with it.
     let more = of(json!({"status": "Processing", "messages": [], "token": token(), "mood": "cheerful"}));
     let several = client().delivered(usual("Processing")).delivered(more).delivered(usual("Rejected"));
@@ -135,7 +140,10 @@ fn what_a_monitor_objects_to_explains_what_it_stands_for() {
     assert_eq!(named(unmet(), &[objection(3, "MQ-1")]), Some("MQ-1"));
     assert_eq!(named(unmet(), &[objection(10, "MQ-1")]), Some("CN-1"), "afterwards");
     let ended = Diagnostic::new(Severity::Fail, "module/ended", "x").about(Subject::ModuleEnd);
-    assert_eq!(named(ended, &[objection(3, "MQ-1")]), Some("TV-17"), "the likeliest");
+    assert_eq!(named(ended.clone(), &[objection(3, "MQ-1")]), Some("TV-17"), "the likeliest");
+    let mut all = [ended, unmet()];
+    blame.name(&mut all);
+    assert_eq!((&*all[0].suspects, all[1].suspects.is_empty()), (&["TV-17", "LV-6"][..], true));
     // Inconclusive is nobody's fault.
     assert_eq!(named(Diagnostic { severity: Severity::Inconclusive, ..unmet() }, &[]), None);
 }
