@@ -191,6 +191,7 @@ mod tests {
     use super::*;
     use crate::conformance::occasions::CHECK;
     use crate::protocol::deviations::Deviations;
+    use crate::transcript::injected::{Copies, Effect};
 
     /// What became of a message, what it is, and its text.
     type Passed<'t> = (Fate, Message, &'t str);
@@ -237,6 +238,9 @@ mod tests {
         let later =
             [(Handed, STATUS, &*known), (Sent, CHECK, "true"), (Handed, STATUS, &*odd), (Handed, STATUS, &*known)];
         assert_eq!(suspects("CC-8", &later), ["TV-15", "TV-17"]);
+        let check = (Sent, CHECK, "true");
+        let slow = [(Handed, STATUS, &*odd), check, check, check, (Handed, WITHDRAW_REPLY, "\"Accepted\"")];
+        assert_eq!(suspects("CC-8", &slow), ["TV-15", "TV-17", "WD-17"]);
         let earlier = [(Shown, STATUS, &*odd), (Handed, WITHDRAW_REPLY, "\"Accepted\"")];
         assert_eq!(suspects("CC-8", &earlier), ["TV-15", "WD-17", "TV-17"]);
         assert_eq!(suspects("TV-17", &earlier), ["TV-15", "TV-17", "WD-17"], "what is judged goes first");
@@ -271,6 +275,9 @@ mod tests {
         ] {
             assert_eq!(suspects("CC-8", &passed)[0], expected, "{passed:?}");
         }
+        assert_eq!(suspects("CC-8", &[(Handed, STATUS, "[1]")]), ["CN-2", "TV-14", "RR-15", "TV-17"]);
+        let seen = [(Shown, STATUS, &*known), (Handed, GET_REPLY, &known), (Handed, STATUS, &text)];
+        assert_eq!(suspects("CC-8", &seen), ["LV-6", "NX-1", "TV-17"]);
         // It is no matter of the form that another message had, nor of one that it never got.
         let compact = r#"{"messages":[],"status":"Rejected","token":{}}"#;
         assert_eq!(suspects("CC-8", &[(Handed, STATUS, compact)])[0], "RR-15");
