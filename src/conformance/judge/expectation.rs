@@ -235,6 +235,11 @@ impl Expectation {
     pub fn is_met_on_another_topic(&self, seen: &Sighting) -> bool {
         let scratch = &mut Captures::new();
         match &self.what {
+            What::Message { kind: Some(kind), api, payload, .. } => {
+                let channel = channel_of(*kind, *api).filter(|_| seen.from == self.by);
+                channel.is_some_and(|channel| seen.names_another_module(*api, channel))
+                    && payload.as_ref().is_none_or(|payload| matches(payload, seen, scratch).is_ok())
+            }
             What::Message { .. } | What::Did { .. } => false,
             What::Status { channel, value, remaining, .. } => {
                 seen.from == self.by

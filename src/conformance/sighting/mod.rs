@@ -184,6 +184,14 @@ impl Sighting {
         }
     }
 
+    /// Whether its topic is that of a channel of a module that has this API, but of none that there is.
+    pub fn names_another_module(&self, api: ApiType, channel: Channel) -> bool {
+        let base = self.publish.topic.strip_suffix(channel.address()).and_then(|rest| rest.strip_suffix('/'));
+        let mut levels = base.unwrap_or_default().rsplit('/').skip(1);
+        let has_api = levels.next() == Some(api.name());
+        has_api && self.place == Place::Elsewhere && levels.nth(1).is_some_and(|level| level.ends_with("everest_api"))
+    }
+
     /// Whether its topic ends like that of a channel, whatever module it names.
     pub fn ends_like(&self, channel: Channel) -> bool {
         self.publish.topic.strip_suffix(channel.address()).is_some_and(|rest| rest.ends_with('/'))

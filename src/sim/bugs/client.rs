@@ -272,6 +272,19 @@ pub(super) static BUGS: &[Bug] = &[
             packet.on(topic).alone()
         },
     ),
+    bug(
+        CONSUMER,
+        "id_of_the_first",
+        "DI-8",
+        "makes its topics of the first id that discovery reports, whatever API has it",
+    )
+    .publishing(|memory, packet| {
+        let mut replies = memory.heard.iter().filter(|it| memory.question_of(it).is_some_and(Packet::is_discovery));
+        let first = replies.find_map(|reply| reply.text("/apis/0/module_id"));
+        let own = format!("/{}/m2e/", memory.topics.module_id);
+        let topic = first.map(|id| packet.topic.replace(&own, &format!("/{id}/m2e/")));
+        packet.clone().on(topic.unwrap_or(packet.topic)).alone()
+    }),
     // The connection, and MQTT.
     bug(ANY, "subscribes_once", "CN-1", "does not subscribe again when it has connected again").subscribing(
         |memory, filter| (memory.connections == 1 || filter == memory.topics.control_topic()).then_some(filter),

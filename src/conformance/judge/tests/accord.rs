@@ -194,6 +194,18 @@ fn what_a_display_asks_is_its_own_and_its_checks_are_its_duty() {
         assert_eq!(of(&steps, &[]).id(), "expect/missing", "{payload}");
         assert_eq!(of(&steps, &[at(1500, check(true))]).id(), "expect/late", "{payload}");
     }
+    // One that speaks in the name of another module has not found its topics.
+    let steps = "- expect: {message: communication_check, payload: true, within: 1s}";
+    for (topic, payload, id, requirement) in [
+        ("everest_api/1/auth_consumer/other/m2e/communication_check", json!(true), "expect/wrong-topic", Some("DI-8")),
+        ("everest_api/1/auth_consumer/other/m2e/communication_check", json!(false), "expect/missing", Some("CC-8")),
+        ("everest_api/1/display_message/other/m2e/communication_check", json!(true), "expect/missing", Some("CC-8")),
+        ("everest_api/1.0/auth_consumer/api/m2e/communication_check", json!(true), "expect/missing", Some("CC-8")),
+        ("1/auth_consumer/other/m2e/communication_check", json!(true), "expect/missing", Some("CC-8")),
+    ] {
+        let told = of(steps, &[at(1, stray(topic, payload).by_module())]).told.unwrap();
+        assert_eq!((told.id, told.requirement), (id, requirement), "{topic}");
+    }
     // Whoever asks for a topic may mean anything, and what EVerest says hangs on nothing that it did.
     assert_eq!(of("- expect: {topic: \"{m2e}/withdraw_authorization\", within: 1s}", &[]).id(), "expect/missing");
     assert_eq!(of("- expect: {message: withdraw_authorization, within: 1s}", &[(5, Event::Ends)]).id(), "module/ended");
