@@ -185,6 +185,24 @@ pub(super) static BUGS: &[Bug] = &[
             let is_end = status(&packet).as_deref() == Some("Withdrawn");
             wait(memory, packet, is_end)
         }),
+    bug(
+        CONSUMER,
+        "misses_withdrawn",
+        "WD-17",
+        "ends when it has checked once since `Accepted`, and no `Withdrawn` came",
+    )
+    .publishing(|memory, packet| {
+        let mut heard = memory.heard.iter().rev();
+        let reply = heard.find(|it| it.json() == json!("Accepted") && memory.is_reply_from(WITHDRAW, it));
+        let is_missed = reply.is_some_and(|reply| {
+            let asked = memory.question_of(reply).map_or(reply.time, |request| request.time);
+            let mut since = memory.heard_on(STATUS).filter(|it| it.time >= asked);
+            let is_checked = memory.said_on(CHECK).any(|it| it.time > reply.time);
+            is_checked && !since.any(|it| status(it).as_deref() == Some("Withdrawn"))
+        });
+        let is_fatal = packet.is_on(CHECK) && is_missed;
+        memory.crash_if(is_fatal, packet)
+    }),
     bug(CONSUMER, "wrong_evse", "WD-18", "names the EVSE after the one that it means in a withdraw request")
         .publishing(|_, packet| {
             let evse = packet.at("/payload/evse_id").as_i64();
