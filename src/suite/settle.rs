@@ -45,6 +45,8 @@ struct Ends {
     ended: BTreeMap<&'static str, u32>,
     /// In how many it has survived this.
     survived: BTreeMap<&'static str, u32>,
+    /// Of how many ends it is the likeliest explanation.
+    explained: BTreeMap<&'static str, u32>,
 }
 
 impl Ends {
@@ -60,6 +62,11 @@ impl Ends {
                 *list.entry(id).or_default() += 1;
             }
         }
+        let findings = results.iter().flat_map(|result| &result.findings);
+        let likeliest: Vec<_> = findings.filter_map(|found| ends.suspects(found).next()).collect();
+        for id in likeliest {
+            *ends.explained.entry(id).or_default() += 1;
+        }
         ends
     }
 
@@ -70,16 +77,21 @@ impl Ends {
         ended * ended / (ended + survived)
     }
 
-    /// What a module has broken that has ended: of what is about as suspicious as anything, the likeliest by the scenario.
-    fn culprit(&self, found: &Diagnostic) -> Option<&'static str> {
+    /// What a module may have broken that has ended: what is about as suspicious as anything, the likeliest by the scenario
+    /// first.
+    fn suspects<'f>(&self, found: &'f Diagnostic) -> impl DoubleEndedIterator<Item = &'static str> + use<'_, 'f> {
         /// What is more than half as suspicious is about as suspicious: how many scenarios happen to show the same says
         /// little.
         const ABOUT: f64 = 0.5;
-        if !is_end(found) {
-            return None;
-        }
-        let most = found.suspects.iter().map(|id| self.suspicion(id)).fold(0.0, f64::max);
-        found.suspects.iter().copied().find(|id| self.suspicion(id) > most * ABOUT)
+        let suspects: &[&'static str] = if is_end(found) { &found.suspects } else { &[] };
+        let most = suspects.iter().map(|id| self.suspicion(id)).fold(0.0, f64::max);
+        suspects.iter().copied().filter(move |id| self.suspicion(id) > most * ABOUT)
+    }
+
+    /// The one of these that it has broken: what others of its ends are explained by explains this one, too.
+    fn culprit(&self, found: &Diagnostic) -> Option<&'static str> {
+        // Of equal ones the first, which `max_by_key` finds as the last of the reversed.
+        self.suspects(found).rev().max_by_key(|id| self.explained.get(id))
     }
 }
 
@@ -123,6 +135,11 @@ mod tests {
         // An end now and then, over a few of many statuses: what was survived about as often says nothing.
         let results = [often(), often(), survived(&["LV-6"]), ended(&["LV-6", "TV-17"]), often()];
         assert_eq!(named(&results), ["LV-6"]);
+        // What ends it in several scenarios, although it was survived at times, goes before what is special of one.
+        let seldom = || survived(&["TV-17"]);
+        let several = || ended(&["TV-17"]);
+        let results = [several(), seldom(), ended(&["RR-15", "TV-17"]), several(), seldom(), several(), seldom()];
+        assert_eq!(named(&results), ["TV-17"; 4]);
         // That it was handed something says nothing where it has ended.
         let both = ScenarioResult { survived: ["RR-9"].into(), ..ScenarioResult::clone(&ended(&["RR-9", "TV-17"])) };
         assert_eq!(named(&[often(), Arc::new(both)]), ["RR-9"]);

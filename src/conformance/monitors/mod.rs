@@ -25,7 +25,7 @@
 //! | `monitor/request-ignored` | RR-2 | warning: a request without reply address, in releases that ignore it |
 //! | `monitor/communication-check-late` | CC-8 | cadence of communication checks |
 //! | `monitor/not-subscribed-again` | CN-1 | what a client does not listen to any more after a lost connection |
-//! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect |
+//! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect; whoever sends `false` again does not mean to stop |
 //! | `monitor/illegal-transition` | TV-2, TV-4 | status after status |
 //! | `monitor/other-token` | TV-2, TP-2 | the token of `Processing` against the one that was handed in |
 //! | `monitor/timed-out-early` | TV-9, TV-10 | `TimedOut` against `connection_timeout` |

@@ -27,6 +27,8 @@ pub(super) struct Presence {
     ended: bool,
     /// Whether a `true` after `false` needs no remark: the harness asked for it, or it has been made.
     remarked: bool,
+    /// Whether a `true` has followed a `false` of the module's own accord.
+    resumed: bool,
     last_heartbeat: Option<Duration>,
     /// The lag and the last heartbeat, as they stood before the last one.
     before: (Duration, Option<Duration>),
@@ -43,6 +45,7 @@ impl Presence {
             last_true: None,
             ended: false,
             remarked: false,
+            resumed: false,
             last_heartbeat: None,
             before: (Duration::ZERO, None),
             lag: Duration::ZERO,
@@ -60,6 +63,7 @@ impl Presence {
         self.begin_anew();
         self.ended = false;
         self.remarked = false;
+        self.resumed = false;
     }
 
     /// A reply to a discovery told the module the timeout: 0 or less is none.
@@ -101,12 +105,21 @@ impl Presence {
         if !seen.as_sent().ok()?.as_bool()? {
             self.ended = true;
             self.last_true = None;
-            return None;
+            if !std::mem::take(&mut self.resumed) {
+                return None;
+            }
+            // Whoever goes on may have thought better of it, once.
+            let headline = "module sent `false`, went on with `true`, and sent `false` again".to_owned();
+            let finding = seen.finding(Severity::Fail, "monitor/checks-stopped", headline).breaking("CC-9");
+            return Some(
+                finding.with_evidence("the first `false` has ended EVerest's checking until EVerest restarts"),
+            );
         }
         if self.ended {
             if std::mem::replace(&mut self.remarked, true) {
                 return None;
             }
+            self.resumed = true;
             let headline = "module sent `true` after `false`: EVerest has ended the checking for good".to_owned();
             return Some(seen.finding(Severity::Warning, "monitor/checks-stopped", headline).breaking("CC-9"));
         }

@@ -63,6 +63,23 @@ fn true_after_false_is_worth_one_warning() {
 }
 
 #[test]
+fn whoever_sends_false_again_did_not_mean_to_stop() {
+    let no = |wire: &mut Wire| drop(wire.after(500).module(Channel::COMMUNICATION_CHECK, json!(false)));
+    let mut wire = checked(2);
+    no(&mut wire);
+    wire.check_after(500);
+    no(&mut wire);
+    assert_eq!(wire.ids(), ["monitor/checks-stopped", "monitor/checks-stopped"]);
+    let last = wire.found.last().expect("one");
+    assert_eq!((last.severity, last.requirement), (Severity::Fail, Some("CC-9")), "{last:#?}");
+    // Two ends in a row are one.
+    let mut wire = checked(2);
+    no(&mut wire);
+    no(&mut wire);
+    wire.is_clean();
+}
+
+#[test]
 fn true_after_false_on_command_is_no_remark() {
     let mut wire = checked(2);
     wire.module(Channel::COMMUNICATION_CHECK, json!(false));
