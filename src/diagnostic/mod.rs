@@ -137,7 +137,8 @@ pub struct Diagnostic {
     pub instead: Option<u64>,
     /// The requirement by which the module owes what did not come, whatever the scenario is about.
     pub owed_by: Option<&'static str>,
-    /// The requirements that a module may have broken which has ended, the likeliest first.
+    /// The requirements that a module may have broken which has ended, or does not do what it owes: first what the scenario is
+    /// about, then the likeliest.
     pub suspects: Vec<&'static str>,
 }
 

@@ -114,7 +114,7 @@ struct Finding {
     /// By which the module owes what did not come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     owed_by: Option<Id>,
-    /// What it may have broken if it has ended, the likeliest first.
+    /// What it may have broken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     suspects: Vec<Id>,
     /// Nothing was put to the test; `help` says what would do that.

@@ -1,7 +1,8 @@
 //! What one scenario shows of another one's failure: one fault breaks one requirement.
 //!
 //! A scenario that asks for what a module owes, and shows it nothing else, tells whether the module does that at all. If it
-//! does not, other scenarios say no more by its absence, whatever they are about.
+//! does not, other scenarios say no more by its absence, whatever they are about; if it does so elsewhere, it is what they are
+//! about that keeps it from it.
 //!
 //! A module that ends may have stumbled over several things that it was handed at once. It has rather stumbled over what it
 //! ends over again and again than over what it has survived elsewhere: Ochiai's measure of suspicion, as the location of
@@ -16,14 +17,11 @@ use crate::verdict::ScenarioResult;
 /// The results, where what a module fails to do at all breaks that requirement alone, and what it ends over the one that
 /// explains most ends.
 pub fn settle(results: Vec<Arc<ScenarioResult>>) -> Vec<Arc<ScenarioResult>> {
-    let is_unmet = |found: &&Diagnostic| found.severity == Severity::Fail && found.subject == Subject::Expectation;
-    let unmet = results.iter().flat_map(|result| &result.findings).filter(is_unmet);
-    let broken: BTreeSet<_> = unmet.filter_map(|found| found.requirement).collect();
-    let owed = |found: &Diagnostic| found.owed_by.filter(|id| found.severity == Severity::Fail && broken.contains(id));
+    let owes = Owes::of(&results);
     let ends = Ends::of(&results);
     let settled = results.iter().map(|result| {
         let other = |found: &Diagnostic| {
-            let requirement = owed(found).or_else(|| ends.culprit(found))?;
+            let requirement = owes.broken(found).or_else(|| ends.culprit(found))?;
             (found.requirement != Some(requirement)).then_some(requirement)
         };
         if !result.findings.iter().any(|found| other(found).is_some()) {
@@ -36,6 +34,48 @@ pub fn settle(results: Vec<Arc<ScenarioResult>>) -> Vec<Arc<ScenarioResult>> {
         Arc::new(result)
     });
     settled.collect()
+}
+
+/// What the scenarios say of what a module owes and does not do.
+struct Owes {
+    /// What it does in scenarios that do not fail by it.
+    kept: BTreeSet<&'static str>,
+    /// What it was seen not to do at all.
+    broken: BTreeSet<&'static str>,
+}
+
+impl Owes {
+    fn of(results: &[Arc<ScenarioResult>]) -> Self {
+        let fails_by = |result: &ScenarioResult, id| {
+            result.findings.iter().any(|it| it.severity == Severity::Fail && it.requirement == Some(id))
+        };
+        let kept = results.iter().flat_map(|result| {
+            result.occasions.keys().copied().filter(move |id| !fails_by(result, *id)).collect::<Vec<_>>()
+        });
+        let mut owes = Self { kept: kept.collect(), broken: BTreeSet::new() };
+        let unmet = results.iter().flat_map(|result| &result.findings).filter(|found| is_unmet(found));
+        owes.broken = unmet.filter_map(|found| owes.shown(found).or(found.requirement)).collect();
+        owes
+    }
+
+    /// What a module breaks that does elsewhere what it owes.
+    fn shown(&self, found: &Diagnostic) -> Option<&'static str> {
+        let owed = found.owed_by.filter(|id| found.requirement == Some(*id) && self.kept.contains(id));
+        owed.and_then(|_| found.suspects.first().copied())
+    }
+
+    /// What a failure breaks, if this says another thing than its scenario.
+    fn broken(&self, found: &Diagnostic) -> Option<&'static str> {
+        if !is_unmet(found) {
+            return None;
+        }
+        found.owed_by.filter(|id| self.broken.contains(id)).or_else(|| self.shown(found))
+    }
+}
+
+/// Whether it is that the module has not done what a step expects.
+fn is_unmet(found: &Diagnostic) -> bool {
+    found.severity == Severity::Fail && found.subject == Subject::Expectation
 }
 
 /// What the scenarios say of the requirements that a module may have broken which ends.
@@ -161,6 +201,16 @@ mod tests {
         };
         assert_eq!(named(&[unmet("CC-8", None), unmet("TV-17", Some("CC-8"))]), ["CC-8", "CC-8"]);
         assert_eq!(named(&[unmet("CN-1", None), unmet("TV-17", Some("CC-8"))]), ["CN-1", "TV-17"]);
+        // It does so elsewhere.
+        let never = |about| {
+            let found = Diagnostic { suspects: vec![about], ..unmet("CC-8", Some("CC-8")).findings[0].clone() };
+            Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() })
+        };
+        let does = ScenarioResult { occasions: [("CC-8", 1)].into(), ..ScenarioResult::default() };
+        assert_eq!(named(&[never("RR-14"), never("TV-17")]), ["CC-8", "CC-8"]);
+        assert_eq!(named(&[never("RR-14"), Arc::new(does.clone()), never("TV-17")]), ["RR-14", "TV-17"]);
+        let fails = ScenarioResult { occasions: [("CC-8", 1)].into(), ..ScenarioResult::clone(&unmet("CC-8", None)) };
+        assert_eq!(named(&[never("RR-14"), Arc::new(fails)]), ["CC-8", "CC-8"]);
         // Neither what is no failure says anything, nor what is none of an expectation; nor is it said anything of.
         let turned = |it: Arc<ScenarioResult>, turn: fn(&mut Diagnostic)| {
             let mut result = ScenarioResult::clone(&it);

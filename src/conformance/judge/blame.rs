@@ -69,9 +69,7 @@ impl Blame {
         let objections: Vec<_> = objections.filter_map(|found| Some((found.at_record?, found.requirement?))).collect();
         for found in findings.iter_mut().filter(|found| found.severity == Severity::Fail) {
             found.requirement = self.of_cause(found, &objections).or(found.requirement).or_else(|| self.own(found));
-            if found.subject == Subject::ModuleEnd {
-                found.suspects.clone_from(&self.suspects);
-            }
+            found.suspects = self.suspects_of(found);
         }
     }
 
@@ -85,6 +83,20 @@ impl Blame {
             found.instead == Some(*at) || is_breach
         };
         objections.iter().find(is_cause).map(|(_, requirement)| *requirement)
+    }
+
+    /// What other scenarios may say more of: first what the scenario is about.
+    fn suspects_of(&self, found: &Diagnostic) -> Vec<&'static str> {
+        match found.subject {
+            Subject::ModuleEnd => {
+                let mut suspects = self.suspects.clone();
+                // Stable: the others stay in their order.
+                suspects.sort_by_key(|id| self.about != Some(*id));
+                suspects
+            }
+            Subject::Expectation if found.owed_by.is_some() => self.about.into_iter().collect(),
+            _ => Vec::new(),
+        }
     }
 
     fn own(&self, found: &Diagnostic) -> Option<&'static str> {

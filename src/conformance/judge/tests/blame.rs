@@ -144,6 +144,13 @@ fn what_a_monitor_objects_to_explains_what_it_stands_for() {
     let mut all = [ended, unmet()];
     blame.name(&mut all);
     assert_eq!((&*all[0].suspects, all[1].suspects.is_empty()), (&["TV-17", "LV-6"][..], true));
+    let blame = Blame { about: Some("LV-6"), ..blame.clone() };
+    let owed = Diagnostic { owed_by: Some("CC-8"), ..unmet() };
+    let mut all = [all[0].clone(), owed];
+    all[0].requirement = None;
+    blame.name(&mut all);
+    assert_eq!((all[0].requirement, &*all[0].suspects), (Some("TV-17"), &["LV-6", "TV-17"][..]));
+    assert_eq!(all[1].suspects, ["LV-6"]);
     // Inconclusive is nobody's fault.
     assert_eq!(named(Diagnostic { severity: Severity::Inconclusive, ..unmet() }, &[]), None);
 }
