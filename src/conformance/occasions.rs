@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::protocol::channel::Channel;
-use crate::protocol::deviations::Deviations;
+use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
 use crate::protocol::types::TokenValidationStatus;
@@ -247,7 +247,7 @@ impl<'a> Facts<'a> {
     }
 
     fn in_other_form(self) -> usize {
-        self.shown(|fact| Form::recognised(fact.payload) != Some(Form::Everest))
+        self.shown(|fact| is_other_form(fact.message, Form::recognised(fact.payload), self.in_force))
     }
 
     /// Where EVerest says nothing of a withdrawn token, the reply has nothing to be out of order with.
@@ -287,6 +287,16 @@ impl<'a> Facts<'a> {
         usize::from(!Channel::GET_TOKEN_VALIDATION_STATUS.runs(self.in_force))
             + self.shown(|fact| fact.message == GET_REPLY)
             + self.all(Fate::Shown, STATUS).filter(|fact| !seen.insert(fact.payload)).count()
+    }
+}
+
+/// Whether a message is written in another form than EVerest's: that writes questions compactly, and in some releases
+/// everything.
+pub(super) fn is_other_form(message: Message, form: Option<Form>, in_force: Deviations) -> bool {
+    match form {
+        Some(Form::Everest) => false,
+        Some(Form::Compact) => message != QUESTION && !in_force.is_on(Deviation::CompactJson),
+        _ => true,
     }
 }
 

@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use super::occasions::{
     Fact, Facts, Fate, GET_REPLY, HEARTBEAT, QUESTION, STATUS, WITHDRAW, WITHDRAW_REPLY, has_texts_without_acceptance,
-    is_gap_or_repeat, is_out_of_turn, is_twice, status,
+    is_gap_or_repeat, is_other_form, is_out_of_turn, is_twice, status,
 };
+use crate::protocol::deviations::Deviations;
 use crate::protocol::schema::Message;
 use crate::protocol::types::{AuthorizationType, IdTokenType, TokenValidationStatus};
 use crate::protocol::wire::Form;
@@ -75,7 +76,9 @@ fn risks(facts: Facts<'_>) -> Vec<Risk> {
             }
             Fate::Missed => continue,
             Fate::Broken => (vec!["CN-2"], None),
-            Fate::Shown | Fate::Handed => (before.special(fact, facts.heartbeat_interval), usual(fact.message)),
+            Fate::Shown | Fate::Handed => {
+                (before.special(fact, facts.heartbeat_interval, facts.in_force), usual(fact.message))
+            }
         };
         if !special.is_empty() || usual.is_some() {
             risks.push(Risk { index, at: fact.at, special, usual });
@@ -107,14 +110,14 @@ impl<'a> Before<'a> {
     }
 
     /// What a client could have broken over what is special of a message that it was shown, the rarest first.
-    fn special(&self, fact: &Fact<'_>, heartbeat_interval: Duration) -> Vec<&'static str> {
+    fn special(&self, fact: &Fact<'_>, heartbeat_interval: Duration, in_force: Deviations) -> Vec<&'static str> {
         let Some(json) = fact.json else { return vec!["CN-2"] };
         let last = self.last.get(&fact.message).copied();
         // What it has survived in this form is no matter of the form.
         let form = Form::recognised(fact.payload);
         let form = form.filter(|_| !self.forms.contains(&(fact.message, form)));
         let has_more = form == Some(Form::ExtraFields) || has_unknown_fields(fact.message, json);
-        let is_other = form.is_some_and(|form| !matches!(form, Form::Everest | Form::ExtraFields));
+        let is_other = form.is_some() && form != Some(Form::ExtraFields) && is_other_form(fact.message, form, in_force);
         let result = json.as_str();
         let is_withdrawn = status(fact) == Some("Withdrawn");
         let special = match fact.message {
@@ -184,7 +187,6 @@ fn has_unknown_fields(message: Message, json: &Value) -> bool {
 mod tests {
     use super::*;
     use crate::conformance::occasions::CHECK;
-    use crate::protocol::deviations::Deviations;
     use crate::transcript::injected::{Copies, Effect};
 
     /// What became of a message, what it is, and its text.
@@ -273,6 +275,7 @@ mod tests {
         // It is no matter of the form that another message had, nor of one that it never got.
         let compact = r#"{"messages":[],"status":"Rejected","token":{}}"#;
         assert_eq!(suspects("CC-8", &[(Handed, STATUS, compact)])[0], "RR-15");
+        assert_eq!(suspects("CC-8", &[(Handed, QUESTION, r#"{"headers":{},"payload":{}}"#)]), ["VA-3"]);
         let again = [(Shown, STATUS, compact), (Sent, CHECK, "true"), (Sent, CHECK, "true"), (Handed, STATUS, compact)];
         assert_eq!(suspects("CC-8", &again), ["CN-3", "TV-17"]);
         let broken =

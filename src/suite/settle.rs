@@ -123,9 +123,15 @@ impl Ends {
         /// What is more than half as suspicious is about as suspicious: how many scenarios happen to show the same says
         /// little.
         const ABOUT: f64 = 0.5;
+        /// It says less still of what was survived before.
+        const ABOUT_WHERE_SURVIVED: f64 = 0.2;
         let suspects: &[&'static str] = if is_end(found) { &found.suspects } else { &[] };
-        let most = suspects.iter().map(|id| self.suspicion(id)).fold(0.0, f64::max);
-        suspects.iter().copied().filter(move |id| self.suspicion(id) > most * ABOUT)
+        let most = suspects.iter().map(|id| (self.suspicion(id), *id)).max_by(|(a, _), (b, _)| a.total_cmp(b));
+        let (most, share) = most.map_or((0.0, ABOUT), |(most, id)| match self.survived.get(id) {
+            None => (most, ABOUT),
+            Some(_) => (most, ABOUT_WHERE_SURVIVED),
+        });
+        suspects.iter().copied().filter(move |id| self.suspicion(id) > most * share)
     }
 
     /// The one of these that it has broken: what others of its ends are explained by explains this one, too.
@@ -173,7 +179,8 @@ mod tests {
         let results = [often(), often(), often(), ended(&["TV-17", "RR-9"]), ended(&["RR-15", "RR-9"]), often()];
         assert_eq!(named(&results), ["RR-9", "RR-9"]);
         // An end now and then, over a few of many statuses: what was survived about as often says nothing.
-        let results = [often(), often(), survived(&["LV-6"]), ended(&["LV-6", "TV-17"]), often()];
+        let lv = || survived(&["LV-6"]);
+        let results = [often(), often(), lv(), lv(), lv(), ended(&["LV-6", "TV-17"]), often()];
         assert_eq!(named(&results), ["LV-6"]);
         // What ends it in several scenarios, although it was survived at times, goes before what is special of one.
         let seldom = || survived(&["TV-17"]);
