@@ -45,8 +45,8 @@ use silence::Silence;
 /// How long is waited at most for a message whose time is over, to tell late from never. What is not there after three
 /// times its time counts as never, so that short limits stay short.
 const LATE: Duration = Duration::from_secs(2);
-/// The same of an answer for which EVerest waits no longer: who is slow gives it all the same, and breaks less than who
-/// gives none.
+/// The same of the first answer, where EVerest waits for it no longer: who is slow gives it all the same, and breaks
+/// something else than who gives none.
 const LATE_ANSWER: Duration = Duration::from_secs(20);
 
 /// A moment of a run.
@@ -531,7 +531,10 @@ impl<'s> Judge<'s> {
         let is_hopeless = findings::astray(view, &self.claims, &expectation).is_some()
             || expectation.by == Party::Module && !view.is_connected();
         let waited = moment.now.saturating_sub(began);
-        let longest = if expectation.is_overdue_answer(&self.case, waited) { LATE_ANSWER } else { LATE };
+        // One that has answered before is not slow.
+        let has_answered = view.requests.iter().any(|request| request.kind.is_question() && request.is_answered);
+        let is_slow = expectation.is_overdue_answer(&self.case, waited) && !has_answered;
+        let longest = if is_slow { LATE_ANSWER } else { LATE };
         let late = if is_hopeless { Duration::ZERO } else { longest.min(expectation.within * 2) };
         Outcome::Goes(Armed::Overdue(Box::new(Overdue {
             captures: self.captures.clone(),

@@ -130,13 +130,6 @@ fn a_verdict_is_the_backends_own_and_that_it_answers_is_its_duty() {
     is_let_off(while_it_waits(60, &in_time));
     assert_eq!(while_it_waits(60, &[at(2, verdict("q/2", "Accepted"))]).id(), "expect/wrong-topic");
     assert_eq!(while_it_waits(1, &in_time).id(), "expect/late");
-    // One that EVerest does not wait for any more is told from none at all for longer.
-    for (waits, answered, id, requirement) in
-        [(1, 2900, "expect/late", Some("VA-5")), (1, 3100, "expect/missing", None), (0, 1500, "expect/late", None)]
-    {
-        let told = while_it_waits(waits, &[at(answered, verdict("q/1", "Accepted"))]).told.unwrap();
-        assert_eq!((told.id, told.requirement), (id, requirement), "{waits} {answered}");
-    }
     // One that is told what to say has to say it.
     let driven = Court { prompt: Prompt::Told, ..unprepared("auth_token_validator", steps) };
     assert_eq!(
@@ -170,6 +163,30 @@ fn a_token_is_the_readers_own() {
     // What does not hang on tokens is khumbu's own.
     let beats = unprepared("auth_token_provider", "- expect: {message: heartbeat, payload: 7, within: 1s}");
     assert_eq!(beats.judge(&[]).id(), "scenario/contradicted");
+}
+
+#[test]
+fn who_answers_when_everest_waits_no_longer_is_slow_and_not_silent() {
+    let once =
+        "- present_token: ALICE\n- expect: {message: validate_token}\n- expect_reply: {payload: $any, within: 5s}\n";
+    let twice = once.repeat(2);
+    let answer = |at_millis, topic| at(at_millis, verdict(topic, "Accepted"));
+    let judge = |steps: &str, seconds, events: &[(u64, Event)]| {
+        let court = Court { answer_within: Duration::from_secs(seconds), ..unprepared("auth_token_validator", steps) };
+        let outcome = court.judge(events);
+        (outcome.id(), outcome.told.and_then(|told| told.requirement))
+    };
+    let asked = at(1, question("q/1"));
+    assert_eq!(judge(once, 5, &[asked.clone(), answer(14_900, "q/1")]), ("expect/late", Some("VA-5")));
+    assert_eq!(judge(once, 5, &[asked.clone(), answer(15_100, "q/1")]), ("expect/missing", None));
+    // Nobody knows how long EVerest waits.
+    assert_eq!(judge(once, 0, &[asked.clone(), answer(6_500, "q/1")]), ("expect/late", None));
+    assert_eq!(judge(once, 0, &[asked.clone(), answer(14_900, "q/1")]), ("expect/missing", None));
+    // One that has answered in time is not slow as such.
+    let before = [asked, answer(2, "q/1"), at(3, question("q/2"))];
+    let after = |millis| judge(&twice, 5, &[before.as_slice(), &[answer(millis, "q/2")]].concat());
+    assert_eq!(after(6_500), ("expect/late", Some("VA-5")));
+    assert_eq!(after(14_900), ("expect/missing", None));
 }
 
 #[test]
