@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::protocol::channel::Channel;
-use crate::protocol::deviations::{Deviation, Deviations};
+use crate::protocol::deviations::Deviations;
 use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
 use crate::protocol::types::TokenValidationStatus;
@@ -247,7 +247,7 @@ impl<'a> Facts<'a> {
     }
 
     fn in_other_form(self) -> usize {
-        self.shown(|fact| is_other_form(fact.message, Form::recognised(fact.payload), self.in_force))
+        self.shown(|fact| is_other_form(fact.message, Form::recognised(fact.payload)))
     }
 
     /// Where EVerest says nothing of a withdrawn token, the reply has nothing to be out of order with.
@@ -290,12 +290,11 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Whether a message is written in another form than EVerest's: that writes questions compactly, and in some releases
-/// everything.
-pub(super) fn is_other_form(message: Message, form: Option<Form>, in_force: Deviations) -> bool {
+/// Whether a message is written in another form than EVerest's, which writes questions compactly.
+pub(super) fn is_other_form(message: Message, form: Option<Form>) -> bool {
     match form {
         Some(Form::Everest) => false,
-        Some(Form::Compact) => message != QUESTION && !in_force.is_on(Deviation::CompactJson),
+        Some(Form::Compact) => message != QUESTION,
         _ => true,
     }
 }

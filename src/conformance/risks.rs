@@ -13,7 +13,6 @@ use super::occasions::{
     Fact, Facts, Fate, GET_REPLY, HEARTBEAT, QUESTION, STATUS, WITHDRAW, WITHDRAW_REPLY, has_texts_without_acceptance,
     is_gap_or_repeat, is_other_form, is_out_of_turn, is_twice, status,
 };
-use crate::protocol::deviations::Deviations;
 use crate::protocol::schema::Message;
 use crate::protocol::types::{AuthorizationType, IdTokenType, TokenValidationStatus};
 use crate::protocol::wire::Form;
@@ -76,9 +75,7 @@ fn risks(facts: Facts<'_>) -> Vec<Risk> {
             }
             Fate::Missed => continue,
             Fate::Broken => (vec!["CN-2"], None),
-            Fate::Shown | Fate::Handed => {
-                (before.special(fact, facts.heartbeat_interval, facts.in_force), usual(fact.message))
-            }
+            Fate::Shown | Fate::Handed => (before.special(fact, facts.heartbeat_interval), usual(fact.message)),
         };
         if !special.is_empty() || usual.is_some() {
             risks.push(Risk { index, at: fact.at, special, usual });
@@ -110,14 +107,14 @@ impl<'a> Before<'a> {
     }
 
     /// What a client could have broken over what is special of a message that it was shown, the rarest first.
-    fn special(&self, fact: &Fact<'_>, heartbeat_interval: Duration, in_force: Deviations) -> Vec<&'static str> {
+    fn special(&self, fact: &Fact<'_>, heartbeat_interval: Duration) -> Vec<&'static str> {
         let Some(json) = fact.json else { return vec!["CN-2"] };
         let last = self.last.get(&fact.message).copied();
         // What it has survived in this form is no matter of the form.
         let form = Form::recognised(fact.payload);
         let form = form.filter(|_| !self.forms.contains(&(fact.message, form)));
         let has_more = form == Some(Form::ExtraFields) || has_unknown_fields(fact.message, json);
-        let is_other = form.is_some() && form != Some(Form::ExtraFields) && is_other_form(fact.message, form, in_force);
+        let is_other = form.is_some() && form != Some(Form::ExtraFields) && is_other_form(fact.message, form);
         let result = json.as_str();
         let is_withdrawn = status(fact) == Some("Withdrawn");
         let special = match fact.message {
@@ -187,6 +184,7 @@ fn has_unknown_fields(message: Message, json: &Value) -> bool {
 mod tests {
     use super::*;
     use crate::conformance::occasions::CHECK;
+    use crate::protocol::deviations::Deviations;
     use crate::transcript::injected::{Copies, Effect};
 
     /// What became of a message, what it is, and its text.
