@@ -160,7 +160,7 @@ impl Stage<'_> {
         let mut quiet = self.lookout.patience();
         let mut pace = Pace::default();
         loop {
-            if pace.take(&self.lookout.observer.records) {
+            if pace.take(&self.lookout.observer) {
                 quiet = self.lookout.patience();
             }
             self.learnt.round_trip = pace.round_trip;
@@ -181,7 +181,7 @@ impl Stage<'_> {
             }
             if limit.is_over(limit_is).await || quiet.is_over(quiet_is).await {
                 self.lookout.observer.drain();
-                if !pace.take(&self.lookout.observer.records) {
+                if !pace.take(&self.lookout.observer) {
                     return Ok(());
                 }
                 quiet = self.lookout.patience();
@@ -328,7 +328,16 @@ struct Pace {
 
 impl Pace {
     /// Takes what is new; whether it has to do with subscriptions.
-    fn take(&mut self, records: &[Record]) -> bool {
+    fn take(&mut self, observer: &Observer) -> bool {
+        let is_request = |seq| {
+            let index = observer.messages.binary_search_by_key(&seq, |seen| seen.seq);
+            index.is_ok_and(|index| observer.messages[index].kind.is_request())
+        };
+        self.follow(&observer.records, is_request)
+    }
+
+    /// The same; `is_request` says whether the message at a place of the record is a request.
+    fn follow(&mut self, records: &[Record], is_request: impl Fn(u64) -> bool) -> bool {
         let mut has_moved = false;
         for record in records[self.taken..].iter().filter(|record| !is_own(&record.client)) {
             match &record.event {
@@ -336,13 +345,18 @@ impl Pace {
                     has_moved = true;
                     self.answered.insert(record.client.clone(), record.at);
                 }
-                // What it says without being asked, such as a communication check, tells nothing of its pace.
                 Event::Packet { direction: Direction::FromClient, kind: "SUBSCRIBE", .. } => {
                     has_moved = true;
                     if let Some(answered) = self.answered.remove(&record.client) {
                         self.round_trip = self.round_trip.max(record.at.saturating_sub(answered));
                     }
                 }
+                // Whoever has asked something subscribes to the next topic when it has read the replies, for which it may
+                // have waited long: to a discovery any number comes.
+                Event::Publish { direction: Direction::FromClient, .. } if is_request(record.seq) => {
+                    self.answered.remove(&record.client);
+                }
+                // What else it says without being asked, such as a communication check, tells nothing of its pace.
                 _ => {}
             }
         }
@@ -353,4 +367,51 @@ impl Pace {
 
 fn last_levels(topics: &[String]) -> Vec<&str> {
     topics.iter().map(|topic| topic.rsplit('/').next().unwrap_or_default()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transcript::record::Publish;
+
+    /// The records of a client, each at so many milliseconds.
+    fn of_client(events: &[(u64, Event)]) -> Vec<Record> {
+        let record = |(seq, (ms, event)): (u64, &(u64, Event))| Record {
+            seq,
+            at: Duration::from_millis(*ms),
+            client: "display".into(),
+            event: event.clone(),
+        };
+        (0..).zip(events).map(record).collect()
+    }
+
+    #[test]
+    fn what_a_client_does_with_a_reply_is_not_its_pace() {
+        let subscribe = || Event::Packet { direction: Direction::FromClient, kind: "SUBSCRIBE", pkid: 1 };
+        let granted = || Event::Subscribed { filter: "x".to_owned(), qos: 1 };
+        let publish = || {
+            let (topic, payload) = ("y".into(), Default::default());
+            let publish = Publish { topic, payload, qos: 1, retain: false, dup: false, pkid: 2 };
+            Event::Publish { direction: Direction::FromClient, publish }
+        };
+        let connected =
+            Event::Connected { protocol: 4, clean: true, session_present: false, keep_alive: 20, will: None };
+        // It connects, subscribes to where it wants the replies, publishes, and subscribes again 2 s later.
+        let records = of_client(&[
+            (0, connected),
+            (5, subscribe()),
+            (6, granted()),
+            (7, publish()),
+            (2007, subscribe()),
+            (2008, granted()),
+            (2020, subscribe()),
+        ]);
+        let pace = |is_request: bool| {
+            let mut pace = Pace::default();
+            assert!(pace.follow(&records, |_| is_request) && !pace.follow(&records, |_| is_request));
+            pace.round_trip.as_millis()
+        };
+        assert_eq!(pace(true), 12, "a request");
+        assert_eq!(pace(false), 2001, "a communication check");
+    }
 }
