@@ -36,14 +36,16 @@ pub fn suspects(about: Option<&'static str>, facts: Facts<'_>, since: usize) -> 
     let near = || unacknowledged.iter().skip(1).chain(before.iter().rev().take_while(is_near));
     let likeliest = risks[first].special.clone();
     let special = near().flat_map(|risk| &risk.special).copied();
-    let usual = risks[first].usual.into_iter().chain(near().filter_map(|risk| risk.usual));
+    let mut usual: Vec<_> = risks[first].usual.into_iter().chain(near().filter_map(|risk| risk.usual)).collect();
+    // Stable. A client that asks at its start is told the same in every scenario.
+    usual.sort_by_key(|id| matches!(*id, "LV-6" | "DI-6"));
     // What is judged first, the others stay in their order.
     let sorted = |ids: Vec<&'static str>| {
         let (judged, others): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| about == Some(*id));
         judged.into_iter().chain(others)
     };
     let mut seen = BTreeSet::new();
-    let all = sorted(likeliest).chain(sorted(special.collect())).chain(sorted(usual.collect()));
+    let all = sorted(likeliest).chain(sorted(special.collect())).chain(sorted(usual));
     all.filter(|id| seen.insert(*id)).collect()
 }
 
@@ -238,6 +240,8 @@ mod tests {
         let earlier = [(Shown, STATUS, &*odd), (Handed, WITHDRAW_REPLY, "\"Accepted\"")];
         assert_eq!(suspects("CC-8", &earlier), ["TV-15", "WD-17", "TV-17"]);
         assert_eq!(suspects("TV-17", &earlier), ["TV-15", "TV-17", "WD-17"], "what is judged goes first");
+        let start = [(Handed, GET_REPLY, &*known), (Handed, STATUS, &known)];
+        assert_eq!(suspects("CC-8", &start), ["TV-17", "LV-6"]);
         let since = |number| ask(&earlier, false, |facts| super::suspects(None, facts, number));
         assert_eq!((since(1), since(2)), (vec!["WD-17"], vec![]));
     }

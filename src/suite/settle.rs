@@ -103,7 +103,7 @@ impl Ends {
             }
         }
         let findings = results.iter().flat_map(|result| &result.findings);
-        let likeliest: Vec<_> = findings.filter_map(|found| ends.suspects(found).next()).collect();
+        let likeliest: Vec<_> = findings.filter_map(|found| ends.likeliest(found)).collect();
         for id in likeliest {
             *ends.explained.entry(id).or_default() += 1;
         }
@@ -134,9 +134,18 @@ impl Ends {
         suspects.iter().copied().filter(move |id| self.suspicion(id) > most * share)
     }
 
+    /// The likeliest of these: what it has never survived, or what is there at most of its ends.
+    fn likeliest(&self, found: &Diagnostic) -> Option<&'static str> {
+        let ends = |id: &&'static str| match self.survived.contains_key(id) {
+            true => self.ended.get(id).copied(),
+            false => Some(u32::MAX),
+        };
+        // Of equal ones the first, which `max_by_key` finds as the last of the reversed.
+        self.suspects(found).rev().max_by_key(ends)
+    }
+
     /// The one of these that it has broken: what others of its ends are explained by explains this one, too.
     fn culprit(&self, found: &Diagnostic) -> Option<&'static str> {
-        // Of equal ones the first, which `max_by_key` finds as the last of the reversed.
         self.suspects(found).rev().max_by_key(|id| self.explained.get(id))
     }
 }
@@ -186,6 +195,10 @@ mod tests {
         let seldom = || survived(&["TV-17"]);
         let several = || ended(&["TV-17"]);
         let results = [several(), seldom(), ended(&["RR-15", "TV-17"]), several(), seldom(), several(), seldom()];
+        assert_eq!(named(&results), ["TV-17"; 4]);
+        // What it is told at every start is there at nearly all ends.
+        let start = || ended(&["LV-6", "TV-17"]);
+        let results = [often(), often(), start(), often(), ended(&["TV-17"]), start(), start()];
         assert_eq!(named(&results), ["TV-17"; 4]);
         // That it was handed something says nothing where it has ended.
         let both = ScenarioResult { survived: ["RR-9"].into(), ..ScenarioResult::clone(&ended(&["RR-9", "TV-17"])) };
