@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::config::today;
 use super::matrix_reports::{Reports, is_page, report_file};
 use super::playing::made;
 use super::{Exit, files, print, run_reports};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::report::{self, Report};
+use crate::report::{self, Part, Report};
 use crate::suite::{self, Scope};
 
 /// No report of a run is larger, in bytes.
@@ -70,7 +71,21 @@ fn merged(arguments: &Arguments) -> Result<Report, Vec<Diagnostic>> {
         return Err(errors);
     }
     print::diagnostics(other_command(&reports).as_slice());
-    report::merge(reports)
+    report::merge(reports).map(decided)
+}
+
+/// What the results of the whole come to, asked as the run itself would have asked it.
+fn decided(mut whole: Report) -> Report {
+    let Part { known_failures, flaky_passes, .. } = &whole.part;
+    let is_cut = whole.conform.as_ref().is_some_and(|it| !it.only.is_empty() || it.is_partial);
+    if whole.conform.is_some() {
+        whole.results = suite::settle(whole.results);
+    }
+    whole.results = report::excuse_all(&whole.results, known_failures, today(), !is_cut && !whole.is_interrupted);
+    if *flaky_passes {
+        report::let_flaky_pass(&mut whole.results);
+    }
+    whole
 }
 
 /// Paths in commands may differ from machine to machine, but so may modules.

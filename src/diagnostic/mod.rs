@@ -140,6 +140,8 @@ pub struct Diagnostic {
     /// The requirements that a module may have broken which has ended, or does not do what it owes: first what the scenario is
     /// about, then the likeliest.
     pub suspects: Vec<&'static str>,
+    /// How grave it was, and which requirement it broke, before more than its own scenario was asked, where that changed it.
+    pub at_first: Option<(Severity, Option<&'static str>)>,
 }
 
 impl Diagnostic {
@@ -160,7 +162,16 @@ impl Diagnostic {
             instead: None,
             owed_by: None,
             suspects: Vec::new(),
+            at_first: None,
         }
+    }
+
+    /// Says how grave it is and which requirement it breaks, now that more than its own scenario was asked; what it was is
+    /// kept.
+    pub fn revise(&mut self, severity: Severity, requirement: Option<&'static str>) {
+        let was = *self.at_first.get_or_insert((self.severity, self.requirement));
+        (self.severity, self.requirement) = (severity, requirement);
+        self.at_first = Some(was).filter(|was| *was != (severity, requirement));
     }
 
     /// The harness itself is at fault.

@@ -117,6 +117,9 @@ struct Finding {
     /// What it may have broken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     suspects: Vec<Id>,
+    /// What it was before more than its own scenario was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at_first: Option<AtFirst>,
     /// Nothing was put to the test; `help` says what would do that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     not_exercised: bool,
@@ -126,6 +129,12 @@ struct Finding {
     /// The number of the message at which it was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at_message: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AtFirst {
+    severity: Severity,
+    requirement: Option<Id>,
 }
 
 /// Bytes of a text, and what stands beside their caret.
@@ -205,6 +214,9 @@ impl From<&Diagnostic> for Finding {
             requirement: found.requirement.map(Id),
             owed_by: found.owed_by.map(Id),
             suspects: found.suspects.iter().copied().map(Id).collect(),
+            at_first: found
+                .at_first
+                .map(|(severity, requirement)| AtFirst { severity, requirement: requirement.map(Id) }),
             not_exercised: found.is_unexercised,
             subject: found.subject,
             evidence: found.evidence.clone(),
@@ -283,6 +295,7 @@ impl Finding {
             requirement: self.requirement.map(|id| id.0),
             owed_by: self.owed_by.map(|id| id.0),
             suspects: self.suspects.into_iter().map(|id| id.0).collect(),
+            at_first: self.at_first.map(|it| (it.severity, it.requirement.map(|id| id.0))),
             subject: self.subject,
             is_unexercised: self.not_exercised,
             at_record: self.at_message,

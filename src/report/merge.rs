@@ -1,17 +1,18 @@
 //! Several reports as one: the shards of a run, each exactly once.
 //!
 //! Nothing is decided here about a module: the results are put together as if one run had had them, and what they come to is
-//! asked again. What cannot be a whole is refused.
+//! asked again: what each had made of them by itself, as far as its own scenarios said it, is taken back. What cannot be a whole is refused.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::outcome::passed_after_all;
+use super::outcome::as_played;
 use super::part::Part;
 use super::read::Report;
 use crate::diagnostic::{Diagnostic, Severity};
 
-/// The whole that these reports are parts of.
+/// The whole that these reports are parts of, with results as they were played: nothing is settled or excused yet.
 ///
 /// # Errors
 /// `run/other-whole` if they are parts of different ones, `run/same-shard`, `run/missing-shard`, `run/missing-results`.
@@ -24,17 +25,14 @@ pub fn merge(reports: Vec<Report>) -> Result<Report, Vec<Diagnostic>> {
         return Err(others);
     }
     whole(&reports)?;
-    let mut results: Vec<_> = reports.iter().flat_map(|report| report.results.clone()).collect();
+    let played = reports.iter().flat_map(|report| &report.results).map(|result| Arc::new(as_played(result)));
+    let mut results: Vec<_> = played.collect();
     results.sort_by(|a, b| (&a.path, a.release, &a.faults).cmp(&(&b.path, b.release, &b.faults)));
     let is_interrupted = reports.iter().any(|report| report.is_interrupted);
     // A sweep plays more.
     if results.len() < first.part.plays && !is_interrupted {
         let headline = format!("the reports have {} of {} results", results.len(), first.part.plays);
         return Err(vec![refused("run/missing-results", headline).with_help("merge reports as khumbu wrote them")]);
-    }
-    let is_whole = !is_interrupted && first.conform.as_ref().is_none_or(|it| it.only.is_empty() && !it.is_partial);
-    if is_whole {
-        passed_after_all(&mut results, &first.part.known_requirements);
     }
     Ok(Report {
         path: String::new(),
@@ -71,9 +69,10 @@ fn differs(first: &Report, other: &Report) -> Option<Diagnostic> {
         () if first.part.suite != other.part.suite || first.part.plays != other.part.plays => {
             "is of other scenarios, of other texts of them, or of other releases".to_owned()
         }
-        () if first.part.known_requirements != other.part.known_requirements => {
+        () if first.part.known_failures != other.part.known_failures => {
             "was made with other `known_failures` in khumbu.yaml".to_owned()
         }
+        () if first.part.flaky_passes != other.part.flaky_passes => "was made with another `--flaky`".to_owned(),
         () if of(first) != of(other) => format!("is of {}, and that is of {}", of(other), of(first)),
         () => return None,
     };

@@ -20,6 +20,6 @@ pub use json::{SCHEMA_VERSION, json, scenarios};
 pub use junit::{junit, rerun, to_xml};
 pub use matrix::matrix;
 pub use merge::merge;
-pub use outcome::{KnownFailure, Listed, Summary, excuse, excuse_all, exit_code, has_several_releases};
+pub use outcome::{KnownFailure, Listed, Summary, as_played, excuse, excuse_all, exit_code, has_several_releases};
 pub use part::{Part, Shard};
 pub use read::{Conform, Report, read};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
 
 use super::data::Id;
-use super::part::KnownRequirement;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::release::Release;
 use crate::verdict::{ScenarioResult, Verdict};
@@ -68,7 +68,8 @@ pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>, interrupted: bool)
 }
 
 /// What is known to fail, from `known_failures` in `khumbu.yaml`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Written", try_from = "Written")]
 pub struct KnownFailure {
     /// What it is.
     pub what: Listed,
@@ -87,6 +88,44 @@ pub enum Listed {
     Scenario(String),
     /// A requirement, whatever scenario finds it broken.
     Requirement(&'static str),
+}
+
+/// A known failure as reports write it.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scenario: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    requirement: Option<Id>,
+    releases: Option<Vec<Release>>,
+    until: Option<String>,
+    reason: String,
+}
+
+impl From<KnownFailure> for Written {
+    fn from(known: KnownFailure) -> Self {
+        let (scenario, requirement) = match known.what {
+            Listed::Scenario(path) => (Some(path), None),
+            Listed::Requirement(id) => (None, Some(Id(id))),
+        };
+        let until = known.until.map(|until| until.to_string());
+        Self { scenario, requirement, releases: known.releases, until, reason: known.reason }
+    }
+}
+
+impl TryFrom<Written> for KnownFailure {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let what = match (written.scenario, written.requirement) {
+            (Some(path), None) => Listed::Scenario(path),
+            (None, Some(Id(id))) => Listed::Requirement(id),
+            _ => return Err("a known failure has either a `scenario` or a `requirement`".to_owned()),
+        };
+        let day = |until: String| until.parse().map_err(|_| format!("`{until}` is no day"));
+        let until = written.until.map(day).transpose()?;
+        Ok(Self { what, releases: written.releases, reason: written.reason, until })
+    }
 }
 
 impl KnownFailure {
@@ -110,12 +149,6 @@ impl KnownFailure {
         }
     }
 
-    /// What the parts of a run have to know of it, if it is of a requirement.
-    pub fn of_requirement(&self) -> Option<KnownRequirement> {
-        let requirement = Id(self.requirement()?);
-        Some(KnownRequirement { requirement, releases: self.releases.clone(), reason: self.reason.clone() })
-    }
-
     /// Something to say of it.
     fn says(&self, severity: Severity, id: &'static str, headline: String) -> Diagnostic {
         let diagnostic = Diagnostic::new(severity, id, headline);
@@ -126,16 +159,11 @@ impl KnownFailure {
     }
 }
 
-impl KnownRequirement {
-    fn holds_for(&self, release: Release) -> bool {
-        self.releases.as_ref().is_none_or(|releases| releases.contains(&release))
-    }
-}
-
 /// What is listed, and is not so any more.
 fn out_of_date(what: &str, name: &str, reason: &str) -> Diagnostic {
     let headline = format!("{what}, but is listed as a known failure: {reason}");
     Diagnostic::new(Severity::Fail, "known-failure/passed", headline)
+        .about(Subject::Excuse)
         .with_help(format!("take `{name}` off `known_failures` in khumbu.yaml"))
 }
 
@@ -178,17 +206,15 @@ pub fn excuse_all(
 ) -> Vec<Arc<ScenarioResult>> {
     let mut excused: Vec<_> = results.iter().map(|result| excuse(result, known, today)).collect();
     if is_whole {
-        let known: Vec<_> = known.iter().filter_map(KnownFailure::of_requirement).collect();
-        passed_after_all(&mut excused, &known);
+        passed_after_all(&mut excused, known);
     }
     excused
 }
 
 /// A requirement that is listed, was judged and is not broken in all of a run fails as well: in the first scenario that
 /// judged it and passed. Excused failures count as such.
-pub fn passed_after_all(results: &mut [Arc<ScenarioResult>], known: &[KnownRequirement]) {
-    for known in known {
-        let id = known.requirement.0;
+fn passed_after_all(results: &mut [Arc<ScenarioResult>], known: &[KnownFailure]) {
+    for (known, id) in known.iter().filter_map(|known| Some((known, known.requirement()?))) {
         let breaks = |result: &Arc<ScenarioResult>| {
             known.holds_for(result.release)
                 && result.plays().flat_map(|play| &play.findings).any(|found| {
@@ -209,6 +235,26 @@ pub fn passed_after_all(results: &mut [Arc<ScenarioResult>], known: &[KnownRequi
     }
 }
 
+/// A result as its scenario alone had it, so that the whole can be asked: nothing of it excused or let pass, and every
+/// requirement named that was named at first.
+pub fn as_played(result: &ScenarioResult) -> ScenarioResult {
+    let mut played = result.clone();
+    played.findings.retain(|found| found.subject != Subject::Excuse);
+    for found in &mut played.findings {
+        if let Some((severity, requirement)) = found.at_first {
+            found.revise(severity, requirement);
+        }
+    }
+    let was_changed = played.findings.len() != result.findings.len();
+    played.verdict = match result.verdict {
+        Verdict::Flaky => Verdict::Fail,
+        _ if was_changed => played.findings.iter().map(Verdict::of).max().unwrap_or(Verdict::Pass),
+        verdict => verdict,
+    };
+    played.other_plays = result.other_plays.iter().map(|play| Arc::new(as_played(play))).collect();
+    played
+}
+
 /// Excuses what a known failure is about, unless its time is over.
 fn apply(known: &KnownFailure, result: &mut ScenarioResult, today: NaiveDate) {
     if let Some(until) = known.until.filter(|until| *until < today) {
@@ -220,7 +266,7 @@ fn apply(known: &KnownFailure, result: &mut ScenarioResult, today: NaiveDate) {
     }
     let about: Vec<bool> = result.findings.iter().map(|finding| known.is_about(result, finding)).collect();
     for (finding, _) in result.findings.iter_mut().zip(about).filter(|(_, is_about)| *is_about) {
-        finding.severity = finding.severity.min(Severity::Warning);
+        finding.revise(finding.severity.min(Severity::Warning), finding.requirement);
     }
     let worst = result.findings.iter().map(Verdict::of).max().unwrap_or_default();
     result.verdict = if worst == Verdict::Pass { Verdict::Excused } else { worst };

@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::data::Id;
 use super::outcome::KnownFailure;
 use crate::protocol::release::Release;
 
@@ -37,19 +36,10 @@ pub struct Part {
     pub plays: usize,
     /// The shard; absent if it is all.
     pub shard: Option<Shard>,
-    /// Requirements that are known to be broken: that one is met after all, only the whole can tell.
-    pub known_requirements: Vec<KnownRequirement>,
-}
-
-/// A requirement that is known to be broken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KnownRequirement {
-    /// Which.
-    pub requirement: Id,
-    /// Under which releases; all if absent.
-    pub releases: Option<Vec<Release>>,
-    /// Why.
-    pub reason: String,
+    /// What is known to fail: what that excuses, and whether it is met after all, only the whole can tell.
+    pub known_failures: Vec<KnownFailure>,
+    /// Whether what is flaky passes.
+    pub flaky_passes: bool,
 }
 
 impl Part {
@@ -77,7 +67,8 @@ impl Part {
             suite: format!("{:016x}", fingerprint.0),
             plays: count,
             shard,
-            known_requirements: known.iter().filter_map(KnownFailure::of_requirement).collect(),
+            known_failures: known.to_vec(),
+            flaky_passes: false,
         }
     }
 }

@@ -29,7 +29,7 @@ pub fn settle(results: Vec<Arc<ScenarioResult>>) -> Vec<Arc<ScenarioResult>> {
         }
         let mut result = ScenarioResult::clone(result);
         for found in &mut result.findings {
-            found.requirement = other(found).or(found.requirement);
+            found.revise(found.severity, other(found).or(found.requirement));
         }
         Arc::new(result)
     });

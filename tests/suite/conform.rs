@@ -21,7 +21,8 @@ use crate::run_module::{attach, free_port, mosquitto};
 
 const TOOK: Duration = Duration::from_millis(12_345);
 
-fn scope() -> Scope {
+/// A whole of a client of `auth_consumer`.
+pub fn scope() -> Scope {
     Scope {
         side: Side::Client,
         apis: vec![ApiType::AUTH_CONSUMER],

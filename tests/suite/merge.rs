@@ -9,9 +9,11 @@ use std::time::Duration;
 use khumbu::diagnostic::{Diagnostic, Place, Severity, Source, Style, Subject};
 use khumbu::protocol::release::Release;
 use khumbu::report::{self, KnownFailure, Listed, Part, Report, Shard};
+use khumbu::suite::{self, Scope};
 use khumbu::verdict::{Evidence, Passed, ScenarioResult, Verdict};
 use serde_json::{Value, json};
 
+use crate::conform::scope;
 use crate::project::{FAIL, PASS, Project};
 
 const TOOK: Duration = Duration::from_millis(2500);
@@ -106,24 +108,83 @@ fn shards_put_together_are_the_whole() {
     assert_eq!((whole.results[0].clone(), whole.part, whole.is_interrupted), (full(), part(None), false));
 }
 
-/// Only the whole shows that nobody breaks a requirement any more that is known to be broken.
+/// One that the module has ended in, over one of these.
+fn ended(path: &str, over: &[&'static str]) -> Arc<ScenarioResult> {
+    let found = Diagnostic::new(Severity::Fail, "module/ended", "it has ended").about(Subject::ModuleEnd);
+    let found = Diagnostic { requirement: over.first().copied(), suspects: over.to_vec(), ..found };
+    result(path, Verdict::Fail, vec![found])
+}
+
+fn passed(path: &str, occasion: &'static str) -> Arc<ScenarioResult> {
+    let occasions = BTreeMap::from([(occasion, 1)]);
+    Arc::new(ScenarioResult { occasions, ..result(path, Verdict::Pass, Vec::new()).as_ref().clone() })
+}
+
+/// Fails in a play and passes in another.
+fn flaky(path: &str) -> Arc<ScenarioResult> {
+    let late = Diagnostic::new(Severity::Fail, "expect/late", "late").breaking("CC-8");
+    let plays = [result(path, Verdict::Fail, vec![late]), result(path, Verdict::Pass, Vec::new())];
+    report::together(plays.into()).unwrap()
+}
+
+/// A report of `conform` as data, and how it ends.
+fn judged(played: &[Arc<ScenarioResult>], shard: Option<Shard>, known: &[KnownFailure], flaky: bool) -> (Value, u8) {
+    let plays = ["a.yaml", "b.yaml", "c.yaml", "d.yaml", "e.yaml"].map(|path| (path, "", Release::default()));
+    let part = Part { flaky_passes: flaky, ..Part::new(plays.into_iter(), shard, known) };
+    let scope = Scope { part, ..scope() };
+    let settled = suite::settle(played.to_vec());
+    let today = "2026-12-01".parse().unwrap();
+    let mut results = report::excuse_all(&settled, known, today, shard.is_none());
+    if flaky {
+        report::let_flaky_pass(&mut results);
+    }
+    let matrix = suite::matrix(&results, &scope, false);
+    let code = suite::exit_code(&matrix, false);
+    (serde_json::from_str(&suite::json(&matrix, &results, code, TOOK)).unwrap(), code)
+}
+
+/// What a shard made of its results by itself is taken back: the whole is asked what explains a failure, what is known of
+/// it, and whether that is met after all.
 #[test]
-fn a_requirement_that_is_known_to_be_broken_and_is_met_everywhere_fails() {
-    let judged = ScenarioResult {
-        occasions: BTreeMap::from([("TV-15", 1)]),
-        ..result("b.yaml", Verdict::Pass, Vec::new()).as_ref().clone()
+fn shards_come_to_what_one_run_comes_to_whatever_each_made_of_its_results() {
+    let project = Project::new();
+    let known = |what, until: Option<&str>| KnownFailure {
+        what,
+        releases: None,
+        reason: "ticket 7".to_owned(),
+        until: until.map(|day| day.parse().unwrap()),
     };
-    let met = written(2, &Arc::new(judged));
-    let excused = Diagnostic::new(Severity::Note, "known-failure/excused", "as it is known to")
-        .breaking("TV-15")
-        .about(Subject::Excuse);
-    let excused = result("a.yaml", Verdict::Excused, vec![excused]);
-    for (first, verdict, found) in
-        [(&full(), Verdict::Fail, vec!["known-failure/passed"]), (&excused, Verdict::Pass, vec![])]
-    {
-        let whole = report::merge(vec![read(&written(1, first)).unwrap(), read(&met).unwrap()]).unwrap();
-        assert_eq!(whole.results[1].verdict, verdict);
-        assert_eq!(whole.results[1].findings.iter().map(|it| it.id).collect::<Vec<_>>(), found);
+    let (lv6, rr15) = (|| Listed::Requirement("LV-6"), || Listed::Requirement("RR-15"));
+    let (first, often) = (|| ended("a.yaml", &["LV-6", "DI-6"]), || ended("c.yaml", &["CN-1", "LV-6"]));
+    let alone = || ended("b.yaml", &["RR-15", "LV-6"]);
+    let scenario = |path: &str| Listed::Scenario(path.to_owned());
+    let cases = [
+        (vec![], false, 1),
+        (vec![known(lv6(), None)], false, 0),
+        (vec![known(lv6(), Some("2000-01-01"))], false, 1),
+        // What a shard excused as broken is not what the whole finds broken.
+        (vec![known(rr15(), None)], false, 1),
+        (vec![known(scenario("a.yaml"), None), known(scenario("d.yaml"), None)], false, 1),
+        (vec![known(lv6(), None), known(Listed::Requirement("HB-6"), None)], true, 1),
+        (vec![known(lv6(), None)], true, 0),
+    ];
+    for (known, flaky_passes, code) in cases {
+        let last = if flaky_passes { flaky("d.yaml") } else { passed("d.yaml", "HB-6") };
+        let e = if flaky_passes { passed("e.yaml", "HB-6") } else { passed("e.yaml", "RR-15") };
+        let shards = [vec![first(), often(), e], vec![alone(), last]];
+        for (index, played) in shards.iter().enumerate() {
+            let shard = Some(Shard { index: index + 1, of: 2 });
+            let (report, _) = judged(played, shard, &known, flaky_passes);
+            project.write(&format!("{index}.json"), &report.to_string());
+        }
+        let mut played = shards.concat();
+        played.sort_by(|a, b| a.path.cmp(&b.path));
+        let (whole, ends) = judged(&played, None, &known, flaky_passes);
+        assert_eq!(ends, code, "{known:?}");
+        let merged = project.run(&["merge", "0.json", "1.json", "--json", "-"]).exits(i32::from(code)).report();
+        for key in ["requirements", "other_failures", "scenarios", "summary", "part"] {
+            assert_eq!(merged[key], whole[key], "{key} with {known:?}");
+        }
     }
 }
 
@@ -150,10 +211,17 @@ rows! { is_refused(&Case):
     a_whole_beside_a_shard: Case(|it| it["part"]["shard"] = json!(null), "run/other-whole", "no shard"),
     other_scenarios: Case(|it| it["part"]["suite"] = json!("0"), "run/other-whole", "other scenarios"),
     other_known_failures: Case(
-        |it| it["part"]["known_requirements"] = json!([]),
+        |it| it["part"]["known_failures"] = json!([]),
         "run/other-whole",
         "known_failures"
     ),
+    another_word_on_flaky: Case(|it| it["part"]["flaky_passes"] = json!(true), "run/other-whole", "another `--flaky`"),
+    no_known_failure: Case(
+        |it| it["part"]["known_failures"][0]["scenario"] = json!("a.yaml"),
+        "file/no-report",
+        "either a `scenario` or a `requirement`"
+    ),
+    no_day: Case(|it| it["part"]["known_failures"][0]["until"] = json!("soon"), "file/no-report", "`soon` is no day"),
     another_command: Case(|it| it["side"] = json!("everest"), "run/other-whole", "side everest"),
     a_result_too_few: Case(|it| it["scenarios"] = json!([]), "run/missing-results", "1 of 2"),
     another_version: Case(|it| it["part"]["khumbu"] = json!("9.9.9"), "file/other-version", "9.9.9"),

@@ -126,7 +126,8 @@ mod as_json {
             "suite": "cbf29ce484222325",
             "plays": 0,
             "shard": null,
-            "known_requirements": []
+            "known_failures": [],
+            "flaky_passes": false
           },
           "interrupted": false,
           "summary": {

@@ -2,20 +2,19 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::DateTime;
 use khumbu::diagnostic::{Diagnostic, Severity, Style};
-use khumbu::protocol::channel::ApiType;
-use khumbu::protocol::side::Side;
 use khumbu::report::annotations::github;
 use khumbu::report::html::Made;
-use khumbu::report::{self, KnownFailure, Listed, Part};
-use khumbu::suite::{self, Scope, State};
+use khumbu::report::{self, KnownFailure, Listed};
+use khumbu::suite::{self, State};
 use khumbu::verdict::{Again, ScenarioResult, Verdict};
 
+use crate::conform::scope;
 use crate::project::{PASS, Project, python_module};
 
 const TOOK: Duration = Duration::from_millis(1500);
@@ -51,18 +50,6 @@ fn untold() -> Arc<ScenarioResult> {
 
 fn together(plays: &[Arc<ScenarioResult>]) -> Arc<ScenarioResult> {
     report::together(plays.to_vec()).unwrap()
-}
-
-fn scope() -> Scope {
-    Scope {
-        side: Side::Client,
-        apis: vec![ApiType::AUTH_CONSUMER],
-        only: Vec::new(),
-        is_partial: false,
-        part: Part::new(std::iter::empty(), None, &[]),
-        elsewhere: BTreeSet::new(),
-        command: "khumbu conform".to_owned(),
-    }
 }
 
 /// The state of a requirement, and how the process would end.
