@@ -7,13 +7,12 @@ use tokio::time::Instant;
 
 use super::findings;
 use super::lookout::Wake;
-use super::observer::{Observer, is_own};
+use super::observer::Observer;
 use super::stage::Stage;
 use super::stop::Stop;
 use crate::conformance::judge::{Proof, WITHIN};
 use crate::conformance::sighting::Sighting;
 use crate::protocol::side::Side;
-use crate::transcript::record::{Event, Record};
 
 /// So many of its round trips a module gets to stumble over what it was shown last.
 const AFTERMATH: u32 = 4;
@@ -62,9 +61,7 @@ impl Stage<'_> {
         if self.lookout.module.has_ended() || self.lookout.faults.is_any() || !observer.connections.is_connected() {
             return None;
         }
-        let is_connect = |record: &&Record| matches!(record.event, Event::Connected { .. }) && !is_own(&record.client);
-        let connected = observer.records.iter().rev().find(is_connect)?.seq;
-        let mut waiting = waiting.iter().map(|index| &observer.messages[*index]).filter(|seen| seen.seq > connected);
+        let mut waiting = waiting.iter().map(|index| &observer.messages[*index]);
         waiting.find(|seen| observer.deliveries.is_delivered(seen) && !observer.deliveries.is_shown(seen))
     }
 
