@@ -171,7 +171,7 @@ impl Prepared {
 
 /// The command line without what it plays.
 fn again(given: impl Iterator<Item = String>, paths: &[PathBuf]) -> String {
-    let words = without(given, &["--shard", "--keyword", "-k", "--side", "--release"], &["--update"]);
+    let words = without(given, &["--shard", "--keyword", "-k", "--side", "--release", "--fault"], &["--update"]);
     // What was named by its place stands where no option does.
     let is_value = |index: usize| index > 0 && words[index - 1].starts_with('-') && !words[index - 1].contains('=');
     let is_path = |word: &str| paths.iter().any(|path| path.as_os_str() == word);
@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn what_was_played_is_left_out_of_the_command_line() {
-        let words = "run scenarios --module scenarios -k word a.yaml --release all --html=x.html -j 2";
+        let words =
+            "run scenarios --module scenarios -k word --fault disconnect a.yaml --release all --html=x.html -j 2";
         let given = words.split(' ').map(str::to_owned);
         let left = again(given, &["scenarios".into(), "a.yaml".into()]);
         assert_eq!(left, "khumbu run --module scenarios -j 2");

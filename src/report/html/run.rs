@@ -94,7 +94,12 @@ fn card(result: &ScenarioResult, id: &str, is_open: bool, again: &str) -> Markup
             }
             (findings(result, &result.findings))
             h4 { "To see it again" }
-            (command(&format!("{again} {} --release {}", shell_words::quote(&result.path), result.release.name())))
+            (command(&format!(
+                "{again} {} --release {}{}",
+                shell_words::quote(&result.path),
+                result.release.name(),
+                result.fault_flags()
+            )))
         }
     }
 }
