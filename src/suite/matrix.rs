@@ -48,9 +48,7 @@ impl Row<'_> {
         let Some(Broken { result, .. }) = self.failures.first().filter(|it| !it.result.faults.is_empty()) else {
             return scope.again(id);
         };
-        let quoted = |word: &str| shell_words::quote(word).into_owned();
-        let faults = result.faults.iter().map(|step| format!(" --fault {}", quoted(step)));
-        format!("{} --keyword {}{}", scope.command, quoted(&result.path), faults.collect::<String>())
+        format!("{} --keyword {}{}", scope.command, shell_words::quote(&result.path), result.fault_flags())
     }
 }
 
@@ -148,7 +146,8 @@ pub struct Row<'r> {
     pub occasions: usize,
     /// The failures that break it, also those that are excused.
     pub failures: Vec<Broken<'r>>,
-    /// Why it is not applicable or was not exercised, or what would exercise it; empty otherwise.
+    /// Why it is not applicable or was not exercised, or what would exercise it; under which releases it is met, if not under
+    /// all that were played; empty otherwise.
     pub reason: String,
     /// Whether that is what would exercise it.
     pub is_advice: bool,
@@ -165,6 +164,8 @@ pub struct Matrix<'r> {
     pub rows: Vec<Row<'r>>,
     /// Failures that break no requirement, faults of khumbu's own, and why the module was not judged, in a scenario or at all.
     pub others: Vec<Broken<'r>>,
+    /// Why scenarios judged less than they could, and warnings: what decides nothing, and whoever reads should know.
+    pub asides: Vec<Broken<'r>>,
     /// Whether the module was judged at all.
     pub is_judged: bool,
     /// Whether the user ended it before its end.
@@ -236,7 +237,19 @@ pub fn matrix<'r>(results: &'r [Arc<ScenarioResult>], scope: &'r Scope, is_inter
         let why = |it: &Broken<'_>| it.finding.severity == Severity::Inconclusive && !it.finding.is_unexercised;
         others.extend(all_findings(results).find(why));
     }
-    Matrix { scope, rows, others, releases, is_judged, is_interrupted }
+    let is_told = |it: &Broken<'_>| others.iter().any(|other| std::ptr::eq(other.finding, it.finding));
+    let asides = all_findings(results).filter(|it| is_aside(it) && !is_told(it)).collect();
+    Matrix { scope, rows, others, asides, releases, is_judged, is_interrupted }
+}
+
+/// Whether it decides nothing, but tells why a scenario judged less, or warns; not what is excused, or what a requirement
+/// says itself that was not exercised.
+fn is_aside(it: &Broken<'_>) -> bool {
+    match it.finding.severity {
+        Severity::Inconclusive => !it.finding.is_unexercised,
+        Severity::Warning => !it.result.findings.iter().any(|found| found.subject == Subject::Excuse),
+        _ => false,
+    }
 }
 
 /// Whether a scenario got as far as judging the module: not one that was never ready, whatever was seen of it by then.
@@ -290,7 +303,11 @@ fn row<'r>(
         return new(State::Excused, excused, String::new());
     }
     if occasions > 0 {
-        return new(State::Met, Vec::new(), String::new());
+        let (in_force, others): (Vec<Release>, Vec<Release>) =
+            releases.iter().copied().partition(|release| requirement.is_in_force(*release));
+        let in_force: Vec<_> = in_force.into_iter().map(Release::label).collect();
+        let reason = if others.is_empty() { String::new() } else { format!("under {} alone", in_force.join(", ")) };
+        return new(State::Met, Vec::new(), reason);
     }
     if !releases.is_empty() && !releases.iter().any(|release| requirement.is_in_force(*release)) {
         let from = requirement.from.map_or("another release", Release::name);

@@ -27,8 +27,12 @@ pub fn text(matrix: &Matrix<'_>, duration: Duration, screen: impl Into<Screen>) 
         text.push_str(&format!("  in {}\n", printable(&it.result.title())));
     }
     text.push_str(&table(matrix, screen.style));
-    text.push_str(&reasons(matrix, State::NotExercised, "not exercised, and what would exercise it"));
-    text.push_str(&reasons(matrix, State::NotApplicable, "not applicable"));
+    text.push_str(&asides(matrix));
+    let rows = |state| matrix.rows.iter().filter(move |row| row.state == state);
+    let (advised, kept): (Vec<_>, Vec<_>) = rows(State::NotExercised).partition(|row| row.is_advice);
+    text.push_str(&reasons(kept, "not exercised, and why"));
+    text.push_str(&reasons(advised, "not exercised, and what would exercise it"));
+    text.push_str(&reasons(rows(State::NotApplicable), "not applicable"));
     text + &counts(matrix, duration, screen.style)
 }
 
@@ -78,7 +82,11 @@ fn table(matrix: &Matrix<'_>, style: Style) -> String {
         let occasions = if row.occasions == 0 { "-".to_owned() } else { row.occasions.to_string() };
         let state = terminal::paint(style, colour(row.state), &format!("{:<17}", row.state.word()));
         let before = format!("  {:<7}{:<8}{state}{occasions:>5}  ", requirement.id, requirement.level.word());
-        let mut lines = wrapped(requirement.statement, WIDTH - BEFORE).into_iter();
+        let statement = match row.state {
+            State::Met if !row.reason.is_empty() => Cow::from(format!("{} ({})", requirement.statement, row.reason)),
+            _ => Cow::from(requirement.statement),
+        };
+        let mut lines = wrapped(&statement, WIDTH - BEFORE).into_iter();
         text.push_str(&format!("{before}{}\n", lines.next().unwrap_or_default()));
         for line in lines {
             text.push_str(&format!("{:BEFORE$}{line}\n", ""));
@@ -87,10 +95,37 @@ fn table(matrix: &Matrix<'_>, style: Style) -> String {
     text
 }
 
-/// The requirements in a state by their reasons.
-fn reasons(matrix: &Matrix<'_>, state: State, title: &str) -> String {
+/// What decides nothing, each with the scenarios that say it.
+fn asides(matrix: &Matrix<'_>) -> String {
+    let mut by_words: Vec<(String, Vec<Cow<'_, str>>)> = Vec::new();
+    for Broken { result, finding } in &matrix.asides {
+        let words = format!("{}[{}]: {}", finding.severity.word(), finding.id, finding.headline);
+        match by_words.iter_mut().find(|(other, _)| *other == words) {
+            Some((_, titles)) => titles.push(result.title()),
+            None => by_words.push((words, vec![result.title()])),
+        }
+    }
+    if by_words.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nwarnings, and why scenarios judged less than they could:\n".to_owned();
+    for (words, titles) in by_words {
+        let more = if titles.len() > 1 { format!(" and {} more", titles.len() - 1) } else { String::new() };
+        text.push_str(&indented(&format!("{}; in {}{more}", printable(&words), printable(&titles[0]))));
+    }
+    text
+}
+
+/// An entry of a list, in lines.
+fn indented(entry: &str) -> String {
+    let lines = wrapped(entry, WIDTH - 4).into_iter().enumerate();
+    lines.map(|(number, line)| format!("{}{line}\n", if number == 0 { "  " } else { "    " })).collect()
+}
+
+/// Requirements by their reasons.
+fn reasons<'m>(rows: impl IntoIterator<Item = &'m Row<'m>>, title: &str) -> String {
     let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
-    for row in matrix.rows.iter().filter(|row| row.state == state) {
+    for row in rows {
         match by_reason.iter_mut().find(|(reason, _)| *reason == row.reason) {
             Some((_, ids)) => ids.push(row.requirement.id),
             None => by_reason.push((&row.reason, vec![row.requirement.id])),
@@ -101,10 +136,7 @@ fn reasons(matrix: &Matrix<'_>, state: State, title: &str) -> String {
     }
     let mut text = format!("\n{title}:\n");
     for (reason, ids) in by_reason {
-        let line = format!("{}: {}", ids.join(", "), printable(reason));
-        for (number, line) in wrapped(&line, WIDTH - 4).into_iter().enumerate() {
-            text.push_str(&format!("{}{line}\n", if number == 0 { "  " } else { "    " }));
-        }
+        text.push_str(&indented(&format!("{}: {}", ids.join(", "), printable(reason))));
     }
     text
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use khumbu::conformance::{occasions, requirements};
 use khumbu::diagnostic::{Diagnostic, Severity, Style, Subject};
 use khumbu::protocol::channel::ApiType;
+use khumbu::protocol::release::Release;
 use khumbu::protocol::side::Side;
 use khumbu::report::{Part, Shard};
 use khumbu::suite::{self, Scope, State};
@@ -105,6 +106,52 @@ fn a_requirement_is_met_broken_not_exercised_or_not_applicable() {
     for id in ["HB-1", "TP-1", "VA-3"] {
         assert!(!states.contains_key(id), "{id}");
     }
+}
+
+/// A forecast's requirement is met under the forecast alone, whatever else was played.
+#[test]
+fn what_holds_from_a_release_on_is_met_under_that() {
+    let met = |release| {
+        Arc::new(ScenarioResult { release, ..result("a.yaml", &["NX-1"], &[("NX-1", 2), ("TV-17", 1)], Verdict::Pass) })
+    };
+    let (both, next, scope) = ([met(Release::Main), met(Release::Next)], [met(Release::Next)], scope());
+    let matrix = suite::matrix(&both, &scope, false);
+    let reason = |id: &str| matrix.rows.iter().find(|row| row.requirement.id == id).unwrap().reason.as_str();
+    assert_eq!((reason("NX-1"), reason("TV-17")), ("under next (forecast) alone", ""));
+    let text = suite::text(&matrix, TOOK, Style::Plain).replace('\n', " ");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("(under next (forecast) alone)"), "{text}");
+    let page = suite::markdown(&matrix, TOOK);
+    assert!(page.contains("(under next (forecast) alone)"), "{page}");
+    assert!(!suite::text(&suite::matrix(&next, &scope, false), TOOK, Style::Plain).contains(") alone"));
+}
+
+#[test]
+fn what_decides_nothing_is_told_once_and_what_kept_from_judging_is_no_advice() {
+    let warned = |path: &str| {
+        let findings = vec![found(Severity::Warning, "module/ended-by-itself")];
+        Arc::new(ScenarioResult { findings, ..result(path, &[], &[("TV-17", 1)], Verdict::Pass) })
+    };
+    let stopped = ScenarioResult {
+        findings: vec![found(Severity::Inconclusive, "module/ended")],
+        ..result("c.yaml", &["RR-9"], &[], Verdict::Inconclusive)
+    };
+    let excuse = found(Severity::Note, "known-failure/excused").about(Subject::Excuse);
+    let excused = ScenarioResult {
+        findings: vec![found(Severity::Warning, "expect/missing"), excuse],
+        ..result("d.yaml", &[], &[], Verdict::Excused)
+    };
+    let (results, scope) = ([warned("a.yaml"), warned("b.yaml"), Arc::new(stopped), Arc::new(excused)], scope());
+    let text = suite::text(&suite::matrix(&results, &scope, false), TOOK, Style::Plain);
+    for words in [
+        "why scenarios judged less than they could:\n",
+        "\n  warning[module/ended-by-itself]: it did something `<script>`; in a.yaml and\n    1 more\n",
+        "\n  inconclusive[module/ended]: it did something `<script>`; in c.yaml\n",
+        "not exercised, and why:\n  RR-9: it did something `<script>`\n",
+    ] {
+        assert!(text.contains(words), "no {words} in {text}");
+    }
+    assert!(!text.contains("expect/missing"), "{text}");
 }
 
 #[test]
