@@ -210,6 +210,7 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
     };
     let Selection { scenarios: selected, mut elsewhere, part } =
         flags.select(scenarios, is_wanted, (&config, &settings), &known_failures)?;
+    let part = if arguments.sweep { part.under(&["--sweep".to_owned()]) } else { part };
     if !part.is_whole() {
         elsewhere.extend(occasions::watched(side));
     }

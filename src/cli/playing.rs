@@ -137,7 +137,7 @@ impl PlayFlags {
             releases.into_iter().map(|release| (path.as_str(), text.as_str(), release))
         });
         let flaky_passes = self.flaky == Flaky::Pass;
-        let part = Part { flaky_passes, ..Part::new(plays, self.shard, known) };
+        let part = Part { flaky_passes, ..Part::new(plays, self.shard, known).under(&self.fault) };
         let is_here = |index| self.shard.is_none_or(|shard| index % shard.of == shard.index - 1);
         let (here, others): (Vec<_>, Vec<_>) = chosen.into_iter().enumerate().partition(|(index, _)| is_here(*index));
         let named = others.iter().flat_map(|(_, scenario)| &scenario.model.requirements);

@@ -67,7 +67,7 @@ fn differs(first: &Report, other: &Report) -> Option<Diagnostic> {
         () if apis != other_apis => format!("is of {other_apis}, and that is of {apis}"),
         () if command(first) != command(other) => "is of other requirements".to_owned(),
         () if first.part.suite != other.part.suite || first.part.plays != other.part.plays => {
-            "is of other scenarios, of other texts of them, or of other releases".to_owned()
+            "is of other scenarios, of other texts of them, of other releases, or under other faults".to_owned()
         }
         () if first.part.known_failures != other.part.known_failures => {
             "was made with other `known_failures` in khumbu.yaml".to_owned()

@@ -30,7 +30,7 @@ impl fmt::Display for Shard {
 pub struct Part {
     /// The version of khumbu that played.
     pub khumbu: String,
-    /// The fingerprint of all scenarios that were chosen, in all shards together.
+    /// The fingerprint of all scenarios that were chosen, in all shards together, and of the faults over them.
     pub suite: String,
     /// How many these are, each release counted.
     pub plays: usize,
@@ -46,6 +46,19 @@ impl Part {
     /// Whether it is all.
     pub fn is_whole(&self) -> bool {
         self.shard.is_none_or(|shard| shard.of == 1)
+    }
+
+    /// The same, where all of it is played under these conditions, which are the same in every part.
+    #[must_use]
+    pub fn under(self, conditions: &[String]) -> Self {
+        if conditions.is_empty() {
+            return self;
+        }
+        let mut fingerprint = Fingerprint::default();
+        for piece in std::iter::once(&self.suite).chain(conditions) {
+            fingerprint.add(piece.as_bytes());
+        }
+        Self { suite: format!("{:016x}", fingerprint.0), ..self }
     }
 
     /// The part of these plays, each with its path, its text and its release, in this order.

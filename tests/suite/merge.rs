@@ -337,6 +337,15 @@ fn what_one_shard_broke_is_broken() {
 }
 
 #[test]
+fn parts_under_other_faults_are_of_another_whole() {
+    let texts = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let suite = |conditions: &[&str]| part(None).under(&texts(conditions)).suite;
+    assert_eq!(suite(&[]), part(None).suite);
+    assert_ne!(suite(&["disconnect"]), suite(&[]));
+    assert_ne!(suite(&["disconnect"]), suite(&["--sweep"]));
+}
+
+#[test]
 fn shards_of_run_come_to_what_the_whole_comes_to() {
     let project = Project::with(&[("s/a.yaml", PASS), ("s/b.yaml", FAIL), ("s/c.yaml", PASS)]);
     for index in ["1/2", "2/2"] {
