@@ -44,6 +44,14 @@ const QUIET: u32 = 4;
 /// The same, where something is missing that the scenario will show.
 const LONG_QUIET: u32 = 20;
 
+/// What a client listened to before it was cut off.
+#[derive(Debug)]
+pub struct Heard {
+    topics: Vec<String>,
+    /// How many records there were then.
+    since: usize,
+}
+
 impl Stage<'_> {
     /// Waits until the module is ready.
     ///
@@ -148,22 +156,27 @@ impl Stage<'_> {
         everything.push(topics.control_topic());
         let shown = shown_channels(self.scene.scenario, self.scene.station.release);
         let needed: Vec<_> = shown.into_iter().map(|channel| topics.topic(channel)).collect();
-        self.settle_on(&needed, &everything, PATIENCE).await
+        self.settle_on(&needed, &everything, PATIENCE, Pace::default()).await
     }
 
     /// Waits until a client listens to `everything`, or has had its time: little if it listens to what is `needed`.
-    async fn settle_on(&mut self, needed: &[String], everything: &[String], patience: Duration) -> Result<(), Stop> {
+    async fn settle_on(
+        &mut self,
+        needed: &[String],
+        everything: &[String],
+        patience: Duration,
+        mut pace: Pace,
+    ) -> Result<(), Stop> {
         let has_all = |observer: &Observer, topics: &[String]| {
             topics.iter().all(|topic| observer.connections.is_subscribed(topic))
         };
         let mut limit = self.lookout.patience();
         let mut quiet = self.lookout.patience();
-        let mut pace = Pace::default();
         loop {
             if pace.take(&self.lookout.observer) {
                 quiet = self.lookout.patience();
             }
-            self.learnt.round_trip = pace.round_trip;
+            self.learnt.round_trip = self.learnt.round_trip.max(pace.round_trip);
             // One that has ended is judged by what is asked of it next.
             if has_all(&self.lookout.observer, everything) || self.lookout.module.has_ended() {
                 return Ok(());
@@ -189,25 +202,26 @@ impl Stage<'_> {
         }
     }
 
-    /// What a client listens to, of all that there is to hear.
-    pub fn heard_topics(&self) -> Vec<String> {
+    /// What a client listens to now, of all that there is to hear.
+    pub fn heard(&self) -> Heard {
         let topics = &self.scene.topics;
         let all = topics.api.channels().filter(|channel| channel.is_from_everest());
         let all = all.map(|channel| topics.topic(channel)).chain([topics.control_topic()]);
-        all.filter(|topic| self.lookout.observer.connections.is_subscribed(topic)).collect()
+        let topics = all.filter(|topic| self.lookout.observer.connections.is_subscribed(topic)).collect();
+        Heard { topics, since: self.lookout.observer.records.len() }
     }
 
     /// Waits until a client that was cut off has come back, and listens again to what it `heard` before.
     ///
     /// # Errors
     /// When it stays away.
-    pub async fn wait_back(&mut self, heard: &[String]) -> Result<(), Stop> {
+    pub async fn wait_back(&mut self, heard: &Heard) -> Result<(), Stop> {
         let within = self.scene.settings.ready_within * BACK_WITHIN;
         if self.lookout.wait_until(within, |observer| observer.connections.is_connected()).await?.is_none() {
             // One that has ended is judged by what is asked of it next.
             return if self.lookout.module.has_ended() { Ok(()) } else { Err(self.stayed_away().into()) };
         }
-        self.settle_on(heard, heard, BACK).await?;
+        self.settle_on(&heard.topics, &heard.topics, BACK, Pace::behind(heard.since)).await?;
         self.judging.judge.past.ready_since = self.lookout.observer.mark();
         Ok(())
     }
@@ -327,6 +341,11 @@ struct Pace {
 }
 
 impl Pace {
+    /// Of what comes behind the first `taken` records: long before, a client had nothing to subscribe to.
+    fn behind(taken: usize) -> Self {
+        Self { taken, ..Self::default() }
+    }
+
     /// Takes what is new; whether it has to do with subscriptions.
     fn take(&mut self, observer: &Observer) -> bool {
         let is_request = |seq| {
@@ -413,5 +432,8 @@ mod tests {
         };
         assert_eq!(pace(true), 12, "a request");
         assert_eq!(pace(false), 2001, "a communication check");
+        let mut since = Pace::behind(5);
+        assert!(since.follow(&records, |_| false));
+        assert_eq!(since.round_trip.as_millis(), 12, "what was before a cut is not taken");
     }
 }

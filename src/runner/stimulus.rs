@@ -77,7 +77,7 @@ impl Stage<'_> {
         self.set_mark();
         self.judging.judge.past.cut_off_since = Some(self.lookout.observer.mark());
         self.lookout.observer.monitors.module_cut_off();
-        let heard = self.heard_topics();
+        let heard = self.heard();
         let clients: Vec<_> = self.lookout.observer.connections.subscriptions.keys().cloned().collect();
         for client in &clients {
             self.broker.disconnect(client);

@@ -81,7 +81,7 @@ impl Stage<'_> {
     pub async fn half_open(&mut self, span: Option<Duration>) -> Result<(), Stop> {
         self.set_mark();
         self.begin_outage();
-        let heard = self.heard_topics();
+        let heard = self.heard();
         let mark = self.lookout.observer.mark();
         self.broker.stall();
         match span {
@@ -108,7 +108,7 @@ impl Stage<'_> {
     pub async fn broker_away(&mut self, span: Duration) -> Result<(), Stop> {
         self.set_mark();
         self.begin_outage();
-        let heard = self.heard_topics();
+        let heard = self.heard();
         let is_connected = self.lookout.observer.connections.is_connected();
         self.broker.go_away().await;
         self.let_pass(span).await?;
