@@ -213,7 +213,7 @@ impl<'a> Facts<'a> {
     }
 
     fn heartbeats_out_of_turn(self) -> usize {
-        self.successions(HEARTBEAT, |last, fact| is_out_of_turn(last, fact))
+        self.successions(HEARTBEAT, is_out_of_turn)
     }
 
     fn gaps_and_repeats(self) -> usize {

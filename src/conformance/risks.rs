@@ -278,6 +278,11 @@ mod tests {
         let compact = r#"{"messages":[],"status":"Rejected","token":{}}"#;
         assert_eq!(suspects("CC-8", &[(Handed, STATUS, compact)])[0], "RR-15");
         assert_eq!(suspects("CC-8", &[(Handed, QUESTION, r#"{"headers":{},"payload":{}}"#)]), ["VA-3"]);
+        let copied = ask(&[(Handed, STATUS, &known)], false, |facts| {
+            let copied = [Fact { befell: Some(Effect::Duplicate(Copies::default())), ..facts.messages[0] }];
+            super::suspects(None, Facts { messages: &copied, ..facts }, 0)
+        });
+        assert_eq!(copied, ["CN-3", "TV-17"]);
         let again = [(Shown, STATUS, compact), (Sent, CHECK, "true"), (Sent, CHECK, "true"), (Handed, STATUS, compact)];
         assert_eq!(suspects("CC-8", &again), ["CN-3", "TV-17"]);
         let broken =
@@ -290,10 +295,10 @@ mod tests {
     #[test]
     fn whoever_lived_on_has_survived_all_of_it() {
         let odd = status("Hovering", "");
-        let survived = |came_back| ask(&[(Shown, STATUS, &odd)], came_back, super::survived);
-        assert_eq!(survived(false), ["TV-15", "TV-17"].into());
-        assert_eq!(survived(true), ["CN-1", "TV-15", "TV-17"].into());
-        let missed = ask(&[(Fate::Missed, STATUS, &odd)], false, super::survived);
+        let kept = |came_back| ask(&[(Shown, STATUS, &odd)], came_back, survived);
+        assert_eq!(kept(false), ["TV-15", "TV-17"].into());
+        assert_eq!(kept(true), ["CN-1", "TV-15", "TV-17"].into());
+        let missed = ask(&[(Fate::Missed, STATUS, &odd)], false, survived);
         assert!(missed.is_empty(), "{missed:?}");
     }
 }

@@ -64,7 +64,9 @@ fn true_after_false_is_worth_one_warning() {
 
 #[test]
 fn whoever_sends_false_again_did_not_mean_to_stop() {
-    let no = |wire: &mut Wire| drop(wire.after(500).module(Channel::COMMUNICATION_CHECK, json!(false)));
+    let no = |wire: &mut Wire| {
+        wire.after(500).module(Channel::COMMUNICATION_CHECK, json!(false));
+    };
     let mut wire = checked(2);
     no(&mut wire);
     wire.check_after(500);
