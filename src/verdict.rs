@@ -222,12 +222,12 @@ impl Again {
     }
 }
 
-impl ScenarioResult {
-    /// The flags that lay over a scenario again the faults that were laid over this one, each after a blank.
-    pub fn fault_flags(&self) -> String {
-        self.faults.iter().map(|step| format!(" --fault {}", shell_words::quote(step))).collect()
-    }
+/// The flags that lay these faults over a scenario again, each after a blank.
+pub fn fault_flags(faults: &[String]) -> String {
+    faults.iter().map(|step| format!(" --fault {}", shell_words::quote(step))).collect()
+}
 
+impl ScenarioResult {
     /// What it is called: its path, and the fault that was laid over it.
     pub fn title(&self) -> Cow<'_, str> {
         match self.faults.as_slice() {

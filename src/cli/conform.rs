@@ -208,9 +208,9 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
         };
         scenario.model.under_test == side && is_of_api && is_about
     };
-    let Selection { scenarios: selected, mut elsewhere, part } =
+    let Selection { scenarios: selected, mut elsewhere, mut part } =
         flags.select(scenarios, is_wanted, (&config, &settings), &known_failures)?;
-    let part = if arguments.sweep { part.under(&["--sweep".to_owned()]) } else { part };
+    part.sweep = arguments.sweep;
     if !part.is_whole() {
         elsewhere.extend(occasions::watched(side));
     }

@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Exit {
                 is_partial: conform.is_partial,
                 part: whole.part.clone(),
                 elsewhere: Default::default(),
-                command: conform.command,
+                command: whole.command.clone(),
             };
             judged(arguments, &whole, &scope)
         }
@@ -76,8 +76,8 @@ fn merged(arguments: &Arguments) -> Result<Report, Vec<Diagnostic>> {
 
 /// What the results of the whole come to, asked as the run itself would have asked it.
 fn decided(mut whole: Report) -> Report {
-    let Part { known_failures, flaky_passes, .. } = &whole.part;
-    let is_cut = whole.conform.as_ref().is_some_and(|it| !it.only.is_empty() || it.is_partial);
+    let Part { known_failures, flaky_passes, selected, .. } = &whole.part;
+    let is_cut = *selected || whole.conform.as_ref().is_some_and(|it| !it.only.is_empty() || it.is_partial);
     if whole.conform.is_some() {
         whole.results = suite::settle(whole.results);
     }
@@ -90,11 +90,10 @@ fn decided(mut whole: Report) -> Report {
 
 /// Paths in commands may differ from machine to machine, but so may modules.
 fn other_command(reports: &[Report]) -> Option<Diagnostic> {
-    let command = |report: &Report| report.conform.as_ref().map(|conform| conform.command.clone());
     let (first, others) = reports.split_first()?;
-    let other = others.iter().find(|other| command(other) != command(first))?;
+    let other = others.iter().find(|other| other.command != first.command)?;
     let headline = format!("`{}` was made by another command than `{}`", other.path, first.path);
-    let shown = [first, other].map(|it| format!("{}: {}", it.path, command(it).unwrap_or_default()));
+    let shown = [first, other].map(|it| format!("{}: {}", it.path, it.command));
     let warning = Diagnostic::new(Severity::Warning, "run/other-command", headline).with_lines(shown.to_vec());
     Some(warning.with_help("nothing, if both play the same module in the same way"))
 }
@@ -131,6 +130,6 @@ fn played(arguments: &Arguments, whole: &Report) -> Exit {
         Err(found) => return print::refused(found),
     };
     run_reports::tell(&whole.results, whole.duration, reports.beside());
-    reports.write(&whole.results, &whole.part, whole.is_interrupted, &made(whole.duration), "khumbu run");
+    reports.write(&whole.results, &whole.part, whole.is_interrupted, &made(whole.duration), &whole.command);
     Exit::from(report::exit_code(whole.results.iter().map(|result| result.verdict), whole.is_interrupted))
 }

@@ -137,7 +137,9 @@ impl PlayFlags {
             releases.into_iter().map(|release| (path.as_str(), text.as_str(), release))
         });
         let flaky_passes = self.flaky == Flaky::Pass;
-        let part = Part { flaky_passes, ..Part::new(plays, self.shard, known).under(&self.fault) };
+        let selected = self.keyword.is_some();
+        let faults = self.fault.clone();
+        let part = Part { flaky_passes, faults, selected, ..Part::new(plays, self.shard, known) };
         let is_here = |index| self.shard.is_none_or(|shard| index % shard.of == shard.index - 1);
         let (here, others): (Vec<_>, Vec<_>) = chosen.into_iter().enumerate().partition(|(index, _)| is_here(*index));
         let named = others.iter().flat_map(|(_, scenario)| &scenario.model.requirements);

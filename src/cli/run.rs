@@ -61,8 +61,6 @@ struct Prepared {
     settings: Settings,
     known_failures: Vec<KnownFailure>,
     part: Part,
-    /// Whether nothing was left out, so that what does not fail any more can be told.
-    is_whole: bool,
     retries: u8,
     flaky: Flaky,
     annotations: Option<Annotations>,
@@ -86,10 +84,10 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let scenarios = files::load(paths, &known)?;
     let orphans = goldens::orphans(paths, &scenarios);
     let known_failures = config.known_failures(&scenarios);
-    let is_whole = arguments.side.is_none() && flags.keyword.is_none();
     let is_wanted = |scenario: &scenario::Scenario| arguments.side.is_none_or(|side| scenario.model.under_test == side);
-    let Selection { scenarios: selected, part, .. } =
+    let Selection { scenarios: selected, mut part, .. } =
         flags.select(scenarios, is_wanted, (&config, &settings), &known_failures)?;
+    part.selected |= arguments.side.is_some();
     let choice = flags.release(&config)?;
     let mut pieces = Vec::with_capacity(selected.len());
     let mut errors = Vec::new();
@@ -123,7 +121,6 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
         settings,
         known_failures,
         part,
-        is_whole,
         retries: flags.retries,
         flaky: flags.flaky,
         annotations: flags.annotations,
@@ -149,7 +146,7 @@ impl Prepared {
             Ok(played) => played,
             Err(exit) => return exit,
         };
-        let is_whole = self.is_whole && self.part.is_whole() && !is_interrupted;
+        let is_whole = !self.part.selected && self.part.is_whole() && !is_interrupted;
         let mut results = report::excuse_all(&results, &known, today(), is_whole);
         if self.flaky == Flaky::Pass {
             report::let_flaky_pass(&mut results);

@@ -45,7 +45,7 @@ impl Reports {
     pub fn write(self, results: &[Arc<ScenarioResult>], part: &Part, is_interrupted: bool, made: &Made, again: &str) {
         for (form, output) in self.0 {
             output.write(&match form {
-                Form::Json => report::json(results, part, is_interrupted, made.took),
+                Form::Json => report::json(results, part, is_interrupted, made.took, again),
                 Form::JUnit => report::junit(results, made.took),
                 Form::Html => report::html::html(results, made, is_interrupted, again),
             });

@@ -4,8 +4,8 @@
 //! `occasions`, `failures` and `notes`, each of these with `id`, `message`, `line` and `requirement`; one with
 //! `not_exercised` put nothing to the test. Readers must ignore keys they do not know.
 //! A scenario that was played under several releases is there once for each, told apart by `release`. One that was played again has `again` and
-//! `other_plays`. `part` and `sources`
-//! are for `khumbu merge`.
+//! `other_plays`. `part`, `command` and
+//! `sources` are for `khumbu merge`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,7 @@ struct Report<'a> {
     schema_version: u32,
     part: &'a Part,
     interrupted: bool,
+    command: &'a str,
     summary: Counts,
     duration_ms: u64,
     scenarios: Vec<Scenario>,
@@ -42,16 +43,24 @@ struct Counts {
     flaky: usize,
 }
 
-/// The whole report, ending with a newline; `duration` is the wall time of the run.
+/// The whole report, ending with a newline; `duration` is the wall time of the run, and `again` the command line that plays a
+/// scenario again, once its path is added.
 ///
 /// `failures` are findings that make a verdict, `notes` those that do not.
-pub fn json(results: &[Arc<ScenarioResult>], part: &Part, is_interrupted: bool, duration: Duration) -> String {
+pub fn json(
+    results: &[Arc<ScenarioResult>],
+    part: &Part,
+    is_interrupted: bool,
+    duration: Duration,
+    again: &str,
+) -> String {
     let Summary { pass, fail, inconclusive, error, not_applicable, excused, flaky } =
         Summary::of(results.iter().map(|result| result.verdict));
     let report = Report {
         schema_version: SCHEMA_VERSION,
         part,
         interrupted: is_interrupted,
+        command: again,
         summary: Counts { pass, fail, inconclusive, error, not_applicable, excused, flaky },
         duration_ms: millis(duration),
         scenarios: scenarios(results),

@@ -41,6 +41,7 @@ pub fn merge(reports: Vec<Report>) -> Result<Report, Vec<Diagnostic>> {
         // They ran side by side.
         duration: reports.iter().map(|report| report.duration).max().unwrap_or(Duration::ZERO),
         conform: first.conform.clone(),
+        command: first.command.clone(),
         results,
     })
 }
@@ -65,10 +66,14 @@ fn differs(first: &Report, other: &Report) -> Option<Diagnostic> {
     let what = match () {
         () if side != other_side => format!("is of {other_side}, and that is of {side}"),
         () if apis != other_apis => format!("is of {other_apis}, and that is of {apis}"),
+        () if under(&first.part) != under(&other.part) => {
+            format!("was played {}, and that was {}", under(&other.part), under(&first.part))
+        }
         () if command(first) != command(other) => "is of other requirements".to_owned(),
         () if first.part.suite != other.part.suite || first.part.plays != other.part.plays => {
-            "is of other scenarios, of other texts of them, of other releases, or under other faults".to_owned()
+            "is of other scenarios, of other texts of them, or of other releases".to_owned()
         }
+        () if first.part.selected != other.part.selected => "is of scenarios that were chosen otherwise".to_owned(),
         () if first.part.known_failures != other.part.known_failures => {
             "was made with other `known_failures` in khumbu.yaml".to_owned()
         }
@@ -78,6 +83,17 @@ fn differs(first: &Report, other: &Report) -> Option<Diagnostic> {
     };
     let headline = format!("`{}` cannot be merged with `{}`: it {what}", other.path, first.path);
     Some(refused("run/other-whole", headline).with_help("give every shard the same flags and files, but for `--shard`"))
+}
+
+/// Under which faults a part was played.
+fn under(part: &Part) -> String {
+    match (part.faults.as_slice(), part.sweep) {
+        ([], false) => "under no fault".to_owned(),
+        ([], true) => "with `--sweep`".to_owned(),
+        (faults, _) => {
+            format!("under {}", faults.iter().map(|step| format!("`{step}`")).collect::<Vec<_>>().join(" and "))
+        }
+    }
 }
 
 /// Whether every shard is there, once.

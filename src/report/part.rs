@@ -30,7 +30,7 @@ impl fmt::Display for Shard {
 pub struct Part {
     /// The version of khumbu that played.
     pub khumbu: String,
-    /// The fingerprint of all scenarios that were chosen, in all shards together, and of the faults over them.
+    /// The fingerprint of all scenarios that were chosen, in all shards together.
     pub suite: String,
     /// How many these are, each release counted.
     pub plays: usize,
@@ -40,25 +40,18 @@ pub struct Part {
     pub known_failures: Vec<KnownFailure>,
     /// Whether what is flaky passes.
     pub flaky_passes: bool,
+    /// What was laid over every play, step by step as written.
+    pub faults: Vec<String>,
+    /// Whether every play was played under each fault that is survived (`--sweep`).
+    pub sweep: bool,
+    /// Whether scenarios were chosen by a word or a side, so that what the others judge is left out.
+    pub selected: bool,
 }
 
 impl Part {
     /// Whether it is all.
     pub fn is_whole(&self) -> bool {
         self.shard.is_none_or(|shard| shard.of == 1)
-    }
-
-    /// The same, where all of it is played under these conditions, which are the same in every part.
-    #[must_use]
-    pub fn under(self, conditions: &[String]) -> Self {
-        if conditions.is_empty() {
-            return self;
-        }
-        let mut fingerprint = Fingerprint::default();
-        for piece in std::iter::once(&self.suite).chain(conditions) {
-            fingerprint.add(piece.as_bytes());
-        }
-        Self { suite: format!("{:016x}", fingerprint.0), ..self }
     }
 
     /// The part of these plays, each with its path, its text and its release, in this order.
@@ -82,6 +75,9 @@ impl Part {
             shard,
             known_failures: known.to_vec(),
             flaky_passes: false,
+            faults: Vec::new(),
+            sweep: false,
+            selected: false,
         }
     }
 }

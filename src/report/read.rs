@@ -28,6 +28,8 @@ pub struct Report {
     pub duration: Duration,
     /// What was judged, if requirements were.
     pub conform: Option<Conform>,
+    /// The command that plays again what is named to it besides: a requirement, or the path of a scenario.
+    pub command: String,
     /// What became of each scenario.
     pub results: Vec<Arc<ScenarioResult>>,
 }
@@ -43,8 +45,6 @@ pub struct Conform {
     pub only: Vec<&'static str>,
     /// Whether scenarios were chosen by a word.
     pub is_partial: bool,
-    /// The command that judges the module again.
-    pub command: String,
 }
 
 /// What every version has to have for the next to be understood.
@@ -73,7 +73,6 @@ struct File {
     only: Vec<Id>,
     #[serde(default)]
     chosen_by_keyword: bool,
-    #[serde(default)]
     command: String,
 }
 
@@ -101,7 +100,6 @@ pub fn read(path: &str, text: &str) -> Result<Report, Box<Diagnostic>> {
         apis: file.apis,
         only: file.only.into_iter().map(|id| id.0).collect(),
         is_partial: file.chosen_by_keyword,
-        command: file.command,
     });
     Ok(Report {
         path: path.to_owned(),
@@ -109,6 +107,7 @@ pub fn read(path: &str, text: &str) -> Result<Report, Box<Diagnostic>> {
         is_interrupted: file.interrupted,
         duration: Duration::from_millis(file.duration_ms),
         conform,
+        command: file.command,
         results: results.collect::<Result<_, _>>().map_err(no_place)?,
     })
 }

@@ -13,7 +13,7 @@ use crate::protocol::channel::ApiType;
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 use crate::report::Part;
-use crate::verdict::{ScenarioResult, Verdict};
+use crate::verdict::{ScenarioResult, Verdict, fault_flags};
 
 /// What was judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,14 +30,15 @@ pub struct Scope {
     pub part: Part,
     /// The requirements that the other shards may judge.
     pub elsewhere: BTreeSet<&'static str>,
-    /// The command that judges the module again, without `--only`.
+    /// The command that judges the module again, without `--only` and faults.
     pub command: String,
 }
 
 impl Scope {
-    /// The command line that judges one requirement again.
-    pub fn again(&self, id: &str) -> String {
-        format!("{} --only {id}", self.command)
+    /// The command line that judges one requirement again, under what it was judged under.
+    fn again(&self, id: &str) -> String {
+        let sweep = if self.part.sweep { " --sweep" } else { "" };
+        format!("{}{sweep}{} --only {id}", self.command, fault_flags(&self.part.faults))
     }
 }
 
@@ -45,10 +46,12 @@ impl Row<'_> {
     /// The command line that judges the requirement again: what broke it first, if it was a fault, under that fault.
     pub fn again(&self, scope: &Scope) -> String {
         let id = self.requirement.id;
-        let Some(Broken { result, .. }) = self.failures.first().filter(|it| !it.result.faults.is_empty()) else {
+        // A sweep plays what is about another requirement without a fault, too.
+        let is_of_play = |it: &&Broken<'_>| scope.part.sweep || !it.result.faults.is_empty();
+        let Some(Broken { result, .. }) = self.failures.first().filter(is_of_play) else {
             return scope.again(id);
         };
-        format!("{} --keyword {}{}", scope.command, shell_words::quote(&result.path), result.fault_flags())
+        format!("{} --keyword {}{}", scope.command, shell_words::quote(&result.path), fault_flags(&result.faults))
     }
 }
 

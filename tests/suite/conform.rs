@@ -83,6 +83,33 @@ fn states(results: &[Arc<ScenarioResult>], scope: &Scope) -> BTreeMap<&'static s
     matrix.rows.iter().map(|row| (row.requirement.id, (row.state, row.occasions, row.reason.clone()))).collect()
 }
 
+/// The command that shows a requirement again is under what was laid over it.
+#[test]
+fn what_judges_a_requirement_again_is_under_the_same_faults() {
+    let drop = "drop: {message: reply}".to_owned();
+    let part = |sweep, faults: &[String]| Part { sweep, faults: faults.to_vec(), ..scope().part };
+    let failed = |faults: &[String]| {
+        let findings = vec![found(Severity::Fail, "module/ended").breaking("TV-15")];
+        let result = result("b.yaml", &["TV-15"], &[], Verdict::Fail);
+        vec![Arc::new(ScenarioResult { findings, faults: faults.to_vec(), ..result })]
+    };
+    let faults = [drop];
+    let laid = " --fault 'drop: {message: reply}'";
+    for (part, results, again) in [
+        (part(false, &[]), failed(&[]), " --only TV-15".to_owned()),
+        (part(false, &faults), failed(&faults), format!(" --keyword b.yaml{laid}")),
+        (part(true, &[]), failed(&faults), format!(" --keyword b.yaml{laid}")),
+        (part(true, &[]), failed(&[]), " --keyword b.yaml".to_owned()),
+        (part(true, &[]), Vec::new(), " --sweep --only TV-15".to_owned()),
+        (part(false, &faults), Vec::new(), format!("{laid} --only TV-15")),
+    ] {
+        let scope = Scope { part, ..scope() };
+        let matrix = suite::matrix(&results, &scope, false);
+        let row = matrix.rows.iter().find(|row| row.requirement.id == "TV-15").unwrap();
+        assert_eq!(row.again(&scope), format!("{}{again}", scope.command));
+    }
+}
+
 #[test]
 fn a_requirement_is_met_broken_not_exercised_or_not_applicable() {
     let states = states(&results(), &scope());

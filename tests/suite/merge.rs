@@ -76,7 +76,7 @@ fn shard(index: usize) -> Option<Shard> {
 }
 
 fn written(index: usize, result: &Arc<ScenarioResult>) -> Value {
-    let text = report::json(std::slice::from_ref(result), &part(shard(index)), false, TOOK);
+    let text = report::json(std::slice::from_ref(result), &part(shard(index)), false, TOOK, "khumbu run -j 2");
     serde_json::from_str(&text).unwrap()
 }
 
@@ -93,11 +93,11 @@ fn both() -> [Value; 2] {
 #[test]
 fn what_is_written_is_read_again() {
     let results = [full(), result("b.yaml", Verdict::NotApplicable, Vec::new())];
-    let text = report::json(&results, &part(None), true, TOOK);
+    let text = report::json(&results, &part(None), true, TOOK, "khumbu run -j 2");
     let read = report::read("r.json", &text).unwrap();
     assert_eq!(read.results, results);
     assert_eq!((read.part, read.is_interrupted, read.duration), (part(None), true, TOOK));
-    assert_eq!(read.conform, None);
+    assert_eq!((read.conform, read.command.as_str()), (None, "khumbu run -j 2"));
 }
 
 #[test]
@@ -215,6 +215,13 @@ rows! { is_refused(&Case):
         "run/other-whole",
         "known_failures"
     ),
+    no_fault: Case(
+        |it| it["part"]["faults"] = json!(["drop: {message: reply}"]),
+        "run/other-whole",
+        "was played under `drop: {message: reply}`, and that was under no fault"
+    ),
+    no_sweep: Case(|it| it["part"]["sweep"] = json!(true), "run/other-whole", "was played with `--sweep`"),
+    another_choice: Case(|it| it["part"]["selected"] = json!(true), "run/other-whole", "chosen otherwise"),
     another_word_on_flaky: Case(|it| it["part"]["flaky_passes"] = json!(true), "run/other-whole", "another `--flaky`"),
     no_known_failure: Case(
         |it| it["part"]["known_failures"][0]["scenario"] = json!("a.yaml"),
@@ -336,23 +343,33 @@ fn what_one_shard_broke_is_broken() {
     project.run(&[&flags[..], &["--shard", "999/999"]].concat()).exits(2).says("for 999 shards");
 }
 
+/// What was left out may break it.
 #[test]
-fn parts_under_other_faults_are_of_another_whole() {
-    let texts = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let suite = |conditions: &[&str]| part(None).under(&texts(conditions)).suite;
-    assert_eq!(suite(&[]), part(None).suite);
-    assert_ne!(suite(&["disconnect"]), suite(&[]));
-    assert_ne!(suite(&["disconnect"]), suite(&["--sweep"]));
+fn nobody_says_of_a_choice_that_a_requirement_is_met_after_all() {
+    let project = Project::new();
+    for (selected, code) in [(false, 1), (true, 0)] {
+        let part = Part { selected, ..part(None) };
+        let met = [passed("a.yaml", "TV-15"), passed("b.yaml", "TV-15")];
+        project.write("r.json", &report::json(&met, &part, false, TOOK, "khumbu run"));
+        project.run(&["merge", "r.json"]).exits(code);
+    }
 }
 
 #[test]
 fn shards_of_run_come_to_what_the_whole_comes_to() {
     let project = Project::with(&[("s/a.yaml", PASS), ("s/b.yaml", FAIL), ("s/c.yaml", PASS)]);
+    let fault = "delay: {message: heartbeat, by: 1ms}";
     for index in ["1/2", "2/2"] {
         let name = format!("{}.json", index.replace('/', "of"));
-        project.run(&["run", "s", "--shard", index, "--json", &name]);
+        project.run(&["run", "s", "--fault", fault, "-j", "1", "--shard", index, "--json", &name]);
     }
-    let merged = project.run(&["merge", "1of2.json", "2of2.json", "--junit", "j.xml"]).exits(1);
+    project.run(&["run", "s", "--shard", "2/2", "--json", "bare.json"]);
+    project.run(&["merge", "1of2.json", "bare.json"]).exits(2).says("run/other-whole").says("under no fault");
+    let merged = project.run(&["merge", "1of2.json", "2of2.json", "--junit", "j.xml", "--report", "r.html"]).exits(1);
+    let page = project.read("r.html").replace("&#39;", "'");
+    for again in ["khumbu run -j 1 s/b.yaml --release", " --fault 'delay: {message: heartbeat, by: 1ms}'"] {
+        assert!(page.contains(again), "no `{again}` in {page}");
+    }
     for words in ["s/b.yaml:5", "2 passed, 1 failed"] {
         assert!(merged.stdout.contains(words), "no `{words}` in {}", merged.stdout);
     }

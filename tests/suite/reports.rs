@@ -28,7 +28,7 @@ fn mismatch() -> Diagnostic {
 
 fn json(results: &[Arc<ScenarioResult>], took: Duration) -> String {
     let plays = results.iter().map(|result| (result.path.as_str(), "", result.release));
-    khumbu::report::json(results, &Part::new(plays, None, &[]), false, took)
+    khumbu::report::json(results, &Part::new(plays, None, &[]), false, took, "khumbu run -j 2")
 }
 
 /// One of each verdict.
@@ -127,9 +127,13 @@ mod as_json {
             "plays": 0,
             "shard": null,
             "known_failures": [],
-            "flaky_passes": false
+            "flaky_passes": false,
+            "faults": [],
+            "sweep": false,
+            "selected": false
           },
           "interrupted": false,
+          "command": "khumbu run -j 2",
           "summary": {
             "pass": 0,
             "fail": 0,

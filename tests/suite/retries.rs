@@ -118,7 +118,7 @@ fn every_report_shows_what_is_flaky_with_its_first_failure() {
             assert!(report.contains(words), "no `{words}` in {report}");
         }
         // A merge has all of it.
-        let text = report::json(&results, &scope.part, false, TOOK);
+        let text = report::json(&results, &scope.part, false, TOOK, "khumbu run");
         assert_eq!(report::read("r.json", &text).unwrap().results, results);
     }
 }

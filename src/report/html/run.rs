@@ -12,7 +12,7 @@ use super::scenarios::{self, ID};
 use super::text::{prose, sentence};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::verdict::{ScenarioResult, Verdict};
+use crate::verdict::{ScenarioResult, Verdict, fault_flags};
 
 /// So many of what did not pass are unfolded.
 const OPEN: usize = 10;
@@ -98,7 +98,7 @@ fn card(result: &ScenarioResult, id: &str, is_open: bool, again: &str) -> Markup
                 "{again} {} --release {}{}",
                 shell_words::quote(&result.path),
                 result.release.name(),
-                result.fault_flags()
+                fault_flags(&result.faults)
             )))
         }
     }
