@@ -42,7 +42,10 @@ pub fn sweep(
         let is_passed_on = settings.upstream.is_some() && faults::befalls_messages(&steps);
         let piece = play.under(steps);
         match why_not(result, fault) {
-            _ if is_passed_on => sweep.unplayed.push(Arc::new(piece.unplayed(passed_on()))),
+            _ if is_passed_on => {
+                let unplayed = piece.unplayed(passed_on());
+                sweep.unplayed.push(Arc::new(ScenarioResult { verdict: Verdict::NotApplicable, ..unplayed }));
+            }
             Some(why) => sweep.unplayed.push(Arc::new(piece.unplayed(why))),
             None => sweep.pieces.push(piece),
         }

@@ -4,7 +4,9 @@
 
 use serde_json::Value;
 
-use crate::project::{Project, Ran, python_module};
+use crate::clients;
+use crate::project::{Project, Ran, fixture, python_module};
+use crate::run_module::{attach, free_port, mosquitto};
 
 fn sweep(arguments: &[&str]) -> Ran {
     Project::new().run(&[&["conform", "--sweep", "--side", "client", "--json", "-"], arguments].concat())
@@ -82,4 +84,50 @@ fn faults_and_plays_are_listed() {
     assert_eq!((&pair["requirement"], pair["fault"].is_array()), (&Value::from("CN-2"), true), "{pair:#}");
     assert!(pair["play"].as_str().unwrap().starts_with("scenarios/plays/"), "{pair:#}");
     project.run(&["conform", "--side", "everest", "--sweep"]).exits(2).says("run/nothing-selected");
+}
+
+/// Another broker passes messages on as they are: that is said, and is no pass; the connection to it breaks as ever.
+#[test]
+fn on_another_broker_connections_fail_and_messages_do_not() {
+    let project = Project::new();
+    let Some((_broker, port)) = mosquitto(&project) else { return };
+    let broker = format!("mqtt://127.0.0.1:{port}");
+    let only = ["--only", "CN-1", "--only", "CN-2", "-k", "plays/consumer/checks", "--api", "auth_consumer"];
+    let ran = sweep(&[&only[..], &["--broker", &broker]].concat()).exits(0);
+    assert_eq!(rows(&ran, "met")[0]["id"], "CN-1", "{}", ran.stdout);
+    let open = &rows(&ran, "not_applicable")[0];
+    assert_eq!(open["id"], "CN-2", "{}", ran.stdout);
+    assert!(open["reason"].as_str().unwrap().contains("own broker only"), "{open:#}");
+    let report = ran.report();
+    let scenarios = report["scenarios"].as_array().unwrap();
+    let passed_on = scenarios.iter().filter(|it| it["notes"].to_string().contains("broker/passes-on"));
+    let verdicts: Vec<_> = passed_on.map(|it| it["verdict"].as_str().unwrap()).collect();
+    assert!(verdicts.iter().all(|it| *it == "not_applicable") && !verdicts.is_empty(), "{verdicts:?}");
+}
+
+/// One that runs already stays for all of it.
+#[test]
+fn an_attached_module_is_swept() {
+    let project = Project::new();
+    let Some(python) = clients::python() else { return };
+    let port = free_port();
+    let consumer = fixture("modules/consumer.py");
+    let (python, port) = (python.display().to_string(), port.to_string());
+    let arguments = [&consumer, "--host", "127.0.0.1", "--port", &port, "--module-id", "auth_api"];
+    let _module = attach(&project, &python, &arguments);
+    let listen = format!("127.0.0.1:{port}");
+    let only = ["--only", "CN-1", "--only", "CN-2", "-k", "plays/consumer/checks", "--api", "auth_consumer"];
+    let ran = sweep(&[&only[..], &["--attach", "--listen", &listen, "--ready-within", "30s"]].concat()).exits(0);
+    let met: Vec<_> = rows(&ran, "met").iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(met, ["CN-1", "CN-2"], "{}", ran.stdout);
+}
+
+/// What is survived under every release is met once in each.
+#[test]
+fn every_release_is_swept() {
+    let ran = sweep(&["--only", "CN-2", "-k", "plays/consumer/checks", "--release", "all", "--api", "auth_consumer"]);
+    let report = ran.exits(0).report();
+    let swept = report["scenarios"].as_array().unwrap().iter().filter(|it| it["faults"].is_array());
+    let releases: std::collections::BTreeSet<_> = swept.map(|it| it["release"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(releases.into_iter().collect::<Vec<_>>(), ["2025.10", "2025.12", "2026.02", "main"]);
 }
