@@ -4,6 +4,7 @@
 
 mod aftermath;
 mod applicable;
+mod beacon;
 mod charge_point;
 mod clock;
 mod cuts;

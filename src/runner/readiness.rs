@@ -128,8 +128,11 @@ impl Stage<'_> {
         let heard = heard.filter(|channel| !is_asked || channel.is_request());
         let wanted: Vec<_> = heard.map(|channel| topics.topic(channel)).collect();
         let meaning = format!("subscribed to {}", last_levels(&wanted).join(" or "));
-        self.ready_when(&meaning, |observer| wanted.iter().any(|topic| observer.connections.is_subscribed(topic)))
-            .await?;
+        let listens = |observer: &Observer| wanted.iter().any(|topic| observer.connections.is_subscribed(topic));
+        if self.lookout.wait_until(self.scene.settings.ready_within, listens).await?.is_none() {
+            let why = self.wake_by_beacon(listens).await?;
+            return Err(why.unwrap_or_else(|| self.not_ready(&meaning)).into());
+        }
         self.settle().await
     }
 

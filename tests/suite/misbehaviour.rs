@@ -172,6 +172,8 @@ rows! { earns(&Case):
     finds_its_topics_on_finds: case("finds-its-topics", FINDS, "pass", &[], &[]),
     finds_topics_of_first_on_finds: case("finds-topics-of-first", FINDS, "fail", &["expect/missing"], &[]),
     waits_for_beacon_on_finds: case("waits-for-beacon", FINDS, "fail", &["expect/missing"], &[]),
+    waits_for_beacon_on_client: case("waits-for-beacon", CLIENT, "fail", &["module/waits-for-beacon"], &[]),
+    begins_never_on_client: case("begins-never", CLIENT, "inconclusive", &["module/never-ready"], &[]),
     rejected_unforeseen_on_rejected: case("rejected-unforeseen", REJECTED, "fail", &["module/ended"], &[]),
     leave_grandchild_on_rejected: case("leave-grandchild", REJECTED, "pass", &[], &[]),
 
