@@ -19,21 +19,24 @@ use crate::verdict::ScenarioResult;
 pub fn settle(results: Vec<Arc<ScenarioResult>>) -> Vec<Arc<ScenarioResult>> {
     let owes = Owes::of(&results);
     let ends = Ends::of(&results);
-    let settled = results.iter().map(|result| {
-        let other = |found: &Diagnostic| {
-            let requirement = owes.broken(found).or_else(|| ends.culprit(found))?;
-            (found.requirement != Some(requirement)).then_some(requirement)
-        };
-        if !result.findings.iter().any(|found| other(found).is_some()) {
-            return result.clone();
-        }
-        let mut result = ScenarioResult::clone(result);
-        for found in &mut result.findings {
-            found.revise(found.severity, other(found).or(found.requirement));
-        }
-        Arc::new(result)
-    });
-    settled.collect()
+    let other = |found: &Diagnostic| {
+        let requirement = owes.broken(found).or_else(|| ends.culprit(found))?;
+        (found.requirement != Some(requirement)).then_some(requirement)
+    };
+    results.iter().map(|result| settled(result, &other)).collect()
+}
+
+/// The result, where each finding breaks this other requirement, if there is one. So it is in all plays of a scenario.
+fn settled(result: &Arc<ScenarioResult>, other: &impl Fn(&Diagnostic) -> Option<&'static str>) -> Arc<ScenarioResult> {
+    if !result.plays().flat_map(|play| &play.findings).any(|found| other(found).is_some()) {
+        return result.clone();
+    }
+    let mut result = ScenarioResult::clone(result);
+    for found in &mut result.findings {
+        found.revise(found.severity, other(found).or(found.requirement));
+    }
+    result.other_plays = result.other_plays.iter().map(|play| settled(play, other)).collect();
+    Arc::new(result)
 }
 
 /// What the scenarios say of what a module owes and does not do.
@@ -114,7 +117,8 @@ impl Ends {
     fn suspicion(&self, id: &str) -> f64 {
         let count = |list: &BTreeMap<&'static str, u32>| f64::from(list.get(id).copied().unwrap_or_default());
         let (ended, survived) = (count(&self.ended), count(&self.survived));
-        ended * ended / (ended + survived)
+        // Of what only other plays of a scenario show, nothing is known.
+        ended * ended / (ended + survived).max(1.0)
     }
 
     /// What a module may have broken that has ended: what is about as suspicious as anything, the likeliest by the scenario
@@ -180,6 +184,19 @@ mod tests {
         let start = || ended(&["LV-6", "DI-6"]);
         let results = [start(), ended(&["RR-15", "LV-6"]), start(), ended(&["CN-1", "LV-6"]), ended(&["TV-17"])];
         assert_eq!(named(&results), ["LV-6", "LV-6", "LV-6", "LV-6", "TV-17"]);
+    }
+
+    #[test]
+    fn all_plays_of_a_scenario_break_the_same() {
+        let again = |over: &[&'static str], other: &[&'static str]| {
+            Arc::new(ScenarioResult { other_plays: vec![ended(other)], ..ScenarioResult::clone(&ended(over)) })
+        };
+        let settled = settle(vec![ended(&["LV-6"]), again(&["RR-15", "LV-6"], &["CN-1", "LV-6"]), ended(&["LV-6"])]);
+        let plays = settled.iter().flat_map(|result| result.plays()).flat_map(|play| &play.findings);
+        assert_eq!(plays.map(|found| found.requirement).collect::<Vec<_>>(), [Some("LV-6"); 4]);
+        // What only another play shows says what it said.
+        let settled = settle(vec![again(&["LV-6"], &["CN-1", "TV-17"])]);
+        assert_eq!(settled[0].other_plays[0].findings[0].requirement, Some("CN-1"));
     }
 
     #[test]
