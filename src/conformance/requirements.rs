@@ -218,7 +218,7 @@ static TABLE: &[Requirement] = &[
     row("LV-3", Binds::Everest, "with latching off, requests for the latched status are not answered", "manifest, ApiHelper.cpp"),
     row("LV-4", Binds::Both, "the latched status is asked for under `m2e`", "AsyncAPI send_request_get_token_validation_status"),
     row("LV-5", Binds::Everest, "a request for the latched status needs no payload; one that is there is ignored", "AsyncAPI send_request_get_token_validation_status"),
-    row("LV-6", Binds::Client, "a client takes `null` as \"none yet\", and a latched status that it has already seen", "AsyncAPI receive_reply_get_token_validation_status"),
+    row("LV-6", Binds::Client, "a client takes `null`, and the `true` that running EVerest says in its place, as \"none yet\", and a latched status that it has already seen", "AsyncAPI receive_reply_get_token_validation_status, ApiHelper.cpp"),
     row("DI-1", Binds::Everest, "`discover` is answered once by every API module, with type, id, version and communication monitoring", "entrypoint_API, ApiHelper.cpp"),
     row("DI-2", Binds::Everest, "`query-modules` is answered by the modules of that type only", "entrypoint_API"),
     row("DI-3", Binds::Everest, "`query-modules` of an unknown type is not answered", "ApiHelper.cpp"),
