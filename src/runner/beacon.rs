@@ -55,7 +55,7 @@ impl Stage<'_> {
         let help = "let the client begin when it has connected: EVerest says its beacon once, when it starts, and may \
                     have started long before";
         let finding = Diagnostic::new(Severity::Fail, "module/waits-for-beacon", headline)
-            .about(Subject::Module)
+            .about(Subject::NotReady)
             .at(self.scene.scenario.place("/under_test"))
             .breaking("DI-6")
             .with_evidence(format!("ran: {}", self.lookout.module.description))

@@ -233,7 +233,8 @@ pub fn matrix<'r>(results: &'r [Arc<ScenarioResult>], scope: &'r Scope, is_inter
     let mut others: Vec<_> = others.collect();
     let is_judged = rows.iter().any(|row| row.state <= State::Met) && results.iter().any(|result| has_judged(result));
     // One that is ready in some scenarios alone may hide what it does in the others.
-    let is_unready = |it: &Broken<'_>| it.finding.subject == Subject::NotReady;
+    let is_unready =
+        |it: &Broken<'_>| it.finding.subject == Subject::NotReady && it.finding.severity == Severity::Inconclusive;
     if is_judged {
         others.extend(all_findings(results).filter(is_unready));
     } else {

@@ -2,7 +2,7 @@
 //!
 //! A scenario that asks for what a module owes, and shows it nothing else, tells whether the module does that at all. If it
 //! does not, other scenarios say no more by its absence, whatever they are about; if it does so elsewhere, it is what they are
-//! about that keeps it from it.
+//! about that keeps it from it. Nor does a module that sleeps until it is woken break more than what it sleeps by.
 //!
 //! A module that ends may have stumbled over several things that it was handed at once. It has rather stumbled over what it
 //! ends over again and again than over what it has survived elsewhere: Ochiai's measure of suspicion, as the location of
@@ -45,6 +45,8 @@ struct Owes {
     kept: BTreeSet<&'static str>,
     /// What it was seen not to do at all.
     broken: BTreeSet<&'static str>,
+    /// What kept it from doing anything at all until it was woken.
+    asleep: Option<&'static str>,
 }
 
 impl Owes {
@@ -55,7 +57,9 @@ impl Owes {
         let kept = results.iter().flat_map(|result| {
             result.occasions.keys().copied().filter(move |id| !fails_by(result, *id)).collect::<Vec<_>>()
         });
-        let mut owes = Self { kept: kept.collect(), broken: BTreeSet::new() };
+        let slept = |found: &&Diagnostic| found.severity == Severity::Fail && found.subject == Subject::NotReady;
+        let asleep = results.iter().flat_map(|result| &result.findings).find(slept).and_then(|found| found.requirement);
+        let mut owes = Self { kept: kept.collect(), broken: BTreeSet::new(), asleep };
         let unmet = results.iter().flat_map(|result| &result.findings).filter(|found| is_unmet(found));
         owes.broken = unmet.filter_map(|found| owes.shown(found).or(found.requirement)).collect();
         owes
@@ -71,6 +75,9 @@ impl Owes {
     fn broken(&self, found: &Diagnostic) -> Option<&'static str> {
         if !is_unmet(found) {
             return None;
+        }
+        if found.owed_by.is_some() && self.asleep.is_some() {
+            return self.asleep;
         }
         found.owed_by.filter(|id| self.broken.contains(id)).or_else(|| self.shown(found))
     }
@@ -227,6 +234,16 @@ mod tests {
         let results = [ended(&["RR-9"]), survived(&["TV-17"]), ended(&["RR-9", "TV-17"]), ended(&["CN-1", "TV-17"])];
         assert_eq!(named(&results), ["RR-9", "RR-9", "CN-1"]);
         assert_eq!(named(&[ended(&[]), survived(&[])]), <[&str; 0]>::default());
+    }
+
+    #[test]
+    fn what_a_module_that_sleeps_does_not_do_breaks_what_it_sleeps_by() {
+        let missing = Diagnostic::new(Severity::Fail, "expect/missing", "x").about(Subject::Expectation);
+        let missing = Diagnostic { requirement: Some("CC-8"), owed_by: Some("CC-8"), ..missing };
+        let slept = |severity| Diagnostic::new(severity, "module/x", "x").about(Subject::NotReady).breaking("DI-6");
+        let of = |found| Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() });
+        assert_eq!(named(&[of(missing.clone()), of(slept(Severity::Fail))]), ["DI-6", "DI-6"]);
+        assert_eq!(named(&[of(missing), of(slept(Severity::Inconclusive))]), ["CC-8", "DI-6"]);
     }
 
     #[test]
