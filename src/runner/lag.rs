@@ -1,7 +1,6 @@
 //! How much later than asked for the harness itself is woken, so that a busy machine is not held against a module.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
@@ -15,8 +14,23 @@ const TOLERATED: Duration = Duration::from_millis(20);
 /// A meter; clones read the same one.
 #[derive(Debug, Clone)]
 pub struct Lag {
-    micros: Arc<AtomicU64>,
+    measured: Arc<Mutex<Measured>>,
     _task: Arc<AbortOnDrop>,
+}
+
+#[derive(Debug)]
+struct Measured {
+    /// The hold-ups until the last look.
+    total: Duration,
+    /// When that was.
+    last: Instant,
+}
+
+impl Measured {
+    /// What a look is late by now.
+    fn late(&self) -> Duration {
+        Some(self.last.elapsed().saturating_sub(TICK)).filter(|late| *late > TOLERATED).unwrap_or_default()
+    }
 }
 
 #[derive(Debug)]
@@ -31,23 +45,20 @@ impl Drop for AbortOnDrop {
 impl Lag {
     /// Starts to measure on the current runtime.
     pub fn start() -> Self {
-        let micros = Arc::new(AtomicU64::new(0));
-        let sum = micros.clone();
+        let measured = Arc::new(Mutex::new(Measured { total: Duration::ZERO, last: Instant::now() }));
+        let look = measured.clone();
         let task = tokio::spawn(async move {
             let mut ticks = interval(TICK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            ticks.tick().await;
-            let mut last = Instant::now();
             loop {
                 ticks.tick().await;
-                let late = last.elapsed().saturating_sub(TICK);
-                if late > TOLERATED {
-                    sum.fetch_add(u64::try_from(late.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
-                }
-                last = Instant::now();
+                let mut measured = look.lock().unwrap_or_else(PoisonError::into_inner);
+                let late = measured.late();
+                measured.total += late;
+                measured.last = Instant::now();
             }
         });
-        Self { micros, _task: Arc::new(AbortOnDrop(task.abort_handle())) }
+        Self { measured, _task: Arc::new(AbortOnDrop(task.abort_handle())) }
     }
 
     /// Waits until a hold-up that has just ended is counted.
@@ -55,8 +66,9 @@ impl Lag {
         tokio::time::sleep(TICK * 2).await;
     }
 
-    /// All hold-ups since the start, added up.
+    /// All hold-ups since the start, added up, with one that may just have ended.
     pub fn total(&self) -> Duration {
-        Duration::from_micros(self.micros.load(Ordering::Relaxed))
+        let measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.total + measured.late()
     }
 }

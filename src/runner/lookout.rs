@@ -33,7 +33,6 @@ pub struct Lookout<'s> {
     /// The faults that were injected.
     pub(super) faults: Laid,
     interrupt: watch::Receiver<bool>,
-    lag: Lag,
 }
 
 /// What ended a wait.
@@ -56,7 +55,7 @@ impl<'s> Lookout<'s> {
         faults: Laid,
         interrupt: watch::Receiver<bool>,
     ) -> Self {
-        Self { case, observer, module, faults, interrupt, lag: Lag::start() }
+        Self { case, observer, module, faults, interrupt }
     }
 
     /// Waits for something new, until `deadline`.
@@ -138,19 +137,19 @@ impl<'s> Lookout<'s> {
 
     /// A wait that begins now.
     pub fn patience(&self) -> Patience {
-        Patience::new(self.lag.clone())
+        Patience::new(self.observer.lag.clone())
     }
 
     /// How long khumbu itself has been held up until now, all in all.
     pub fn held_up(&self) -> Duration {
-        self.lag.total()
+        self.observer.lag.total()
     }
 
     /// Takes everything that had come by a deadline; all hold-ups until then are counted, if `is_prolonged` by them.
     pub async fn catch_up(&mut self, is_prolonged: bool) {
         if is_prolonged {
             // A process that was held up is woken by its deadline before it has read its sockets.
-            self.lag.settle().await;
+            self.observer.lag.settle().await;
         }
         self.observer.drain();
     }

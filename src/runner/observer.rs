@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Recorder;
 use super::cuts::Cuts;
+use super::lag::Lag;
 use super::underway::Underway;
 use crate::conformance::deliveries::Deliveries;
 use crate::conformance::judge::View;
@@ -98,10 +99,12 @@ pub struct Observer {
     pub findings: Vec<Diagnostic>,
     /// Is shown every record.
     pub recorder: Option<Recorder>,
+    /// What khumbu is held up by.
+    pub lag: Lag,
 }
 
 impl Observer {
-    /// An observer of a broker's records. `connections` is what an earlier scenario on the same broker left.
+    /// An observer of a broker's records, from now on. `connections` is what an earlier scenario on the same broker left.
     pub fn new(
         incoming: mpsc::UnboundedReceiver<Record>,
         classifier: Classifier,
@@ -120,6 +123,7 @@ impl Observer {
             monitors,
             findings: Vec::new(),
             recorder: None,
+            lag: Lag::start(),
         }
     }
 
@@ -204,6 +208,7 @@ impl Observer {
             self.deliveries.acknowledged(&record.client, *pkid);
         }
         let seen = self.classifier.sight(&record, from);
+        self.monitors.held_up(self.lag.total());
         let found = self.monitors.observe(&record, from, seen.as_ref());
         self.findings.extend(found.into_iter().map(|it| Diagnostic { at_record: Some(record.seq), ..it }));
         if let Some(seen) = seen {

@@ -163,6 +163,7 @@ impl ModuleMonitors {
 
     pub(super) fn held_up(&mut self, held_up: Duration) {
         self.heartbeats.held_up(held_up);
+        self.presence.held_up(held_up);
     }
 
     pub(super) fn heartbeats_changed(&mut self) {

@@ -34,6 +34,8 @@ pub(super) struct Presence {
     before: (Duration, Option<Duration>),
     /// What the harness's own heartbeats were late by, since the last `true`.
     lag: Duration,
+    /// How long the harness has been held up until now, and until the last `true`.
+    held_up: (Duration, Duration),
 }
 
 impl Presence {
@@ -49,7 +51,13 @@ impl Presence {
             last_heartbeat: None,
             before: (Duration::ZERO, None),
             lag: Duration::ZERO,
+            held_up: (Duration::ZERO, Duration::ZERO),
         }
+    }
+
+    /// How long the harness has been held up until now, all in all.
+    pub(super) fn held_up(&mut self, held_up: Duration) {
+        self.held_up.0 = held_up;
     }
 
     /// The module was cut off, or EVerest is new: the count begins anew with the next `true`.
@@ -83,7 +91,7 @@ impl Presence {
     /// A heartbeat of the harness.
     pub(super) fn heartbeat(&mut self, at: Duration) {
         self.before = (self.lag, self.last_heartbeat);
-        self.lag = self.lag_until(at);
+        self.lag = self.late_until(at);
         self.last_heartbeat = Some(at);
     }
 
@@ -92,9 +100,14 @@ impl Presence {
         (self.lag, self.last_heartbeat) = self.before;
     }
 
+    /// What kept the harness from running since the last `true`, or its heartbeats from coming, whichever is more.
+    fn lag_until(&self, at: Duration) -> Duration {
+        self.late_until(at).max(self.held_up.0.saturating_sub(self.held_up.1))
+    }
+
     /// What heartbeats were late by: while a machine is paused nobody is on time, and while a scenario pauses them a
     /// client may take EVerest for gone and stop its checks.
-    fn lag_until(&self, at: Duration) -> Duration {
+    fn late_until(&self, at: Duration) -> Duration {
         let (Some(interval), Some(last)) = (self.heartbeat_interval, self.last_heartbeat) else { return self.lag };
         self.lag + at.saturating_sub(last).saturating_sub(interval)
     }
@@ -125,6 +138,7 @@ impl Presence {
         }
         let lag = self.lag_until(at);
         self.lag = Duration::ZERO;
+        self.held_up.1 = self.held_up.0;
         if self.last_heartbeat.is_some() {
             // The lag so far is spent; a heartbeat still to come is late from here.
             self.last_heartbeat = self.last_heartbeat.max(at.checked_sub(self.heartbeat_interval.unwrap_or_default()));
@@ -161,7 +175,7 @@ fn explained(finding: Diagnostic, timeout: Duration, lag: Duration) -> Diagnosti
     let tolerated = time(timeout + slack(timeout) + lag);
     let mut finding = finding.with_evidence(format!("allowed {}, tolerated {tolerated}", time(timeout)));
     if !lag.is_zero() {
-        finding = finding.with_evidence(format!("heartbeats to it were late by {}", time(lag)));
+        finding = finding.with_evidence(format!("khumbu was held up, or did not send heartbeats, for {}", time(lag)));
     }
     finding.breaking("CC-8")
 }

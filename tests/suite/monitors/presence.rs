@@ -143,3 +143,26 @@ fn a_lag_excuses_one_gap_and_no_other() {
     let severities: Vec<_> = wire.found.iter().map(|finding| finding.severity).collect();
     assert_eq!(severities, [Severity::Warning, Severity::Fail], "{:#?}", wire.found);
 }
+
+#[test]
+fn a_machine_that_stood_still_is_not_held_against_it() {
+    let check = |held_up: u64, gap: u64| {
+        let mut wire = Wire::with(Context {
+            communication_check_timeout: Some(Duration::from_secs(2)),
+            heartbeat_interval: None,
+            ..Context::new(topics(), Side::Client)
+        });
+        wire.module(Channel::COMMUNICATION_CHECK, json!(true)).after(gap);
+        wire.monitors.held_up(Duration::from_millis(held_up));
+        wire.check_after(0);
+        // What has explained one gap does not explain the next.
+        wire.check_after(1000);
+        wire.found.iter().map(|found| found.severity).collect::<Vec<_>>()
+    };
+    assert_eq!(check(0, 6000), [Severity::Fail]);
+    assert_eq!(check(5000, 6000), [Severity::Warning]);
+    assert_eq!(check(1000, 6000), [Severity::Fail]);
+    let mut wire = checked(2);
+    wire.monitors.held_up(Duration::from_secs(5));
+    wire.check_after(1000).check_after(6000).fails("monitor/communication-check-late", "CC-8");
+}
