@@ -28,7 +28,7 @@ fn topics_that_are_nearly_right_are_told() {
             "Consumer",
             "m.send_check = lambda value: m.publish('everest_api/1/auth_consumer/display/m2e/communication_check', 'true')",
             PASS,
-            "expect/missing",
+            "expect/wrong-topic",
             "it published on `everest_api/1/auth_consumer/display/m2e/communication_check`, which is none of EVerest's: did \
              you mean `everest_api/1/auth_consumer/auth_api/m2e/communication_check`?",
         ),
