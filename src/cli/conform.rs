@@ -79,6 +79,7 @@ fn requirement(id: &str) -> Result<&'static Requirement, String> {
 pub fn run(arguments: Arguments) -> Exit {
     match (&arguments.extract, arguments.side) {
         (Some(directory), _) => extract(directory),
+        (None, Some(Side::Everest)) if arguments.sweep => print::refused(vec![unswept()]),
         (None, _) if arguments.list && arguments.sweep => list_sweep(&arguments).unwrap_or_else(print::refused),
         (None, _) if arguments.list => list(&arguments),
         (None, Some(side)) => {
@@ -244,6 +245,13 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
         command: command_without(&["--only", "--shard", "--keyword", "-k", "--fault"], &["--strict", "--sweep"]),
     };
     Ok(Prepared { pieces, settings, known_failures, scope, reports, recordings })
+}
+
+/// That no play is laid under faults on EVerest's side.
+fn unswept() -> Diagnostic {
+    let headline = "`--sweep` is for clients: no requirement says which faults on the wire an EVerest survives";
+    let diagnostic = Diagnostic::new(Severity::Error, "usage/other-side", headline);
+    diagnostic.with_help("lay a fault of your choice over the suite: `--fault STEP`")
 }
 
 /// That nobody said what the module is a client of.

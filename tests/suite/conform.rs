@@ -479,6 +479,7 @@ fn what_makes_no_sense_is_refused() {
         (&["conform"][..], "--side"),
         (&["conform", "--side", "client", "--only", "TV-99"], "no such requirement"),
         (&["conform", "--side", "client", "--only", "HB-1"], "usage/other-side"),
+        (&["conform", "--side", "everest", "--sweep"], "`--sweep` is for clients"),
         (&["conform", "--side", "client", "--api", "auth"], "auth_token_provider"),
         (&["conform", "--side", "client", "--report", "x.pdf"], ".md"),
         (&["conform", "--side", "client", "-k", "nothing is called so"], "run/nothing-selected"),
