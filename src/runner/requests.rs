@@ -81,6 +81,9 @@ impl Stage<'_> {
         at: Pointer,
     ) -> Result<Option<u64>, Stop> {
         let prompt = self.tell(command, &at).await?;
+        if prompt.is_told() && matches!(command, Command::PresentToken { .. }) {
+            self.lookout.observer.monitors.told_to_present();
+        }
         let within = within.map_or_else(|| self.case().within(), |span| span.0);
         let what = What::Request { kind, payload, at: at.clone() };
         let (pointer, by, after) = (at, Party::Module, After::InOrder);

@@ -23,6 +23,7 @@ use super::latched::Latched;
 use super::links::{Change, Links};
 use super::mqtt;
 use super::presence::Presence;
+use super::presentations::Presentations;
 use super::provided::Provided;
 use super::resubscription::Resubscription;
 use super::shape::{Shape, Territory};
@@ -54,6 +55,7 @@ pub(super) struct ModuleMonitors {
     asking: Asking,
     collecting: Collecting,
     presence: Presence,
+    presentations: Presentations,
     resubscription: Resubscription,
     /// Where the module wants the replies to its discoveries.
     discoveries: BTreeSet<Arc<str>>,
@@ -78,6 +80,7 @@ impl ModuleMonitors {
             asking: Asking::new(topics.api, context.relayed, under_test, in_force),
             collecting: Collecting::default(),
             presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
+            presentations: Presentations::new(from_start),
             resubscription: Resubscription::new(&topics),
             discoveries: BTreeSet::new(),
             last_heartbeat: None,
@@ -150,11 +153,16 @@ impl ModuleMonitors {
 
     pub(super) fn module_cut_off(&mut self) {
         self.presence.begin_anew();
+        self.presentations.lost();
         self.collecting.forget();
         self.answers.cut_off();
         self.statuses.lost();
         self.latched.lost();
         self.timeouts.forget();
+    }
+
+    pub(super) fn told_to_present(&mut self) {
+        self.presentations.told();
     }
 
     pub(super) fn verdict_updated(&mut self) {
@@ -211,6 +219,7 @@ impl ModuleMonitors {
                 self.statuses.restarted();
             }
             Change::Alone { clean } => {
+                self.presentations.lost();
                 self.asking.forget();
                 self.collecting.forget();
                 self.statuses.lost();
@@ -316,6 +325,9 @@ impl ModuleMonitors {
         }
         if channel == Channel::COMMUNICATION_CHECK {
             found.extend(self.presence.observe(seen));
+        }
+        if channel == Channel::PROVIDED_TOKEN && seen.repeat == Repeat::No {
+            found.extend(self.presentations.observe(seen));
         }
         found
     }

@@ -28,6 +28,7 @@
 //! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect; whoever sends `false` again does not mean to stop |
 //! | `monitor/illegal-transition` | TV-2, TV-4 | status after status |
 //! | `monitor/other-token` | TV-2, TP-2 | the token of `Processing` against the one that was handed in |
+//! | `monitor/handed-in-again` | TP-4 | a provider that acts by itself and hands each token in several times |
 //! | `monitor/timed-out-early` | TV-9, TV-10 | `TimedOut` against `connection_timeout` |
 //! | `monitor/connectors` | TV-6, TV-7 | EVSEs named in a status |
 //! | `monitor/messages` | TV-14 | texts for a display without `Accepted`; warning: `messages` unlike the release |
@@ -44,6 +45,7 @@ mod latched;
 mod links;
 mod mqtt;
 mod presence;
+mod presentations;
 mod provided;
 mod resubscription;
 mod shape;
@@ -178,6 +180,11 @@ impl Monitors {
     /// How long the harness itself was held up, all in all: a busy machine is not the module's fault.
     pub fn held_up(&mut self, held_up: Duration) {
         self.modules.iter_mut().for_each(|module| module.held_up(held_up));
+    }
+
+    /// The harness told the module under test, by whatever way, to hand a token in.
+    pub fn told_to_present(&mut self) {
+        self.modules.iter_mut().for_each(ModuleMonitors::told_to_present);
     }
 
     /// A token validator sends an update of its verdict, by whatever way.

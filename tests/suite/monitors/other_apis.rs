@@ -70,6 +70,66 @@ fn tokens_of_another_shape_fail() {
     }
 }
 
+/// A provider that hands tokens in, so many together each time, after so many milliseconds each.
+fn hands_in(presentations: &[&[u64]]) -> Wire {
+    let (mut wire, topics) = provider();
+    for together in presentations {
+        wire.after(1000);
+        for gap in *together {
+            wire.after(*gap).sends("module", &topics.topic(Channel::PROVIDED_TOKEN), token().to_string());
+        }
+    }
+    wire
+}
+
+#[test]
+fn a_provider_that_hands_each_token_in_again_fails() {
+    let mut wire = hands_in(&[&[0, 10], &[0, 290], &[0, 0]]);
+    let finding = wire.fails("monitor/handed-in-again", "TP-4");
+    assert!(finding.headline.contains("`T1` in again 290ms later"), "{}", finding.headline);
+    let mut wire = hands_in(&[&[0, 10, 10], &[0, 10]]);
+    wire.fails("monitor/handed-in-again", "TP-4");
+}
+
+#[test]
+fn a_provider_that_may_mean_what_it_hands_in_is_not_accused() {
+    for presentations in [&[&[0, 10][..]][..], &[&[0, 310], &[0, 310]], &[&[0], &[0, 10], &[0, 10], &[0, 10]]] {
+        hands_in(presentations).is_clean();
+    }
+    let (mut wire, topics) = provider();
+    let topic = topics.topic(Channel::PROVIDED_TOKEN);
+    // One after another, be they as fast as they like.
+    for value in ["T1", "T2", "T1", "T2", "T1"] {
+        let token = json!({"id_token": {"value": value, "type": "ISO14443"}, "authorization_type": "RFID"});
+        wire.sends("module", &topic, token.to_string());
+    }
+    wire.is_clean();
+    let twice = |wire: &mut Wire| {
+        wire.after(1000).sends("module", &topic, token().to_string()).sends("module", &topic, token().to_string());
+    };
+    // It makes up for what it could not hand in.
+    let (mut wire, _) = provider();
+    for _ in 0..3 {
+        wire.disconnect("module", false).connect("module");
+        twice(&mut wire);
+    }
+    twice(&mut wire);
+    wire.is_clean();
+    // It was told to.
+    let (mut wire, _) = provider();
+    wire.monitors.told_to_present();
+    (0..3).for_each(|_| twice(&mut wire));
+    wire.is_clean();
+    // Somebody has to acknowledge it.
+    let (mut wire, _) = provider();
+    for number in 1..4 {
+        let publish = message(&topic, token().to_string(), number);
+        wire.after(1000).packet("module", Direction::FromClient, publish.clone());
+        wire.packet("module", Direction::FromClient, Publish { dup: true, ..publish });
+    }
+    wire.is_clean();
+}
+
 #[test]
 fn a_retained_token_fails() {
     let (mut wire, topics) = provider();
