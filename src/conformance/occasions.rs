@@ -230,8 +230,8 @@ impl<'a> Facts<'a> {
 
     /// What is no JSON, be it so published or broken on its way, and what stands where statuses do and is no object.
     fn broken(self) -> usize {
-        let is_broken = |fact: &Fact<'_>| fact.json.is_none_or(|json| fact.message == STATUS && !json.is_object());
-        self.count(Fate::Broken, |_| true) + self.shown(is_broken)
+        self.count(Fate::Broken, |_| true)
+            + self.shown(|fact| fact.json.is_none_or(|json| is_of_another_shape(fact.message, json)))
     }
 
     fn twice(self) -> usize {
@@ -287,6 +287,16 @@ impl<'a> Facts<'a> {
         usize::from(!Channel::GET_TOKEN_VALIDATION_STATUS.runs(self.in_force))
             + self.shown(|fact| fact.message == GET_REPLY)
             + self.all(Fate::Shown, STATUS).filter(|fact| !seen.insert(fact.payload)).count()
+    }
+}
+
+/// Whether a message has not even the objects that every one of its kind has.
+pub(super) fn is_of_another_shape(message: Message, json: &Value) -> bool {
+    let lacks = |at| !json.pointer(at).is_some_and(Value::is_object);
+    match message {
+        STATUS => lacks("") || json.get("token").is_some() && lacks("/token"),
+        QUESTION => ["/headers", "/payload", "/payload/id_token"].into_iter().any(lacks),
+        _ => false,
     }
 }
 
@@ -399,6 +409,10 @@ mod tests {
             assert!(lack("TV-15", &shown) && !lack("CN-2", &shown));
         }
         assert!(lack("CN-2", &[(Fate::Shown, STATUS, status.clone())]));
+        assert!(!lack("CN-2", &[(Fate::Shown, STATUS, json!({"status": "Rejected", "token": "04A2F3B1"}))]));
+        let question = |payload: Value| [(Fate::Shown, QUESTION, json!({"headers": {}, "payload": payload}))];
+        assert!(lack("CN-2", &question(json!({"id_token": {}}))));
+        assert!(!lack("CN-2", &question(json!({"id_token": "04A2F3B1"}))) && !lack("CN-2", &question(json!([1]))));
         // A field that no release has is of the future, too.
         let with_more = json!({"status": "Rejected", "validation_results": [], "messages": []});
         assert!(!lack("TV-15", &[(Fate::Shown, STATUS, with_more.clone())]));

@@ -83,7 +83,7 @@ fn faults_and_plays_are_listed() {
     let pair = &listed[0];
     assert_eq!((&pair["requirement"], pair["fault"].is_array()), (&Value::from("CN-2"), true), "{pair:#}");
     assert!(pair["play"].as_str().unwrap().starts_with("scenarios/plays/"), "{pair:#}");
-    project.run(&["conform", "--side", "everest", "--sweep"]).exits(2).says("run/nothing-selected");
+    project.run(&["conform", "--list", "--side", "everest", "--sweep"]).exits(2).says("usage/other-side");
 }
 
 /// Another broker passes messages on as they are: that is said, and is no pass; the connection to it breaks as ever.
