@@ -227,7 +227,7 @@ static TABLE: &[Requirement] = &[
     at(Level::Should, row("DI-6", Binds::Client, "a client collects several replies to `discover`, and manages without having seen the beacon", "EVerest API tutorial")),
     row("DI-7", Binds::Everest, "the periods reported by discovery are those configured, also where they are 0 or less", "ApiHelper.cpp"),
     row("DI-8", Binds::Client, "a client makes its topics of the type, version and id that discovery reports", "EVerest API tutorial"),
-    row("TP-1", Binds::Client, "a token provider publishes a bare token on `m2e/provided_token`, without an envelope", "AsyncAPI send_provided_token"),
+    row("TP-1", Binds::Client, "a token provider publishes a bare token of the specified shape on `m2e/provided_token`, without an envelope", "AsyncAPI send_provided_token"),
     row("TP-2", Binds::Everest, "a provided token is presented to Auth as it was provided", "auth_token_provider_API.cpp"),
     row("TP-3", Binds::Client, "a token provider does not retain tokens: a retained token is presented again each time EVerest starts", "framework message_handler.cpp"),
     row("TP-4", Binds::Client, "a token provider hands a token in once a presentation: another one in a transaction stops it", "AuthHandler.cpp"),

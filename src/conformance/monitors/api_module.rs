@@ -21,6 +21,7 @@ use super::discovery::Discovery;
 use super::heartbeats::Heartbeats;
 use super::latched::Latched;
 use super::links::{Change, Links};
+use super::misspelt::misspelt;
 use super::mqtt;
 use super::presence::Presence;
 use super::presentations::Presentations;
@@ -255,7 +256,12 @@ impl ModuleMonitors {
     /// The broker publishes a will for a client that is gone: what is wrong with it is told when the client leaves it.
     fn will(&mut self, seen: &Worded<'_>) -> Vec<Diagnostic> {
         let found = match self.shape.territory(seen) {
-            Territory::Own(channel) => self.shape.check(seen, &[Message::On(channel)]),
+            Territory::Own(channel) => {
+                let is_check = channel == Channel::COMMUNICATION_CHECK;
+                let mut found = self.shape.check(seen, &[Message::On(channel)]);
+                found.extend(is_check.then(|| self.presence.will(seen)).flatten());
+                found
+            }
             Territory::Foreign => vec![self.shape.foreign(seen)],
             Territory::Unknown => vec![self.shape.unknown(seen)],
             Territory::Elsewhere => Vec::new(),
@@ -319,8 +325,9 @@ impl ModuleMonitors {
             Territory::Elsewhere => return Vec::new(),
         };
         let mut found = self.shape.check(seen, &[Message::On(channel)]);
+        let well_formed = self.shape.is_valid(Message::On(channel), seen);
+        found.extend(well_formed.then(|| misspelt(channel, seen)).flatten());
         if channel.is_request() {
-            let well_formed = self.shape.is_valid(Message::On(channel), seen);
             found.extend(self.asking.request(seen, well_formed, links));
         }
         if channel == Channel::COMMUNICATION_CHECK {

@@ -25,9 +25,10 @@
 //! | `monitor/request-ignored` | RR-2 | warning: a request without reply address, in releases that ignore it |
 //! | `monitor/communication-check-late` | CC-8 | cadence of communication checks |
 //! | `monitor/not-subscribed-again` | CN-1 | what a client does not listen to any more after a lost connection |
-//! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect; whoever sends `false` again does not mean to stop |
+//! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect, and `false` as the last will ends the checks of whoever is lost; whoever sends `false` again does not mean to stop |
 //! | `monitor/illegal-transition` | TV-2, TV-4 | status after status |
 //! | `monitor/other-token` | TV-2, TP-2 | the token of `Processing` against the one that was handed in |
+//! | `monitor/misspelt` | WD-18, VA-8 | a field that EVerest does not know in place of one that it does |
 //! | `monitor/handed-in-again` | TP-4 | a provider that acts by itself and hands each token in several times |
 //! | `monitor/timed-out-early` | TV-9, TV-10 | `TimedOut` against `connection_timeout` |
 //! | `monitor/connectors` | TV-6, TV-7 | EVSEs named in a status |
@@ -43,6 +44,7 @@ mod discovery;
 mod heartbeats;
 mod latched;
 mod links;
+mod misspelt;
 mod mqtt;
 mod presence;
 mod presentations;

@@ -151,6 +151,13 @@ impl Presence {
         Some(explained(finding, timeout, lag))
     }
 
+    /// Judges a communication check that the module leaves as its last will: who knows whether it means that.
+    pub(super) fn will(&self, seen: &Worded<'_>) -> Option<Diagnostic> {
+        let is_end = !seen.as_sent().ok()?.as_bool()?;
+        let headline = "module left `false` as its last will: EVerest ends its checking when the connection is lost";
+        is_end.then(|| seen.finding(Severity::Warning, "monitor/checks-stopped", headline.to_owned()).breaking("CC-9"))
+    }
+
     /// Judges the silence at the end, while the module is still connected.
     pub(super) fn finish(&self, at: Duration) -> Option<Diagnostic> {
         let (timeout, last) = (self.timeout?, self.last_true?);

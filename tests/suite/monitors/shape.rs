@@ -14,6 +14,27 @@ fn valid_messages_of_a_client_pass() {
 }
 
 #[test]
+fn a_member_that_nearly_names_one_that_is_missing_fails() {
+    let send = |payload: Value| {
+        let mut wire = Wire::client();
+        wire.module(Channel::WITHDRAW_AUTHORIZATION, json!({ "payload": payload }));
+        wire
+    };
+    for (member, meant) in [("evseId", "evse_id"), ("evse", "evse_id"), ("token", "id_token"), ("idToken", "id_token")]
+    {
+        let mut wire = send(json!({ member: 1 }));
+        let finding = wire.fails("monitor/misspelt", "WD-18");
+        let lines = [format!("`/payload` lacks `{meant}`")];
+        assert!(finding.evidence.ends_with(&lines), "{member}: {finding:#?}");
+    }
+    for payload in
+        [json!({"evse_id": 1, "evseId": 1}), json!({"comment": "all of them"}), json!({"evse_id": 1, "EVSE": 2})]
+    {
+        send(payload).is_clean();
+    }
+}
+
+#[test]
 fn what_is_not_json_fails() {
     for payload in [&b"{\"payload\": {}"[..], b"", b"\xff\xfe", b"{} {}", b"{\"payload\": {},}"] {
         let mut wire = Wire::client();
@@ -138,12 +159,13 @@ fn a_last_will_is_a_message_of_the_module() {
         wire
     };
     let check = format!("{BASE}/m2e/communication_check");
-    with_will(&check, "false", false).is_clean();
+    with_will(&check, "true", false).is_clean();
+    with_will(&check, "false", false).warns("monitor/checks-stopped", "CC-9");
     with_will("display/gone", "yes", true).is_clean();
     let mut offline = with_will(&check, "\"offline\"", false);
     let finding = offline.fails("monitor/schema-violation", "CC-8");
     assert!(finding.evidence.iter().any(|line| line.contains("last will")), "{finding:#?}");
-    with_will(&check, "false", true).fails("monitor/retained", "RR-17");
+    with_will(&check, "true", true).fails("monitor/retained", "RR-17");
     with_will(&format!("{BASE}/e2m/heartbeat"), "0", false).fails("monitor/wrong-direction", "SC-2");
 }
 
