@@ -31,6 +31,10 @@ pub fn not_applicable(scene: &Scene<'_>) -> Option<Diagnostic> {
         let headline = "the scenario is about EVerest's start, and the module runs already".to_owned();
         return Some(note("module/runs-already", headline).at(scenario.place(&at)));
     }
+    if scene.has_prefix_of_its_own() && scene.settings.module == ModuleSource::Attached {
+        let headline = "the scenario is about another external prefix, and the module runs already".to_owned();
+        return Some(note("module/runs-already", headline).at(scenario.place("/external_prefix")));
+    }
     lacking(scenario, &scene.station)
         .or_else(|| {
             let api = what_it_lacks(scene)?.name();

@@ -187,7 +187,7 @@ impl<'s> Judging<'s> {
         }
         for (_, step) in steps {
             let Step::ExpectReply(ExpectReply { to, within, .. }) = step else { continue };
-            if self.judge.past.reply_topic(to.as_deref()).is_some() {
+            if self.judge.past.replies(to.as_deref()).is_some() {
                 continue;
             }
             let within = within.map_or_else(|| case.within(), |span| span.0);

@@ -128,12 +128,39 @@ impl Stage<'_> {
         let heard = heard.filter(|channel| !is_asked || channel.is_request());
         let wanted: Vec<_> = heard.map(|channel| topics.topic(channel)).collect();
         let meaning = format!("subscribed to {}", last_levels(&wanted).join(" or "));
-        let listens = |observer: &Observer| wanted.iter().any(|topic| observer.connections.is_subscribed(topic));
-        if self.lookout.wait_until(self.scene.settings.ready_within, listens).await?.is_none() {
+        let is_any = |observer: &Observer, topics: &[String]| {
+            topics.iter().any(|topic| observer.connections.is_subscribed(topic))
+        };
+        let listens = |observer: &Observer| is_any(observer, &wanted);
+        let bare: Vec<_> = match self.scene.has_prefix_of_its_own() {
+            true => wanted
+                .iter()
+                .filter_map(|topic| topic.strip_prefix(&topics.external_prefix))
+                .map(str::to_owned)
+                .collect(),
+            false => Vec::new(),
+        };
+        let within = self.scene.settings.ready_within;
+        let is_decided = |observer: &Observer| listens(observer) || is_any(observer, &bare);
+        if self.lookout.wait_until(within, is_decided).await?.is_none() {
             let why = self.wake_by_beacon(listens).await?;
             return Err(why.unwrap_or_else(|| self.not_ready(&meaning)).into());
         }
+        if !listens(&self.lookout.observer) {
+            return Err(self.takes_no_prefix().into());
+        }
         self.settle().await
+    }
+
+    /// The module listens as if EVerest had no external prefix: nobody has taught it to have one.
+    fn takes_no_prefix(&self) -> Diagnostic {
+        let Topics { module_id, external_prefix, .. } = &self.scene.topics;
+        let headline = format!("module `{module_id}` subscribed without EVerest's external prefix `{external_prefix}`");
+        let diagnostic = Diagnostic::new(Severity::Inconclusive, "module/takes-no-prefix", headline)
+            .about(Subject::Module)
+            .at(self.scene.scenario.place("/external_prefix"));
+        diagnostic
+            .unexercised("a module that reads EV_MQTT_EXTERNAL_PREFIX, or a command line with `{external_prefix}`")
     }
 
     /// A token provider has nothing that it must listen to: it has begun when it has subscribed or sent something; one

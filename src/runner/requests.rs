@@ -6,7 +6,7 @@ use super::patterns::{compiled, literal};
 use super::played::Played;
 use super::stage::Stage;
 use super::stop::{Stop, broken};
-use crate::conformance::judge::{After, Demand, What};
+use crate::conformance::judge::{After, Demand, Replies, What};
 use crate::conformance::sighting::{Kind, Party};
 use crate::protocol::channel::Channel;
 use crate::protocol::control::Command;
@@ -42,7 +42,8 @@ impl Stage<'_> {
         self.set_mark();
         let topics = self.scene.topics.clone();
         let from = self.lookout.observer.messages.len();
-        let reply_topic = match (&self.cast.played, kind) {
+        let mut since = self.judging.judge.past.mark;
+        let topic = match (&self.cast.played, kind) {
             (Played::Client(client), Kind::Channel(channel)) => {
                 let reply_to = fresh_reply_topic(&topics, channel);
                 client.request(channel, payload, &reply_to).await.map_err(|error| broken(&error.to_string()))?;
@@ -60,6 +61,7 @@ impl Stage<'_> {
                 let seq = self.demand(kind, payload, &command, row.within, at.key(row.key)).await?;
                 let request = seq.and_then(|seq| self.lookout.observer.view().request(seq));
                 // A request that asks for no reply is in its right; there is no lane then.
+                since = request.map_or(since, |request| request.seq);
                 request.map(|request| request.reply_topic.clone()).unwrap_or_default()
             }
         };
@@ -67,7 +69,7 @@ impl Stage<'_> {
             Some(Exchange::Asks { name, .. }) => name,
             _ => None,
         };
-        self.judging.judge.past.request(name, reply_topic);
+        self.judging.judge.past.request(name, Replies { topic, since });
         Ok(())
     }
 

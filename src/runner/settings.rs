@@ -92,7 +92,11 @@ impl<'s> Scene<'s> {
     pub fn new(piece: &'s Piece, settings: &'s Settings) -> Self {
         let (scenario, release) = (&*piece.scenario, piece.release);
         let model = &scenario.model;
-        let topics = Topics { api: model.api, ..settings.topics.clone() }.under(release);
+        let external_prefix = match &model.external_prefix {
+            Some(prefix) if settings.topics.external_prefix.is_empty() => prefix.clone(),
+            _ => settings.topics.external_prefix.clone(),
+        };
+        let topics = Topics { api: model.api, external_prefix, ..settings.topics.clone() }.under(release);
         let (station, contradictions) = match model.under_test {
             // The station of a recording is what is known.
             Side::Everest if piece.replay.is_none() => {
@@ -117,6 +121,11 @@ impl<'s> Scene<'s> {
         let side = self.scenario.model.under_test;
         let is_played = move |api| side == Side::Everest || api == ApiType::AUTH_TOKEN_VALIDATOR;
         self.other_apis.iter().filter(move |topics| is_played(topics.api))
+    }
+
+    /// Whether EVerest has an external prefix that the run does not know of.
+    pub fn has_prefix_of_its_own(&self) -> bool {
+        self.topics.external_prefix != self.settings.topics.external_prefix
     }
 
     /// The time limit of the whole scenario.

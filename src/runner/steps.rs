@@ -17,6 +17,7 @@ use super::process::run_to_end;
 use super::requests::said;
 use super::stage::Stage;
 use super::stop::{Stop, broken};
+use crate::conformance::judge::Replies;
 use crate::conformance::requirements;
 use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::words::{cut, shown};
@@ -256,9 +257,11 @@ impl Stage<'_> {
                 }
             }
         }
-        self.judging.judge.past.name(publish.r#as.as_deref(), &wire);
+        let past = &mut self.judging.judge.past;
+        let replies = Replies { topic: wire, since: past.mark };
+        past.name(publish.r#as.as_deref(), replies.clone());
         if is_request {
-            self.judging.judge.past.request(None, wire);
+            past.request(None, replies);
         }
         Ok(())
     }

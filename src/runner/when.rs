@@ -5,7 +5,8 @@
 
 use super::stage::Stage;
 use super::stop::Stop;
-use crate::conformance::judge::{After, Demand, Prompt};
+use crate::conformance::judge::{After, Demand, Prompt, Replies};
+use crate::conformance::sighting::Request;
 use crate::scenario::Pointer;
 use crate::scenario::model::When;
 use crate::scenario::step::Step;
@@ -50,8 +51,9 @@ impl Stage<'_> {
             };
             let seq = self.judging.have_sent(&mut self.lookout, demand).await?;
             let request = seq.and_then(|seq| self.lookout.observer.view().request(seq));
-            if let Some(reply_topic) = request.map(|request| request.reply_topic.clone()) {
-                self.judging.judge.past.request(None, reply_topic);
+            if let Some(Request { reply_topic, seq, .. }) = request {
+                let replies = Replies { topic: reply_topic.clone(), since: *seq };
+                self.judging.judge.past.request(None, replies);
             }
         }
         self.play(&when.steps, &at.key("steps")).await

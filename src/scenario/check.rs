@@ -174,6 +174,14 @@ impl<'a> Checker<'a> {
         for (id, pointer, headline) in rules::faults_of_station(&model.station) {
             self.report(id, &Pointer::from("/station").below(&pointer), headline);
         }
+        if let Some(prefix) = &model.external_prefix {
+            self.check_topic(&format!("{prefix}everest_api"), &Pointer::from("/external_prefix"), &[], false);
+            if model.under_test == Side::Everest {
+                let headline =
+                    "an EVerest has the external prefix of its own configuration: `--external-prefix` says which";
+                self.report_key("scenario/other-side", "/external_prefix", headline);
+            }
+        }
         if let Some(Ready::Topic(filter)) = &model.ready {
             self.check_topic(filter, &Pointer::from("/ready/topic"), &placeholder::IN_FILTERS, true);
         }

@@ -50,6 +50,9 @@ pub struct Model {
     /// The simulated station, or the one that the module under test is asked to be.
     #[serde(default)]
     pub station: StationConfig,
+    /// EVerest's external MQTT prefix, unless the run has one; none if absent. For clients, which are told it.
+    #[serde(default)]
+    pub external_prefix: Option<String>,
     /// How khumbu writes its own messages, `everest` if absent.
     #[serde(default)]
     pub wire: Option<Wire>,

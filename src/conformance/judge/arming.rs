@@ -8,6 +8,7 @@ use super::Judge;
 use super::case::{Case, View};
 use super::expectation::{Expectation, What, sender};
 use super::findings;
+use super::past::Replies;
 use crate::conformance::sighting::{Party, Request};
 use crate::diagnostic::Diagnostic;
 use crate::protocol::channel::Topics;
@@ -88,10 +89,15 @@ impl<'s> Judge<'s> {
             }
             Step::ExpectReply(ExpectReply { payload, to, within: own }) => {
                 let pointer = at.key("expect_reply");
-                let topic = past.reply_topic(to.as_deref()).map(str::to_owned);
-                let topic = topic
-                    .or_else(|| Some(self.question(to.as_deref(), view)?.reply_topic.clone()))
-                    .filter(|topic| !topic.is_empty())
+                let asked = || {
+                    let question = self.question(to.as_deref(), view)?;
+                    Some(Replies { topic: question.reply_topic.clone(), since: question.seq })
+                };
+                let Replies { topic, since } = past
+                    .replies(to.as_deref())
+                    .cloned()
+                    .or_else(asked)
+                    .filter(|replies| !replies.topic.is_empty())
                     .ok_or_else(|| findings::no_reply_asked_for(case, view, &self.claims, &pointer))?;
                 let scenario = case.scenario;
                 let long = pointer.key("payload");
@@ -99,7 +105,7 @@ impl<'s> Judge<'s> {
                 let place = if is_long { long } else { pointer.clone() };
                 let what = What::Reply { topic, payload: compiled(payload)?, at: place };
                 let by = if case.is_asked() { Party::Module } else { everest };
-                Expectation { pointer, within: within(own), since: 0, by, what }
+                Expectation { pointer, within: within(own), since, by, what }
             }
             _ => return Err(Diagnostic::broken("a step that is no expectation stands where one is expected").into()),
         })

@@ -191,6 +191,15 @@ impl<'a> View<'a> {
         requests.find(|request| request.kind.is_question() && (value.is_none() || request.token.as_deref() == value))
     }
 
+    /// Whether requests with this reply topic were ever outstanding at the same time.
+    pub fn has_several_outstanding(&self, topic: &str) -> bool {
+        let requests: Vec<_> = self.requests.iter().filter(|request| request.reply_topic == topic).collect();
+        requests.windows(2).any(|pair| {
+            let between = &self.messages[self.since(pair[0].seq)..self.since(pair[1].seq)];
+            between.iter().all(|seen| *seen.publish.topic != *topic)
+        })
+    }
+
     /// The module's last request of which the reply is still to come, and for which it still listens.
     pub fn waits_for_reply(&self) -> Option<&'a Request> {
         let mut requests = self.requests.iter().rev();

@@ -478,10 +478,7 @@ pub(super) fn follows_from_module(case: &Case<'_>, view: View<'_>, expectation: 
             channel.is_some_and(Channel::has_lanes) && case.is_other_api()
         }
         // Replies on one topic cannot be told apart.
-        What::Reply { topic, .. } => {
-            let requests = view.requests.iter().filter(|request| request.reply_topic == *topic);
-            case.side() == Side::Client && requests.count() > 1
-        }
+        What::Reply { topic, .. } => case.side() == Side::Client && view.has_several_outstanding(topic),
         What::Request { .. } => false,
     };
     expectation.by == Party::Harness && follows

@@ -28,7 +28,7 @@ pub use case::{Case, View, WITHIN};
 pub use claims::{Claim, Claims};
 pub use evidence::Proof;
 pub use expectation::{Expectation, What, is_of_kind, matches};
-pub use past::Past;
+pub use past::{Past, Replies};
 
 use super::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::Diagnostic;

@@ -26,10 +26,19 @@ pub struct Past {
     presented: BTreeMap<String, InARow>,
     /// The last presentations of tokens in a row, whichever they were.
     any_presented: Option<InARow>,
-    /// Reply topics on the wire by the name of the request.
-    named: BTreeMap<String, String>,
-    /// Reply topic of the last request.
-    last_request: Option<String>,
+    /// Where replies pass, by the name of the request.
+    named: BTreeMap<String, Replies>,
+    /// Where the replies to the last request pass.
+    last_request: Option<Replies>,
+}
+
+/// Where the reply to a request passes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replies {
+    /// The topic on the wire.
+    pub topic: String,
+    /// The number of the record of the request, or one just before: what passed there earlier has answered another one.
+    pub since: u64,
 }
 
 /// Presentations with no expectation between them that was met: what comes of the first may come after the last.
@@ -78,15 +87,15 @@ impl Past {
     }
 
     /// A request was made, under this name if it has one; where its reply will pass.
-    pub fn request(&mut self, name: Option<&str>, reply_topic: String) {
-        self.name(name, &reply_topic);
-        self.last_request = Some(reply_topic);
+    pub fn request(&mut self, name: Option<&str>, replies: Replies) {
+        self.name(name, replies.clone());
+        self.last_request = Some(replies);
     }
 
     /// Something was published under this name, if it has one, that is no request by its topic.
-    pub fn name(&mut self, name: Option<&str>, reply_topic: &str) {
+    pub fn name(&mut self, name: Option<&str>, replies: Replies) {
         if let Some(name) = name {
-            self.named.insert(name.to_owned(), reply_topic.to_owned());
+            self.named.insert(name.to_owned(), replies);
         }
     }
 
@@ -96,10 +105,10 @@ impl Past {
     }
 
     /// Where the reply to the request of this name passes, or to the last one.
-    pub fn reply_topic(&self, name: Option<&str>) -> Option<&str> {
+    pub fn replies(&self, name: Option<&str>) -> Option<&Replies> {
         match name {
-            Some(name) => self.named.get(name).map(String::as_str),
-            None => self.last_request.as_deref(),
+            Some(name) => self.named.get(name),
+            None => self.last_request.as_ref(),
         }
     }
 }

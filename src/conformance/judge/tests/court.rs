@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::super::findings::{Findings, ModuleTraces};
 use super::super::{
-    After, Case, Claim, Claims, Deadline, Decision, Demand, Input, Judge, Means, Moment, NotMet, Past, Prompt, View,
-    What,
+    After, Case, Claim, Claims, Deadline, Decision, Demand, Input, Judge, Means, Moment, NotMet, Past, Prompt, Replies,
+    View, What,
 };
 use super::script::{ALICE, BOB, Event, Message, Sort, discover, request};
 use crate::conformance::sighting::{Classifier, Kind, Party, Request, Sighting};
@@ -415,7 +415,8 @@ impl<D: Decides> Hearing<'_, D> {
         pointer: &Pointer,
     ) -> Result<(), Stop> {
         self.set_mark();
-        let reply_topic = if self.court.scenario.model.under_test == Side::Everest {
+        let mut since = self.decides.past().mark;
+        let topic = if self.court.scenario.model.under_test == Side::Everest {
             let reply_topic = format!("replies/{}", self.classifier.requests().len());
             let own = match kind {
                 Kind::Channel(channel) => request(channel, &reply_topic, &json!({})),
@@ -429,9 +430,11 @@ impl<D: Decides> Hearing<'_, D> {
             let what = What::Request { kind, payload, at: pointer.clone() };
             let seq = self.have_sent(pointer, within, Party::Module, what, After::InOrder)?;
             let view = view(&self.messages, self.classifier.requests(), &self.subscriptions);
-            seq.and_then(|seq| view.request(seq)).map(|it| it.reply_topic.clone()).unwrap_or_default()
+            let request = seq.and_then(|seq| view.request(seq));
+            since = request.map_or(since, |request| request.seq);
+            request.map(|request| request.reply_topic.clone()).unwrap_or_default()
         };
-        self.decides.past().request(name, reply_topic);
+        self.decides.past().request(name, Replies { topic, since });
         Ok(())
     }
 

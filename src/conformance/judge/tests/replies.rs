@@ -45,6 +45,21 @@ fn a_reply_is_the_next_on_the_topic_of_its_request() {
 }
 
 #[test]
+fn a_reply_topic_in_use_again_has_what_came_since_the_request() {
+    let steps = "- withdraw: {}\n- expect_reply: {payload: Accepted, within: 1s}";
+    let get = || request(Channel::GET_TOKEN_VALIDATION_STATUS, "r/1", &Value::Null);
+    let again = |more: &[(u64, Event)]| {
+        let before = [at(1, get()), at(2, stray("r/1", Value::Null)), at(3, withdraw("r/1"))];
+        client(steps, &[before.as_slice(), more].concat())
+    };
+    assert_eq!(again(&[at(4, stray("r/1", json!("Accepted")))]).id(), "met");
+    assert_eq!(again(&[]).id(), "scenario/contradicted");
+    // Nobody knows which of two is meant that wait at once.
+    let both = [at(1, get()), at(2, withdraw("r/1")), at(3, stray("r/1", json!("Accepted")))];
+    assert_eq!(client(steps, &both).id(), "met");
+}
+
+#[test]
 fn a_reply_of_an_everest_on_another_topic_is_told() {
     let steps = "- withdraw: {}\n- expect_reply: {payload: Accepted, within: 1s}";
     let astray = everest(steps, &[at(3, stray("elsewhere", json!("Accepted")))]);
@@ -136,8 +151,8 @@ fn replies_on_one_topic_are_the_modules_own_doing() {
     assert_eq!(told.verdict, "fail");
     assert_eq!(told.evidence.iter().filter(|line| line.starts_with("the module sent: ")).count(), 2);
     let steps = steps.replace("- expect_reply", "- expect: {message: heartbeat}\n- expect_reply");
-    let early =
-        client(&steps, &[at(1, get()), at(1, stray("r", json!({"status": "Accepted"}))), at(2, get()), at(3, beat(1))]);
+    let answered = stray("r", json!({"status": "Accepted"}));
+    let early = client(&steps, &[at(1, get()), at(2, get()), at(3, answered), at(4, beat(1))]);
     assert_eq!(early.told.unwrap().headline, "given what module `api` sent, EVerest sent the reply too early");
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::{Claims, Past, View};
+use super::super::{Claims, Past, Replies, View};
 use super::court::Court;
 use super::script::{ALICE, BOB, Message, Sort, at, at_once, beat, status, stray, withdraw};
 use crate::conformance::sighting::{Kind, Party, Request};
@@ -193,11 +193,13 @@ fn a_row_of_presentations_begins_anew_after_an_expectation() {
 #[test]
 fn requests_are_remembered_by_name_and_the_last_by_itself() {
     let mut past = Past::default();
-    past.request(Some("a"), "t/1".to_owned());
-    past.request(None, "t/2".to_owned());
-    past.name(Some("b"), "t/3");
-    let topics =
-        |past: &Past| [Some("a"), Some("b"), Some("c"), None].map(|name| past.reply_topic(name).map(str::to_owned));
+    let replies = |topic: &str| Replies { topic: topic.to_owned(), since: 1 };
+    past.request(Some("a"), replies("t/1"));
+    past.request(None, replies("t/2"));
+    past.name(Some("b"), replies("t/3"));
+    let topics = |past: &Past| {
+        [Some("a"), Some("b"), Some("c"), None].map(|name| past.replies(name).map(|replies| replies.topic.clone()))
+    };
     let some = |topic: &str| Some(topic.to_owned());
     assert_eq!(topics(&past), [some("t/1"), some("t/3"), None, some("t/2")]);
     past.forget_last_request();
