@@ -254,7 +254,7 @@ static TABLE: &[Requirement] = &[
     row("MQ-7", Binds::Both, "a client is heard of within one and a half times its keep-alive", "MQTT 3.1.1 and 5, 3.1.2.10"),
     next(row("NX-1", Binds::Client, "a client takes `messages` with any status, not with `Accepted` alone", "pull request #2167, 6ef952015: auth/wrapper.cpp; the number is khumbu's own")),
     next(row("NX-2", Binds::Client, "a token provider hands a bank card in once a presentation: another one in a transaction stops it", "pull request #2613, b7feeb3ca: AuthHandler.cpp; the number is khumbu's own")),
-    row("SC-1", Binds::Both, "every message has the shape that the specification gives it, in JSON", "AsyncAPI; the number is khumbu's own"),
+    row("SC-1", Binds::Both, "every message for which no requirement of its own says so has the shape that the specification gives it, in JSON", "AsyncAPI; the number is khumbu's own"),
     row("SC-2", Binds::Both, "EVerest publishes under `e2m` and on reply topics that it was given, the client under `m2e` on the topics that the API has there", "AsyncAPI; the number is khumbu's own"),
 ];
 
