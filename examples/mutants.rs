@@ -141,15 +141,17 @@ fn is_untold(scenario: &Scenario) -> bool {
 }
 
 async fn play(bug: &'static Bug, source: Source, scenarios: Scenarios, failed: &Failed) -> Fate {
-    let mut fate = Fate::default();
+    let (mut fate, mut played) = (Fate::default(), Vec::new());
     let covers = |scenario: &Arc<Scenario>| scenario.model.requirements.iter().any(|id| id == bug.breaks);
     let (first, rest): (Scenarios, Scenarios) = scenarios.into_iter().partition(covers);
     for scenarios in [first, rest] {
         if fate.killed.is_some() {
             break;
         }
-        fate.played += scenarios.len();
-        for result in suite::settle(results(bug, source, scenarios).await) {
+        // What one scenario shows may explain another one's failure, whenever it was played.
+        played.extend(results(bug, source, scenarios).await);
+        fate = Fate { played: played.len(), ..Fate::default() };
+        for result in suite::settle(played.clone()) {
             judge(&mut fate, bug, &result);
             if failures(&result).next().is_some() {
                 failed.lock().unwrap().insert(result.path.clone());

@@ -105,19 +105,21 @@ impl<'a> Before<'a> {
             return;
         }
         self.last.insert(fact.message, fact);
-        self.forms.insert((fact.message, Form::recognised(fact.payload)));
+        if fact.json.is_some() {
+            self.forms.insert((fact.message, Form::recognised(fact.payload)));
+        }
     }
 
     /// What a client could have broken over what is special of a message that it was shown, the rarest first.
     fn special(&self, fact: &Fact<'_>, heartbeat_interval: Duration) -> Vec<&'static str> {
-        let json = fact.json.filter(|json| !is_of_another_shape(fact.message, json));
-        let Some(json) = json else { return vec!["CN-2"] };
+        let Some(json) = fact.json else { return vec!["CN-2"] };
         let last = self.last.get(&fact.message).copied();
         // What it has survived in this form is no matter of the form.
         let form = Form::recognised(fact.payload);
-        let form = form.filter(|_| !self.forms.contains(&(fact.message, form)));
-        let has_more = form == Some(Form::ExtraFields) || has_unknown_fields(fact.message, json);
-        let is_other = form.is_some() && form != Some(Form::ExtraFields) && is_other_form(fact.message, form);
+        let is_new = !self.forms.contains(&(fact.message, form));
+        let is_extra = form == Some(Form::ExtraFields);
+        let has_more = is_new && is_extra || has_unknown_fields(fact.message, json);
+        let is_other = is_new && !is_extra && is_other_form(fact.message, form);
         let result = json.as_str();
         let is_withdrawn = status(fact) == Some("Withdrawn");
         let special = match fact.message {
@@ -130,7 +132,7 @@ impl<'a> Before<'a> {
                 ("TV-15", is_of_the_future(json)),
                 ("WD-12", is_withdrawn && self.is_waiting_for_reply),
                 ("NX-1", has_texts_without_acceptance(fact)),
-                ("TV-14", json.get("messages").is_none()),
+                ("TV-14", json.is_object() && json.get("messages").is_none()),
             ]
             .to_vec(),
             WITHDRAW_REPLY => [
@@ -142,7 +144,11 @@ impl<'a> Before<'a> {
             _ => Vec::new(),
         };
         let again = fact.message != HEARTBEAT && is_twice(last, fact);
-        let all = [("CN-3", again)].into_iter().chain(special).chain([("RR-9", has_more), ("RR-15", is_other)]);
+        let is_broken = is_of_another_shape(fact.message, json);
+        let all = [("CN-2", is_broken), ("CN-3", again)]
+            .into_iter()
+            .chain(special)
+            .chain([("RR-9", has_more), ("RR-15", is_other)]);
         all.filter(|(_, is_it)| *is_it).map(|(id, _)| id).collect()
     }
 }
@@ -273,7 +279,7 @@ mod tests {
         ] {
             assert_eq!(suspects("CC-8", &passed)[0], expected, "{passed:?}");
         }
-        assert_eq!(suspects("CC-8", &[(Handed, STATUS, "[1]")]), ["CN-2", "TV-17"]);
+        assert_eq!(suspects("CC-8", &[(Handed, STATUS, "[1]")]), ["CN-2", "RR-15", "TV-17"]);
         // It is no matter of the form that another message had, nor of one that it never got.
         let compact = r#"{"messages":[],"status":"Rejected","token":{}}"#;
         assert_eq!(suspects("CC-8", &[(Handed, STATUS, compact)])[0], "RR-15");

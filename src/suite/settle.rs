@@ -135,7 +135,7 @@ impl Ends {
         /// little.
         const ABOUT: f64 = 0.5;
         /// It says less still of what was survived before.
-        const ABOUT_WHERE_SURVIVED: f64 = 0.2;
+        const ABOUT_WHERE_SURVIVED: f64 = 0.3;
         let suspects: &[&'static str] = if is_end(found) { &found.suspects } else { &[] };
         let most = suspects.iter().map(|id| (self.suspicion(id), *id)).max_by(|(a, _), (b, _)| a.total_cmp(b));
         let (most, share) = most.map_or((0.0, ABOUT), |(most, id)| match self.survived.get(id) {

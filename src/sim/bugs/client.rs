@@ -63,11 +63,13 @@ pub(super) static BUGS: &[Bug] = &[
             memory.crash_if(is_fatal, packet)
         },
     ),
-    bug(ANY, "heartbeat_once", "HB-7", "ends at a heartbeat that it has had already").hearing(|memory, packet| {
-        let is_known = memory.heard_on(HEARTBEAT).any(|before| before.json() == packet.json());
-        let is_fatal = packet.is_on(HEARTBEAT) && is_known;
-        memory.crash_if(is_fatal, packet)
-    }),
+    bug(ANY, "heartbeat_once", "HB-7", "ends at a heartbeat that says what the last one said").hearing(
+        |memory, packet| {
+            let is_known = memory.heard_on(HEARTBEAT).next().is_some_and(|before| before.json() == packet.json());
+            let is_fatal = packet.is_on(HEARTBEAT) && is_known;
+            memory.crash_if(is_fatal, packet)
+        },
+    ),
     bug(ANY, "heartbeat_in_time", "HB-7", "ends when heartbeats come again after a pause").hearing(|memory, packet| {
         let interval = memory.station.cadence(memory.topics.api).map_or(0, |cadence| cadence.heartbeat_ms);
         let interval = Duration::from_millis(u64::try_from(interval).unwrap_or(0));
@@ -105,7 +107,7 @@ pub(super) static BUGS: &[Bug] = &[
             wait(memory, packet, is_reply)
         }),
     bug(CONSUMER, "reads_lines", "RR-15", "ends at a status that is written in one line").hearing(|memory, packet| {
-        let is_fatal = packet.is_on(STATUS) && !packet.raw().contains('\n');
+        let is_fatal = packet.is_on(STATUS) && packet.json().is_object() && !packet.raw().contains('\n');
         memory.crash_if(is_fatal, packet)
     }),
     bug(CONSUMER, "reads_in_order", "RR-15", "ends at a status whose token stands before its status").hearing(
