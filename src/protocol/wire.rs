@@ -36,6 +36,8 @@ pub enum Wire {
     Spaced,
     /// Each message in another of the forms above, in turn.
     SameMeaning,
+    /// The same without those that add fields.
+    SameFields,
 }
 
 /// How one message is written.
@@ -66,7 +68,7 @@ const BLANKS: [&str; 5] = [" ", "\n", "\t", "\r\n", "   "];
 
 impl Wire {
     /// Every wire form, the default first.
-    pub const ALL: [Wire; 7] = [
+    pub const ALL: [Wire; 8] = [
         Wire::Everest,
         Wire::Compact,
         Wire::Reordered,
@@ -74,11 +76,16 @@ impl Wire {
         Wire::Escaped,
         Wire::Spaced,
         Wire::SameMeaning,
+        Wire::SameFields,
     ];
 
     /// The name users write.
     pub fn name(self) -> &'static str {
-        self.form().map_or("same_meaning", Form::name)
+        match (self.form(), self.adds_fields()) {
+            (Some(form), _) => form.name(),
+            (None, true) => "same_meaning",
+            (None, false) => "same_fields",
+        }
     }
 
     /// Whether messages may have fields that the default form has not.
@@ -95,7 +102,7 @@ impl Wire {
             Wire::ExtraFields => Form::ExtraFields,
             Wire::Escaped => Form::Escaped,
             Wire::Spaced => Form::Spaced,
-            Wire::SameMeaning => return None,
+            Wire::SameMeaning | Wire::SameFields => return None,
         })
     }
 }
@@ -159,10 +166,13 @@ impl Form {
     }
 
     /// The forms that take turns: those in which a value of this kind may look different.
-    fn turns(value: &Value) -> &'static [Form] {
+    fn turns(value: &Value, adds_fields: bool) -> &'static [Form] {
         match value {
-            Value::Object(fields) if !fields.is_empty() => {
+            Value::Object(fields) if !fields.is_empty() && adds_fields => {
                 &[Form::Escaped, Form::Reordered, Form::ExtraFields, Form::Compact, Form::Spaced]
+            }
+            Value::Object(fields) if !fields.is_empty() => {
+                &[Form::Escaped, Form::Reordered, Form::Compact, Form::Spaced]
             }
             _ => &[Form::Escaped, Form::Spaced],
         }
@@ -201,7 +211,7 @@ impl Encoder {
         }
         let number = self.written.fetch_add(1, Ordering::Relaxed);
         let value = serde_json::to_value(message).unwrap_or_default();
-        let turns = Form::turns(&value);
+        let turns = Form::turns(&value, self.wire.adds_fields());
         turns[number % turns.len()].encode(&value)
     }
 

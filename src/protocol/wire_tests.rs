@@ -133,7 +133,7 @@ fn messages_take_turns() {
     let clone = encoder.clone();
     assert_eq!(form(&clone.encode(&json!("Accepted"))), Form::Escaped);
     assert_eq!(form(&encoder.encode_compact(&json!("Accepted"))), Form::Spaced);
-    for wire in Wire::ALL.into_iter().filter(|wire| *wire != Wire::SameMeaning) {
+    for wire in Wire::ALL.into_iter().filter(|wire| ![Wire::SameMeaning, Wire::SameFields].contains(wire)) {
         let encoder = Encoder::new(wire);
         let written: Vec<_> = (0..3).map(|_| form(&encoder.encode(&status())).name()).collect();
         assert_eq!(written, [wire.name(); 3]);

@@ -10,6 +10,7 @@ mod discovery;
 mod heartbeats;
 mod injected;
 mod latched;
+mod mqtt;
 mod other_apis;
 mod presence;
 mod recordings;

@@ -98,6 +98,12 @@ fn a_play_judges_whoever_was_not_prepared() {
     project.play(&[&plays("provider"), "--module", &reader, "-j", "4"]).exits(0);
     project.play(&[&plays("validator"), "--module", &backend, "-j", "4"]).exits(0);
     project.play(&[&plays("validator/questions.yaml"), "--module", &backend, "--external-prefix", "plant7/"]).exits(0);
+    // One that takes no external prefix is not put to that test.
+    let behind = plays("validator/external_prefix.yaml");
+    let bare = format!("env EV_MQTT_EXTERNAL_PREFIX= {backend}");
+    project.play(&[&behind, "--module", &backend]).exits(0);
+    let ran = project.play(&[&behind, "--module", &bare]).exits(3).says("module/takes-no-prefix");
+    assert_eq!(ran.report()["scenarios"][0]["failures"][0]["not_exercised"], true);
     let display = format!("{display} --way at-once");
     project.play(&[&plays("consumer/statuses.yaml"), "--module", &display]).exits(0);
     // It asks for nothing: then nothing that follows from that is judged, and the rest is.
@@ -109,6 +115,19 @@ fn a_play_judges_whoever_was_not_prepared() {
     let brittle = format!("{} brittle.py", python.display());
     let future = plays("consumer/future_statuses.yaml");
     project.play(&[&future, "--module", &brittle]).exits(1).fails_with(&["module/ended"]).says("exited with code 7");
+}
+
+#[test]
+fn an_external_prefix_of_a_scenario_is_one_and_for_clients() {
+    let with = |prefix: &str, side: &str| {
+        format!("description: x\nexternal_prefix: {prefix}\nunder_test: {side}\nsteps: [note: x]\n")
+    };
+    for (prefix, side, says) in [("\"a/+/\"", "client", "scenario/bad-topic"), ("a/", "everest", "scenario/other-side")]
+    {
+        let project = Project::with(&[("s.yaml", &with(prefix, side))]);
+        project.run(&["check", "s.yaml"]).exits(2).says(says);
+    }
+    Project::with(&[("s.yaml", &with("a/", "client"))]).run(&["check", "s.yaml"]).exits(0);
 }
 
 #[test]

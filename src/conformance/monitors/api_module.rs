@@ -22,7 +22,7 @@ use super::heartbeats::Heartbeats;
 use super::latched::Latched;
 use super::links::{Change, Links};
 use super::misspelt::misspelt;
-use super::mqtt;
+use super::mqtt::{self, Releases};
 use super::presence::Presence;
 use super::presentations::Presentations;
 use super::provided::Provided;
@@ -57,6 +57,7 @@ pub(super) struct ModuleMonitors {
     collecting: Collecting,
     presence: Presence,
     presentations: Presentations,
+    releases: Releases,
     resubscription: Resubscription,
     /// Where the module wants the replies to its discoveries.
     discoveries: BTreeSet<Arc<str>>,
@@ -82,6 +83,7 @@ impl ModuleMonitors {
             collecting: Collecting::default(),
             presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
             presentations: Presentations::new(from_start),
+            releases: Releases::default(),
             resubscription: Resubscription::new(&topics),
             discoveries: BTreeSet::new(),
             last_heartbeat: None,
@@ -121,6 +123,11 @@ impl ModuleMonitors {
         seen: Option<&Sighting>,
         (links, change): (&Links, Change),
     ) -> Vec<Diagnostic> {
+        match &record.event {
+            Event::Injected(_) => self.releases.forget(),
+            _ if from == Party::Module => self.releases.observe(record),
+            _ => {}
+        }
         let wording = self.wording.clone();
         let mut found = match seen.map(|seen| Worded::new(seen, &wording)) {
             Some(seen) => self.message(&seen, links),
@@ -181,6 +188,7 @@ impl ModuleMonitors {
 
     pub(super) fn finish(&mut self, at: Duration, is_online: bool) -> Vec<Diagnostic> {
         let mut found = self.asking.finish();
+        found.extend(self.releases.finish(&self.wording).filter(|_| self.is_first()));
         found.extend(self.answers.finish(at, &self.wording));
         found.extend(self.latched.finish());
         match self.under_test {

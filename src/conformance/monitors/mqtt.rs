@@ -2,10 +2,93 @@
 //!
 //! A client that breaks MQTT is cut off, and whatever it then fails to do has this as its reason.
 
-use crate::diagnostic::{Diagnostic, Severity, printable};
-use crate::transcript::record::{Record, Rule};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::wording::time;
+use crate::diagnostic::{Diagnostic, Severity, printable};
+use crate::transcript::record::{Direction, Event, Record, Rule};
+
+use super::wording::{Wording, time};
+
+/// How long a client may leave a message unreleased while it says other things.
+const RELEASE: Duration = Duration::from_secs(1);
+
+/// The QoS 2 messages of the module that wait for their PUBREL.
+#[derive(Debug, Default)]
+pub(super) struct Releases {
+    held: BTreeMap<(Arc<str>, u16), Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    topic: Arc<str>,
+    /// When the client was told that the broker has it.
+    received: Option<Duration>,
+    /// What the client has said since, long after.
+    said: Option<Duration>,
+}
+
+impl Releases {
+    /// Takes note of a record of one of the module's clients.
+    pub(super) fn observe(&mut self, record: &Record) {
+        let client = &record.client;
+        match &record.event {
+            Event::Held { publish } => {
+                self.said(client, record.at);
+                let held = Held { topic: publish.topic.clone(), received: None, said: None };
+                self.held.entry((client.clone(), publish.pkid)).or_insert(held);
+            }
+            Event::Packet { direction: Direction::ToClient, kind: "PUBREC", pkid } => {
+                if let Some(held) = self.held.get_mut(&(client.clone(), *pkid)) {
+                    held.received.get_or_insert(record.at);
+                }
+            }
+            Event::Publish { direction: Direction::FromClient, publish } => {
+                self.held.remove(&(client.clone(), publish.pkid));
+                self.said(client, record.at);
+            }
+            Event::Packet { direction: Direction::FromClient, kind, pkid } => {
+                if *kind == "PUBREL" {
+                    self.held.remove(&(client.clone(), *pkid));
+                }
+                self.said(client, record.at);
+            }
+            // What is lost is sent again.
+            Event::Connected { .. } | Event::Disconnected { .. } => self.held.retain(|(other, _), _| other != client),
+            _ => {}
+        }
+    }
+
+    /// Nobody knows what the module has got.
+    pub(super) fn forget(&mut self) {
+        self.held.clear();
+    }
+
+    fn said(&mut self, client: &Arc<str>, at: Duration) {
+        let of_client = self.held.iter_mut().filter(|((other, _), _)| other == client).map(|(_, held)| held);
+        for held in of_client {
+            let is_long_after = held.received.is_some_and(|received| at.saturating_sub(received) >= RELEASE);
+            held.said = held.said.or(is_long_after.then_some(at));
+        }
+    }
+
+    /// Judges what was never released: PUBREL is due when PUBREC comes (MQTT 3.1.1 and 5, 4.3.3).
+    pub(super) fn finish(&self, wording: &Wording) -> Option<Diagnostic> {
+        let never = |((client, pkid), held): (&(Arc<str>, u16), &Held)| {
+            let (received, said) = (held.received?, held.said?);
+            let topic = wording.topic(&held.topic);
+            let headline = format!("module broke MQTT: PUBREC of a message on {topic} was never answered with PUBREL");
+            let place =
+                format!("client `{}`, packet identifier {pkid}, PUBREC at {}", printable(client), time(received));
+            let finding = Diagnostic::new(Severity::Fail, "monitor/broke-mqtt", headline).with_evidence(place);
+            let said =
+                format!("it said other things from {} on; a broker hands nobody what is not released", time(said));
+            Some(finding.with_evidence(said).breaking(requirement(Rule::Order)))
+        };
+        self.held.iter().find_map(never)
+    }
+}
 
 /// A breach of the module under test.
 pub(super) fn breach(record: &Record, rule: Rule, what: &str, bytes: &[u8]) -> Diagnostic {
