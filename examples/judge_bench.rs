@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use khumbu::conformance::judge::{Case, Decision, Input, Judge, Moment, View};
+use khumbu::conformance::judge::{Case, Decision, Input, Judge, Moment, Replies, View};
 use khumbu::conformance::monitors::{ApiModule, Context, Monitors};
 use khumbu::conformance::sighting::{Classifier, Party, Sighting};
 use khumbu::protocol::channel::{ApiType, Channel, Topics};
@@ -70,7 +70,7 @@ fn main() {
         judge.past.set_mark(court.seq);
         judge.past.present(ALICE.to_owned());
         let reply_topic = format!("replies/{round}");
-        judge.past.request(None, reply_topic.clone());
+        judge.past.request(None, Replies { topic: reply_topic.clone(), since: judge.past.mark });
         let records = of_round(&topics, round, &reply_topic);
         let (mut records, mut came) = (records.into_iter(), 0);
         // The first step is the request, which is among the records.
