@@ -1,7 +1,7 @@
 //! Khumbu: protocol simulator and conformance test harness for the auth part of the EVerest API.
 //!
 //! The modules stand in ranks; a module imports lower ranks only. `ARCHITECTURE.md` has the map, and
-//! `tests/suite/layering.rs` holds it. Ranks 0 to 5 without [`broker`], and [`report`] and [`suite`], are pure: no clock,
+//! `tests/suite/layering.rs` holds it. Ranks 0 to 5 without [`broker`], and [`report`], [`suite`] and [`fuzz`], are pure: no clock,
 //! no I/O, no randomness, ordered maps; time is an argument.
 //!
 //! | rank | modules |
@@ -13,7 +13,7 @@
 //! | 4 | [`scenario`], [`parity`], [`ocpp`], [`broker`] |
 //! | 5 | [`conformance`] |
 //! | 6 | [`report`], [`sim`] |
-//! | 7 | [`gateway`], [`suite`] |
+//! | 7 | [`fuzz`], [`gateway`], [`suite`] |
 //! | 8 | [`runner`] |
 //! | 9 | [`cli`] |
 
@@ -22,6 +22,7 @@ pub mod broker;
 pub mod cli;
 pub mod conformance;
 pub mod diagnostic;
+pub mod fuzz;
 pub mod gateway;
 pub mod ocpp;
 pub mod parity;

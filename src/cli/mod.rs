@@ -11,6 +11,7 @@ pub mod drift;
 pub mod everest;
 mod faults;
 pub mod files;
+pub mod fuzz;
 pub mod goldens;
 mod matrix_reports;
 pub mod merge;
@@ -119,6 +120,7 @@ enum Command {
     Replay(Box<replay::Arguments>),
     Everest(everest::Arguments),
     Drift(drift::Arguments),
+    Fuzz(Box<fuzz::Arguments>),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -148,6 +150,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Replay(arguments) => replay::run(*arguments),
         Command::Everest(arguments) => return everest::run(&arguments),
         Command::Drift(arguments) => drift::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(*arguments),
     };
     print::exit(exit).into()
 }

@@ -67,6 +67,17 @@ impl Behaviour for Auth {
         }
     }
 
+    /// TV-14: only `Accepted` has texts.
+    fn lawful(&self, on: Channel, mut message: Value) -> Value {
+        let is_accepted = message.get("status").is_none_or(|status| status == "Accepted");
+        if let Some(texts) =
+            message.get_mut("messages").filter(|_| on == Channel::TOKEN_VALIDATION_STATUS && !is_accepted)
+        {
+            *texts = Value::Array(Vec::new());
+        }
+        message
+    }
+
     fn requirement(&self, message: Message) -> &'static str {
         match message {
             Message::On(Channel::TOKEN_VALIDATION_STATUS) => "TV-1",

@@ -18,7 +18,7 @@ const PURE_UP_TO: u32 = 5;
 /// Except this one, whose business is sockets.
 const IMPURE: &str = "broker";
 /// And these are pure though they stand higher.
-const PURE_TOO: [&str; 2] = ["report", "suite"];
+const PURE_TOO: [&str; 3] = ["fuzz", "report", "suite"];
 /// What a pure module may not name: input and output, threads, clocks, randomness, maps without order.
 const FORBIDDEN_IN_PURE: [&str; 14] = [
     "std::fs",
@@ -39,12 +39,13 @@ const FORBIDDEN_IN_PURE: [&str; 14] = [
 /// What no code may contain: loose ends, and waiting for time instead of a condition.
 const FORBIDDEN: [&str; 4] = ["todo!", "unimplemented!", "dbg!", "thread::sleep"];
 /// The subjects of diagnostics, the part of an id before its slash.
-const AREAS: [&str; 16] = [
+const AREAS: [&str; 17] = [
     "asyncapi",
     "broker",
     "config",
     "expect",
     "file",
+    "fuzz",
     "golden",
     "harness",
     "known-failure",
@@ -59,7 +60,7 @@ const AREAS: [&str; 16] = [
 ];
 
 /// Who may name channels of the auth APIs: what is their behaviour, file by file. Everybody else reads the descriptions.
-const BEHAVIOUR: [&str; 22] = [
+const BEHAVIOUR: [&str; 24] = [
     // The APIs, what EVerest makes of their messages, and the words that its internals share with them.
     "protocol/auth_apis.rs",
     "protocol/control.rs",
@@ -68,6 +69,8 @@ const BEHAVIOUR: [&str; 22] = [
     "station/machine.rs",
     "station/messages.rs",
     // Who plays the side of Auth or of its clients, and asks Auth whether it is ready.
+    "fuzz/case.rs",
+    "fuzz/model.rs",
     "runner/probe.rs",
     "sim/bugs/client.rs",
     "sim/bugs/everest.rs",

@@ -27,6 +27,7 @@ mod everest_command;
 mod expectations;
 mod faulty_everest;
 mod forecast;
+mod fuzz;
 mod gateway;
 mod gateway_abuse;
 mod golden;

@@ -22,6 +22,11 @@ pub trait Behaviour: Sync {
         None
     }
 
+    /// The message as EVerest may send it, where a law that no shape says binds its fields.
+    fn lawful(&self, _on: Channel, message: Value) -> Value {
+        message
+    }
+
     /// The requirement that a message of the wrong shape breaks.
     fn requirement(&self, _message: Message) -> &'static str {
         "SC-1"

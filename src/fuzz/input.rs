@@ -1,0 +1,192 @@
+//! What is done in a case, each as one step of the language of scenarios.
+
+use serde_json::{Value, json};
+
+use crate::protocol::control::{Command, command_name};
+use crate::yaml::escaped;
+
+/// One thing that khumbu does, or has the module under test do.
+#[allow(clippy::large_enum_variant, reason = "a case has a few of them")]
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// At the station, or as the client of an EVerest under test.
+    Command(Command),
+    /// A token of the station, by its name, is presented.
+    PresentToken(String),
+    /// EVerest ends and starts again.
+    RestartEverest,
+    /// The client under test loses its connection.
+    Disconnect,
+    /// Exactly this is published, as the side that khumbu plays.
+    Publish {
+        /// As `publish` of a scenario has it, with placeholders.
+        topic: String,
+        /// What.
+        payload: Payload,
+    },
+}
+
+/// Where a member of a message stands that may be taken away: pointers to members and elements, those further out first.
+fn members(value: &Value, at: &str, found: &mut Vec<String>) {
+    let below: Vec<_> = match value {
+        Value::Object(members) => members.iter().map(|(key, value)| (escaped(key), value)).collect(),
+        Value::Array(elements) => elements.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect(),
+        _ => return,
+    };
+    found.extend(below.iter().map(|(key, _)| format!("{at}/{key}")));
+    for (key, value) in below {
+        members(value, &format!("{at}/{key}"), found);
+    }
+}
+
+/// A value without what stands at a pointer.
+fn without(value: &Value, pointer: &str) -> Option<Value> {
+    let (parent, key) = pointer.rsplit_once('/')?;
+    let mut value = value.clone();
+    match value.pointer_mut(parent)? {
+        Value::Object(members) => drop(members.remove(&key.replace("~1", "/").replace("~0", "~"))?),
+        Value::Array(elements) => drop(elements.remove(key.parse().ok()?)),
+        _ => return None,
+    }
+    Some(value)
+}
+
+/// What is published.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Payload {
+    /// This, as JSON.
+    Json(Value),
+    /// This text.
+    Text(String),
+    /// These bytes.
+    Bytes(Vec<u8>),
+}
+
+impl Input {
+    /// What kind of input it is: cases whose inputs are of the same kinds show the same.
+    pub fn kind(&self) -> String {
+        match self {
+            Input::Command(command) => command_name(command),
+            Input::PresentToken(_) => "present_token".to_owned(),
+            Input::RestartEverest => "restart_everest".to_owned(),
+            Input::Disconnect => "disconnect".to_owned(),
+            Input::Publish { topic, payload } => {
+                let how = match payload {
+                    Payload::Json(_) => "payload",
+                    Payload::Text(_) => "text",
+                    Payload::Bytes(_) => "hex",
+                };
+                format!("publish {how} on {topic}")
+            }
+        }
+    }
+
+    /// The same with less in its message, one thing each.
+    pub fn simpler(&self) -> Vec<Self> {
+        let Input::Publish { topic, payload: Payload::Json(value) } = self else { return Vec::new() };
+        let mut pointers = Vec::new();
+        members(value, "", &mut pointers);
+        let less = pointers.iter().filter_map(|pointer| without(value, pointer));
+        less.map(|value| Input::Publish { topic: topic.clone(), payload: Payload::Json(value) }).collect()
+    }
+
+    /// The step, as YAML on one line, without its dash.
+    pub fn step(&self) -> String {
+        match self {
+            Input::Command(command) => {
+                let step = serde_json::to_value(command).unwrap_or_default();
+                let (name, arguments) = match &step {
+                    Value::Object(step) => step.iter().next().map(|(name, value)| (name.as_str(), value)),
+                    _ => None,
+                }
+                .unwrap_or(("note", &Value::Null));
+                format!("{name}: {}", flow(arguments))
+            }
+            Input::PresentToken(name) => format!("present_token: {name}"),
+            Input::RestartEverest => "restart_everest".to_owned(),
+            Input::Disconnect => "disconnect".to_owned(),
+            Input::Publish { topic, payload } => {
+                let (key, value) = match payload {
+                    // There a text that begins so is a marker.
+                    Payload::Json(value) if has_marker(value) => ("text", flow(&json!(value.to_string()))),
+                    Payload::Json(value) => ("payload", flow(value)),
+                    Payload::Text(text) => ("text", flow(&json!(text))),
+                    Payload::Bytes(bytes) => {
+                        ("hex", flow(&json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())))
+                    }
+                };
+                format!("publish: {{topic: {}, qos: 2, {key}: {value}}}", flow(&json!(topic)))
+            }
+        }
+    }
+}
+
+fn has_marker(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.starts_with('$'),
+        Value::Array(elements) => elements.iter().any(has_marker),
+        Value::Object(members) => members.iter().any(|(key, value)| key.starts_with('$') || has_marker(value)),
+        _ => false,
+    }
+}
+
+/// JSON as YAML in flow style: keys that need no quotes have none.
+pub(super) fn flow(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let members = members.iter().map(|(key, value)| {
+                let is_plain = key.starts_with(|first: char| first.is_ascii_alphabetic())
+                    && key.chars().all(|other| other.is_ascii_alphanumeric() || other == '_')
+                    && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&&*key.to_lowercase());
+                let key = if is_plain { key.clone() } else { Value::from(key.as_str()).to_string() };
+                format!("{key}: {}", flow(value))
+            });
+            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(elements) => format!("[{}]", elements.iter().map(flow).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::control::{AtConnector, AtEvse, HeartbeatControl};
+
+    #[test]
+    fn a_message_gets_simpler_by_one_member_or_element_each() {
+        let of = |payload| Input::Publish { topic: "t".to_owned(), payload: Payload::Json(payload) };
+        let simpler = of(json!({"a/b": [1, {"c": 2}], "d": null})).simpler();
+        let less = [
+            json!({"d": null}),
+            json!({"a/b": [1, {"c": 2}]}),
+            json!({"a/b": [{"c": 2}], "d": null}),
+            json!({"a/b": [1], "d": null}),
+            json!({"a/b": [1, {}], "d": null}),
+        ];
+        assert_eq!(simpler, less.map(of));
+        assert!(of(json!(1)).simpler().is_empty() && Input::Disconnect.simpler().is_empty());
+    }
+
+    #[test]
+    fn each_is_a_step() {
+        let publish = |payload| Input::Publish { topic: "{e2m}/heartbeat".to_owned(), payload };
+        for (input, step) in [
+            (Input::Command(Command::PlugIn(AtConnector { evse: 1, connector: None })), "plug_in: {evse: 1}"),
+            (Input::Command(Command::StopTransaction(AtEvse { evse: 2 })), "stop_transaction: {evse: 2}"),
+            (Input::Command(Command::Heartbeats(HeartbeatControl::Pause)), "heartbeats: \"pause\""),
+            (Input::Command(Command::Heartbeats(HeartbeatControl::Next(7))), "heartbeats: {next: 7}"),
+            (Input::Command(Command::GetStatus {}), "get_status: {}"),
+            (Input::PresentToken("ALICE".to_owned()), "present_token: ALICE"),
+            (Input::RestartEverest, "restart_everest"),
+            (
+                publish(Payload::Json(json!({"null": [1, "{"], "a b": {}}))),
+                "publish: {topic: \"{e2m}/heartbeat\", qos: 2, payload: {\"a b\": {}, \"null\": [1, \"{\"]}}",
+            ),
+            (publish(Payload::Text("{\n".to_owned())), "publish: {topic: \"{e2m}/heartbeat\", qos: 2, text: \"{\\n\"}"),
+            (publish(Payload::Bytes(vec![255, 1])), "publish: {topic: \"{e2m}/heartbeat\", qos: 2, hex: \"ff01\"}"),
+        ] {
+            assert_eq!(input.step(), step);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `khumbu fuzz`: finds deliberate faults, makes them small, keeps them as scenarios, and finds nothing in what conforms.
+
+use serde_json::Value;
+
+use crate::clients;
+use crate::project::{Project, Ran};
+
+fn fuzz(project: &Project, flags: &[&str]) -> Ran {
+    project.run(&[&["fuzz"], flags].concat())
+}
+
+/// What it tells, on standard output.
+#[track_caller]
+fn tells(ran: &Ran, what: &str) {
+    assert!(ran.stdout.contains(what), "no `{what}` in\n{}\n{}", ran.stdout, ran.stderr);
+}
+
+/// What a report says was found.
+fn found(project: &Project) -> Vec<Value> {
+    let report: Value = serde_json::from_str(&project.read("fuzz.json")).unwrap();
+    report["found"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_fault_is_found_made_small_and_kept() {
+    let project = Project::new();
+    let module = "builtin:everest?bug=latches_the_first";
+    let flags = ["--side", "everest", "--module", module, "--seed", "1", "--cases", "400", "--finds", "1"];
+    let flags = [&flags[..], &["--save", "kept", "--json", "fuzz.json"]].concat();
+    let ran = fuzz(&project, &flags).exits(1);
+    tells(&ran, "fail[fuzz/found]: LV-2 is broken by 2 inputs");
+    let find = &found(&project)[0];
+    let inputs: Vec<_> = find["inputs"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    assert!(inputs[0].starts_with("present_token: ") && inputs[1..] == ["get_status: {}"], "{inputs:?}");
+    assert_eq!((&find["reproduced"], &find["requirement"]), (&3.into(), &"LV-2".into()), "{find:#}");
+    // The file shows the same, and is no fault of the scenario.
+    let file = find["file"].as_str().unwrap();
+    assert!(ran.stdout.contains(file) && project.read(file).contains("--seed 1"), "{}", ran.stdout);
+    let again = project.play(&[file, "--module", module]).exits(1);
+    assert_eq!(again.report()["scenarios"][0]["failures"][0]["requirement"], "LV-2");
+    project.play(&[file]).fails_with(&[]).exits(0);
+    // What is known is played first, and found no second time.
+    let ran = fuzz(&project, &flags).exits(1);
+    ["fails still: kept/", "found again: LV-2", "0 found, 1 known"].iter().for_each(|what| tells(&ran, what));
+}
+
+#[test]
+fn one_seed_draws_the_same_whatever_is_played_at_once() {
+    let inputs = |jobs: &str| {
+        let project = Project::new();
+        let module = "builtin:client?bug=fields_must_be_known";
+        let flags =
+            ["--side", "client", "--module", module, "--seed", "4", "--cases", "24", "--finds", "1", "-j", jobs];
+        fuzz(&project, &[&flags[..], &["--json", "fuzz.json"]].concat()).exits(1);
+        let found = found(&project);
+        (found[0]["case"].clone(), found[0]["drawn"].clone(), found[0]["inputs"].clone())
+    };
+    assert_eq!(inputs("1"), inputs("16"));
+}
+
+#[test]
+fn nothing_is_found_in_what_conforms() {
+    for flags in [
+        &["--side", "client"][..],
+        &["--side", "client", "--api", "auth_token_provider"],
+        &["--side", "client", "--api", "auth_token_validator"],
+        &["--side", "everest"],
+    ] {
+        let project = Project::new();
+        let ran = fuzz(&project, &[flags, &["--seed", "7", "--cases", "48"]].concat()).exits(0);
+        tells(&ran, "0 found, 0 known; 48 cases");
+    }
+}
+
+#[test]
+fn what_fails_but_once_is_not_found() {
+    let Some(python) = clients::python() else { return };
+    // It ends at the first message that it gets, the first time that it is started.
+    const ONCE: &str = "
+import os, sys
+from consumer import Consumer, arguments
+class Once(Consumer):
+    def on_message(self, *message):
+        if os.path.exists('once'):
+            os.remove('once')
+            os._exit(9)
+        super().on_message(*message)
+Once(arguments('').parse_args()).run()
+";
+    let project = Project::with(&[("once.py", ONCE), ("once", "")]);
+    let module = format!("{} once.py", python.display());
+    let flags = ["--side", "client", "--module", &module, "--seed", "1", "--cases", "2", "-j", "1"];
+    let ran = fuzz(&project, &flags).exits(3);
+    tells(&ran, "inconclusive[fuzz/not-reproduced]");
+    tells(&ran, ", 0 of 3 times");
+    assert!(!ran.stdout.contains("fuzz/found"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_module_that_cannot_be_judged_is_said_so() {
+    let project = Project::new();
+    let flags = ["--side", "client", "--module", "sleep 60", "--ready-within", "300ms", "--cases", "2", "--seed", "1"];
+    let ran = fuzz(&project, &flags).exits(3);
+    tells(&ran, "inconclusive[module/never-connected]");
+    tells(&ran, "; 2 cases");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let project = Project::new();
+    for (flags, says) in [
+        (&[][..], "--side"),
+        (&["--side", "client", "--inputs", "0"], "1..=200"),
+        (&["--side", "client", "--api", "auth"], "auth_token_provider"),
+        (&["--side", "client", "--for", "long"], "--for"),
+        (&["--side", "client", "--json", "no/such/fuzz.json"], "no/such/fuzz.json"),
+    ] {
+        fuzz(&project, flags).exits(2).says(says);
+    }
+    // What cannot be kept is said, and is a find all the same.
+    project.write("kept", "a file");
+    let module = "builtin:everest?bug=accepted_twice";
+    let flags =
+        ["--side", "everest", "--module", module, "--seed", "1", "--cases", "64", "--finds", "1", "--save", "kept"];
+    fuzz(&project, &flags).exits(1).says("error[fuzz/not-saved]");
+}
