@@ -9,6 +9,8 @@
 //! nothing of khumbu; it is shown what demands nothing of it. What nobody makes it do cannot be seen then: killed is what is
 //! killed driven, and the undriven column says what is left of that.
 //!
+//! `--fuzz` has `khumbu fuzz` look for each instead, 60 s each, with one seed; it closes with `found N of M`.
+//!
 //! Exit code 1 if a fault survives, or if a scenario fails with no fault: such a test tests nothing.
 
 #![allow(
@@ -83,8 +85,13 @@ fn main() -> ExitCode {
         at_once = names[at + 1].parse().unwrap();
         names.drain(at..at + 2);
     }
+    let is_fuzzed = names.iter().any(|name| name == "--fuzz");
+    names.retain(|name| name != "--fuzz");
     let wanted: Vec<_> =
         bugs::all().filter(|bug| names.is_empty() || names.iter().any(|name| bug.name.contains(name))).collect();
+    if is_fuzzed {
+        return fuzz_all(&wanted, at_once.max(1));
+    }
     let known: Vec<_> = requirements::ids().collect();
     let paths: Vec<_> = suite::FILES.iter().map(|file| Path::new(file.path).to_owned()).collect();
     let Ok(scenarios) = files::load(&paths, &known) else { panic!("scenarios/ cannot be read: start it at the root") };
@@ -107,6 +114,55 @@ fn main() -> ExitCode {
     eprintln!("played in {:.0} s", began.elapsed().as_secs_f64());
     println!("killed {driven} of {}", rows.len());
     if driven == rows.len() && driven > 0 && idle.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Has each fault looked for by `khumbu fuzz`, through every API that has it, and prints in how many inputs it was found.
+fn fuzz_all(bugs: &[&'static Bug], at_once: usize) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let rows = runtime.block_on(async {
+        let room = Arc::new(Semaphore::new(at_once));
+        let mut looking = JoinSet::new();
+        for (index, bug) in bugs.iter().copied().enumerate() {
+            let room = room.clone();
+            looking.spawn(async move {
+                let _permit = room.acquire().await.unwrap();
+                let found = look_for(bug).await;
+                let what = match &found {
+                    Some((requirement, inputs)) => format!("found: {requirement} by {inputs} inputs"),
+                    None => "not found".to_owned(),
+                };
+                eprintln!("{:<8}{:<30}  {:<6}  {what}", bug.side.name(), bug.name, bug.breaks);
+                (index, found)
+            });
+        }
+        looking.join_all().await
+    });
+    let found = rows.iter().filter_map(|(_, found)| found.as_ref());
+    let longest = found.clone().map(|(_, inputs)| *inputs).max().unwrap_or_default();
+    println!("the longest find has {longest} inputs");
+    println!("found {} of {}", found.count(), rows.len());
+    ExitCode::SUCCESS
+}
+
+/// The requirement that a find breaks, and its inputs.
+async fn look_for(bug: &'static Bug) -> Option<(String, usize)> {
+    let khumbu = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("khumbu");
+    let module = format!("builtin:{}?bug={}", bug.side.name(), bug.name);
+    let apis = if bug.side == Side::Everest { &[ApiType::AUTH_CONSUMER][..] } else { bug.apis };
+    for api in apis {
+        let mut command = tokio::process::Command::new(&khumbu);
+        command.args(["fuzz", "--side", bug.side.name(), "--api", api.name(), "--module", &module]);
+        command.args(["--seed", "1", "--for", "60s", "--finds", "1", "--max-shrink", "20s", "--json", "-"]);
+        let ran = command.stderr(std::process::Stdio::null()).output().await.unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+        let Some(find) = report["found"].as_array().and_then(|found| found.iter().find(|it| it["reproduced"] == 3))
+        else {
+            continue;
+        };
+        let requirement = find["requirement"].as_str().unwrap_or("no requirement").to_owned();
+        return Some((requirement, find["inputs"].as_array().map_or(0, Vec::len)));
+    }
+    None
 }
 
 async fn play_all(bugs: &[&'static Bug], scenarios: &Arc<Scenarios>, at_once: usize, failed: &Failed) -> Vec<Row> {

@@ -124,6 +124,8 @@ struct Campaign {
     finds: Option<usize>,
     save: Option<PathBuf>,
     interrupt: watch::Receiver<bool>,
+    /// Where what is for people goes.
+    say: fn(&str),
 }
 
 /// Fuzzes.
@@ -144,7 +146,8 @@ pub fn run(arguments: Arguments) -> Exit {
     };
     let seed = arguments.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
     let api = arguments.api.unwrap_or_default();
-    print::out(&format!("fuzzing a module on the side `{}` of {}, seed {seed}\n", arguments.side.name(), api.name()));
+    let say: fn(&str) = if arguments.json.as_deref() == Some(Path::new("-")) { print::err } else { print::out };
+    say(&format!("fuzzing a module on the side `{}` of {}, seed {seed}\n", arguments.side.name(), api.name()));
     let started = Instant::now();
     let played = perform(|interrupt| async move {
         let campaign = Campaign {
@@ -162,6 +165,7 @@ pub fn run(arguments: Arguments) -> Exit {
             finds: arguments.finds,
             save: arguments.save,
             interrupt,
+            say,
         };
         campaign.run().await
     });
@@ -170,7 +174,7 @@ pub fn run(arguments: Arguments) -> Exit {
         Err(exit) => return exit,
     };
     let took = started.elapsed();
-    print::out(&summary(&tally, took));
+    say(&summary(&tally, took));
     if let Some(out) = out {
         out.write(&report(&tally, seed, took));
     }
@@ -238,7 +242,7 @@ impl Campaign {
                 return;
             }
             print::diagnostics(&result.findings);
-            print::out(&case.scenario("a case that khumbu cannot play", None, ""));
+            (self.say)(&case.scenario("a case that khumbu cannot play", None, ""));
             return;
         }
         let Some(find) = Find::of(result) else {
@@ -266,7 +270,7 @@ impl Campaign {
         let Some(finding) = same.first().copied().or_else(|| find.finding(result)).cloned() else { return };
         let mut found = Found { case, number, drawn, times: same.len(), finding, file: None, find };
         self.keep(&mut found);
-        print::out(&told(&found, self.seed));
+        (self.say)(&told(&found, self.seed));
         tally.found.push(found);
     }
 
@@ -347,7 +351,7 @@ impl Campaign {
             let results = self.play_pieces(vec![piece(scenario)]).await;
             for result in results {
                 if let Some(find) = Find::of(&result) {
-                    print::out(&format!("fails still: {} ({})\n", path.display(), named(&find)));
+                    (self.say)(&format!("fails still: {} ({})\n", path.display(), named(&find)));
                     tally.known.push((path.clone(), find));
                 }
             }

@@ -141,13 +141,17 @@ impl Case {
     fn steps(&self) -> Vec<(Option<&'static str>, String)> {
         let mut model = self.ground.model();
         let mut steps = Vec::new();
-        for input in &self.inputs {
-            let (step, led) = (format!("  - {}\n", input.step()), model.led(input));
+        for (number, input) in self.inputs.iter().enumerate() {
+            let (mut step, led) = (format!("  - {}\n", input.step()), model.led(input));
             steps.push(match self.ground.under_test {
                 Side::Client => (None, step),
                 Side::Everest => {
-                    let reply = led.reply.as_ref().filter(|_| matches!(input, Input::Command(_)));
-                    (Some(about(input, &led)), step + &expected(&led.statuses, reply))
+                    let mut to = String::new();
+                    if led.reply.is_some() && matches!(input, Input::Publish { .. }) {
+                        step = step.replace("}\n", &format!(", as: request_{number}}}\n"));
+                        to = format!("to: request_{number}, ");
+                    }
+                    (Some(about(input, &led)), step + &expected(&led.statuses, led.reply.as_ref(), &to))
                 }
             });
         }
@@ -190,7 +194,7 @@ fn about(input: &Input, led: &Led) -> &'static str {
 }
 
 /// What an EVerest has to say then.
-fn expected(statuses: &[(String, TokenValidationStatus)], reply: Option<&serde_json::Value>) -> String {
+fn expected(statuses: &[(String, TokenValidationStatus)], reply: Option<&serde_json::Value>, to: &str) -> String {
     let mut names: Vec<&String> = Vec::new();
     for (name, _) in statuses {
         if !names.contains(&name) {
@@ -203,7 +207,7 @@ fn expected(statuses: &[(String, TokenValidationStatus)], reply: Option<&serde_j
         format!("expect_status: {{token: {name}, sequence: [{}]}}", words.join(", "))
     };
     let mut steps: Vec<_> = names.into_iter().map(of).collect();
-    steps.extend(reply.map(|reply| format!("expect_reply: {{payload: {}}}", flow(reply))));
+    steps.extend(reply.map(|reply| format!("expect_reply: {{{to}payload: {}}}", flow(reply))));
     match steps.as_slice() {
         [] => String::new(),
         [step] => format!("  - {step}\n"),

@@ -105,7 +105,13 @@ impl Model {
     pub fn is_possible(&self, input: &Input) -> bool {
         match input {
             Input::RestartEverest => self.turns().contains(input),
-            Input::Publish { .. } | Input::Disconnect => true,
+            Input::Publish { topic, payload } => self.channel(topic).is_none_or(|channel| {
+                // Nobody can wait for what is done without a reply; what comes next may overtake it.
+                let behaviour = channel.api().behaviour();
+                let is_done = behaviour.why_not_executed(channel, &bytes(payload), self.config.in_force()).is_none();
+                !behaviour.owes_reply(channel) || !is_done || self.clone().led(input).reply.is_some()
+            }),
+            Input::Disconnect => true,
             _ => !self.clone().led(input).is_ignored,
         }
     }
@@ -162,19 +168,18 @@ impl Model {
 
     /// What khumbu publishes to an EVerest under test; what it publishes in EVerest's place moves no station.
     fn published(&mut self, topic: &str, payload: &Payload) -> Vec<Effect> {
-        let channel = self.api.channels().find(|channel| {
+        let Some(channel) = self.channel(topic) else { return Vec::new() };
+        let effects = self.station.apply(self.now, station::Input::Received { channel, payload: bytes(payload) });
+        effects.into_iter().filter(|effect| !matches!(effect, Effect::Ignored { .. })).collect()
+    }
+
+    /// The channel of an EVerest under test that a topic of a case means.
+    fn channel(&self, topic: &str) -> Option<Channel> {
+        self.api.channels().find(|channel| {
             self.under_test == Side::Everest
                 && !channel.is_from_everest()
                 && topic.strip_prefix("{m2e}/") == channel.address().strip_prefix("m2e/")
-        });
-        let Some(channel) = channel else { return Vec::new() };
-        let payload = match payload {
-            Payload::Json(value) => Bytes::from(value.to_string().replace("{reply}", "r")),
-            Payload::Text(text) => Bytes::from(text.replace("{reply}", "r")),
-            Payload::Bytes(bytes) => Bytes::from(bytes.clone()),
-        };
-        let effects = self.station.apply(self.now, station::Input::Received { channel, payload });
-        effects.into_iter().filter(|effect| !matches!(effect, Effect::Ignored { .. })).collect()
+        })
     }
 
     fn receive(&mut self, channel: Channel, json: &Value) -> Vec<Effect> {
@@ -187,5 +192,14 @@ impl Model {
             self.config.tokens.iter().find(|(_, token)| is_it(&token.value)).map(|(name, _)| name.clone())
         };
         named(&|other| other == value).or_else(|| named(&|other| other.eq_ignore_ascii_case(value)))
+    }
+}
+
+/// What is published; its reply goes somewhere.
+fn bytes(payload: &Payload) -> Bytes {
+    match payload {
+        Payload::Json(value) => Bytes::from(value.to_string().replace("{reply}", "r")),
+        Payload::Text(text) => Bytes::from(text.replace("{reply}", "r")),
+        Payload::Bytes(bytes) => Bytes::from(bytes.clone()),
     }
 }

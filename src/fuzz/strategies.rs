@@ -62,9 +62,10 @@ pub fn published(ground: &Ground) -> Option<SBoxedStrategy<Input>> {
             Pattern::Heartbeat => select(HEARTBEATS.map(Value::from).to_vec()).sboxed(),
             _ => payload::valid(api, &description.payload, ground.in_force()),
         };
+        let is_request = channel.is_request();
         let addressed = move |mut value: Value| {
-            if let Some(headers) = value.get_mut("headers").and_then(Value::as_object_mut) {
-                headers.insert("replyTo".to_owned(), json!("{reply}"));
+            if let Some(message) = value.as_object_mut().filter(|_| is_request) {
+                message.insert("headers".to_owned(), json!({"replyTo": "{reply}"}));
             }
             value
         };
