@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
+use serde_json::Value;
+
 use super::input::{Input, Payload, flow};
 use super::model::{Led, Model};
 use crate::protocol::channel::ApiType;
@@ -169,21 +171,31 @@ impl Case {
 fn about(input: &Input, led: &Led) -> &'static str {
     use TokenValidationStatus::{UsedToReauthorize, UsedToStart, UsedToStop};
     let has = |wanted: &[TokenValidationStatus]| led.statuses.iter().any(|(_, status)| wanted.contains(status));
-    match input {
-        Input::Command(Command::Withdraw(request)) => {
-            let reply = led.reply.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
-            match (&request.evse_id, &request.id_token, reply) {
-                (_, _, "EvseNotFound") => "WD-1",
-                (Some(_), Some(_), _) => "WD-5",
-                (None, Some(_), _) => "WD-6",
-                (None, None, _) => "WD-7",
-                (Some(_), None, "AuthorizationNotFound") => "WD-3",
-                (Some(_), None, _) if led.statuses.is_empty() => "WD-4",
-                (Some(_), None, _) => "WD-2",
-            }
+    let named = match input {
+        Input::Command(Command::Withdraw(request)) => Some((request.evse_id.is_some(), request.id_token.is_some())),
+        Input::Publish { payload: Payload::Json(json), .. } => {
+            let has = |at| json.pointer(at).is_some();
+            Some((has("/payload/evse_id"), has("/payload/id_token")))
         }
-        Input::Command(Command::GetStatus {}) if led.reply.as_ref().is_some_and(|reply| reply.is_object()) => "LV-2",
-        Input::Command(Command::GetStatus {}) => "LV-1",
+        _ => None,
+    };
+    match (input, &led.reply, named) {
+        (_, Some(Value::Object(_)), _) => return "LV-2",
+        (_, Some(Value::String(result)), Some((evse, token))) => {
+            return match (evse, token, result.as_str()) {
+                (_, _, "EvseNotFound") => "WD-1",
+                (true, true, _) => "WD-5",
+                (false, true, _) => "WD-6",
+                (false, false, _) => "WD-7",
+                (true, false, "AuthorizationNotFound") => "WD-3",
+                (true, false, _) if led.statuses.is_empty() => "WD-4",
+                (true, false, _) => "WD-2",
+            };
+        }
+        (_, Some(_), _) => return "LV-1",
+        _ => {}
+    }
+    match input {
         Input::PresentToken(_) if led.statuses.is_empty() => "TV-8",
         Input::PresentToken(_) if has(&[UsedToStop, UsedToReauthorize]) => "TV-7",
         Input::PresentToken(_) => "TV-4",
@@ -194,7 +206,7 @@ fn about(input: &Input, led: &Led) -> &'static str {
 }
 
 /// What an EVerest has to say then.
-fn expected(statuses: &[(String, TokenValidationStatus)], reply: Option<&serde_json::Value>, to: &str) -> String {
+fn expected(statuses: &[(String, TokenValidationStatus)], reply: Option<&Value>, to: &str) -> String {
     let mut names: Vec<&String> = Vec::new();
     for (name, _) in statuses {
         if !names.contains(&name) {

@@ -96,7 +96,9 @@ fn a_play_judges_whoever_was_not_prepared() {
     let plays = |below: &str| fixture(&format!("../scenarios/plays/{below}"));
     let project = Project::with(&[("brittle.py", BRITTLE)]);
     project.play(&[&plays("provider"), "--module", &reader, "-j", "4"]).exits(0);
-    project.play(&[&plays("validator"), "--module", &backend, "-j", "4"]).exits(0);
+    // It never changes its mind.
+    let ran = project.play(&[&plays("validator"), "--module", &backend, "-j", "4"]).exits(3);
+    assert_eq!(ran.fails_with(&["module/not-exercised"]).report()["summary"]["inconclusive"], 1);
     project.play(&[&plays("validator/questions.yaml"), "--module", &backend, "--external-prefix", "plant7/"]).exits(0);
     // One that takes no external prefix is not put to that test.
     let behind = plays("validator/external_prefix.yaml");
