@@ -24,6 +24,7 @@ use crate::fuzz::{Case, Find, Ground, Shrink, strategies};
 use crate::protocol::channel::ApiType;
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
+use crate::protocol::wire::Wire;
 use crate::runner::{self, Piece, Settings};
 use crate::scenario::{self, Known, Scenario};
 use crate::timespan::Timespan;
@@ -72,7 +73,7 @@ pub struct Arguments {
     /// Keep finds in this directory as scenario files; those that are there are played first
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
-    /// How many cases are played at once [default: twice the processors; sixteen times, if the module is built in]
+    /// How many cases are played at once [default: twice the processors; 64 times, if the module is built in]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// Write a JSON report; `-` is standard output
@@ -137,7 +138,9 @@ pub fn run(arguments: Arguments) -> Exit {
     let prepared = Config::load(arguments.module.topics.config.as_deref()).and_then(|config| {
         let mut settings = arguments.module.settings(&config).map_err(|diagnostic| vec![*diagnostic])?;
         settings.station = config.station()?;
-        settings.jobs = arguments.jobs.map_or(settings.jobs, usize::from);
+        // Most of a case is waiting for the client to say that it is there.
+        let jobs = if settings.module.is_builtin() { settings.jobs * 4 } else { settings.jobs };
+        settings.jobs = arguments.jobs.map_or(jobs, usize::from);
         Ok(settings)
     });
     let settings = match prepared {
@@ -232,7 +235,9 @@ impl Campaign {
             TestRunner::new_with_rng(DrawConfig { failure_persistence: None, ..DrawConfig::default() }, rng);
         // Every state has something to offer.
         let inputs = drawn.new_tree(&mut runner).map(|tree| tree.current()).unwrap_or_default();
-        Case { ground: self.ground.clone(), inputs }
+        // Every form has its turn.
+        let form = usize::try_from(number).unwrap_or_default() % Wire::ALL.len();
+        Case { ground: Ground { wire: Wire::ALL[form], ..self.ground.clone() }, inputs }
     }
 
     /// Looks at how a case came out; what fails in a new way is made smaller and kept.
@@ -291,6 +296,12 @@ impl Campaign {
             shrink.failed(self.first_failing(candidates, find).await);
         }
         let mut case = Case { ground, inputs: shrink.least().to_vec() };
+        if case.ground.wire != Wire::Everest {
+            let ordinary = Case { ground: self.ground.clone(), inputs: case.inputs.clone() };
+            if self.first_failing(vec![(0, ordinary.clone())], find).await.is_some() {
+                case = ordinary;
+            }
+        }
         loop {
             let simpler: Vec<_> = case.simpler().into_iter().enumerate().collect();
             let is_over = began.elapsed() >= self.max_shrink || *self.interrupt.borrow();
