@@ -25,7 +25,7 @@ fn found(project: &Project) -> Vec<Value> {
 fn a_fault_is_found_made_small_and_kept() {
     let project = Project::new();
     let module = "builtin:everest?bug=latches_the_first";
-    let flags = ["--side", "everest", "--module", module, "--seed", "3", "--cases", "400", "--finds", "1"];
+    let flags = ["--side", "everest", "--module", module, "--seed", "3", "--cases", "64", "--finds", "1"];
     let flags = [&flags[..], &["--save", "kept", "--json", "fuzz.json"]].concat();
     let ran = fuzz(&project, &flags).exits(1);
     tells(&ran, "fail[fuzz/found]: LV-2 is broken by 2 inputs");
