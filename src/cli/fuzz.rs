@@ -137,6 +137,15 @@ pub fn run(arguments: Arguments) -> Exit {
     };
     let prepared = Config::load(arguments.module.topics.config.as_deref()).and_then(|config| {
         let mut settings = arguments.module.settings(&config).map_err(|diagnostic| vec![*diagnostic])?;
+        let api = arguments.api.unwrap_or_default();
+        if arguments.side == Side::Everest && api != ApiType::AUTH_CONSUMER {
+            let headline = "`--api` is for clients: an EVerest is asked through `auth_consumer`";
+            return Err(vec![Diagnostic::new(Severity::Error, "usage/other-side", headline)]);
+        }
+        let empty = Case { ground: Ground::new(arguments.side, api), inputs: Vec::new() };
+        let scenario = read(&format!("--side {}", arguments.side.name()), &empty.scenario("none", None, ""))?;
+        let is_right = arguments.module.check_sides(&[scenario], &config);
+        is_right.map_err(|diagnostic| vec![Diagnostic { place: None, ..*diagnostic }])?;
         settings.station = config.station()?;
         // Most of a case is waiting for the client to say that it is there.
         let jobs = if settings.module.is_builtin() { settings.jobs * 4 } else { settings.jobs };

@@ -114,6 +114,8 @@ fn what_makes_no_sense_is_refused() {
         (&[][..], "--side"),
         (&["--side", "client", "--inputs", "0"], "1..=200"),
         (&["--side", "client", "--api", "auth"], "auth_token_provider"),
+        (&["--side", "everest", "--api", "auth_token_provider"], "usage/other-side"),
+        (&["--side", "client", "--module", "builtin:everest"], "usage/wrong-side"),
         (&["--side", "client", "--for", "long"], "--for"),
         (&["--side", "client", "--json", "no/such/fuzz.json"], "no/such/fuzz.json"),
     ] {
