@@ -72,7 +72,7 @@ fn risks(facts: Facts<'_>) -> Vec<Risk> {
     for (index, fact) in facts.messages.iter().enumerate() {
         let (special, usual) = match fact.fate {
             Fate::Sent => {
-                before.is_waiting_for_reply |= fact.message == WITHDRAW;
+                before.unanswered += usize::from(fact.message == WITHDRAW);
                 continue;
             }
             Fate::Missed => continue,
@@ -94,13 +94,13 @@ struct Before<'a> {
     last: BTreeMap<Message, &'a Fact<'a>>,
     /// The forms of each kind.
     forms: BTreeSet<(Message, Option<Form>)>,
-    /// Whether the last withdraw request of the client is not answered yet.
-    is_waiting_for_reply: bool,
+    /// How many withdraw requests of the client are not answered yet.
+    unanswered: usize,
 }
 
 impl<'a> Before<'a> {
     fn add(&mut self, fact: &'a Fact<'a>) {
-        self.is_waiting_for_reply &= fact.message != WITHDRAW_REPLY;
+        self.unanswered = self.unanswered.saturating_sub(usize::from(fact.message == WITHDRAW_REPLY));
         if !matches!(fact.fate, Fate::Shown | Fate::Handed) {
             return;
         }
@@ -130,7 +130,7 @@ impl<'a> Before<'a> {
             .to_vec(),
             STATUS => [
                 ("TV-15", is_of_the_future(json)),
-                ("WD-12", is_withdrawn && self.is_waiting_for_reply),
+                ("WD-12", is_withdrawn && self.unanswered > 0),
                 ("NX-1", has_texts_without_acceptance(fact)),
                 ("TV-14", json.is_object() && json.get("messages").is_none()),
             ]
@@ -270,6 +270,10 @@ mod tests {
             (vec![withdrawn], "TV-17"),
             (vec![(Sent, CHECK, "true"), withdrawn], "TV-17"),
             (vec![withdraw, (Shown, WITHDRAW_REPLY, "\"Accepted\""), (Shown, HEARTBEAT, "1"), withdrawn], "TV-17"),
+            (
+                vec![withdraw, withdraw, (Shown, WITHDRAW_REPLY, "\"Accepted\""), (Shown, HEARTBEAT, "1"), withdrawn],
+                "WD-12",
+            ),
             (vec![(Handed, STATUS, &text)], "NX-1"),
             (vec![(Handed, STATUS, "[1]")], "CN-2"),
             (vec![(Handed, STATUS, "{\n    \"token\": {}\n}")], "TV-15"),
