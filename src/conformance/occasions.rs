@@ -322,12 +322,16 @@ pub(super) fn is_out_of_turn(last: Option<&Fact<'_>>, fact: &Fact<'_>) -> bool {
 
 /// Whether a heartbeat comes after a gap, or says what the last one said.
 pub(super) fn is_gap_or_repeat(last: &Fact<'_>, fact: &Fact<'_>, interval: Duration) -> bool {
-    fact.at.saturating_sub(last.at) >= interval * GAP || last.json == fact.json
+    // Where heartbeats have no numbers, each says what the last one said.
+    let is_same = last.json == fact.json && last.json.is_some_and(Value::is_number);
+    fact.at.saturating_sub(last.at) >= interval * GAP || is_same
 }
 
-/// Whether a message came again right after itself, be it so published or on its way.
+/// Whether a message came again right after itself, be it so published or on its way. Replies that say the same may be to
+/// several requests.
 pub(super) fn is_twice(last: Option<&Fact<'_>>, fact: &Fact<'_>) -> bool {
-    matches!(fact.befell, Some(Effect::Duplicate(_))) || last.is_some_and(|last| last.payload == fact.payload)
+    let is_same = |last: &Fact<'_>| last.payload == fact.payload && matches!(fact.message, Message::On(_));
+    matches!(fact.befell, Some(Effect::Duplicate(_))) || last.is_some_and(is_same)
 }
 
 /// Whether a status has texts without being `Accepted`.

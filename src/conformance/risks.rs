@@ -274,6 +274,8 @@ mod tests {
                 vec![withdraw, withdraw, (Shown, WITHDRAW_REPLY, "\"Accepted\""), (Shown, HEARTBEAT, "1"), withdrawn],
                 "WD-12",
             ),
+            (vec![(Shown, HEARTBEAT, "{}"), (Handed, HEARTBEAT, "{}")], "HB-6"),
+            (vec![(Shown, WITHDRAW_REPLY, "\"Accepted\""), (Handed, WITHDRAW_REPLY, "\"Accepted\"")], "WD-17"),
             (vec![(Handed, STATUS, &text)], "NX-1"),
             (vec![(Handed, STATUS, "[1]")], "CN-2"),
             (vec![(Handed, STATUS, "{\n    \"token\": {}\n}")], "TV-15"),

@@ -28,6 +28,7 @@ pub async fn farewell(lookout: &mut Lookout<'_>, settings: &Settings, is_complet
     if matches!(settings.module, ModuleSource::Attached) {
         return Ending::default();
     }
+    lookout.observer.monitors.told_to_end();
     lookout.module.terminate();
     let grace = if is_complete { settings.stop_within } else { FAREWELL };
     let deadline = Instant::now() + grace.min(FAREWELL);

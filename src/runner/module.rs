@@ -197,8 +197,11 @@ impl Module {
         if std::mem::replace(&mut self.is_over, true) {
             return Ending::default();
         }
-        self.terminate();
+        if !matches!(self.body, Body::Process(_)) {
+            self.terminate();
+        }
         match &mut self.body {
+            // It is told once.
             Body::Process(process) => process.end(settings.stop_within).await,
             Body::Client { task, .. } | Body::Everest { task, .. } => {
                 // Ours ends at once; dropping the body ends it otherwise.

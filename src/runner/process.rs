@@ -126,6 +126,8 @@ pub struct Process {
     readers: [JoinHandle<()>; 2],
     exit: watch::Receiver<Option<ExitStatus>>,
     waiter: AbortHandle,
+    /// Whether it was told to end: who hears that twice may take it for another word.
+    is_told: bool,
 }
 
 /// How a module ended when it was told to.
@@ -202,7 +204,7 @@ impl Process {
             }
         })
         .abort_handle();
-        Ok(Self { group, mark, stdin, output, readers, exit, waiter })
+        Ok(Self { group, mark, stdin, output, readers, exit, waiter, is_told: false })
     }
 
     /// The process id of the module.
@@ -232,7 +234,8 @@ impl Process {
     }
 
     /// Asks the module to end, without waiting.
-    pub fn terminate(&self) {
+    pub fn terminate(&mut self) {
+        self.is_told = true;
         if self.exit.borrow().is_none() {
             let _ = killpg(Pid::from_raw(self.group.id), Signal::SIGTERM);
         }
@@ -240,7 +243,9 @@ impl Process {
 
     /// Ends the module: SIGTERM to its group, then SIGKILL after `grace`, and the same for whatever it left behind.
     pub async fn end(&mut self, grace: Duration) -> Ending {
-        self.terminate();
+        if !self.is_told {
+            self.terminate();
+        }
         drop(self.stdin.take());
         let mut ending = Ending::default();
         if timeout(grace, self.exit.wait_for(Option::is_some)).await.is_err() {

@@ -195,6 +195,27 @@ fn a_module_that_daemonizes_is_told_as_ended_and_rooted_out() {
     project.assert_nothing_left();
 }
 
+/// Takes its time to end, and says that it stops each time that it is told.
+const SLOW: &str = "
+from consumer import Consumer, arguments
+class Slow(Consumer):
+    def stop(self):
+        with open('told', 'a') as file:
+            file.write('x')
+        self.send_check(False)
+        self.send_check(True)
+        self.after(1.4, super().stop)
+Slow(arguments('').parse_args()).run()
+";
+
+#[test]
+fn a_module_is_told_once_to_end_and_may_take_its_time() {
+    let Some(python) = clients::python() else { return };
+    let project = Project::with(&[("s.yaml", PASS), ("slow.py", SLOW)]);
+    let ran = project.play(&["s.yaml", "--module", &format!("{} slow.py", python.display())]).fails_with(&[]).exits(0);
+    assert_eq!((project.read("told").as_str(), ran.notes()), ("x", Vec::new()));
+}
+
 #[test]
 fn what_a_module_says_at_its_end_hides_nothing_that_was_before() {
     let project = Project::with(&[

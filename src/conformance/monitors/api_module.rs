@@ -169,6 +169,10 @@ impl ModuleMonitors {
         self.timeouts.forget();
     }
 
+    pub(super) fn told_to_end(&mut self) {
+        self.presence.told_to_end();
+    }
+
     pub(super) fn told_to_present(&mut self) {
         self.presentations.told();
     }

@@ -99,7 +99,7 @@ impl Asking {
             return vec![finding.breaking(self.requirement())];
         }
         let mut found = Vec::new();
-        if ![&asks.given, &asks.on_wire].into_iter().any(|topic| links.is_subscribed(topic)) {
+        if !links.is_subscribed(&asks.on_wire) {
             let (headline, missed) = match self.under_test {
                 Side::Client => ("module sent a request before it subscribed to its reply topic", Some(seen.at)),
                 Side::Everest => ("module missed the answer to its question: it was not yet subscribed to", None),
@@ -161,9 +161,7 @@ impl Asking {
 
     /// The module subscribed: in time, or too late for a request made before.
     pub(super) fn subscribed(&mut self, filter: &str, at: Duration) -> Vec<Diagnostic> {
-        let meant = |request: &mut Unsubscribed| {
-            [&request.topic.given, &request.topic.on_wire].into_iter().any(|topic| covers(filter, topic))
-        };
+        let meant = |request: &mut Unsubscribed| covers(filter, &request.topic.on_wire);
         let late = self.unsubscribed.extract_if(.., meant).filter_map(|request| {
             let after = at.saturating_sub(request.missed?);
             let evidence = format!("it subscribed {} later", time(after));

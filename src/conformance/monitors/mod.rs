@@ -194,6 +194,11 @@ impl Monitors {
         self.modules.iter_mut().for_each(ModuleMonitors::verdict_updated);
     }
 
+    /// The harness ends the module under test: what it says of its presence from now on is its farewell.
+    pub fn told_to_end(&mut self) {
+        self.modules.iter_mut().for_each(ModuleMonitors::told_to_end);
+    }
+
     /// The last word, before the harness ends the module; `at` is the time of the record's clock.
     pub fn finish(&mut self, at: Duration) -> Vec<Diagnostic> {
         let is_online = self.links.is_online();

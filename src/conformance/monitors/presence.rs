@@ -29,6 +29,8 @@ pub(super) struct Presence {
     remarked: bool,
     /// Whether a `true` has followed a `false` of the module's own accord.
     resumed: bool,
+    /// Whether the harness has told the module to end.
+    is_over: bool,
     last_heartbeat: Option<Duration>,
     /// The lag and the last heartbeat, as they stood before the last one.
     before: (Duration, Option<Duration>),
@@ -48,6 +50,7 @@ impl Presence {
             ended: false,
             remarked: false,
             resumed: false,
+            is_over: false,
             last_heartbeat: None,
             before: (Duration::ZERO, None),
             lag: Duration::ZERO,
@@ -83,6 +86,11 @@ impl Presence {
         }
     }
 
+    /// The harness tells the module to end.
+    pub(super) fn told_to_end(&mut self) {
+        self.is_over = true;
+    }
+
     /// The harness told the module to send checks again.
     pub(super) fn told_to_check(&mut self) {
         self.remarked = true;
@@ -115,7 +123,11 @@ impl Presence {
     /// Judges a communication check that has the right shape.
     pub(super) fn observe(&mut self, seen: &Worded<'_>) -> Option<Diagnostic> {
         let at = seen.at;
-        if !seen.as_sent().ok()?.as_bool()? {
+        let is_good = seen.as_sent().ok()?.as_bool()?;
+        if self.is_over {
+            return None;
+        }
+        if !is_good {
             self.ended = true;
             self.last_true = None;
             if !std::mem::take(&mut self.resumed) {

@@ -159,3 +159,17 @@ fn an_attached_module_may_have_subscribed_before() {
     let mut wire = Wire::with(Context { from_start: false, ..Context::new(topics(), Side::Client) });
     wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw("my/replies/1")).is_clean();
 }
+
+#[test]
+fn a_reply_comes_behind_the_external_prefix_and_nowhere_else() {
+    let topics = Topics { external_prefix: "site/".into(), ..topics() };
+    let ask = |subscribed: &str, reply_to: &str| {
+        let mut wire = Wire::with(Context::new(topics.clone(), Side::Client));
+        wire.subscribe("module", subscribed);
+        wire.sends("module", &topics.topic(Channel::WITHDRAW_AUTHORIZATION), withdraw(reply_to).to_string());
+        wire
+    };
+    ask("site/a/1", "a/1").is_clean();
+    ask("a/1", "a/1").fails("monitor/reply-topic-not-subscribed", "RR-13");
+    ask("site/a/1", "site/a/1").fails("monitor/reply-topic-not-subscribed", "RR-13");
+}

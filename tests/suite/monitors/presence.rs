@@ -25,6 +25,16 @@ fn checks_in_time_pass() {
 }
 
 #[test]
+fn what_a_module_says_when_it_is_told_to_end_is_its_farewell() {
+    let mut wire = checked(2);
+    wire.monitors.told_to_end();
+    for value in [false, true, false] {
+        wire.after(100).module(Channel::COMMUNICATION_CHECK, json!(value));
+    }
+    wire.is_clean();
+}
+
+#[test]
 fn a_busy_machine_is_no_fault() {
     checked(2).check_after(2600).is_clean();
     checked(1).check_after(1500).is_clean();
