@@ -123,11 +123,12 @@ impl<'a> Before<'a> {
         let result = json.as_str();
         let is_withdrawn = status(fact) == Some("Withdrawn");
         let special = match fact.message {
-            HEARTBEAT => [
-                ("HB-7", last.is_some_and(|last| is_gap_or_repeat(last, fact, heartbeat_interval))),
-                ("HB-6", is_out_of_turn(last, fact)),
-            ]
-            .to_vec(),
+            HEARTBEAT => {
+                let again = ("HB-7", last.is_some_and(|last| is_gap_or_repeat(last, fact, heartbeat_interval)));
+                let out_of_turn = ("HB-6", is_out_of_turn(last, fact));
+                // Where they have no numbers, each says what the last one said.
+                if json.is_number() { vec![again, out_of_turn] } else { vec![out_of_turn, again] }
+            }
             STATUS => [
                 ("TV-15", is_of_the_future(json)),
                 ("WD-12", is_withdrawn && self.unanswered > 0),
