@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::config::{Config, today};
 use super::matrix_reports::{Reports, report_file};
-use super::module_flags::side;
+use super::module_flags::{api, side};
 use super::output::Output;
 use super::playing::{Flaky, PlayFlags, Playing, Selection, command_without, made, perform};
 use super::recorder::RecordingFile;
@@ -61,11 +61,6 @@ pub struct Arguments {
     /// Write the scenarios of the suite into this directory, and play nothing; other files there stay as they are
     #[arg(long, value_name = "DIR", conflicts_with = "list")]
     extract: Option<PathBuf>,
-}
-
-fn api(name: &str) -> Result<ApiType, String> {
-    let names = || ApiType::AUTH_APIS.map(ApiType::name).join(", ");
-    ApiType::AUTH_APIS.into_iter().find(|api| api.name() == name).ok_or_else(|| format!("it is one of {}", names()))
 }
 
 fn requirement(id: &str) -> Result<&'static Requirement, String> {

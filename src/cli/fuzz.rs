@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use super::config::Config;
-use super::module_flags::{ModuleFlags, side};
+use super::module_flags::{ModuleFlags, api, side};
 use super::output::Output;
 use super::playing::perform;
 use super::{Exit, print};
@@ -79,11 +79,6 @@ pub struct Arguments {
     /// Write a JSON report; `-` is standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-}
-
-fn api(name: &str) -> Result<ApiType, String> {
-    let names = || ApiType::AUTH_APIS.map(ApiType::name).join(", ");
-    ApiType::AUTH_APIS.into_iter().find(|api| api.name() == name).ok_or_else(|| format!("it is one of {}", names()))
 }
 
 /// What was found, as small as it got.
@@ -280,6 +275,10 @@ impl Campaign {
             return;
         }
         let results = self.play(std::iter::repeat_n(&case, TIMES)).await;
+        if results.len() < TIMES {
+            // The user wants an end, and nobody knows whether it fails again.
+            return;
+        }
         let same: Vec<_> = results.iter().filter_map(|result| find.finding(result)).collect();
         let Some(finding) = same.first().copied().or_else(|| find.finding(result)).cloned() else { return };
         let mut found = Found { case, number, drawn, times: same.len(), finding, file: None, find };
@@ -378,15 +377,15 @@ impl Campaign {
         }
     }
 
-    /// Writes the file of a find; one that is there already says the same.
+    /// Writes the file of a find, under a name that no other file has.
     fn keep(&self, found: &mut Found) {
         let Some(directory) = self.save.as_deref().filter(|_| found.times == TIMES) else { return };
-        let path = directory.join(format!("{}.yaml", found.find.name()));
         let text = file(found, self.seed);
-        match write_new(&path, &text) {
-            Ok(()) => found.file = Some(path),
+        match write_new(directory, &found.find.name(), &text) {
+            Ok(path) => found.file = Some(path),
             Err(error) => {
-                print::err(&format!("error[fuzz/not-saved]: `{}` cannot be written: {error}\n", path.display()))
+                let headline = format!("`{}` takes no file: {error}", directory.display());
+                print::diagnostics(&[Diagnostic::new(Severity::Error, "fuzz/not-saved", headline)]);
             }
         }
     }
@@ -397,11 +396,17 @@ fn unread(why: &[Diagnostic]) -> ScenarioResult {
     ScenarioResult { verdict: Verdict::Error, findings: why.to_vec(), ..ScenarioResult::default() }
 }
 
-fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
+fn write_new(directory: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
+    fs::create_dir_all(directory)?;
+    let numbered = (2..).map(|number| format!("{name}_{number}.yaml"));
+    for file in std::iter::once(format!("{name}.yaml")).chain(numbered) {
+        let path = directory.join(file);
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened?.write_all(text.as_bytes()).map(|()| path),
+        }
     }
-    OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
+    unreachable!("there are more numbers than files")
 }
 
 fn read(path: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {

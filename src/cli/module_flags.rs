@@ -9,7 +9,7 @@ use super::built_in::BuiltIn;
 use super::config::Config;
 use crate::broker::{PacketLimit, Upstream};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::protocol::channel::Topics;
+use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::side::Side;
 use crate::runner::{ModuleSource, Settings};
 use crate::scenario::Scenario;
@@ -155,6 +155,15 @@ impl ModuleFlags {
     fn command<'a>(&'a self, config: &'a Config) -> Option<&'a String> {
         self.module.as_ref().or(config.module.command.as_ref())
     }
+}
+
+/// Reads the name of an auth API.
+///
+/// # Errors
+/// What it has to be.
+pub fn api(name: &str) -> Result<ApiType, String> {
+    let names = || ApiType::AUTH_APIS.map(ApiType::name).join(", ");
+    ApiType::AUTH_APIS.into_iter().find(|api| api.name() == name).ok_or_else(|| format!("it is one of {}", names()))
 }
 
 /// Reads `client` or `everest`.

@@ -7,8 +7,7 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::strategy::SBoxedStrategy;
-use proptest::strategy::Union;
+use proptest::strategy::{SBoxedStrategy, Union};
 use proptest_state_machine::strategy::Sequential;
 use serde_json::{Value, json};
 

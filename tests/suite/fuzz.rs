@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::clients;
-use crate::project::{Project, Ran};
+use crate::project::{PASS, Project, Ran};
 
 fn fuzz(project: &Project, flags: &[&str]) -> Ran {
     project.run(&[&["fuzz"], flags].concat())
@@ -27,6 +27,8 @@ fn a_fault_is_found_made_small_and_kept() {
     let module = "builtin:everest?bug=latches_the_first";
     let flags = ["--side", "everest", "--module", module, "--seed", "3", "--cases", "64", "--finds", "1"];
     let flags = [&flags[..], &["--save", "kept", "--json", "fuzz.json"]].concat();
+    // Another scenario has its name, and is no find of this side.
+    project.write("kept/lv_2_expect_payload_mismatch.yaml", PASS);
     let ran = fuzz(&project, &flags).exits(1);
     tells(&ran, "fail[fuzz/found]: LV-2 is broken by 2 inputs");
     let find = &found(&project)[0];
@@ -35,6 +37,7 @@ fn a_fault_is_found_made_small_and_kept() {
     assert_eq!((&find["reproduced"], &find["requirement"]), (&3.into(), &"LV-2".into()), "{find:#}");
     // The file shows the same, and is no fault of the scenario.
     let file = find["file"].as_str().unwrap();
+    assert_eq!(file, "kept/lv_2_expect_payload_mismatch_2.yaml");
     assert!(ran.stdout.contains(file) && project.read(file).contains("--seed 3"), "{}", ran.stdout);
     let again = project.play(&[file, "--module", module]).exits(1);
     assert_eq!(again.report()["scenarios"][0]["failures"][0]["requirement"], "LV-2");
