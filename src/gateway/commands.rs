@@ -5,12 +5,12 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::answers::{
     CacheReset, Configured, FaultInjected, ListCleared, ListSent, Outcome, QueuedCommand, QueuedCommands,
 };
-use super::body::{self, Fault};
+use super::body::{self, Fault, FaultKind, Object};
 use super::error::ApiError;
 use super::events::{
     AuthorizeEvent, ConfigurationEvent, ConnectorEvent, EmptyEvent, FaultEvent, LocalListEvent, PowerEvent, ProxyEvent,
@@ -38,6 +38,38 @@ pub struct Command {
     pub event_schema: fn(&mut SchemaGenerator) -> Schema,
     /// The schema of its answer.
     pub answer_schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// What a body asks for.
+pub struct Asked {
+    /// Of whom; read by whoever knows what the command may go to.
+    pub target: Value,
+    /// The event as it came.
+    pub event: Value,
+    /// What the event asks for.
+    pub work: Work,
+}
+
+impl Command {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn asked(&self, body: &[u8]) -> Result<Asked, Fault> {
+        let Object(mut members): Object<Map<String, Value>> = Object(body::read(&["body"], &body::parse(body)?)?);
+        let target = members.remove("target").ok_or_else(|| missing("target"))?;
+        let event = match members.remove("event") {
+            Some(event) => event,
+            None if self.is_event_optional => json!({}),
+            None => return Err(missing("event")),
+        };
+        let work = (self.read)(&event)?;
+        Ok(Asked { target, event, work })
+    }
+}
+
+fn missing(name: &str) -> Fault {
+    Fault { r#type: FaultKind::Missing, ..Fault::value(&["body", name], "Field required") }
 }
 
 impl fmt::Debug for Command {

@@ -22,7 +22,7 @@ mod actions;
 mod answers;
 mod body;
 pub mod chargers;
-mod commands;
+pub mod commands;
 mod error;
 mod events;
 mod feed;

@@ -13,15 +13,15 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::actions;
 use super::answers::{self, ChargerPage, FailedAt, LogPage, QueuedAt, QueuedCommand, QueuedCommands};
-use super::body::{self, Fault, Object, Whole};
+use super::body::{self, Fault, Whole};
 use super::chargers::{ChargerConfig, OcppVersion};
-use super::commands::{self, Command, EVENT, Work};
+use super::commands::{self, Asked as Order, Command, EVENT, Work};
 use super::error::{ApiError, json};
 use super::events::{ChargerTarget, CommandTarget, ProxyEvent};
 use super::fleet::{Charger, Fleet, now};
@@ -140,14 +140,8 @@ impl Gateway {
         // Also of a stranger: one who is still sending does not hear an answer.
         let bytes = whole(body).await;
         let caller = caller?;
-        let Object(mut members): Object<Map<String, Value>> = Object(body::read(&["body"], &body::parse(&bytes?)?)?);
-        let target = members.remove("target").ok_or_else(|| missing("target"))?;
-        let event = match members.remove("event") {
-            Some(event) => event,
-            None if command.is_event_optional => json!({}),
-            None => return Err(missing("event").into()),
-        };
-        match (command.read)(&event)? {
+        let Order { target, event, work } = command.asked(&bytes?)?;
+        match work {
             Work::Queue(request) => {
                 let target: CommandTarget = body::read(&TARGET, &target)?;
                 let chargers = self.targeted(&caller, &target)?;
@@ -377,10 +371,6 @@ async fn whole(mut body: Body) -> Result<Bytes, ApiError> {
         }
     }
     if length > LARGEST_BODY { Err(ApiError::TooLarge(LARGEST_BODY)) } else { Ok(kept.into()) }
-}
-
-fn missing(name: &str) -> Fault {
-    Fault { r#type: body::FaultKind::Missing, ..Fault::value(&["body", name], "Field required") }
 }
 
 /// Something that was sent, fit for a message.
