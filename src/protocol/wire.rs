@@ -128,7 +128,8 @@ impl FromStr for Wire {
 }
 
 impl Form {
-    const ALL: [Form; 6] =
+    /// Every form, the most ordinary first.
+    pub const ALL: [Form; 6] =
         [Form::Everest, Form::Compact, Form::Reordered, Form::ExtraFields, Form::Escaped, Form::Spaced];
 
     /// The name users write.

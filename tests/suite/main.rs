@@ -28,6 +28,7 @@ mod expectations;
 mod faulty_everest;
 mod forecast;
 mod fuzz;
+mod fuzz_targets;
 mod gateway;
 mod gateway_abuse;
 mod golden;
@@ -81,5 +82,7 @@ mod sim;
 mod sim_releases;
 mod strangers;
 mod sweep;
+#[path = "../targets/mod.rs"]
+mod targets;
 mod templates;
 mod wire;
