@@ -11,6 +11,7 @@ mod broker_abuse;
 mod broker_clients;
 mod broker_faults;
 mod broker_life;
+mod broker_model;
 mod broker_qos2;
 mod broker_relay;
 mod broker_sessions;
