@@ -19,6 +19,7 @@ mod broker_wire;
 mod browser;
 mod bugs;
 mod charge_point;
+mod charge_point_model;
 mod clients;
 mod conform;
 mod csms;
