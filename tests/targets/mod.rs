@@ -34,12 +34,16 @@ pub const ALL: [Target; 6] = [
 fn are_inside(diagnostics: &[Diagnostic], text: &str) {
     assert!(!diagnostics.is_empty(), "refused without a reason");
     for diagnostic in diagnostics {
-        assert!(!diagnostic.headline.is_empty(), "{diagnostic:?}");
         if let Some(place) = &diagnostic.place {
             assert!(text.get(place.range.clone()).is_some(), "no place in the text: {diagnostic:?}");
         }
-        let shown = diagnostic.render(Style::Plain);
-        assert!(shown.contains(diagnostic.id), "{shown}");
-        assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?} drives a terminal");
+        is_fit_to_be_seen(diagnostic);
     }
+}
+
+fn is_fit_to_be_seen(diagnostic: &Diagnostic) {
+    assert!(!diagnostic.headline.is_empty(), "{diagnostic:?}");
+    let shown = diagnostic.render(Style::Plain);
+    assert!(shown.contains(diagnostic.id), "{shown}");
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?} drives a terminal");
 }

@@ -27,6 +27,7 @@ struct Bench {
     asked: Vec<String>,
     /// The ids in what was answered since the last frame came.
     answered: Vec<String>,
+    is_open: bool,
     restarts: usize,
 }
 
@@ -44,8 +45,8 @@ pub fn run(bytes: &[u8]) {
         };
         let (station, session) = (Station::new(&config), Session::new(identity));
         let now = Duration::from_secs(1_790_000_000);
-        let (asked, answered, restarts) = (Vec::new(), Vec::new(), 0);
-        let mut bench = Bench { version, config, station, session, now, asked, answered, restarts };
+        let (asked, answered) = (Vec::new(), Vec::new());
+        let mut bench = Bench { version, config, station, session, now, asked, answered, is_open: false, restarts: 0 };
         bench.station_takes(station::Input::Ready);
         for line in text.lines().take(MOST) {
             bench.line(line);
@@ -61,6 +62,7 @@ impl Bench {
             return self.session_takes(Input::Deadline);
         }
         if line == "!" {
+            self.is_open = false;
             return self.session_takes(Input::Closed("cut".to_owned()));
         }
         let asked = self.asked.last().cloned().unwrap_or_default();
@@ -77,8 +79,13 @@ impl Bench {
             }
         }
         self.answered.clear();
+        let was_open = self.is_open;
         self.session_takes(Input::Received(text));
         if let Ok(Frame::Call { id, .. }) = read {
+            // 1.6, 4.2: a charge point that the CSMS has rejected does not answer at all.
+            if was_open && self.version == OcppVersion::Ocpp201 {
+                assert!(!self.answered.is_empty(), "{id} is not answered");
+            }
             assert!(self.answered.len() <= 1, "{id} is answered twice: {:?}", self.answered);
             assert!(self.answered.iter().all(|it| *it == id), "{id} is answered as {:?}", self.answered);
         }
@@ -101,7 +108,10 @@ impl Bench {
         let mut effects: VecDeque<Effect> = self.session.apply(self.now, input).into();
         while let Some(effect) = effects.pop_front() {
             let input = match effect {
-                Effect::Connect => Some(Input::Opened),
+                Effect::Connect => {
+                    self.is_open = true;
+                    Some(Input::Opened)
+                }
                 Effect::Send(text) => {
                     self.sent(&text);
                     None
@@ -123,7 +133,11 @@ impl Bench {
                     self.station_takes(station::Input::Ready);
                     None
                 }
-                Effect::Close | Effect::Ping | Effect::Note(..) => None,
+                Effect::Close => {
+                    self.is_open = false;
+                    None
+                }
+                Effect::Ping | Effect::Note(..) => None,
             };
             if let Some(input) = input {
                 let more = self.session.apply(self.now, input);

@@ -1,10 +1,15 @@
-//! Recordings, and what a station makes of them.
+//! Recordings, what a station makes of them, and what monitors do of the same messages on a wire.
 
 use std::time::Duration;
 
+use khumbu::conformance::monitors::{ApiModule, Context, Monitors};
+use khumbu::conformance::sighting::{Classifier, Party};
 use khumbu::parity::{self, Sending, StationFile};
+use khumbu::protocol::channel::{ApiType, Topics};
+use khumbu::protocol::side::Side;
 use khumbu::recording::{Message, Recording};
 use khumbu::scenario;
+use khumbu::transcript::record::{Direction, Event, Publish, Record};
 
 /// With a token validator and a token provider, so that more of what comes means something.
 const STATION: &str = "evses: 2\nauth_token_validator: {}\nauth_token_provider: {}\n";
@@ -38,5 +43,67 @@ pub fn run(bytes: &[u8]) {
     if recording.messages.len() <= PLAYED {
         let station: StationFile = scenario::parse_around_station("station.yaml", STATION).expect("it is valid");
         parity::compare(&recording, &station, parity::TOLERANCE, Sending::InTurn);
+        parity::compare(&recording, &StationFile::of(&recording), parity::TOLERANCE, Sending::InTurn);
     }
+    for side in [Side::Client, Side::Everest] {
+        watch(&recording, side);
+    }
+}
+
+/// A module of this side says what a client says, or what EVerest says.
+fn watch(recording: &Recording, side: Side) {
+    let file = StationFile::of(recording);
+    let topics = |api: ApiType| Topics {
+        api,
+        external_prefix: file.external_prefix.clone(),
+        api_version: file.api_version.clone(),
+        module_id: file.station.cadence(api).map_or("api", |cadence| cadence.module_id).to_owned(),
+    };
+    let others = [ApiType::AUTH_TOKEN_PROVIDER, ApiType::AUTH_TOKEN_VALIDATOR].map(topics);
+    let mut context = Context::new(topics(ApiType::AUTH_CONSUMER), side);
+    context.other_apis = others
+        .iter()
+        .cloned()
+        .map(|topics| ApiModule { topics, communication_check_timeout: None, heartbeat_interval: None })
+        .collect();
+    let mut classifier = Classifier::new(context.topics.clone(), &others);
+    let mut monitors = Monitors::new(context);
+    let mut found = Vec::new();
+    let mut seq = 0;
+    let mut happens = |at, client: &str, event| {
+        let record = Record { seq, at, client: client.into(), event };
+        seq += 1;
+        let from = if client == "module" { Party::Module } else { Party::Harness };
+        let seen = classifier.sight(&record, from);
+        found.extend(monitors.observe(&record, from, seen.as_ref()));
+    };
+    let start = Duration::ZERO;
+    let connected = Event::Connected { protocol: 5, clean: true, session_present: false, keep_alive: 20, will: None };
+    happens(start, "module", connected);
+    happens(start, "module", Event::Subscribed { filter: "#".to_owned(), qos: 1 });
+    let mut end = start;
+    for (pkid, message) in (1..).zip(&recording.messages) {
+        let Message { topic, bytes, qos, retain, .. } = message;
+        end = Duration::from_millis(message.t_ms).max(end);
+        let publish = Publish {
+            topic: topic.as_str().into(),
+            payload: bytes.clone(),
+            qos: *qos,
+            retain: *retain,
+            dup: false,
+            pkid: if *qos == 0 { 0 } else { pkid },
+        };
+        let is_of_client = topic.contains("/m2e/");
+        let is_module = is_of_client == (side == Side::Client);
+        let client = if is_module { "module" } else { "harness" };
+        happens(end, client, Event::Publish { direction: Direction::FromClient, publish: publish.clone() });
+        if !is_module {
+            happens(end, "module", Event::Publish { direction: Direction::ToClient, publish });
+            let kind = if *qos == 2 { "PUBREC" } else { "PUBACK" };
+            happens(end, "module", Event::Packet { direction: Direction::FromClient, kind, pkid });
+        }
+    }
+    happens(end, "module", Event::Disconnected { cause: "DISCONNECT".to_owned(), clean: true });
+    found.extend(monitors.finish(end));
+    found.iter().for_each(super::is_fit_to_be_seen);
 }
