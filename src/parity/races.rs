@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::play::Played;
-use super::{Difference, Kind, Report};
+use super::{Kind, Report};
 use crate::auth::Chosen;
 
 /// So much earlier or later than recorded a stimulus may reach EVerest: Nagle's algorithm held it, or the recorder's.
@@ -75,7 +75,9 @@ pub(super) fn explain(
     let mut fruitless = FRUITLESS.min(FRUITLESS_MESSAGES / (messages + played.outcomes.len()).max(1));
     // Differences until this time have no explanation.
     let mut given_up_ms = i64::MIN;
-    while let Some(at_ms) = first_after(&report, given_up_ms) {
+    // Where the next may stand: nobody explains a day of heartbeats, and to look at them again for each takes hours.
+    let mut from = 0;
+    while let Some((place, at_ms)) = first_after(&report, given_up_ms, from) {
         let singles = options(&played, &choices, at_ms);
         let nearest = &singles[..singles.len().min(PAIRED)];
         let pairs =
@@ -97,12 +99,13 @@ pub(super) fn explain(
         match found {
             Some(better) => {
                 (choices, played, report) = better;
+                from = 0;
                 if report.differences.len() < best.differences.len() {
                     best = Report { other_ways: choices.count(), ..report.clone() };
                     best_choices = choices.clone();
                 }
             }
-            None => given_up_ms = at_ms,
+            None => (given_up_ms, from) = (at_ms, place + 1),
         }
     }
     (best, best_choices)
@@ -125,17 +128,19 @@ fn done(played: &Played) -> BTreeMap<&str, Vec<&Value>> {
     done
 }
 
-/// The first difference that another order may explain; that something came at another time, none explains.
-fn first_after(report: &Report, given_up_ms: i64) -> Option<i64> {
-    let of_order = report.differences.iter().filter(|found| found.kind != Kind::Time);
-    of_order.map(Difference::t_ms).find(|at_ms| *at_ms > given_up_ms)
+/// The first difference from this place on that another order may explain, with its place; that something came at another
+/// time, none explains.
+fn first_after(report: &Report, given_up_ms: i64, from: usize) -> Option<(usize, i64)> {
+    let of_order = report.differences.iter().enumerate().skip(from).filter(|(_, found)| found.kind != Kind::Time);
+    of_order.map(|(place, found)| (place, found.t_ms())).find(|(_, at_ms)| *at_ms > given_up_ms)
 }
 
 /// Whether there are fewer differences, or those that there are begin later and are hardly more: one choice may only
 /// make sense together with the next.
 fn is_better(new: &Report, old: &Report, at_ms: i64, given_up_ms: i64) -> bool {
     let (now, before) = (new.differences.len(), old.differences.len());
-    now < before || now <= before + HARDLY_MORE && first_after(new, given_up_ms).is_none_or(|first| first > at_ms)
+    now < before
+        || now <= before + HARDLY_MORE && first_after(new, given_up_ms, 0).is_none_or(|(_, first)| first > at_ms)
 }
 
 /// The choices that there are around a time, the nearest first.

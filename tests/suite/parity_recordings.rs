@@ -73,6 +73,22 @@ fn tokens_wait_for_plug_ins_and_the_withdraw_sticks() {
     }
 }
 
+/// Most differences have no explanation, and to look for one does not take longer and longer.
+#[test]
+fn a_day_of_which_nothing_was_recorded_is_compared_once() {
+    let fixture = |name: &str| std::fs::read_to_string(crate::project::fixture(name)).unwrap();
+    let topic = "everest_api/1/auth_consumer/auth_api/e2m/heartbeat";
+    let late = json!({"t_ms": 24 * 60 * 60 * 1000, "topic": topic, "payload": 99, "qos": 2, "retain": false});
+    let text = format!("{}{late}\n", fixture("recordings/withdraw.jsonl"));
+    let recording = Recording::parse("gap.jsonl", &text).unwrap();
+    let station = fixture("recordings/withdraw.yaml");
+    let station: StationFile = scenario::parse_around_station("station.yaml", &station).unwrap();
+    let report = parity::compare(&recording, &station, parity::TOLERANCE, Sending::Overlapping);
+    let is_beat = |it: &&parity::Difference| it.is_of_heartbeats() && it.kind == Kind::NotRecorded;
+    let beats = report.differences.iter().filter(is_beat).count();
+    assert!((86_000..86_500).contains(&beats), "{beats} of {}", report.differences.len());
+}
+
 #[test]
 fn a_wait_for_a_plug_in_ends_and_lifo_takes_the_last() {
     let mut tape = Tape::new("main", "selection_algorithm: PlugEventsLIFO");
