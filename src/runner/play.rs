@@ -270,10 +270,12 @@ async fn act(stage: &mut Stage<'_>, piece: &Piece) -> Result<(), Stop> {
     stage.let_it_take_in().await
 }
 
-/// Puts the findings in order, the worst verdict first to last seen, notes at the end, and takes the verdict.
+/// Puts the findings in order, a breach of MQTT before what follows from it, notes at the end, and takes the verdict.
 fn judge(result: &mut ScenarioResult, findings: Vec<Diagnostic>) {
-    let (failures, notes): (Vec<_>, Vec<_>) =
+    let (mut failures, notes): (Vec<_>, Vec<_>) =
         findings.into_iter().partition(|found| Verdict::of(found) != Verdict::Pass);
+    // Stable: the others stay in their order.
+    failures.sort_by_key(|found| found.id != "monitor/broke-mqtt");
     result.verdict = failures.iter().map(Verdict::of).max().unwrap_or(Verdict::Pass).max(result.verdict);
     result.findings.extend(failures);
     result.findings.extend(notes);
@@ -316,11 +318,13 @@ mod tests {
             found(Severity::Warning, "module/ended-by-itself"),
             found(Severity::Fail, "expect/missing"),
             broken("no socket"),
+            found(Severity::Fail, "monitor/broke-mqtt"),
             found(Severity::Inconclusive, "run/interrupted"),
         ];
         judge(&mut result, findings);
         assert_eq!(result.verdict, Verdict::Fail, "what the module did wrong is not hidden");
         let ids: Vec<_> = result.findings.iter().map(|found| found.id).collect();
-        assert_eq!(ids, ["expect/missing", "harness/broken", "run/interrupted", "module/ended-by-itself"]);
+        let others = ["expect/missing", "harness/broken", "run/interrupted", "module/ended-by-itself"];
+        assert_eq!(ids, [&["monitor/broke-mqtt"], &others[..]].concat(), "it comes before what follows from it");
     }
 }

@@ -56,7 +56,8 @@ struct Asked {
     last_reply_at: Option<Duration>,
     /// When EVerest gave up waiting for the reply of a validator.
     given_up_at: Option<Duration>,
-    /// The harness cut the module off meanwhile, or injected a fault into the request: the module may not know of it.
+    /// The module was cut off meanwhile, by the harness or for breaking MQTT, or a fault was injected into the request: it
+    /// may not know of it.
     excused: bool,
 }
 

@@ -137,8 +137,10 @@ impl ModuleMonitors {
             Event::Publish { .. } => {}
             Event::Injected(injected) => self.injected(injected),
             Event::Breach { rule: Rule::Topic, .. } if self.may_publish_anywhere => {}
-            Event::Breach { rule, what, bytes } if from == Party::Module && self.is_first() => {
-                found.push(mqtt::breach(record, *rule, what, bytes));
+            Event::Breach { rule, what, bytes } if from == Party::Module => {
+                // What it owes when the broker cuts it off, it may never send: that follows.
+                self.answers.cut_off();
+                found.extend(self.is_first().then(|| mqtt::breach(record, *rule, what, bytes)));
             }
             _ if from == Party::Module => found.extend(self.link(record, links, change)),
             // The simulated EVerest hears a reply as long as it waits for it.

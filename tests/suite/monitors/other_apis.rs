@@ -1,6 +1,7 @@
 //! Token providers, token validators, and EVerest's side of both.
 
 use khumbu::conformance::monitors::ApiModule;
+use khumbu::transcript::record::Rule;
 
 use super::*;
 
@@ -266,6 +267,26 @@ fn a_validator_that_the_harness_cut_off_owes_no_answer() {
     wire.disconnect("module", false).connect("module");
     unsubscribed(wire.after(1000), &topic);
     wire.fails("monitor/missing-reply", "VA-3");
+}
+
+#[test]
+fn a_validator_that_was_cut_off_for_breaking_mqtt_breaks_that_alone() {
+    let (mut wire, _, _, topic) = asked("");
+    let what = String::from("PUBACK for packet 1, which was sent with QoS 2");
+    wire.event("module", Event::Breach { rule: Rule::Order, what, bytes: Bytes::new() });
+    wire.disconnect("module", false).connect("module");
+    unsubscribed(wire.after(1000), &topic);
+    wire.fails("monitor/broke-mqtt", "MQ-4");
+    // What it is asked from then on, it owes.
+    let (mut wire, topics, _, first) = asked("");
+    wire.sends("module", &first, RESULT);
+    wire.event("module", Event::Breach { rule: Rule::Order, what: "x".to_owned(), bytes: Bytes::new() });
+    wire.disconnect("module", false).connect("module");
+    let second = topics.reply_topic_to_everest("2");
+    ask(&mut wire, &topics, &second);
+    unsubscribed(wire.after(1000), &second);
+    wire.found.extend(wire.monitors.finish(wire.at));
+    assert_eq!(wire.ids(), ["monitor/broke-mqtt", "monitor/missing-reply"]);
 }
 
 #[test]
