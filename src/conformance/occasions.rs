@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::monitors::AT_ONCE;
 use crate::protocol::channel::Channel;
 use crate::protocol::deviations::Deviations;
 use crate::protocol::schema::Message;
@@ -68,6 +69,7 @@ pub(super) const QUESTION: Message = Message::On(Channel::VALIDATE_TOKEN);
 pub(super) const CHECK: Message = Message::On(Channel::COMMUNICATION_CHECK);
 pub(super) const WITHDRAW: Message = Message::On(Channel::WITHDRAW_AUTHORIZATION);
 const GET: Message = Message::On(Channel::GET_TOKEN_VALIDATION_STATUS);
+pub(super) const TOKEN: Message = Message::On(Channel::PROVIDED_TOKEN);
 const VALIDATE_REPLY: Message = Message::ReplyTo(Channel::VALIDATE_TOKEN);
 pub(super) const WITHDRAW_REPLY: Message = Message::ReplyTo(Channel::WITHDRAW_AUTHORIZATION);
 pub(super) const GET_REPLY: Message = Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS);
@@ -87,14 +89,15 @@ pub fn count(requirement: &str, facts: Facts<'_>) -> usize {
     match requirement {
         // One that was told its topics need not discover, and shows nothing of how it would.
         "DI-6" | "DI-8" => facts.count(Fate::Sent, |fact| fact.message == Message::DISCOVER_REQUEST),
+        "TP-4" => facts.presentations(),
         _ => of_client(requirement, facts).map_or(0, |(count, _)| count),
     }
 }
 
 /// Requirements that monitors watch for in every scenario, whatever it names: those that bind clients.
-const WATCHED_OF_CLIENTS: [&str; 23] = [
-    "CC-8", "CC-9", "RR-13", "RR-17", "LV-4", "DI-6", "TP-1", "TP-3", "VA-3", "VA-4", "VA-5", "VA-8", "VA-10", "CN-1",
-    "MQ-1", "MQ-2", "MQ-3", "MQ-4", "MQ-5", "MQ-6", "MQ-7", "SC-1", "SC-2",
+const WATCHED_OF_CLIENTS: [&str; 24] = [
+    "CC-8", "CC-9", "RR-13", "RR-17", "LV-4", "DI-6", "TP-1", "TP-3", "TP-4", "VA-3", "VA-4", "VA-5", "VA-8", "VA-10",
+    "CN-1", "MQ-1", "MQ-2", "MQ-3", "MQ-4", "MQ-5", "MQ-6", "MQ-7", "SC-1", "SC-2",
 ];
 /// And those that bind EVerest.
 const WATCHED_OF_EVEREST: [&str; 29] = [
@@ -177,7 +180,7 @@ fn of_client(requirement: &str, facts: Facts<'_>) -> Option<(usize, &'static str
         _ if requirement.starts_with("WD-") => {
             (facts.shown(|fact| fact.message == WITHDRAW_REPLY), "was shown no reply to a withdraw request")
         }
-        _ if requirement.starts_with("TP-") => (sent(Message::On(Channel::PROVIDED_TOKEN)), "handed in no token"),
+        _ if requirement.starts_with("TP-") => (sent(TOKEN), "handed in no token"),
         "VA-8" => (sent(Message::On(Channel::VALIDATE_RESULT_UPDATE)), "sent no update of a validation result"),
         "VA-3" | "VA-4" | "VA-5" | "VA-10" => (
             facts.shown(|fact| fact.message == QUESTION).min(sent(VALIDATE_REPLY)),
@@ -275,11 +278,17 @@ impl<'a> Facts<'a> {
         self.all(Fate::Shown, STATUS).filter(|fact| has_texts_without_acceptance(fact)).count()
     }
 
+    /// Whoever hands a token in several times at once does so within a moment, unless the scenario is over before.
+    fn presentations(self) -> usize {
+        let end = self.messages.last().map_or(Duration::ZERO, |fact| fact.at);
+        self.all(Fate::Sent, TOKEN).filter(|token| end.saturating_sub(token.at) >= AT_ONCE).count()
+    }
+
     fn bank_cards(self) -> usize {
         let is_card = |fact: &&Fact<'_>| {
             fact.json.and_then(|json| json.get("authorization_type")).is_some_and(|kind| kind == "BankCard")
         };
-        self.all(Fate::Sent, Message::On(Channel::PROVIDED_TOKEN)).filter(is_card).count()
+        self.all(Fate::Sent, TOKEN).filter(is_card).count()
     }
 
     fn latched_statuses(self) -> usize {
@@ -352,6 +361,11 @@ mod tests {
 
     /// What is missing for a requirement, given messages of the client and what it was shown.
     fn lack(requirement: &str, messages: &[(Fate, Message, Value)]) -> bool {
+        on_facts(messages, |facts| lacking(requirement, facts).is_some())
+    }
+
+    /// Asks about messages that passed 50 ms apart.
+    fn on_facts<T>(messages: &[(Fate, Message, Value)], ask: impl Fn(Facts<'_>) -> T) -> T {
         let bytes: Vec<_> = messages.iter().map(|(.., json)| json.to_string().into_bytes()).collect();
         let facts: Vec<_> = messages
             .iter()
@@ -367,8 +381,7 @@ mod tests {
             })
             .collect();
         let heartbeat_interval = Duration::from_millis(50);
-        let facts = Facts { messages: &facts, came_back: false, heartbeat_interval, in_force: Deviations::default() };
-        lacking(requirement, facts).is_some()
+        ask(Facts { messages: &facts, came_back: false, heartbeat_interval, in_force: Deviations::default() })
     }
 
     #[test]
@@ -454,6 +467,10 @@ mod tests {
         let [one, two] = [1, 2].map(|number| (Fate::Shown, HEARTBEAT, json!(number)));
         assert!(lack("CN-3", &[one.clone(), two.clone()]));
         assert!(!lack("CN-3", &[one.clone(), (Fate::Shown, STATUS, json!(1)), one]));
+        let token = (Fate::Sent, TOKEN, json!({}));
+        let ends_after = |more| [std::slice::from_ref(&token), &vec![(Fate::Sent, CHECK, json!(true)); more]].concat();
+        assert!(!lack("TP-4", &ends_after(0)), "whoever was told is judged by the steps");
+        assert_eq!([5, 6].map(|more| on_facts(&ends_after(more), |facts| count("TP-4", facts))), [0, 1]);
         // EVerest's own requirements have no occasion here.
         assert!(!lack("HB-1", &[]));
     }

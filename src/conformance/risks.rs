@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::monitors::AT_ONCE;
 use super::occasions::{
-    Fact, Facts, Fate, GET_REPLY, HEARTBEAT, QUESTION, STATUS, WITHDRAW, WITHDRAW_REPLY, has_texts_without_acceptance,
-    is_gap_or_repeat, is_of_another_shape, is_other_form, is_out_of_turn, is_twice, status,
+    Fact, Facts, Fate, GET_REPLY, HEARTBEAT, QUESTION, STATUS, TOKEN, WITHDRAW, WITHDRAW_REPLY,
+    has_texts_without_acceptance, is_gap_or_repeat, is_of_another_shape, is_other_form, is_out_of_turn, is_twice,
+    status,
 };
 use crate::protocol::schema::Message;
 use crate::protocol::types::{AuthorizationType, IdTokenType, TokenValidationStatus};
@@ -52,7 +54,22 @@ pub fn suspects(about: Option<&'static str>, facts: Facts<'_>, since: usize) -> 
 /// The requirements that a client kept which lived on: it could have stumbled over each.
 pub fn survived(facts: Facts<'_>) -> BTreeSet<&'static str> {
     let survived = risks(facts).into_iter().flat_map(|risk| risk.special.into_iter().chain(risk.usual));
-    survived.chain(facts.came_back.then_some("CN-1")).collect()
+    let others = [facts.came_back.then_some("CN-1"), hands_in_once(facts).then_some("TP-4")];
+    survived.chain(others.into_iter().flatten()).collect()
+}
+
+/// Whether a client has handed in a token that it did not hand in again at once.
+fn hands_in_once(facts: Facts<'_>) -> bool {
+    let value = |fact: &Fact<'_>| fact.json.and_then(|json| json.pointer("/id_token/value").cloned());
+    let tokens: Vec<_> =
+        facts.messages.iter().filter(|fact| fact.fate == Fate::Sent && fact.message == TOKEN).collect();
+    let end = facts.messages.last().map_or(Duration::ZERO, |fact| fact.at);
+    tokens.iter().enumerate().any(|(index, token)| {
+        let is_same = |(other, fact): (usize, &&Fact<'_>)| {
+            other != index && value(fact) == value(token) && fact.at.abs_diff(token.at) < AT_ONCE
+        };
+        end.saturating_sub(token.at) >= AT_ONCE && !tokens.iter().enumerate().any(is_same)
+    })
 }
 
 /// What a client could have broken over one message.
@@ -303,6 +320,21 @@ mod tests {
         assert_eq!(suspects("CC-8", &broken)[0], "RR-15");
         let more = Form::ExtraFields.encode(&serde_json::json!({"status": "Rejected"}));
         assert_eq!(suspects("CC-8", &[(Handed, GET_REPLY, &String::from_utf8_lossy(&more))]), ["RR-9", "LV-6"]);
+    }
+
+    #[test]
+    fn a_token_is_handed_in_once_where_none_follows_at_once() {
+        let card = |value: &str| format!("{{\"id_token\": {{\"value\": \"{value}\"}}}}");
+        let (one, other) = (card("04A2F3B1"), card("0BADCAFE"));
+        // 60 ms apart each.
+        let quiet = [(Sent, CHECK, "true"); 5];
+        let hands_in_once = |passed: &[Passed<'_>]| ask(&[passed, &quiet].concat(), false, survived).contains("TP-4");
+        assert!(hands_in_once(&[(Sent, TOKEN, &one)]) && hands_in_once(&[(Sent, TOKEN, &one), (Sent, TOKEN, &other)]));
+        assert!(!hands_in_once(&[(Sent, TOKEN, &one), (Sent, TOKEN, &one)]) && !hands_in_once(&[]));
+        assert!(
+            !ask(&[(Sent, TOKEN, &*one), (Sent, CHECK, "true")], false, survived).contains("TP-4"),
+            "it may follow"
+        );
     }
 
     #[test]

@@ -240,12 +240,13 @@ fn passed_after_all(results: &mut [Arc<ScenarioResult>], known: &[KnownFailure])
 pub fn as_played(result: &ScenarioResult) -> ScenarioResult {
     let mut played = result.clone();
     played.findings.retain(|found| found.subject != Subject::Excuse);
+    let mut was_changed = played.findings.len() != result.findings.len();
     for found in &mut played.findings {
         if let Some((severity, requirement)) = found.at_first {
+            was_changed |= found.severity > severity;
             found.revise(severity, requirement);
         }
     }
-    let was_changed = played.findings.len() != result.findings.len();
     played.verdict = match result.verdict {
         Verdict::Flaky => Verdict::Fail,
         _ if was_changed => played.findings.iter().map(Verdict::of).max().unwrap_or(Verdict::Pass),

@@ -4,6 +4,8 @@
 //! does not, other scenarios say no more by its absence, whatever they are about; if it does so elsewhere, it is what they are
 //! about that keeps it from it. Nor does a module that sleeps until it is woken break more than what it sleeps by.
 //!
+//! What may be an accident once is none where a module does so in one scenario after the other, and never does otherwise.
+//!
 //! A module that ends may have stumbled over several things that it was handed at once. It has rather stumbled over what it
 //! ends over again and again than over what it has survived elsewhere: Ochiai's measure of suspicion, as the location of
 //! faults by tests uses it (Abreu et al., "On the accuracy of spectrum-based fault localization", 2007).
@@ -12,31 +14,63 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Severity, Subject};
-use crate::verdict::ScenarioResult;
+use crate::verdict::{ScenarioResult, Verdict};
 
 /// The results, where what a module fails to do at all breaks that requirement alone, and what it ends over the one that
 /// explains most ends.
 pub fn settle(results: Vec<Arc<ScenarioResult>>) -> Vec<Arc<ScenarioResult>> {
     let owes = Owes::of(&results);
     let ends = Ends::of(&results);
+    let habits = habits(&results);
     let other = |found: &Diagnostic| {
+        if is_accident(found) && habits.contains(found.id) {
+            return Some((Severity::Fail, found.requirement));
+        }
         let requirement = owes.broken(found).or_else(|| ends.culprit(found))?;
-        (found.requirement != Some(requirement)).then_some(requirement)
+        (found.requirement != Some(requirement)).then_some((found.severity, Some(requirement)))
     };
     results.iter().map(|result| settled(result, &other)).collect()
 }
 
-/// The result, where each finding breaks this other requirement, if there is one. So it is in all plays of a scenario.
-fn settled(result: &Arc<ScenarioResult>, other: &impl Fn(&Diagnostic) -> Option<&'static str>) -> Arc<ScenarioResult> {
+/// What a finding is now that all results were asked.
+type Revised = (Severity, Option<&'static str>);
+
+/// The result, where each finding is what it is now, if that is something else. So it is in all plays of a scenario.
+fn settled(result: &Arc<ScenarioResult>, other: &impl Fn(&Diagnostic) -> Option<Revised>) -> Arc<ScenarioResult> {
     if !result.plays().flat_map(|play| &play.findings).any(|found| other(found).is_some()) {
         return result.clone();
     }
     let mut result = ScenarioResult::clone(result);
     for found in &mut result.findings {
-        found.revise(found.severity, other(found).or(found.requirement));
+        let Some((severity, requirement)) = other(found) else { continue };
+        if severity != found.severity {
+            result.verdict = result.verdict.max(Verdict::Fail);
+        }
+        found.revise(severity, requirement);
     }
     result.other_plays = result.other_plays.iter().map(|play| settled(play, other)).collect();
     Arc::new(result)
+}
+
+/// Warnings of what is an accident once.
+const ACCIDENTS: [&str; 1] = ["monitor/handed-in-again"];
+/// In so many scenarios it is none.
+const NO_ACCIDENT: usize = 2;
+
+fn is_accident(found: &Diagnostic) -> bool {
+    found.severity == Severity::Warning && ACCIDENTS.contains(&found.id)
+}
+
+/// The accidents that are none: what a module does in several scenarios, and in none otherwise.
+fn habits(results: &[Arc<ScenarioResult>]) -> BTreeSet<&'static str> {
+    let mut seen: BTreeMap<_, usize> = BTreeMap::new();
+    let accidents = results.iter().filter_map(|result| result.findings.iter().find(|found| is_accident(found)));
+    accidents.for_each(|found| *seen.entry((found.id, found.requirement)).or_default() += 1);
+    let is_habit = |((_, requirement), count): &((&str, Option<&'static str>), usize)| {
+        let is_otherwise = |result: &Arc<ScenarioResult>| requirement.is_some_and(|id| result.survived.contains(id));
+        *count >= NO_ACCIDENT && !results.iter().any(is_otherwise)
+    };
+    seen.into_iter().filter(is_habit).map(|((id, _), _)| id).collect()
 }
 
 /// What the scenarios say of what a module owes and does not do.
@@ -191,6 +225,28 @@ mod tests {
         let start = || ended(&["LV-6", "DI-6"]);
         let results = [start(), ended(&["RR-15", "LV-6"]), start(), ended(&["CN-1", "LV-6"]), ended(&["TV-17"])];
         assert_eq!(named(&results), ["LV-6", "LV-6", "LV-6", "LV-6", "TV-17"]);
+    }
+
+    #[test]
+    fn what_is_an_accident_once_is_a_habit_where_it_is_never_otherwise() {
+        let again = || {
+            let found = Diagnostic::new(Severity::Warning, "monitor/handed-in-again", "x").breaking("TP-4");
+            Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() })
+        };
+        let said = |results: &[Arc<ScenarioResult>]| {
+            let of = |result: &Arc<ScenarioResult>| (result.findings[0].severity, result.verdict);
+            settle(results.to_vec()).iter().filter(|result| !result.findings.is_empty()).map(of).collect::<Vec<_>>()
+        };
+        let (accident, habit) = ((Severity::Warning, Verdict::Pass), (Severity::Fail, Verdict::Fail));
+        assert_eq!(said(&[again(), survived(&[])]), [accident]);
+        assert_eq!(said(&[again(), survived(&["TV-17"]), again()]), [habit, habit]);
+        assert_eq!(said(&[again(), survived(&["TP-4"]), again()]), [accident, accident]);
+        // Other warnings stay warnings.
+        let late = || {
+            let found = Diagnostic::new(Severity::Warning, "monitor/late-reply", "x").breaking("VA-5");
+            Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() })
+        };
+        assert_eq!(said(&[late(), late()]), [accident, accident]);
     }
 
     #[test]

@@ -197,6 +197,7 @@ impl ModuleMonitors {
         found.extend(self.releases.finish(&self.wording).filter(|_| self.is_first()));
         found.extend(self.answers.finish(at, &self.wording));
         found.extend(self.latched.finish());
+        found.extend(self.presentations.finish(at));
         match self.under_test {
             Side::Client => {
                 // A module that is gone is not late: its end is judged by the runner.

@@ -29,7 +29,7 @@
 //! | `monitor/illegal-transition` | TV-2, TV-4 | status after status |
 //! | `monitor/other-token` | TV-2, TP-2 | the token of `Processing` against the one that was handed in |
 //! | `monitor/misspelt` | WD-18, VA-8 | a field that EVerest does not know in place of one that it does |
-//! | `monitor/handed-in-again` | TP-4 | a provider that acts by itself and hands each token in several times |
+//! | `monitor/handed-in-again` | TP-4 | a provider that acts by itself and hands each token in several times; warning: one token, and no other |
 //! | `monitor/timed-out-early` | TV-9, TV-10 | `TimedOut` against `connection_timeout` |
 //! | `monitor/connectors` | TV-6, TV-7 | EVSEs named in a status |
 //! | `monitor/messages` | TV-14 | texts for a display without `Accepted`; warning: `messages` unlike the release |
@@ -66,6 +66,7 @@ use crate::protocol::side::Side;
 use crate::transcript::record::{Direction, Event, Record};
 use api_module::ModuleMonitors;
 use links::{Change, Links};
+pub(in crate::conformance) use presentations::AT_ONCE;
 
 /// What the monitors need to know of the scenario.
 #[derive(Debug, Clone)]

@@ -2,16 +2,18 @@
 //!
 //! Nobody presents a card again within [`AT_ONCE`], so tokens that come together are of one presentation. A provider that
 //! hands each of its tokens in several times so does it by itself; one that does so now and then may have made up for a
-//! pause of the machine or of its connection, and is not accused. What it is told to hand in, the scenario judges.
+//! pause of the machine or of its connection, and is not accused. Where a scenario shows one presentation and no more, that
+//! is a warning, and [`crate::suite::settle`] looks whether it was so in others. What it is told to hand in, the scenario
+//! judges.
 
 use std::time::Duration;
 
-use crate::diagnostic::{Diagnostic, printable};
+use crate::diagnostic::{Diagnostic, Severity, printable};
 
 use super::wording::{Worded, time};
 
 /// The same token within so long is of one presentation.
-const AT_ONCE: Duration = Duration::from_millis(300);
+pub(in crate::conformance) const AT_ONCE: Duration = Duration::from_millis(300);
 
 /// So many presentations, each of several tokens, are no accident.
 const NO_ACCIDENT: u32 = 2;
@@ -27,6 +29,8 @@ pub(super) struct Presentations {
     last: Option<Presentation>,
     /// How many were of several tokens, but for those with which a module makes up for a lost connection.
     repeated: u32,
+    /// What is to be said of the first of these, unless more is.
+    once: Option<Diagnostic>,
     /// Whether the module may hand in now what it could not before.
     makes_up: bool,
 }
@@ -40,7 +44,7 @@ struct Presentation {
 
 impl Presentations {
     pub(super) fn new(from_start: bool) -> Self {
-        Self { is_each_repeated: true, last: None, repeated: 0, makes_up: !from_start }
+        Self { is_each_repeated: true, last: None, repeated: 0, once: None, makes_up: !from_start }
     }
 
     /// The module is told, by whatever way, to hand a token in.
@@ -75,11 +79,25 @@ impl Presentations {
         // A second one again, or a third one at once; each is told once.
         let is_no_accident = last.tokens == 2 && self.repeated == NO_ACCIDENT;
         let is_burst = last.tokens == BURST && self.repeated == 1;
-        if !is_no_accident && !is_burst {
-            return None;
-        }
         let headline = format!("module handed token `{}` in again {} later", printable(token), time(gap));
-        let finding = seen.fail("monitor/handed-in-again", headline).breaking("TP-4");
-        Some(finding.with_evidence("so it did before, by itself: nobody presents a card so fast"))
+        if is_no_accident || is_burst {
+            self.once = None;
+            let finding = seen.fail("monitor/handed-in-again", headline).breaking("TP-4");
+            return Some(finding.with_evidence("so it did before, by itself: nobody presents a card so fast"));
+        }
+        if self.repeated == 1 && last.tokens == 2 {
+            let finding = seen.finding(Severity::Warning, "monitor/handed-in-again", headline).breaking("TP-4");
+            let why = "nobody presents a card so fast: once that is an accident, again and again it breaks TP-4";
+            self.once = Some(finding.with_evidence(why));
+        }
+        None
+    }
+
+    /// What is left to say of a module that has handed in one token several times, and no other one.
+    pub(super) fn finish(&mut self, at: Duration) -> Option<Diagnostic> {
+        let is_alone =
+            |last: &Presentation| last.tokens == 1 && !self.makes_up && at.saturating_sub(last.last) >= AT_ONCE;
+        self.is_each_repeated &= !self.last.as_ref().is_some_and(is_alone);
+        self.once.take().filter(|_| self.is_each_repeated)
     }
 }
