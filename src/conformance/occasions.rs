@@ -90,6 +90,8 @@ pub fn count(requirement: &str, facts: Facts<'_>) -> usize {
         // One that was told its topics need not discover, and shows nothing of how it would.
         "DI-6" | "DI-8" => facts.count(Fate::Sent, |fact| fact.message == Message::DISCOVER_REQUEST),
         "TP-4" => facts.presentations(),
+        // A grant is withdrawn with both; for want of one, or in a transaction, there is the reply alone.
+        "WD-12" => facts.replied("Accepted").min(facts.withdrawn_statuses()),
         _ => of_client(requirement, facts).map_or(0, |(count, _)| count),
     }
 }
@@ -163,7 +165,7 @@ fn of_client(requirement: &str, facts: Facts<'_>) -> Option<(usize, &'static str
         "RR-15" => (facts.in_other_form(), "was shown no message in another form than EVerest's"),
         "RR-17" | "SC-1" | "SC-2" | "DI-6" | "DI-8" => (facts.count(Fate::Sent, |_| true), "sent nothing"),
         _ if requirement.starts_with("MQ-") => (facts.count(Fate::Sent, |_| true), "sent nothing"),
-        "WD-12" => (facts.withdrawn(), "was not shown both a `Withdrawn` and the reply"),
+        "WD-12" => (facts.withdrawn(), "was not shown both a `Withdrawn` and the reply `Accepted`"),
         "WD-13" => (facts.replied("Rejected"), "was shown no reply `Rejected`"),
         "WD-17" => (facts.replied("Accepted"), "was shown no reply `Accepted`"),
         "WD-18" => (sent(WITHDRAW), "made no withdraw request"),
@@ -255,11 +257,13 @@ impl<'a> Facts<'a> {
 
     /// Where EVerest says nothing of a withdrawn token, the reply has nothing to be out of order with.
     fn withdrawn(self) -> usize {
-        let is_withdrawn = |fact: &Fact<'_>| status(fact) == Some("Withdrawn");
         let mut missed = self.all(Fate::Missed, STATUS);
-        let replies = self.shown(|fact| fact.message == WITHDRAW_REPLY);
-        let is_shown = self.all(Fate::Shown, STATUS).any(is_withdrawn) || !missed.any(is_withdrawn);
-        if is_shown { replies } else { 0 }
+        let is_shown = self.withdrawn_statuses() > 0 || !missed.any(|fact| status(fact) == Some("Withdrawn"));
+        if is_shown { self.replied("Accepted") } else { 0 }
+    }
+
+    fn withdrawn_statuses(self) -> usize {
+        self.all(Fate::Shown, STATUS).filter(|fact| status(fact) == Some("Withdrawn")).count()
     }
 
     fn future_statuses(self) -> usize {
@@ -439,8 +443,13 @@ mod tests {
             |kind: &str| (Fate::Sent, Message::On(Channel::PROVIDED_TOKEN), json!({"authorization_type": kind}));
         assert!(lack("NX-2", &[token("RFID")]) && !lack("NX-2", &[token("BankCard")]));
         assert!(lack("WD-12", &[reply.clone(), (Fate::Missed, STATUS, status.clone())]));
-        assert!(!lack("WD-12", &[reply.clone(), (Fate::Shown, STATUS, status)]));
-        assert!(!lack("WD-12", std::slice::from_ref(&reply)));
+        let both = [reply.clone(), (Fate::Shown, STATUS, status.clone())];
+        assert!(!lack("WD-12", &both) && !lack("WD-12", &both[..1]));
+        let not_found = (Fate::Shown, WITHDRAW_REPLY, json!("AuthorizationNotFound"));
+        assert!(lack("WD-12", &[not_found.clone(), both[1].clone()]));
+        let occasions = |messages: &[(Fate, Message, Value)]| on_facts(messages, |facts| count("WD-12", facts));
+        let other = [not_found, both[1].clone()];
+        assert_eq!([&both[..], &both[..1], &other].map(occasions), [1, 0, 0]);
         assert!(lack("WD-13", std::slice::from_ref(&reply)));
         assert!(lack("WD-19", std::slice::from_ref(&reply)));
         assert!(!lack("WD-19", &[(Fate::Shown, WITHDRAW_REPLY, json!("EvseNotFound"))]));

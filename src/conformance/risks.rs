@@ -54,8 +54,28 @@ pub fn suspects(about: Option<&'static str>, facts: Facts<'_>, since: usize) -> 
 /// The requirements that a client kept which lived on: it could have stumbled over each.
 pub fn survived(facts: Facts<'_>) -> BTreeSet<&'static str> {
     let survived = risks(facts).into_iter().flat_map(|risk| risk.special.into_iter().chain(risk.usual));
+    // Whoever takes `Withdrawn` before the reply may yet stumble over it behind the reply.
+    let survived = survived.filter(|id| *id != "WD-12" || takes_both_orders(facts));
     let others = [facts.came_back.then_some("CN-1"), hands_in_once(facts).then_some("TP-4")];
     survived.chain(others.into_iter().flatten()).collect()
+}
+
+/// Whether a client has taken a `Withdrawn` both before the reply that goes with it and behind it.
+fn takes_both_orders(facts: Facts<'_>) -> bool {
+    let mut before = Before::default();
+    let (mut first, mut last) = (false, false);
+    for fact in facts.messages {
+        if fact.fate == Fate::Sent {
+            before.asked(fact);
+            continue;
+        }
+        if fact.fate == Fate::Shown && status(fact) == Some("Withdrawn") {
+            first |= before.unanswered > 0;
+            last |= before.announced;
+        }
+        before.add(fact);
+    }
+    first && last
 }
 
 /// Whether a client has handed in a token that it did not hand in again at once.
@@ -89,7 +109,7 @@ fn risks(facts: Facts<'_>) -> Vec<Risk> {
     for (index, fact) in facts.messages.iter().enumerate() {
         let (special, usual) = match fact.fate {
             Fate::Sent => {
-                before.unanswered += usize::from(fact.message == WITHDRAW);
+                before.asked(fact);
                 continue;
             }
             Fate::Missed => continue,
@@ -113,10 +133,24 @@ struct Before<'a> {
     forms: BTreeSet<(Message, Option<Form>)>,
     /// How many withdraw requests of the client are not answered yet.
     unanswered: usize,
+    /// Whether a request was answered with `Accepted`, and no `Withdrawn` has come since it was made.
+    announced: bool,
+    /// Whether a `Withdrawn` has come since the last request.
+    is_withdrawn: bool,
 }
 
 impl<'a> Before<'a> {
+    /// The client sends something.
+    fn asked(&mut self, fact: &Fact<'_>) {
+        if fact.message == WITHDRAW {
+            (self.unanswered, self.is_withdrawn) = (self.unanswered + 1, false);
+        }
+    }
+
     fn add(&mut self, fact: &'a Fact<'a>) {
+        let is_accepted = fact.message == WITHDRAW_REPLY && fact.json.and_then(Value::as_str) == Some("Accepted");
+        self.is_withdrawn |= status(fact) == Some("Withdrawn");
+        self.announced = (self.announced || is_accepted) && !self.is_withdrawn;
         self.unanswered = self.unanswered.saturating_sub(usize::from(fact.message == WITHDRAW_REPLY));
         if !matches!(fact.fate, Fate::Shown | Fate::Handed) {
             return;
@@ -148,7 +182,7 @@ impl<'a> Before<'a> {
             }
             STATUS => [
                 ("TV-15", is_of_the_future(json)),
-                ("WD-12", is_withdrawn && self.unanswered > 0),
+                ("WD-12", is_withdrawn && (self.unanswered > 0 || self.announced)),
                 ("NX-1", has_texts_without_acceptance(fact)),
                 ("TV-14", json.is_object() && json.get("messages").is_none()),
             ]
@@ -275,7 +309,7 @@ mod tests {
         let reply = |text| (Handed, WITHDRAW_REPLY, text);
         let withdraw = (Sent, WITHDRAW, "{}");
         let withdrawn = status("Withdrawn", "");
-        let withdrawn = (Handed, STATUS, &*withdrawn);
+        let (shown, withdrawn) = ((Shown, STATUS, &*withdrawn), (Handed, STATUS, &*withdrawn));
         let (known, text) = (status("Rejected", ""), status("Rejected", "").replace("[]", "[{\"content\": \"x\"}]"));
         for (passed, expected) in [
             (vec![reply("\"Rejected\"")], "WD-13"),
@@ -287,7 +321,12 @@ mod tests {
             (vec![withdraw, (Handed, STATUS, &known)], "TV-17"),
             (vec![withdrawn], "TV-17"),
             (vec![(Sent, CHECK, "true"), withdrawn], "TV-17"),
-            (vec![withdraw, (Shown, WITHDRAW_REPLY, "\"Accepted\""), (Shown, HEARTBEAT, "1"), withdrawn], "TV-17"),
+            (vec![withdraw, (Shown, WITHDRAW_REPLY, "\"Accepted\""), (Shown, HEARTBEAT, "1"), withdrawn], "WD-12"),
+            (vec![withdraw, (Shown, WITHDRAW_REPLY, "\"EvseNotFound\""), (Shown, HEARTBEAT, "1"), withdrawn], "TV-17"),
+            (
+                vec![withdraw, shown, (Shown, WITHDRAW_REPLY, "\"Accepted\""), (Shown, HEARTBEAT, "1"), withdrawn],
+                "CN-3",
+            ),
             (
                 vec![withdraw, withdraw, (Shown, WITHDRAW_REPLY, "\"Accepted\""), (Shown, HEARTBEAT, "1"), withdrawn],
                 "WD-12",
@@ -320,6 +359,17 @@ mod tests {
         assert_eq!(suspects("CC-8", &broken)[0], "RR-15");
         let more = Form::ExtraFields.encode(&serde_json::json!({"status": "Rejected"}));
         assert_eq!(suspects("CC-8", &[(Handed, GET_REPLY, &String::from_utf8_lossy(&more))]), ["RR-9", "LV-6"]);
+    }
+
+    #[test]
+    fn whoever_takes_withdrawn_in_one_order_has_not_survived_the_other() {
+        let withdrawn = status("Withdrawn", "");
+        let (asks, reply, status) =
+            ((Sent, WITHDRAW, "{}"), (Shown, WITHDRAW_REPLY, "\"Accepted\""), (Shown, STATUS, &*withdrawn));
+        let survives = |passed: &[Passed<'_>]| ask(passed, false, survived).contains("WD-12");
+        let (first, last) = ([asks, status, reply], [asks, reply, status]);
+        assert!(!survives(&first) && !survives(&last));
+        assert!(survives(&[first, last].concat()) && survives(&[last, first].concat()));
     }
 
     #[test]

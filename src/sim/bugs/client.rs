@@ -171,6 +171,17 @@ pub(super) static BUGS: &[Bug] = &[
             memory.crash_if(is_fatal, packet)
         },
     ),
+    bug(CONSUMER, "withdrawn_after_reply", "WD-12", "ends when `Withdrawn` comes after the reply `Accepted`").hearing(
+        |memory, packet| {
+            let request = memory.said_on(WITHDRAW).next();
+            let topic = request.and_then(|request| request.text("/headers/replyTo"));
+            let mut heard = memory.heard.iter();
+            let reply = topic.and_then(|topic| heard.find(|heard| heard.topic.ends_with(&topic)));
+            let is_over = reply.is_some_and(|reply| reply.json() == json!("Accepted"));
+            let is_fatal = is_over && status(&packet).as_deref() == Some("Withdrawn");
+            memory.crash_if(is_fatal, packet)
+        },
+    ),
     bug(CONSUMER, "rejected_unforeseen", "WD-13", "ends at the reply `Rejected`").hearing(|memory, packet| {
         let is_fatal = memory.is_reply_from(WITHDRAW, &packet) && packet.json() == json!("Rejected");
         memory.crash_if(is_fatal, packet)
