@@ -316,7 +316,7 @@ pub(super) fn is_of_another_shape(message: Message, json: &Value) -> bool {
 /// Whether a message is written in another form than EVerest's, which writes questions compactly.
 pub(super) fn is_other_form(message: Message, form: Option<Form>) -> bool {
     match form {
-        Some(Form::Everest) => false,
+        Some(Form::Everest) => message == QUESTION,
         Some(Form::Compact) => message != QUESTION,
         _ => true,
     }

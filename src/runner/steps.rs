@@ -216,8 +216,11 @@ impl Stage<'_> {
                 let value = pattern::fill(value, &self.judging.judge.captures).map_err(|name| not_captured(&name))?;
                 let value = strings_filled(&value, &fill_in);
                 // In EVerest's name it is written as EVerest writes.
+                let encoder = || Encoder::of_everest(Wire::Everest, self.scene.station.in_force());
+                let is_question = || topics.api.channels().any(|own| own.is_question() && topics.topic(own) == topic);
                 match self.scene.scenario.model.under_test {
-                    Side::Client => Encoder::of_everest(Wire::Everest, self.scene.station.in_force()).encode(&value),
+                    Side::Client if is_question() => encoder().encode_compact(&value),
+                    Side::Client => encoder().encode(&value),
                     Side::Everest => codec::encode(&value),
                 }
                 .into()

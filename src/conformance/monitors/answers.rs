@@ -1,6 +1,6 @@
 //! EVerest's side under test, and a token validator: one reply a request, on the topic that was given, and no other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +10,12 @@ use crate::protocol::channel::{Channel, Topics};
 use crate::protocol::deviations::Deviations;
 use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
+use crate::protocol::wire::Form;
 
 use super::wording::{Worded, Wording, time};
+
+/// EVerest writes its questions so (`AsyncApiRequestReply.hpp`).
+const AS_ASKED: Form = Form::Compact;
 
 /// What a busy machine may add to the way of a reply.
 const SLACK: Duration = Duration::from_millis(500);
@@ -56,6 +60,8 @@ struct Asked {
     last_reply_at: Option<Duration>,
     /// When EVerest gave up waiting for the reply of a validator.
     given_up_at: Option<Duration>,
+    /// How the last one was written.
+    form: Option<Form>,
     /// The module was cut off meanwhile, by the harness or for breaking MQTT, or a fault was injected into the request: it
     /// may not know of it.
     excused: bool,
@@ -79,6 +85,7 @@ impl Answers {
             asked.well_formed |= well_formed;
             asked.retained |= seen.publish.retain;
             (asked.last_at, asked.last_seq) = (seen.at, seen.seq);
+            asked.form = Form::recognised(&seen.publish.payload);
         }
     }
 
@@ -258,21 +265,28 @@ impl Answers {
 
     fn in_vain(&self, wording: &Wording) -> Vec<Diagnostic> {
         let behaviour = self.topics.api.behaviour();
-        // Who answers when EVerest waits no longer would have answered here as well.
-        let requirement = match self.is_slow {
-            true => behaviour.late_answer_requirement(),
-            false => behaviour.reply_requirement(Side::Client, None),
+        let answered: BTreeSet<_> = self.asked.values().filter(|it| it.replies > 0).filter_map(|it| it.form).collect();
+        // Who answers questions as EVerest writes them does not read those that are written otherwise.
+        let cannot_read =
+            |asked: &Asked| asked.form.is_some_and(|form| answered.contains(&AS_ASKED) && !answered.contains(&form));
+        let requirement = |asked: &Asked| match asked.form {
+            // Who answers when EVerest waits no longer would have answered here as well.
+            _ if self.is_slow => behaviour.late_answer_requirement(),
+            Some(Form::ExtraFields) if cannot_read(asked) => "RR-9",
+            _ if cannot_read(asked) => "RR-15",
+            _ => behaviour.reply_requirement(Side::Client, None),
         };
         let missing = self.asked.iter().filter_map(|(topic, asked)| {
             let given_up_at =
                 asked.given_up_at.filter(|_| asked.replies == 0 && asked.deliveries > 0 && !asked.excused)?;
             let waited = time(given_up_at.saturating_sub(asked.last_at));
             let headline = format!("module sent no reply to a question about a token within {waited}");
-            Some(
-                Diagnostic::new(Severity::Fail, "monitor/missing-reply", headline)
-                    .with_evidence(format!("reply topic {}; EVerest took `Invalid` instead", wording.topic(topic)))
-                    .breaking(requirement),
-            )
+            let found = Diagnostic::new(Severity::Fail, "monitor/missing-reply", headline)
+                .with_evidence(format!("reply topic {}; EVerest took `Invalid` instead", wording.topic(topic)))
+                .breaking(requirement(asked));
+            let form = asked.form.filter(|_| cannot_read(asked));
+            let written = form.map(|form| format!("it is written as `{}`; compact ones were answered", form.name()));
+            Some(found.with_lines(written.into_iter().collect()))
         });
         missing.collect()
     }

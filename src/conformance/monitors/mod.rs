@@ -15,7 +15,7 @@
 //! | `monitor/heartbeat-value`, `-first`, `-sequence` | HB-1, HB-3, HB-2 | heartbeat numbers |
 //! | `monitor/heartbeat-spacing`, `monitor/heartbeats-stopped` | HB-4 | the usual interval, and the end of heartbeats |
 //! | `monitor/heartbeat-burst` | HB-4 | heartbeats that were held back |
-//! | `monitor/second-reply`, `monitor/stray-reply`, `monitor/missing-reply` | RR-1, RR-5, RR-8, LV-2, VA-3, VA-5, DI-1 | one reply a request, of each module to a discovery |
+//! | `monitor/second-reply`, `monitor/stray-reply`, `monitor/missing-reply` | RR-1, RR-5, RR-8, RR-9, RR-15, LV-2, VA-3, VA-5, DI-1 | one reply a request, of each module to a discovery |
 //! | `monitor/other-status` | LV-1, LV-2 | a latched status that was never published |
 //! | `monitor/wrong-type` | DI-2, DI-3 | a module that was not asked for |
 //! | `monitor/late-reply` | VA-5 | a reply that EVerest waits for no longer |

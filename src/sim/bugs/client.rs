@@ -367,6 +367,12 @@ pub(super) static BUGS: &[Bug] = &[
         packet.when(|_| is_card, |packet| vec![packet.clone(), packet.later(A_LITTLE)])
     }),
     // Token validators.
+    bug(VALIDATOR, "reads_compact", "RR-15", "answers no question that is not written in one line without blanks")
+        .publishing(|memory, packet| {
+            let is_compact =
+                memory.request_of(&packet).is_some_and(|question| question.raw().contains("{\"replyTo\":\""));
+            answer(memory, packet, |packet| if is_compact { packet.alone() } else { Vec::new() })
+        }),
     bug(VALIDATOR, "answers_twice", "VA-3", "answers each question twice")
         .publishing(|memory, packet| answer(memory, packet, Packet::twice)),
     bug(VALIDATOR, "answers_again", "VA-3", "sends its last answer again when it has connected again").publishing(

@@ -1,6 +1,7 @@
 //! Token providers, token validators, and EVerest's side of both.
 
 use khumbu::conformance::monitors::ApiModule;
+use khumbu::protocol::wire::{Encoder, Wire as Written};
 use khumbu::transcript::record::Rule;
 
 use super::*;
@@ -224,6 +225,37 @@ fn no_answer_fails_once_everest_has_given_up() {
     let finding = wire.fails("monitor/missing-reply", "VA-3");
     assert!(finding.headline.contains("within 1s"), "{finding:#?}");
     asked("").0.after(60_000).is_clean();
+}
+
+#[test]
+fn a_question_that_is_written_otherwise_and_not_answered_breaks_what_its_form_asks() {
+    let not_answered = |form: Written, is_other_answered: bool| {
+        let (mut wire, topics, _, first) = asked("");
+        if is_other_answered {
+            wire.sends("module", &first, RESULT);
+        }
+        let second = topics.reply_topic_to_everest("2");
+        let question: Value = serde_json::from_str(&question(&second)).unwrap();
+        let (topic, text) = (topics.topic(Channel::VALIDATE_TOKEN), Encoder::new(form).encode(&question));
+        wire.sends("harness", &topic, &text).packet("module", Direction::ToClient, message(&topic, &text, 1));
+        unsubscribed(wire.after(1000), &second);
+        wire.fails("monitor/missing-reply", if is_other_answered { form_requirement(form) } else { "VA-3" }).clone()
+    };
+    for form in [Written::Compact, Written::Everest, Written::Reordered, Written::ExtraFields, Written::Spaced] {
+        let finding = not_answered(form, true);
+        let evidence = finding.evidence.concat();
+        assert_eq!(evidence.contains("compact ones were answered"), form != Written::Compact, "{finding:#?}");
+        not_answered(form, false);
+    }
+}
+
+/// What breaks who answers questions in EVerest's form, and none in this one.
+fn form_requirement(form: Written) -> &'static str {
+    match form {
+        Written::Compact => "VA-3",
+        Written::ExtraFields => "RR-9",
+        _ => "RR-15",
+    }
 }
 
 #[test]
