@@ -135,7 +135,9 @@ impl Core {
                         self.hand_over(&*sieve, message, Whom::Befallen);
                         let done = match copies {
                             Copies::Message => Vec::new(),
-                            Copies::Redelivery => self.redeliver(&*sieve, message),
+                            Copies::Redelivery => {
+                                [self.redeliver(&*sieve, message), self.exactly_once(message)].concat()
+                            }
                         };
                         self.route(message, |client| {
                             befalls(&*sieve, message, client) && !done.iter().any(|it| **it == *client)
@@ -171,6 +173,12 @@ impl Core {
         let mut out = Out { recorder, flushes, now: *now };
         let befallen = sessions.iter_mut().flatten().filter(|session| befalls(sieve, message, &session.client));
         befallen.filter_map(|session| session.redeliver(message, &mut out).then(|| session.client.clone())).collect()
+    }
+
+    /// Who gets a message at QoS 2, and so never twice.
+    fn exactly_once(&self, message: &Arc<Message>) -> Vec<Arc<str>> {
+        let sessions = self.sessions.iter().flatten();
+        sessions.filter(|session| session.has_exactly_once(message)).map(|session| session.client.clone()).collect()
     }
 
     /// Hands over what is late no longer; when the next is due.

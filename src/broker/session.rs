@@ -305,6 +305,12 @@ impl Session {
         true
     }
 
+    /// Whether it is handed a message at QoS 2.
+    pub(super) fn has_exactly_once(&self, message: &Arc<Message>) -> bool {
+        let deliveries = self.flights.iter().filter_map(|flight| flight.delivery.as_ref());
+        deliveries.filter(|it| it.qos == 2).any(|it| Arc::ptr_eq(&it.message, message))
+    }
+
     fn send_again(&self, link: &Link, pkid: u16, delivery: &Delivery, out: &mut Out<'_>) {
         let first = FirstByte { qos: delivery.qos, retain: delivery.retain, dup: true };
         let form = delivery.message.encode(link.version, first, &delivery.ids, out.now);

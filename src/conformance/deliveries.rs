@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::conformance::losses::Losses;
 use crate::conformance::sighting::Sighting;
-use crate::transcript::injected::Effect;
+use crate::transcript::injected::{Copies, Effect};
 
 /// More messages of khumbu's own than wait for their delivery at any time.
 const REMEMBERED: usize = 64;
@@ -25,6 +25,8 @@ pub struct Deliveries {
     /// The same, with what was lost with a connection.
     handed: BTreeSet<u64>,
     shown: BTreeSet<u64>,
+    /// What the module was handed at QoS 2.
+    exactly_once: BTreeSet<u64>,
     /// What the module was handed with another payload, by an injected fault.
     broken: BTreeSet<u64>,
     /// What the module has yet to acknowledge, by client and packet identifier.
@@ -57,6 +59,9 @@ impl Deliveries {
         let Some(seq) = anew.or_else(|| same().find(|seq| !self.shown.contains(seq))) else { return };
         self.delivered.insert(seq);
         self.handed.insert(seq);
+        if publish.qos == 2 {
+            self.exactly_once.insert(seq);
+        }
         match publish.qos {
             0 => drop(self.shown.insert(seq)),
             _ => drop(self.unacknowledged.insert((seen.client.clone(), publish.pkid), seq)),
@@ -94,6 +99,13 @@ impl Deliveries {
     /// Whether the broker has handed it to the module, which has acknowledged it, if its QoS asks for that.
     pub fn is_shown(&self, seen: &Sighting) -> bool {
         self.shown.contains(&seen.seq)
+    }
+
+    /// What became of a message on its way, by an injected fault. What is delivered exactly once is never redelivered.
+    pub fn befell(&self, seq: u64) -> Option<Effect> {
+        let (_, effect) = self.losses.of(seq)?;
+        let is_none = effect == Effect::Duplicate(Copies::Redelivery) && self.exactly_once.contains(&seq);
+        (!is_none).then_some(effect)
     }
 
     /// Whether the broker has handed a message to the module with another payload.

@@ -261,6 +261,8 @@ rows! { earns(&Case):
          &["expect/wrong-topic", "monitor/reply-without-prefix", "monitor/missing-reply"], &[]),
     reply_to_first_question_on_validator_twice: case("reply-to-first-question", ["validator", "validator_twice", ""], "fail",
          &["expect/missing", "monitor/second-reply", "monitor/missing-reply"], &[]),
+    question_once_on_validator_question_twice: case("question-once", ["validator", "scenarios/plays/validator/question_twice", ""], "fail",
+         &["module/ended"], &[]),
     reply_retained_on_validator: case("reply-retained", VALIDATOR, "fail", &["monitor/retained"], &[]),
     verdict_wrong_on_validator: case("verdict-wrong", VALIDATOR, "fail", &["expect/payload-mismatch"], &[]),
     verdict_wrong_on_validator_statuses: case("verdict-wrong", ["validator", "validator_statuses", ""], "fail", &["expect/outcome"], &[]),

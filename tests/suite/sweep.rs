@@ -52,8 +52,11 @@ fn is_named([behaviour, requirement, play, fault]: &[&str; 4]) {
 #[test]
 fn the_built_in_client_survives_what_it_has_to() {
     let ran = sweep(&["--only", "CN-2", "--only", "CN-3", "--only", "WD-12", "-k", "with", "--api", "auth_consumer"]);
-    let met: Vec<_> = rows(&ran.exits(0), "met").iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(met, ["WD-12", "CN-2", "CN-3"]);
+    let ran = ran.exits(0);
+    let met: Vec<_> = rows(&ran, "met").iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(met, ["WD-12", "CN-2"]);
+    // It subscribes at QoS 2, and so is handed nothing twice.
+    assert_eq!(rows(&ran, "not_exercised")[0]["id"], "CN-3", "{}", ran.stdout);
 }
 
 #[test]

@@ -224,7 +224,7 @@ impl Proof<'_> {
                 _ => return None,
             };
             let (payload, json) = (&*seen.publish.payload, seen.json.as_ref());
-            let befell = self.deliveries.losses.of(seen.seq).map(|(_, effect)| effect);
+            let befell = self.deliveries.befell(seen.seq);
             Some(Fact { fate, message, at: seen.at, payload, json, befell })
         });
         facts.collect()

@@ -322,6 +322,19 @@ fn each_message_is_an_occasion_as_what_it_is() {
 }
 
 #[test]
+fn what_is_delivered_exactly_once_is_never_redelivered() {
+    let redelivered = |copies, qos| {
+        let mut exhibits = Exhibits::of_client().about("CN-3").passes(status(ALICE, "Accepted")).handed_over(qos);
+        let pkid = exhibits.messages[0].publish.pkid;
+        exhibits.deliveries.acknowledged(&Arc::from("module"), pkid);
+        exhibits.befell(Effect::Duplicate(copies)).ids()
+    };
+    assert_eq!(redelivered(Copies::Redelivery, 1), NONE);
+    assert_eq!(redelivered(Copies::Redelivery, 2), NO_OCCASION);
+    assert_eq!(redelivered(Copies::Message, 2), NONE);
+}
+
+#[test]
 fn statuses_of_another_api_module_are_no_occasion() {
     let provider =
         |requirement| Exhibits::of(Court::of("client", "auth_token_provider", "- note: x")).about(requirement);
