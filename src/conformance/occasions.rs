@@ -88,7 +88,8 @@ pub fn lacking(requirement: &str, facts: Facts<'_>) -> Option<&'static str> {
 pub fn count(requirement: &str, facts: Facts<'_>) -> usize {
     match requirement {
         // One that was told its topics need not discover, and shows nothing of how it would.
-        "DI-6" | "DI-8" => facts.count(Fate::Sent, |fact| fact.message == Message::DISCOVER_REQUEST),
+        "DI-6" => facts.count(Fate::Sent, |fact| fact.message == Message::DISCOVER_REQUEST),
+        "DI-8" => facts.findings(),
         "TP-4" => facts.presentations(),
         // A grant is withdrawn with both; for want of one, or in a transaction, there is the reply alone.
         "WD-12" => facts.replied("Accepted").min(facts.withdrawn_statuses()),
@@ -280,6 +281,16 @@ impl<'a> Facts<'a> {
 
     fn texts_without_acceptance(self) -> usize {
         self.all(Fate::Shown, STATUS).filter(|fact| has_texts_without_acceptance(fact)).count()
+    }
+
+    /// Discoveries of which the client was shown a reply, if it has said something since.
+    fn findings(self) -> usize {
+        let is_reply = |fact: &Fact<'_>| fact.fate == Fate::Shown && fact.message == Message::DISCOVER_REPLY;
+        let Some(reply) = self.messages.iter().position(is_reply) else { return 0 };
+        let said = |fact: &Fact<'_>| fact.fate == Fate::Sent && fact.message != Message::DISCOVER_REQUEST;
+        let has_used_it = self.messages[reply..].iter().any(said);
+        let asked = self.messages[..reply].iter().filter(|fact| fact.message == Message::DISCOVER_REQUEST).count();
+        if has_used_it { asked } else { 0 }
     }
 
     /// Whoever hands a token in several times at once does so within a moment, unless the scenario is over before.
@@ -480,6 +491,13 @@ mod tests {
         let ends_after = |more| [std::slice::from_ref(&token), &vec![(Fate::Sent, CHECK, json!(true)); more]].concat();
         assert!(!lack("TP-4", &ends_after(0)), "whoever was told is judged by the steps");
         assert_eq!([5, 6].map(|more| on_facts(&ends_after(more), |facts| count("TP-4", facts))), [0, 1]);
+        let discovers = [
+            (Fate::Sent, Message::DISCOVER_REQUEST, json!({})),
+            (Fate::Shown, Message::DISCOVER_REPLY, json!({})),
+            (Fate::Sent, CHECK, json!(true)),
+        ];
+        let finds = |messages: &[(Fate, Message, Value)]| on_facts(messages, |facts| count("DI-8", facts));
+        assert_eq!([&discovers[..], &discovers[..2], &discovers[2..]].map(finds), [1, 0, 0]);
         // EVerest's own requirements have no occasion here.
         assert!(!lack("HB-1", &[]));
     }

@@ -18,6 +18,7 @@ use super::answers::Answers;
 use super::asking::Asking;
 use super::collecting::Collecting;
 use super::discovery::Discovery;
+use super::finding::Finding;
 use super::heartbeats::Heartbeats;
 use super::latched::Latched;
 use super::links::{Change, Links};
@@ -55,6 +56,7 @@ pub(super) struct ModuleMonitors {
     discovery: Discovery,
     asking: Asking,
     collecting: Collecting,
+    finding: Finding,
     presence: Presence,
     presentations: Presentations,
     releases: Releases,
@@ -81,6 +83,7 @@ impl ModuleMonitors {
             discovery: Discovery::new(in_force),
             asking: Asking::new(topics.api, context.relayed, under_test, in_force),
             collecting: Collecting::default(),
+            finding: Finding::default(),
             presence: Presence::new(context.communication_check_timeout, heartbeat_interval),
             presentations: Presentations::new(from_start),
             releases: Releases::default(),
@@ -250,7 +253,12 @@ impl ModuleMonitors {
         self.collecting.look(record.at, links);
         self.resubscription.look(record, links);
         match &record.event {
-            Event::Subscribed { filter, .. } => self.asking.subscribed(filter, record.at),
+            Event::Subscribed { filter, .. } => {
+                let mut found = self.asking.subscribed(filter, record.at);
+                let prefix = &self.topics.external_prefix;
+                found.extend(self.finding.subscribed(filter, record, prefix, &self.wording));
+                found
+            }
             _ => Vec::new(),
         }
     }
@@ -293,6 +301,7 @@ impl ModuleMonitors {
             self.discovery.delivered(seen);
         } else if self.answers_a_discovery(seen) {
             self.discovered_by_client(seen);
+            self.finding.told(seen);
         }
     }
 

@@ -22,6 +22,7 @@
 //! | `monitor/reply-without-prefix` | VA-3 | the reply topic of a token validator |
 //! | `monitor/reply-topic-reused`, `-not-subscribed`, `-unusable` | RR-13, VA-2 | how requests are made |
 //! | `monitor/discovery-cut-short` | DI-6 | a client that takes the first reply to a discovery for the last |
+//! | `monitor/topic-not-discovered` | DI-8 | a client that makes other topics of what it has found than the replies say |
 //! | `monitor/request-ignored` | RR-2 | warning: a request without reply address, in releases that ignore it |
 //! | `monitor/communication-check-late` | CC-8 | cadence of communication checks |
 //! | `monitor/not-subscribed-again` | CN-1 | what a client does not listen to any more after a lost connection |
@@ -41,6 +42,7 @@ mod api_module;
 mod asking;
 mod collecting;
 mod discovery;
+mod finding;
 mod heartbeats;
 mod latched;
 mod links;

@@ -84,3 +84,38 @@ fn nobody_is_blamed_who_lost_nothing_or_could_not_help_it() {
         wire.is_clean();
     }
 }
+
+/// A client that is told of a butler of version 3, and listens to this.
+fn finds(filter: &str) -> Wire {
+    let mut wire = Wire::client();
+    ask(&mut wire, DISCOVER);
+    let apis = json!({"apis": [{"type": "butler", "module_id": "b1", "version": 3}, {"type": "auth_token_provider", "module_id": "p1", "version": 1}]});
+    let reply = message(REPLIES, apis.to_string(), 1);
+    wire.packet("harness", Direction::FromClient, reply.clone()).packet("module", Direction::ToClient, reply);
+    wire.subscribe("module", filter);
+    wire
+}
+
+#[test]
+fn whoever_makes_other_topics_of_what_it_finds_fails() {
+    for filter in ["everest_api/1/auth_consumer/b1/e2m/#", "everest_api/1/butler/b1/e2m/heartbeat"] {
+        let mut wire = finds(filter);
+        let finding = wire.fails("monitor/topic-not-discovered", "DI-8");
+        assert!(finding.evidence.concat().contains("of `b1`: type `butler`, version `3`"), "{finding:#?}");
+    }
+}
+
+#[test]
+fn whoever_listens_to_what_it_found_or_knows_otherwise_is_not_accused() {
+    for filter in [
+        "everest_api/3/butler/b1/e2m/heartbeat",
+        "everest_api/+/auth_consumer/b1/e2m/heartbeat",
+        "everest_api/1/auth_consumer/b2/e2m/heartbeat",
+        // It may have been told of another API module with this id.
+        "everest_api/1/auth_token_validator/p1/e2m/validate_token",
+        "everest_api/#",
+        "b1",
+    ] {
+        finds(filter).is_clean();
+    }
+}
