@@ -12,6 +12,12 @@ pub fn elide(base: &str, topic: &str) -> String {
     }
 }
 
+/// A name with its article.
+pub fn a(name: &str) -> String {
+    let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) && !name.starts_with("use") { "an" } else { "a" };
+    format!("{article} {name}")
+}
+
 /// A length of time in a message.
 pub fn shown(span: Duration) -> String {
     match span.as_millis() {
@@ -42,5 +48,15 @@ pub fn actual(value: Option<&Value>) -> String {
     match value {
         Some(value) => format!("`{}`", cut(&plain(value), 120)),
         None => "nothing".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_article_goes_by_the_sound() {
+        assert_eq!(["update", "heartbeat", "used token"].map(a), ["an update", "a heartbeat", "a used token"]);
     }
 }

@@ -11,6 +11,9 @@ use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::words::cut;
 use crate::transcript::record::{Direction, Event, Record};
 
+/// So much of a payload is told: what a module has stumbled over may stand at its end.
+const LONGEST: usize = 400;
+
 /// The last message that the broker has handed to the module, in one line.
 pub fn delivered(case: &Case<'_>, records: &[Record]) -> Option<String> {
     let last = records.iter().rev().find_map(|record| match &record.event {
@@ -21,7 +24,7 @@ pub fn delivered(case: &Case<'_>, records: &[Record]) -> Option<String> {
         Ok(json) => json.to_string(),
         Err(_) => String::from_utf8_lossy(&last.payload).escape_debug().to_string(),
     };
-    Some(format!("delivered to it last: {} q{} {}", case.elided(&last.topic), last.qos, cut(&payload, 160)))
+    Some(format!("delivered to it last: {} q{} {}", case.elided(&last.topic), last.qos, cut(&payload, LONGEST)))
 }
 
 /// How the last message of each kind of khumbu's own is written; nothing, if all are as EVerest's.

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use crate::diagnostic::words::a;
 use crate::diagnostic::{Diagnostic, printable};
 use crate::protocol::api::{Api, Shape};
 use crate::protocol::channel::Channel;
@@ -27,7 +28,7 @@ pub(super) fn misspelt(channel: Channel, seen: &Worded<'_>) -> Option<Diagnostic
     let api = channel.api().description();
     let found = find(api, &channel.description().payload, seen.as_sent().ok()?, "")?;
     let called = &channel.description().called;
-    let headline = format!("module sent a {called} with `{}`, which EVerest ignores", printable(found.written));
+    let headline = format!("module sent {} with `{}`, which EVerest ignores", a(called), printable(found.written));
     let place = if found.within.is_empty() { "it".to_owned() } else { format!("`{}`", found.within) };
     let finding = seen.fail("monitor/misspelt", headline).with_evidence(format!("{place} lacks `{}`", found.meant));
     Some(finding.with_help(format!("is `{}` meant?", found.meant)).breaking(requirement))

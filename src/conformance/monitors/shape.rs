@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::wording::Worded;
 use crate::conformance::sighting::{Place, Sighting};
+use crate::diagnostic::words::a;
 use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::protocol::api::RETAINED;
 use crate::protocol::channel::{Channel, Topics};
@@ -94,7 +95,7 @@ impl Shape {
             // Deep nesting is a limit of our reader, not of JSON.
             Err(why) if why.contains("recursion limit") => return found,
             Err(why) => {
-                let headline = format!("module sent a {} that is not JSON", first.name());
+                let headline = format!("module sent {} that is not JSON", a(first.name()));
                 found.push(seen.fail("monitor/not-json", headline).with_evidence(why).breaking(requirement(*first)));
                 return found;
             }
@@ -121,7 +122,7 @@ impl Shape {
             return None;
         }
         let name = messages.first().map_or("message", |message| message.name());
-        let finding = seen.fail("monitor/retained", format!("module sent a {name} with the retain flag"));
+        let finding = seen.fail("monitor/retained", format!("module sent {} with the retain flag", a(name)));
         if self.under_test == Side::Everest {
             return Some(finding.breaking("RR-16"));
         }
@@ -142,7 +143,7 @@ impl Shape {
         }
         let name = messages.first().map_or("message", |message| message.name());
         let release = self.in_force.release();
-        let headline = format!("module sent a {name} at QoS {qos}, EVerest {release} sends at QoS {usual}");
+        let headline = format!("module sent {} at QoS {qos}, EVerest {release} sends at QoS {usual}", a(name));
         let finding = seen.fail("monitor/qos", headline).breaking("RR-16");
         Some(finding.with_help("play the release that the module speaks: `--release`"))
     }
