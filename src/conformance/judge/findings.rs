@@ -11,7 +11,7 @@ use super::expectation::{Expectation, Mismatch, What, is_of_kind};
 use super::nearest::{Bar, Near, nearest};
 use super::{Fault, NotMet, Why};
 use crate::conformance::sighting::{Kind, Party, Sighting};
-use crate::diagnostic::words::{actual, cut, shown};
+use crate::diagnostic::words::{a, actual, cut, shown};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::Channel;
 use crate::protocol::control::Deed;
@@ -184,6 +184,8 @@ impl Findings<'_> {
             .with_lines(near.iter().flat_map(|near| self.nearest_in_words(near)).collect())
             .instead_of(near.as_ref().map(|near| near.seen.seq))
             .with_lines(self.meanwhile(expectation.since, near.map(|near| near.seen.seq)))
+            .with_lines(self.unanswered(expectation))
+            .with_lines(self.heartbeats())
             .with_lines(self.sent_by_module(expectation));
         let owed_by = self.owed(expectation);
         // Who has never done so does not stop to because of what it is shown.
@@ -232,7 +234,38 @@ impl Findings<'_> {
     fn ended(&self, expectation: &Expectation) -> Diagnostic {
         let when = format!("while a {} was expected", expectation.in_words());
         let diagnostic = self.module.ended_while(self.case, &expectation.pointer, &when);
-        diagnostic.with_lines(self.meanwhile(expectation.since, None))
+        diagnostic.with_lines(self.meanwhile(expectation.since, None)).with_lines(self.heartbeats())
+    }
+
+    /// The last request of a client under test that nobody answers, where something else is expected of it.
+    fn unanswered(&self, expectation: &Expectation) -> Vec<String> {
+        let is_its_own = expectation.by == Party::Module && self.case.side() == Side::Client;
+        let mut requests = self.view.requests.iter().rev().filter(|_| is_its_own);
+        let open = requests.find(|request| request.from == Party::Module && !request.is_answered);
+        let line = open.and_then(|request| self.line(request.seq));
+        line.map(|line| format!("nobody answered its request: {line}")).into_iter().collect()
+    }
+
+    /// The last numbers of EVerest's heartbeats, if these were out of turn, and where they went back, if they did.
+    fn heartbeats(&self) -> Vec<String> {
+        /// So many are told.
+        const TOLD: usize = 6;
+        if self.case.side() != Side::Client {
+            return Vec::new();
+        }
+        let is_heartbeat =
+            |seen: &&Sighting| seen.from == Party::Harness && seen.kind == Kind::Channel(Channel::HEARTBEAT);
+        let numbers = self.view.messages.iter().filter(is_heartbeat);
+        let numbers: Vec<_> = numbers.filter_map(|seen| Some((seen.json.as_ref()?.as_u64()?, seen.at))).collect();
+        let last = &numbers[numbers.len().saturating_sub(TOLD)..];
+        let is_out_of_turn = last.windows(2).any(|pair| pair[0].0.checked_add(1) != Some(pair[1].0));
+        let told: Vec<_> = last.iter().map(|(number, _)| number.to_string()).collect();
+        let told = is_out_of_turn.then(|| format!("the last heartbeats: {}", told.join(", ")));
+        let back = numbers.windows(2).rfind(|pair| pair[1].0 < pair[0].0).map(|pair| {
+            let ((before, _), (after, at)) = (pair[0], pair[1]);
+            format!("heartbeats went back from {before} to {after} at {}", shown(at))
+        });
+        back.into_iter().chain(told).collect()
     }
 
     /// A message came that must not come.
@@ -246,7 +279,7 @@ impl Findings<'_> {
             Some(Party::Harness) => (Severity::Error, "scenario/contradicted", case.played().to_owned()),
             Some(Party::Module) | None => (Severity::Fail, "expect/unexpected", case.culprit()),
         };
-        Diagnostic::new(severity, id, format!("{who} sent a {} where none may come", kind.name()))
+        Diagnostic::new(severity, id, format!("{who} sent {} where none may come", a(kind.name())))
             .at(case.place(pointer, ""))
             .about(Subject::Expectation)
             .otherwise()

@@ -3,9 +3,12 @@
 use serde_json::json;
 
 use super::court::{BEAT, Court, ONE, SEQUENCE, claims, client, everest};
-use super::script::{ALICE, BOB, Event, Message, Sort, at, beat, call, did, on, status, stray};
+use super::script::{ALICE, BOB, Event, Message, Sort, at, beat, call, did, on, request, status, stray};
 use crate::protocol::channel::Channel;
 use crate::protocol::control::Deed;
+
+/// A check of the client.
+const BEAT_OF_CLIENT: &str = "- expect: {message: communication_check, payload: true, within: 1s}";
 
 #[test]
 fn a_status_is_met_by_the_next_of_its_token_alone() {
@@ -251,6 +254,24 @@ fn nothing_more_is_waited_for_where_it_cannot_come() {
     let outcome = everest(ONE, &leaves);
     assert_eq!((outcome.id(), outcome.at), ("expect/missing", 1000));
     assert_eq!(client(ONE, &leaves).at, 1500, "khumbu's own side is still there");
+}
+
+#[test]
+fn what_a_client_does_not_send_is_told_with_its_open_request_and_heartbeats_out_of_turn() {
+    let asks = request(Channel::GET_TOKEN_VALIDATION_STATUS, "r/1", &json!({}));
+    let beats = [7, 8, 0, 1].into_iter().zip(1..).map(|(number, place)| at(100 * place, beat(number)));
+    let missing = |events: &[(u64, Event)]| client(BEAT_OF_CLIENT, events).told.unwrap().evidence.join("\n");
+    let told = missing(&[vec![at(50, asks)], beats.clone().collect()].concat());
+    for words in [
+        "nobody answered its request: …/m2e/token_validation_status/get",
+        "heartbeats went back from 8 to 0 at 300ms",
+        "the last heartbeats: 7, 8, 0, 1",
+    ] {
+        assert!(told.contains(words), "{words} is not in {told}");
+    }
+    let told = missing(&beats.take(2).collect::<Vec<_>>());
+    assert!(!told.contains("nobody answered") && !told.contains("went back"), "{told}");
+    assert!(!told.contains("last heartbeats"), "{told}");
 }
 
 #[test]
