@@ -231,6 +231,14 @@ impl Expectation {
         }
     }
 
+    /// Whether a client that was told its topics meets the expectation on one of another version.
+    pub fn is_met_under_another_version(&self, seen: &Sighting) -> bool {
+        let What::Message { kind: Some(kind), api, payload, .. } = &self.what else { return false };
+        let channel = channel_of(*kind, *api).filter(|_| seen.from == self.by);
+        channel.is_some_and(|channel| seen.names_what_there_is_not(*api, channel))
+            && payload.as_ref().is_none_or(|payload| matches(payload, seen, &mut Captures::new()).is_ok())
+    }
+
     /// Whether a message would meet the expectation if it had another topic: the most telling near miss.
     pub fn is_met_on_another_topic(&self, seen: &Sighting) -> bool {
         let scratch = &mut Captures::new();

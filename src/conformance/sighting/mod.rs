@@ -186,10 +186,19 @@ impl Sighting {
 
     /// Whether its topic is that of a channel of a module that has this API, but of none that there is.
     pub fn names_another_module(&self, api: ApiType, channel: Channel) -> bool {
+        self.place == Place::Elsewhere && self.names_a_module(api, channel)
+    }
+
+    /// The same, also where it is a module that there is, and its version another one.
+    pub fn names_what_there_is_not(&self, api: ApiType, channel: Channel) -> bool {
+        self.kind == Kind::Other && self.names_a_module(api, channel)
+    }
+
+    fn names_a_module(&self, api: ApiType, channel: Channel) -> bool {
         let base = self.publish.topic.strip_suffix(channel.address()).and_then(|rest| rest.strip_suffix('/'));
         let mut levels = base.unwrap_or_default().rsplit('/').skip(1);
         let has_api = levels.next() == Some(api.name());
-        has_api && self.place == Place::Elsewhere && levels.nth(1).is_some_and(|level| level.ends_with("everest_api"))
+        has_api && levels.nth(1).is_some_and(|level| level.ends_with("everest_api"))
     }
 
     /// Whether its topic ends like that of a channel, whatever module it names.
