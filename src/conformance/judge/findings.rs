@@ -254,7 +254,7 @@ impl Findings<'_> {
             return Vec::new();
         }
         let is_heartbeat =
-            |seen: &&Sighting| seen.from == Party::Harness && seen.kind == Kind::Channel(Channel::HEARTBEAT);
+            |seen: &&Sighting| seen.from == Party::Harness && seen.place.channel_of(0) == Some(Channel::HEARTBEAT);
         let numbers = self.view.messages.iter().filter(is_heartbeat);
         let numbers: Vec<_> = numbers.filter_map(|seen| Some((seen.json.as_ref()?.as_u64()?, seen.at))).collect();
         let last = &numbers[numbers.len().saturating_sub(TOLD)..];
