@@ -21,19 +21,16 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use khumbu::broker::PacketLimit;
 use khumbu::cli::files;
 use khumbu::conformance::requirements;
 use khumbu::diagnostic::{Diagnostic, Severity};
 use khumbu::protocol::channel::{ApiType, Topics};
 use khumbu::protocol::side::Side;
-use khumbu::protocol::wire::Wire;
 use khumbu::runner::{self, ModuleSource, Piece, Settings};
 use khumbu::scenario::Scenario;
 use khumbu::sim::bugs::{self, Bug};
@@ -273,29 +270,9 @@ fn judge(fate: &mut Fate, bug: &Bug, result: &ScenarioResult) {
 }
 
 fn settings(module: ModuleSource) -> Settings {
-    Settings {
-        module,
-        topics: Topics {
-            api: ApiType::default(),
-            external_prefix: PREFIX.to_owned(),
-            api_version: "1".to_owned(),
-            module_id: "auth_api".to_owned(),
-        },
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        upstream: None,
-        max_packet: PacketLimit::default(),
-        ready: None,
-        ready_within: Duration::from_secs(10),
-        stop_within: Duration::from_secs(2),
-        bindings: BTreeMap::new(),
-        station: None,
-        cannot: BTreeSet::new(),
-        lacks: BTreeSet::new(),
-        wire: Wire::Everest,
-        is_updating_goldens: false,
-        inside: None,
-        jobs: JOBS,
-    }
+    let settings = Settings::new(module);
+    let topics = Topics { external_prefix: PREFIX.to_owned(), ..settings.topics };
+    Settings { topics, jobs: JOBS, ..settings }
 }
 
 /// What killed a fault, or what else came of it, with what else is named besides.

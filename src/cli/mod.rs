@@ -4,6 +4,7 @@
 mod annotate;
 mod apis;
 mod built_in;
+mod campaign;
 pub mod check;
 pub mod config;
 pub mod conform;
@@ -11,6 +12,7 @@ pub mod drift;
 pub mod everest;
 mod faults;
 pub mod files;
+mod finds;
 pub mod fuzz;
 pub mod goldens;
 mod matrix_reports;

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr as _;
-use std::time::Duration;
 
 use super::built_in::BuiltIn;
 use super::config::Config;
@@ -77,11 +76,6 @@ pub struct ModuleFlags {
     pub stop_within: Option<Timespan>,
 }
 
-/// Time for a module's start, also of an interpreter on a busy machine.
-const READY_WITHIN: Duration = Duration::from_secs(10);
-/// Time for a module's end.
-const STOP_WITHIN: Duration = Duration::from_secs(2);
-
 impl ModuleFlags {
     /// The settings of a run as far as the module goes; the rest is as by default.
     ///
@@ -110,28 +104,26 @@ impl ModuleFlags {
         // Scenarios wait more than they work; a module that is a process has to be started besides.
         let at_once = if module.is_builtin() { 16 } else { 2 };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let plain = Settings::new(module);
         Ok(Settings {
-            module,
             topics: self.topics.topics(config)?,
-            listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
+            listen: self.listen.unwrap_or(plain.listen),
             upstream,
             max_packet: self.max_packet.or(config.max_packet).unwrap_or_default(),
             ready: self.ready.clone().or_else(|| config.module.ready.clone()),
-            ready_within: span(self.ready_within, config.module.ready_within, READY_WITHIN),
-            stop_within: span(self.stop_within, config.module.stop_within, STOP_WITHIN),
+            ready_within: span(self.ready_within, config.module.ready_within, plain.ready_within),
+            stop_within: span(self.stop_within, config.module.stop_within, plain.stop_within),
             bindings: config
                 .module
                 .bindings
                 .iter()
                 .map(|(drive, binding)| (drive.0.to_owned(), binding.clone()))
                 .collect(),
-            station: None,
             lacks: config.module.lacks.clone(),
             cannot: config.module.cannot.iter().map(|drive| drive.0.to_owned()).collect(),
             wire: config.wire.unwrap_or_default(),
-            is_updating_goldens: false,
-            inside: None,
             jobs: config.jobs.map_or(processors * at_once, |jobs| usize::from(jobs.get())),
+            ..plain
         })
     }
 

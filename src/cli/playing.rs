@@ -84,7 +84,11 @@ pub enum Flaky {
     Pass,
 }
 
-fn shard(text: &str) -> Result<Shard, String> {
+/// Reads the value of `--shard`.
+///
+/// # Errors
+/// How to write it.
+pub fn shard(text: &str) -> Result<Shard, String> {
     let parts = text.split_once('/').and_then(|(i, n)| Some(Shard { index: i.parse().ok()?, of: n.parse().ok()? }));
     match parts {
         Some(shard) if 1 <= shard.index && shard.index <= shard.of => Ok(shard),

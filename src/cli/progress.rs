@@ -58,7 +58,7 @@ pub async fn show_position(replay: Arc<Replay>) {
 }
 
 /// A bar on a terminal, which goes away when it is dropped; nothing elsewhere.
-fn bar(length: Option<u64>, template: &str) -> ProgressBar {
+pub fn bar(length: Option<u64>, template: &str) -> ProgressBar {
     let target = if is_watched() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(length, target).with_finish(ProgressFinish::AndClear);
     if let Ok(style) = ProgressStyle::with_template(template) {

@@ -42,7 +42,8 @@ impl ReleaseChoice {
         }
     }
 
-    fn one(self) -> Option<Release> {
+    /// The release, if it is one.
+    pub fn one(self) -> Option<Release> {
         match self {
             ReleaseChoice::V1_0 => Some(Release::V1_0),
             ReleaseChoice::V2025_10 => Some(Release::V2025_10),

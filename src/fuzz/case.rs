@@ -1,33 +1,23 @@
 //! A case, and the scenario that plays it.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::input::{Input, Payload, flow};
 use super::model::{Led, Model};
-use crate::protocol::channel::ApiType;
+use super::site::Site;
+use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::Command;
-use crate::protocol::deviations::Deviations;
+use crate::protocol::deviations::{Behaviour, Deviations};
+use crate::protocol::release::Release;
 use crate::protocol::schema::{Message, Schemas};
 use crate::protocol::side::Side;
-use crate::protocol::types::TokenValidationStatus;
+use crate::protocol::types::{TokenValidationStatus, TokenValidationStatusMessage};
 use crate::protocol::wire::Wire;
-use crate::scenario;
+use crate::scenario::{self, Known};
 use crate::station::config::StationConfig;
-
-/// The tokens and EVSEs of every case: known and unknown ones, of one group, differently cased.
-const STATION: &str = "\
-evses: 2
-auth: {connection_timeout: 60s}
-tokens:
-  ALICE: {value: \"04A2F3B1\", type: ISO14443}
-  ALICE_IN_LOWER_CASE: {value: \"04a2f3b1\", type: ISO14443}
-  BOB: {value: \"0B0B0B0B\", type: KeyCode, parent_id_token: {value: \"FAMILY\", type: Central}}
-  CAROL: {value: \"0C0C0C0C\", type: ISO14443, parent_id_token: {value: \"FAMILY\", type: Central}}
-  MALLORY: {value: \"0BADBAD0\", type: ISO14443, verdict: Invalid}
-";
 
 /// What a case stands on.
 #[derive(Debug, Clone)]
@@ -38,6 +28,14 @@ pub struct Ground {
     pub api: ApiType,
     /// How khumbu writes its messages.
     pub wire: Wire,
+    /// The station.
+    pub site: Arc<Site>,
+    /// Whether a client under test does what it is told.
+    pub is_driven: bool,
+    /// Whether the broker and the network fail.
+    pub has_faults: bool,
+    /// What is demanded of an EVerest under test.
+    pub behaviour: Behaviour,
 }
 
 /// What is done, and on what ground.
@@ -50,21 +48,46 @@ pub struct Case {
 }
 
 impl Ground {
-    /// A ground in EVerest's own form.
-    pub fn new(under_test: Side, api: ApiType) -> Self {
-        Self { under_test, api, wire: Wire::Everest }
+    /// Every ground for modules on this side: each station that there can be in a release, in EVerest's own form.
+    pub fn all(under_test: Side, api: ApiType, release: Release) -> Vec<Self> {
+        let ground = |site| Self {
+            under_test,
+            api,
+            wire: Wire::Everest,
+            site,
+            is_driven: false,
+            has_faults: false,
+            behaviour: Behaviour::AsRunning,
+        };
+        let grounds = Site::all(under_test, api, release).into_iter().map(ground);
+        grounds.filter(Self::is_in_its_release).collect()
     }
 
-    /// The station that stands there.
+    /// The release of EVerest.
+    pub fn release(&self) -> Release {
+        self.site.config().release
+    }
+
+    /// Whether nothing of it came later.
+    fn is_in_its_release(&self) -> bool {
+        let empty = Case { ground: self.clone(), inputs: Vec::new() };
+        let read =
+            scenario::parse("station", &empty.scenario("none", None, ""), Known { requirements: &[], answers: None });
+        read.is_ok_and(|scenario| scenario::lacking(&scenario, self.site.config()).is_none())
+    }
+
+    /// The station that stands there, as it ought to be.
     pub fn model(&self) -> Model {
-        static STATION_CONFIG: OnceLock<Arc<StationConfig>> = OnceLock::new();
-        let read = || Arc::new(scenario::parse_station("station", STATION).expect("a test reads it"));
-        Model::new(self.under_test, self.api, STATION_CONFIG.get_or_init(read).clone())
+        let config = match self.behaviour {
+            Behaviour::AsRunning => self.site.config().clone(),
+            behaviour => Arc::new(StationConfig { behaviour, ..self.site.config().as_ref().clone() }),
+        };
+        Model::new(self.under_test, self.api, self.is_driven, config)
     }
 
     /// What is right there.
     pub fn in_force(&self) -> Deviations {
-        Deviations::default()
+        StationConfig { behaviour: self.behaviour, ..self.site.config().as_ref().clone() }.in_force()
     }
 }
 
@@ -79,7 +102,8 @@ impl Case {
         })
     }
 
-    /// The same with less in one of its messages, each; none strays further from the shape that is described.
+    /// The same with less in one of its inputs, or something plainer, each; no message strays further from the shape that is
+    /// described.
     pub fn simpler(&self) -> Vec<Self> {
         let schemas = Schemas::of(self.ground.in_force());
         let faults = |input: &Input| match input {
@@ -92,8 +116,13 @@ impl Case {
             }
             _ => 0,
         };
-        let mut cases = Vec::new();
+        let mut cases = self.with_first_token();
         for (at, input) in self.inputs.iter().enumerate() {
+            if let Some(step) = as_command(input) {
+                let mut case = self.clone();
+                case.inputs[at] = step;
+                cases.push(case);
+            }
             let before = faults(input);
             for simpler in input.simpler().into_iter().filter(|simpler| faults(simpler) <= before) {
                 let mut case = self.clone();
@@ -104,10 +133,82 @@ impl Case {
         cases
     }
 
+    /// The same with the first token of the station in another one's place.
+    fn with_first_token(&self) -> Vec<Self> {
+        let tokens = &self.ground.site.config().tokens;
+        let Some((first, plain)) = tokens.iter().next() else { return Vec::new() };
+        let is_used = |name: &&String| {
+            self.inputs.iter().any(|input| matches!(input, Input::PresentToken(used) if used == *name))
+                && *name != first
+        };
+        let replaced = |name: &String| {
+            let inputs = self.inputs.iter().cloned().map(|input| match input {
+                Input::PresentToken(used) if used == *name => Input::PresentToken(first.clone()),
+                Input::Command(Command::Withdraw(mut request))
+                    if request.id_token == tokens.get(name).map(|token| token.id_token()) =>
+                {
+                    request.id_token = Some(plain.id_token());
+                    Input::Command(Command::Withdraw(request))
+                }
+                other => other,
+            });
+            Self { ground: self.ground.clone(), inputs: inputs.collect() }
+        };
+        tokens.keys().filter(is_used).map(replaced).collect()
+    }
+
+    /// One case that does what these do, one after the other on one ground, each of them with the station at rest again; if
+    /// it can be brought there, and has nothing that lasts.
+    pub fn joined(cases: &[&Self]) -> Option<Self> {
+        let ground = cases.first()?.ground.clone();
+        // Side by side they wait once.
+        if ground.site.is_slow() {
+            return None;
+        }
+        let (mut model, mut inputs) = (ground.model(), Vec::new());
+        for case in cases {
+            for input in &case.inputs {
+                if !model.is_possible(input) {
+                    return None;
+                }
+                model.led(input);
+            }
+            let rest = model.rest();
+            rest.iter().for_each(|input| drop(model.led(input)));
+            inputs.extend(case.inputs.iter().cloned().chain(rest));
+            if !model.is_at_rest() {
+                return None;
+            }
+        }
+        Some(Self { ground, inputs })
+    }
+
+    /// The same on a station without what no input needs.
+    pub fn on_less(&self) -> Option<Self> {
+        let texts: Vec<_> = self.inputs.iter().map(Input::step).collect();
+        let config = self.ground.site.config();
+        let is_needed = |(name, token): &(&String, &crate::station::config::TokenConfig)| {
+            texts.iter().any(|text| {
+                let is_named = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == *name);
+                is_named || text.contains(&token.value)
+            })
+        };
+        let tokens = config.tokens.iter().filter(is_needed).map(|(name, _)| name.as_str()).collect();
+        let names_evse = |evse: &u8| {
+            texts
+                .iter()
+                .any(|text| text.contains(&format!("evse: {evse}")) || text.contains(&format!("evse_id: {evse}")))
+        };
+        let evses = (1..=config.evses).rev().find(names_evse).unwrap_or(1);
+        let site = Arc::new(self.ground.site.with_less(evses, &tokens)?);
+        let case = Self { ground: Ground { site, ..self.ground.clone() }, inputs: self.inputs.clone() };
+        case.is_possible().then_some(case)
+    }
+
     /// The scenario that plays it: `comment` stands before it, it says what it shows in `description`, and it is about a
     /// requirement, or about what the module owes whatever happens.
     pub fn scenario(&self, description: &str, requirement: Option<&str>, comment: &str) -> String {
-        let Ground { under_test, api, wire } = &self.ground;
+        let Ground { under_test, api, wire, site, .. } = &self.ground;
         let mut text: String = comment.lines().map(|line| format!("# {line}\n")).collect();
         text.push_str(&format!("description: {}\n", flow(&description.into())));
         let (side, owed) = match under_test {
@@ -123,11 +224,14 @@ impl Case {
         if *under_test == Side::Client {
             text.push_str(&format!("api: {}\n", api.name()));
         }
+        if self.ground.release() != Release::default() {
+            text.push_str(&format!("releases: [\"{}\"]\n", self.ground.release()));
+        }
         if *wire != Wire::Everest {
             text.push_str(&format!("wire: {}\n", wire.name()));
         }
         text.push_str("station:\n");
-        text.extend(STATION.lines().map(|line| format!("  {line}\n")));
+        text.extend(site.text().lines().map(|line| format!("  {line}\n")));
         text.push_str("steps:\n");
         let mut last = None;
         for (about, step) in steps {
@@ -142,35 +246,90 @@ impl Case {
     /// The steps, as lines, each with the requirement that an EVerest under test breaks which does something else.
     fn steps(&self) -> Vec<(Option<&'static str>, String)> {
         let mut model = self.ground.model();
-        let mut steps = Vec::new();
-        for (number, input) in self.inputs.iter().enumerate() {
-            let (mut step, led) = (format!("  - {}\n", input.step()), model.led(input));
+        let mut steps = self.beginning();
+        let has_validator = self.ground.site.config().auth_token_validator.is_some();
+        for input in &self.inputs {
+            let led = model.led(input);
+            let mut step = format!("  - {}\n", input.step());
             steps.push(match self.ground.under_test {
                 Side::Client => (None, step),
                 Side::Everest => {
-                    let mut to = String::new();
-                    if led.reply.is_some() && matches!(input, Input::Publish { .. }) {
-                        step = step.replace("}\n", &format!(", as: request_{number}}}\n"));
-                        to = format!("to: request_{number}, ");
+                    if let Some(number) = led.request.filter(|_| takes_name(input)) {
+                        let name = format!("as: request_{number}}}\n");
+                        step = if step.ends_with("{}\n") {
+                            step.replace("{}\n", &format!("{{{name}"))
+                        } else {
+                            step.replace("}\n", &format!(", {name}"))
+                        };
                     }
-                    (Some(about(input, &led)), step + &expected(&led.statuses, led.reply.as_ref(), &to))
+                    let questions = if has_validator { led.questions } else { 0 };
+                    (Some(about(input, &led)), step + &expected(input, &led, questions))
                 }
             });
         }
-        steps.push(match self.ground.under_test {
-            Side::Client => (None, "  - expect: {message: communication_check, payload: true}\n".to_owned()),
-            Side::Everest => {
-                (Some("TV-16"), "  - expect_none: {message: token_validation_status, for: 50ms}\n".to_owned())
-            }
-        });
+        steps.extend(self.end(&model));
         steps
+    }
+
+    fn beginning(&self) -> Vec<(Option<&'static str>, String)> {
+        let config = self.ground.site.config();
+        // A module that has not said so may not listen yet.
+        let modules = [
+            (config.auth_token_provider.is_some(), ApiType::AUTH_TOKEN_PROVIDER),
+            (config.auth_token_validator.is_some(), ApiType::AUTH_TOKEN_VALIDATOR),
+        ];
+        let is_there = modules.into_iter().filter(|(is_there, _)| *is_there && self.ground.under_test == Side::Everest);
+        is_there.map(|(_, api)| (None, format!("  - expect: {{message: heartbeat, api: {}}}\n", api.name()))).collect()
+    }
+
+    fn end(&self, model: &Model) -> Vec<(Option<&'static str>, String)> {
+        let mut steps = Vec::new();
+        match self.ground.under_test {
+            Side::Client => {
+                if model.has_faults {
+                    steps.push((None, "  - lift_faults\n".to_owned()));
+                }
+                if !model.checks {
+                    steps.push((None, "  - communication_check: true\n".to_owned()));
+                }
+                steps.push((None, "  - expect: {message: communication_check, payload: true}\n".to_owned()));
+            }
+            Side::Everest => {
+                let none = "  - expect_none: {message: token_validation_status, for: 50ms}\n".to_owned();
+                steps.push((Some("TV-16"), none));
+            }
+        }
+        steps
+    }
+}
+
+/// A request that is published as a step of its own.
+fn as_command(input: &Input) -> Option<Input> {
+    let Input::Publish { topic, payload: Payload::Json(json) } = input else { return None };
+    let address = topic.strip_prefix("{m2e}/").filter(|_| awaits_reply(input))?;
+    let is_it = |channel: Channel| channel.address().strip_prefix("m2e/") == Some(address);
+    if is_it(Channel::GET_TOKEN_VALIDATION_STATUS) {
+        return Some(Input::Command(Command::GetStatus {}));
+    }
+    let request = serde_json::from_value(json.get("payload")?.clone()).ok()?;
+    is_it(Channel::WITHDRAW_AUTHORIZATION).then_some(Input::Command(Command::Withdraw(request)))
+}
+
+/// Whether a request may have a name, so that its reply is told from others.
+fn takes_name(input: &Input) -> bool {
+    match input {
+        Input::Publish { .. } => awaits_reply(input),
+        Input::Command(command) => {
+            matches!(command, Command::Withdraw(_) | Command::GetStatus {} | Command::Discover {})
+        }
+        _ => false,
     }
 }
 
 /// The requirement that an EVerest breaks which does something else than this upon an input.
 fn about(input: &Input, led: &Led) -> &'static str {
-    use TokenValidationStatus::{UsedToReauthorize, UsedToStart, UsedToStop};
-    let has = |wanted: &[TokenValidationStatus]| led.statuses.iter().any(|(_, status)| wanted.contains(status));
+    use TokenValidationStatus::{TimedOut, UsedToReauthorize, UsedToStart, UsedToStop};
+    let has = |wanted: &[TokenValidationStatus]| led.statuses.iter().any(|(_, status)| wanted.contains(&status.status));
     let named = match input {
         Input::Command(Command::Withdraw(request)) => Some((request.evse_id.is_some(), request.id_token.is_some())),
         Input::Publish { payload: Payload::Json(json), .. } => {
@@ -179,7 +338,11 @@ fn about(input: &Input, led: &Led) -> &'static str {
         }
         _ => None,
     };
-    match (input, &led.reply, named) {
+    match (input, led.replies.first().map(|(_, reply)| reply), named) {
+        (Input::Command(Command::Discover {}), ..) => return "DI-1",
+        (Input::Command(Command::QueryModules(_)), Some(_), _) => return "DI-2",
+        (Input::Command(Command::QueryModules(_)), None, _) => return "DI-3",
+        (Input::AwaitTimeout, Some(_), _) => return "WD-11",
         (_, Some(Value::Object(_)), _) => return "LV-2",
         (_, Some(Value::String(result)), Some((evse, token))) => {
             return match (evse, token, result.as_str()) {
@@ -197,8 +360,21 @@ fn about(input: &Input, led: &Led) -> &'static str {
     }
     match input {
         Input::PresentToken(_) if led.statuses.is_empty() => "TV-8",
-        Input::PresentToken(_) if has(&[UsedToStop, UsedToReauthorize]) => "TV-7",
+        Input::PresentToken(_) if has(&[UsedToReauthorize]) => "TV-12",
+        Input::PresentToken(_) if has(&[UsedToStop]) => "TV-7",
         Input::PresentToken(_) => "TV-4",
+        Input::AwaitTimeout if has(&[TimedOut]) => "TV-9",
+        Input::AwaitTimeout if has(&[TokenValidationStatus::Accepted]) => "TV-5",
+        Input::AwaitTimeout => "VA-6",
+        Input::AwaitHeartbeat => "HB-4",
+        Input::AwaitNoHeartbeat => "HB-5",
+        Input::RestartEverest => "HB-3",
+        Input::Command(Command::GetStatus {}) => "LV-3",
+        Input::Command(Command::Withdraw(_)) => "WD-11",
+        Input::Command(Command::CommunicationCheck(_)) => "CC-5",
+        Input::Command(Command::UpdateVerdict(_)) => "VA-9",
+        Input::Publish { topic, .. } if topic == "{reply_to}" => "VA-7",
+        Input::Publish { topic, .. } if topic.starts_with("{provider}") => "TP-5",
         Input::Publish { .. } => "RR-10",
         _ if has(&[UsedToStart]) => "TV-13",
         _ => "TV-16",
@@ -206,26 +382,68 @@ fn about(input: &Input, led: &Led) -> &'static str {
 }
 
 /// What an EVerest has to say then.
-fn expected(statuses: &[(String, TokenValidationStatus)], reply: Option<&Value>, to: &str) -> String {
+fn expected(input: &Input, led: &Led, questions: usize) -> String {
     let mut names: Vec<&String> = Vec::new();
-    for (name, _) in statuses {
+    for (name, _) in &led.statuses {
         if !names.contains(&name) {
             names.push(name);
         }
     }
-    let of = |name: &String| {
-        let words: Vec<_> =
-            statuses.iter().filter(|(other, _)| other == name).map(|(_, status)| format!("{status:?}")).collect();
-        format!("expect_status: {{token: {name}, sequence: [{}]}}", words.join(", "))
-    };
-    let mut steps: Vec<_> = names.into_iter().map(of).collect();
-    steps.extend(reply.map(|reply| format!("expect_reply: {{{to}payload: {}}}", flow(reply))));
-    match steps.as_slice() {
+    let mut steps = Vec::new();
+    // One after the other, as nothing else comes.
+    let is_alone = names.len() == 1 && led.replies.is_empty() && questions == 0;
+    for name in names {
+        let of_it: Vec<_> =
+            led.statuses.iter().filter(|(other, _)| other == name).map(|(_, status)| status.as_ref()).collect();
+        if is_alone {
+            steps.extend(of_it.iter().map(|status| expected_status(name, &[status])));
+        } else {
+            steps.push(expected_status(name, &of_it));
+        }
+    }
+    steps.extend((0..questions).map(|_| "expect: {message: validate_token}".to_owned()));
+    steps.extend(led.replies.iter().map(|(number, reply)| match input {
+        Input::Command(Command::QueryModules(_)) => format!("expect_reply: {{payload: {}}}", flow(reply)),
+        _ => format!("expect_reply: {{to: request_{number}, payload: {}}}", flow(reply)),
+    }));
+    let is_put_off = led.request.is_some() && led.replies.is_empty() && takes_name(input) && awaits_reply(input);
+    let none = if is_put_off { "  - expect_none: {message: reply, for: 50ms}\n" } else { "" };
+    let lines: String = match steps.as_slice() {
         [] => String::new(),
-        [step] => format!("  - {step}\n"),
+        steps if is_alone || steps.len() == 1 => steps.iter().map(|step| format!("  - {step}\n")).collect(),
         steps => {
             let lines = steps.iter().map(|step| format!("      - {step}\n"));
             format!("  - any_order:\n{}", lines.collect::<String>())
         }
+    };
+    lines + none
+}
+
+/// Whether somebody listens for the reply to a request.
+fn awaits_reply(input: &Input) -> bool {
+    match input {
+        Input::Publish { payload: Payload::Json(json), .. } => {
+            json.pointer("/headers/replyTo").is_some_and(|topic| topic == "{reply}")
+        }
+        Input::Command(_) => true,
+        _ => false,
     }
+}
+
+/// Statuses of a token, the last of them as it stands in the station's own.
+fn expected_status(name: &str, statuses: &[&TokenValidationStatusMessage]) -> String {
+    let words: Vec<_> = statuses.iter().map(|status| format!("{:?}", status.status)).collect();
+    let mut arguments = match words.as_slice() {
+        [word] => format!("token: {name}, status: {word}"),
+        words => format!("token: {name}, sequence: [{}]", words.join(", ")),
+    };
+    if let Some(last) = statuses.last() {
+        if let Some(connectors) = last.token.connectors.as_ref().filter(|connectors| !connectors.is_empty()) {
+            arguments.push_str(&format!(", connectors: {}", flow(&json!(connectors))));
+        }
+        if let Some(messages) = last.messages.as_ref().filter(|messages| !messages.is_empty()) {
+            arguments.push_str(&format!(", payload: {{messages: {}}}", flow(&json!(messages))));
+        }
+    }
+    format!("expect_status: {{{arguments}}}")
 }

@@ -44,6 +44,11 @@ impl Find {
         self.id == less.0.id && mine.len() > others.len() && mine.is_superset(&others)
     }
 
+    /// The kinds of the inputs of a case, in order: cases of one shape show the same.
+    pub fn shape(case: &Case) -> Vec<String> {
+        case.inputs.iter().map(super::Input::kind).collect()
+    }
+
     /// A name for a file.
     pub fn name(&self) -> String {
         let requirement = self.requirement.unwrap_or("no_requirement");

@@ -1,22 +1,40 @@
 //! What is done in a case, each as one step of the language of scenarios.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::protocol::control::{Command, command_name};
+use crate::protocol::control::{Command, SetReply, command_name};
+use crate::protocol::types::AuthorizationStatus;
 use crate::yaml::escaped;
 
 /// One thing that khumbu does, or has the module under test do.
 #[allow(clippy::large_enum_variant, reason = "a case has a few of them")]
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Input {
     /// At the station, or as the client of an EVerest under test.
     Command(Command),
     /// A token of the station, by its name, is presented.
     PresentToken(String),
+    /// A validator under test is to say this of a token of the station from now on.
+    SetVerdict {
+        /// Its name.
+        token: String,
+        /// What.
+        verdict: AuthorizationStatus,
+    },
+    /// The next heartbeat comes.
+    AwaitHeartbeat,
+    /// No heartbeat comes.
+    AwaitNoHeartbeat,
+    /// Whatever EVerest waits for has run out.
+    AwaitTimeout,
     /// EVerest ends and starts again.
     RestartEverest,
     /// The client under test loses its connection.
     Disconnect,
+    /// The broker or the network fails: a step by its name, and its arguments.
+    Fault(String, Value),
     /// Exactly this is published, as the side that khumbu plays.
     Publish {
         /// As `publish` of a scenario has it, with placeholders.
@@ -51,8 +69,27 @@ fn without(value: &Value, pointer: &str) -> Option<Value> {
     Some(value)
 }
 
+/// A value with something else where a pointer points.
+fn with(value: &Value, pointer: &str, other: Value) -> Option<Value> {
+    let mut value = value.clone();
+    *value.pointer_mut(pointer)? = other;
+    Some(value)
+}
+
+/// A value with the plainest of its kind where a pointer points, if that is another one.
+fn with_plain(value: &Value, pointer: &str) -> Option<Value> {
+    let plain = match value.pointer(pointer)? {
+        Value::Number(number) if number.as_f64() != Some(0.0) => json!(0),
+        Value::String(text) if text.chars().count() > 1 && !text.starts_with('{') => json!("a"),
+        Value::Bool(true) => json!(false),
+        _ => return None,
+    };
+    with(value, pointer, plain)
+}
+
 /// What is published.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Payload {
     /// This, as JSON.
     Json(Value),
@@ -68,8 +105,13 @@ impl Input {
         match self {
             Input::Command(command) => command_name(command),
             Input::PresentToken(_) => "present_token".to_owned(),
+            Input::SetVerdict { .. } => "set_verdict".to_owned(),
+            Input::AwaitHeartbeat => "expect a heartbeat".to_owned(),
+            Input::AwaitNoHeartbeat => "expect no heartbeat".to_owned(),
+            Input::AwaitTimeout => "wait until times have run out".to_owned(),
             Input::RestartEverest => "restart_everest".to_owned(),
             Input::Disconnect => "disconnect".to_owned(),
+            Input::Fault(name, _) => name.clone(),
             Input::Publish { topic, payload } => {
                 let how = match payload {
                     Payload::Json(_) => "payload",
@@ -81,18 +123,61 @@ impl Input {
         }
     }
 
-    /// The same with less in its message, one thing each.
+    /// The same with less in its message, or something plainer, one thing each.
     pub fn simpler(&self) -> Vec<Self> {
-        let Input::Publish { topic, payload: Payload::Json(value) } = self else { return Vec::new() };
-        let mut pointers = Vec::new();
-        members(value, "", &mut pointers);
-        let less = pointers.iter().filter_map(|pointer| without(value, pointer));
-        less.map(|value| Input::Publish { topic: topic.clone(), payload: Payload::Json(value) }).collect()
+        match self {
+            Input::Publish { topic, payload: Payload::Json(value) } => {
+                let mut pointers = Vec::new();
+                members(value, "", &mut pointers);
+                let less = pointers.iter().filter_map(|pointer| without(value, pointer));
+                let plainer = pointers.iter().filter_map(|pointer| with_plain(value, pointer));
+                let all = less.chain(plainer);
+                all.map(|value| Input::Publish { topic: topic.clone(), payload: Payload::Json(value) }).collect()
+            }
+            Input::Command(command) => {
+                let value = serde_json::to_value(command).unwrap_or_default();
+                let mut pointers = Vec::new();
+                members(&value, "", &mut pointers);
+                let plainer = pointers.iter().filter_map(|pointer| match value.pointer(pointer)?.as_i64()? {
+                    // EVSEs count from 1.
+                    2.. => with(&value, pointer, json!(1)),
+                    _ => None,
+                });
+                let less = pointers.iter().filter_map(|pointer| without(&value, pointer));
+                let read = |value: Value| serde_json::from_value(value).ok().map(Input::Command);
+                less.chain(plainer).filter_map(read).filter(|other| other != self).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The step, as YAML on one line, without its dash.
     pub fn step(&self) -> String {
         match self {
+            Input::Command(Command::SetReply(SetReply { to, payload, never, after_ms })) => {
+                let mut arguments = serde_json::Map::from_iter([("to".to_owned(), json!(to))]);
+                arguments.extend(payload.iter().map(|payload| ("payload".to_owned(), payload.clone())));
+                arguments.extend(never.then(|| ("never".to_owned(), json!(true))));
+                arguments.extend((*after_ms > 0).then(|| ("after".to_owned(), json!(format!("{after_ms}ms")))));
+                format!("set_reply: {}", flow(&Value::Object(arguments)))
+            }
+            Input::Command(Command::UpdateVerdict(update)) => {
+                let (evse, result) = (update.connector_id, &update.validation_result);
+                let messages = json!(result.tariff_messages);
+                format!(
+                    "update_verdict: {{evse: {evse}, verdict: {:?}, tariff_messages: {}}}",
+                    result.authorization_status,
+                    flow(&messages)
+                )
+            }
+            Input::SetVerdict { token, verdict } => {
+                format!("set_verdict: {{token: {token}, verdict: {verdict:?}}}")
+            }
+            Input::AwaitHeartbeat => "expect: {message: heartbeat}".to_owned(),
+            Input::AwaitNoHeartbeat => "expect_none: {message: heartbeat, for: 100ms}".to_owned(),
+            Input::AwaitTimeout => "note: Times run out.".to_owned(),
+            Input::Fault(name, Value::Null) => name.clone(),
+            Input::Fault(name, arguments) => format!("{name}: {}", flow(arguments)),
             Input::Command(command) => {
                 let step = serde_json::to_value(command).unwrap_or_default();
                 let (name, arguments) = match &step {
@@ -164,8 +249,11 @@ mod tests {
             json!({"a/b": [1], "d": null}),
             json!({"a/b": [1, {}], "d": null}),
         ];
-        assert_eq!(simpler, less.map(of));
+        let plainer = [json!({"a/b": [0, {"c": 2}], "d": null}), json!({"a/b": [1, {"c": 0}], "d": null})];
+        assert_eq!(simpler, less.into_iter().chain(plainer).map(of).collect::<Vec<_>>());
         assert!(of(json!(1)).simpler().is_empty() && Input::Disconnect.simpler().is_empty());
+        let plug_in = |evse, connector| Input::Command(Command::PlugIn(AtConnector { evse, connector }));
+        assert_eq!(plug_in(2, Some(1)).simpler(), [plug_in(2, None), plug_in(1, Some(1))]);
     }
 
     #[test]

@@ -5,15 +5,20 @@
 //! what it owes, told or not. Pure: drawing takes a seed, shrinking asks whoever plays. Playing is for [`crate::cli`].
 
 mod case;
+mod corpus;
+mod coverage;
 mod find;
 mod input;
 mod model;
 mod payload;
 mod shrink;
+mod site;
 pub mod strategies;
 
 pub use case::{Case, Ground};
+pub use coverage::Coverage;
 pub use find::Find;
 pub use input::{Input, Payload};
-pub use model::Model;
+pub use model::{Led, Model};
 pub use shrink::Shrink;
+pub use site::Site;

@@ -1,119 +1,394 @@
 //! What inputs lead to: the station of the simulator, in virtual time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use proptest::sample::Index;
 use serde_json::{Value, json};
 
 use super::input::{Input, Payload};
-use crate::protocol::channel::{ApiType, Channel};
-use crate::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl};
+use crate::protocol::channel::{ApiType, Channel, EntryPoint};
+use crate::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl, SetReply};
+use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::side::Side;
-use crate::protocol::types::{IdToken, TokenValidationStatus, WithdrawAuthorizationRequest};
-use crate::station::config::StationConfig;
-use crate::station::{self, Address, Effect, Station};
+use crate::protocol::types::{
+    AuthorizationStatus, IdToken, MessageContent, TokenValidationStatus, TokenValidationStatusMessage,
+    ValidationResult, ValidationResultUpdate, WithdrawAuthorizationRequest,
+};
+use crate::station::config::{SelectionAlgorithm, StationConfig};
+use crate::station::{self, Address, CommunicationFault, Effect, RequestId, Station};
 
 /// From one input to the next.
 const STEP: Duration = Duration::from_millis(1);
+/// What runs out sooner is waited for.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Heartbeats that come faster are waited for.
+const FAST_HEARTBEAT_MS: i32 = 200;
 /// An EVSE that no station of a case has.
 const NO_EVSE: i32 = 9;
+/// A type that no API module has.
+const UNKNOWN_TYPE: &str = "nothing";
+/// The step that ends all faults.
+const LIFT: &str = "lift_faults";
+
+/// The inputs of a kind, possible or not.
+pub(super) type Kind = fn(&Model) -> Vec<Input>;
 
 /// A station, and what it has been through.
 #[derive(Debug, Clone)]
 pub struct Model {
     under_test: Side,
     api: ApiType,
+    is_driven: bool,
     config: Arc<StationConfig>,
+    in_force: Deviations,
     station: Station,
     now: Duration,
+    /// How many requests were made.
+    requests: usize,
+    /// What the validator was asked and answers later: which question, what, and when.
+    questions: Vec<(RequestId, ValidationResult, Duration)>,
+    /// Tokens of which a validator under test says what it wants.
+    presented: BTreeSet<String>,
+    /// Whether a client under test sends communication checks.
+    pub(super) checks: bool,
+    /// Whether messages may meet a fault.
+    pub(super) has_faults: bool,
+    /// Whether what came last was seen to have been done: a restart overtakes what was not.
+    is_settled: bool,
+    /// Whether it was waited until times have run out.
+    has_waited: bool,
+    /// Whether its requests get something else than EVerest's own reply.
+    has_chosen_replies: bool,
 }
 
 /// What an input leads to.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Led {
+pub struct Led {
     /// Statuses, in order, by the name of the token.
-    pub statuses: Vec<(String, TokenValidationStatus)>,
-    /// The reply to a request.
-    pub reply: Option<Value>,
+    pub statuses: Vec<(String, Arc<TokenValidationStatusMessage>)>,
+    /// Replies, each with the number of its request.
+    pub replies: Vec<(usize, Value)>,
+    /// Communication faults that API modules raise (`true`) or clear.
+    pub faults: Vec<(ApiType, CommunicationFault, bool)>,
+    /// The number of the request that the input is.
+    pub request: Option<usize>,
+    /// How many questions the validator is asked.
+    pub questions: usize,
     /// Nothing has come of it.
     pub is_ignored: bool,
+    /// EVerest has ended.
+    pub has_ended: bool,
+}
+
+impl Led {
+    /// Whether nobody outside can tell this from another one.
+    pub fn looks_like(&self, other: &Self) -> bool {
+        self.statuses == other.statuses
+            && self.replies == other.replies
+            && self.faults == other.faults
+            && self.questions == other.questions
+            && self.has_ended == other.has_ended
+    }
 }
 
 impl Model {
     /// A station that has just started.
-    pub fn new(under_test: Side, api: ApiType, config: Arc<StationConfig>) -> Self {
-        let mut station = Station::new(&config);
+    pub fn new(under_test: Side, api: ApiType, is_driven: bool, config: Arc<StationConfig>) -> Self {
+        let mut with_api = config.as_ref().clone();
+        with_api.add_module(api, "under_test");
+        let mut station = Station::new(&with_api);
         station.apply(Duration::ZERO, station::Input::Ready);
-        Self { under_test, api, config, station, now: Duration::ZERO }
+        Self {
+            under_test,
+            api,
+            is_driven,
+            in_force: config.in_force(),
+            config,
+            station,
+            now: Duration::ZERO,
+            requests: 0,
+            questions: Vec::new(),
+            presented: BTreeSet::new(),
+            checks: true,
+            has_faults: false,
+            is_settled: true,
+            has_waited: false,
+            has_chosen_replies: false,
+        }
     }
 
     /// What can be done now and has an effect, but for what is published as it stands.
     pub fn offers(&self) -> Vec<Input> {
-        let mut inputs = Vec::new();
-        if self.api == ApiType::AUTH_CONSUMER {
-            let evses = 1..=i32::from(self.config.evses);
-            let at = |evse| AtConnector { evse, connector: None };
-            inputs.extend(evses.clone().flat_map(|evse| {
-                let commands = [
-                    Command::PlugIn(at(evse)),
-                    Command::Unplug(AtEvse { evse }),
-                    Command::StartTransaction(AtEvse { evse }),
-                    Command::StopTransaction(AtEvse { evse }),
-                    Command::InjectFault(at(evse)),
-                    Command::ClearFault(at(evse)),
-                ];
-                commands.map(Input::Command)
-            }));
-            inputs.extend(self.config.tokens.keys().cloned().map(Input::PresentToken));
-            if self.under_test == Side::Everest {
-                inputs.extend(self.withdraws().map(Command::Withdraw).map(Input::Command));
-                inputs.push(Input::Command(Command::GetStatus {}));
-            }
-        }
+        let mut inputs: Vec<_> = self.kinds().into_iter().flat_map(|kind| kind(self)).collect();
         inputs.retain(|input| self.is_possible(input));
         inputs
     }
 
-    /// What happens to the connection, to EVerest as a whole, and to its heartbeats.
-    pub fn turns(&self) -> Vec<Input> {
-        if self.under_test == Side::Everest {
-            return Vec::new();
-        }
-        let next = [0, 1, 4_294_967_296, 9_007_199_254_740_993, u64::MAX].map(HeartbeatControl::Next);
-        let heartbeats = [HeartbeatControl::Pause, HeartbeatControl::Resume].into_iter().chain(next);
-        let mut inputs: Vec<_> = heartbeats.map(Command::Heartbeats).map(Input::Command).collect();
-        inputs.push(Input::Disconnect);
-        // What is plugged in or faulted is found so again, which is another beginning.
-        if self.station.status().evses.iter().all(|evse| !evse.plugged_in && !evse.faulted) {
-            inputs.push(Input::RestartEverest);
-        }
-        inputs.retain(|input| *input == Input::RestartEverest || self.is_possible(input));
-        inputs
-    }
-
-    fn withdraws(&self) -> impl Iterator<Item = WithdrawAuthorizationRequest> {
-        let evses: Vec<_> = (1..=i32::from(self.config.evses)).chain([NO_EVSE]).map(Some).chain([None]).collect();
-        let tokens: Vec<Option<IdToken>> =
-            self.config.tokens.values().map(|token| Some(token.id_token())).chain([None]).collect();
-        evses.into_iter().flat_map(move |evse_id| {
-            tokens.clone().into_iter().map(move |id_token| WithdrawAuthorizationRequest { evse_id, id_token })
+    /// One of these that is possible: the kind at a place among the kinds, or the first after it that has something to
+    /// offer, and of that the input at another place.
+    pub(super) fn offer(&self, kinds: &[Kind], (kind, which): (&Index, &Index)) -> Option<Input> {
+        let first = if kinds.is_empty() { return None } else { kind.index(kinds.len()) };
+        kinds[first..].iter().chain(&kinds[..first]).find_map(|kind| {
+            let inputs = kind(self);
+            let first = if inputs.is_empty() { return None } else { which.index(inputs.len()) };
+            inputs[first..].iter().chain(&inputs[..first]).find(|input| self.is_possible(input)).cloned()
         })
     }
 
-    /// Whether the station has use for an input now.
-    pub fn is_possible(&self, input: &Input) -> bool {
-        match input {
-            Input::RestartEverest => self.turns().contains(input),
-            Input::Publish { topic, payload } => self.channel(topic).is_none_or(|channel| {
-                // Nobody can wait for what is done without a reply; what comes next may overtake it.
-                let behaviour = channel.api().behaviour();
-                let is_done = behaviour.why_not_executed(channel, &bytes(payload), self.config.in_force()).is_none();
-                !behaviour.owes_reply(channel) || !is_done || self.clone().led(input).reply.is_some()
-            }),
-            Input::Disconnect => true,
-            _ => !self.clone().led(input).is_ignored,
+    /// The kinds of inputs that there are; each is as likely, however many of it there are.
+    pub(super) fn kinds(&self) -> Vec<Kind> {
+        // Some stand here twice or more: it takes them to get far.
+        let start: Kind = |model| model.at_each(|at| Command::StartTransaction(AtEvse { evse: at.evse }));
+        let plug_in: Kind = |model| model.at_each(Command::PlugIn);
+        let station: [Kind; 12] = [
+            plug_in,
+            plug_in,
+            start,
+            start,
+            start,
+            Self::presentations,
+            Self::presentations,
+            |model| model.at_each(|at| Command::Unplug(AtEvse { evse: at.evse })),
+            |model| model.at_each(|at| Command::StopTransaction(AtEvse { evse: at.evse })),
+            |model| model.at_each(Command::InjectFault),
+            |model| model.at_each(Command::ClearFault),
+            Self::updates,
+        ];
+        let client: [Kind; 5] = [
+            Self::withdraws,
+            |_| vec![Input::Command(Command::GetStatus {})],
+            |_| vec![Input::Command(Command::Discover {})],
+            |_| queries(),
+            |_| [true, false].map(|it| Input::Command(Command::CommunicationCheck(it))).to_vec(),
+        ];
+        match (self.under_test, self.api) {
+            (Side::Everest, _) => [&station[..], &client].concat(),
+            (Side::Client, ApiType::AUTH_CONSUMER) if self.is_driven => {
+                [&station[..], &client, &[|_: &Self| replies()]].concat()
+            }
+            (Side::Client, ApiType::AUTH_CONSUMER) => [&station[..], &[|_: &Self| replies()]].concat(),
+            (Side::Client, ApiType::AUTH_TOKEN_VALIDATOR) if self.is_driven => {
+                [&station[..], &[Self::verdicts as Kind]].concat()
+            }
+            (Side::Client, ApiType::AUTH_TOKEN_VALIDATOR) => station.to_vec(),
+            (Side::Client, ApiType::AUTH_TOKEN_PROVIDER) if self.is_driven => vec![Self::presentations],
+            _ => Vec::new(),
         }
+    }
+
+    /// The kinds of what happens to the connection, to EVerest as a whole, and to its heartbeats.
+    pub(super) fn kinds_of_turns(&self) -> Vec<Kind> {
+        match self.under_test {
+            Side::Everest => {
+                vec![|_| vec![Input::RestartEverest], |_| vec![Input::AwaitHeartbeat, Input::AwaitNoHeartbeat], |_| {
+                    vec![Input::AwaitTimeout]
+                }]
+            }
+            Side::Client => vec![|_| vec![Input::RestartEverest], |_| heartbeats(), |_| vec![Input::Disconnect]],
+        }
+    }
+
+    /// What happens to the connection, to EVerest as a whole, and to its heartbeats.
+    pub fn turns(&self) -> Vec<Input> {
+        let mut inputs: Vec<_> = self.kinds_of_turns().into_iter().flat_map(|kind| kind(self)).collect();
+        inputs.retain(|input| self.is_possible(input));
+        inputs
+    }
+
+    fn at_each(&self, command: fn(AtConnector) -> Command) -> Vec<Input> {
+        self.evses().map(|evse| Input::Command(command(AtConnector { evse, connector: None }))).collect()
+    }
+
+    fn presentations(&self) -> Vec<Input> {
+        self.config.tokens.keys().cloned().map(Input::PresentToken).collect()
+    }
+
+    fn withdraws(&self) -> Vec<Input> {
+        let evses: Vec<_> = self.evses().chain([NO_EVSE]).map(Some).chain([None]).collect();
+        let tokens: Vec<Option<IdToken>> =
+            self.config.tokens.values().map(|token| Some(token.id_token())).chain([None]).collect();
+        let withdraw = |evse_id: Option<i32>, id_token: &Option<IdToken>| {
+            Input::Command(Command::Withdraw(WithdrawAuthorizationRequest { evse_id, id_token: id_token.clone() }))
+        };
+        evses.into_iter().flat_map(|evse| tokens.iter().map(move |token| withdraw(evse, token))).collect()
+    }
+
+    fn verdicts(&self) -> Vec<Input> {
+        use AuthorizationStatus::{Accepted, Expired, Unknown};
+        let verdict = |token: &String| {
+            [Accepted, Expired, Unknown].map(|verdict| Input::SetVerdict { token: token.clone(), verdict })
+        };
+        self.config.tokens.keys().flat_map(verdict).collect()
+    }
+
+    fn updates(&self) -> Vec<Input> {
+        let message = MessageContent { content: "0.25 EUR/kWh".to_owned(), format: None, language: None };
+        let update = |connector_id, verdict| {
+            let validation_result =
+                ValidationResult { tariff_messages: vec![message.clone()], ..ValidationResult::new(verdict) };
+            Input::Command(Command::UpdateVerdict(ValidationResultUpdate { connector_id, validation_result }))
+        };
+        let verdicts = [AuthorizationStatus::Accepted, AuthorizationStatus::Blocked];
+        self.evses().flat_map(|evse| verdicts.map(|verdict| update(evse, verdict))).collect()
+    }
+
+    /// Whether the module under test says what tokens are worth.
+    fn judges_tokens(&self) -> bool {
+        self.under_test == Side::Client && self.api == ApiType::AUTH_TOKEN_VALIDATOR
+    }
+
+    /// Whether a token, or one whose value differs in case alone, may be in use as far as anybody knows.
+    fn is_presented(&self, name: &str) -> bool {
+        let value = |name: &str| self.config.tokens.get(name).map(|token| token.value.to_ascii_lowercase());
+        self.presented.iter().any(|other| value(other) == value(name))
+    }
+
+    fn evses(&self) -> std::ops::RangeInclusive<i32> {
+        1..=i32::from(self.config.evses)
+    }
+
+    /// What brings the station back to where it began, but for what it remembers of the past: nothing plugged in, faulted,
+    /// authorized, or waited for.
+    pub fn rest(&self) -> Vec<Input> {
+        let (mut model, mut inputs) = (self.clone(), Vec::new());
+        let mut do_if_possible = |model: &mut Self, input: Input| {
+            if model.is_possible(&input) {
+                model.led(&input);
+                inputs.push(input);
+            }
+        };
+        if self.has_faults {
+            do_if_possible(&mut model, Input::Fault(LIFT.to_owned(), Value::Null));
+        }
+        if !self.checks {
+            do_if_possible(&mut model, Input::Command(Command::CommunicationCheck(true)));
+        }
+        if self.under_test == Side::Client {
+            do_if_possible(&mut model, Input::Command(Command::Heartbeats(HeartbeatControl::Resume)));
+        }
+        if self.has_chosen_replies {
+            do_if_possible(&mut model, set_reply(None, false, 0));
+        }
+        if self.under_test == Side::Everest {
+            do_if_possible(&mut model, Input::AwaitTimeout);
+            // What was granted is withdrawn, and what waits for an EV.
+            do_if_possible(&mut model, Input::Command(Command::Withdraw(WithdrawAuthorizationRequest::default())));
+        }
+        for evse in self.evses() {
+            let at = AtConnector { evse, connector: None };
+            do_if_possible(&mut model, Input::Command(Command::ClearFault(at)));
+            let is_granted = |evse: &station::EvseStatus| evse.state == "granted";
+            if model.station.status().evses.get(index(evse)).is_some_and(is_granted) {
+                do_if_possible(&mut model, Input::Command(Command::PlugIn(at)));
+                do_if_possible(&mut model, Input::Command(Command::StartTransaction(AtEvse { evse })));
+            }
+            do_if_possible(&mut model, Input::Command(Command::StopTransaction(AtEvse { evse })));
+            do_if_possible(&mut model, Input::Command(Command::Unplug(AtEvse { evse })));
+        }
+        if self.under_test == Side::Everest {
+            // Its reply says that all of the above is done.
+            let nothing = WithdrawAuthorizationRequest { evse_id: Some(NO_EVSE), id_token: None };
+            do_if_possible(&mut model, Input::Command(Command::Withdraw(nothing)));
+        }
+        // A token whose group holds a granted EVSE never ends.
+        let is_stuck = self.under_test == Side::Client && !model.station.status().tokens_in_process.is_empty();
+        if is_stuck || !self.presented.is_empty() {
+            do_if_possible(&mut model, Input::RestartEverest);
+        }
+        inputs
+    }
+
+    /// Whether nothing is plugged in, faulted, authorized, or waited for.
+    pub fn is_at_rest(&self) -> bool {
+        let status = self.station.status();
+        let is_free = |evse: &station::EvseStatus| evse.state == "available" && !evse.plugged_in && !evse.session;
+        let is_idle = status.tokens_in_process.is_empty() && status.waiting_messages == 0;
+        is_idle && status.evses.iter().all(is_free)
+    }
+
+    /// Whether the station has use for an input now, and khumbu can tell what becomes of it.
+    pub fn is_possible(&self, input: &Input) -> bool {
+        let interval = self.config.auth_consumer.cfg_heartbeat_interval_ms;
+        match input {
+            // What is plugged in or faulted is found so again, which is another beginning.
+            Input::RestartEverest => {
+                let is_at_rest = |evse: &station::EvseStatus| !evse.plugged_in && !evse.faulted;
+                (self.is_settled || self.under_test == Side::Client)
+                    && self.station.status().evses.iter().all(is_at_rest)
+            }
+            Input::AwaitHeartbeat => (1..=FAST_HEARTBEAT_MS).contains(&interval),
+            Input::AwaitNoHeartbeat => interval <= 0,
+            // Once in a case: it takes seconds.
+            Input::AwaitTimeout if self.has_waited => false,
+            Input::AwaitTimeout => self.led_from_here(input).statuses.iter().any(|(_, status)| is_end(status.status)),
+            Input::Disconnect | Input::Fault(..) => self.under_test == Side::Client,
+            Input::SetVerdict { token, .. } => self.judges_tokens() && self.config.tokens.contains_key(token),
+            Input::Command(Command::UpdateVerdict(_)) if self.judges_tokens() => {
+                self.is_driven && !self.presented.is_empty()
+            }
+            Input::Command(Command::UpdateVerdict(update)) => {
+                let is_it =
+                    |evse: &station::EvseStatus| evse.evse == update.connector_id && evse.state == "transaction";
+                let has_validator = self.under_test == Side::Client || self.config.auth_token_validator.is_some();
+                has_validator && self.station.status().evses.iter().any(is_it)
+            }
+            Input::Command(Command::Discover {} | Command::QueryModules(_))
+                if self.in_force.is_on(Deviation::NoEntryPoint) =>
+            {
+                false
+            }
+            Input::Command(Command::GetStatus {}) if !Channel::GET_TOKEN_VALIDATION_STATUS.runs(self.in_force) => false,
+            // Its reply has no name by which it would be known later.
+            Input::Command(Command::QueryModules(name)) if self.under_test == Side::Everest => {
+                !self.led_from_here(input).replies.is_empty() || name == UNKNOWN_TYPE
+            }
+            Input::Publish { topic, payload } => self.is_foreseeable(input, topic, payload),
+            Input::PresentToken(_) if self.under_test == Side::Client && self.api == ApiType::AUTH_TOKEN_PROVIDER => {
+                true
+            }
+            Input::PresentToken(name) if self.is_presented(name) => false,
+            // What comes of a token that the module judges, only the module knows.
+            Input::Command(Command::Unplug(at)) if self.judges_tokens() => {
+                self.station.status().evses.get(index(at.evse)).is_some_and(|evse| evse.plugged_in)
+            }
+            Input::Command(Command::StartTransaction(_) | Command::StopTransaction(_)) if self.judges_tokens() => false,
+            Input::Command(Command::Withdraw(_) | Command::CommunicationCheck(_) | Command::SetReply(_)) => true,
+            Input::Command(Command::GetStatus {} | Command::Discover {} | Command::QueryModules(_)) => true,
+            Input::Command(command) => {
+                self.station.would_move(command).unwrap_or_else(|| !self.led_from_here(input).is_ignored)
+            }
+            Input::PresentToken(_) => !self.led_from_here(input).is_ignored,
+        }
+    }
+
+    /// Whether khumbu knows when a message has been worked on.
+    fn is_foreseeable(&self, input: &Input, topic: &str, payload: &Payload) -> bool {
+        if topic == "{reply_to}" {
+            return self.questions.len() == 1 && !self.led_from_here(input).has_ended;
+        }
+        let Some(channel) = self.channel(topic) else { return self.under_test == Side::Client };
+        let behaviour = channel.api().behaviour();
+        let is_executed = behaviour.why_not_executed(channel, &bytes(payload, 0), self.in_force).is_none();
+        let mut after = self.clone();
+        let led = after.led(input);
+        if led.has_ended {
+            return false;
+        }
+        // Nobody can wait for what is done without a reply; what comes next may overtake it.
+        let remembers = self.config.auth.selection_algorithm != SelectionAlgorithm::FindFirst;
+        let is_idle = || !remembers && after.station.status() == self.station.status();
+        !behaviour.owes_reply(channel)
+            || !is_executed
+            || is_answerable(payload)
+            || !led.statuses.is_empty()
+            || is_idle()
+    }
+
+    fn led_from_here(&self, input: &Input) -> Led {
+        self.clone().led(input)
     }
 
     /// The station after an input.
@@ -123,68 +398,175 @@ impl Model {
         self
     }
 
+    /// The first of these inputs that leads to something else at another station; it is the last one that is taken.
+    pub fn first_difference(mut self, mut other: Self, inputs: &[Input]) -> Option<usize> {
+        inputs.iter().position(|input| !self.led(input).looks_like(&other.led(input)))
+    }
+
+    /// What the station looks like.
+    pub fn status(&self) -> station::StationStatus {
+        self.station.status()
+    }
+
     /// Takes an input, and says what comes of it.
-    pub(super) fn led(&mut self, input: &Input) -> Led {
+    pub fn led(&mut self, input: &Input) -> Led {
         self.now += STEP;
-        let effects = match input {
-            Input::PresentToken(name) => match self.config.tokens.get(name) {
-                Some(token) => self.station.apply(self.now, station::Input::Command(token.to_command())),
-                None => return Led { is_ignored: true, ..Led::default() },
+        let mut led = Led::default();
+        match input {
+            Input::PresentToken(name) => match self.config.tokens.get(name).map(|token| token.to_command()) {
+                Some(command) => {
+                    self.apply(station::Input::Command(command), &mut led);
+                    self.presented.extend(self.judges_tokens().then(|| name.clone()));
+                }
+                None => led.is_ignored = true,
             },
+            Input::Fault(name, _) => self.has_faults = name != LIFT && !lasts_by_itself(name),
             Input::Command(Command::Withdraw(request)) => {
-                self.receive(Channel::WITHDRAW_AUTHORIZATION, &json!({"headers": {"replyTo": "r"}, "payload": request}))
+                self.request(Channel::WITHDRAW_AUTHORIZATION, &json!(request), &mut led);
             }
             Input::Command(Command::GetStatus {}) => {
-                self.receive(Channel::GET_TOKEN_VALIDATION_STATUS, &json!({"headers": {"replyTo": "r"}}))
+                self.request(Channel::GET_TOKEN_VALIDATION_STATUS, &json!({}), &mut led);
             }
-            Input::Disconnect => Vec::new(),
-            Input::Command(command) => self.station.apply(self.now, station::Input::Command(command.clone())),
+            Input::Command(Command::Discover {}) => self.query(EntryPoint::Discover, &mut led),
+            Input::Command(Command::QueryModules(name)) => {
+                self.query(EntryPoint::QueryModules(name.clone()), &mut led);
+            }
+            Input::Command(Command::CommunicationCheck(is_good)) => {
+                self.checks = *is_good;
+                let payload = Bytes::from(is_good.to_string());
+                self.apply(station::Input::Received { channel: Channel::COMMUNICATION_CHECK, payload }, &mut led);
+                led.is_ignored = false;
+            }
+            Input::Command(command) => {
+                if let Command::SetReply(set) = command {
+                    self.has_chosen_replies = set.never || set.payload.is_some();
+                }
+                self.apply(station::Input::Command(command.clone()), &mut led);
+            }
+            Input::AwaitTimeout => {
+                self.has_waited = true;
+                let until = self.now + PATIENCE;
+                while let Some((request, answer, at)) = self.next_answer(until) {
+                    self.now = self.now.max(at);
+                    self.answer(request, &answer, &mut led);
+                    self.questions.retain(|(open, ..)| *open != request);
+                }
+                self.now = until;
+                self.apply(station::Input::Deadline, &mut led);
+                led.is_ignored = false;
+            }
             Input::RestartEverest => {
-                *self = Self::new(self.under_test, self.api, self.config.clone());
-                Vec::new()
+                let requests = self.requests;
+                *self = Self::new(self.under_test, self.api, self.is_driven, self.config.clone());
+                self.requests = requests;
             }
-            Input::Publish { topic, payload } => self.published(topic, payload),
-        };
-        let mut led = Led::default();
-        for effect in effects {
-            match effect {
-                Effect::Ignored { .. } => led.is_ignored = true,
-                Effect::Publish { to: Address::Reply(_), payload } => {
-                    let reply = serde_json::to_value(payload).unwrap_or_default();
-                    led.reply = Some(match reply.get("status") {
-                        Some(status) => json!({ "status": status }),
-                        None => reply,
-                    });
-                }
-                Effect::Publish { payload: station::Payload::Status(status), .. } => {
-                    let name = self.name_of(&status.token.id_token.value);
-                    led.statuses.extend(name.map(|name| (name, status.status)));
-                }
-                _ => {}
-            }
+            Input::Publish { topic, payload } => self.published(topic, payload, &mut led),
+            Input::SetVerdict { .. } | Input::AwaitHeartbeat | Input::AwaitNoHeartbeat | Input::Disconnect => {}
         }
+        let is_seen = !led.statuses.is_empty() || !led.replies.is_empty();
+        let is_idle = matches!(input, Input::AwaitHeartbeat | Input::AwaitNoHeartbeat | Input::RestartEverest);
+        self.is_settled = is_seen || self.is_settled && is_idle;
         led
     }
 
+    fn apply(&mut self, input: station::Input, led: &mut Led) {
+        let effects = self.station.apply(self.now, input);
+        for effect in effects {
+            self.take(effect, led);
+        }
+    }
+
+    fn take(&mut self, effect: Effect, led: &mut Led) {
+        match effect {
+            Effect::Ignored { .. } => led.is_ignored = true,
+            Effect::Exit { .. } => led.has_ended = true,
+            Effect::Fault { api, fault, raised } => led.faults.push((api, fault, raised)),
+            Effect::Publish { to: Address::Reply(topic), payload } => {
+                if let Ok(request) = topic.parse() {
+                    let reply = serde_json::to_value(payload).unwrap_or_default();
+                    led.replies.push((request, as_pattern(reply)));
+                }
+            }
+            Effect::Publish { payload: station::Payload::Status(status), .. } => {
+                let name = self.name_of(&status.token.id_token.value);
+                led.statuses.extend(name.map(|name| (name, status)));
+            }
+            Effect::Ask { request, token } => {
+                led.questions += 1;
+                let listed = self.config.tokens.values().find(|listed| listed.value == token.id_token.value);
+                let Some(listed) = listed else { return };
+                let (answer, after) = (listed.to_validation().into(), listed.verdict_after.map(|span| span.0));
+                match after {
+                    None => self.answer(request, &answer, led),
+                    Some(after) => self.questions.push((request, answer, self.now + after)),
+                }
+            }
+            Effect::Asked { request } => self.questions.retain(|(open, ..)| *open != request),
+            _ => {}
+        }
+    }
+
+    fn next_answer(&self, until: Duration) -> Option<(RequestId, ValidationResult, Duration)> {
+        let due = self.questions.iter().filter(|(.., at)| *at <= until);
+        due.min_by_key(|(.., at)| *at).cloned()
+    }
+
+    fn answer(&mut self, request: RequestId, answer: &ValidationResult, led: &mut Led) {
+        let payload = Bytes::from(serde_json::to_vec(answer).unwrap_or_default());
+        self.apply(station::Input::ValidatorReply { request, payload }, led);
+    }
+
     /// What khumbu publishes to an EVerest under test; what it publishes in EVerest's place moves no station.
-    fn published(&mut self, topic: &str, payload: &Payload) -> Vec<Effect> {
-        let Some(channel) = self.channel(topic) else { return Vec::new() };
-        let effects = self.station.apply(self.now, station::Input::Received { channel, payload: bytes(payload) });
-        effects.into_iter().filter(|effect| !matches!(effect, Effect::Ignored { .. })).collect()
+    fn published(&mut self, topic: &str, payload: &Payload, led: &mut Led) {
+        let input = match (topic, self.channel(topic)) {
+            ("{reply_to}", _) => match self.questions.last() {
+                Some((request, ..)) => station::Input::ValidatorReply { request: *request, payload: bytes(payload, 0) },
+                None => return,
+            },
+            (_, Some(channel)) => {
+                if channel.is_request() {
+                    led.request = Some(self.requests);
+                    self.requests += 1;
+                }
+                let payload = bytes(payload, led.request.unwrap_or_default());
+                station::Input::ReceivedAt { api: channel.api(), channel, payload }
+            }
+            _ => return,
+        };
+        self.apply(input, led);
+        led.is_ignored = false;
     }
 
     /// The channel of an EVerest under test that a topic of a case means.
     fn channel(&self, topic: &str) -> Option<Channel> {
-        self.api.channels().find(|channel| {
-            self.under_test == Side::Everest
-                && !channel.is_from_everest()
-                && topic.strip_prefix("{m2e}/") == channel.address().strip_prefix("m2e/")
-        })
+        let (module, rest) = topic.split_once('/')?;
+        let (api, address) = match (self.under_test, module) {
+            (Side::Client, _) => return None,
+            (Side::Everest, "{m2e}") => (self.api, rest),
+            (Side::Everest, "{provider}") => (ApiType::AUTH_TOKEN_PROVIDER, rest.strip_prefix("m2e/")?),
+            (Side::Everest, "{validator}") => (ApiType::AUTH_TOKEN_VALIDATOR, rest.strip_prefix("m2e/")?),
+            _ => return None,
+        };
+        let is_it = |channel: &Channel| channel.address().strip_prefix("m2e/") == Some(address);
+        api.channels().find(|channel| !channel.is_from_everest() && is_it(channel))
     }
 
-    fn receive(&mut self, channel: Channel, json: &Value) -> Vec<Effect> {
-        let payload = Bytes::from(json.to_string());
-        self.station.apply(self.now, station::Input::Received { channel, payload })
+    fn request(&mut self, channel: Channel, parameter: &Value, led: &mut Led) {
+        let number = self.requests;
+        led.request = Some(number);
+        self.requests += 1;
+        let payload =
+            Bytes::from(json!({"headers": {"replyTo": number.to_string()}, "payload": parameter}).to_string());
+        self.apply(station::Input::Received { channel, payload }, led);
+    }
+
+    fn query(&mut self, entry_point: EntryPoint, led: &mut Led) {
+        let number = self.requests;
+        led.request = Some(number);
+        self.requests += 1;
+        let payload = Bytes::from(json!({"headers": {"replyTo": number.to_string()}}).to_string());
+        self.apply(station::Input::Queried { entry_point, payload }, led);
+        led.is_ignored = false;
     }
 
     fn name_of(&self, value: &str) -> Option<String> {
@@ -195,11 +577,68 @@ impl Model {
     }
 }
 
-/// What is published; its reply goes somewhere.
-fn bytes(payload: &Payload) -> Bytes {
+fn queries() -> Vec<Input> {
+    let types = [ApiType::AUTH_CONSUMER.name(), ApiType::AUTH_TOKEN_VALIDATOR.name(), UNKNOWN_TYPE];
+    types.map(|name| Input::Command(Command::QueryModules(name.to_owned()))).to_vec()
+}
+
+fn heartbeats() -> Vec<Input> {
+    let next = [0, 1, 4_294_967_296, 9_007_199_254_740_993, u64::MAX].map(HeartbeatControl::Next);
+    let all = [HeartbeatControl::Pause, HeartbeatControl::Resume].into_iter().chain(next);
+    all.map(Command::Heartbeats).map(Input::Command).collect()
+}
+
+/// What a client's requests get in place of EVerest's reply: each result, one that no release has, late, or never.
+fn replies() -> Vec<Input> {
+    let results = ["Accepted", "AuthorizationNotFound", "EvseNotFound", "Rejected", "OfTheFuture"];
+    let chosen = results.map(|result| set_reply(Some(json!(result)), false, 0));
+    let others = [set_reply(Some(json!("Accepted")), false, 50), set_reply(None, true, 0), set_reply(None, false, 0)];
+    chosen.into_iter().chain(others).collect()
+}
+
+fn set_reply(payload: Option<Value>, never: bool, after_ms: u64) -> Input {
+    let to = Channel::WITHDRAW_AUTHORIZATION.name().to_owned();
+    Input::Command(Command::SetReply(SetReply { to, payload, never, after_ms }))
+}
+
+/// Where an EVSE stands in lists.
+fn index(evse: i32) -> usize {
+    usize::try_from(evse - 1).unwrap_or_default()
+}
+
+/// Whether a fault is over when its step is.
+fn lasts_by_itself(fault: &str) -> bool {
+    ["half_open", "broker_away"].contains(&fault)
+}
+
+/// Whether nothing follows upon this status but by somebody's doing.
+fn is_end(status: TokenValidationStatus) -> bool {
+    matches!(status, TokenValidationStatus::TimedOut | TokenValidationStatus::Rejected)
+}
+
+/// What has to stand in a reply; who says it is his affair.
+fn as_pattern(mut reply: Value) -> Value {
+    if let Some(api) = reply.pointer_mut("/apis/0").and_then(Value::as_object_mut) {
+        api.remove("module_id");
+    }
+    match reply.get("status") {
+        Some(status) => json!({"status": status, "token": {"id_token": reply.pointer("/token/id_token")}}),
+        None => reply,
+    }
+}
+
+/// Whether a request says where its reply goes.
+fn is_answerable(payload: &Payload) -> bool {
+    let Payload::Json(value) = payload else { return false };
+    value.pointer("/headers/replyTo").is_some_and(|topic| topic == "{reply}")
+}
+
+/// What is published; its reply goes to the topic of its number.
+fn bytes(payload: &Payload, request: usize) -> Bytes {
+    let filled = |text: &str| Bytes::from(text.replace("{reply}", &request.to_string()));
     match payload {
-        Payload::Json(value) => Bytes::from(value.to_string().replace("{reply}", "r")),
-        Payload::Text(text) => Bytes::from(text.replace("{reply}", "r")),
+        Payload::Json(value) => filled(&value.to_string()),
+        Payload::Text(text) => filled(text),
         Payload::Bytes(bytes) => Bytes::from(bytes.clone()),
     }
 }

@@ -2,18 +2,18 @@
 //!
 //! [`Ground::model`] says what inputs lead to.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{Index, select};
 use proptest::strategy::{SBoxedStrategy, Union};
 use proptest_state_machine::strategy::Sequential;
 use serde_json::{Value, json};
 
 use super::case::Ground;
 use super::input::{Input, Payload};
-use super::model::Model;
+use super::model::{Kind, Model};
 use super::payload;
 use crate::protocol::api::Pattern;
 use crate::protocol::channel::Channel;
@@ -25,73 +25,164 @@ const OF_THE_FUTURE: f64 = 0.15;
 const HEARTBEATS: [u64; 8] =
     [0, 1, 255, 4_294_967_295, 4_294_967_296, 9_007_199_254_740_993, 9_223_372_036_854_775_808, u64::MAX];
 
+/// How often a request says no topic for its reply, or none that can be used.
+const UNANSWERABLE: f64 = 0.2;
+
+/// What runs while a case is played must not run out.
+const MOST_WHERE_TIMES_RUN_OUT: usize = 10;
+
 /// Sequences of inputs, each possible after those before it.
 pub fn inputs(ground: &Ground, count: Range<usize>) -> impl Strategy<Value = Vec<Input>> + use<> {
     let (model, messages) = (ground.model(), published(ground));
+    let faults = ground.has_faults.then(faults);
+    let (kinds, turns): (Arc<[Kind]>, Arc<[Kind]>) = (model.kinds().into(), model.kinds_of_turns().into());
     let next = move |model: &Model| {
-        // Each kind is as likely, however many of it there are.
-        let one_of = |inputs: Vec<Input>| {
-            let mut kinds: BTreeMap<_, Vec<_>> = BTreeMap::new();
-            inputs.into_iter().for_each(|input| kinds.entry(input.kind()).or_default().push(input));
-            (!kinds.is_empty()).then(|| Union::new(kinds.into_values().map(select)).sboxed())
-        };
-        let weighed = [(6, one_of(model.offers())), (1, one_of(model.turns())), (3, messages.clone())];
+        let model = Arc::new(model.clone());
+        let weighed =
+            [(6, one_of(&model, &kinds)), (1, one_of(&model, &turns)), (3, messages.clone()), (1, faults.clone())];
         Union::new_weighted(weighed.into_iter().filter_map(|(weight, it)| Some((weight, it?))).collect()).sboxed()
     };
+    let most = if ground.site.is_slow() { count.end.min(MOST_WHERE_TIMES_RUN_OUT) } else { count.end };
+    let count = count.start.min(most.saturating_sub(1))..most;
     let begin = move || Just(model.clone()).sboxed();
     let is_possible = |model: &Model, input: &Input| model.is_possible(input);
     let after = |model: Model, input: &Input| model.after(input);
     Sequential::new(count.into(), begin, is_possible, next, after).prop_map(|(_, inputs, _)| inputs)
 }
 
+/// Each kind is as likely. What is not possible is drawn where nothing is, and drawn again.
+fn one_of(model: &Arc<Model>, kinds: &Arc<[Kind]>) -> Option<SBoxedStrategy<Input>> {
+    let (model, kinds) = (model.clone(), kinds.clone());
+    if kinds.is_empty() {
+        return None;
+    }
+    let offered =
+        move |(kind, which): (Index, Index)| model.offer(&kinds, (&kind, &which)).unwrap_or(Input::AwaitTimeout);
+    Some(any::<(Index, Index)>().prop_map(offered).sboxed())
+}
+
+/// What may befall messages and connections on their way to a client, which survives all of it.
+fn faults() -> SBoxedStrategy<Input> {
+    let of_messages = |name: &'static str, more: Value| {
+        (select(vec![0.3, 1.0]), 0..16_u8).prop_map(move |(probability, seed)| {
+            let mut arguments =
+                json!({"topic": "{e2m}/#", "direction": "to_module", "probability": probability, "seed": seed});
+            let more = more.as_object().cloned().unwrap_or_default();
+            if let Some(arguments) = arguments.as_object_mut() {
+                arguments.extend(more);
+            }
+            Input::Fault(name.to_owned(), arguments)
+        })
+    };
+    let of_connections = |name: &'static str| Just(Input::Fault(name.to_owned(), json!({"for": "50ms"})));
+    prop_oneof![
+        of_messages("drop", json!({})),
+        of_messages("delay", json!({"by": "20ms"})),
+        of_messages("duplicate", json!({})),
+        of_messages("duplicate", json!({"as": "redelivery"})),
+        of_messages("reorder", json!({})),
+        of_messages("corrupt", json!({"how": "truncate"})),
+        of_messages("corrupt", json!({"how": "flip"})),
+        of_messages("corrupt", json!({"how": "encoding"})),
+        of_connections("half_open"),
+        of_connections("broker_away"),
+    ]
+    .sboxed()
+}
+
 /// Messages of the side that khumbu plays, right ones and broken ones; none where it sends nothing.
 pub fn published(ground: &Ground) -> Option<SBoxedStrategy<Input>> {
+    let in_force = ground.in_force();
     let is_own = |channel: &Channel| channel.is_from_everest() == (ground.under_test == Side::Client);
-    let is_told = |channel: &Channel| {
-        channel.runs(ground.in_force()) && channel.description().pattern != Pattern::CommunicationCheck
-    };
-    let each = ground.api.channels().filter(is_own).filter(is_told).map(|channel| {
-        let api = channel.api().description();
-        let branch = if channel.is_from_everest() { "e2m" } else { "m2e" };
-        let address = channel.address().split_once('/').map_or("", |(_, rest)| rest);
-        let topic = format!("{{{branch}}}/{address}");
-        let description = channel.description();
-        let valid = match description.pattern {
-            // The numbers of heartbeats are those of a counter.
-            Pattern::Heartbeat => select(HEARTBEATS.map(Value::from).to_vec()).sboxed(),
-            _ => payload::valid(api, &description.payload, ground.in_force()),
-        };
-        let is_request = channel.is_request();
-        let addressed = move |mut value: Value| {
-            if let Some(message) = value.as_object_mut().filter(|_| is_request) {
-                message.insert("headers".to_owned(), json!({"replyTo": "{reply}"}));
-            }
-            value
-        };
-        let valid = valid.prop_map(addressed).sboxed();
-        let words = match description.pattern {
-            Pattern::Variable => payload::words(api, &description.payload),
-            _ => Vec::new(),
-        };
-        let of_the_future = prop::bool::weighted(OF_THE_FUTURE);
-        let (field, word) = (of_the_future, (of_the_future, any::<prop::sample::Index>()));
-        let more = (valid.clone(), field, word).prop_map(move |(mut value, has_field, (has_word, which))| {
-            if let Some(members) = value.as_object_mut().filter(|_| has_field) {
-                members.insert("of_the_future".to_owned(), json!({"a": [1, null]}));
-            }
-            let there: Vec<_> = words.iter().filter(|at| has_word && value.pointer(at).is_some()).collect();
-            let chosen = (!there.is_empty()).then(|| which.get(&there));
-            if let Some(word) = chosen.and_then(|at| value.pointer_mut(at)) {
-                *word = json!("OfTheFuture");
-            }
-            Payload::Json(channel.api().behaviour().lawful(channel, value))
-        });
-        // EVerest does what a broken request may be taken for; what that is, the station knows.
-        let payload = prop_oneof![4 => more, 1 => payload::broken(valid)];
-        payload.prop_map(move |payload| Input::Publish { topic: topic.clone(), payload }).sboxed()
-    });
-    let each: Vec<_> = each.collect();
+    let mut each: Vec<_> = ground
+        .api
+        .channels()
+        .filter(is_own)
+        .filter(|channel| channel.runs(in_force))
+        .filter(|channel| ground.under_test == Side::Everest || !is_check(*channel))
+        .map(|channel| {
+            let address = channel.address().split_once('/').map_or("", |(_, rest)| rest);
+            let branch = if channel.is_from_everest() { "e2m" } else { "m2e" };
+            messages(ground, channel, format!("{{{branch}}}/{address}"))
+        })
+        .collect();
+    if ground.under_test == Side::Everest {
+        each.extend(broken_by_others(ground));
+    }
     (!each.is_empty()).then(|| Union::new(each).sboxed())
+}
+
+fn is_check(channel: Channel) -> bool {
+    channel.description().pattern == Pattern::CommunicationCheck
+}
+
+fn messages(ground: &Ground, channel: Channel, topic: String) -> SBoxedStrategy<Input> {
+    let api = channel.api().description();
+    let description = channel.description();
+    let valid = match description.pattern {
+        // The numbers of heartbeats are those of a counter.
+        Pattern::Heartbeat => select(HEARTBEATS.map(Value::from).to_vec()).sboxed(),
+        _ => payload::valid(api, &description.payload, ground.in_force()),
+    };
+    let is_request = channel.is_request();
+    let unusable = ["", "a/+", "a/#", "#"].map(|topic| json!({ "replyTo": topic })).into_iter();
+    let unusable: Vec<_> = unusable.chain([json!({"replyTo": 5}), json!({}), json!(null)]).collect();
+    let headers = match ground.under_test {
+        Side::Client => Just(json!({"replyTo": "{reply}"})).sboxed(),
+        Side::Everest => (prop::bool::weighted(UNANSWERABLE), select(unusable))
+            .prop_map(
+                |(is_unanswerable, unusable)| if is_unanswerable { unusable } else { json!({"replyTo": "{reply}"}) },
+            )
+            .sboxed(),
+    };
+    let addressed = move |(mut value, headers): (Value, Value)| {
+        if let Some(message) = value.as_object_mut().filter(|_| is_request) {
+            message.insert("headers".to_owned(), headers);
+        }
+        value
+    };
+    let valid = (valid, headers).prop_map(addressed).sboxed();
+    let words = match description.pattern {
+        Pattern::Variable => payload::words(api, &description.payload),
+        _ => Vec::new(),
+    };
+    let of_the_future = prop::bool::weighted(OF_THE_FUTURE);
+    let (field, word) = (of_the_future, (of_the_future, any::<Index>()));
+    let more = (valid.clone(), field, word).prop_map(move |(mut value, has_field, (has_word, which))| {
+        if let Some(members) = value.as_object_mut().filter(|_| has_field) {
+            members.insert("of_the_future".to_owned(), json!({"a": [1, null]}));
+        }
+        let there: Vec<_> = words.iter().filter(|at| has_word && value.pointer(at).is_some()).collect();
+        let chosen = (!there.is_empty()).then(|| which.get(&there));
+        if let Some(word) = chosen.and_then(|at| value.pointer_mut(at)) {
+            *word = json!("OfTheFuture");
+        }
+        Payload::Json(channel.api().behaviour().lawful(channel, value))
+    });
+    // EVerest does what a broken request may be taken for; what that is, the station knows.
+    let payload = prop_oneof![4 => more, 1 => payload::broken(valid)];
+    payload.prop_map(move |payload| Input::Publish { topic: topic.clone(), payload }).sboxed()
+}
+
+/// What other clients of an EVerest under test may say and must not harm it.
+fn broken_by_others(ground: &Ground) -> Vec<SBoxedStrategy<Input>> {
+    let config = ground.site.config();
+    let broken = |topic: &'static str, channel: Channel| {
+        let payload = payload::broken(payload::valid(
+            channel.api().description(),
+            &channel.description().payload,
+            ground.in_force(),
+        ));
+        payload.prop_map(move |payload| Input::Publish { topic: topic.to_owned(), payload }).sboxed()
+    };
+    let mut each = Vec::new();
+    if config.auth_token_provider.is_some() {
+        each.push(broken("{provider}/m2e/provided_token", Channel::PROVIDED_TOKEN));
+    }
+    if config.auth_token_validator.is_some() {
+        each.push(broken("{reply_to}", Channel::VALIDATE_RESULT_UPDATE));
+    }
+    each
 }
 
 #[cfg(test)]
@@ -105,16 +196,18 @@ mod tests {
     use super::*;
     use crate::fuzz::Case;
     use crate::protocol::channel::ApiType;
+    use crate::protocol::release::Release;
     use crate::scenario::{self, Known};
 
-    fn grounds() -> impl Iterator<Item = Ground> {
-        let clients = ApiType::AUTH_APIS.into_iter().map(|api| Ground::new(Side::Client, api));
-        clients.chain([Ground::new(Side::Everest, ApiType::AUTH_CONSUMER)])
+    fn grounds(is_driven: bool) -> impl Iterator<Item = Ground> {
+        let clients = ApiType::AUTH_APIS.into_iter().flat_map(|api| Ground::all(Side::Client, api, Release::default()));
+        let all = clients.chain(Ground::all(Side::Everest, ApiType::AUTH_CONSUMER, Release::default()));
+        all.map(move |ground| Ground { is_driven, has_faults: ground.under_test == Side::Client, ..ground })
     }
 
     #[test]
     fn every_case_is_possible_and_a_scenario() {
-        for ground in grounds() {
+        for ground in grounds(false).chain(grounds(true)) {
             let (drawn, mut runner) = (inputs(&ground, 1..30), TestRunner::deterministic());
             for _ in 0..60 {
                 let case = Case { ground: ground.clone(), inputs: drawn.new_tree(&mut runner).unwrap().current() };
@@ -127,31 +220,58 @@ mod tests {
     }
 
     #[test]
+    fn most_cases_leave_a_station_that_can_be_used_again() {
+        for ground in grounds(true).filter(|ground| !ground.site.is_slow()) {
+            let (drawn, mut runner) = (inputs(&ground, 1..20), TestRunner::deterministic());
+            let mut case = || Case { ground: ground.clone(), inputs: drawn.new_tree(&mut runner).unwrap().current() };
+            let mut joined = 0;
+            for _ in 0..25 {
+                let (one, other) = (case(), case());
+                if let Some(both) = Case::joined(&[&one, &other]) {
+                    assert!(both.is_possible() && both.inputs.len() >= one.inputs.len() + other.inputs.len());
+                    joined += 1;
+                }
+            }
+            assert!(joined > 20, "{joined} of 25 on {}", ground.site.text());
+        }
+    }
+
+    #[test]
     fn all_that_a_station_has_use_for_is_drawn() {
-        for (ground, wanted) in grounds().zip([
-            &[
-                "plug_in",
-                "unplug",
-                "present_token",
-                "start_transaction",
-                "stop_transaction",
-                "inject_fault",
-                "clear_fault",
-                "disconnect",
-                "restart_everest",
-                "heartbeats",
-            ][..],
-            &["disconnect", "restart_everest", "heartbeats"],
-            &["disconnect", "restart_everest", "heartbeats"],
-            &["plug_in", "unplug", "present_token", "start_transaction", "stop_transaction", "withdraw", "get_status"],
-        ]) {
-            let (drawn, mut runner) = (inputs(&ground, 1..40), TestRunner::deterministic());
+        let station = ["plug_in", "unplug", "present_token", "start_transaction", "stop_transaction"];
+        let faulted = ["inject_fault", "clear_fault"];
+        let turns = ["disconnect", "restart_everest", "heartbeats", "drop", "delay", "corrupt", "broker_away"];
+        let orders = ["withdraw", "get_status", "discover", "query_modules", "communication_check"];
+        for (side, api, wanted) in [
+            (Side::Client, ApiType::AUTH_CONSUMER, [&station[..], &faulted, &turns, &orders, &["set_reply"]].concat()),
+            (Side::Client, ApiType::AUTH_TOKEN_PROVIDER, [&turns[..], &["present_token"]].concat()),
+            (
+                Side::Client,
+                ApiType::AUTH_TOKEN_VALIDATOR,
+                [&turns[..], &["present_token", "set_verdict", "update_verdict"]].concat(),
+            ),
+            (
+                Side::Everest,
+                ApiType::AUTH_CONSUMER,
+                [
+                    &station[..],
+                    &faulted,
+                    &orders,
+                    &["update_verdict", "restart_everest", "wait until times have run out"],
+                    &["expect a heartbeat", "expect no heartbeat", "publish text on {provider}/m2e/provided_token"],
+                ]
+                .concat(),
+            ),
+        ] {
             let mut kinds = BTreeSet::new();
-            for _ in 0..120 {
-                kinds.extend(drawn.new_tree(&mut runner).unwrap().current().iter().map(Input::kind));
+            for ground in grounds(true).filter(|ground| (ground.under_test, ground.api) == (side, api)) {
+                let (drawn, mut runner) = (inputs(&ground, 1..40), TestRunner::deterministic());
+                for _ in 0..100 {
+                    kinds.extend(drawn.new_tree(&mut runner).unwrap().current().iter().map(Input::kind));
+                }
             }
             let missing: Vec<_> = wanted.iter().filter(|kind| !kinds.contains(**kind)).collect();
-            assert!(missing.is_empty(), "{:?}: {missing:?} of {kinds:?}", ground.api.name());
+            assert!(missing.is_empty(), "{side:?} {:?}: {missing:?} of {kinds:?}", api.name());
             assert!(kinds.iter().any(|kind| kind.starts_with("publish payload on")), "{kinds:?}");
         }
     }

@@ -31,6 +31,10 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// The communication check timeout of an EVerest that is configured like most.
 const DEFAULT_CHECK: Duration = Duration::from_secs(5);
 
+/// How long a module may take to be ready, and to end.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+const STOP_WITHIN: Duration = Duration::from_secs(2);
+
 /// Settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -66,6 +70,36 @@ pub struct Settings {
     pub inside: Option<Vec<station_file::Binding>>,
     /// How many scenarios are played at once.
     pub jobs: usize,
+}
+
+impl Settings {
+    /// Those of a run of nothing but this module, on a broker of our own, as `khumbu run` has them without flags.
+    pub fn new(module: ModuleSource) -> Self {
+        let topics = Topics {
+            api: ApiType::default(),
+            external_prefix: String::new(),
+            api_version: "1".to_owned(),
+            module_id: "auth_api".to_owned(),
+        };
+        Self {
+            module,
+            topics,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            upstream: None,
+            max_packet: PacketLimit::default(),
+            ready: None,
+            ready_within: READY_WITHIN,
+            stop_within: STOP_WITHIN,
+            bindings: BTreeMap::new(),
+            station: None,
+            cannot: BTreeSet::new(),
+            lacks: BTreeSet::new(),
+            wire: Wire::Everest,
+            is_updating_goldens: false,
+            inside: None,
+            jobs: 1,
+        }
+    }
 }
 
 /// What one scenario is played with: what the run settles and what the scenario asks for, brought together.

@@ -1,6 +1,7 @@
 //! Conforming clients of the three APIs that do what they are told: the built-in module, which takes commands on the
 //! control topic, or acts of its own accord, and connects again when it is cut off, and the clients that khumbu plays beside it.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -44,12 +45,14 @@ struct Player {
     messages: mpsc::UnboundedReceiver<Message>,
     validator: Validator,
     /// Where the replies to the last discovery come in, of which there is no last one.
-    discovering: Option<String>,
+    discovering: VecDeque<String>,
     part: Part,
 }
 
 /// How often the built-in module tries to connect before it gives up.
 const ATTEMPTS: u32 = 6;
+/// To the replies of so many discoveries it listens at a time.
+const DISCOVERIES: usize = 16;
 /// And where nobody listens though it has been connected before: a broker may be away for some seconds.
 const ATTEMPTS_WHILE_AWAY: u32 = 180;
 /// How much longer it waits after each attempt.
@@ -166,7 +169,7 @@ impl Player {
     async fn open(part: Part, more: &[String], attempts: u32) -> Result<Self, LinkError> {
         let (client, messages) = connect(&part, more, attempts, false).await?;
         let validator = Validator::new(part.topics.clone(), part.verdicts.clone());
-        Ok(Self { client, messages, validator, discovering: None, part })
+        Ok(Self { client, messages, validator, discovering: VecDeque::new(), part })
     }
 
     /// As client libraries do; what it knows, it keeps.
@@ -183,7 +186,7 @@ impl Player {
                 self.validator.answer(&message.payload, link, encoder).await
             }
             Some(_) => Ok(()),
-            None if self.discovering.as_ref() == Some(&message.topic) => Ok(()),
+            None if self.discovering.contains(&message.topic) => Ok(()),
             // A reply: its topic has done its work.
             None => self.client.link().unsubscribe(&message.topic).await,
         }
@@ -192,8 +195,12 @@ impl Player {
     async fn discover(&mut self, entry_point: &EntryPoint) -> Result<(), LinkError> {
         let reply_to = fresh_discovery_topic(&self.part.topics);
         let topic = self.part.topics.reply_topic_on_wire(&reply_to);
-        if let Some(before) = self.discovering.replace(topic) {
-            self.client.link().unsubscribe(&before).await?;
+        self.discovering.push_back(topic);
+        // Who answers the last few of them may take his time.
+        if self.discovering.len() > DISCOVERIES
+            && let Some(oldest) = self.discovering.pop_front()
+        {
+            self.client.link().unsubscribe(&oldest).await?;
         }
         self.client.discover(entry_point, &reply_to).await
     }

@@ -7,7 +7,7 @@ use super::evse::Evse;
 use super::machine::ignored;
 use super::{Effect, Station};
 use crate::auth::{self, EvseCall, SessionEvent};
-use crate::protocol::control::AtConnector;
+use crate::protocol::control::{AtConnector, Command};
 use crate::protocol::types::AuthorizationStatus;
 
 impl Station {
@@ -46,6 +46,22 @@ impl Station {
             }
             Err(why) => out.push(ignored(format!("EVSE {id}: {why}"))),
         }
+    }
+
+    /// Whether a command that moves an EVSE would have an effect now; `None` if it is no such command.
+    pub fn would_move(&self, command: &Command) -> Option<bool> {
+        let at = |evse: i32| usize::try_from(evse - 1).ok().and_then(|index| self.evses.get(index)).cloned();
+        let by = |it: AtConnector| at(it.evse).map(|evse| (evse, it.connector.unwrap_or(1)));
+        let moved = match command {
+            Command::PlugIn(it) => by(*it).map(|(mut evse, connector)| evse.plug_in_at(connector).is_ok()),
+            Command::InjectFault(it) => by(*it).map(|(mut evse, connector)| evse.inject_fault_at(connector).is_ok()),
+            Command::ClearFault(it) => by(*it).map(|(mut evse, connector)| evse.clear_fault_at(connector).is_ok()),
+            Command::Unplug(it) => at(it.evse).map(|mut evse| evse.unplug().is_ok()),
+            Command::StartTransaction(it) => at(it.evse).map(|mut evse| evse.start_transaction().is_ok()),
+            Command::StopTransaction(it) => at(it.evse).map(|mut evse| evse.stop_transaction().is_ok()),
+            _ => return None,
+        };
+        Some(moved.unwrap_or(false))
     }
 
     /// An EVSE that somebody else moves reports.

@@ -51,9 +51,9 @@ fn a_fault_is_found_made_small_and_kept() {
 fn one_seed_draws_the_same_whatever_is_played_at_once() {
     let inputs = |jobs: &str| {
         let project = Project::new();
-        let module = "builtin:client?bug=fields_must_be_known";
+        let module = "builtin:client?bug=json_only";
         let flags = [
-            "--side", "client", "--module", module, "--seed", "4", "--cases", "12", "--inputs", "4", "--finds", "1",
+            "--side", "client", "--module", module, "--seed", "4", "--cases", "32", "--inputs", "4", "--finds", "1",
             "-j", jobs,
         ];
         fuzz(&project, &[&flags[..], &["--json", "fuzz.json"]].concat()).exits(1);
@@ -61,6 +61,51 @@ fn one_seed_draws_the_same_whatever_is_played_at_once() {
         (found[0]["case"].clone(), found[0]["drawn"].clone(), found[0]["inputs"].clone())
     };
     assert_eq!(inputs("1"), inputs("16"));
+}
+
+#[test]
+fn a_corpus_keeps_what_is_new_and_is_begun_from() {
+    let project = Project::with(&[("corpus/other.json", "{}"), ("corpus/note.txt", "no case")]);
+    let flags = ["--side", "everest", "--seed", "5", "--cases", "32", "--corpus", "corpus", "--json", "fuzz.json"];
+    let ran = fuzz(&project, &flags).exits(0).says("fuzz/bad-corpus");
+    let coverage = |project: &Project| -> Value {
+        let report: Value = serde_json::from_str(&project.read("fuzz.json")).unwrap();
+        report["coverage"].clone()
+    };
+    let first = coverage(&project);
+    assert!(first["kept"].as_u64().unwrap() > 3, "{first:#}");
+    for (reached, of) in [("states", "of_states"), ("transitions", "of_transitions")] {
+        let (reached, of) = (first[reached].as_u64().unwrap(), first[of].as_u64().unwrap());
+        assert!((1..=of).contains(&reached), "{first:#}");
+    }
+    assert!(first["requirements"].as_array().unwrap().iter().any(|id| id == "TV-1"), "{first:#}");
+    tells(&ran, "states of an EVSE");
+    // What is known is played again, and is not new.
+    let again = fuzz(&project, &flags).exits(0);
+    let second = coverage(&project);
+    assert!(second["transitions"].as_u64() >= first["transitions"].as_u64(), "{}{first:#}{second:#}", again.stdout);
+    assert!(second["kept"].as_u64() < first["kept"].as_u64(), "{first:#}{second:#}");
+}
+
+#[test]
+fn parts_of_a_campaign_are_the_whole() {
+    let project = Project::new();
+    let cases = |flags: &[&str]| {
+        let all = [&["--side", "client", "--seed", "6", "--cases", "64", "--inputs", "2"][..], flags].concat();
+        fuzz(&project, &[&all[..], &["--json", "fuzz.json"]].concat()).exits(0);
+        let report: Value = serde_json::from_str(&project.read("fuzz.json")).unwrap();
+        report["inputs"].as_u64().unwrap()
+    };
+    assert_eq!(cases(&["--shard", "1/2"]) + cases(&["--shard", "2/2"]), cases(&[]));
+}
+
+#[test]
+fn an_everest_is_compared_with_what_is_specified() {
+    let project = Project::new();
+    let flags = ["--side", "everest", "--behaviour", "as_specified", "--seed", "2", "--cases", "32", "--finds", "1"];
+    let ran = fuzz(&project, &[&flags[..], &["--save", "kept"]].concat()).exits(1);
+    tells(&ran, "fail[fuzz/found]: LV-1 is broken by 1 input");
+    tells(&ran, "replied `true`, expected `null`");
 }
 
 #[test]
@@ -120,6 +165,9 @@ fn what_makes_no_sense_is_refused() {
         (&["--side", "everest", "--api", "auth_token_provider"], "usage/other-side"),
         (&["--side", "client", "--module", "builtin:everest"], "usage/wrong-side"),
         (&["--side", "client", "--for", "long"], "--for"),
+        (&["--side", "client", "--shard", "3/2"], "2/5"),
+        (&["--side", "everest", "--behaviour", "as_it_likes"], "as_specified"),
+        (&["--side", "everest", "--release", "all"], "usage/one-release"),
         (&["--side", "client", "--json", "no/such/fuzz.json"], "no/such/fuzz.json"),
     ] {
         fuzz(&project, flags).exits(2).says(says);

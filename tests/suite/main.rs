@@ -31,6 +31,7 @@ mod faulty_everest;
 mod forecast;
 mod fuzz;
 mod fuzz_targets;
+mod fuzz_stations;
 mod gateway;
 mod gateway_abuse;
 mod golden;

@@ -1,0 +1,177 @@
+//! What a campaign of `khumbu fuzz` has found: as scenario files, for people, and as a report.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::diagnostic::Diagnostic;
+use crate::fuzz::{Case, Coverage, Find};
+
+/// So often a find must fail in the same way to be one.
+pub const TIMES: usize = 3;
+
+/// What was found, as small as it got.
+pub struct Found {
+    /// How it fails.
+    pub find: Find,
+    /// The least that fails so.
+    pub case: Case,
+    /// The number of the case that was drawn, and of how many inputs it was.
+    pub number: u64,
+    /// See `number`.
+    pub drawn: usize,
+    /// How often of [`TIMES`] times it failed in the same way.
+    pub times: usize,
+    /// What is said of it.
+    pub finding: Diagnostic,
+    /// Where it is kept.
+    pub file: Option<PathBuf>,
+}
+
+/// What came of the whole.
+#[derive(Default)]
+pub struct Tally {
+    /// How many cases were played.
+    pub cases: u64,
+    /// Of how many inputs.
+    pub inputs: u64,
+    /// What fails.
+    pub found: Vec<Found>,
+    /// How often the same was found again.
+    pub again: BTreeMap<Find, u64>,
+    /// What kept cases from judging the module, and how often.
+    pub unjudged: BTreeMap<String, u64>,
+    /// Known files that fail.
+    pub known: Vec<(PathBuf, Find)>,
+    /// Whether khumbu is at fault.
+    pub is_broken: bool,
+    /// What was reached.
+    pub coverage: Coverage,
+    /// What can be reached; nothing as long as nobody knows.
+    pub reachable: Coverage,
+    /// How many cases the corpus has got.
+    pub kept: usize,
+}
+
+/// Writes a file under a name that no other one has.
+///
+/// # Errors
+/// When the directory takes none.
+pub fn write_new(directory: &Path, (name, extension): (&str, &str), text: &str) -> io::Result<PathBuf> {
+    fs::create_dir_all(directory)?;
+    let numbered = (2..).map(|number| format!("{name}_{number}.{extension}"));
+    for file in std::iter::once(format!("{name}.{extension}")).chain(numbered) {
+        let path = directory.join(file);
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened?.write_all(text.as_bytes()).map(|()| path),
+        }
+    }
+    unreachable!("there are more numbers than files")
+}
+
+/// The name of a find, for people.
+pub fn named(find: &Find) -> String {
+    match find.requirement {
+        Some(requirement) => format!("{requirement}, {}", find.id),
+        None => find.id.to_owned(),
+    }
+}
+
+/// The scenario file of a find.
+pub fn file(found: &Found, seed: u64) -> String {
+    let comment =
+        format!("Found by `khumbu fuzz --seed {seed}`, case {}, as one of {} inputs.", found.number, found.drawn);
+    found.case.scenario(&found.finding.headline, found.find.requirement, &comment)
+}
+
+/// A find, for people.
+pub fn told(found: &Found, seed: u64) -> String {
+    let Found { find, case, number, drawn, times, finding, file: path, .. } = found;
+    let count = case.inputs.len();
+    let inputs = if count == 1 { "1 input".to_owned() } else { format!("{count} inputs") };
+    let what = find.requirement.map_or_else(|| "the module fails".to_owned(), |id| format!("{id} is broken"));
+    let (word, rate) = match times {
+        &TIMES => ("fail[fuzz/found]", String::new()),
+        _ => ("inconclusive[fuzz/not-reproduced]", format!(", {times} of {TIMES} times")),
+    };
+    let mut text = format!("\n{word}: {what} by {inputs}{rate} (shrunk from {drawn}, seed {seed}, case {number})\n");
+    text.push_str(&format!("   = [{}]: {}\n", finding.id, finding.headline));
+    text.extend(case.inputs.iter().map(|input| format!("   | - {}\n", input.step())));
+    match path {
+        Some(path) => text.push_str(&format!("   = saved: {}\n", path.display())),
+        None if *times == TIMES => text.push_str("   = help: `--save DIR` keeps it as a scenario file\n"),
+        None => {}
+    }
+    text
+}
+
+/// The whole, for people.
+pub fn summary(tally: &Tally, took: Duration) -> String {
+    let Tally { cases, inputs, found, again, unjudged, known, .. } = tally;
+    let mut text = String::from("\n");
+    for (why, count) in unjudged {
+        text.push_str(&format!("inconclusive{why}; {count} cases\n"));
+    }
+    for (find, count) in again {
+        text.push_str(&format!("found again: {}; {count} cases\n", named(find)));
+    }
+    let seconds = took.as_secs_f64();
+    #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = *cases as f64 / seconds.max(0.001);
+    text.push_str(&reached(tally));
+    text.push_str(&format!(
+        "{} found, {} known; {cases} cases, {inputs} inputs in {}, {rate:.0} cases a second\n",
+        found.len(),
+        known.len(),
+        crate::diagnostic::words::shown(took)
+    ));
+    text
+}
+
+/// The whole, as JSON.
+pub fn report(tally: &Tally, seed: u64, took: Duration) -> String {
+    let found: Vec<_> = tally
+        .found
+        .iter()
+        .map(|found| {
+            json!({
+                "id": found.find.id, "requirement": found.find.requirement, "message": found.finding.headline,
+                "case": found.number, "drawn": found.drawn, "inputs": found.case.inputs.iter().map(|it| it.step()).collect::<Vec<_>>(),
+                "reproduced": found.times, "of": TIMES, "file": found.file,
+            })
+        })
+        .collect();
+    let report = json!({
+        "schema_version": 1, "command": "khumbu fuzz", "seed": seed, "cases": tally.cases, "inputs": tally.inputs,
+        "duration_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "unjudged": tally.unjudged,
+        "coverage": coverage(tally),
+        "known": tally.known.iter().map(|(path, _)| path).collect::<Vec<_>>(), "found": found,
+    });
+    format!("{report:#}\n")
+}
+
+/// What was reached, of how much.
+pub fn reached(tally: &Tally) -> String {
+    let (all_states, all_transitions) = tally.reachable.len();
+    let (states, transitions) = tally.coverage.reached_of(&tally.reachable);
+    let requirements = tally.coverage.requirements().len();
+    let corpus = if tally.kept > 0 { format!("; {} new in the corpus", tally.kept) } else { String::new() };
+    format!(
+        "reached {states} of {all_states} states of an EVSE and {transitions} of {all_transitions} transitions, \
+         exercised {requirements} requirements{corpus}\n"
+    )
+}
+
+fn coverage(tally: &Tally) -> serde_json::Value {
+    let (all_states, all_transitions) = tally.reachable.len();
+    let (states, transitions) = tally.coverage.reached_of(&tally.reachable);
+    json!({
+        "states": states, "of_states": all_states, "transitions": transitions, "of_transitions": all_transitions,
+        "requirements": tally.coverage.requirements(), "kept": tally.kept,
+    })
+}
