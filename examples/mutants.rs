@@ -136,7 +136,8 @@ fn fuzz_all(bugs: &[&'static Bug], at_once: usize) -> ExitCode {
     });
     let found = rows.iter().filter_map(|(_, found)| found.as_ref());
     let longest = found.clone().map(|(_, inputs)| *inputs).max().unwrap_or_default();
-    println!("the longest find has {longest} inputs");
+    let named = rows.iter().filter(|(index, found)| found.as_ref().is_some_and(|(id, _)| *id == bugs[*index].breaks));
+    println!("{} name the requirement that is broken; the longest find has {longest} inputs", named.count());
     println!("found {} of {}", found.count(), rows.len());
     ExitCode::SUCCESS
 }

@@ -30,6 +30,8 @@ use crate::verdict::{ScenarioResult, Verdict};
 
 /// So many cases are played by one module, if all goes well.
 const BATCH: u64 = 16;
+/// So many modules at once keep a processor busy, each of which waits for most of its time.
+const MODULES: usize = 10;
 /// How often a find is made smaller that fails as a known one does, to see whether it is another one.
 const LOOKS: u64 = 4;
 
@@ -103,7 +105,7 @@ impl Campaign {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = self.settings.jobs.max(1);
         let is_single = runner::one_at_a_time(&self.settings).is_some();
-        let at_once = if is_single { 1 } else { jobs.min(processors * 2).max(jobs / 2) };
+        let at_once = if is_single { 1 } else { jobs.min(processors * MODULES) };
         let batches = self.cases.map_or(u64::MAX, |cases| cases.div_ceil(BATCH));
         let mut open = (0..batches).filter(|batch| self.is_ours(*batch)).enumerate();
         let (mut playing, mut played, mut next) = (JoinSet::new(), BTreeMap::new(), 0);
@@ -128,7 +130,6 @@ impl Campaign {
                     if self.is_over(tally, began) {
                         break;
                     }
-                    bar.suspend(|| ());
                     self.take(tally, outcome).await;
                     self.show(&bar, tally, began);
                 }
@@ -137,6 +138,10 @@ impl Campaign {
                 playing.shutdown().await;
                 break;
             }
+        }
+        // What is done counts, also where something before it is not; but what fails there is not looked at.
+        for outcome in played.into_values().flatten().filter(|outcome| outcome.result.verdict == Verdict::Pass) {
+            self.take(tally, outcome).await;
         }
         bar.finish_and_clear();
     }
@@ -214,27 +219,33 @@ impl Campaign {
         }
     }
 
-    /// Plays cases with one module, if they can be played so and pass, and each by itself otherwise.
+    /// Plays cases with one module, as many as can be played so and pass, and each by itself otherwise.
     async fn play_batch(&self, cases: Vec<(u64, Case)>) -> Vec<Outcome> {
-        let all: Vec<_> = cases.iter().map(|(_, case)| case).collect();
-        let mut failed = None;
-        if let Some(joined) = Some(&all).filter(|all| all.len() > 1).and_then(|all| Case::joined(all)) {
-            match self.play(std::iter::once(&joined)).await.pop() {
-                Some(result) if result.verdict == Verdict::Pass => {
-                    let outcome = |(number, case)| Outcome { number, case, result: result.clone() };
-                    return cases.into_iter().map(outcome).collect();
-                }
-                Some(result) => failed = Some(Outcome { number: cases[0].0, case: joined, result }),
-                None => return Vec::new(),
+        let joined = Case::joined(&cases.iter().map(|(_, case)| case).collect::<Vec<_>>());
+        let results = self.play(joined.iter().map(|(_, case)| case)).await;
+        let (mut cases, mut outcomes) = (cases.into_iter(), Vec::new());
+        for ((count, joined), result) in joined.into_iter().zip(results) {
+            let of_it: Vec<_> = cases.by_ref().take(count).collect();
+            if count == 1 || result.verdict == Verdict::Pass {
+                let outcome = |(number, case)| Outcome { number, case, result: result.clone() };
+                outcomes.extend(of_it.into_iter().map(outcome));
+            } else {
+                outcomes.extend(self.play_apart(of_it, joined, result).await);
             }
         }
-        let results = self.play(all.into_iter()).await;
+        outcomes
+    }
+
+    /// Plays each case by itself that did not pass together with others.
+    async fn play_apart(&self, cases: Vec<(u64, Case)>, joined: Case, result: Arc<ScenarioResult>) -> Vec<Outcome> {
+        let number = cases.first().map_or(0, |(number, _)| *number);
+        let results = self.play(cases.iter().map(|(_, case)| case)).await;
         let outcome = |((number, case), result)| Outcome { number, case, result };
         let mut outcomes: Vec<_> = cases.into_iter().zip(results).map(outcome).collect();
         // What takes more than one case to show.
         let is_fail = |outcome: &Outcome| Find::of(&outcome.result).is_some();
         if !outcomes.iter().any(is_fail) {
-            outcomes.extend(failed.filter(is_fail));
+            outcomes.extend(Some(Outcome { number, case: joined, result }).filter(is_fail));
         }
         outcomes
     }

@@ -33,7 +33,7 @@ const TOKENS: &[Token] = &[
 ];
 /// What is in validation for a while; the second of them for longer than a station with a validator waits.
 const IN_VALIDATION: &[Token] = &[
-    ("ERIN", r#"{value: "0E214000", type: Local, connectors: [1], verdict_after: 600ms}"#),
+    ("ERIN", r#"{value: "0E214000", type: Local, connectors: [1], verdict_after: 1500ms}"#),
     ("GRACE", r#"{value: "064ACE00", type: ISO14443, verdict_after: 3s}"#),
 ];
 /// Nothing runs out while a case is played.

@@ -227,10 +227,10 @@ mod tests {
             let mut joined = 0;
             for _ in 0..25 {
                 let (one, other) = (case(), case());
-                if let Some(both) = Case::joined(&[&one, &other]) {
-                    assert!(both.is_possible() && both.inputs.len() >= one.inputs.len() + other.inputs.len());
-                    joined += 1;
-                }
+                let cases = Case::joined(&[&one, &other]);
+                assert!(cases.iter().all(|(_, case)| case.is_possible()));
+                assert_eq!(cases.iter().map(|(count, _)| count).sum::<usize>(), 2);
+                joined += usize::from(cases.len() == 1);
             }
             assert!(joined > 20, "{joined} of 25 on {}", ground.site.text());
         }
