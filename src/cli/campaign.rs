@@ -22,6 +22,7 @@ use super::{print, progress};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::fuzz::{Case, Coverage, Find, Ground, Input, Shrink, strategies};
+use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::report::Shard;
 use crate::runner::{self, Piece, Settings};
@@ -31,7 +32,7 @@ use crate::verdict::{ScenarioResult, Verdict};
 /// So many cases are played by one module, if all goes well.
 const BATCH: u64 = 16;
 /// So many modules at once keep a processor busy, each of which waits for most of its time.
-const MODULES: usize = 10;
+const MODULES: usize = 6;
 /// How often a find is made smaller that fails as a known one does, to see whether it is another one.
 const LOOKS: u64 = 4;
 
@@ -82,6 +83,10 @@ impl Campaign {
     /// Does it.
     pub async fn run(mut self) -> Tally {
         let mut tally = Tally::default();
+        // What still runs when it is over ends as if the user wanted it to.
+        let (end, ended) = watch::channel(false);
+        let end = Arc::new(end);
+        tokio::spawn(pass_on(std::mem::replace(&mut self.interrupt, ended), end.clone()));
         self.play_known(&mut tally).await;
         self.learn(&mut tally).await;
         if tally.is_broken {
@@ -94,12 +99,18 @@ impl Campaign {
         let source = Arc::new(Source { drawn: draws.collect(), corpus });
         let began = Instant::now();
         let me = Arc::new(self);
-        me.clone().play_all(source, &mut tally, began).await;
+        me.clone().play_all(source, &mut tally, began, &end).await;
         tally.reachable = exploring.await.unwrap_or_default();
         tally
     }
 
-    async fn play_all(self: Arc<Self>, source: Arc<Source>, tally: &mut Tally, began: Instant) {
+    async fn play_all(
+        self: Arc<Self>,
+        source: Arc<Source>,
+        tally: &mut Tally,
+        began: Instant,
+        end: &watch::Sender<bool>,
+    ) {
         let bar = progress::bar(None, "{msg}");
         // A batch keeps its module busy nearly all the time, a single case waits most of it.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -135,7 +146,9 @@ impl Campaign {
                 }
             }
             if self.is_over(tally, began) {
-                playing.shutdown().await;
+                // Modules are processes, which have to be ended.
+                end.send_replace(true);
+                while playing.join_next().await.is_some() {}
                 break;
             }
         }
@@ -258,6 +271,13 @@ impl Campaign {
         if tally.coverage.take(Coverage::of(&case, result.occasions.iter())) && result.verdict == Verdict::Pass {
             self.keep_in_corpus(tally, number, &case);
         }
+        // When a client does what it is told is its affair, and the station may be in another state by then.
+        let is_told = case.ground.under_test == Side::Client
+            && result.findings.iter().any(|found| found.id == "scenario/ignored-stimulus");
+        if is_told {
+            *tally.unjudged.entry("[scenario/ignored-stimulus]: the client was late".to_owned()).or_default() += 1;
+            return;
+        }
         if result.verdict == Verdict::Error {
             if std::mem::replace(&mut tally.is_broken, true) {
                 return;
@@ -351,7 +371,9 @@ impl Campaign {
     /// The number of the first of these that fails in this way; several are played at once.
     async fn first_failing(&self, candidates: Vec<(usize, Case)>, find: &Find) -> Option<usize> {
         let possible: Vec<_> = candidates.into_iter().filter(|(_, case)| case.is_possible()).collect();
-        for some in possible.chunks(self.settings.jobs.max(1)) {
+        // Only the first counts: not many more are begun at a time.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        for some in possible.chunks(self.settings.jobs.clamp(1, processors * 4)) {
             let results = self.play(some.iter().map(|(_, case)| case)).await;
             let failed = some.iter().zip(&results).find(|(_, result)| find.is_in(result));
             if let Some(((index, _), _)) = failed {
@@ -444,6 +466,13 @@ impl Campaign {
     fn not_saved(&self, directory: &std::path::Path, error: &std::io::Error) {
         let headline = format!("`{}` takes no file: {error}", directory.display());
         print::diagnostics(&[Diagnostic::new(Severity::Error, "fuzz/not-saved", headline)]);
+    }
+}
+
+/// Has the user's wish to end reach what plays.
+async fn pass_on(mut interrupt: watch::Receiver<bool>, end: Arc<watch::Sender<bool>>) {
+    if interrupt.wait_for(|is_wanted| *is_wanted).await.is_ok() {
+        end.send_replace(true);
     }
 }
 

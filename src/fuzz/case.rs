@@ -85,6 +85,11 @@ impl Ground {
         Model::new(self.under_test, self.api, self.is_driven, config)
     }
 
+    /// Whether another one is the same station, whose messages are written in the same form.
+    fn is_same(&self, other: &Self) -> bool {
+        self.wire == other.wire && self.site.text() == other.site.text()
+    }
+
     /// What is right there.
     pub fn in_force(&self) -> Deviations {
         StationConfig { behaviour: self.behaviour, ..self.site.config().as_ref().clone() }.in_force()
@@ -157,13 +162,15 @@ impl Case {
         tokens.keys().filter(is_used).map(replaced).collect()
     }
 
-    /// Cases that do what these do, one after the other on one ground, each of them with the station at rest again; and of how
+    /// Cases that do what these do, one after the other where they stand on one ground, each of them with the station at rest again; and of how
     /// many of these each is made. What leaves a station that cannot be brought to rest ends one.
     pub fn joined(cases: &[&Self]) -> Vec<(usize, Self)> {
-        let Some(ground) = cases.first().map(|case| case.ground.clone()) else { return Vec::new() };
+        let Some(first) = cases.first() else { return Vec::new() };
         let (mut joined, mut is_over) = (Vec::<(usize, Self)>::new(), true);
-        let (mut model, mut rest) = (ground.model(), Vec::new());
+        let (mut model, mut rest) = (first.ground.model(), Vec::new());
         for case in cases {
+            let ground = &case.ground;
+            let is_here = joined.last().is_some_and(|(_, last)| last.ground.is_same(ground));
             let mut after = model.clone();
             let is_possible = case.inputs.iter().all(|input| {
                 let is_possible = after.is_possible(input);
@@ -171,7 +178,7 @@ impl Case {
                 is_possible
             });
             // Side by side they wait once for times to run out.
-            if is_over || !is_possible || ground.site.is_slow() {
+            if is_over || !is_here || !is_possible || ground.site.is_slow() {
                 joined.push((0, Self { ground: ground.clone(), inputs: Vec::new() }));
                 after = case.inputs.iter().fold(ground.model(), Model::after);
                 rest.clear();
@@ -414,7 +421,7 @@ fn expected(input: &Input, led: &Led, questions: usize) -> String {
         _ => format!("expect_reply: {{to: request_{number}, payload: {}}}", flow(reply)),
     }));
     let is_put_off = led.request.is_some() && led.replies.is_empty() && takes_name(input) && awaits_reply(input);
-    let none = if is_put_off { "  - expect_none: {message: reply, for: 50ms}\n" } else { "" };
+    let none = if is_put_off { "  - expect_none: {message: reply, for: 20ms}\n" } else { "" };
     let lines: String = match steps.as_slice() {
         [] => String::new(),
         steps if is_alone || steps.len() == 1 => steps.iter().map(|step| format!("  - {step}\n")).collect(),

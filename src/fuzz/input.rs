@@ -174,7 +174,7 @@ impl Input {
                 format!("set_verdict: {{token: {token}, verdict: {verdict:?}}}")
             }
             Input::AwaitHeartbeat => "expect: {message: heartbeat}".to_owned(),
-            Input::AwaitNoHeartbeat => "expect_none: {message: heartbeat, for: 100ms}".to_owned(),
+            Input::AwaitNoHeartbeat => "expect_none: {message: heartbeat, for: 50ms}".to_owned(),
             Input::AwaitTimeout => "note: Times run out.".to_owned(),
             Input::Fault(name, Value::Null) => name.clone(),
             Input::Fault(name, arguments) => format!("{name}: {}", flow(arguments)),
