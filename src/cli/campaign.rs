@@ -447,7 +447,7 @@ impl Campaign {
 
     fn keep_in_corpus(&self, tally: &mut Tally, number: u64, case: &Case) {
         let text = case.to_corpus(&self.grounds);
-        let (Some(directory), Some(text)) = (&self.corpus, text) else { return };
+        let (Some(directory), Some(text), false) = (&self.corpus, text, case.inputs.is_empty()) else { return };
         match write_new(directory, (&format!("case_{:016x}_{number}", self.seed), "json"), &text) {
             Ok(_) => tally.kept += 1,
             Err(error) => self.not_saved(directory, &error),

@@ -255,8 +255,7 @@ impl ModuleMonitors {
         match &record.event {
             Event::Subscribed { filter, .. } => {
                 let mut found = self.asking.subscribed(filter, record.at);
-                let prefix = &self.topics.external_prefix;
-                found.extend(self.finding.subscribed(filter, record, prefix, &self.wording));
+                found.extend(self.finding.subscribed(filter, record, &self.topics, &self.wording));
                 found
             }
             _ => Vec::new(),

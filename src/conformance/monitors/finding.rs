@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::diagnostic::{Diagnostic, Severity, printable};
-use crate::protocol::channel::ApiType;
+use crate::protocol::channel::{ApiType, Topics};
 use crate::transcript::record::Record;
 
 use super::wording::{Worded, Wording, time};
@@ -28,17 +28,18 @@ impl Finding {
         }
     }
 
-    /// The module subscribed; `prefix` is EVerest's external prefix.
+    /// The module subscribed. The API module whose topics it was told it need not have found, and what was broken on the wire
+    /// may say otherwise of that one.
     pub(super) fn subscribed(
         &self,
         filter: &str,
         record: &Record,
-        prefix: &str,
+        own: &Topics,
         wording: &Wording,
     ) -> Option<Diagnostic> {
-        let mut levels = filter.strip_prefix(prefix)?.strip_prefix("everest_api/")?.split('/');
+        let mut levels = filter.strip_prefix(own.external_prefix.as_str())?.strip_prefix("everest_api/")?.split('/');
         let (version, kind, id) = (levels.next()?, levels.next()?, levels.next()?);
-        let told = self.0.get(id)?;
+        let told = self.0.get(id).filter(|_| id != own.module_id)?;
         let is_open = [version, kind].iter().any(|level| level.contains(['+', '#']));
         let is_known = told.iter().any(|(kind, _)| ApiType::all().any(|api| api.name() == kind));
         let is_right = told.iter().any(|(other, number)| (other.as_str(), number.as_str()) == (kind, version));
