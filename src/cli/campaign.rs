@@ -138,24 +138,21 @@ impl Campaign {
             while let Some(outcomes) = played.remove(&next) {
                 next += 1;
                 for outcome in outcomes {
-                    if self.is_over(tally, began) {
-                        break;
-                    }
-                    self.take(tally, outcome).await;
+                    self.take_unless_enough(tally, outcome).await;
                     self.show(&bar, tally, began);
                 }
             }
             if self.is_over(tally, began) {
-                // Modules are processes, which have to be ended.
-                end.send_replace(true);
-                while playing.join_next().await.is_some() {}
                 break;
             }
         }
-        // What is done counts, also where something before it is not; but what fails there is not looked at.
-        for outcome in played.into_values().flatten().filter(|outcome| outcome.result.verdict == Verdict::Pass) {
-            self.take(tally, outcome).await;
+        // What is done counts, also where something before it is not.
+        for outcome in played.into_values().flatten() {
+            self.take_unless_enough(tally, outcome).await;
         }
+        // Modules are processes, which have to be ended.
+        end.send_replace(true);
+        while playing.join_next().await.is_some() {}
         bar.finish_and_clear();
     }
 
@@ -177,10 +174,18 @@ impl Campaign {
     }
 
     fn is_over(&self, tally: &Tally, began: Instant) -> bool {
-        *self.interrupt.borrow()
-            || self.within.is_some_and(|within| began.elapsed() >= within)
-            || self.finds.is_some_and(|finds| tally.found.len() >= finds)
-            || tally.is_broken
+        self.is_enough(tally) || self.within.is_some_and(|within| began.elapsed() >= within)
+    }
+
+    /// Whether nothing more is to be looked at, not even what was played in time.
+    fn is_enough(&self, tally: &Tally) -> bool {
+        *self.interrupt.borrow() || self.finds.is_some_and(|finds| tally.found.len() >= finds) || tally.is_broken
+    }
+
+    async fn take_unless_enough(&self, tally: &mut Tally, outcome: Outcome) {
+        if !self.is_enough(tally) {
+            self.take(tally, outcome).await;
+        }
     }
 
     /// Plays a case without inputs, which shows whether a client does what it is told.
@@ -273,6 +278,7 @@ impl Campaign {
         }
         // When a client does what it is told is its affair, and the station may be in another state by then.
         let is_told = case.ground.under_test == Side::Client
+            && Find::of(&result).is_none()
             && result.findings.iter().any(|found| found.id == "scenario/ignored-stimulus");
         if is_told {
             *tally.unjudged.entry("[scenario/ignored-stimulus]: the client was late".to_owned()).or_default() += 1;

@@ -17,7 +17,7 @@ use crate::protocol::side::Side;
 use crate::protocol::types::{TokenValidationStatus, TokenValidationStatusMessage};
 use crate::protocol::wire::Wire;
 use crate::scenario::{self, Known};
-use crate::station::config::StationConfig;
+use crate::station::config::{StationConfig, TokenConfig};
 
 /// What a case stands on.
 #[derive(Debug, Clone)]
@@ -162,8 +162,8 @@ impl Case {
         tokens.keys().filter(is_used).map(replaced).collect()
     }
 
-    /// Cases that do what these do, one after the other where they stand on one ground, each of them with the station at rest again; and of how
-    /// many of these each is made. What leaves a station that cannot be brought to rest ends one.
+    /// Fewer cases that do what these do: those that stand on one ground one after the other, with the station at rest between
+    /// them; and of how many of these each is made. What leaves a station that cannot be brought to rest ends one.
     pub fn joined(cases: &[&Self]) -> Vec<(usize, Self)> {
         let Some(first) = cases.first() else { return Vec::new() };
         let (mut joined, mut is_over) = (Vec::<(usize, Self)>::new(), true);
@@ -198,7 +198,7 @@ impl Case {
     pub fn on_less(&self) -> Option<Self> {
         let texts: Vec<_> = self.inputs.iter().map(Input::step).collect();
         let config = self.ground.site.config();
-        let is_needed = |(name, token): &(&String, &crate::station::config::TokenConfig)| {
+        let is_needed = |(name, token): &(&String, &TokenConfig)| {
             texts.iter().any(|text| {
                 let is_named = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == *name);
                 is_named || text.contains(&token.value)

@@ -1,7 +1,7 @@
 //! What a campaign has reached: the states of an EVSE, what led from one to the next, and the requirements that were put to
 //! the test.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use super::case::{Case, Ground};
 use super::input::Input;
@@ -49,7 +49,7 @@ impl Coverage {
             let all = ground.site.config().tokens.keys().map(String::as_str).collect();
             let site = ground.site.with_less(1, &all).map_or_else(|| ground.site.clone(), Into::into);
             let begin = Ground { site, ..ground.clone() }.model();
-            let mut known: BTreeMap<_, _> = BTreeMap::from([(states(&begin), ())]);
+            let mut known = BTreeSet::from([states(&begin)]);
             let mut open = VecDeque::from([begin]);
             while let Some(model) = open.pop_front() {
                 let before = states(&model);
@@ -58,7 +58,7 @@ impl Coverage {
                     let reached = states(&after);
                     transitions
                         .extend(before.iter().cloned().zip(reached.clone()).map(|(from, to)| (from, kind(&input), to)));
-                    if known.insert(reached, ()).is_none() {
+                    if known.insert(reached) {
                         open.push_back(after);
                     }
                 }
