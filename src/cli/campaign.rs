@@ -21,7 +21,7 @@ use super::finds::{Found, TIMES, Tally, file, named, reached, told, write_new};
 use super::{print, progress};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::fuzz::{Case, Coverage, Find, Ground, Input, Shrink, strategies};
+use crate::fuzz::{Case, Coverage, Find, Ground, Input, Joined, Shrink, strategies};
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::report::Shard;
@@ -35,6 +35,9 @@ const BATCH: u64 = 16;
 const MODULES: usize = 6;
 /// How often a find is made smaller that fails as a known one does, to see whether it is another one.
 const LOOKS: u64 = 4;
+
+/// What a case is said to be that is played: description, requirement and comment.
+const AS_PLAYED: (&str, Option<&str>, &str) = ("what nobody thought of", None, "");
 
 /// What is to be done.
 pub struct Campaign {
@@ -237,14 +240,14 @@ impl Campaign {
         }
     }
 
-    /// Plays cases with one module, as many as can be played so and pass, and each by itself otherwise.
+    /// Plays cases with one module, as many as can be played so and pass, and in smaller groups otherwise.
     async fn play_batch(&self, cases: Vec<(u64, Case)>) -> Vec<Outcome> {
         let joined = Case::joined(&cases.iter().map(|(_, case)| case).collect::<Vec<_>>());
-        let results = self.play(joined.iter().map(|(_, case)| case)).await;
+        let results = self.play(joined.iter().map(|joined| &joined.whole)).await;
         let (mut cases, mut outcomes) = (cases.into_iter(), Vec::new());
-        for ((count, joined), result) in joined.into_iter().zip(results) {
-            let of_it: Vec<_> = cases.by_ref().take(count).collect();
-            if count == 1 || result.verdict == Verdict::Pass {
+        for (joined, result) in joined.into_iter().zip(results) {
+            let of_it: Vec<_> = cases.by_ref().take(joined.ends.len()).collect();
+            if of_it.len() == 1 || result.verdict == Verdict::Pass {
                 let outcome = |(number, case)| Outcome { number, case, result: result.clone() };
                 outcomes.extend(of_it.into_iter().map(outcome));
             } else {
@@ -254,16 +257,29 @@ impl Campaign {
         outcomes
     }
 
-    /// Plays each case by itself that did not pass together with others.
-    async fn play_apart(&self, cases: Vec<(u64, Case)>, joined: Case, result: Arc<ScenarioResult>) -> Vec<Outcome> {
+    /// Plays the case by itself that did not pass together with others, and these without it; each by itself, where nobody
+    /// knows which it was.
+    async fn play_apart(&self, cases: Vec<(u64, Case)>, joined: Joined, result: Arc<ScenarioResult>) -> Vec<Outcome> {
         let number = cases.first().map_or(0, |(number, _)| *number);
-        let results = self.play(cases.iter().map(|(_, case)| case)).await;
-        let outcome = |((number, case), result)| Outcome { number, case, result };
-        let mut outcomes: Vec<_> = cases.into_iter().zip(results).map(outcome).collect();
-        // What takes more than one case to show.
         let is_fail = |outcome: &Outcome| Find::of(&outcome.result).is_some();
+        let mut outcomes = Vec::new();
+        if let Some(at) = culprit(&joined, &result) {
+            let mut before = cases.clone();
+            let mut itself = before.split_off(at);
+            let after = itself.split_off(1);
+            for group in [before, itself, after].into_iter().filter(|group| !group.is_empty()) {
+                outcomes.extend(Box::pin(self.play_batch(group)).await);
+            }
+        }
+        // Nobody knows which it was, or it showed at another one.
+        if outcomes.is_empty() || result.verdict == Verdict::Fail && !outcomes.iter().any(is_fail) {
+            let results = self.play(cases.iter().map(|(_, case)| case)).await;
+            let outcome = |((number, case), result)| Outcome { number, case, result };
+            outcomes = cases.into_iter().zip(results).map(outcome).collect();
+        }
+        // What takes more than one case to show.
         if !outcomes.iter().any(is_fail) {
-            outcomes.extend(Some(Outcome { number, case: joined, result }).filter(is_fail));
+            outcomes.extend(Some(Outcome { number, case: joined.whole, result }).filter(is_fail));
         }
         outcomes
     }
@@ -393,7 +409,8 @@ impl Campaign {
     async fn play(&self, cases: impl Iterator<Item = &Case>) -> Vec<Arc<ScenarioResult>> {
         let (mut pieces, mut results) = (Vec::new(), Vec::new());
         for case in cases {
-            let read = read("case.yaml", &case.scenario("what nobody thought of", None, ""));
+            let (description, requirement, comment) = AS_PLAYED;
+            let read = read("case.yaml", &case.scenario(description, requirement, comment));
             results.push(read.as_ref().err().map(|why| Arc::new(unread(why))));
             pieces.extend(read.ok().map(piece));
         }
@@ -473,6 +490,14 @@ impl Campaign {
         let headline = format!("`{}` takes no file: {error}", directory.display());
         print::diagnostics(&[Diagnostic::new(Severity::Error, "fuzz/not-saved", headline)]);
     }
+}
+
+/// The number of the case, from 0, in which what several cases came to begins to show.
+fn culprit(joined: &Joined, result: &ScenarioResult) -> Option<usize> {
+    let grave = result.findings.iter().filter(|found| found.severity > Severity::Warning);
+    let inputs = grave.map(|found| joined.whole.input_at(found.place.as_ref()?, AS_PLAYED));
+    let first = inputs.min().flatten()?;
+    joined.ends.iter().position(|end| first < *end)
 }
 
 /// Has the user's wish to end reach what plays.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::input::{Input, Payload, flow};
 use super::model::{Led, Model};
 use super::site::Site;
+use crate::diagnostic::Place;
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::Command;
 use crate::protocol::deviations::{Behaviour, Deviations};
@@ -36,6 +37,15 @@ pub struct Ground {
     pub has_faults: bool,
     /// What is demanded of an EVerest under test.
     pub behaviour: Behaviour,
+}
+
+/// Several cases that one module plays, with the station at rest between them.
+#[derive(Debug, Clone)]
+pub struct Joined {
+    /// All of them as one.
+    pub whole: Case,
+    /// How many of its inputs there are up to the end of each.
+    pub ends: Vec<usize>,
 }
 
 /// What is done, and on what ground.
@@ -99,12 +109,7 @@ impl Ground {
 impl Case {
     /// Whether every input is possible after those before it.
     pub fn is_possible(&self) -> bool {
-        let mut model = self.ground.model();
-        self.inputs.iter().all(|input| {
-            let is_possible = model.is_possible(input);
-            model.led(input);
-            is_possible
-        })
+        self.ground.model().through(&self.inputs).is_some()
     }
 
     /// The same with less in one of its inputs, or something plainer, each; no message strays further from the shape that is
@@ -163,29 +168,26 @@ impl Case {
     }
 
     /// Fewer cases that do what these do: those that stand on one ground one after the other, with the station at rest between
-    /// them; and of how many of these each is made. What leaves a station that cannot be brought to rest ends one.
-    pub fn joined(cases: &[&Self]) -> Vec<(usize, Self)> {
+    /// them. What leaves a station that cannot be brought to rest ends one.
+    pub fn joined(cases: &[&Self]) -> Vec<Joined> {
         let Some(first) = cases.first() else { return Vec::new() };
-        let (mut joined, mut is_over) = (Vec::<(usize, Self)>::new(), true);
+        let (mut joined, mut is_over) = (Vec::<Joined>::new(), true);
         let (mut model, mut rest) = (first.ground.model(), Vec::new());
         for case in cases {
             let ground = &case.ground;
-            let is_here = joined.last().is_some_and(|(_, last)| last.ground.is_same(ground));
-            let mut after = model.clone();
-            let is_possible = case.inputs.iter().all(|input| {
-                let is_possible = after.is_possible(input);
-                after.led(input);
-                is_possible
-            });
+            let is_here = joined.last().is_some_and(|last| last.whole.ground.is_same(ground));
             // Side by side they wait once for times to run out.
-            if is_over || !is_here || !is_possible || ground.site.is_slow() {
-                joined.push((0, Self { ground: ground.clone(), inputs: Vec::new() }));
-                after = case.inputs.iter().fold(ground.model(), Model::after);
+            let goes_on = is_here && !is_over && !ground.site.is_slow();
+            let after = if goes_on { model.clone().through(&case.inputs) } else { None };
+            let after = after.unwrap_or_else(|| {
+                let whole = Self { ground: ground.clone(), inputs: Vec::new() };
+                joined.push(Joined { whole, ends: Vec::new() });
                 rest.clear();
-            }
-            if let Some((count, last)) = joined.last_mut() {
-                *count += 1;
-                last.inputs.extend(rest.drain(..).chain(case.inputs.iter().cloned()));
+                case.inputs.iter().fold(ground.model(), Model::after)
+            });
+            if let Some(Joined { whole, ends }) = joined.last_mut() {
+                whole.inputs.extend(rest.drain(..).chain(case.inputs.iter().cloned()));
+                ends.push(whole.inputs.len());
             }
             rest = after.rest();
             model = rest.iter().fold(after, Model::after);
@@ -219,6 +221,22 @@ impl Case {
     /// The scenario that plays it: `comment` stands before it, it says what it shows in `description`, and it is about a
     /// requirement, or about what the module owes whatever happens.
     pub fn scenario(&self, description: &str, requirement: Option<&str>, comment: &str) -> String {
+        self.written(description, requirement, comment).0
+    }
+
+    /// The number of the input, from 0, at which something stands in a scenario that was written of this case with these;
+    /// `None` if it stands before all.
+    pub fn input_at(
+        &self,
+        place: &Place,
+        (description, requirement, comment): (&str, Option<&str>, &str),
+    ) -> Option<usize> {
+        let (_, begins) = self.written(description, requirement, comment);
+        begins.partition_point(|begin| *begin <= place.range.start).checked_sub(1)
+    }
+
+    /// As [`Case::scenario`], and where in it each input begins.
+    fn written(&self, description: &str, requirement: Option<&str>, comment: &str) -> (String, Vec<usize>) {
         let Ground { under_test, api, wire, site, .. } = &self.ground;
         let mut text: String = comment.lines().map(|line| format!("# {line}\n")).collect();
         text.push_str(&format!("description: {}\n", flow(&description.into())));
@@ -244,14 +262,16 @@ impl Case {
         text.push_str("station:\n");
         text.extend(site.text().lines().map(|line| format!("  {line}\n")));
         text.push_str("steps:\n");
-        let mut last = None;
+        let (mut last, mut begins) = (None, Vec::new());
         for (about, step) in steps {
+            begins.push(text.len());
             if let Some(about) = about.filter(|about| last.replace(*about) != Some(*about)) {
                 text.push_str(&format!("  - about: {about}\n"));
             }
             text.push_str(&step);
         }
-        text
+        let of_inputs = begins.into_iter().skip(self.beginning().len()).take(self.inputs.len());
+        (text, of_inputs.collect())
     }
 
     /// The steps, as lines, each with the requirement that an EVerest under test breaks which does something else.

@@ -47,8 +47,8 @@ impl Case {
         let mut model = self.ground.model();
         let mut possible = Vec::new();
         for input in self.inputs.iter().take(length).cloned().chain(inputs) {
-            if model.is_possible(&input) {
-                model.led(&input);
+            if let Some((after, _)) = model.tried(&input) {
+                model = after;
                 possible.push(input);
             }
         }

@@ -195,8 +195,37 @@ impl Model {
 
     /// Whether the station has use for an input now, and khumbu can tell what becomes of it.
     pub fn is_possible(&self, input: &Input) -> bool {
+        self.is_possible_untried(input).unwrap_or_else(|| {
+            let (after, led) = self.trying(input);
+            self.is_possible_as(input, &after, &led)
+        })
+    }
+
+    /// The station after an input, and what comes of it; `None` where that is not possible.
+    pub fn tried(&self, input: &Input) -> Option<(Self, Led)> {
+        let is_possible = self.is_possible_untried(input);
+        if is_possible == Some(false) {
+            return None;
+        }
+        let (after, led) = self.trying(input);
+        (is_possible == Some(true) || self.is_possible_as(input, &after, &led)).then_some((after, led))
+    }
+
+    /// The station after inputs, each of which is possible after those before it.
+    pub fn through(self, inputs: &[Input]) -> Option<Self> {
+        inputs.iter().try_fold(self, |model, input| model.tried(input).map(|(after, _)| after))
+    }
+
+    fn trying(&self, input: &Input) -> (Self, Led) {
+        let mut after = self.clone();
+        let led = after.led(input);
+        (after, led)
+    }
+
+    /// Whether an input is possible, where that can be told without trying.
+    fn is_possible_untried(&self, input: &Input) -> Option<bool> {
         let interval = self.config.auth_consumer.cfg_heartbeat_interval_ms;
-        match input {
+        let is_possible = match input {
             // What is plugged in or faulted is found so again, which is another beginning.
             Input::RestartEverest => {
                 let is_at_rest = |evse: &station::EvseStatus| !evse.plugged_in && !evse.faulted;
@@ -207,7 +236,7 @@ impl Model {
             Input::AwaitNoHeartbeat => interval <= 0,
             // Once in a case: it takes seconds.
             Input::AwaitTimeout if self.has_waited => false,
-            Input::AwaitTimeout => self.led_from_here(input).statuses.iter().any(|(_, status)| is_end(status.status)),
+            Input::AwaitTimeout => return None,
             Input::Disconnect | Input::Fault(..) => self.under_test == Side::Client,
             Input::SetVerdict { token, .. } => self.judges_tokens() && self.config.tokens.contains_key(token),
             Input::Command(Command::UpdateVerdict(_)) if self.judges_tokens() => {
@@ -225,15 +254,15 @@ impl Model {
                 false
             }
             Input::Command(Command::GetStatus {}) if !Channel::GET_TOKEN_VALIDATION_STATUS.runs(self.in_force) => false,
-            // Its reply has no name by which it would be known later.
-            Input::Command(Command::QueryModules(name)) if self.under_test == Side::Everest => {
-                !self.led_from_here(input).replies.is_empty() || name == UNKNOWN_TYPE
-            }
-            Input::Publish { topic, payload } => self.is_foreseeable(input, topic, payload),
+            Input::Command(Command::QueryModules(_)) if self.under_test == Side::Everest => return None,
+            Input::Publish { topic, .. } if topic == "{reply_to}" && self.questions.len() != 1 => false,
+            Input::Publish { topic, .. } if topic == "{reply_to}" || self.channel(topic).is_some() => return None,
+            Input::Publish { .. } => self.under_test == Side::Client,
             Input::PresentToken(_) if self.under_test == Side::Client && self.api == ApiType::AUTH_TOKEN_PROVIDER => {
                 true
             }
             Input::PresentToken(name) if self.is_presented(name) => false,
+            Input::PresentToken(_) => return None,
             // What comes of a token that the module judges, only the module knows.
             Input::Command(Command::Unplug(at)) if self.judges_tokens() => {
                 self.station.status().evses.get(index(at.evse)).is_some_and(|evse| evse.plugged_in)
@@ -241,45 +270,45 @@ impl Model {
             Input::Command(Command::StartTransaction(_) | Command::StopTransaction(_)) if self.judges_tokens() => false,
             Input::Command(Command::Withdraw(_) | Command::CommunicationCheck(_) | Command::SetReply(_)) => true,
             Input::Command(Command::GetStatus {} | Command::Discover {} | Command::QueryModules(_)) => true,
-            Input::Command(command) => {
-                self.station.would_move(command).unwrap_or_else(|| !self.led_from_here(input).is_ignored)
-            }
+            Input::Command(command) => return self.station.would_move(command),
+        };
+        Some(is_possible)
+    }
+
+    /// Whether an input is possible that leads to this.
+    fn is_possible_as(&self, input: &Input, after: &Self, led: &Led) -> bool {
+        match input {
+            Input::AwaitTimeout => led.statuses.iter().any(|(_, status)| is_end(status.status)),
+            // Its reply has no name by which it would be known later.
+            Input::Command(Command::QueryModules(name)) => !led.replies.is_empty() || name == UNKNOWN_TYPE,
+            Input::Publish { topic, payload } => self.is_foreseeable(topic, payload, after, led),
             Input::PresentToken(name) => {
-                let led = self.led_from_here(input);
                 let last = led.statuses.last().map(|(_, status)| status.status);
                 let takes_time = self.config.tokens.get(name).is_some_and(|token| token.verdict_after.is_some());
                 // A token that gets stuck says nothing of when it does.
                 let is_stuck = last == Some(TokenValidationStatus::Processing) && !takes_time;
                 !(led.is_ignored || is_stuck && self.under_test == Side::Everest)
             }
+            _ => !led.is_ignored,
         }
     }
 
-    /// Whether khumbu knows when a message has been worked on.
-    fn is_foreseeable(&self, input: &Input, topic: &str, payload: &Payload) -> bool {
-        if topic == "{reply_to}" {
-            return self.questions.len() == 1 && !self.led_from_here(input).has_ended;
-        }
-        let Some(channel) = self.channel(topic) else { return self.under_test == Side::Client };
-        let behaviour = channel.api().behaviour();
-        let is_executed = behaviour.why_not_executed(channel, &bytes(payload, 0), self.in_force).is_none();
-        let mut after = self.clone();
-        let led = after.led(input);
+    /// Whether khumbu knows when a message has been worked on that leads to this.
+    fn is_foreseeable(&self, topic: &str, payload: &Payload, after: &Self, led: &Led) -> bool {
         if led.has_ended {
             return false;
         }
+        let Some(channel) = self.channel(topic) else { return true };
+        let behaviour = channel.api().behaviour();
         // Nobody can wait for what is done without a reply; what comes next may overtake it.
         let remembers = self.config.auth.selection_algorithm != SelectionAlgorithm::FindFirst;
+        let is_executed = || behaviour.why_not_executed(channel, &bytes(payload, 0), self.in_force).is_none();
         let is_idle = || !remembers && after.station.status() == self.station.status();
         !behaviour.owes_reply(channel)
-            || !is_executed
             || is_answerable(payload)
             || !led.statuses.is_empty()
+            || !is_executed()
             || is_idle()
-    }
-
-    fn led_from_here(&self, input: &Input) -> Led {
-        self.clone().led(input)
     }
 
     /// The station after an input.

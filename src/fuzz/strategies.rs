@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::case::Ground;
 use super::input::{Input, Payload};
-use super::model::{Kind, Model};
+use super::model::{Kind, Led, Model};
 use super::payload;
 use crate::protocol::api::Pattern;
 use crate::protocol::channel::Channel;
@@ -33,32 +33,104 @@ const MOST_WHERE_TIMES_RUN_OUT: usize = 10;
 
 /// Sequences of inputs, each possible after those before it.
 pub fn inputs(ground: &Ground, count: Range<usize>) -> impl Strategy<Value = Vec<Input>> + use<> {
-    let (model, messages) = (ground.model(), published(ground));
-    let faults = ground.has_faults.then(faults);
-    let (kinds, turns): (Arc<[Kind]>, Arc<[Kind]>) = (model.kinds().into(), model.kinds_of_turns().into());
-    let next = move |model: &Model| {
-        let model = Arc::new(model.clone());
-        let weighed =
-            [(6, one_of(&model, &kinds)), (1, one_of(&model, &turns)), (3, messages.clone()), (1, faults.clone())];
-        Union::new_weighted(weighed.into_iter().filter_map(|(weight, it)| Some((weight, it?))).collect()).sboxed()
+    sequences(ground, count).prop_map(|(_, drawn)| drawn.into_iter().map(|drawn| drawn.input).collect())
+}
+
+/// The same, each input with what it has to lead to.
+pub fn foreseen(ground: &Ground, count: Range<usize>) -> impl Strategy<Value = Vec<(Input, Led)>> + use<> {
+    sequences(ground, count).prop_map(|(mut model, drawn)| {
+        let mut foreseen = Vec::with_capacity(drawn.len());
+        for drawn in drawn {
+            // Each of a sequence is possible.
+            let Some(outcome) = drawn.outcome_at(&model) else { break };
+            foreseen.push((drawn.input, outcome.led.clone()));
+            model = outcome.after.clone();
+        }
+        foreseen
+    })
+}
+
+/// An input, and what it leads to at the station for which it was drawn; so that this is found out once.
+#[derive(Debug, Clone)]
+struct Drawn {
+    input: Input,
+    at: Arc<Model>,
+    /// `None` if it is not possible there.
+    outcome: Option<Arc<Outcome>>,
+}
+
+#[derive(Debug)]
+struct Outcome {
+    after: Arc<Model>,
+    led: Led,
+}
+
+/// What is drawn whatever the station is like.
+#[derive(Debug, Clone)]
+enum Choice {
+    /// One of these kinds, and one of what that offers.
+    Offered(Arc<[Kind]>, Index, Index),
+    /// This.
+    Exactly(Box<Input>),
+}
+
+impl Drawn {
+    fn new(at: &Arc<Model>, choice: Choice) -> Self {
+        let outcome = |(after, led)| Arc::new(Outcome { after: Arc::new(after), led });
+        let (input, outcome) = match choice {
+            Choice::Exactly(input) => {
+                let tried = at.tried(&input).map(outcome);
+                (*input, tried)
+            }
+            Choice::Offered(kinds, kind, which) => match at.offer(&kinds, (&kind, &which)) {
+                Some((input, after, led)) => (input, Some(outcome((after, led)))),
+                // Nothing is offered, and something else drawn.
+                None => (Input::AwaitTimeout, None),
+            },
+        };
+        Self { input, at: at.clone(), outcome }
+    }
+
+    /// What it leads to at a station, which is another one where something before it was taken away.
+    fn outcome_at(&self, model: &Arc<Model>) -> Option<Arc<Outcome>> {
+        if Arc::ptr_eq(model, &self.at) {
+            return self.outcome.clone();
+        }
+        model.tried(&self.input).map(|(after, led)| Arc::new(Outcome { after: Arc::new(after), led }))
+    }
+}
+
+/// Where they begin, and sequences.
+fn sequences(ground: &Ground, count: Range<usize>) -> impl Strategy<Value = (Arc<Model>, Vec<Drawn>)> + use<> {
+    let model = Arc::new(ground.model());
+    let offered = |kinds: Vec<Kind>| {
+        let kinds: Arc<[Kind]> = kinds.into();
+        let choice = any::<(Index, Index)>().prop_map({
+            let kinds = kinds.clone();
+            move |(kind, which)| Choice::Offered(kinds.clone(), kind, which)
+        });
+        (!kinds.is_empty()).then(|| choice.sboxed())
+    };
+    let exactly = |inputs: SBoxedStrategy<Input>| inputs.prop_map(|input| Choice::Exactly(Box::new(input))).sboxed();
+    let weighed = [
+        (6, offered(model.kinds())),
+        (1, offered(model.kinds_of_turns())),
+        (3, published(ground).map(exactly)),
+        (1, ground.has_faults.then(|| exactly(faults()))),
+    ];
+    let there = weighed.into_iter().filter_map(|(weight, choices)| Some((weight, choices?)));
+    let choices = Arc::new(Union::new_weighted(there.collect()));
+    let next = move |model: &Arc<Model>| {
+        let model = model.clone();
+        choices.clone().prop_map(move |choice| Drawn::new(&model, choice)).sboxed()
     };
     let most = if ground.site.is_slow() { count.end.min(MOST_WHERE_TIMES_RUN_OUT) } else { count.end };
     let count = count.start.min(most.saturating_sub(1))..most;
     let begin = move || Just(model.clone()).sboxed();
-    let is_possible = |model: &Model, input: &Input| model.is_possible(input);
-    let after = |model: Model, input: &Input| model.after(input);
-    Sequential::new(count.into(), begin, is_possible, next, after).prop_map(|(_, inputs, _)| inputs)
-}
-
-/// Each kind is as likely. What is not possible is drawn where nothing is, and drawn again.
-fn one_of(model: &Arc<Model>, kinds: &Arc<[Kind]>) -> Option<SBoxedStrategy<Input>> {
-    let (model, kinds) = (model.clone(), kinds.clone());
-    if kinds.is_empty() {
-        return None;
-    }
-    let offered =
-        move |(kind, which): (Index, Index)| model.offer(&kinds, (&kind, &which)).unwrap_or(Input::AwaitTimeout);
-    Some(any::<(Index, Index)>().prop_map(offered).sboxed())
+    let is_possible = |model: &Arc<Model>, drawn: &Drawn| drawn.outcome_at(model).is_some();
+    let after =
+        |model: Arc<Model>, drawn: &Drawn| drawn.outcome_at(&model).map_or(model, |outcome| outcome.after.clone());
+    Sequential::new(count.into(), begin, is_possible, next, after).prop_map(|(begin, drawn, _)| (begin, drawn))
 }
 
 /// What may befall messages and connections on their way to a client, which survives all of it.
@@ -220,6 +292,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_foreseen_is_what_the_station_does_also_where_proptest_has_made_it_smaller() {
+        for ground in grounds(false).chain(grounds(true)) {
+            let (drawn, mut runner) = (foreseen(&ground, 5..20), TestRunner::deterministic());
+            for _ in 0..10 {
+                let mut tree = drawn.new_tree(&mut runner).unwrap();
+                let mut simplified = 0;
+                while simplified < 30 && tree.simplify() {
+                    simplified += 1;
+                    let mut station = ground.model();
+                    for (input, led) in tree.current() {
+                        assert_eq!(station.led(&input), led, "{input:?}");
+                    }
+                }
+                assert!(simplified > 0);
+            }
+        }
+    }
+
+    #[test]
     fn most_cases_leave_a_station_that_can_be_used_again() {
         for ground in grounds(true).filter(|ground| !ground.site.is_slow()) {
             let (drawn, mut runner) = (inputs(&ground, 1..20), TestRunner::deterministic());
@@ -228,8 +319,8 @@ mod tests {
             for _ in 0..25 {
                 let (one, other) = (case(), case());
                 let cases = Case::joined(&[&one, &other]);
-                assert!(cases.iter().all(|(_, case)| case.is_possible()));
-                assert_eq!(cases.iter().map(|(count, _)| count).sum::<usize>(), 2);
+                assert!(cases.iter().all(|joined| joined.whole.is_possible()));
+                assert_eq!(cases.iter().map(|joined| joined.ends.len()).sum::<usize>(), 2);
                 joined += usize::from(cases.len() == 1);
             }
             assert!(joined > 20, "{joined} of 25 on {}", ground.site.text());

@@ -1,6 +1,8 @@
 //! What every API module has: a heartbeat, a communication check, and what it says of itself when it is asked
 //! (`ApiHelper.cpp`, `init_entrypoint_API`).
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::communication::CommunicationCheck;
@@ -17,7 +19,7 @@ pub(super) struct ApiModule {
     pub api: ApiType,
     pub heartbeat: Heartbeat,
     pub communication: CommunicationCheck,
-    module_id: String,
+    module_id: Arc<str>,
     monitoring: CommunicationMonitoring,
 }
 
@@ -60,7 +62,7 @@ impl ApiModule {
             api,
             heartbeat: Heartbeat::new(heartbeat_ms, deviations),
             communication: CommunicationCheck::new(check_s, deviations),
-            module_id: module_id.to_owned(),
+            module_id: module_id.into(),
             monitoring: CommunicationMonitoring {
                 communication_check_period_s: check_s,
                 heartbeat_period_ms: heartbeat_ms,
@@ -107,7 +109,7 @@ impl ApiModule {
         Discovery {
             apis: [ApiParameter {
                 communication_monitoring: self.monitoring.clone(),
-                module_id: self.module_id.clone(),
+                module_id: self.module_id.to_string(),
                 r#type: self.api.name(),
                 version: VERSION,
             }],

@@ -1,6 +1,7 @@
 //! What validators say of tokens, and the questions they have not answered yet.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::TokenConfig;
@@ -13,7 +14,7 @@ pub(super) struct Validators {
     /// Verdicts by token value that stand above what presentations carry.
     verdicts: BTreeMap<String, Validation>,
     /// Verdicts by token value for tokens that come without.
-    known: BTreeMap<String, Validation>,
+    known: Arc<BTreeMap<String, Validation>>,
     /// The verdict of all others that come without.
     unlisted: AuthorizationStatus,
     /// In the order in which they were asked.
@@ -30,9 +31,9 @@ struct Question {
 
 impl Validators {
     pub(super) fn new(tokens: &BTreeMap<String, TokenConfig>, unlisted: Option<AuthorizationStatus>) -> Self {
-        let known = tokens.values().map(|token| (token.value.clone(), token.to_validation())).collect();
+        let known = tokens.values().map(|token| (token.value.clone(), token.to_validation()));
         let unlisted = unlisted.unwrap_or(AuthorizationStatus::Unknown);
-        Self { verdicts: BTreeMap::new(), known, unlisted, open: Vec::new() }
+        Self { verdicts: BTreeMap::new(), known: Arc::new(known.collect()), unlisted, open: Vec::new() }
     }
 
     /// What is said of a token that came without a verdict: what the station knows of it, or of all others.

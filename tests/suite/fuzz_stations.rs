@@ -32,12 +32,7 @@ fn specified(ground: &Ground, but_for: impl IntoIterator<Item = Deviation>) -> M
 /// The inputs that it takes for two stations to differ at the last of them.
 fn shrunk(running: &Model, specified: &Model, inputs: Vec<Input>) -> Vec<Input> {
     let differs_at_last = |inputs: &Vec<Input>| {
-        let mut model = specified.clone();
-        let is_possible = inputs.iter().all(|input| {
-            let is_possible = model.is_possible(input);
-            model.led(input);
-            is_possible
-        });
+        let is_possible = specified.clone().through(inputs).is_some();
         is_possible && running.clone().first_difference(specified.clone(), inputs) == Some(inputs.len() - 1)
     };
     let mut shrink = Shrink::new(inputs);

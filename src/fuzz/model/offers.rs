@@ -3,7 +3,7 @@
 use proptest::sample::Index;
 use serde_json::{Value, json};
 
-use super::{Model, NO_EVSE, UNKNOWN_TYPE};
+use super::{Led, Model, NO_EVSE, UNKNOWN_TYPE};
 use crate::fuzz::input::Input;
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl, SetReply};
@@ -24,14 +24,18 @@ impl Model {
         inputs
     }
 
-    /// One of these that is possible: the kind at a place among the kinds, or the first after it that has something to
-    /// offer, and of that the input at another place.
-    pub(in crate::fuzz) fn offer(&self, kinds: &[Kind], (kind, which): (&Index, &Index)) -> Option<Input> {
+    /// One of these that is possible, and what it leads to: the kind at a place among the kinds, or the first after it that
+    /// has something to offer, and of that the input at another place.
+    pub(in crate::fuzz) fn offer(&self, kinds: &[Kind], (kind, which): (&Index, &Index)) -> Option<(Input, Self, Led)> {
         let first = if kinds.is_empty() { return None } else { kind.index(kinds.len()) };
         kinds[first..].iter().chain(&kinds[..first]).find_map(|kind| {
             let inputs = kind(self);
             let first = if inputs.is_empty() { return None } else { which.index(inputs.len()) };
-            inputs[first..].iter().chain(&inputs[..first]).find(|input| self.is_possible(input)).cloned()
+            let (before, from) = inputs.split_at(first);
+            from.iter().chain(before).find_map(|input| {
+                let (after, led) = self.tried(input)?;
+                Some((input.clone(), after, led))
+            })
         })
     }
 
