@@ -293,6 +293,7 @@ mod tests {
 
     #[test]
     fn what_is_foreseen_is_what_the_station_does_also_where_proptest_has_made_it_smaller() {
+        let mut simplified_at_all = 0;
         for ground in grounds(false).chain(grounds(true)) {
             let (drawn, mut runner) = (foreseen(&ground, 5..20), TestRunner::deterministic());
             for _ in 0..10 {
@@ -305,9 +306,10 @@ mod tests {
                         assert_eq!(station.led(&input), led, "{input:?}");
                     }
                 }
-                assert!(simplified > 0);
+                simplified_at_all += simplified;
             }
         }
+        assert!(simplified_at_all > 1000, "{simplified_at_all}");
     }
 
     #[test]
