@@ -2,12 +2,15 @@
 //!
 //! [`Ground::model`] says what inputs lead to.
 
+use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proptest::strategy::{SBoxedStrategy, Union};
+use proptest::strategy::{NewTree, SBoxedStrategy, Union, ValueTree};
+use proptest::test_runner::TestRunner;
 use proptest_state_machine::strategy::Sequential;
 use serde_json::{Value, json};
 
@@ -130,7 +133,46 @@ fn sequences(ground: &Ground, count: Range<usize>) -> impl Strategy<Value = (Arc
     let is_possible = |model: &Arc<Model>, drawn: &Drawn| drawn.outcome_at(model).is_some();
     let after =
         |model: Arc<Model>, drawn: &Drawn| drawn.outcome_at(&model).map_or(model, |outcome| outcome.after.clone());
-    Sequential::new(count.into(), begin, is_possible, next, after).prop_map(|(begin, drawn, _)| (begin, drawn))
+    Whole(Sequential::new(count.into(), begin, is_possible, next, after)).prop_map(|(begin, drawn, _)| (begin, drawn))
+}
+
+/// Sequences that proptest makes smaller although nobody says how many of their inputs were played: without that they would
+/// shrink to nothing at once.
+#[derive(Debug)]
+struct Whole<S>(S);
+
+struct WholeTree<T>(T);
+
+/// What sequences of [`Sequential`] are, with a counter of what was seen of them.
+type Counted<State, Transition> = (State, Vec<Transition>, Option<Arc<AtomicUsize>>);
+
+impl<State: Debug, Transition: Debug, S: Strategy<Value = Counted<State, Transition>>> Strategy for Whole<S> {
+    type Tree = WholeTree<S::Tree>;
+    type Value = S::Value;
+
+    fn new_tree(&self, runner: &mut TestRunner) -> NewTree<Self> {
+        self.0.new_tree(runner).map(WholeTree)
+    }
+}
+
+impl<State: Debug, Transition: Debug, T: ValueTree<Value = Counted<State, Transition>>> ValueTree for WholeTree<T> {
+    type Value = T::Value;
+
+    fn current(&self) -> Self::Value {
+        self.0.current()
+    }
+
+    fn simplify(&mut self) -> bool {
+        let (_, transitions, seen) = self.0.current();
+        if let Some(seen) = seen {
+            seen.store(transitions.len(), Ordering::SeqCst);
+        }
+        self.0.simplify()
+    }
+
+    fn complicate(&mut self) -> bool {
+        self.0.complicate()
+    }
 }
 
 /// What may befall messages and connections on their way to a client, which survives all of it.
@@ -261,9 +303,6 @@ fn broken_by_others(ground: &Ground) -> Vec<SBoxedStrategy<Input>> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeSet;
-
-    use proptest::strategy::ValueTree;
-    use proptest::test_runner::TestRunner;
 
     use super::*;
     use crate::fuzz::Case;
