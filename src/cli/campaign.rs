@@ -325,6 +325,13 @@ impl Campaign {
         }
         let drawn = case.inputs.len();
         let case = self.shrink(case, &find).await;
+        let results = self.play(std::iter::repeat_n(&case, TIMES)).await;
+        if results.len() < TIMES {
+            // The user wants an end, and nobody knows whether it fails again.
+            return;
+        }
+        let same: Vec<_> = results.iter().filter_map(|result| find.finding(result)).collect();
+        let find = find.by_most(&same);
         let is_known = tally.found.iter().any(|found| {
             let is_same = found.find == find && Find::shape(&found.case) == Find::shape(&case);
             is_same || find.is_shown_by_less(&case, (&found.find, &found.case))
@@ -333,13 +340,8 @@ impl Campaign {
             *tally.again.entry(find).or_default() += 1;
             return;
         }
-        let results = self.play(std::iter::repeat_n(&case, TIMES)).await;
-        if results.len() < TIMES {
-            // The user wants an end, and nobody knows whether it fails again.
-            return;
-        }
-        let same: Vec<_> = results.iter().filter_map(|result| find.finding(result)).collect();
-        let Some(finding) = same.first().copied().or_else(|| find.finding(&result)).cloned() else { return };
+        let named = same.iter().copied().find(|found| Find::from(*found) == find);
+        let Some(finding) = named.or_else(|| find.finding(&result)).cloned() else { return };
         let mut found = Found { case, number, drawn, times: same.len(), finding, file: None, find };
         self.keep(&mut found);
         (self.say)(&told(&found, self.seed));
@@ -397,7 +399,7 @@ impl Campaign {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         for some in possible.chunks(self.settings.jobs.clamp(1, processors * 4)) {
             let results = self.play(some.iter().map(|(_, case)| case)).await;
-            let failed = some.iter().zip(&results).find(|(_, result)| find.is_in(result));
+            let failed = some.iter().zip(&results).find(|(_, result)| find.finding(result).is_some());
             if let Some(((index, _), _)) = failed {
                 return Some(*index);
             }

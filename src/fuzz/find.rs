@@ -13,6 +13,9 @@ pub struct Find {
     pub id: &'static str,
     /// The requirement that is broken, if one is named.
     pub requirement: Option<&'static str>,
+    /// Whether the requirement is the likeliest of several: a module that has ended, or does not do what it owes, does not say
+    /// over what. The fewer messages it was shown, the better is the guess.
+    pub is_guess: bool,
 }
 
 impl Find {
@@ -21,20 +24,25 @@ impl Find {
         Self::in_order(result).next()
     }
 
-    /// Whether a result fails in this way, among others.
-    pub fn is_in(&self, result: &ScenarioResult) -> bool {
-        Self::in_order(result).any(|find| find == *self)
-    }
-
-    /// What to say of it.
+    /// What a result says of it, if it fails in this way, maybe among others; by another guess, if this is one.
     pub fn finding<'r>(&self, result: &'r ScenarioResult) -> Option<&'r Diagnostic> {
-        let is_it = |found: &&Diagnostic| found.id == self.id && found.requirement == self.requirement;
+        let is_it = |found: &&Diagnostic| {
+            let find = Self::from(*found);
+            find == *self || find.id == self.id && find.is_guess && self.is_guess
+        };
         result.findings.iter().filter(|found| found.severity == Severity::Fail).find(is_it)
     }
 
+    /// The same by the guess of most of these.
+    #[must_use]
+    pub fn by_most(self, findings: &[&Diagnostic]) -> Self {
+        let count = |find: &Self| findings.iter().filter(|found| Self::from(**found) == *find).count();
+        let finds: BTreeSet<_> = findings.iter().map(|found| Self::from(*found)).collect();
+        finds.into_iter().max_by_key(count).unwrap_or(self)
+    }
+
     fn in_order(result: &ScenarioResult) -> impl Iterator<Item = Self> {
-        let fails = result.findings.iter().filter(|found| found.severity == Severity::Fail);
-        fails.map(|found| Self { id: found.id, requirement: found.requirement })
+        result.findings.iter().filter(|found| found.severity == Severity::Fail).map(Self::from)
     }
 
     /// Whether a case shows what another one shows already by fewer kinds of inputs.
@@ -53,5 +61,11 @@ impl Find {
     pub fn name(&self) -> String {
         let requirement = self.requirement.unwrap_or("no_requirement");
         format!("{requirement}_{}", self.id).to_lowercase().replace(['/', '-'], "_")
+    }
+}
+
+impl From<&Diagnostic> for Find {
+    fn from(found: &Diagnostic) -> Self {
+        Self { id: found.id, requirement: found.requirement, is_guess: !found.suspects.is_empty() }
     }
 }

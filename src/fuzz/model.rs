@@ -216,6 +216,10 @@ impl Model {
         inputs.iter().try_fold(self, |model, input| model.tried(input).map(|(after, _)| after))
     }
 
+    fn is_paused(&self) -> bool {
+        self.is_possible(&Input::Command(Command::Heartbeats(HeartbeatControl::Resume)))
+    }
+
     fn trying(&self, input: &Input) -> (Self, Led) {
         let mut after = self.clone();
         let led = after.led(input);
@@ -232,7 +236,14 @@ impl Model {
                 (self.is_settled || self.under_test == Side::Client)
                     && self.station.status().evses.iter().all(is_at_rest)
             }
+            // A client that said that it ends has time to think better of it.
+            Input::AwaitHeartbeat if self.under_test == Side::Client => {
+                !self.checks && !self.has_faults && interval > FAST_HEARTBEAT_MS && !self.is_paused()
+            }
             Input::AwaitHeartbeat => (1..=FAST_HEARTBEAT_MS).contains(&interval),
+            Input::AwaitNoHeartbeat if self.under_test == Side::Client => {
+                (1..=FAST_HEARTBEAT_MS).contains(&interval) && self.is_paused()
+            }
             Input::AwaitNoHeartbeat => interval <= 0,
             // Once in a case: it takes seconds.
             Input::AwaitTimeout if self.has_waited => false,

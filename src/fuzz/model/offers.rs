@@ -88,7 +88,12 @@ impl Model {
                     vec![Input::AwaitTimeout]
                 }]
             }
-            Side::Client => vec![|_| vec![Input::RestartEverest], |_| heartbeats(), |_| vec![Input::Disconnect]],
+            Side::Client => vec![
+                |_| vec![Input::RestartEverest],
+                |_| heartbeats(),
+                |_| vec![Input::AwaitHeartbeat, Input::AwaitNoHeartbeat],
+                |_| vec![Input::Disconnect],
+            ],
         }
     }
 
