@@ -441,7 +441,9 @@ fn expected(input: &Input, led: &Led, questions: usize) -> String {
         _ => format!("expect_reply: {{to: request_{number}, payload: {}}}", flow(reply)),
     }));
     let is_put_off = led.request.is_some() && led.replies.is_empty() && takes_name(input) && awaits_reply(input);
-    let none = if is_put_off { "  - expect_none: {message: reply, for: 20ms}\n" } else { "" };
+    let none = led.request.filter(|_| is_put_off).map_or_else(String::new, |number| {
+        format!("  - expect_none: {{message: reply, to: request_{number}, for: 20ms}}\n")
+    });
     let lines: String = match steps.as_slice() {
         [] => String::new(),
         steps if is_alone || steps.len() == 1 => steps.iter().map(|step| format!("  - {step}\n")).collect(),
@@ -450,7 +452,7 @@ fn expected(input: &Input, led: &Led, questions: usize) -> String {
             format!("  - any_order:\n{}", lines.collect::<String>())
         }
     };
-    lines + none
+    lines + &none
 }
 
 /// Whether somebody listens for the reply to a request.

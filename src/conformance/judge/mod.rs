@@ -350,7 +350,7 @@ impl<'s> Judge<'s> {
         view: View<'_>,
     ) -> Result<(), Box<Diagnostic>> {
         let from = view.since(self.past.mark);
-        let silence = Silence::new(none, at, from, moment, &self.case)?;
+        let silence = Silence::new(none, at, from, moment, (&self.case, &self.past))?;
         self.armed = Some(Armed::Silence(Box::new(silence)));
         Ok(())
     }

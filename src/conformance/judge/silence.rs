@@ -8,6 +8,7 @@ use super::Moment;
 use super::case::{Case, View};
 use super::claims::{Claims, Lane};
 use super::expectation::{is_of_kind, sender, told};
+use super::past::{Past, Replies};
 use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::Diagnostic;
 use crate::protocol::channel::ApiType;
@@ -34,6 +35,8 @@ pub struct Silence {
     /// What makes a call one that is forbidden.
     called: Vec<(&'static str, Value)>,
     filter: Option<String>,
+    /// Where the replies pass of the only request that is meant.
+    replies: Option<Replies>,
     payload: Option<Pattern>,
 }
 
@@ -47,7 +50,7 @@ impl Silence {
         at: &Pointer,
         from: usize,
         moment: Moment,
-        case: &Case<'_>,
+        (case, past): (&Case<'_>, &Past),
     ) -> Result<Self, Box<Diagnostic>> {
         let payload = none.payload.as_ref().map(Pattern::compile).transpose();
         let evse = none.evse.map(|evse| ("evse", json!(evse)));
@@ -61,6 +64,7 @@ impl Silence {
             message: none.message.map(|kind| (kind, api_of(kind, none.api, case.topics.api))),
             called: evse.into_iter().chain(call).collect(),
             filter: none.topic.as_ref().map(|topic| case.filled(topic)),
+            replies: none.to.as_deref().and_then(|name| past.replies(Some(name))).cloned(),
             payload: payload.map_err(|error| Diagnostic::broken(&error.message))?,
         })
     }
@@ -99,6 +103,8 @@ impl Silence {
             Some((kind, api)) => is_meant(seen, kind, api, case, claims, view),
             None => !matches!(seen.kind, Kind::Control | Kind::Did(_)),
         };
+        let is_to_it = |replies: &Replies| *seen.publish.topic == *replies.topic && seen.seq > replies.since;
+        let is_told = is_told && self.replies.as_ref().is_none_or(is_to_it);
         is_told && self.filter.as_deref().is_none_or(|filter| topic::matches(filter, &seen.publish.topic))
     }
 

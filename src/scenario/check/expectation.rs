@@ -82,22 +82,7 @@ impl Checker<'_> {
         let model = &self.scenario.model;
         let is_asked = model.under_test == Side::Client && model.api.asks_clients();
         if let Some(to) = &expect.to {
-            let pointer = at.key("to");
-            let is_known = self.made.names.contains_key(to) || is_asked && model.station.tokens.contains_key(to);
-            if !is_known {
-                let later = self.names.get(to).map(|pointer| self.scenario.line(pointer));
-                let near = suggestion(to, self.made.names.keys().map(String::as_str)).map(str::to_owned);
-                let diagnostic =
-                    self.report("scenario/unknown-request", &pointer, format!("no request before is named `{to}`"));
-                label(diagnostic, near.as_deref());
-                match later {
-                    Some(line) => diagnostic.evidence.push(format!("it is made later, in line {line}")),
-                    None if is_asked => {
-                        diagnostic.help = Some("`to` is a token of the station, or the name of a `publish`".to_owned());
-                    }
-                    None => diagnostic.help = Some(format!("name the request: `withdraw: {{as: {to}}}`")),
-                }
-            }
+            self.check_request_named(to, is_asked, &at.key("to"));
         } else if !(self.made.any || is_asked && self.made.presented) {
             self.report_key("scenario/no-request", at, "expect_reply stands before any request").help =
                 Some(if is_asked && model.api.behaviour().is_known() {
@@ -113,6 +98,25 @@ impl Checker<'_> {
         self.check_payload(Some(&expect.payload), &at.key("payload"), &described)
     }
 
+    /// `to` names a request that stands before, or, where EVerest asks the module under test, a token it asks about.
+    fn check_request_named(&mut self, to: &String, is_asked: bool, pointer: &Pointer) {
+        let tokens = &self.scenario.model.station.tokens;
+        if self.made.names.contains_key(to) || is_asked && tokens.contains_key(to) {
+            return;
+        }
+        let later = self.names.get(to).map(|pointer| self.scenario.line(pointer));
+        let near = suggestion(to, self.made.names.keys().map(String::as_str)).map(str::to_owned);
+        let diagnostic = self.report("scenario/unknown-request", pointer, format!("no request before is named `{to}`"));
+        label(diagnostic, near.as_deref());
+        match later {
+            Some(line) => diagnostic.evidence.push(format!("it is made later, in line {line}")),
+            None if is_asked => {
+                diagnostic.help = Some("`to` is a token of the station, or the name of a `publish`".to_owned());
+            }
+            None => diagnostic.help = Some(format!("name the request: `withdraw: {{as: {to}}}`")),
+        }
+    }
+
     fn check_expect_none(&mut self, expect: &ExpectNone, at: &Pointer) -> Vec<String> {
         match (expect.csms, expect.call) {
             (Some(_), _) => self.check_alone("csms", expect, at),
@@ -124,6 +128,16 @@ impl Checker<'_> {
                     self.report_key("scenario/expect-what", &at.key("evse"), headline);
                 }
             }
+        }
+        match &expect.to {
+            Some(to) if expect.message == Some(MessageKind::Reply) => {
+                self.check_request_named(to, false, &at.key("to"));
+            }
+            Some(_) => {
+                let headline = "`to` says to which request there is no reply, and this is of something else";
+                self.report_key("scenario/expect-what", &at.key("to"), headline);
+            }
+            None => {}
         }
         self.check_wait(Some(expect.r#for), &at.key("for"));
         let (payload, pointer) = (expect.payload.as_ref(), at.key("payload"));

@@ -189,6 +189,9 @@ pub struct ExpectNone {
     /// The API of a `heartbeat` or `communication_check`; the one under test if absent.
     #[serde(default)]
     pub api: Option<ApiType>,
+    /// The name of the request to which no `reply` comes; any request of the scenario if absent.
+    #[serde(default)]
+    pub to: Option<String>,
     /// A topic filter.
     #[serde(default)]
     pub topic: Option<String>,

@@ -288,7 +288,11 @@ impl<'s> Naive<'s> {
                     }
                     _ => true,
                 };
-        is_of_kind(seen, kind, api) && is_wanted && fits(seen)
+        let is_to_it = none.to.as_deref().is_none_or(|name| {
+            let replies = self.reader.past.replies(Some(name));
+            replies.is_some_and(|it| *it.topic == *seen.publish.topic && it.since < seen.seq)
+        });
+        is_of_kind(seen, kind, api) && is_wanted && is_to_it && fits(seen)
     }
 
     fn shows_calls(&self, view: View<'_>) -> bool {

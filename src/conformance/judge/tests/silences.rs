@@ -117,6 +117,13 @@ fn replies_are_those_to_requests_of_the_scenario() {
     assert_eq!(demanded.judge(&[asked[0].clone(), at(2, stray("r/1", json!("x")).by_module())]).id(), "met");
     let own = Court::of_everest(&format!("- withdraw: {{}}\n{none}"));
     assert_eq!(own.judge(&[at(2, stray("replies/0", json!("Accepted")).by_module())]).id(), "expect/unexpected");
+    let named = "- discover: {as: all}\n- get_status: {as: one}\n- expect_none: {message: reply, to: one, for: 1s}";
+    let reply_on = |topic| Court::of_everest(named).judge(&[at(2, stray(topic, json!(null)).by_module())]).id();
+    assert_eq!(
+        (reply_on("replies/0"), reply_on("replies/1")),
+        ("met", "expect/unexpected"),
+        "a late one is to another"
+    );
 }
 
 #[test]
