@@ -337,6 +337,7 @@ impl AuthManager {
             if ready.is_empty() {
                 return;
             }
+            self.contests += u64::from(ready.len() > 1);
             let (position, selection) = ready[self.races.choose(now, ready.len())];
             let mut attempt = self.in_process.remove(position);
             // It may begin to wait anew, for another validator's result.

@@ -40,6 +40,8 @@ pub struct AuthManager {
     pub(super) withdrawn_in_process: u64,
     pub(super) deviations: Deviations,
     pub(super) races: Races,
+    /// How often several waiting tokens could go on at once.
+    pub(super) contests: u64,
     /// How many inputs there were.
     pub(super) inputs: u64,
 }
@@ -82,6 +84,7 @@ impl AuthManager {
             withdrawn_in_process: 0,
             deviations,
             races: Races::default(),
+            contests: 0,
             inputs: 0,
         }
     }
@@ -94,6 +97,11 @@ impl AuthManager {
     /// The points met so far where EVerest may go on in more than one way; none unless choices are followed.
     pub fn races(&self) -> &[Race] {
         self.races.met()
+    }
+
+    /// How often several waiting tokens could go on at once so far, of which EVerest takes any first.
+    pub fn contests(&self) -> u64 {
+        self.contests
     }
 
     /// The same with an EVSE that has connectors of these types; by itself each has one of unknown type.

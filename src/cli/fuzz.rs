@@ -2,6 +2,7 @@
 //! scenario file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::campaign::{Campaign, read};
@@ -107,6 +108,12 @@ pub fn run(arguments: Arguments) -> Exit {
         let is_right = arguments.module.check_sides(&[scenario], &config);
         is_right.map_err(|diagnostic| vec![Diagnostic { place: None, ..*diagnostic }])?;
         settings.station = config.station()?;
+        if let Some(file) = settings.station.as_ref().filter(|_| arguments.side == Side::Everest) {
+            let has = [file.station.auth_token_provider.is_some(), file.station.auth_token_validator.is_some()];
+            for ground in &mut grounds {
+                ground.site = Arc::new(ground.site.with_modules(has[0], has[1]));
+            }
+        }
         // Most of a case is waiting for the client to say that it is there.
         let jobs = if settings.module.is_builtin() { settings.jobs * 4 } else { settings.jobs };
         settings.jobs = arguments.jobs.map_or(jobs, usize::from);

@@ -13,7 +13,7 @@ use crate::station::config::StationConfig;
 #[derive(Debug, Clone)]
 pub struct Site {
     evses: u8,
-    lines: &'static [&'static str],
+    lines: Vec<&'static str>,
     tokens: Vec<Token>,
     config: Arc<StationConfig>,
 }
@@ -72,7 +72,7 @@ impl Site {
         };
         let site = |(evses, is_slow, lines): &(u8, bool, &'static [&'static str])| {
             let slow = if *is_slow { IN_VALIDATION } else { &[] };
-            Arc::new(Self::new(*evses, lines, [TOKENS, slow].concat(), release))
+            Arc::new(Self::new(*evses, lines.to_vec(), [TOKENS, slow].concat(), release))
         };
         rows.iter().map(site).collect()
     }
@@ -82,15 +82,15 @@ impl Site {
         self.lines.contains(&SOON)
     }
 
-    fn new(evses: u8, lines: &'static [&'static str], tokens: Vec<Token>, release: Release) -> Self {
+    fn new(evses: u8, lines: Vec<&'static str>, tokens: Vec<Token>, release: Release) -> Self {
         // Every station that can be made is read by a test.
-        let config = scenario::parse_station("station", &text(evses, lines, &tokens)).unwrap_or_default();
+        let config = scenario::parse_station("station", &text(evses, &lines, &tokens)).unwrap_or_default();
         Self { evses, lines, tokens, config: Arc::new(StationConfig { release, ..config }) }
     }
 
     /// As a scenario file has it, below `station`.
     pub fn text(&self) -> String {
-        text(self.evses, self.lines, &self.tokens)
+        text(self.evses, &self.lines, &self.tokens)
     }
 
     /// As the station takes it.
@@ -102,7 +102,21 @@ impl Site {
     pub fn with_less(&self, evses: u8, tokens: &BTreeSet<&str>) -> Option<Self> {
         let is_less = evses < self.evses || self.tokens.iter().any(|(name, _)| !tokens.contains(name));
         let left = || self.tokens.iter().filter(|(name, _)| tokens.contains(name)).copied().collect();
-        is_less.then(|| Self::new(evses.clamp(1, self.evses), self.lines, left(), self.config.release))
+        let less = || Self::new(evses.clamp(1, self.evses), self.lines.clone(), left(), self.config.release);
+        is_less.then(less)
+    }
+
+    /// The same with the API modules through which khumbu is another client of the EVerest under test, where that has them
+    /// whatever a scenario says.
+    #[must_use]
+    pub fn with_modules(&self, has_provider: bool, has_validator: bool) -> Self {
+        let missing = [
+            ("auth_token_provider: {}", has_provider && self.config.auth_token_provider.is_none()),
+            ("auth_token_validator: {}", has_validator && self.config.auth_token_validator.is_none()),
+        ];
+        let missing = missing.into_iter().filter(|(_, is_missing)| *is_missing).map(|(line, _)| line);
+        let lines = self.lines.iter().copied().chain(missing).collect();
+        Self::new(self.evses, lines, self.tokens.clone(), self.config.release)
     }
 }
 
@@ -134,6 +148,11 @@ mod tests {
                 assert_eq!((less.config().evses, less.config().tokens.len()), (1, 0));
                 let all = site.config().tokens.keys().map(String::as_str).collect();
                 assert!(site.with_less(site.config().evses, &all).is_none());
+                let with_all = site.with_modules(true, true);
+                scenario::parse_station("station", &with_all.text()).unwrap();
+                let config = with_all.config();
+                assert!(config.auth_token_provider.is_some() && config.auth_token_validator.is_some());
+                assert_eq!(site.with_modules(false, false).text(), site.text());
             }
         }
     }

@@ -116,6 +116,11 @@ impl Station {
         self.auth.races()
     }
 
+    /// See [`AuthManager::contests`].
+    pub fn contests(&self) -> u64 {
+        self.auth.contests()
+    }
+
     /// Whether the thread of `auth_consumer` waits for [`Input::RequestDone`].
     pub fn awaits_request_done(&self) -> bool {
         !self.ended && self.api.lingers()
