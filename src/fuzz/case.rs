@@ -262,10 +262,11 @@ impl Case {
         text.push_str("station:\n");
         text.extend(site.text().lines().map(|line| format!("  {line}\n")));
         text.push_str("steps:\n");
-        let (mut last, mut begins) = (None, Vec::new());
+        let (mut last, mut begins) = (requirement, Vec::new());
         for (about, step) in steps {
             begins.push(text.len());
-            if let Some(about) = about.filter(|about| last.replace(*about) != Some(*about)) {
+            let about = about.unwrap_or(requirement);
+            if std::mem::replace(&mut last, about) != about {
                 text.push_str(&format!("  - about: {about}\n"));
             }
             text.push_str(&step);
@@ -279,11 +280,14 @@ impl Case {
         let mut model = self.ground.model();
         let mut steps = self.beginning();
         let has_validator = self.ground.site.config().auth_token_validator.is_some();
-        for input in &self.inputs {
+        for (number, input) in self.inputs.iter().enumerate() {
             let led = model.led(input);
             let mut step = format!("  - {}\n", input.step());
             steps.push(match self.ground.under_test {
-                Side::Client => (None, step),
+                Side::Client => {
+                    let (about, expected) = self.owed((number, input), &model, &mut step).unzip();
+                    (about, step + &expected.unwrap_or_default())
+                }
                 Side::Everest => {
                     if let Some(number) = led.request.filter(|_| takes_name(input)) {
                         let name = format!("as: request_{number}}}\n");
@@ -300,6 +304,45 @@ impl Case {
         }
         steps.extend(self.end(&model));
         steps
+    }
+
+    /// What a client owes upon an input for certain, and the requirement that says so; a request whose reply is meant gets a
+    /// name in its step.
+    fn owed(
+        &self,
+        (number, input): (usize, &Input),
+        model: &Model,
+        step: &mut String,
+    ) -> Option<(&'static str, String)> {
+        let name = format!("question_{number}");
+        match input {
+            Input::AwaitNoCheck => Some(("CC-9", String::new())),
+            Input::AwaitNoMoreOf(_) => Some(("TP-4", String::new())),
+            // What befalls messages may befall these.
+            _ if model.has_faults => None,
+            Input::Publish { topic, payload } if awaits_reply(input) => {
+                let json = payload.json()?;
+                let (_, address) = topic.split_once('/')?;
+                let asked = self.ground.api.channels().find(|channel| channel.address().ends_with(address))?;
+                let is_right = Schemas::of(self.ground.in_force()).check(Message::On(asked), json).is_empty();
+                let is_question = asked.is_question() && is_right;
+                is_question.then(|| {
+                    step.truncate(step.trim_end().len() - 1);
+                    step.push_str(&format!(", as: {name}}}\n"));
+                    let reply = format!("{{to: {name}, payload: $any, within: {ANSWER_WITHIN}}}");
+                    let about = if matches!(payload, Payload::Written(..)) { "RR-15" } else { "VA-3" };
+                    (about, format!("  - expect_reply: {reply}\n"))
+                })
+            }
+            Input::Command(Command::Discover {}) => {
+                let provider = self.ground.site.config().auth_token_provider.as_ref();
+                let apis = provider.map(|_| [ApiType::AUTH_CONSUMER, ApiType::AUTH_TOKEN_PROVIDER])?;
+                let reply =
+                    |api: ApiType| format!("      - expect_reply: {{payload: {{apis: [{{type: {}}}]}}}}\n", api.name());
+                Some(("DI-6", format!("  - any_order:\n{}", apis.map(reply).concat())))
+            }
+            _ => None,
+        }
     }
 
     fn beginning(&self) -> Vec<(Option<&'static str>, String)> {
@@ -337,6 +380,9 @@ impl Case {
     }
 }
 
+/// As long as EVerest waits for an answer, and a little longer.
+const ANSWER_WITHIN: &str = "11s";
+
 /// A request that is published as a step of its own.
 fn as_command(input: &Input) -> Option<Input> {
     let Input::Publish { topic, payload: Payload::Json(json) } = input else { return None };
@@ -366,10 +412,10 @@ fn about(input: &Input, led: &Led) -> &'static str {
     let has = |wanted: &[TokenValidationStatus]| led.statuses.iter().any(|(_, status)| wanted.contains(&status.status));
     let named = match input {
         Input::Command(Command::Withdraw(request)) => Some((request.evse_id.is_some(), request.id_token.is_some())),
-        Input::Publish { payload: Payload::Json(json), .. } => {
+        Input::Publish { payload, .. } => payload.json().map(|json| {
             let has = |at| json.pointer(at).is_some();
-            Some((has("/payload/evse_id"), has("/payload/id_token")))
-        }
+            (has("/payload/evse_id"), has("/payload/id_token"))
+        }),
         _ => None,
     };
     match (input, led.replies.first().map(|(_, reply)| reply), named) {
@@ -458,8 +504,11 @@ fn expected(input: &Input, led: &Led, questions: usize) -> String {
 /// Whether somebody listens for the reply to a request.
 fn awaits_reply(input: &Input) -> bool {
     match input {
-        Input::Publish { payload: Payload::Json(json), .. } => {
-            json.pointer("/headers/replyTo").is_some_and(|topic| topic == "{reply}")
+        // What is broken is taken for a request by some.
+        Input::Publish { payload: Payload::Text(text), .. } => text.contains("{reply}"),
+        Input::Publish { payload, .. } => {
+            let topic = payload.json().and_then(|json| json.pointer("/headers/replyTo"));
+            topic.is_some_and(|topic| topic == "{reply}")
         }
         Input::Command(_) => true,
         _ => false,

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::protocol::control::{Command, SetReply, command_name};
 use crate::protocol::types::AuthorizationStatus;
+use crate::protocol::wire::{Encoder, Wire};
 use crate::yaml::escaped;
 
 /// One thing that khumbu does, or has the module under test do.
@@ -27,6 +28,10 @@ pub enum Input {
     AwaitHeartbeat,
     /// No heartbeat comes.
     AwaitNoHeartbeat,
+    /// A client under test that said that it ends sends no communication check.
+    AwaitNoCheck,
+    /// The token with this value, which was presented last, is not handed in again.
+    AwaitNoMoreOf(String),
     /// Whatever EVerest waits for has run out.
     AwaitTimeout,
     /// EVerest ends and starts again.
@@ -45,7 +50,7 @@ pub enum Input {
 }
 
 /// Where a member of a message stands that may be taken away: pointers to members and elements, those further out first.
-fn members(value: &Value, at: &str, found: &mut Vec<String>) {
+pub(super) fn members(value: &Value, at: &str, found: &mut Vec<String>) {
     let below: Vec<_> = match value {
         Value::Object(members) => members.iter().map(|(key, value)| (escaped(key), value)).collect(),
         Value::Array(elements) => elements.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect(),
@@ -58,7 +63,7 @@ fn members(value: &Value, at: &str, found: &mut Vec<String>) {
 }
 
 /// A value without what stands at a pointer.
-fn without(value: &Value, pointer: &str) -> Option<Value> {
+pub(super) fn without(value: &Value, pointer: &str) -> Option<Value> {
     let (parent, key) = pointer.rsplit_once('/')?;
     let mut value = value.clone();
     match value.pointer_mut(parent)? {
@@ -70,7 +75,7 @@ fn without(value: &Value, pointer: &str) -> Option<Value> {
 }
 
 /// A value with something else where a pointer points.
-fn with(value: &Value, pointer: &str, other: Value) -> Option<Value> {
+pub(super) fn with(value: &Value, pointer: &str, other: Value) -> Option<Value> {
     let mut value = value.clone();
     *value.pointer_mut(pointer)? = other;
     Some(value)
@@ -93,10 +98,22 @@ fn with_plain(value: &Value, pointer: &str) -> Option<Value> {
 pub enum Payload {
     /// This, as JSON.
     Json(Value),
+    /// The same, written in this form.
+    Written(Wire, Value),
     /// This text.
     Text(String),
     /// These bytes.
     Bytes(Vec<u8>),
+}
+
+impl Payload {
+    /// What it says as JSON, however it is written; `None` if it is no JSON, or broken on purpose.
+    pub fn json(&self) -> Option<&Value> {
+        match self {
+            Payload::Json(value) | Payload::Written(_, value) => Some(value),
+            Payload::Text(_) | Payload::Bytes(_) => None,
+        }
+    }
 }
 
 impl Input {
@@ -108,6 +125,8 @@ impl Input {
             Input::SetVerdict { .. } => "set_verdict".to_owned(),
             Input::AwaitHeartbeat => "expect a heartbeat".to_owned(),
             Input::AwaitNoHeartbeat => "expect no heartbeat".to_owned(),
+            Input::AwaitNoCheck => "expect no communication check".to_owned(),
+            Input::AwaitNoMoreOf(_) => "expect no token again".to_owned(),
             Input::AwaitTimeout => "wait until times have run out".to_owned(),
             Input::RestartEverest => "restart_everest".to_owned(),
             Input::Disconnect => "disconnect".to_owned(),
@@ -115,7 +134,7 @@ impl Input {
             Input::Publish { topic, payload } => {
                 let how = match payload {
                     Payload::Json(_) => "payload",
-                    Payload::Text(_) => "text",
+                    Payload::Written(..) | Payload::Text(_) => "text",
                     Payload::Bytes(_) => "hex",
                 };
                 format!("publish {how} on {topic}")
@@ -126,6 +145,9 @@ impl Input {
     /// The same with less in its message, or something plainer, one thing each.
     pub fn simpler(&self) -> Vec<Self> {
         match self {
+            Input::Publish { topic, payload: Payload::Written(_, value) } => {
+                vec![Input::Publish { topic: topic.clone(), payload: Payload::Json(value.clone()) }]
+            }
             Input::Publish { topic, payload: Payload::Json(value) } => {
                 let mut pointers = Vec::new();
                 members(value, "", &mut pointers);
@@ -175,6 +197,11 @@ impl Input {
             }
             Input::AwaitHeartbeat => "expect: {message: heartbeat}".to_owned(),
             Input::AwaitNoHeartbeat => "expect_none: {message: heartbeat, for: 50ms}".to_owned(),
+            Input::AwaitNoCheck => "expect_none: {message: communication_check, payload: true, for: 1200ms}".to_owned(),
+            Input::AwaitNoMoreOf(value) => {
+                let payload = flow(&json!({"id_token": {"value": value}}));
+                format!("expect_none: {{message: provided_token, payload: {payload}, for: 300ms}}")
+            }
             Input::AwaitTimeout => "note: Times run out.".to_owned(),
             Input::Fault(name, Value::Null) => name.clone(),
             Input::Fault(name, arguments) => format!("{name}: {}", flow(arguments)),
@@ -195,6 +222,9 @@ impl Input {
                     // There a text that begins so is a marker.
                     Payload::Json(value) if has_marker(value) => ("text", flow(&json!(value.to_string()))),
                     Payload::Json(value) => ("payload", flow(value)),
+                    Payload::Written(wire, value) => {
+                        ("text", flow(&json!(String::from_utf8_lossy(&Encoder::new(*wire).encode(value)))))
+                    }
                     Payload::Text(text) => ("text", flow(&json!(text))),
                     Payload::Bytes(bytes) => {
                         ("hex", flow(&json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())))

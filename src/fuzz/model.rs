@@ -19,6 +19,7 @@ use crate::protocol::side::Side;
 use crate::protocol::types::{
     TokenValidationStatus, TokenValidationStatusMessage, ValidationResult, WithdrawAuthorizationRequest,
 };
+use crate::protocol::wire::Encoder;
 use crate::station::config::{SelectionAlgorithm, StationConfig};
 use crate::station::{self, Address, CommunicationFault, Effect, RequestId, Station};
 
@@ -61,6 +62,18 @@ pub struct Model {
     has_waited: bool,
     /// Whether its requests get something else than EVerest's own reply.
     has_chosen_replies: bool,
+    /// What a client under test was told last.
+    last: Last,
+}
+
+/// What came last, as far as it says what may not follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Last {
+    /// A client was to say that it ends.
+    SaidFalse,
+    /// A token reader was shown the token with this value.
+    Presented(String),
+    Other,
 }
 
 /// What an input leads to.
@@ -116,6 +129,7 @@ impl Model {
             is_settled: true,
             has_waited: false,
             has_chosen_replies: false,
+            last: Last::Other,
         }
     }
 
@@ -235,15 +249,15 @@ impl Model {
                 (self.is_settled || self.under_test == Side::Client)
                     && self.station.status().evses.iter().all(is_at_rest)
             }
-            // A client that said that it ends has time to think better of it.
-            Input::AwaitHeartbeat if self.under_test == Side::Client => {
-                !self.checks && !self.has_faults && interval > FAST_HEARTBEAT_MS && !self.is_paused()
-            }
+            Input::AwaitHeartbeat if self.under_test == Side::Client => false,
             Input::AwaitHeartbeat => (1..=FAST_HEARTBEAT_MS).contains(&interval),
             Input::AwaitNoHeartbeat if self.under_test == Side::Client => {
                 (1..=FAST_HEARTBEAT_MS).contains(&interval) && self.is_paused()
             }
             Input::AwaitNoHeartbeat => interval <= 0,
+            // Nothing has come between that would explain one.
+            Input::AwaitNoCheck => self.last == Last::SaidFalse && !self.has_faults,
+            Input::AwaitNoMoreOf(value) => self.last == Last::Presented(value.clone()) && !self.has_faults,
             // Once in a case: it takes seconds.
             Input::AwaitTimeout if self.has_waited => false,
             Input::AwaitTimeout => return None,
@@ -393,7 +407,18 @@ impl Model {
             }
             Input::Publish { topic, payload } => self.published(topic, payload, &mut led),
             Input::SetVerdict { .. } | Input::AwaitHeartbeat | Input::AwaitNoHeartbeat | Input::Disconnect => {}
+            Input::AwaitNoCheck | Input::AwaitNoMoreOf(_) => {}
         }
+        self.last = match input {
+            Input::Command(Command::CommunicationCheck(false)) => Last::SaidFalse,
+            Input::PresentToken(name)
+                if self.under_test == Side::Client && self.api == ApiType::AUTH_TOKEN_PROVIDER =>
+            {
+                let token = self.config.tokens.get(name);
+                token.map_or(Last::Other, |token| Last::Presented(token.value.clone()))
+            }
+            _ => Last::Other,
+        };
         let is_seen = !led.statuses.is_empty() || !led.replies.is_empty();
         let is_idle = matches!(input, Input::AwaitHeartbeat | Input::AwaitNoHeartbeat | Input::RestartEverest);
         self.is_settled = is_seen || self.is_settled && is_idle;
@@ -536,8 +561,8 @@ fn as_pattern(mut reply: Value) -> Value {
 
 /// Whether a request says where its reply goes.
 fn is_answerable(payload: &Payload) -> bool {
-    let Payload::Json(value) = payload else { return false };
-    value.pointer("/headers/replyTo").is_some_and(|topic| topic == "{reply}")
+    let topic = payload.json().and_then(|json| json.pointer("/headers/replyTo"));
+    topic.is_some_and(|topic| topic == "{reply}")
 }
 
 /// What is published; its reply goes to the topic of its number.
@@ -545,6 +570,7 @@ fn bytes(payload: &Payload, request: usize) -> Bytes {
     let filled = |text: &str| Bytes::from(text.replace("{reply}", &request.to_string()));
     match payload {
         Payload::Json(value) => filled(&value.to_string()),
+        Payload::Written(wire, value) => filled(&String::from_utf8_lossy(&Encoder::new(*wire).encode(value))),
         Payload::Text(text) => filled(text),
         Payload::Bytes(bytes) => Bytes::from(bytes.clone()),
     }

@@ -7,7 +7,7 @@ use proptest::sample::select;
 use proptest::strategy::SBoxedStrategy;
 use serde_json::{Map, Value, json};
 
-use super::input::Payload;
+use super::input::{Payload, members, with, without};
 use crate::protocol::api::{Api, Field, Shape};
 use crate::protocol::deviations::Deviations;
 
@@ -43,15 +43,46 @@ pub(super) fn broken(valid: SBoxedStrategy<Value>) -> SBoxedStrategy<Payload> {
         Payload::Text(text[..end].to_owned())
     };
     let other = select(vec![json!([1]), json!([]), json!({}), json!(null), json!("x"), json!(-1), json!(1.5)]);
-    let text = select(vec!["", "{", "nul", "{}{}", "\u{feff}{}", "{'a': 1}", "[1,]", "NaN", "truefalse"]);
+    let text = select(vec!["", "{", "nul", "{}{}", "\u{feff}{}", "{'a': 1}", "[1,]", "NaN", "truefalse"])
+        .prop_map(str::to_owned);
+    // More than 64 KiB, and deeper than most readers go.
+    let text = prop_oneof![8 => text, 1 => Just(format!("\"{}\"", "x".repeat(70_000))), 1 => Just(nested(2_000))];
     let bytes = select(vec![&b"\xff\xfe"[..], b"{\"a\": \"\xc3\"}", b"\x00", b"\x80true", b"\xf0\x9f\x92"]);
     prop_oneof![
-        3 => (valid, any::<prop::sample::Index>()).prop_map(cut),
+        3 => (valid.clone(), any::<prop::sample::Index>()).prop_map(cut),
+        2 => (valid.clone(), any::<prop::sample::Index>(), other.clone()).prop_map(bent),
+        1 => valid.prop_map(twice),
         2 => other.prop_map(Payload::Json),
-        2 => text.prop_map(|text| Payload::Text(text.to_owned())),
+        2 => text.prop_map(Payload::Text),
         1 => bytes.prop_map(|bytes| Payload::Bytes(bytes.to_vec())),
     ]
     .sboxed()
+}
+
+/// Lists in lists, this many.
+fn nested(depth: usize) -> String {
+    "[".repeat(depth) + &"]".repeat(depth)
+}
+
+/// A message with something else in the place of one of its members, or without it.
+fn bent((mut value, which, other): (Value, prop::sample::Index, Value)) -> Payload {
+    let mut pointers = Vec::new();
+    members(&value, "", &mut pointers);
+    if !pointers.is_empty() {
+        let pointer = which.get(&pointers);
+        let bent = if other.is_null() { without(&value, pointer) } else { with(&value, pointer, other) };
+        value = bent.unwrap_or(value);
+    }
+    Payload::Json(value)
+}
+
+/// A message that says its first member twice, with `null` before.
+fn twice(value: Value) -> Payload {
+    let text = value.to_string();
+    match value.as_object().and_then(|members| members.keys().next()) {
+        Some(key) => Payload::Text(format!("{{{}: null, {}", json!(key), &text[1..])),
+        None => Payload::Text(text),
+    }
 }
 
 fn of(api: &'static Api, shape: &'static Shape, in_force: Deviations, depth: usize) -> SBoxedStrategy<Value> {
@@ -174,7 +205,10 @@ mod tests {
         let drawn = broken(Just(json!({"a": "ü"})).sboxed());
         for _ in 0..500 {
             if let Payload::Text(text) = drawn.new_tree(&mut runner).unwrap().current() {
-                assert!(text.len() < json!({"a": "ü"}).to_string().len(), "{text}");
+                let whole = json!({"a": "ü"}).to_string();
+                let is_cut = text.len() < whole.len() && text != whole;
+                let is_twice = text == r#"{"a": null, "a":"ü"}"#;
+                assert!(is_cut || is_twice || text.len() > 2_000, "{text}");
             }
         }
     }

@@ -48,8 +48,13 @@ impl Site {
     /// A client sees what a station says, whatever made it say so; of an EVerest every setting is to be seen at work.
     pub fn all(under_test: Side, api: ApiType, release: Release) -> Vec<Arc<Self>> {
         let rows: &[(u8, bool, &'static [&'static str])] = match under_test {
-            Side::Client if api == ApiType::AUTH_CONSUMER => {
-                &[(2, false, &[NEVER]), (1, false, &[NEVER, "auth_consumer: {cfg_heartbeat_interval_ms: 20}"])]
+            Side::Client if api == ApiType::AUTH_CONSUMER => &[
+                (2, false, &[NEVER]),
+                (1, false, &[NEVER, "auth_consumer: {cfg_heartbeat_interval_ms: 20}"]),
+                (2, false, &[NEVER, "auth_token_provider: {}"]),
+            ],
+            Side::Client if api == ApiType::AUTH_TOKEN_VALIDATOR => {
+                &[(2, false, &[NEVER, "auth_token_validator: {cfg_request_reply_to_s: 10}"])]
             }
             Side::Client => &[(2, false, &[NEVER])],
             Side::Everest => &[

@@ -21,6 +21,7 @@ use super::payload;
 use crate::protocol::api::Pattern;
 use crate::protocol::channel::Channel;
 use crate::protocol::side::Side;
+use crate::protocol::wire::Wire;
 
 /// How often a field that no release has is put into a message, and a word that none has.
 const OF_THE_FUTURE: f64 = 0.15;
@@ -30,6 +31,9 @@ const HEARTBEATS: [u64; 8] =
 
 /// How often a request says no topic for its reply, or none that can be used.
 const UNANSWERABLE: f64 = 0.2;
+
+/// The forms in which single messages are written; in another one than these no placeholder can be read.
+const FORMS: [Wire; 4] = [Wire::Compact, Wire::Reordered, Wire::ExtraFields, Wire::Spaced];
 
 /// What runs while a case is played must not run out.
 const MOST_WHERE_TIMES_RUN_OUT: usize = 10;
@@ -273,8 +277,12 @@ fn messages(ground: &Ground, channel: Channel, topic: String) -> SBoxedStrategy<
         }
         Payload::Json(channel.api().behaviour().lawful(channel, value))
     });
+    let written = (more.clone(), select(FORMS.to_vec())).prop_map(|(payload, wire)| match payload {
+        Payload::Json(value) => Payload::Written(wire, value),
+        other => other,
+    });
     // EVerest does what a broken request may be taken for; what that is, the station knows.
-    let payload = prop_oneof![4 => more, 1 => payload::broken(valid)];
+    let payload = prop_oneof![8 => more, 1 => written, 2 => payload::broken(valid)];
     payload.prop_map(move |payload| Input::Publish { topic: topic.clone(), payload }).sboxed()
 }
 

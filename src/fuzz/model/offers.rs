@@ -91,7 +91,9 @@ impl Model {
             Side::Client => vec![
                 |_| vec![Input::RestartEverest],
                 |_| heartbeats(),
-                |_| vec![Input::AwaitHeartbeat, Input::AwaitNoHeartbeat],
+                |_| vec![Input::AwaitNoHeartbeat],
+                Self::silences,
+                Self::silences,
                 |_| vec![Input::Disconnect],
             ],
         }
@@ -122,6 +124,12 @@ impl Model {
         evses.into_iter().flat_map(|evse| tokens.iter().map(move |token| withdraw(evse, token))).collect()
     }
 
+    /// What may not come from a client now.
+    fn silences(&self) -> Vec<Input> {
+        let again = self.config.tokens.values().map(|token| Input::AwaitNoMoreOf(token.value.clone()));
+        if self.is_driven { again.chain([Input::AwaitNoCheck]).collect() } else { Vec::new() }
+    }
+
     fn verdicts(&self) -> Vec<Input> {
         use AuthorizationStatus::{Accepted, Expired, Unknown};
         let verdict = |token: &String| {
@@ -143,8 +151,9 @@ impl Model {
 }
 
 fn queries() -> Vec<Input> {
-    let types = [ApiType::AUTH_CONSUMER.name(), ApiType::AUTH_TOKEN_VALIDATOR.name(), UNKNOWN_TYPE];
-    types.map(|name| Input::Command(Command::QueryModules(name.to_owned()))).to_vec()
+    let auth = ApiType::AUTH_APIS.map(ApiType::name);
+    let types = auth.into_iter().chain([UNKNOWN_TYPE]);
+    types.map(|name| Input::Command(Command::QueryModules(name.to_owned()))).collect()
 }
 
 fn heartbeats() -> Vec<Input> {
