@@ -14,7 +14,7 @@ mod tests {
     use std::sync::Arc;
 
     use khumbu::conformance::requirements;
-    use khumbu::fuzz::{Case, Ground, Input, strategies};
+    use khumbu::fuzz::{Case, Ground, Head, Input, strategies};
     use khumbu::protocol::channel::ApiType;
     use khumbu::protocol::release::Release;
     use khumbu::protocol::side::Side;
@@ -53,7 +53,7 @@ mod tests {
         fn my_client_survives(inputs in strategies::inputs(&ground(Side::Client), 1..10)) {
             let case = Case { ground: ground(Side::Client), inputs };
             let ids: Vec<_> = requirements::ids().collect();
-            let text = case.scenario("what nobody thought of", None, "");
+            let text = case.scenario(&Head { description: "what nobody thought of", ..Head::default() });
             let scenario = scenario::parse("case", &text, Known { requirements: &ids, answers: None }).unwrap();
             let module = match std::env::var("MODULE") {
                 Ok(line) => ModuleSource::Command(line.split_whitespace().map(str::to_owned).collect()),

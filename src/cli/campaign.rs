@@ -21,7 +21,7 @@ use super::finds::{Found, TIMES, Tally, file, named, reached, told, write_new};
 use super::{print, progress};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::fuzz::{Case, Coverage, Find, Ground, Input, Joined, Shrink, strategies};
+use crate::fuzz::{Case, Coverage, Find, Ground, Head, Input, Joined, Shrink, strategies};
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::report::Shard;
@@ -36,8 +36,11 @@ const MODULES: usize = 6;
 /// How often a find is made smaller that fails as a known one does, to see whether it is another one.
 const LOOKS: u64 = 4;
 
-/// What a case is said to be that is played: description, requirement and comment.
-const AS_PLAYED: (&str, Option<&str>, &str) = ("what nobody thought of", None, "");
+/// What a case is said to be that is played.
+const AS_PLAYED: Head<'static> =
+    Head { comment: "", description: "what nobody thought of", requirement: None, within_ms: None };
+/// While a find is made smaller a message is not waited for so long; what is found by that is played again as it stands.
+const IN_HASTE: Head<'static> = Head { within_ms: Some(1000), ..AS_PLAYED };
 
 /// What is to be done.
 pub struct Campaign {
@@ -305,7 +308,7 @@ impl Campaign {
                 return;
             }
             print::diagnostics(&result.findings);
-            (self.say)(&case.scenario("a case that khumbu cannot play", None, ""));
+            (self.say)(&case.scenario(&Head { description: "a case that khumbu cannot play", ..AS_PLAYED }));
             return;
         }
         let Some(find) = Find::of(&result) else {
@@ -373,14 +376,14 @@ impl Campaign {
                 others.map(|first| Case { ground: Ground { wire: case.ground.wire, ..first.clone() }, ..case.clone() });
             let less = case.on_less();
             let simpler = first.chain(plain).chain(less).chain(case.simpler());
-            let is_new = |case: &Case| !tried.contains(&case.scenario("", None, ""));
+            let is_new = |case: &Case| !tried.contains(&case.scenario(&AS_PLAYED));
             let simpler: Vec<_> = simpler.filter(is_new).enumerate().collect();
             if simpler.is_empty() || self.is_long_enough(began) {
                 return case;
             }
             let failing = self.first_failing(simpler.clone(), find).await;
             let passed = simpler.iter().take(failing.unwrap_or(simpler.len()));
-            tried.extend(passed.map(|(_, case)| case.scenario("", None, "")));
+            tried.extend(passed.map(|(_, case)| case.scenario(&AS_PLAYED)));
             match failing {
                 Some(index) => case = simpler[index].1.clone(),
                 None => return case,
@@ -398,7 +401,7 @@ impl Campaign {
         // Only the first counts: not many more are begun at a time.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         for some in possible.chunks(self.settings.jobs.clamp(1, processors * 4)) {
-            let results = self.play(some.iter().map(|(_, case)| case)).await;
+            let results = self.play_as(&IN_HASTE, some.iter().map(|(_, case)| case)).await;
             let failed = some.iter().zip(&results).find(|(_, result)| find.finding(result).is_some());
             if let Some(((index, _), _)) = failed {
                 return Some(*index);
@@ -409,10 +412,13 @@ impl Campaign {
 
     /// Plays cases, and returns their results in order.
     async fn play(&self, cases: impl Iterator<Item = &Case>) -> Vec<Arc<ScenarioResult>> {
+        self.play_as(&AS_PLAYED, cases).await
+    }
+
+    async fn play_as(&self, head: &Head<'_>, cases: impl Iterator<Item = &Case>) -> Vec<Arc<ScenarioResult>> {
         let (mut pieces, mut results) = (Vec::new(), Vec::new());
         for case in cases {
-            let (description, requirement, comment) = AS_PLAYED;
-            let read = read("case.yaml", &case.scenario(description, requirement, comment));
+            let read = read("case.yaml", &case.scenario(head));
             results.push(read.as_ref().err().map(|why| Arc::new(unread(why))));
             pieces.extend(read.ok().map(piece));
         }
@@ -497,7 +503,7 @@ impl Campaign {
 /// The number of the case, from 0, in which what several cases came to begins to show.
 fn culprit(joined: &Joined, result: &ScenarioResult) -> Option<usize> {
     let grave = result.findings.iter().filter(|found| found.severity > Severity::Warning);
-    let inputs = grave.map(|found| joined.whole.input_at(found.place.as_ref()?, AS_PLAYED));
+    let inputs = grave.map(|found| joined.whole.input_at(found.place.as_ref()?, &AS_PLAYED));
     let first = inputs.min().flatten()?;
     joined.ends.iter().position(|end| first < *end)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::diagnostic::Diagnostic;
-use crate::fuzz::{Case, Coverage, Find};
+use crate::fuzz::{Case, Coverage, Find, Head};
 
 /// So often a find must fail in the same way to be one.
 pub const TIMES: usize = 3;
@@ -86,7 +86,12 @@ pub fn named(find: &Find) -> String {
 pub fn file(found: &Found, seed: u64) -> String {
     let comment =
         format!("Found by `khumbu fuzz --seed {seed}`, case {}, as one of {} inputs.", found.number, found.drawn);
-    found.case.scenario(&found.finding.headline, found.find.requirement, &comment)
+    found.case.scenario(&Head {
+        comment: &comment,
+        description: &found.finding.headline,
+        requirement: found.find.requirement,
+        within_ms: None,
+    })
 }
 
 /// A find, for people.

@@ -14,7 +14,7 @@ use super::playing::{perform, shard};
 use super::release::ReleaseChoice;
 use super::{Exit, print};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::fuzz::{Case, Ground};
+use crate::fuzz::{Case, Ground, Head};
 use crate::protocol::channel::ApiType;
 use crate::protocol::deviations::Behaviour;
 use crate::protocol::release::Release;
@@ -104,7 +104,10 @@ pub fn run(arguments: Arguments) -> Exit {
             ground.has_faults = arguments.side == Side::Client && settings.upstream.is_none();
         }
         let empty = Case { ground: grounds[0].clone(), inputs: Vec::new() };
-        let scenario = read(&format!("--side {}", arguments.side.name()), &empty.scenario("none", None, ""))?;
+        let scenario = read(
+            &format!("--side {}", arguments.side.name()),
+            &empty.scenario(&Head { description: "none", ..Head::default() }),
+        )?;
         let is_right = arguments.module.check_sides(&[scenario], &config);
         is_right.map_err(|diagnostic| vec![Diagnostic { place: None, ..*diagnostic }])?;
         settings.station = config.station()?;

@@ -11,7 +11,7 @@ use super::site::Site;
 use crate::diagnostic::Place;
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::Command;
-use crate::protocol::deviations::{Behaviour, Deviations};
+use crate::protocol::deviations::{Behaviour, Deviation, Deviations};
 use crate::protocol::release::Release;
 use crate::protocol::schema::{Message, Schemas};
 use crate::protocol::side::Side;
@@ -48,6 +48,19 @@ pub struct Joined {
     pub ends: Vec<usize>,
 }
 
+/// What stands in a scenario besides the station and the steps.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Head<'h> {
+    /// Comes before it, as a comment.
+    pub comment: &'h str,
+    /// What it shows.
+    pub description: &'h str,
+    /// The requirement that it is about; what the module owes whatever happens, if absent.
+    pub requirement: Option<&'h str>,
+    /// How long a message is waited for, in milliseconds; as the language has it, if absent.
+    pub within_ms: Option<u64>,
+}
+
 /// What is done, and on what ground.
 #[derive(Debug, Clone)]
 pub struct Case {
@@ -81,8 +94,11 @@ impl Ground {
     /// Whether nothing of it came later.
     fn is_in_its_release(&self) -> bool {
         let empty = Case { ground: self.clone(), inputs: Vec::new() };
-        let read =
-            scenario::parse("station", &empty.scenario("none", None, ""), Known { requirements: &[], answers: None });
+        let read = scenario::parse(
+            "station",
+            &empty.scenario(&Head { description: "none", ..Head::default() }),
+            Known { requirements: &[], answers: None },
+        );
         read.is_ok_and(|scenario| scenario::lacking(&scenario, self.site.config()).is_none())
     }
 
@@ -218,25 +234,21 @@ impl Case {
         case.is_possible().then_some(case)
     }
 
-    /// The scenario that plays it: `comment` stands before it, it says what it shows in `description`, and it is about a
-    /// requirement, or about what the module owes whatever happens.
-    pub fn scenario(&self, description: &str, requirement: Option<&str>, comment: &str) -> String {
-        self.written(description, requirement, comment).0
+    /// The scenario that plays it.
+    pub fn scenario(&self, head: &Head<'_>) -> String {
+        self.written(head).0
     }
 
-    /// The number of the input, from 0, at which something stands in a scenario that was written of this case with these;
+    /// The number of the input, from 0, at which something stands in a scenario that was written of this case with this head;
     /// `None` if it stands before all.
-    pub fn input_at(
-        &self,
-        place: &Place,
-        (description, requirement, comment): (&str, Option<&str>, &str),
-    ) -> Option<usize> {
-        let (_, begins) = self.written(description, requirement, comment);
+    pub fn input_at(&self, place: &Place, head: &Head<'_>) -> Option<usize> {
+        let (_, begins) = self.written(head);
         begins.partition_point(|begin| *begin <= place.range.start).checked_sub(1)
     }
 
     /// As [`Case::scenario`], and where in it each input begins.
-    fn written(&self, description: &str, requirement: Option<&str>, comment: &str) -> (String, Vec<usize>) {
+    fn written(&self, head: &Head<'_>) -> (String, Vec<usize>) {
+        let Head { comment, description, requirement, within_ms } = *head;
         let Ground { under_test, api, wire, site, .. } = &self.ground;
         let mut text: String = comment.lines().map(|line| format!("# {line}\n")).collect();
         text.push_str(&format!("description: {}\n", flow(&description.into())));
@@ -245,7 +257,7 @@ impl Case {
             Side::Everest => ("everest", "TV-1"),
         };
         let requirement = requirement.unwrap_or(owed);
-        let steps = self.steps();
+        let steps = self.steps(within_ms);
         let about = steps.iter().filter_map(|(about, _)| *about).filter(|id| *id != requirement);
         let all: BTreeSet<_> = about.collect();
         let all: Vec<_> = std::iter::once(requirement).chain(all).collect();
@@ -259,6 +271,7 @@ impl Case {
         if *wire != Wire::Everest {
             text.push_str(&format!("wire: {}\n", wire.name()));
         }
+        text.extend(within_ms.map(|ms| format!("within: {ms}ms\n")));
         text.push_str("station:\n");
         text.extend(site.text().lines().map(|line| format!("  {line}\n")));
         text.push_str("steps:\n");
@@ -276,16 +289,18 @@ impl Case {
     }
 
     /// The steps, as lines, each with the requirement that an EVerest under test breaks which does something else.
-    fn steps(&self) -> Vec<(Option<&'static str>, String)> {
+    fn steps(&self, within_ms: Option<u64>) -> Vec<(Option<&'static str>, String)> {
         let mut model = self.ground.model();
         let mut steps = self.beginning();
         let has_validator = self.ground.site.config().auth_token_validator.is_some();
+        let has_entry_point = !self.ground.in_force().is_on(Deviation::NoEntryPoint);
+        let within = within_ms.map_or_else(|| ANSWER_WITHIN.to_owned(), |ms| format!("{ms}ms"));
         for (number, input) in self.inputs.iter().enumerate() {
             let led = model.led(input);
             let mut step = format!("  - {}\n", input.step());
             steps.push(match self.ground.under_test {
                 Side::Client => {
-                    let (about, expected) = self.owed((number, input), &model, &mut step).unzip();
+                    let (about, expected) = self.owed((number, input), &model, &within, &mut step).unzip();
                     (about, step + &expected.unwrap_or_default())
                 }
                 Side::Everest => {
@@ -298,7 +313,8 @@ impl Case {
                         };
                     }
                     let questions = if has_validator { led.questions } else { 0 };
-                    (Some(about(input, &led)), step + &expected(input, &led, questions))
+                    let has_beacon = has_entry_point && *input == Input::RestartEverest;
+                    (Some(about(input, &led)), step + &expected(input, &led, (questions, has_beacon)))
                 }
             });
         }
@@ -312,6 +328,7 @@ impl Case {
         &self,
         (number, input): (usize, &Input),
         model: &Model,
+        within: &str,
         step: &mut String,
     ) -> Option<(&'static str, String)> {
         let name = format!("question_{number}");
@@ -329,7 +346,7 @@ impl Case {
                 is_question.then(|| {
                     step.truncate(step.trim_end().len() - 1);
                     step.push_str(&format!(", as: {name}}}\n"));
-                    let reply = format!("{{to: {name}, payload: $any, within: {ANSWER_WITHIN}}}");
+                    let reply = format!("{{to: {name}, payload: $any, within: {within}}}");
                     let about = if matches!(payload, Payload::Written(..)) { "RR-15" } else { "VA-3" };
                     (about, format!("  - expect_reply: {reply}\n"))
                 })
@@ -372,7 +389,7 @@ impl Case {
                 steps.push((None, "  - note: What has not run out yet is nobody's affair.\n".to_owned()));
             }
             Side::Everest => {
-                let none = "  - expect_none: {message: token_validation_status, for: 50ms}\n".to_owned();
+                let none = format!("  - expect_none: {{message: token_validation_status, for: {END}}}\n");
                 steps.push((Some("TV-16"), none));
             }
         }
@@ -380,6 +397,8 @@ impl Case {
     }
 }
 
+/// How long an EVerest under test says nothing more when all is done.
+const END: &str = "250ms";
 /// As long as EVerest waits for an answer, and a little longer.
 const ANSWER_WITHIN: &str = "11s";
 
@@ -448,7 +467,7 @@ fn about(input: &Input, led: &Led) -> &'static str {
         Input::AwaitTimeout => "VA-6",
         Input::AwaitHeartbeat => "HB-4",
         Input::AwaitNoHeartbeat => "HB-5",
-        Input::RestartEverest => "HB-3",
+        Input::RestartEverest => "DI-5",
         Input::Command(Command::GetStatus {}) => "LV-3",
         Input::Command(Command::Withdraw(_)) => "WD-11",
         Input::Command(Command::CommunicationCheck(_)) => "CC-5",
@@ -462,7 +481,7 @@ fn about(input: &Input, led: &Led) -> &'static str {
 }
 
 /// What an EVerest has to say then.
-fn expected(input: &Input, led: &Led, questions: usize) -> String {
+fn expected(input: &Input, led: &Led, (questions, has_beacon): (usize, bool)) -> String {
     let mut names: Vec<&String> = Vec::new();
     for (name, _) in &led.statuses {
         if !names.contains(&name) {
@@ -470,6 +489,9 @@ fn expected(input: &Input, led: &Led, questions: usize) -> String {
         }
     }
     let mut steps = Vec::new();
+    if has_beacon {
+        steps.push("expect: {message: ready_beacon}".to_owned());
+    }
     // One after the other, as nothing else comes.
     let is_alone = names.len() == 1 && led.replies.is_empty() && questions == 0;
     for name in names {

@@ -33,6 +33,10 @@ const FAST_HEARTBEAT_MS: i32 = 200;
 const NO_EVSE: i32 = 9;
 /// A type that no API module has.
 const UNKNOWN_TYPE: &str = "nothing";
+/// Where clients ask which API modules there are.
+pub(super) const DISCOVER: &str = "{external_prefix}everest_api/discover";
+/// What topics for replies begin with.
+const REPLIES: &str = "replies/";
 /// The step that ends all faults.
 const LIFT: &str = "lift_faults";
 
@@ -172,6 +176,9 @@ impl Model {
         }
         if self.under_test == Side::Everest {
             do_if_possible(&mut model, Input::AwaitTimeout);
+            let invalid = json!({"authorization_status": "Invalid", "tariff_messages": []});
+            let answer = Input::Publish { topic: "{reply_to}".to_owned(), payload: Payload::Json(invalid) };
+            do_if_possible(&mut model, answer);
             // What waits for an EV is withdrawn, one after the other, and then what was granted.
             for token in self.station.status().tokens_in_process {
                 let request = WithdrawAuthorizationRequest { evse_id: None, id_token: Some(token.id_token) };
@@ -280,6 +287,7 @@ impl Model {
             Input::Command(Command::GetStatus {}) if !Channel::GET_TOKEN_VALIDATION_STATUS.runs(self.in_force) => false,
             Input::Command(Command::QueryModules(_)) if self.under_test == Side::Everest => return None,
             Input::Publish { topic, .. } if topic == "{reply_to}" && self.questions.len() != 1 => false,
+            Input::Publish { topic, .. } if topic == DISCOVER => !self.in_force.is_on(Deviation::NoEntryPoint),
             Input::Publish { topic, .. } if topic == "{reply_to}" || self.channel(topic).is_some() => return None,
             Input::Publish { .. } => self.under_test == Side::Client,
             Input::PresentToken(_) if self.under_test == Side::Client && self.api == ApiType::AUTH_TOKEN_PROVIDER => {
@@ -438,7 +446,8 @@ impl Model {
             Effect::Exit { .. } => led.has_ended = true,
             Effect::Fault { api, fault, raised } => led.faults.push((api, fault, raised)),
             Effect::Publish { to: Address::Reply(topic), payload } => {
-                if let Ok(request) = topic.parse() {
+                // What names another topic is answered where nobody listens.
+                if let Some(Ok(request)) = topic.strip_prefix(REPLIES).map(str::parse) {
                     let reply = serde_json::to_value(payload).unwrap_or_default();
                     led.replies.push((request, as_pattern(reply)));
                 }
@@ -479,6 +488,12 @@ impl Model {
                 Some((request, ..)) => station::Input::ValidatorReply { request: *request, payload: bytes(payload, 0) },
                 None => return,
             },
+            (DISCOVER, _) => {
+                let number = self.requests;
+                led.request = Some(number);
+                self.requests += 1;
+                station::Input::Queried { entry_point: EntryPoint::Discover, payload: bytes(payload, number) }
+            }
             (_, Some(channel)) => {
                 if channel.is_request() {
                     led.request = Some(self.requests);
@@ -512,7 +527,7 @@ impl Model {
         led.request = Some(number);
         self.requests += 1;
         let payload =
-            Bytes::from(json!({"headers": {"replyTo": number.to_string()}, "payload": parameter}).to_string());
+            Bytes::from(json!({"headers": {"replyTo": reply_topic(number)}, "payload": parameter}).to_string());
         self.apply(station::Input::Received { channel, payload }, led);
     }
 
@@ -520,7 +535,7 @@ impl Model {
         let number = self.requests;
         led.request = Some(number);
         self.requests += 1;
-        let payload = Bytes::from(json!({"headers": {"replyTo": number.to_string()}}).to_string());
+        let payload = Bytes::from(json!({"headers": {"replyTo": reply_topic(number)}}).to_string());
         self.apply(station::Input::Queried { entry_point, payload }, led);
         led.is_ignored = false;
     }
@@ -531,6 +546,11 @@ impl Model {
         };
         named(&|other| other == value).or_else(|| named(&|other| other.eq_ignore_ascii_case(value)))
     }
+}
+
+/// Where the reply to a request of this number goes.
+fn reply_topic(number: usize) -> String {
+    format!("{REPLIES}{number}")
 }
 
 /// Where an EVSE stands in lists.
@@ -567,7 +587,7 @@ fn is_answerable(payload: &Payload) -> bool {
 
 /// What is published; its reply goes to the topic of its number.
 fn bytes(payload: &Payload, request: usize) -> Bytes {
-    let filled = |text: &str| Bytes::from(text.replace("{reply}", &request.to_string()));
+    let filled = |text: &str| Bytes::from(text.replace("{reply}", &reply_topic(request)));
     match payload {
         Payload::Json(value) => filled(&value.to_string()),
         Payload::Written(wire, value) => filled(&String::from_utf8_lossy(&Encoder::new(*wire).encode(value))),

@@ -36,10 +36,13 @@ const IN_VALIDATION: &[Token] = &[
     ("ERIN", r#"{value: "0E214000", type: Local, connectors: [1], verdict_after: 1500ms}"#),
     ("GRACE", r#"{value: "064ACE00", type: ISO14443, verdict_after: 3s}"#),
 ];
+/// What is in validation until somebody answers.
+const UNANSWERED: &[Token] = &[("HEIDI", r#"{value: "0E1D1000", type: ISO14443, verdict_after: 600s}"#)];
 /// Nothing runs out while a case is played.
 const NEVER: &str = "auth: {connection_timeout: 600s}";
 /// What is authorized in vain times out while a case waits for that.
 const SOON: &str = "auth: {connection_timeout: 2s}";
+const SOON_AT_AN_EV: &str = "auth: {connection_timeout: 2s, selection_algorithm: PlugEvents}";
 const VALIDATED: &str = "auth_token_validator: {cfg_request_reply_to_s: 2}";
 
 impl Site {
@@ -73,18 +76,24 @@ impl Site {
                 ),
                 (2, true, &[SOON, "auth_consumer: {cfg_heartbeat_interval_ms: 150}"]),
                 (2, true, &[SOON, "auth_token_provider: {}", VALIDATED]),
+                (2, true, &[SOON_AT_AN_EV]),
             ],
         };
         let site = |(evses, is_slow, lines): &(u8, bool, &'static [&'static str])| {
-            let slow = if *is_slow { IN_VALIDATION } else { &[] };
-            Arc::new(Self::new(*evses, lines.to_vec(), [TOKENS, slow].concat(), release))
+            let is_asked = under_test == Side::Everest && lines.iter().any(|line| line.contains("validator"));
+            let more = match (is_slow, is_asked) {
+                (true, _) => IN_VALIDATION,
+                (false, true) => UNANSWERED,
+                (false, false) => &[],
+            };
+            Arc::new(Self::new(*evses, lines.to_vec(), [TOKENS, more].concat(), release))
         };
         rows.iter().map(site).collect()
     }
 
     /// Whether cases wait for times to run out there.
     pub fn is_slow(&self) -> bool {
-        self.lines.contains(&SOON)
+        [SOON, SOON_AT_AN_EV].iter().any(|line| self.lines.contains(line))
     }
 
     fn new(evses: u8, lines: Vec<&'static str>, tokens: Vec<Token>, release: Release) -> Self {

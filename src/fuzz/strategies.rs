@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 
 use super::case::Ground;
 use super::input::{Input, Payload};
-use super::model::{Kind, Led, Model};
+use super::model::{DISCOVER, Kind, Led, Model};
 use super::payload;
 use crate::protocol::api::Pattern;
 use crate::protocol::channel::Channel;
+use crate::protocol::deviations::Deviation;
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 
@@ -31,6 +32,9 @@ const HEARTBEATS: [u64; 8] =
 
 /// How often a request says no topic for its reply, or none that can be used.
 const UNANSWERABLE: f64 = 0.2;
+
+/// Topics for a reply that EVerest cannot publish to.
+const UNUSABLE: [&str; 4] = ["", "a/+", "a/#", "#"];
 
 /// The forms in which single messages are written; in another one than these no placeholder can be read.
 const FORMS: [Wire; 4] = [Wire::Compact, Wire::Reordered, Wire::ExtraFields, Wire::Spaced];
@@ -243,7 +247,7 @@ fn messages(ground: &Ground, channel: Channel, topic: String) -> SBoxedStrategy<
         _ => payload::valid(api, &description.payload, ground.in_force()),
     };
     let is_request = channel.is_request();
-    let unusable = ["", "a/+", "a/#", "#"].map(|topic| json!({ "replyTo": topic })).into_iter();
+    let unusable = UNUSABLE.map(|topic| json!({ "replyTo": topic })).into_iter();
     let unusable: Vec<_> = unusable.chain([json!({"replyTo": 5}), json!({}), json!(null)]).collect();
     let headers = match ground.under_test {
         Side::Client => Just(json!({"replyTo": "{reply}"})).sboxed(),
@@ -253,13 +257,18 @@ fn messages(ground: &Ground, channel: Channel, topic: String) -> SBoxedStrategy<
             )
             .sboxed(),
     };
-    let addressed = move |(mut value, headers): (Value, Value)| {
+    // A request that has nothing to say may say something.
+    let unasked = (prop::bool::weighted(OF_THE_FUTURE), select(vec![json!(null), json!({}), json!("a")]));
+    let addressed = move |(mut value, headers, (has_payload, payload)): (Value, Value, (bool, Value))| {
         if let Some(message) = value.as_object_mut().filter(|_| is_request) {
             message.insert("headers".to_owned(), headers);
+            if has_payload && !message.contains_key("payload") {
+                message.insert("payload".to_owned(), payload);
+            }
         }
         value
     };
-    let valid = (valid, headers).prop_map(addressed).sboxed();
+    let valid = (valid, headers, unasked).prop_map(addressed).sboxed();
     let words = match description.pattern {
         Pattern::Variable => payload::words(api, &description.payload),
         _ => Vec::new(),
@@ -303,6 +312,17 @@ fn broken_by_others(ground: &Ground) -> Vec<SBoxedStrategy<Input>> {
     }
     if config.auth_token_validator.is_some() {
         each.push(broken("{reply_to}", Channel::VALIDATE_RESULT_UPDATE));
+        let answer = Channel::VALIDATE_TOKEN.description().reply.as_ref().map(|reply| {
+            let api = Channel::VALIDATE_TOKEN.api().description();
+            payload::valid(api, &reply.payload, ground.in_force())
+                .prop_map(|answer| Input::Publish { topic: "{reply_to}".to_owned(), payload: Payload::Json(answer) })
+        });
+        each.extend(answer.map(Strategy::sboxed));
+    }
+    if !ground.in_force().is_on(Deviation::NoEntryPoint) {
+        let questions = select(UNUSABLE.map(|to| json!({"headers": {"replyTo": to}})).to_vec()).sboxed();
+        let payload = prop_oneof![1 => questions.clone().prop_map(Payload::Json), 1 => payload::broken(questions)];
+        each.push(payload.prop_map(|payload| Input::Publish { topic: DISCOVER.to_owned(), payload }).sboxed());
     }
     each
 }
@@ -313,7 +333,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::fuzz::Case;
+    use crate::fuzz::{Case, Head};
     use crate::protocol::channel::ApiType;
     use crate::protocol::release::Release;
     use crate::scenario::{self, Known};
@@ -331,7 +351,7 @@ mod tests {
             for _ in 0..60 {
                 let case = Case { ground: ground.clone(), inputs: drawn.new_tree(&mut runner).unwrap().current() };
                 assert!(case.is_possible(), "{case:?}");
-                let text = case.scenario("a case", None, "a comment");
+                let text = case.scenario(&Head { description: "a case", comment: "a comment", ..Head::default() });
                 let read = scenario::parse("case.yaml", &text, Known { requirements: &[], answers: None });
                 assert!(read.is_ok(), "{:?}\n{text}", read.unwrap_err());
             }
