@@ -19,7 +19,7 @@ use super::input::{Input, Payload};
 use super::model::{DISCOVER, Kind, Led, Model};
 use super::payload;
 use crate::protocol::api::Pattern;
-use crate::protocol::channel::Channel;
+use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::deviations::Deviation;
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
@@ -127,7 +127,7 @@ fn sequences(ground: &Ground, count: Range<usize>) -> impl Strategy<Value = (Arc
         (6, offered(model.kinds())),
         (1, offered(model.kinds_of_turns())),
         (3, published(ground).map(exactly)),
-        (1, ground.has_faults.then(|| exactly(faults()))),
+        (1, ground.has_faults.then(|| exactly(faults(ground.api)))),
     ];
     let there = weighed.into_iter().filter_map(|(weight, choices)| Some((weight, choices?)));
     let choices = Arc::new(Union::new_weighted(there.collect()));
@@ -184,7 +184,9 @@ impl<State: Debug, Transition: Debug, T: ValueTree<Value = Counted<State, Transi
 }
 
 /// What may befall messages and connections on their way to a client, which survives all of it.
-fn faults() -> SBoxedStrategy<Input> {
+fn faults(api: ApiType) -> SBoxedStrategy<Input> {
+    // A question that is still one may name another topic for its answer.
+    let readable = if api.asks_clients() { "{e2m}/heartbeat" } else { "{e2m}/#" };
     let of_messages = |name: &'static str, more: Value| {
         (select(vec![0.3, 1.0]), 0..16_u8).prop_map(move |(probability, seed)| {
             let mut arguments =
@@ -204,8 +206,8 @@ fn faults() -> SBoxedStrategy<Input> {
         of_messages("duplicate", json!({"as": "redelivery"})),
         of_messages("reorder", json!({})),
         of_messages("corrupt", json!({"how": "truncate"})),
-        of_messages("corrupt", json!({"how": "flip"})),
-        of_messages("corrupt", json!({"how": "encoding"})),
+        of_messages("corrupt", json!({"how": "flip", "topic": readable})),
+        of_messages("corrupt", json!({"how": "encoding", "topic": readable})),
         of_connections("half_open"),
         of_connections("broker_away"),
     ]
@@ -334,7 +336,6 @@ mod tests {
 
     use super::*;
     use crate::fuzz::{Case, Head};
-    use crate::protocol::channel::ApiType;
     use crate::protocol::release::Release;
     use crate::scenario::{self, Known};
 
