@@ -66,6 +66,8 @@ pub struct Campaign {
     pub save: Option<PathBuf>,
     /// Where cases are kept that reached something new.
     pub corpus: Option<PathBuf>,
+    /// When it began to draw.
+    pub began: Instant,
     /// The user wants an end.
     pub interrupt: watch::Receiver<bool>,
     /// Where what is for people goes.
@@ -103,20 +105,14 @@ impl Campaign {
         let corpus = self.read_corpus();
         let draws = self.grounds.iter().map(|ground| strategies::inputs(ground, 1..self.inputs + 1).sboxed());
         let source = Arc::new(Source { drawn: draws.collect(), corpus });
-        let began = Instant::now();
+        self.began = Instant::now();
         let me = Arc::new(self);
-        me.clone().play_all(source, &mut tally, began, &end).await;
+        me.clone().play_all(source, &mut tally, &end).await;
         tally.reachable = exploring.await.unwrap_or_default();
         tally
     }
 
-    async fn play_all(
-        self: Arc<Self>,
-        source: Arc<Source>,
-        tally: &mut Tally,
-        began: Instant,
-        end: &watch::Sender<bool>,
-    ) {
+    async fn play_all(self: Arc<Self>, source: Arc<Source>, tally: &mut Tally, end: &watch::Sender<bool>) {
         let bar = progress::bar(None, "{msg}");
         // A batch keeps its module busy nearly all the time, a single case waits most of it.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -132,7 +128,7 @@ impl Campaign {
             self.take(tally, outcome).await;
         }
         loop {
-            while playing.len() < at_once && !self.is_over(tally, began) {
+            while playing.len() < at_once && !self.is_over(tally) {
                 let Some((order, batch)) = open.next() else { break };
                 let (me, source) = (self.clone(), source.clone());
                 playing.spawn(async move { (order, me.play_batch(me.draw_batch(&source, batch)).await) });
@@ -145,10 +141,10 @@ impl Campaign {
                 next += 1;
                 for outcome in outcomes {
                     self.take_unless_enough(tally, outcome).await;
-                    self.show(&bar, tally, began);
+                    self.show(&bar, tally);
                 }
             }
-            if self.is_over(tally, began) {
+            if self.is_over(tally) {
                 break;
             }
         }
@@ -162,8 +158,8 @@ impl Campaign {
         bar.finish_and_clear();
     }
 
-    fn show(&self, bar: &ProgressBar, tally: &Tally, began: Instant) {
-        let seconds = began.elapsed().as_secs_f64();
+    fn show(&self, bar: &ProgressBar, tally: &Tally) {
+        let seconds = self.began.elapsed().as_secs_f64();
         #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = tally.cases as f64 / seconds.max(0.001);
         bar.set_message(format!(
@@ -179,8 +175,8 @@ impl Campaign {
         self.shard.is_none_or(|shard| batch % of(shard.of) == of(shard.index - 1))
     }
 
-    fn is_over(&self, tally: &Tally, began: Instant) -> bool {
-        self.is_enough(tally) || self.within.is_some_and(|within| began.elapsed() >= within)
+    fn is_over(&self, tally: &Tally) -> bool {
+        self.is_enough(tally) || self.is_late()
     }
 
     /// Whether nothing more is to be looked at, not even what was played in time.
@@ -319,22 +315,19 @@ impl Campaign {
             }
             return;
         };
+        // What is a guess may be the same as another one.
+        let is_like = |other: &Find| *other == find || other.is_guess && find.is_guess && other.id == find.id;
         let is_in_file = tally.known.iter().any(|(_, known)| *known == find);
-        let looks = tally.found.iter().filter(|found| found.find == find).count() as u64
-            + tally.again.get(&find).copied().unwrap_or_default();
-        if is_in_file || looks >= LOOKS {
+        let looks = tally.found.iter().filter(|found| is_like(&found.find)).count() as u64
+            + tally.again.iter().filter(|(other, _)| is_like(other)).map(|(_, count)| count).sum::<u64>();
+        if is_in_file || looks >= LOOKS || looks > 0 && self.is_late() {
             *tally.again.entry(find).or_default() += 1;
             return;
         }
         let drawn = case.inputs.len();
         let case = self.shrink(case, &find).await;
-        let results = self.play(std::iter::repeat_n(&case, TIMES)).await;
-        if results.len() < TIMES {
-            // The user wants an end, and nobody knows whether it fails again.
-            return;
-        }
+        let Some((find, results)) = self.shown_again(&case, find).await else { return };
         let same: Vec<_> = results.iter().filter_map(|result| find.finding(result)).collect();
-        let find = find.by_most(&same);
         let is_known = tally.found.iter().any(|found| {
             let is_same = found.find == find && Find::shape(&found.case) == Find::shape(&case);
             is_same || find.is_shown_by_less(&case, (&found.find, &found.case))
@@ -349,6 +342,31 @@ impl Campaign {
         self.keep(&mut found);
         (self.say)(&told(&found, self.seed));
         tally.found.push(found);
+    }
+
+    /// What a case shows as often as it has to, played as the file of the find is; nothing if the user wants an end.
+    async fn shown_again(&self, case: &Case, find: Find) -> Option<(Find, Vec<Arc<ScenarioResult>>)> {
+        let mut find = find;
+        for is_last in [false, true] {
+            let head = Head { requirement: find.requirement, ..AS_PLAYED };
+            let results = self.play_as(&head, std::iter::repeat_n(case, TIMES)).await;
+            if results.len() < TIMES {
+                // Nobody knows whether it fails again.
+                return None;
+            }
+            let same: Vec<_> = results.iter().filter_map(|result| find.finding(result)).collect();
+            let guess = find.clone().by_most(&same);
+            if guess == find || is_last {
+                return Some((guess, results));
+            }
+            find = guess;
+        }
+        None
+    }
+
+    /// Whether no more cases are begun.
+    fn is_late(&self) -> bool {
+        self.within.is_some_and(|within| self.began.elapsed() >= within)
     }
 
     async fn shrink(&self, case: Case, find: &Find) -> Case {
@@ -541,4 +559,43 @@ pub fn read(path: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
 fn piece(scenario: Scenario) -> Piece {
     let release = scenario.release_unasked();
     Piece { scenario: Arc::new(scenario), release, golden: None, recorder: None, replay: None, fault: None }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Place;
+    use crate::protocol::channel::ApiType;
+    use crate::protocol::control::{AtConnector, Command};
+    use crate::protocol::release::Release;
+
+    #[test]
+    fn the_case_is_known_in_which_it_begins_to_show() {
+        for side in [Side::Client, Side::Everest] {
+            let ground = Ground::all(side, ApiType::AUTH_CONSUMER, Release::default()).remove(0);
+            let plug_in = |evse| Input::Command(Command::PlugIn(AtConnector { evse, connector: None }));
+            let case = |evse| Case { ground: ground.clone(), inputs: vec![plug_in(evse)] };
+            let joined = Case::joined(&[&case(1), &case(2)]).remove(0);
+            assert_eq!(joined.ends.len(), 2);
+            let scenario = read("case.yaml", &joined.whole.scenario(&AS_PLAYED)).unwrap();
+            let at = |text: &str| {
+                let start = scenario.source.text.find(text).unwrap();
+                Place { source: scenario.source.clone(), range: start..start + 1, label: String::new() }
+            };
+            let found = |texts: &[&str]| {
+                let fail = |text: &&str| Diagnostic {
+                    place: Some(at(text)),
+                    ..Diagnostic::new(Severity::Fail, "expect/missing", "something")
+                };
+                ScenarioResult { findings: texts.iter().map(fail).collect(), ..ScenarioResult::default() }
+            };
+            let (first, second) = ("plug_in: {evse: 1}", "plug_in: {evse: 2}");
+            assert_eq!(culprit(&joined, &found(&[first])), Some(0));
+            assert_eq!(culprit(&joined, &found(&[second])), Some(1));
+            assert_eq!(culprit(&joined, &found(&[second, first])), Some(0));
+            assert_eq!(culprit(&joined, &found(&["description"])), None);
+            assert_eq!(culprit(&joined, &found(&[])), None);
+        }
+    }
 }

@@ -148,6 +148,7 @@ pub fn run(arguments: Arguments) -> Exit {
             shard: arguments.shard,
             save: arguments.save,
             corpus: arguments.corpus,
+            began: started,
             interrupt,
             say,
         };

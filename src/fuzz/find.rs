@@ -69,3 +69,29 @@ impl From<&Diagnostic> for Find {
         Self { id: found.id, requirement: found.requirement, is_guess: !found.suspects.is_empty() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fail(id: &'static str, requirement: &'static str, suspects: &[&'static str]) -> Diagnostic {
+        let found = Diagnostic::new(Severity::Fail, id, "something");
+        Diagnostic { requirement: Some(requirement), suspects: suspects.to_vec(), ..found }
+    }
+
+    #[test]
+    fn a_guess_is_the_same_find_by_another_guess_and_most_decide() {
+        let (ended, other) =
+            (fail("module/ended", "CN-1", &["CN-1", "TV-14"]), fail("module/ended", "TV-14", &["TV-14"]));
+        let shape = fail("monitor/schema-violation", "SC-1", &[]);
+        let of = |findings: &[&Diagnostic]| ScenarioResult {
+            findings: findings.iter().map(|found| (*found).clone()).collect(),
+            ..ScenarioResult::default()
+        };
+        let find = Find::from(&ended);
+        assert!(find.finding(&of(&[&other])).is_some() && find.finding(&of(&[&shape])).is_none());
+        assert!(Find::from(&shape).finding(&of(&[&fail(shape.id, "SC-2", &[])])).is_none());
+        assert_eq!(find.clone().by_most(&[&other, &ended, &other]), Find::from(&other));
+        assert_eq!(find.clone().by_most(&[]), find);
+    }
+}

@@ -28,6 +28,8 @@ pub enum Input {
     AwaitHeartbeat,
     /// No heartbeat comes.
     AwaitNoHeartbeat,
+    /// A client under test says that all is well, whatever it does meanwhile.
+    AwaitCheck,
     /// A client under test that said that it ends sends no communication check.
     AwaitNoCheck,
     /// The token with this value, which was presented last, is not handed in again.
@@ -125,6 +127,7 @@ impl Input {
             Input::SetVerdict { .. } => "set_verdict".to_owned(),
             Input::AwaitHeartbeat => "expect a heartbeat".to_owned(),
             Input::AwaitNoHeartbeat => "expect no heartbeat".to_owned(),
+            Input::AwaitCheck => "expect a communication check".to_owned(),
             Input::AwaitNoCheck => "expect no communication check".to_owned(),
             Input::AwaitNoMoreOf(_) => "expect no token again".to_owned(),
             Input::AwaitTimeout => "wait until times have run out".to_owned(),
@@ -197,6 +200,7 @@ impl Input {
             }
             Input::AwaitHeartbeat => "expect: {message: heartbeat}".to_owned(),
             Input::AwaitNoHeartbeat => "expect_none: {message: heartbeat, for: 50ms}".to_owned(),
+            Input::AwaitCheck => "expect: {message: communication_check, payload: true}".to_owned(),
             Input::AwaitNoCheck => "expect_none: {message: communication_check, payload: true, for: 1200ms}".to_owned(),
             Input::AwaitNoMoreOf(value) => {
                 let payload = flow(&json!({"id_token": {"value": value}}));

@@ -262,6 +262,7 @@ impl Model {
                 (1..=FAST_HEARTBEAT_MS).contains(&interval) && self.is_paused()
             }
             Input::AwaitNoHeartbeat => interval <= 0,
+            Input::AwaitCheck => self.under_test == Side::Client && self.checks && !self.has_faults,
             // Nothing has come between that would explain one.
             Input::AwaitNoCheck => self.last == Last::SaidFalse && !self.has_faults,
             Input::AwaitNoMoreOf(value) => self.last == Last::Presented(value.clone()) && !self.has_faults,
@@ -415,7 +416,7 @@ impl Model {
             }
             Input::Publish { topic, payload } => self.published(topic, payload, &mut led),
             Input::SetVerdict { .. } | Input::AwaitHeartbeat | Input::AwaitNoHeartbeat | Input::Disconnect => {}
-            Input::AwaitNoCheck | Input::AwaitNoMoreOf(_) => {}
+            Input::AwaitCheck | Input::AwaitNoCheck | Input::AwaitNoMoreOf(_) => {}
         }
         self.last = match input {
             Input::Command(Command::CommunicationCheck(false)) => Last::SaidFalse,

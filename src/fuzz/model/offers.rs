@@ -92,6 +92,7 @@ impl Model {
                 |_| vec![Input::RestartEverest],
                 |_| heartbeats(),
                 |_| vec![Input::AwaitNoHeartbeat],
+                |_| vec![Input::AwaitCheck],
                 Self::silences,
                 Self::silences,
                 |_| vec![Input::Disconnect],
