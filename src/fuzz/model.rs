@@ -93,6 +93,8 @@ pub struct Led {
     pub request: Option<usize>,
     /// How many questions the validator is asked.
     pub questions: usize,
+    /// Whether there are statuses of tokens that the station does not list.
+    pub has_strangers: bool,
     /// Nothing has come of it.
     pub is_ignored: bool,
     /// EVerest has ended.
@@ -106,6 +108,7 @@ impl Led {
             && self.replies == other.replies
             && self.faults == other.faults
             && self.questions == other.questions
+            && self.has_strangers == other.has_strangers
             && self.has_ended == other.has_ended
     }
 }
@@ -232,7 +235,8 @@ impl Model {
         let mut after = self.clone();
         let led = after.led(input);
         // Of several tokens that wait, EVerest lets any go on first.
-        let is_certain = self.under_test == Side::Client || after.station.contests() == self.station.contests();
+        let is_certain = self.under_test == Side::Client
+            || after.station.contests() == self.station.contests() && !led.has_strangers;
         let is_possible = is_certain && (is_possible == Some(true) || self.is_possible_as(input, &after, &led));
         is_possible.then_some((after, led))
     }
@@ -455,6 +459,7 @@ impl Model {
             }
             Effect::Publish { payload: station::Payload::Status(status), .. } => {
                 let name = self.name_of(&status.token.id_token.value);
+                led.has_strangers |= name.is_none();
                 led.statuses.extend(name.map(|name| (name, status)));
             }
             Effect::Ask { request, token } => {
