@@ -92,8 +92,8 @@ impl Difference {
 /// Where the station may do what EVerest did not: EVerest may have done it when nobody recorded, or would have if it
 /// had not been ended.
 pub(super) struct Edges {
-    /// When EVerest was last heard of before it was started anew.
-    ends_ms: Vec<i64>,
+    /// From when EVerest was last heard of before it was started anew, to when it had ended at the latest.
+    silences_ms: Vec<(i64, i64)>,
     end_ms: i64,
     /// How far from the recording's beginning and end they reach.
     edge_ms: i64,
@@ -102,22 +102,29 @@ pub(super) struct Edges {
     replies: BTreeSet<String>,
     /// When the station ended.
     exits_ms: Vec<i64>,
+    /// Lanes that nobody has waited for, however the rest was sent.
+    unawaited: BTreeSet<String>,
 }
 
 impl Edges {
     pub(super) fn new(
-        ends_ms: Vec<i64>,
+        silences_ms: Vec<(i64, i64)>,
         end_ms: i64,
         edge_ms: i64,
         tolerance_ms: i64,
         replies: BTreeSet<String>,
     ) -> Self {
-        Self { ends_ms, end_ms, edge_ms, tolerance_ms, replies, exits_ms: Vec::new() }
+        Self { silences_ms, end_ms, edge_ms, tolerance_ms, replies, exits_ms: Vec::new(), unawaited: BTreeSet::new() }
     }
 
     /// With the times when the station ended: EVerest takes a while to end, and does what was under way.
     pub(super) fn with_exits(self, exits_ms: Vec<i64>) -> Self {
         Self { exits_ms, ..self }
+    }
+
+    /// With lanes that nobody can wait for.
+    pub(super) fn with_unawaited(self, unawaited: BTreeSet<String>) -> Self {
+        Self { unawaited, ..self }
     }
 
     fn is_ending(&self, at_ms: i64) -> bool {
@@ -126,8 +133,8 @@ impl Edges {
 
     fn contain(&self, lane: &str, at_ms: i64) -> bool {
         at_ms < self.edge_ms && !self.replies.contains(lane)
-            || at_ms > self.end_ms - self.edge_ms
-            || self.ends_ms.iter().any(|end| (0..=self.tolerance_ms).contains(&(at_ms - end)))
+            || at_ms > self.end_ms - if self.unawaited.contains(lane) { self.tolerance_ms } else { self.edge_ms }
+            || self.silences_ms.iter().any(|(from, to)| (*from..=*to).contains(&at_ms))
     }
 }
 

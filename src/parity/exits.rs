@@ -23,7 +23,7 @@ pub(super) fn content() -> Value {
 /// The ends of EVerest in a recording, and those of the station beside it.
 pub(super) struct Exits {
     recorded: Vec<Outcome>,
-    by_hand: usize,
+    by_hand: Vec<End>,
     simulated_ms: Vec<i64>,
 }
 
@@ -39,14 +39,15 @@ impl Exits {
             simulated.iter().filter(|outcome| outcome.lane == LANE).map(|outcome| outcome.t_ms).collect();
         let fatal: Vec<i64> =
             recording.messages.iter().filter(|it| roles.has_ended_some_everest(it)).map(Message::at_ms).collect();
-        let mut exits = Self { recorded: Vec::new(), by_hand: 0, simulated_ms };
+        let mut exits = Self { recorded: Vec::new(), by_hand: Vec::new(), simulated_ms };
         for (index, life) in lives.iter().enumerate() {
-            let Some(End { after_ms, before_ms }) = life.end else { continue };
+            let Some(end) = life.end else { continue };
+            let End { after_ms, before_ms } = end;
             let is_near = |at: &&i64| (after_ms - tolerance_ms..=before_ms + tolerance_ms).contains(*at);
             let station_ms = exits.simulated_ms.iter().find(is_near).copied();
             let is_last = index + 1 == lives.len();
             if !is_last && station_ms.is_none() && !fatal.iter().any(|at| is_near(&at)) {
-                exits.by_hand += 1;
+                exits.by_hand.push(end);
                 continue;
             }
             // It came some time between the two; that EVerest went on for too long shows in what it did.
@@ -57,6 +58,11 @@ impl Exits {
         exits
     }
 
+    /// Whether nothing that was asked of EVerest explains an end: somebody ended it while it was silent.
+    pub(super) fn is_by_hand(&self, end: &End) -> bool {
+        self.by_hand.contains(end)
+    }
+
     /// When the station ended.
     pub(super) fn simulated(&self) -> Vec<i64> {
         self.simulated_ms.clone()
@@ -64,7 +70,7 @@ impl Exits {
 
     pub(super) fn add_to(self, recorded: &mut Vec<Outcome>, left_out: &mut Counter) {
         recorded.extend(self.recorded);
-        for _ in 0..self.by_hand {
+        for _ in self.by_hand {
             left_out.add(Why::EndedByHand, LANE);
         }
     }

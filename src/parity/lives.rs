@@ -3,6 +3,8 @@
 //! A start shows in the initial CommunicationFault, in a beacon, and in heartbeats that count from 0 again or go on after
 //! a pause. An end before another start shows in silence.
 
+use std::collections::BTreeMap;
+
 use super::roles::{Roles, Sign};
 use super::station_file::{Everest, StationFile};
 use crate::recording::{Message, Recording};
@@ -11,9 +13,10 @@ use crate::recording::{Message, Recording};
 const WARM_UP: i64 = 10_000;
 /// How long EVerest has run where no heartbeat tells.
 const UNKNOWN_MS: i64 = 60_000;
-/// What starts together does so within this time.
+/// What starts together does so within this time, if nothing starts twice.
 const SPREAD_MS: i64 = 2000;
-/// A heartbeat 0 that comes so long after another is of another start; sooner it is the same, heard twice.
+/// A heartbeat 0, or an initial fault, that comes so long after another is of another start; sooner it is the same, heard
+/// twice.
 const AGAIN_MS: i64 = 100;
 
 /// An EVerest has ended that is silent for more than so many times the interval of its heartbeats.
@@ -45,14 +48,49 @@ pub(super) struct End {
 struct Span<'a> {
     begins: bool,
     first_ms: i64,
-    /// Of all but the heartbeats.
-    last_ms: i64,
+    /// When it showed anything else, but for heartbeats.
+    alive_ms: Vec<i64>,
+    /// When it showed that it starts.
+    starts_ms: Vec<i64>,
+    /// When the module on a topic raised its initial fault, which it does once.
+    initial_ms: BTreeMap<&'a str, i64>,
     beats: Vec<&'a Message>,
 }
 
-impl Span<'_> {
+impl<'a> Span<'a> {
+    fn new(begins: bool, first_ms: i64) -> Self {
+        let (alive_ms, starts_ms, initial_ms, beats) = (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
+        Self { begins, first_ms, alive_ms, starts_ms, initial_ms, beats }
+    }
+
     fn last_ms(&self) -> i64 {
-        self.beats.last().map_or(self.last_ms, |beat| beat.at_ms().max(self.last_ms))
+        let beat = self.beats.last().map(|beat| beat.at_ms());
+        let others = [self.alive_ms.last().copied(), self.starts_ms.last().copied()];
+        others.into_iter().chain([beat]).flatten().fold(self.first_ms, i64::max)
+    }
+
+    /// Takes away what showed that the next one starts, which is found to have done so by `at`: when it was first seen to.
+    /// Modules show it one after the other, and the longest pause lies between two starts.
+    fn take_next(&mut self, at: i64) -> i64 {
+        let ends = self.starts_ms.iter().skip(1).chain([&at]);
+        let pauses = self.starts_ms.iter().zip(ends).map(|(from, to)| to - from).enumerate();
+        let kept = pauses.max_by_key(|(_, pause)| *pause).map_or(0, |(last, _)| last + 1);
+        let shown_ms = self.starts_ms.split_off(kept).first().copied().unwrap_or(at);
+        // Modules also say something else as soon as they start, and none is started anew in so short a time.
+        let kept = self.alive_ms.partition_point(|alive| *alive <= shown_ms - AGAIN_MS);
+        self.alive_ms.split_off(kept).first().copied().unwrap_or(at).min(shown_ms)
+    }
+
+    fn add(&mut self, sign: Sign, message: &'a Message) {
+        let at = message.at_ms();
+        match sign {
+            Sign::Heartbeat => self.beats.push(message),
+            Sign::Start | Sign::Initial => self.starts_ms.push(at),
+            Sign::Alive => self.alive_ms.push(at),
+        }
+        if sign == Sign::Initial {
+            self.initial_ms.insert(&message.topic, at);
+        }
     }
 }
 
@@ -67,21 +105,21 @@ pub(super) fn lives(recording: &Recording, file: &StationFile, roles: &Roles<'_>
             Some(span) if begins(span, sign, message, interval) => {
                 // Its first heartbeat may have come just before what shows the start.
                 let early = span.beats.pop_if(|beat| is_early(beat, at));
-                let first_ms = early.map_or(at, Message::at_ms);
-                spans.push(Span { begins: true, first_ms, last_ms: first_ms, beats: early.into_iter().collect() });
+                let first_ms = early.map_or(at, Message::at_ms).min(span.take_next(at));
+                let mut next = Span::new(true, first_ms);
+                next.beats.extend(early);
+                spans.push(next);
             }
             Some(span) => {
-                span.begins |= sign == Sign::Start && at - span.first_ms <= SPREAD_MS;
+                span.begins |= sign.is_start() && at - span.first_ms <= SPREAD_MS;
             }
             None => {
-                let begins = sign == Sign::Start || message.payload == 0 && sign == Sign::Heartbeat;
-                spans.push(Span { begins, first_ms: at, last_ms: at, beats: Vec::new() });
+                let begins = sign.is_start() || message.payload == 0 && sign == Sign::Heartbeat;
+                spans.push(Span::new(begins, at));
             }
         }
-        match (sign, spans.last_mut()) {
-            (Sign::Heartbeat, Some(span)) => span.beats.push(message),
-            (_, Some(span)) => span.last_ms = at,
-            (_, None) => {}
+        if let Some(span) = spans.last_mut() {
+            span.add(sign, message);
         }
     }
     let is_starting = file.start.everest == Some(Everest::Starting);
@@ -111,6 +149,9 @@ fn begins(span: &Span<'_>, sign: Sign, message: &Message, interval: i64) -> bool
     let is_young = at - span.first_ms <= SPREAD_MS;
     match (sign, span.beats.last()) {
         (Sign::Start, _) => !is_young,
+        (Sign::Initial, _) => {
+            !is_young || span.initial_ms.get(message.topic.as_str()).is_some_and(|before| at - before >= AGAIN_MS)
+        }
         (Sign::Heartbeat, Some(last)) => match (last.payload.as_u64(), message.payload.as_u64()) {
             // A start leaves time for so many only; the greatest numbers are followed by 0 without one.
             (Some(before), Some(now)) => {

@@ -36,6 +36,9 @@ pub use station_file::StationFile;
 /// Nagle at every reply, against none of both.
 pub const TOLERANCE: Duration = Duration::from_millis(300);
 
+/// An EVerest that is ended by hand falls silent module by module, within this time.
+const ENDING_MS: i64 = 100;
+
 /// What EVerest did, or the station: one message, one fault raised or cleared, one call to an EVSE.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Outcome {
@@ -93,6 +96,15 @@ pub fn compare(recording: &Recording, file: &StationFile, tolerance: Duration, s
         let mut left_out = left_out.clone();
         let exits = exits::Exits::new(recording, &roles, &lives, &simulated, tolerance_ms);
         let exits_ms = exits.simulated();
+        let silences = lives.iter().filter_map(|life| life.end).map(|end| {
+            let last_ms = end.after_ms.saturating_add(tolerance_ms);
+            if exits.is_by_hand(&end) {
+                (end.after_ms.saturating_sub(ENDING_MS), end.before_ms.max(last_ms))
+            } else {
+                (end.after_ms, last_ms)
+            }
+        });
+        let silences = silences.collect();
         exits.add_to(&mut recorded, &mut left_out);
         if lives.iter().any(|life| life.begins) {
             // EVerest raises a fault at every start: a recorder that has none did not hear its internal bus.
@@ -105,11 +117,14 @@ pub fn compare(recording: &Recording, file: &StationFile, tolerance: Duration, s
                 counts
             });
         }
-        let ends = lives.iter().filter_map(|life| Some(life.end?.after_ms)).collect();
-        // Whoever did one thing after the other was there from the start, and has waited for what was to come.
+        // Whoever did one thing after the other was there from the start, and has waited for what was to come; but for faults,
+        // which no client sees.
+        let faults =
+            simulated.iter().map(|outcome| &outcome.lane).filter(|lane| roles.is_fault(lane)).cloned().collect();
         let edge_ms = if sending == Sending::InTurn { 0 } else { tolerance_ms };
-        let edges = compare::Edges::new(ends, recording.end_ms(), edge_ms, tolerance_ms, roles.replies().clone())
-            .with_exits(exits_ms);
+        let edges = compare::Edges::new(silences, recording.end_ms(), edge_ms, tolerance_ms, roles.replies().clone())
+            .with_exits(exits_ms)
+            .with_unawaited(faults);
         compare::compare(&recorded, simulated, &edges, left_out)
     };
     let reading = play::Reading::new(recording, file, &roles, &lives, tolerance_ms, sending);

@@ -75,10 +75,19 @@ impl Stimulus<'_> {
 pub(super) enum Sign {
     /// It starts, or has just done so.
     Start,
+    /// The same, and a module shows it that does so once.
+    Initial,
     /// A heartbeat of `auth_consumer`.
     Heartbeat,
     /// It runs.
     Alive,
+}
+
+impl Sign {
+    /// Whether it starts.
+    pub(super) fn is_start(self) -> bool {
+        matches!(self, Sign::Start | Sign::Initial)
+    }
 }
 
 /// Tells what messages are.
@@ -172,10 +181,14 @@ impl<'a> Roles<'a> {
             return Some(Sign::Heartbeat);
         }
         let initial = (CommunicationFault::Initial.sub_type(), ACTIVE);
-        let shows_start = self.fault_shown(message).is_some()
-            && (&payload["sub_type"], &payload["state"]) == (&json!(initial.0), &json!(initial.1))
-            || message.topic == EntryPoint::beacon_topic(&self.file.external_prefix);
-        Some(if shows_start { Sign::Start } else { Sign::Alive })
+        let is_initial = self.fault_shown(message).is_some()
+            && (&payload["sub_type"], &payload["state"]) == (&json!(initial.0), &json!(initial.1));
+        let is_beacon = message.topic == EntryPoint::beacon_topic(&self.file.external_prefix);
+        Some(match (is_initial, is_beacon) {
+            (true, _) => Sign::Initial,
+            (false, true) => Sign::Start,
+            (false, false) => Sign::Alive,
+        })
     }
 
     /// Whether a message is a request such as EVerest of some release or build ends on.

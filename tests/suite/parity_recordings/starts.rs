@@ -14,6 +14,44 @@ fn a_start_shows_without_being_told() {
     }
 }
 
+/// What is started anew at once may miss the first check, and raises its fault again; beacons come before it or after.
+#[test]
+fn two_starts_may_follow_closely() {
+    for (beacons, beat, fault) in [(1300, 1302, 1305), (1305, 1300, 1302), (1300, 1305, 1303)] {
+        for (checked, again) in [(160, 1900), (700, 1900), (1298, 2600)] {
+            let mut tape = Tape::new("main", "");
+            tape.start(100, 1).request(checked, "communication_check", "true", "");
+            for _ in 0..3 {
+                tape.message(beacons, "everest_api/ready_beacon", json!({}));
+            }
+            // Another module is a little quicker.
+            tape.station = tape.station.replacen("interval_ms: 0", "interval_ms: 1000", 1);
+            for (at, number) in [(100, 0), (1299, 0), (2299, 1), (3299, 2), (4299, 3)] {
+                tape.message(at, &format!("{}/e2m/heartbeat", tape::PROVIDER), json!(number));
+            }
+            tape.beats(beat, 0, 4).fault(fault, "Initial communication check", "Active");
+            tape.request(again, "communication_check", "true", "");
+            tape.fault(again + 20, "Initial communication check", "ClearedByModule");
+            plain_life(&mut tape, 3000);
+            tape.is_reproduced(20);
+            assert_eq!(tape.report_of(Sending::InTurn).differences, [], "{beacons} {beat} {fault} {checked}");
+            // Without another start it would have had to clear the fault.
+            tape.lines.retain(|(at, line)| !(1300..1310).contains(at) && *at != again + 20 || line.contains("m2e"));
+            assert!(!tape.report().differences.is_empty());
+        }
+    }
+}
+
+/// A scenario is over when it likes, whatever a check has just brought.
+#[test]
+fn what_the_last_check_brings_may_not_be_seen_any_more() {
+    let mut tape = Tape::new("main", "");
+    tape.start(100, 3).request(2200, "communication_check", "true", "");
+    assert_eq!(tape.report_of(Sending::InTurn).differences, []);
+    tape.message(2900, "harness/step", json!("goes on"));
+    assert!(!tape.report_of(Sending::InTurn).differences.is_empty());
+}
+
 /// Nothing that was asked in the recording was answered before it.
 #[test]
 fn a_reply_to_an_early_request_is_missed() {

@@ -6,7 +6,7 @@ use khumbu::scenario;
 use serde_json::{Value, json};
 
 pub(super) const CONSUMER: &str = "everest_api/1/auth_consumer/auth_api";
-const PROVIDER: &str = "everest_api/1/auth_token_provider/token_provider_api";
+pub(super) const PROVIDER: &str = "everest_api/1/auth_token_provider/token_provider_api";
 pub(super) const VALIDATOR: &str = "everest_api/1/auth_token_validator/token_validator_api";
 
 /// A recording in the making.
