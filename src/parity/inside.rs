@@ -133,7 +133,8 @@ pub(super) fn call_in_words(call: &EvseCall) -> (&'static str, Value) {
     (command.name(), arguments)
 }
 
-/// The call that a message shows: the EVSE, the name of the call and its arguments.
+/// The call that a message shows: the EVSE, the name of the call and its arguments; however it says that there are none,
+/// [`Value::Null`].
 pub fn call_of<'p>(bindings: &[Binding], topic: &str, payload: &'p Value) -> Option<(i32, &'p str, Value)> {
     let (evse, Meaning::EvseCall(members)) = meaning(bindings, topic, payload)? else { return None };
     let name = payload[members.name.as_str()].as_str()?;
@@ -144,7 +145,8 @@ pub fn call_of<'p>(bindings: &[Binding], topic: &str, payload: &'p Value) -> Opt
         Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
         arguments => arguments.clone(),
     };
-    Some((evse, name, arguments))
+    let has_none = arguments.as_object().is_some_and(serde_json::Map::is_empty);
+    Some((evse, name, if has_none { Value::Null } else { arguments }))
 }
 
 /// What the first binding that fits says of a message.

@@ -204,6 +204,24 @@ fn what_waits_behind_a_request_that_a_time_limit_lets_go_is_answered() {
 }
 
 #[test]
+fn a_call_without_arguments_may_say_so_in_any_way() {
+    for detail in [json!(""), json!(null), json!("{}"), json!("null"), json!({})] {
+        let mut tape = Tape::new("main", "");
+        plain_life(tape.beats(100, 40, 3), 500);
+        for (_, line) in tape.lines.iter_mut().filter(|(_, line)| line.contains("\"what\":\"withdraw_authorization\""))
+        {
+            *line = line.replace(r#""detail":"""#, &format!(r#""detail":{detail}"#));
+        }
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.is_reproduced(8);
+        for (_, line) in &mut tape.lines {
+            *line = line.replace(&format!(r#""detail":{detail},"#), "");
+        }
+        tape.is_reproduced(8);
+    }
+}
+
+#[test]
 fn what_was_sent_in_turn_is_not_heard_the_other_way_round() {
     // Two EVs come, and the token gets the later one.
     let mut tape = Tape::new("main", "selection_algorithm: PlugEvents");
