@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::play::Played;
 use super::{Kind, Report};
-use crate::auth::Chosen;
+use crate::auth::{Chosen, Race};
 
 /// So much earlier or later than recorded a stimulus may reach EVerest: Nagle's algorithm held it, or the recorder's.
 const MOVED_MS: i64 = 60;
@@ -20,6 +20,8 @@ const SHOWS_WITHIN_MS: i64 = 1500;
 const SINGLE: usize = 28;
 /// Among so many of them also two together.
 const PAIRED: usize = 6;
+/// So many ways are tried to take all choices of one instant together; it has several where many tokens wake at once.
+const TOGETHER: usize = 48;
 /// What makes so many more differences, but later, is gone after.
 const HARDLY_MORE: usize = 2;
 /// The comparison gives up looking after so many plays for nothing.
@@ -83,7 +85,8 @@ pub(super) fn explain(
         let pairs =
             nearest.iter().enumerate().flat_map(|(at, one)| nearest[at + 1..].iter().map(|other| vec![*one, *other]));
         let mut found = None;
-        for tried in singles.iter().map(|one| vec![*one]).chain(pairs) {
+        let together = together(&played, &choices, at_ms);
+        for tried in singles.iter().map(|one| vec![*one]).chain(together).chain(pairs) {
             if fruitless == 0 {
                 return (best, best_choices);
             }
@@ -143,9 +146,47 @@ fn is_better(new: &Report, old: &Report, at_ms: i64, given_up_ms: i64) -> bool {
         || now <= before + HARDLY_MORE && first_after(new, given_up_ms, 0).is_none_or(|(_, first)| first > at_ms)
 }
 
+/// Whether a choice at this time may show in a difference around that one.
+fn is_near(at_ms: i64, around_ms: i64) -> bool {
+    (around_ms - SHOWS_WITHIN_MS..=around_ms + SHOWS_WITHIN_MS / 2).contains(&at_ms)
+}
+
+/// Ways to take several choices of one instant, the nearest instant first.
+fn together(played: &Played, choices: &Choices, around_ms: i64) -> Vec<Vec<Choice>> {
+    let mut instants: BTreeMap<(u64, i64), Vec<Race>> = BTreeMap::new();
+    for (at_ms, race) in played.races.iter().filter(|(at_ms, _)| is_near(*at_ms, around_ms)) {
+        instants.entry((at_ms.abs_diff(around_ms), *at_ms)).or_default().push(*race);
+    }
+    let mut all = Vec::new();
+    for races in instants.into_values().filter(|races| races.len() > 1) {
+        let chosen = |race: &Race| choices.inside.get(&(race.at, race.nth)).copied().unwrap_or(0);
+        let before: Vec<usize> = races.iter().map(chosen).collect();
+        // Whoever is passed over again and again comes last, however many there are.
+        let runs = (0..races.len()).flat_map(|first| (first + 1..races.len()).map(move |last| first..=last));
+        let held_back = runs.map(|run| (0..races.len()).map(|at| usize::from(run.contains(&at))).collect::<Vec<_>>());
+        // Then all of them, in the order of numbers whose first digit counts least.
+        let most = races.iter().map(|race| race.ways).fold(1_usize, usize::saturating_mul).min(TOGETHER);
+        let counted = (0..most).map(|number| {
+            let mut left = number;
+            races.iter().map(|race| (left % race.ways, left /= race.ways).0).collect::<Vec<_>>()
+        });
+        for ways in held_back.chain(counted) {
+            let changed = races.iter().zip(&ways).zip(&before).filter(|((_, way), before)| way != before);
+            let changed: Vec<_> =
+                changed.map(|((race, way), _)| Choice::Way { at: race.at, nth: race.nth, way: *way }).collect();
+            // One alone was tried.
+            if changed.len() > 1 && !all.contains(&changed) {
+                all.push(changed);
+            }
+        }
+    }
+    all.truncate(TOGETHER);
+    all
+}
+
 /// The choices that there are around a time, the nearest first.
 fn options(played: &Played, choices: &Choices, around_ms: i64) -> Vec<Choice> {
-    let is_near = |at_ms: i64| (around_ms - SHOWS_WITHIN_MS..=around_ms + SHOWS_WITHIN_MS / 2).contains(&at_ms);
+    let is_near = |at_ms: i64| is_near(at_ms, around_ms);
     let mut all: Vec<(u64, Choice)> = Vec::new();
     for (at_ms, race) in played.races.iter().filter(|(at_ms, _)| is_near(*at_ms)) {
         let chosen = choices.inside.get(&(race.at, race.nth)).copied().unwrap_or(0);

@@ -203,6 +203,43 @@ fn what_waits_behind_a_request_that_a_time_limit_lets_go_is_answered() {
     tape.is_reproduced(10);
 }
 
+/// Every order of these.
+fn orders(tokens: &[&'static str]) -> Vec<Vec<&'static str>> {
+    if tokens.is_empty() {
+        return vec![Vec::new()];
+    }
+    let first = |at: usize| {
+        let others: Vec<_> = tokens.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, it)| *it).collect();
+        orders(&others).into_iter().map(move |rest| [vec![tokens[at]], rest].concat())
+    };
+    (0..tokens.len()).flat_map(first).collect()
+}
+
+#[test]
+fn tokens_that_one_request_withdraws_wake_in_any_order() {
+    for tokens in [&["A", "B", "C"][..], &["A", "B", "C", "D"]] {
+        let waits: Vec<_> = tokens.iter().zip(0_u64..).map(|(token, nth)| (*token, 600 + 400 * nth)).collect();
+        for order in orders(tokens) {
+            let mut tape = waiting(&waits);
+            for (token, at) in order.iter().zip((4006..).step_by(2)) {
+                tape.status(at, token, "Withdrawn", None);
+            }
+            tape.withdraw(4000, json!({}), 4020, "Accepted");
+            let last = json!({"messages": [], "status": "Withdrawn", "token": bare(order[order.len() - 1])});
+            let get = json!({"headers": {"replyTo": "reply/latched"}}).to_string();
+            tape.request(4100, "token_validation_status/get", &get, "").message(4110, "reply/latched", last);
+            tape.is_reproduced(14 + 4 * tokens.len() + 2);
+            let report = tape.report_of(Sending::InTurn);
+            assert_eq!((report.differences, report.is_open), (Vec::new(), true), "{order:?}");
+            // Nobody else was withdrawn last.
+            for (_, line) in tape.lines.iter_mut().filter(|(_, line)| line.contains("\"topic\": \"reply/latched\"")) {
+                *line = line.replace(r#""value":""#, r#""value":"Z"#);
+            }
+            assert_eq!(tape.report().differences.len(), 1);
+        }
+    }
+}
+
 #[test]
 fn a_call_without_arguments_may_say_so_in_any_way() {
     for detail in [json!(""), json!(null), json!("{}"), json!("null"), json!({})] {
