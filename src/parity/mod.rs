@@ -61,7 +61,7 @@ pub enum Sending {
     /// way round.
     Overlapping,
     /// In that of the recording: nothing was said before what had been said had arrived. Only EVerest's own timers may have
-    /// come between.
+    /// come between, and what EVSEs said may have reached Auth later than what was asked of it then.
     InTurn,
 }
 

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use super::checks;
 use super::exits;
 use super::lives::Life;
-use super::races::Choices;
+use super::races::{Choices, MOVED_MS};
 use super::reactions::Reactions;
 use super::roles::{Roles, Stimulus, Thread};
 use super::station_file::StationFile;
-use super::{Outcome, Sending};
+use super::{Outcome, Sending, TOLERANCE};
 use crate::auth::{Race, SessionEvent};
 use crate::protocol::channel::Channel;
 use crate::protocol::control::{Command, HeartbeatControl};
@@ -34,10 +34,22 @@ pub(super) struct Played {
     pub outcomes: Vec<Outcome>,
     /// Choices of the station's threads, with their times in the recording.
     pub races: Vec<(i64, Race)>,
-    /// Stimuli that may have come a little earlier or later, by their place in the recording: when they came.
-    pub movable: Vec<(i64, usize)>,
+    /// Stimuli that may have come a little earlier or later.
+    pub movable: Vec<Movable>,
     /// When anything happened.
     pub events: BTreeSet<i64>,
+}
+
+/// A stimulus that may have come a little earlier or later.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Movable {
+    /// When it came.
+    pub at_ms: i64,
+    /// Its place in the recording.
+    pub index: usize,
+    /// By how much it may have come earlier than recorded, and later.
+    pub earlier_ms: i64,
+    pub later_ms: i64,
 }
 
 /// What is read from a recording once, however often it is played.
@@ -74,6 +86,16 @@ impl<'a> Reading<'a> {
             tolerance_ms,
             sending,
         }
+    }
+
+    /// By how much a stimulus may have reached EVerest earlier than recorded, and later. What an EVSE has said in turn is
+    /// still to reach Auth, which takes the longer the busier the machine is, and nothing tells when it has.
+    fn leeway(&self, stimulus: &Stimulus<'_>) -> (i64, i64) {
+        if self.sending == Sending::InTurn && stimulus.is_of_evse() {
+            let held_up_ms = self.tolerance_ms.saturating_sub(i64::try_from(TOLERANCE.as_millis()).unwrap_or(0));
+            return (0, MOVED_MS + held_up_ms.max(0));
+        }
+        (MOVED_MS, MOVED_MS)
     }
 }
 
@@ -116,7 +138,8 @@ pub(super) fn play(reading: &Reading<'_>, choices: &Choices) -> Played {
         now = now.max(at_ms);
         player.advance(now);
         if stimulus.is_movable() && !player.reactions.has(index) {
-            player.movable.push((now, index));
+            let (earlier_ms, later_ms) = reading.leeway(&stimulus);
+            player.movable.push(Movable { at_ms: now, index, earlier_ms, later_ms });
         }
         match player.reactions.awaited(index) {
             Some(called_ms) if called_ms + tolerance_ms > now => {
@@ -133,24 +156,36 @@ pub(super) fn play(reading: &Reading<'_>, choices: &Choices) -> Played {
 }
 
 /// When each stimulus reaches EVerest, in that order: as recorded, which is in the order of the file, but for those that
-/// are chosen to come earlier or later. What comes by one thread stays in its order, and what was sent in turn too.
+/// are chosen to come earlier or later. What comes by one thread stays in its order, and what was sent in turn too; but what
+/// EVSEs say reaches Auth on a way of its own, where it may be overtaken.
 fn schedule(reading: &Reading<'_>, choices: &Choices) -> Vec<(i64, usize)> {
     let mut now = 0;
-    let mut latest: BTreeMap<Option<Thread>, i64> = BTreeMap::new();
+    let mut latest: BTreeMap<Thread, i64> = BTreeMap::new();
+    // In turn: of what clients send, and of what EVSEs say.
+    let (mut sent_ms, mut said_ms) = (i64::MIN, i64::MIN);
     let mut times = Vec::with_capacity(reading.stimuli.len());
     for (index, message) in reading.recording.messages.iter().enumerate() {
         now = now.max(message.at_ms());
         let mut at_ms = now + choices.moved.get(&index).copied().unwrap_or(0);
         if !choices.moved.is_empty()
             && let Some(stimulus) = &reading.stimuli[index]
-            && let Some(thread) = match reading.sending {
-                Sending::Overlapping => stimulus.thread().map(Some),
-                Sending::InTurn => Some(None),
-            }
         {
-            let before = latest.entry(thread).or_insert(at_ms);
-            at_ms = at_ms.max(*before);
-            *before = at_ms;
+            match (reading.sending, stimulus.thread()) {
+                (Sending::InTurn, _) if stimulus.is_of_evse() => {
+                    at_ms = at_ms.max(sent_ms).max(said_ms);
+                    said_ms = at_ms;
+                }
+                (Sending::InTurn, _) => {
+                    at_ms = at_ms.max(sent_ms);
+                    sent_ms = at_ms;
+                }
+                (Sending::Overlapping, Some(thread)) => {
+                    let before = latest.entry(thread).or_insert(at_ms);
+                    at_ms = at_ms.max(*before);
+                    *before = at_ms;
+                }
+                (Sending::Overlapping, None) => {}
+            }
         }
         times.push((at_ms, index));
     }
@@ -188,7 +223,7 @@ struct Player<'a> {
     /// Until when it may have taken for those whose end nobody saw.
     free_by_ms: i64,
     races: Vec<(i64, Race)>,
-    movable: Vec<(i64, usize)>,
+    movable: Vec<Movable>,
     events: BTreeSet<i64>,
 }
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::play::Played;
+use super::play::{Movable, Played};
 use super::{Kind, Report};
 use crate::auth::{Chosen, Race};
 
 /// So much earlier or later than recorded a stimulus may reach EVerest: Nagle's algorithm held it, or the recorder's.
-const MOVED_MS: i64 = 60;
+pub(super) const MOVED_MS: i64 = 60;
 /// A choice may show so much later.
 const SHOWS_WITHIN_MS: i64 = 1500;
 /// So many choices are tried for one difference, the nearest first.
@@ -194,13 +194,14 @@ fn options(played: &Played, choices: &Choices, around_ms: i64) -> Vec<Choice> {
             all.push((at_ms.abs_diff(around_ms), Choice::Way { at: race.at, nth: race.nth, way }));
         }
     }
-    for &(at_ms, index) in played.movable.iter().filter(|(at_ms, _)| is_near(*at_ms)) {
+    for movable in played.movable.iter().filter(|movable| is_near(movable.at_ms)) {
+        let Movable { at_ms, index, earlier_ms, later_ms } = *movable;
         let by_now = choices.moved.get(&index).copied().unwrap_or(0);
         // Just before, or just after, the next thing to either side; what would have happened later shows in no event.
-        let before = played.events.range(at_ms - MOVED_MS..at_ms).next_back().map_or(-1, |event| event - 1 - at_ms);
-        let after = played.events.range(at_ms + 1..=at_ms + MOVED_MS).next().map_or(1, |event| event + 1 - at_ms);
-        let moves = [before, after, -MOVED_MS, MOVED_MS].map(|by_ms| by_now + by_ms);
-        let moves = moves.into_iter().filter(|by_ms| by_ms.abs() <= MOVED_MS);
+        let before = played.events.range(at_ms - earlier_ms..at_ms).next_back().map_or(-1, |event| event - 1 - at_ms);
+        let after = played.events.range(at_ms + 1..=at_ms + later_ms).next().map_or(1, |event| event + 1 - at_ms);
+        let moves = [before, after, -earlier_ms, later_ms].map(|by_ms| by_now + by_ms);
+        let moves = moves.into_iter().filter(|by_ms| (-earlier_ms..=later_ms).contains(by_ms));
         all.extend(moves.map(|by_ms| (at_ms.abs_diff(around_ms), Choice::Move { index, by_ms })));
     }
     all.sort_by_key(|(distance, _)| *distance);

@@ -60,6 +60,11 @@ impl Stimulus<'_> {
         }
     }
 
+    /// Whether an EVSE brings it to Auth, on EVerest's own bus.
+    pub(super) fn is_of_evse(&self) -> bool {
+        matches!(self, Stimulus::Session(..) | Stimulus::Command(..))
+    }
+
     /// Whether it matters if it comes before or after something of another thread.
     pub(super) fn is_movable(&self) -> bool {
         match self {

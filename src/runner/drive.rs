@@ -35,6 +35,8 @@ const FIRST_VISIT: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_millis(50);
 /// How long an EVSE that was told something may take to show that it has done it.
 const EFFECT: Duration = Duration::from_secs(1);
+/// How long it takes after that until Auth has heard of it, at most; nothing shows when it has.
+const HEARD: Duration = Duration::from_millis(100);
 
 impl Stage<'_> {
     /// Tells the module, if there is a way to.
@@ -118,8 +120,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Waits until an EVSE shows that it has done what it was told, where the station file says how it shows that: what
-    /// comes next must not overtake it on its way to Auth. It may have had nothing to do, and then shows nothing.
+    /// Waits until an EVSE shows that it has done what it was told, where the station file says how it shows that, and until
+    /// Auth has heard of it: what comes next must not overtake it. It may have had nothing to do, and then shows nothing.
     async fn wait_for_effect(&mut self, command: &Command, since: u64) -> Result<(), Stop> {
         let Some(file) = &self.scene.settings.station else { return Ok(()) };
         let shows = |binding: &Binding, seen: &Sighting| {
@@ -136,6 +138,10 @@ impl Stage<'_> {
             // What the EVSE told Auth before it showed this may still be underway, at a higher QoS.
             let is_told = |observer: &Observer| shown_at(observer).is_some_and(|seq| observer.is_nothing_behind(seq));
             self.lookout.wait_until(EFFECT, is_told).await?;
+        }
+        // What the scenario does next goes another way, and Auth has a thread for each.
+        if !self.is_at_once {
+            self.lookout.wait_until(HEARD, |_| false).await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //!
 //! The record is held against the simulated station, as `khumbu parity` does. Only where the station does the same, all of
 //! it, by one of the ways that EVerest has, and something else by another, a failure is none. The order that a scenario gave
-//! its own steps is known, and stays.
+//! its own steps is known, and stays; only what an EVSE said may have reached Auth a little later.
 
 use std::time::Duration;
 

@@ -241,6 +241,33 @@ fn tokens_that_one_request_withdraws_wake_in_any_order() {
 }
 
 #[test]
+fn what_an_evse_says_may_reach_auth_after_what_is_asked_next_and_not_long_after() {
+    for (later, is_race) in [(0, true), (5, true), (40, true), (90, false), (300, false)] {
+        let mut tape = Tape::new("main", "");
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.beats(100, 40, 4).token(500, "A").status(505, "A", "Processing", None);
+        tape.validated(506, "A", 656, accepted()).status(660, "A", "Accepted", None);
+        tape.granted(665, "A", 1, &["SessionStarted", "Authorized"]);
+        tape.events(1500, 1, &["PrepareCharging", "TransactionStarted"]);
+        tape.log(1520 + later, 1, "withdraw_authorization", json!(""));
+        tape.withdraw(1500 + later, json!({"evse_id": 1}), 1540 + later, "Accepted");
+        tape.status(1530 + later, "A", "Withdrawn", Some(&[1]));
+        let report = tape.report_of(Sending::InTurn);
+        assert_eq!((report.differences.is_empty(), report.is_open), (is_race, is_race), "{later} ms");
+        // It is not heard before it is said.
+        let mut tape = Tape::new("main", "");
+        tape.station.push_str("start: {communication_check: false}\n");
+        tape.beats(100, 40, 4).token(500, "A").status(505, "A", "Processing", None);
+        tape.validated(506, "A", 656, accepted()).status(660, "A", "Accepted", None);
+        tape.granted(665, "A", 1, &["SessionStarted", "Authorized"]);
+        tape.withdraw(1500, json!({"evse_id": 1}), 1560, "Accepted");
+        tape.events(1510 + later, 1, &["PrepareCharging", "TransactionStarted"]);
+        tape.log(1520 + later, 1, "stop_transaction", json!({"reason": "DeAuthorized"}));
+        assert!(!tape.report_of(Sending::InTurn).differences.is_empty(), "{later} ms");
+    }
+}
+
+#[test]
 fn a_call_without_arguments_may_say_so_in_any_way() {
     for detail in [json!(""), json!(null), json!("{}"), json!("null"), json!({})] {
         let mut tape = Tape::new("main", "");
