@@ -75,7 +75,7 @@ impl Findings<'_> {
     }
 
     fn of_fault(&self, expectation: &Expectation, fault: &Fault) -> Diagnostic {
-        match fault {
+        let found = match fault {
             Fault::Mismatch(seq, mismatch, waited) => self.mismatch(expectation, *seq, mismatch, *waited),
             Fault::OutOfOrder(seq) => self.out_of_order(expectation, *seq),
             Fault::Late(seq, waited) => self.late(expectation, *seq, *waited),
@@ -85,7 +85,10 @@ impl Findings<'_> {
             Fault::NotDone => self.not_done(expectation),
             Fault::WaitsForReply(seq) => self.waits_for_reply(expectation, *seq),
             Fault::NoAnswer => self.does_not_answer(expectation),
-        }
+        };
+        // What comes on a topic that several requests name says nothing of what the scenario is about.
+        let is_unclear = found.subject == Subject::Expectation && is_of_several(self.case, self.view, expectation);
+        if is_unclear { found.breaking("RR-13") } else { found }
     }
 
     /// A message stands where another was expected.
@@ -514,11 +517,17 @@ pub(super) fn follows_from_module(case: &Case<'_>, view: View<'_>, expectation: 
             let channel = kind.and_then(|kind| channel_of(kind, *api));
             channel.is_some_and(Channel::has_lanes) && case.is_other_api()
         }
-        // Replies on one topic cannot be told apart.
-        What::Reply { topic, .. } => case.side() == Side::Client && view.has_several_outstanding(topic),
+        What::Reply { .. } => is_of_several(case, view, expectation),
         What::Request { .. } => false,
     };
     expectation.by == Party::Harness && follows
+}
+
+/// Whether a client under test has given the topic of an expected reply to several requests at a time: what comes there
+/// cannot be told apart.
+fn is_of_several(case: &Case<'_>, view: View<'_>, expectation: &Expectation) -> bool {
+    let What::Reply { topic, .. } = &expectation.what else { return false };
+    expectation.by == Party::Harness && case.side() == Side::Client && view.has_several_outstanding(topic)
 }
 
 /// EVerest's statuses are what a token provider or validator under test has made of them; or the scenario expects

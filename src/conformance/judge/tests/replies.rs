@@ -148,12 +148,14 @@ fn replies_on_one_topic_are_the_modules_own_doing() {
     assert_eq!(outcome.id(), "expect/outcome");
     let told = outcome.told.unwrap();
     assert_eq!(told.headline, "given what module `api` sent, EVerest replied `Rejected`, expected an object");
-    assert_eq!(told.verdict, "fail");
+    assert_eq!((told.verdict, told.requirement), ("fail", Some("RR-13")));
     assert_eq!(told.evidence.iter().filter(|line| line.starts_with("the module sent: ")).count(), 2);
     let steps = steps.replace("- expect_reply", "- expect: {message: heartbeat}\n- expect_reply");
     let answered = stray("r", json!({"status": "Accepted"}));
     let early = client(&steps, &[at(1, get()), at(2, get()), at(3, answered), at(4, beat(1))]);
     assert_eq!(early.told.unwrap().headline, "given what module `api` sent, EVerest sent the reply too early");
+    let missing = client(&steps, &[at(1, get()), at(2, get()), at(4, beat(1))]).told.unwrap();
+    assert_eq!((missing.id, missing.requirement), ("expect/outcome", Some("RR-13")));
 }
 
 #[test]
