@@ -554,7 +554,14 @@ impl<'s> Judge<'s> {
         while let Some(index) = self.claims.next_free(late.expectation.lane(), late.next) {
             late.next = index + 1;
             let seen = &view.messages[index];
-            if matches!(late.expectation.offer(seen, &mut late.captures), Offer::Met | Offer::Step) {
+            let is_reply = matches!(late.expectation.what, What::Reply { .. });
+            let is_it = match late.expectation.offer(seen, &mut late.captures) {
+                Offer::Met | Offer::Step => true,
+                // It came, whatever it says.
+                Offer::Broken(_) => is_reply,
+                Offer::Foreign => false,
+            };
+            if is_it {
                 let waited = moment.now.saturating_sub(late.began);
                 return overdue.expectation.fails(Fault::Late(seen.seq, waited));
             }

@@ -107,7 +107,7 @@ fn a_verdict_is_the_backends_own_and_that_it_answers_is_its_duty() {
     assert_eq!(after(&[told[0].clone(), told[1].clone(), at(4, status(ALICE, "Accepted"))]).id(), "met");
     for (events, id) in [
         (vec![], "expect/missing"),
-        (vec![at(1500, verdict("q/1", "Blocked"))], "expect/missing"),
+        (vec![at(1500, verdict("q/1", "Blocked"))], "expect/late"),
         (vec![at(1500, verdict("q/1", "Accepted"))], "expect/late"),
         (vec![at(2, verdict("q/2", "Accepted"))], "expect/wrong-topic"),
         (vec![(2, Event::Ends)], "module/ended"),
@@ -179,6 +179,10 @@ fn who_answers_when_everest_waits_no_longer_is_slow_and_not_silent() {
     let asked = at(1, question("q/1"));
     assert_eq!(judge(once, 5, &[asked.clone(), answer(14_900, "q/1")]), ("expect/late", Some("VA-5")));
     assert_eq!(judge(once, 5, &[asked.clone(), answer(15_100, "q/1")]), ("expect/missing", None));
+    // That it comes late is what it breaks, whatever it says.
+    let accepted = once.replace("$any", "{authorization_status: Accepted}");
+    let invalid = at(6_500, verdict("q/1", "Invalid"));
+    assert_eq!(judge(&accepted, 5, &[asked.clone(), invalid]), ("expect/late", Some("VA-5")));
     // Nobody knows how long EVerest waits.
     assert_eq!(judge(once, 0, &[asked.clone(), answer(6_500, "q/1")]), ("expect/late", None));
     assert_eq!(judge(once, 0, &[asked.clone(), answer(14_900, "q/1")]), ("expect/missing", None));

@@ -342,7 +342,9 @@ impl Decides for Naive<'_> {
             Some(Armed::Late { mut open, until, waited, floor, from, had_ended, mut scratch }) => {
                 let mut late = None;
                 for seen in view.messages.iter().filter(|seen| seen.seq >= from && self.claim(seen.seq).is_none()) {
-                    if matches!(open.expectation.offer(seen, &mut scratch), Offer::Met | Offer::Step) {
+                    let is_reply = matches!(open.expectation.what, What::Reply { .. });
+                    let offer = open.expectation.offer(seen, &mut scratch);
+                    if matches!(offer, Offer::Met | Offer::Step) || is_reply && matches!(offer, Offer::Broken(_)) {
                         late = Some(Fault::Late(seen.seq, moment.now - open.began));
                         break;
                     }
