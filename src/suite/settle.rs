@@ -2,7 +2,8 @@
 //!
 //! A scenario that asks for what a module owes, and shows it nothing else, tells whether the module does that at all. If it
 //! does not, other scenarios say no more by its absence, whatever they are about; if it does so elsewhere, it is what they are
-//! about that keeps it from it. Nor does a module that sleeps until it is woken break more than what it sleeps by.
+//! about that keeps it from it. Nor does a module that sleeps until it is woken break more than what it sleeps by, nor one
+//! that is late wherever it is more than that where it is too late.
 //!
 //! What may be an accident once is none where a module does so in one scenario after the other, and never does otherwise.
 //!
@@ -81,7 +82,12 @@ struct Owes {
     broken: BTreeSet<&'static str>,
     /// What kept it from doing anything at all until it was woken.
     asleep: Option<&'static str>,
+    /// What it does late again and again, and does all the same, where nothing is found amiss but that.
+    late: BTreeSet<&'static str>,
 }
+
+/// In so many scenarios a module is late in, being late has nothing to do with what they are about.
+const LATE: usize = 2;
 
 impl Owes {
     fn of(results: &[Arc<ScenarioResult>]) -> Self {
@@ -93,7 +99,7 @@ impl Owes {
         });
         let slept = |found: &&Diagnostic| found.severity == Severity::Fail && found.subject == Subject::NotReady;
         let asleep = results.iter().flat_map(|result| &result.findings).find(slept).and_then(|found| found.requirement);
-        let mut owes = Self { kept: kept.collect(), broken: BTreeSet::new(), asleep };
+        let mut owes = Self { kept: kept.collect(), broken: BTreeSet::new(), asleep, late: late(results) };
         let unmet = results.iter().flat_map(|result| &result.findings).filter(|found| is_unmet(found));
         owes.broken = unmet.filter_map(|found| owes.shown(found).or(found.requirement)).collect();
         owes
@@ -113,8 +119,25 @@ impl Owes {
         if found.owed_by.is_some() && self.asleep.is_some() {
             return self.asleep;
         }
-        found.owed_by.filter(|id| self.broken.contains(id)).or_else(|| self.shown(found))
+        let is_explained = |id: &&str| self.broken.contains(*id) || self.late.contains(*id);
+        found.owed_by.filter(is_explained).or_else(|| self.shown(found))
     }
+}
+
+/// What a module owes and has done too late, as a monitor has seen by what it sent, in several scenarios that miss nothing
+/// else of it.
+fn late(results: &[Arc<ScenarioResult>]) -> BTreeSet<&'static str> {
+    let mut seen: BTreeMap<_, usize> = BTreeMap::new();
+    for result in results.iter().filter(|result| !result.findings.iter().any(is_unmet)) {
+        let is_late = |found: &&Diagnostic| {
+            // Where nothing came any more, something may have stopped it.
+            let came = found.severity == Severity::Fail && found.at_record.is_some();
+            came && found.subject == Subject::Requirement && found.id == "monitor/communication-check-late"
+        };
+        let ids: BTreeSet<_> = result.findings.iter().filter(is_late).filter_map(|found| found.requirement).collect();
+        ids.into_iter().for_each(|id| *seen.entry(id).or_default() += 1);
+    }
+    seen.into_iter().filter(|(_, count)| *count >= LATE).map(|(id, _)| id).collect()
 }
 
 /// Whether it is that the module has not done what a step expects.
@@ -300,6 +323,31 @@ mod tests {
         let of = |found| Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() });
         assert_eq!(named(&[of(missing.clone()), of(slept(Severity::Fail))]), ["DI-6", "DI-6"]);
         assert_eq!(named(&[of(missing), of(slept(Severity::Inconclusive))]), ["CC-8", "DI-6"]);
+    }
+
+    #[test]
+    fn what_a_module_does_late_everywhere_it_fails_to_do_for_no_other_reason() {
+        let missing = Diagnostic::new(Severity::Fail, "expect/missing", "x").about(Subject::Expectation);
+        let missing = Diagnostic { requirement: Some("CN-2"), owed_by: Some("CC-8"), ..missing };
+        let late = Diagnostic::new(Severity::Fail, "monitor/communication-check-late", "x");
+        let late = Diagnostic { at_record: Some(7), ..late.about(Subject::Requirement).breaking("CC-8") };
+        let of = |findings: &[&Diagnostic]| {
+            let findings = findings.iter().copied().cloned().collect();
+            Arc::new(ScenarioResult { findings, ..ScenarioResult::default() })
+        };
+        let (missing, late) = (&missing, &late);
+        assert_eq!(named(&[of(&[missing]), of(&[late]), of(&[late])]), ["CC-8"; 3]);
+        // Once it may have had another reason, and where it is missed this is the same one.
+        assert_eq!(named(&[of(&[missing]), of(&[late, late])]), ["CN-2", "CC-8", "CC-8"]);
+        assert_eq!(named(&[of(&[missing, late]), of(&[late])]), ["CN-2", "CC-8", "CC-8"]);
+        // What has fallen silent was not late.
+        let silent = &Diagnostic { at_record: None, ..late.clone() };
+        assert_eq!(named(&[of(&[missing]), of(&[silent]), of(&[silent])]), ["CN-2", "CC-8", "CC-8"]);
+        let warned = &Diagnostic { severity: Severity::Warning, ..late.clone() };
+        assert_eq!(named(&[of(&[missing]), of(&[warned]), of(&[warned])]), ["CN-2", "CC-8", "CC-8"]);
+        // What it owes nobody is another matter.
+        let other = &Diagnostic { owed_by: Some("VA-3"), ..missing.clone() };
+        assert_eq!(named(&[of(&[other]), of(&[late]), of(&[late])]), ["CN-2", "CC-8", "CC-8"]);
     }
 
     #[test]
