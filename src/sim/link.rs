@@ -175,7 +175,8 @@ impl Link {
     /// # Errors
     /// When the broker refuses a filter or the connection is lost.
     pub async fn subscribe(&self, filters: &[String], qos: u8) -> Result<(), LinkError> {
-        self.subscribe_with(filters, |filter| Filter::new(filter, quality(qos))).await
+        let qos = quality(self.shared.edge.qos(qos));
+        self.subscribe_with(filters, |filter| Filter::new(filter, qos)).await
     }
 
     /// Subscribes like this to what is meant for others: QoS and retain flag come as they were published (MQTT 5,

@@ -337,6 +337,14 @@ pub(super) static BUGS: &[Bug] = &[
         let is_fatal = !is_control && before.is_some_and(|before| before.payload == packet.payload);
         memory.crash_if(is_fatal, packet)
     }),
+    bug(CONSUMER, "reply_once", "CN-3", "subscribes at QoS 1, and ends at the second copy of a reply")
+        .subscribing_at(1)
+        .hearing(|memory, packet| {
+            let is_reply = memory.question_of(&packet).is_some();
+            let is_same = |before: &Packet| before.topic == packet.topic && before.payload == packet.payload;
+            let is_fatal = is_reply && memory.heard.iter().any(is_same);
+            memory.crash_if(is_fatal, packet)
+        }),
     bug(ANY, "topic_with_nul", "MQ-1", "publishes on a topic with U+0000").publishing(|_, packet| {
         packet.when_on(CHECK, |packet| {
             let other = format!("{}\0", packet.topic);

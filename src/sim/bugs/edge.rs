@@ -51,6 +51,11 @@ impl Edge {
         self.running.as_ref().is_none_or(|running| running.bug.acknowledges)
     }
 
+    /// The QoS to subscribe at, for one that is meant.
+    pub fn qos(&self, meant: u8) -> u8 {
+        self.running.as_ref().and_then(|running| running.bug.qos).unwrap_or(meant)
+    }
+
     /// Waits until the bug has ended the module.
     pub async fn crashed(&self) {
         match &self.running {

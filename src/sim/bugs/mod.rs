@@ -34,6 +34,8 @@ pub struct Bug {
     publish: Option<Change>,
     hear: Option<Change>,
     subscribe: Option<Filter>,
+    /// The QoS at which it subscribes, where that is another.
+    qos: Option<u8>,
     station: Option<fn(&mut StationConfig)>,
     acknowledges: bool,
 }
@@ -67,8 +69,8 @@ impl Bug {
         breaks: &'static str,
         does: &'static str,
     ) -> Self {
-        let (publish, hear, subscribe, station) = (None, None, None, None);
-        Self { name, side, apis, breaks, does, publish, hear, subscribe, station, acknowledges: true }
+        let (publish, hear, subscribe, qos, station) = (None, None, None, None, None);
+        Self { name, side, apis, breaks, does, publish, hear, subscribe, qos, station, acknowledges: true }
     }
 
     /// Changes what is published.
@@ -84,6 +86,11 @@ impl Bug {
     /// Changes what is subscribed to.
     const fn subscribing(self, change: Filter) -> Self {
         Self { subscribe: Some(change), ..self }
+    }
+
+    /// Subscribes at another QoS: only what comes at QoS 2 comes once.
+    const fn subscribing_at(self, qos: u8) -> Self {
+        Self { qos: Some(qos), ..self }
     }
 
     /// Changes the station that is simulated.
