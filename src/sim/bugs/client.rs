@@ -258,6 +258,13 @@ pub(super) static BUGS: &[Bug] = &[
             memory.crash_if(is_fatal, packet)
         },
     ),
+    bug(CONSUMER, "needs_connectors", "TV-17", "ends at a status of what is over without a connector").hearing(
+        |memory, packet| {
+            let is_over = matches!(status(&packet).as_deref(), Some("TimedOut" | "UsedToStop" | "Withdrawn"));
+            let is_fatal = is_over && !packet.at("/token/connectors/0").is_number();
+            memory.crash_if(is_fatal, packet)
+        },
+    ),
     bug(CONSUMER, "needs_messages", "TV-14", "ends at a status without `messages`").hearing(|memory, packet| {
         let is_fatal = packet.is_on(STATUS) && packet.json().get("messages").is_none();
         memory.crash_if(is_fatal, packet)
