@@ -67,10 +67,19 @@ impl Blame {
             |found: &&Diagnostic| found.severity == Severity::Fail && found.subject == Subject::Requirement;
         let objections = findings.iter().filter(is_objection);
         let objections: Vec<_> = objections.filter_map(|found| Some((found.at_record?, found.requirement?))).collect();
-        for found in findings.iter_mut().filter(|found| found.severity == Severity::Fail) {
+        for found in findings.iter_mut().filter(|found| is_failure(found)) {
             found.requirement = self.of_cause(found, &objections).or(found.requirement).or_else(|| self.own(found));
             found.suspects = self.suspects_of(found);
         }
+        let missed = findings.iter().filter(|found| is_failure(found) && found.subject == Subject::Expectation);
+        let missed: BTreeSet<_> =
+            missed.filter(|it| it.requirement != it.owed_by).filter_map(|it| it.owed_by).collect();
+        // What a step has waited for in vain, and why, is not missed once more at the end.
+        let is_told = |found: &&mut Diagnostic| {
+            let is_silence = found.id == "monitor/communication-check-late" && found.at_record.is_none();
+            is_failure(found) && is_silence && found.requirement.is_some_and(|id| missed.contains(id))
+        };
+        findings.iter_mut().filter(is_told).for_each(|found| found.severity = Severity::Warning);
     }
 
     /// What a monitor objects to that has led to a failure of an expectation.
@@ -107,4 +116,8 @@ impl Blame {
         }
         .or(self.about)
     }
+}
+
+fn is_failure(found: &Diagnostic) -> bool {
+    found.severity == Severity::Fail
 }

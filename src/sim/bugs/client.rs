@@ -25,6 +25,9 @@ const LATE: Duration = Duration::from_secs(2);
 /// Long enough to be seen as something of its own, short enough to be seen at all.
 const A_LITTLE: Duration = Duration::from_millis(200);
 
+/// So long a watchdog may wait.
+const A_WATCH: Duration = Duration::from_secs(3);
+
 const fn bug(apis: &'static [ApiType], name: &'static str, breaks: &'static str, does: &'static str) -> Bug {
     Bug::new(Side::Client, apis, name, breaks, does)
 }
@@ -63,6 +66,16 @@ pub(super) static BUGS: &[Bug] = &[
             memory.crash_if(is_fatal, packet)
         },
     ),
+    bug(ANY, "checks_while_numbers_grow", "HB-6", "ends its checks 3 s after the numbers of heartbeats ceased to grow")
+        .publishing(|memory, packet| {
+            let number = |it: &Packet| Some((it.json().as_u64()?, it.time));
+            // Of equal ones the earliest, which `max_by_key` finds as the last.
+            let grew = memory.heard_on(HEARTBEAT).filter_map(number).max_by_key(|(number, _)| *number);
+            // While none comes at all, nothing can be said of their numbers.
+            let last = memory.heard_on(HEARTBEAT).find_map(number);
+            let is_stuck = grew.zip(last).is_some_and(|((_, grew), (_, last))| last.saturating_sub(grew) > A_WATCH);
+            packet.when_on(CHECK, |packet| if is_stuck { Vec::new() } else { packet.alone() })
+        }),
     bug(ANY, "heartbeat_once", "HB-7", "ends at a heartbeat that says what the last one said").hearing(
         |memory, packet| {
             let is_known = memory.heard_on(HEARTBEAT).next().is_some_and(|before| before.json() == packet.json());

@@ -76,6 +76,31 @@ fn a_module_ends_over_what_it_was_handed_last() {
 }
 
 #[test]
+fn a_silence_that_a_step_has_waited_through_is_told_once() {
+    let missing = |requirement| {
+        let found = Diagnostic::new(Severity::Fail, "expect/missing", "x").about(Subject::Expectation);
+        Diagnostic { requirement, owed_by: Some("CC-8"), ..found }
+    };
+    let silent = Diagnostic::new(Severity::Fail, "monitor/communication-check-late", "x");
+    let silent = || silent.clone().about(Subject::Requirement).breaking("CC-8");
+    let late = || Diagnostic { at_record: Some(7), ..silent() };
+    let blame = Blame { about: Some("HB-6"), is_exercised: true, ..Blame::default() };
+    let named = |found: &[Diagnostic]| {
+        let mut found = found.to_vec();
+        blame.name(&mut found);
+        found.into_iter().map(|it| (it.severity, it.requirement)).collect::<Vec<_>>()
+    };
+    let fails = |id| (Severity::Fail, Some(id));
+    assert_eq!(named(&[missing(None), silent()]), [fails("HB-6"), (Severity::Warning, Some("CC-8"))]);
+    assert_eq!(named(&[missing(None), late()]), [fails("HB-6"), fails("CC-8")], "this one came");
+    assert_eq!(named(&[missing(Some("CC-8")), silent()]), [fails("CC-8"), fails("CC-8")]);
+    let other = || Diagnostic { owed_by: Some("VA-3"), ..missing(None) };
+    assert_eq!(named(&[other(), silent()]), [fails("HB-6"), fails("CC-8")]);
+    let unclear = || Diagnostic { severity: Severity::Inconclusive, ..missing(None) };
+    assert_eq!(named(&[unclear(), silent()])[1], fails("CC-8"));
+}
+
+#[test]
 fn a_question_with_more_is_not_like_others() {
     let question = |more: Value| {
         let mut question = json!({"headers": {"replyTo": "q/1"}, "payload": token()});
