@@ -332,17 +332,24 @@ fn row<'r>(
     Row { is_advice, ..new(State::NotExercised, Vec::new(), reason) }
 }
 
+const ENDED_EARLY: &str = "the scenarios that name it ended early, over another failure";
+
 /// What would put a requirement to the test, from what kept the scenarios that name it from doing so; or what that was, if
 /// nobody knows better.
 fn what_would_exercise(named: &[&Arc<ScenarioResult>]) -> (String, bool) {
+    // What failed before it came to that would have put it to the test without more ado.
+    let is_cut_short = |found: &Diagnostic| {
+        found.severity == Severity::Fail && matches!(found.subject, Subject::Expectation | Subject::ModuleEnd)
+    };
+    if named.iter().flat_map(|result| &result.findings).any(is_cut_short) {
+        return (ENDED_EARLY.to_owned(), false);
+    }
     let open = || named.iter().flat_map(|result| &result.findings).filter(|it| it.severity == Severity::Inconclusive);
     let best = open().find(|found| found.is_unexercised).or_else(|| open().next());
     match best {
         Some(Diagnostic { help: Some(help), is_unexercised: true, .. }) => (help.clone(), true),
         Some(found) => (found.headline.clone(), false),
-        None if named.iter().any(|result| result.verdict >= Verdict::Error) => {
-            ("the scenarios that name it ended early, over another failure".to_owned(), false)
-        }
+        None if named.iter().any(|result| result.verdict >= Verdict::Error) => (ENDED_EARLY.to_owned(), false),
         None => ("an occasion: the module did nothing, and was shown nothing, that it is about".to_owned(), true),
     }
 }
