@@ -191,6 +191,17 @@ impl<'a> View<'a> {
         requests.find(|request| request.kind.is_question() && (value.is_none() || request.token.as_deref() == value))
     }
 
+    /// How long the module under test has taken at most to answer a question, if it has answered one.
+    pub fn slowest_answer(&self) -> Option<Duration> {
+        let answers = self.messages.iter().filter(|seen| seen.from == Party::Module);
+        let taken = answers.filter_map(|seen| {
+            let Kind::Reply(index) = seen.kind else { return None };
+            let request = self.requests.get(index).filter(|request| request.kind.is_question())?;
+            Some(seen.at.saturating_sub(self.message(request.seq)?.at))
+        });
+        taken.max()
+    }
+
     /// Whether requests with this reply topic were ever outstanding at the same time.
     pub fn has_several_outstanding(&self, topic: &str) -> bool {
         let requests: Vec<_> = self.requests.iter().filter(|request| request.reply_topic == topic).collect();

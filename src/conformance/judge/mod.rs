@@ -531,10 +531,10 @@ impl<'s> Judge<'s> {
         let is_hopeless = findings::astray(view, &self.claims, &expectation).is_some()
             || expectation.by == Party::Module && !view.is_connected();
         let waited = moment.now.saturating_sub(began);
-        // One that has answered before is not slow.
-        let has_answered = view.requests.iter().any(|request| request.kind.is_question() && request.is_answered);
-        let is_slow = expectation.is_overdue_answer(&self.case, waited) && !has_answered;
-        let longest = if is_slow { LATE_ANSWER } else { LATE };
+        let is_overdue = expectation.is_overdue_answer(&self.case, waited);
+        // One that has answered before is as slow as it was then, and may be asked two things at once.
+        let slow = || view.slowest_answer().map_or(LATE_ANSWER, |slowest| (slowest * 2).clamp(LATE, LATE_ANSWER));
+        let longest = if is_overdue { slow() } else { LATE };
         let late = if is_hopeless { Duration::ZERO } else { longest.min(expectation.within * 2) };
         Outcome::Goes(Armed::Overdue(Box::new(Overdue {
             captures: self.captures.clone(),

@@ -191,6 +191,11 @@ fn who_answers_when_everest_waits_no_longer_is_slow_and_not_silent() {
     let after = |millis| judge(&twice, 5, &[before.as_slice(), &[answer(millis, "q/2")]].concat());
     assert_eq!(after(6_500), ("expect/late", Some("VA-5")));
     assert_eq!(after(14_900), ("expect/missing", None));
+    // One that takes its time may have two to answer.
+    let slow = [at(1, question("q/1")), answer(4_000, "q/1"), at(4_001, question("q/2"))];
+    let after = |millis| judge(&twice, 5, &[slow.as_slice(), &[answer(millis, "q/2")]].concat());
+    assert_eq!(after(16_900), ("expect/late", Some("VA-5")));
+    assert_eq!(after(17_100), ("expect/missing", None));
 }
 
 #[test]
