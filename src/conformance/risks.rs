@@ -20,7 +20,7 @@ use crate::protocol::types::{AuthorizationType, IdTokenType, TokenValidationStat
 use crate::protocol::wire::Form;
 
 /// So long a client may take to end over a message; what it is handed meanwhile it may not read any more.
-const LAST_MOMENT: Duration = Duration::from_millis(100);
+const LAST_MOMENT: Duration = Duration::from_millis(250);
 
 /// The requirements that a client may have broken that ended over what it was handed, the likeliest first; what it was handed
 /// before the message of this number ended nobody, nor do heartbeats in turn.
@@ -251,13 +251,13 @@ mod tests {
     /// What became of a message, what it is, and its text.
     type Passed<'t> = (Fate, Message, &'t str);
 
-    /// Asks about messages that passed 60 ms apart.
+    /// Asks about messages that passed 150 ms apart.
     fn ask<T>(passed: &[Passed<'_>], came_back: bool, ask: impl Fn(Facts<'_>) -> T) -> T {
         let parsed: Vec<_> = passed.iter().map(|(.., text)| serde_json::from_str::<Value>(text).ok()).collect();
         let facts = passed.iter().zip(&parsed).enumerate().map(|(index, ((fate, message, text), json))| Fact {
             fate: *fate,
             message: *message,
-            at: Duration::from_millis(60 * index as u64),
+            at: Duration::from_millis(150 * index as u64),
             payload: text.as_bytes(),
             json: json.as_ref(),
             befell: None,

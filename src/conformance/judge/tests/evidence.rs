@@ -66,7 +66,7 @@ impl Exhibits {
         let client = if message.from == Party::Module { "module" } else { "khumbu" };
         let event = Event::Publish { direction: Direction::FromClient, publish: self.court.publish(&message) };
         let record =
-            Record { seq: 10 + 3 * number, at: Duration::from_millis(50 * number), client: client.into(), event };
+            Record { seq: 10 + 3 * number, at: Duration::from_millis(125 * number), client: client.into(), event };
         let seen = self.classifier.sight(&record, message.from).unwrap();
         if message.from == Party::Harness {
             self.deliveries.sent(&seen);
@@ -128,7 +128,7 @@ impl Exhibits {
             past,
             deliveries,
             came_back: self.came_back,
-            heartbeat_interval: Duration::from_millis(50),
+            heartbeat_interval: Duration::from_millis(125),
             in_force: self.in_force,
         })
     }
