@@ -45,7 +45,7 @@ use silence::Silence;
 /// How long is waited at most for a message whose time is over, to tell late from never. What is not there after three
 /// times its time counts as never, so that short limits stay short.
 const LATE: Duration = Duration::from_secs(2);
-/// The same of the first answer, where EVerest waits for it no longer: who is slow gives it all the same, and breaks
+/// The same of an answer at most, where EVerest waits for it no longer: who is slow gives it all the same, and breaks
 /// something else than who gives none.
 const LATE_ANSWER: Duration = Duration::from_secs(20);
 
