@@ -23,11 +23,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const INPUTS: usize = 20;
 
-/// What is done with one ground on one processor, all cases of it in turn.
-type Cases = Vec<(Ground, Vec<Case>)>;
-
 /// Inputs, each with what it has to lead to.
 type Case = Vec<(Input, Led)>;
+
+/// What was done on one processor.
+#[derive(Default)]
+struct Done {
+    inputs: usize,
+    drawing: Duration,
+    playing: Duration,
+}
 
 fn main() {
     let arguments: Vec<u64> = std::env::args().skip(1).map(|argument| argument.parse().unwrap()).collect();
@@ -41,48 +46,49 @@ fn main() {
     let threads = thread::available_parallelism().map_or(1, NonZero::get) as u64;
     let each = cases.div_ceil(threads * grounds.len() as u64);
     let total = (each * threads * grounds.len() as u64) as f64;
-    let (drawn, drawing) = on_all((0..threads).collect(), |thread| {
-        let draw = |(turn, ground): (u64, &Ground)| (ground.clone(), draw(ground, each, [seed, thread, turn]));
-        (0..).zip(&grounds).map(draw).collect::<Cases>()
-    });
-    let (inputs, playing) =
-        on_all(drawn, |cases| cases.into_iter().map(|(ground, cases)| play(&ground, &cases)).sum::<usize>());
-    let inputs: usize = inputs.into_iter().sum();
-    assert!(inputs as f64 > total * INPUTS as f64 * 0.9, "{inputs} inputs in {total} cases are too few");
-    let per_second = |took: Duration| total / took.as_secs_f64();
-    println!("in_process_cases_per_s {:.0}", per_second(drawing + playing));
-    println!("drawn_cases_per_s {:.0}", per_second(drawing));
-    println!("played_cases_per_s {:.0}", per_second(playing));
-}
-
-/// Does something with each of these, on a thread each, and says how long all of it takes.
-fn on_all<T: Send, U: Send>(all: Vec<T>, act: impl Fn(T) -> U + Sync) -> (Vec<U>, Duration) {
     let began = Instant::now();
-    let done = thread::scope(|scope| {
-        let threads: Vec<_> = all.into_iter().map(|it| scope.spawn(|| act(it))).collect();
+    let done: Vec<_> = thread::scope(|scope| {
+        let grounds = &grounds;
+        let on_one = move |thread| {
+            let mut done = Done::default();
+            for (turn, ground) in (0..).zip(grounds) {
+                play_all(ground, each, [seed, thread, turn], &mut done);
+            }
+            done
+        };
+        let threads: Vec<_> = (0..threads).map(|thread| scope.spawn(move || on_one(thread))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    (done, began.elapsed())
+    let took = began.elapsed();
+    let inputs: usize = done.iter().map(|done| done.inputs).sum();
+    assert!(inputs as f64 > total * INPUTS as f64 * 0.9, "{inputs} inputs in {total} cases are too few");
+    // All threads draw, and play, as much.
+    let per_second = |part: fn(&Done) -> Duration| {
+        let took: Duration = done.iter().map(part).sum();
+        total * threads as f64 / took.as_secs_f64()
+    };
+    println!("in_process_cases_per_s {:.0}", total / took.as_secs_f64());
+    println!("drawn_cases_per_s {:.0}", per_second(|done| done.drawing));
+    println!("played_cases_per_s {:.0}", per_second(|done| done.playing));
 }
 
-fn draw(ground: &Ground, cases: u64, seeds: [u64; 3]) -> Vec<Case> {
+/// Draws cases and plays each at once, as a campaign does.
+fn play_all(ground: &Ground, cases: u64, seeds: [u64; 3], done: &mut Done) {
     let mut seed = [0; 32];
     for (to, from) in seed.chunks_exact_mut(8).zip(seeds) {
         to.copy_from_slice(&from.to_le_bytes());
     }
     let config = Config { failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    let inputs = strategies::foreseen(ground, INPUTS..INPUTS + 1);
-    (0..cases).map(|_| inputs.new_tree(&mut runner).unwrap().current()).collect()
-}
-
-/// How many inputs were played.
-fn play(ground: &Ground, cases: &[Case]) -> usize {
-    let model = ground.model();
-    let play = |case: &Case| {
+    let (inputs, model) = (strategies::foreseen(ground, INPUTS..INPUTS + 1), ground.model());
+    for _ in 0..cases {
+        let began = Instant::now();
+        let case: Case = inputs.new_tree(&mut runner).unwrap().current();
+        let drawn = Instant::now();
         let mut station = model.clone();
         assert!(case.iter().all(|(input, led)| station.led(input).looks_like(led)));
-        case.len()
-    };
-    cases.iter().map(play).sum()
+        done.drawing += drawn - began;
+        done.playing += drawn.elapsed();
+        done.inputs += case.len();
+    }
 }

@@ -32,7 +32,9 @@ use crate::verdict::{ScenarioResult, Verdict};
 /// So many cases are played by one module, if all goes well.
 const BATCH: u64 = 16;
 /// So many modules at once keep a processor busy, each of which waits for most of its time.
-const MODULES: usize = 6;
+const MODULES: usize = 32;
+/// So far apart one more module at a time is started, after a few.
+const APART: Duration = Duration::from_millis(100);
 /// How often a find is made smaller that fails as a known one does, to see whether it is another one.
 const LOOKS: u64 = 4;
 
@@ -128,13 +130,19 @@ impl Campaign {
             self.take(tally, outcome).await;
         }
         loop {
-            while playing.len() < at_once && !self.is_over(tally) {
+            // Modules that start all at once keep each other from being ready in time.
+            let begun = self.began.elapsed().as_millis() / APART.as_millis();
+            let room = at_once.min(processors * 2 + usize::try_from(begun).unwrap_or(usize::MAX));
+            while playing.len() < room && !self.is_over(tally) {
                 let Some((order, batch)) = open.next() else { break };
                 let (me, source) = (self.clone(), source.clone());
                 playing.spawn(async move { (order, me.play_batch(me.draw_batch(&source, batch)).await) });
             }
-            let Some(joined) = playing.join_next().await else { break };
-            let Ok((order, outcomes)) = joined else { break };
+            let joined = tokio::select! {
+                joined = playing.join_next() => joined,
+                () = tokio::time::sleep(APART), if room < at_once => continue,
+            };
+            let Some(Ok((order, outcomes))) = joined else { break };
             played.insert(order, outcomes);
             // In order, so that the same is found first whatever is played at once.
             while let Some(outcomes) = played.remove(&next) {

@@ -75,7 +75,7 @@ pub struct Arguments {
     /// Only the i-th of n parts, for campaigns on several machines: give each the same --seed
     #[arg(long, value_name = "i/n", value_parser = shard)]
     shard: Option<Shard>,
-    /// How many cases are played at once [default: twice the processors; 64 times, if the module is built in]
+    /// How many modules play at once [default: 16 times the processors; 64 times, if the module is built in]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// Write a JSON report; `-` is standard output
@@ -118,7 +118,7 @@ pub fn run(arguments: Arguments) -> Exit {
             }
         }
         // Most of a case is waiting for the client to say that it is there.
-        let jobs = if settings.module.is_builtin() { settings.jobs * 4 } else { settings.jobs };
+        let jobs = settings.jobs * if settings.module.is_builtin() { 4 } else { 8 };
         settings.jobs = arguments.jobs.map_or(jobs, usize::from);
         Ok((settings, grounds))
     });

@@ -75,6 +75,8 @@ pub struct Model {
 enum Last {
     /// A client was to say that it ends.
     SaidFalse,
+    /// Heartbeats have paused.
+    Paused,
     /// A token reader was shown the token with this value.
     Presented(String),
     Other,
@@ -246,10 +248,6 @@ impl Model {
         inputs.iter().try_fold(self, |model, input| model.tried(input).map(|(after, _)| after))
     }
 
-    fn is_paused(&self) -> bool {
-        self.is_possible(&Input::Command(Command::Heartbeats(HeartbeatControl::Resume)))
-    }
-
     /// Whether an input is possible, where that can be told without trying.
     fn is_possible_untried(&self, input: &Input) -> Option<bool> {
         let interval = self.config.auth_consumer.cfg_heartbeat_interval_ms;
@@ -263,7 +261,7 @@ impl Model {
             Input::AwaitHeartbeat if self.under_test == Side::Client => false,
             Input::AwaitHeartbeat => (1..=FAST_HEARTBEAT_MS).contains(&interval),
             Input::AwaitNoHeartbeat if self.under_test == Side::Client => {
-                (1..=FAST_HEARTBEAT_MS).contains(&interval) && self.is_paused()
+                (1..=FAST_HEARTBEAT_MS).contains(&interval) && self.last == Last::Paused && !self.has_faults
             }
             Input::AwaitNoHeartbeat => interval <= 0,
             Input::AwaitCheck => self.under_test == Side::Client && self.checks && !self.has_faults,
@@ -424,6 +422,7 @@ impl Model {
         }
         self.last = match input {
             Input::Command(Command::CommunicationCheck(false)) => Last::SaidFalse,
+            Input::Command(Command::Heartbeats(HeartbeatControl::Pause)) => Last::Paused,
             Input::PresentToken(name)
                 if self.under_test == Side::Client && self.api == ApiType::AUTH_TOKEN_PROVIDER =>
             {
