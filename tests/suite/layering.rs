@@ -60,7 +60,7 @@ const AREAS: [&str; 17] = [
 ];
 
 /// Who may name channels of the auth APIs: what is their behaviour, file by file. Everybody else reads the descriptions.
-const BEHAVIOUR: [&str; 26] = [
+const BEHAVIOUR: [&str; 27] = [
     // The APIs, what EVerest makes of their messages, and the words that its internals share with them.
     "protocol/auth_apis.rs",
     "protocol/control.rs",
@@ -70,6 +70,7 @@ const BEHAVIOUR: [&str; 26] = [
     "station/messages.rs",
     // Who plays the side of Auth or of its clients, and asks Auth whether it is ready.
     "fuzz/case.rs",
+    "fuzz/input.rs",
     "fuzz/model.rs",
     "fuzz/model/offers.rs",
     "fuzz/strategies.rs",
