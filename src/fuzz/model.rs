@@ -95,7 +95,8 @@ pub struct Led {
     pub request: Option<usize>,
     /// How many questions the validator is asked.
     pub questions: usize,
-    /// Whether there are statuses of tokens that the station does not list.
+    /// Whether there are statuses that no scenario expects: of tokens that the station does not list, or at EVSEs that nobody
+    /// has.
     pub has_strangers: bool,
     /// Nothing has come of it.
     pub is_ignored: bool,
@@ -458,7 +459,8 @@ impl Model {
             }
             Effect::Publish { payload: station::Payload::Status(status), .. } => {
                 let name = self.name_of(&status.token.id_token.value);
-                led.has_strangers |= name.is_none();
+                let evses = status.token.connectors.iter().flatten();
+                led.has_strangers |= name.is_none() || evses.copied().any(|evse| evse < 1);
                 led.statuses.extend(name.map(|name| (name, status)));
             }
             Effect::Ask { request, token } => {
