@@ -402,10 +402,22 @@ impl Model {
             Input::AwaitTimeout => {
                 self.has_waited = true;
                 let until = self.now + PATIENCE;
-                while let Some((request, answer, at)) = self.next_answer(until) {
-                    self.now = self.now.max(at);
-                    self.answer(request, &answer, &mut led);
-                    self.questions.retain(|(open, ..)| *open != request);
+                loop {
+                    let deadline = self.station.next_deadline().filter(|at| *at <= until);
+                    let answer = self.next_answer(until);
+                    // A question that is asked when another one has run out is answered counted from then.
+                    match answer.filter(|(.., at)| deadline.is_none_or(|deadline| *at < deadline)) {
+                        Some((request, answer, at)) => {
+                            self.now = self.now.max(at);
+                            self.answer(request, &answer, &mut led);
+                            self.questions.retain(|(open, ..)| *open != request);
+                        }
+                        None => {
+                            let Some(deadline) = deadline else { break };
+                            self.now = self.now.max(deadline);
+                            self.apply(station::Input::Deadline, &mut led);
+                        }
+                    }
                 }
                 self.now = until;
                 self.apply(station::Input::Deadline, &mut led);
@@ -600,5 +612,28 @@ fn bytes(payload: &Payload, request: usize) -> Bytes {
         Payload::Written(wire, value) => filled(&String::from_utf8_lossy(&Encoder::new(*wire).encode(value))),
         Payload::Text(text) => filled(text),
         Payload::Bytes(bytes) => Bytes::from(bytes.clone()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::fuzz::Ground;
+    use crate::protocol::release::Release;
+
+    #[test]
+    fn a_question_that_waited_for_another_is_answered_counted_from_when_it_is_asked() {
+        let grounds = Ground::all(Side::Everest, ApiType::AUTH_CONSUMER, Release::default());
+        let has_validator = |ground: &&Ground| ground.site.config().auth_token_validator.is_some();
+        let ground = grounds.iter().filter(has_validator).find(|ground| ground.site.is_slow()).unwrap();
+        let mut model = ground.model();
+        // The first is not answered within 2 s; the second is, asked then, after 1.5 s.
+        model.led(&Input::PresentToken("GRACE".to_owned()));
+        model.led(&Input::PresentToken("ERIN".to_owned()));
+        let led = model.led(&Input::AwaitTimeout);
+        let of = |name: &str| led.statuses.iter().find(|(of, _)| of == name).map(|(_, status)| status.status);
+        assert_eq!(of("GRACE"), Some(TokenValidationStatus::Rejected));
+        assert_eq!(of("ERIN"), Some(TokenValidationStatus::Accepted));
     }
 }
