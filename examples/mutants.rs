@@ -87,6 +87,9 @@ fn main() -> ExitCode {
     let wanted: Vec<_> =
         bugs::all().filter(|bug| names.is_empty() || names.iter().any(|name| bug.name.contains(name))).collect();
     if is_fuzzed {
+        // What holds for a forecast alone is no fault of today's.
+        let is_of_today = |bug: &&Bug| requirements::find(bug.breaks).is_none_or(|it| it.from.is_none());
+        let wanted: Vec<_> = wanted.into_iter().filter(is_of_today).collect();
         return fuzz_all(&wanted, at_once.max(1));
     }
     let known: Vec<_> = requirements::ids().collect();
@@ -150,7 +153,8 @@ async fn look_for(bug: &'static Bug) -> Option<(String, usize)> {
     for api in apis {
         let mut command = tokio::process::Command::new(&khumbu);
         command.args(["fuzz", "--side", bug.side.name(), "--api", api.name(), "--module", &module]);
-        command.args(["--seed", "1", "--for", "60s", "--finds", "1", "--max-shrink", "20s", "--json", "-"]);
+        command.args(["--seed", "1", "--for", "60s", "--finds", "1", "--max-shrink", "30s", "--json", "-"]);
+        command.args(["--external-prefix", PREFIX]);
         let ran = command.stderr(std::process::Stdio::null()).output().await.unwrap();
         let report: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
         let Some(find) = report["found"].as_array().and_then(|found| found.iter().find(|it| it["reproduced"] == 3))

@@ -3,8 +3,11 @@
 //! Cases are played in batches: one module plays several, one after the other, with the station at rest between them. Of a
 //! batch that does not pass, each case is played again by itself, with a module of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+mod files;
+mod play;
+mod smaller;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,17 +20,17 @@ use proptest::test_runner::{Config as DrawConfig, RngAlgorithm, TestRng, TestRun
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::finds::{Found, TIMES, Tally, file, named, reached, told, write_new};
+use self::play::Outcome;
+pub use self::play::read;
+use super::finds::{Found, Tally, reached, told};
 use super::{print, progress};
-use crate::conformance::requirements;
-use crate::diagnostic::{Diagnostic, Severity};
-use crate::fuzz::{Case, Coverage, Find, Ground, Head, Input, Joined, Shrink, strategies};
+use crate::diagnostic::Severity;
+use crate::fuzz::{Case, Coverage, Find, Ground, Head, Input, strategies};
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::report::Shard;
-use crate::runner::{self, Piece, Settings};
-use crate::scenario::{self, Known, Scenario};
-use crate::verdict::{ScenarioResult, Verdict};
+use crate::runner::{self, Settings};
+use crate::verdict::Verdict;
 
 /// So many cases are played by one module, if all goes well.
 const BATCH: u64 = 16;
@@ -37,12 +40,6 @@ const MODULES: usize = 32;
 const APART: Duration = Duration::from_millis(100);
 /// How often a find is made smaller that fails as a known one does, to see whether it is another one.
 const LOOKS: u64 = 4;
-
-/// What a case is said to be that is played.
-const AS_PLAYED: Head<'static> =
-    Head { comment: "", description: "what nobody thought of", requirement: None, within_ms: None };
-/// While a find is made smaller a message is not waited for so long; what is found by that is played again as it stands.
-const IN_HASTE: Head<'static> = Head { within_ms: Some(1000), ..AS_PLAYED };
 
 /// What is to be done.
 pub struct Campaign {
@@ -82,11 +79,30 @@ struct Source {
     corpus: Vec<Vec<Case>>,
 }
 
-/// A case that was played.
-struct Outcome {
-    number: u64,
-    case: Case,
-    result: Arc<ScenarioResult>,
+/// What came of batches that play at once, until its turn comes.
+#[derive(Default)]
+struct InTurn {
+    outcomes: BTreeMap<usize, VecDeque<Outcome>>,
+    over: BTreeSet<usize>,
+    next: usize,
+}
+
+impl InTurn {
+    /// The next one, so that the same is found first whatever is played at once.
+    fn next(&mut self) -> Option<Outcome> {
+        loop {
+            let outcome = self.outcomes.get_mut(&self.next).and_then(VecDeque::pop_front);
+            if outcome.is_some() || !self.over.remove(&self.next) {
+                return outcome;
+            }
+            self.outcomes.remove(&self.next);
+            self.next += 1;
+        }
+    }
+
+    fn put(&mut self, (order, outcome): (usize, Outcome)) {
+        self.outcomes.entry(order).or_default().push_back(outcome);
+    }
 }
 
 impl Campaign {
@@ -123,10 +139,12 @@ impl Campaign {
         let at_once = if is_single { 1 } else { jobs.min(processors * MODULES) };
         let batches = self.cases.map_or(u64::MAX, |cases| cases.div_ceil(BATCH));
         let mut open = (0..batches).filter(|batch| self.is_ours(*batch)).enumerate();
-        let (mut playing, mut played, mut next) = (JoinSet::new(), BTreeMap::new(), 0);
+        let (mut playing, mut in_turn) = (JoinSet::new(), InTurn::default());
+        let (send, mut played) = mpsc::unbounded_channel();
         // What the corpus has comes first.
-        let known: Vec<_> = source.corpus.iter().flatten().cloned().collect();
-        for outcome in self.play_batch(known.into_iter().map(|case| (0, case)).collect()).await {
+        let known: Vec<_> = source.corpus.iter().flatten().cloned().map(|case| (0, case)).collect();
+        self.play_batch(known, &|outcome| drop(send.send((0, outcome)))).await;
+        while let Ok((_, outcome)) = played.try_recv() {
             self.take(tally, outcome).await;
         }
         loop {
@@ -135,29 +153,34 @@ impl Campaign {
             let room = at_once.min(processors * 2 + usize::try_from(begun).unwrap_or(usize::MAX));
             while playing.len() < room && !self.is_over(tally) {
                 let Some((order, batch)) = open.next() else { break };
-                let (me, source) = (self.clone(), source.clone());
-                playing.spawn(async move { (order, me.play_batch(me.draw_batch(&source, batch)).await) });
+                let (me, source, send) = (self.clone(), source.clone(), send.clone());
+                playing.spawn(async move {
+                    me.play_batch(me.draw_batch(&source, batch), &|outcome| drop(send.send((order, outcome)))).await;
+                    order
+                });
             }
-            let joined = tokio::select! {
-                joined = playing.join_next() => joined,
-                () = tokio::time::sleep(APART), if room < at_once => continue,
-            };
-            let Some(Ok((order, outcomes))) = joined else { break };
-            played.insert(order, outcomes);
-            // In order, so that the same is found first whatever is played at once.
-            while let Some(outcomes) = played.remove(&next) {
-                next += 1;
-                for outcome in outcomes {
-                    self.take_unless_enough(tally, outcome).await;
-                    self.show(&bar, tally);
-                }
+            tokio::select! {
+                Some(outcome) = played.recv() => in_turn.put(outcome),
+                joined = playing.join_next() => match joined {
+                    Some(Ok(order)) => drop(in_turn.over.insert(order)),
+                    _ => break,
+                },
+                () = tokio::time::sleep(APART), if room < at_once => {}
+            }
+            // All of a batch that is over is there.
+            while let Ok(outcome) = played.try_recv() {
+                in_turn.put(outcome);
+            }
+            while let Some(outcome) = in_turn.next() {
+                self.take_unless_enough(tally, outcome).await;
+                self.show(&bar, tally);
             }
             if self.is_over(tally) {
                 break;
             }
         }
         // What is done counts, also where something before it is not.
-        for outcome in played.into_values().flatten() {
+        for outcome in in_turn.outcomes.into_values().flatten() {
             self.take_unless_enough(tally, outcome).await;
         }
         // Modules are processes, which have to be ended.
@@ -247,50 +270,6 @@ impl Campaign {
         }
     }
 
-    /// Plays cases with one module, as many as can be played so and pass, and in smaller groups otherwise.
-    async fn play_batch(&self, cases: Vec<(u64, Case)>) -> Vec<Outcome> {
-        let joined = Case::joined(&cases.iter().map(|(_, case)| case).collect::<Vec<_>>());
-        let results = self.play(joined.iter().map(|joined| &joined.whole)).await;
-        let (mut cases, mut outcomes) = (cases.into_iter(), Vec::new());
-        for (joined, result) in joined.into_iter().zip(results) {
-            let of_it: Vec<_> = cases.by_ref().take(joined.ends.len()).collect();
-            if of_it.len() == 1 || result.verdict == Verdict::Pass {
-                let outcome = |(number, case)| Outcome { number, case, result: result.clone() };
-                outcomes.extend(of_it.into_iter().map(outcome));
-            } else {
-                outcomes.extend(self.play_apart(of_it, joined, result).await);
-            }
-        }
-        outcomes
-    }
-
-    /// Plays the case by itself that did not pass together with others, and these without it; each by itself, where nobody
-    /// knows which it was.
-    async fn play_apart(&self, cases: Vec<(u64, Case)>, joined: Joined, result: Arc<ScenarioResult>) -> Vec<Outcome> {
-        let number = cases.first().map_or(0, |(number, _)| *number);
-        let is_fail = |outcome: &Outcome| Find::of(&outcome.result).is_some();
-        let mut outcomes = Vec::new();
-        if let Some(at) = culprit(&joined, &result) {
-            let mut before = cases.clone();
-            let mut itself = before.split_off(at);
-            let after = itself.split_off(1);
-            for group in [before, itself, after].into_iter().filter(|group| !group.is_empty()) {
-                outcomes.extend(Box::pin(self.play_batch(group)).await);
-            }
-        }
-        // Nobody knows which it was, or it showed at another one.
-        if outcomes.is_empty() || result.verdict == Verdict::Fail && !outcomes.iter().any(is_fail) {
-            let results = self.play(cases.iter().map(|(_, case)| case)).await;
-            let outcome = |((number, case), result)| Outcome { number, case, result };
-            outcomes = cases.into_iter().zip(results).map(outcome).collect();
-        }
-        // What takes more than one case to show.
-        if !outcomes.iter().any(is_fail) {
-            outcomes.extend(Some(Outcome { number, case: joined.whole, result }).filter(is_fail));
-        }
-        outcomes
-    }
-
     /// Looks at how a case came out; what fails in a new way is made smaller and kept.
     async fn take(&self, tally: &mut Tally, outcome: Outcome) {
         let Outcome { number, case, result } = outcome;
@@ -312,7 +291,7 @@ impl Campaign {
                 return;
             }
             print::diagnostics(&result.findings);
-            (self.say)(&case.scenario(&Head { description: "a case that khumbu cannot play", ..AS_PLAYED }));
+            (self.say)(&case.scenario(&Head { description: "a case that khumbu cannot play", ..Head::AS_PLAYED }));
             return;
         }
         let Some(find) = Find::of(&result) else {
@@ -333,8 +312,7 @@ impl Campaign {
             return;
         }
         let drawn = case.inputs.len();
-        let case = self.shrink(case, &find).await;
-        let Some((find, results)) = self.shown_again(&case, find).await else { return };
+        let Some((case, find, results)) = self.made_smaller(case, find, &result).await else { return };
         let same: Vec<_> = results.iter().filter_map(|result| find.finding(result)).collect();
         let is_known = tally.found.iter().any(|found| {
             let is_same = found.find == find && Find::shape(&found.case) == Find::shape(&case);
@@ -352,186 +330,10 @@ impl Campaign {
         tally.found.push(found);
     }
 
-    /// What a case shows as often as it has to, played as the file of the find is; nothing if the user wants an end.
-    async fn shown_again(&self, case: &Case, find: Find) -> Option<(Find, Vec<Arc<ScenarioResult>>)> {
-        let mut find = find;
-        for is_last in [false, true] {
-            let head = Head { requirement: find.requirement, ..AS_PLAYED };
-            let results = self.play_as(&head, std::iter::repeat_n(case, TIMES)).await;
-            if results.len() < TIMES {
-                // Nobody knows whether it fails again.
-                return None;
-            }
-            let same: Vec<_> = results.iter().filter_map(|result| find.finding(result)).collect();
-            let guess = find.clone().by_most(&same);
-            if guess == find || is_last {
-                return Some((guess, results));
-            }
-            find = guess;
-        }
-        None
-    }
-
     /// Whether no more cases are begun.
     fn is_late(&self) -> bool {
         self.within.is_some_and(|within| self.began.elapsed() >= within)
     }
-
-    async fn shrink(&self, case: Case, find: &Find) -> Case {
-        let (began, ground) = (Instant::now(), case.ground);
-        let mut shrink = Shrink::new(case.inputs);
-        loop {
-            let candidates: Vec<_> = shrink
-                .candidates()
-                .into_iter()
-                .map(|inputs| Case { ground: ground.clone(), inputs })
-                .enumerate()
-                .collect();
-            if candidates.is_empty() || self.is_long_enough(began) {
-                break;
-            }
-            shrink.failed(self.first_failing(candidates, find).await);
-        }
-        let mut case = Case { ground, inputs: shrink.least().to_vec() };
-        let mut tried = BTreeSet::new();
-        loop {
-            let plain = (case.ground.wire != Wire::Everest)
-                .then(|| Case { ground: Ground { wire: Wire::Everest, ..case.ground.clone() }, ..case.clone() });
-            let others = self.grounds.iter().take(1).filter(|first| first.site.text() != case.ground.site.text());
-            let first =
-                others.map(|first| Case { ground: Ground { wire: case.ground.wire, ..first.clone() }, ..case.clone() });
-            let less = case.on_less();
-            let simpler = first.chain(plain).chain(less).chain(case.simpler());
-            let is_new = |case: &Case| !tried.contains(&case.scenario(&AS_PLAYED));
-            let simpler: Vec<_> = simpler.filter(is_new).enumerate().collect();
-            if simpler.is_empty() || self.is_long_enough(began) {
-                return case;
-            }
-            let failing = self.first_failing(simpler.clone(), find).await;
-            let passed = simpler.iter().take(failing.unwrap_or(simpler.len()));
-            tried.extend(passed.map(|(_, case)| case.scenario(&AS_PLAYED)));
-            match failing {
-                Some(index) => case = simpler[index].1.clone(),
-                None => return case,
-            }
-        }
-    }
-
-    fn is_long_enough(&self, began: Instant) -> bool {
-        began.elapsed() >= self.max_shrink || *self.interrupt.borrow()
-    }
-
-    /// The number of the first of these that fails in this way; several are played at once.
-    async fn first_failing(&self, candidates: Vec<(usize, Case)>, find: &Find) -> Option<usize> {
-        let possible: Vec<_> = candidates.into_iter().filter(|(_, case)| case.is_possible()).collect();
-        // Only the first counts: not many more are begun at a time.
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        for some in possible.chunks(self.settings.jobs.clamp(1, processors * 4)) {
-            let results = self.play_as(&IN_HASTE, some.iter().map(|(_, case)| case)).await;
-            let failed = some.iter().zip(&results).find(|(_, result)| find.finding(result).is_some());
-            if let Some(((index, _), _)) = failed {
-                return Some(*index);
-            }
-        }
-        None
-    }
-
-    /// Plays cases, and returns their results in order.
-    async fn play(&self, cases: impl Iterator<Item = &Case>) -> Vec<Arc<ScenarioResult>> {
-        self.play_as(&AS_PLAYED, cases).await
-    }
-
-    async fn play_as(&self, head: &Head<'_>, cases: impl Iterator<Item = &Case>) -> Vec<Arc<ScenarioResult>> {
-        let (mut pieces, mut results) = (Vec::new(), Vec::new());
-        for case in cases {
-            let read = read("case.yaml", &case.scenario(head));
-            results.push(read.as_ref().err().map(|why| Arc::new(unread(why))));
-            pieces.extend(read.ok().map(piece));
-        }
-        let mut played = self.play_pieces(pieces).await.into_iter();
-        results.into_iter().map_while(|unread| unread.or_else(|| played.next())).collect()
-    }
-
-    async fn play_pieces(&self, pieces: Vec<Piece>) -> Vec<Arc<ScenarioResult>> {
-        // Nobody watches each of them.
-        let (events, _) = mpsc::unbounded_channel();
-        runner::run(pieces, self.settings.clone(), events, self.interrupt.clone()).await
-    }
-
-    /// Plays the files that earlier finds have left.
-    async fn play_known(&self, tally: &mut Tally) {
-        let ground = &self.grounds[0];
-        for path in files(self.save.as_deref(), "yaml") {
-            let scenario =
-                fs::read_to_string(&path).ok().and_then(|text| read(&path.display().to_string(), &text).ok());
-            let is_meant = |it: &Scenario| it.model.under_test == ground.under_test && it.model.api == ground.api;
-            let Some(scenario) = scenario.filter(is_meant) else { continue };
-            let results = self.play_pieces(vec![piece(scenario)]).await;
-            for result in results {
-                if let Some(find) = Find::of(&result) {
-                    (self.say)(&format!("fails still: {} ({})\n", path.display(), named(&find)));
-                    tally.known.push((path.clone(), find));
-                }
-            }
-        }
-    }
-
-    /// The cases of the corpus, by ground.
-    fn read_corpus(&self) -> Vec<Vec<Case>> {
-        let mut corpus = vec![Vec::new(); self.grounds.len()];
-        for path in files(self.corpus.as_deref(), "json") {
-            let case = fs::read_to_string(&path)
-                .map_err(|error| error.to_string())
-                .and_then(|text| Case::from_corpus(&text, &self.grounds));
-            match case {
-                Ok(Some(case)) => {
-                    let text = case.ground.site.text();
-                    if let Some(at) = self.grounds.iter().position(|ground| ground.site.text() == text) {
-                        corpus[at].push(case);
-                    }
-                }
-                // Of another side, or of another version of khumbu.
-                Ok(None) => {}
-                Err(why) => {
-                    let headline = format!("`{}` is no case of a corpus: {why}", path.display());
-                    let why = Diagnostic::new(Severity::Warning, "fuzz/bad-corpus", headline);
-                    print::diagnostics(&[why.with_help("it is passed over; delete it")]);
-                }
-            }
-        }
-        corpus
-    }
-
-    fn keep_in_corpus(&self, tally: &mut Tally, number: u64, case: &Case) {
-        let text = case.to_corpus(&self.grounds);
-        let (Some(directory), Some(text), false) = (&self.corpus, text, case.inputs.is_empty()) else { return };
-        match write_new(directory, (&format!("case_{:016x}_{number}", self.seed), "json"), &text) {
-            Ok(_) => tally.kept += 1,
-            Err(error) => self.not_saved(directory, &error),
-        }
-    }
-
-    /// Writes the file of a find, under a name that no other file has.
-    fn keep(&self, found: &mut Found) {
-        let Some(directory) = self.save.as_deref().filter(|_| found.times == TIMES) else { return };
-        match write_new(directory, (&found.find.name(), "yaml"), &file(found, self.seed)) {
-            Ok(path) => found.file = Some(path),
-            Err(error) => self.not_saved(directory, &error),
-        }
-    }
-
-    fn not_saved(&self, directory: &std::path::Path, error: &std::io::Error) {
-        let headline = format!("`{}` takes no file: {error}", directory.display());
-        print::diagnostics(&[Diagnostic::new(Severity::Error, "fuzz/not-saved", headline)]);
-    }
-}
-
-/// The number of the case, from 0, in which what several cases came to begins to show.
-fn culprit(joined: &Joined, result: &ScenarioResult) -> Option<usize> {
-    let grave = result.findings.iter().filter(|found| found.severity > Severity::Warning);
-    let inputs = grave.map(|found| joined.whole.input_at(found.place.as_ref()?, &AS_PLAYED));
-    let first = inputs.min().flatten()?;
-    joined.ends.iter().position(|end| first < *end)
 }
 
 /// Has the user's wish to end reach what plays.
@@ -541,69 +343,36 @@ async fn pass_on(mut interrupt: watch::Receiver<bool>, end: Arc<watch::Sender<bo
     }
 }
 
-/// The files of a directory with this extension, by name.
-fn files(directory: Option<&std::path::Path>, extension: &str) -> Vec<PathBuf> {
-    let entries = directory.and_then(|directory| fs::read_dir(directory).ok()).into_iter().flatten().flatten();
-    let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|it| it == extension));
-    files.sort();
-    files
-}
-
-/// The result of a case that is no scenario, which is khumbu's fault.
-fn unread(why: &[Diagnostic]) -> ScenarioResult {
-    ScenarioResult { verdict: Verdict::Error, findings: why.to_vec(), ..ScenarioResult::default() }
-}
-
-/// Reads a scenario.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn read(path: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
-    let ids: Vec<_> = requirements::ids().collect();
-    scenario::parse(path, text, Known { requirements: &ids, answers: None })
-}
-
-fn piece(scenario: Scenario) -> Piece {
-    let release = scenario.release_unasked();
-    Piece { scenario: Arc::new(scenario), release, golden: None, recorder: None, replay: None, fault: None }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::diagnostic::Place;
     use crate::protocol::channel::ApiType;
-    use crate::protocol::control::{AtConnector, Command};
     use crate::protocol::release::Release;
+    use crate::verdict::ScenarioResult;
 
     #[test]
-    fn the_case_is_known_in_which_it_begins_to_show() {
-        for side in [Side::Client, Side::Everest] {
-            let ground = Ground::all(side, ApiType::AUTH_CONSUMER, Release::default()).remove(0);
-            let plug_in = |evse| Input::Command(Command::PlugIn(AtConnector { evse, connector: None }));
-            let case = |evse| Case { ground: ground.clone(), inputs: vec![plug_in(evse)] };
-            let joined = Case::joined(&[&case(1), &case(2)]).remove(0);
-            assert_eq!(joined.ends.len(), 2);
-            let scenario = read("case.yaml", &joined.whole.scenario(&AS_PLAYED)).unwrap();
-            let at = |text: &str| {
-                let start = scenario.source.text.find(text).unwrap();
-                Place { source: scenario.source.clone(), range: start..start + 1, label: String::new() }
-            };
-            let found = |texts: &[&str]| {
-                let fail = |text: &&str| Diagnostic {
-                    place: Some(at(text)),
-                    ..Diagnostic::new(Severity::Fail, "expect/missing", "something")
-                };
-                ScenarioResult { findings: texts.iter().map(fail).collect(), ..ScenarioResult::default() }
-            };
-            let (first, second) = ("plug_in: {evse: 1}", "plug_in: {evse: 2}");
-            assert_eq!(culprit(&joined, &found(&[first])), Some(0));
-            assert_eq!(culprit(&joined, &found(&[second])), Some(1));
-            assert_eq!(culprit(&joined, &found(&[second, first])), Some(0));
-            assert_eq!(culprit(&joined, &found(&["description"])), None);
-            assert_eq!(culprit(&joined, &found(&[])), None);
-        }
+    fn outcomes_are_taken_in_the_order_of_their_batches_and_as_soon_as_they_are_there() {
+        let ground = Ground::all(Side::Everest, ApiType::AUTH_CONSUMER, Release::default()).remove(0);
+        let outcome = |number| {
+            let case = Case { ground: ground.clone(), inputs: Vec::new() };
+            Outcome { number, case, result: Arc::new(ScenarioResult::default()) }
+        };
+        let mut in_turn = InTurn::default();
+        let taken = |in_turn: &mut InTurn| {
+            std::iter::from_fn(|| in_turn.next()).map(|outcome| outcome.number).collect::<Vec<_>>()
+        };
+        in_turn.put((1, outcome(16)));
+        in_turn.put((0, outcome(0)));
+        assert_eq!(taken(&mut in_turn), [0]);
+        in_turn.over.insert(1);
+        in_turn.put((0, outcome(1)));
+        assert_eq!(taken(&mut in_turn), [1]);
+        in_turn.over.insert(0);
+        in_turn.put((3, outcome(48)));
+        assert_eq!(taken(&mut in_turn), [16]);
+        // One without outcomes is over, too.
+        in_turn.over.insert(2);
+        assert_eq!(taken(&mut in_turn), [48]);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::input::{Input, Payload, flow};
+use super::input::{Input, NOWHERE, Payload, flow};
 use super::model::{Led, Model};
 use super::site::Site;
 use crate::diagnostic::Place;
@@ -70,6 +70,12 @@ pub struct Case {
     pub inputs: Vec<Input>,
 }
 
+impl Head<'_> {
+    /// What a case is said to be that is only played.
+    pub const AS_PLAYED: Head<'static> =
+        Head { comment: "", description: "what nobody thought of", requirement: None, within_ms: None };
+}
+
 impl Ground {
     /// Every ground for modules on this side: each station that there can be in a release, in EVerest's own form.
     pub fn all(under_test: Side, api: ApiType, release: Release) -> Vec<Self> {
@@ -109,6 +115,11 @@ impl Ground {
             behaviour => Arc::new(StationConfig { behaviour, ..self.site.config().as_ref().clone() }),
         };
         Model::new(self.under_test, self.api, self.is_driven, config)
+    }
+
+    /// A case in which no message is waited for longer than this, in milliseconds, but where times have to run out.
+    pub fn in_haste(&self, within_ms: u64) -> Head<'static> {
+        Head { within_ms: Some(within_ms).filter(|_| !self.site.is_slow()), ..Head::AS_PLAYED }
     }
 
     /// Whether another one is the same station, whose messages are written in the same form.
@@ -291,7 +302,7 @@ impl Case {
     /// The steps, as lines, each with the requirement that an EVerest under test breaks which does something else.
     fn steps(&self, within_ms: Option<u64>) -> Vec<(Option<&'static str>, String)> {
         let mut model = self.ground.model();
-        let mut steps = self.beginning();
+        let (mut steps, mut looked) = (self.beginning(), BTreeSet::new());
         let has_validator = self.ground.site.config().auth_token_validator.is_some();
         let has_entry_point = !self.ground.in_force().is_on(Deviation::NoEntryPoint);
         let within = within_ms.map_or_else(|| ANSWER_WITHIN.to_owned(), |ms| format!("{ms}ms"));
@@ -301,7 +312,11 @@ impl Case {
             steps.push(match self.ground.under_test {
                 Side::Client => {
                     let (about, expected) = self.owed((number, input), (&model, &led), &within, &mut step).unzip();
-                    (about, step + &expected.unwrap_or_default())
+                    // Once is enough in a case: it takes seconds.
+                    let is_first = about.is_some_and(|about| model.checks && looked.insert(about));
+                    let later = about.filter(|_| is_first).map(|about| owed_later(about, checked(within_ms)));
+                    let later = later.unwrap_or_default();
+                    (about, step + &expected.unwrap_or_default() + &later)
                 }
                 Side::Everest => {
                     if let Some(number) = led.request.filter(|_| takes_name(input)) {
@@ -318,7 +333,7 @@ impl Case {
                 }
             });
         }
-        steps.extend(self.end(&model));
+        steps.extend(self.end(&model, checked(within_ms)));
         steps
     }
 
@@ -360,7 +375,17 @@ impl Case {
                 }
                 let reply =
                     |api: ApiType| format!("      - expect_reply: {{payload: {{apis: [{{type: {}}}]}}}}\n", api.name());
-                Some(("DI-6", format!("  - any_order:\n{}", apis.map(reply).concat())))
+                Some(("DI-6", format!("{DISCOVERED}  - any_order:\n{}", apis.map(reply).concat())))
+            }
+            Input::Command(Command::Withdraw(_)) => {
+                let result = model.chosen_reply.as_ref()?.payload.as_ref()?.as_str()?;
+                let about = match result {
+                    "Accepted" => "WD-17",
+                    "Rejected" => "WD-13",
+                    "AuthorizationNotFound" | "EvseNotFound" => "WD-19",
+                    _ => return None,
+                };
+                Some((about, format!("  - expect_reply: {result}\n")))
             }
             _ => None,
         }
@@ -377,7 +402,7 @@ impl Case {
         is_there.map(|(_, api)| (None, format!("  - expect: {{message: heartbeat, api: {}}}\n", api.name()))).collect()
     }
 
-    fn end(&self, model: &Model) -> Vec<(Option<&'static str>, String)> {
+    fn end(&self, model: &Model, checked: &str) -> Vec<(Option<&'static str>, String)> {
         let mut steps = Vec::new();
         match self.ground.under_test {
             Side::Client => {
@@ -387,7 +412,7 @@ impl Case {
                 if !model.checks {
                     steps.push((None, "  - communication_check: true\n".to_owned()));
                 }
-                steps.push((None, "  - expect: {message: communication_check, payload: true}\n".to_owned()));
+                steps.push((None, checked.to_owned()));
             }
             Side::Everest if self.ground.site.is_slow() => {
                 steps.push((None, "  - note: What has not run out yet is nobody's affair.\n".to_owned()));
@@ -403,8 +428,33 @@ impl Case {
 
 /// How long an EVerest under test says nothing more when all is done.
 const END: &str = "250ms";
+/// A client has done something since.
+const CHECKED: &str = "  - expect: {message: communication_check, payload: true}\n";
+/// The same where messages are not waited for so long: no client need check as often as that.
+const CHECKED_IN_HASTE: &str = "  - expect: {message: communication_check, payload: true, within: 3s}\n";
+/// A client has asked for all modules.
+const DISCOVERED: &str = "  - expect: {topic: \"{external_prefix}everest_api/discover\"}\n";
+/// Another module takes its time to say what it is.
+const LATE_REPLY: &str = "  - publish: {topic: \"{reply_to}\", qos: 2, payload: {apis: [{type: butler, module_id: butler_1, version: 1}]}}\n";
+/// How long no reply comes to a request that gets none yet, or none at all.
+const NO_REPLY: &str = "20ms";
 /// As long as EVerest waits for an answer, and a little longer.
 const ANSWER_WITHIN: &str = "11s";
+
+fn checked(within_ms: Option<u64>) -> &'static str {
+    if within_ms.is_some() { CHECKED_IN_HASTE } else { CHECKED }
+}
+
+/// What else a client does that has taken what a requirement is about.
+fn owed_later(about: &str, checked: &str) -> String {
+    match about {
+        "DI-6" => [checked, LATE_REPLY].concat(),
+        // Whether it waits for a status besides takes longer to see.
+        "WD-17" => checked.repeat(2),
+        "WD-13" | "WD-19" => checked.to_owned(),
+        _ => String::new(),
+    }
+}
 
 /// A request that is published as a step of its own.
 fn as_command(input: &Input) -> Option<Input> {
@@ -442,6 +492,7 @@ fn about(input: &Input, led: &Led) -> &'static str {
         _ => None,
     };
     match (input, led.replies.first().map(|(_, reply)| reply), named) {
+        _ if input.asks_nowhere() => return "LV-4",
         (Input::Command(Command::Discover {}), ..) => return "DI-1",
         (Input::Command(Command::QueryModules(_)), Some(_), _) => return "DI-2",
         (Input::Command(Command::QueryModules(_)), None, _) => return "DI-3",
@@ -513,9 +564,13 @@ fn expected(input: &Input, led: &Led, (questions, has_beacon): (usize, bool)) ->
         _ => format!("expect_reply: {{to: request_{number}, payload: {}}}", flow(reply)),
     }));
     let is_put_off = led.request.is_some() && led.replies.is_empty() && takes_name(input) && awaits_reply(input);
-    let none = led.request.filter(|_| is_put_off).map_or_else(String::new, |number| {
-        format!("  - expect_none: {{message: reply, to: request_{number}, for: 20ms}}\n")
+    let mut none = led.request.filter(|_| is_put_off).map_or_else(String::new, |number| {
+        format!("  - expect_none: {{message: reply, to: request_{number}, for: {NO_REPLY}}}\n")
     });
+    if input.asks_nowhere() {
+        let topic = format!("{{external_prefix}}{NOWHERE}");
+        none.push_str(&format!("  - expect_none: {{topic: \"{topic}\", for: {NO_REPLY}}}\n"));
+    }
     let lines: String = match steps.as_slice() {
         [] => String::new(),
         steps if is_alone || steps.len() == 1 => steps.iter().map(|step| format!("  - {step}\n")).collect(),

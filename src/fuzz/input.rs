@@ -8,6 +8,9 @@ use crate::protocol::types::AuthorizationStatus;
 use crate::protocol::wire::{Encoder, Wire};
 use crate::yaml::escaped;
 
+/// Where the reply to a request goes that nobody answers, as the request says it.
+pub(super) const NOWHERE: &str = "khumbu/{module_id}/nowhere";
+
 /// One thing that khumbu does, or has the module under test do.
 #[allow(clippy::large_enum_variant, reason = "a case has a few of them")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,6 +122,13 @@ impl Payload {
 }
 
 impl Input {
+    /// Whether it is a request where nobody reads.
+    pub(super) fn asks_nowhere(&self) -> bool {
+        let Input::Publish { payload, .. } = self else { return false };
+        let to = payload.json().and_then(|json| json.pointer("/headers/replyTo"));
+        to.is_some_and(|to| to == NOWHERE)
+    }
+
     /// What kind of input it is: cases whose inputs are of the same kinds show the same.
     pub fn kind(&self) -> String {
         match self {

@@ -13,7 +13,7 @@ pub(super) use self::offers::Kind;
 use self::offers::set_reply;
 use super::input::{Input, Payload};
 use crate::protocol::channel::{ApiType, Channel, EntryPoint};
-use crate::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl};
+use crate::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl, SetReply};
 use crate::protocol::deviations::{Deviation, Deviations};
 use crate::protocol::side::Side;
 use crate::protocol::types::{
@@ -64,8 +64,8 @@ pub struct Model {
     is_settled: bool,
     /// Whether it was waited until times have run out.
     has_waited: bool,
-    /// Whether its requests get something else than EVerest's own reply.
-    has_chosen_replies: bool,
+    /// What its requests get in place of EVerest's own reply.
+    pub(super) chosen_reply: Option<SetReply>,
     /// What a client under test was told last.
     last: Last,
 }
@@ -138,7 +138,7 @@ impl Model {
             has_faults: false,
             is_settled: true,
             has_waited: false,
-            has_chosen_replies: false,
+            chosen_reply: None,
             last: Last::Other,
         }
     }
@@ -177,7 +177,7 @@ impl Model {
         if self.under_test == Side::Client {
             do_if_possible(&mut model, Input::Command(Command::Heartbeats(HeartbeatControl::Resume)));
         }
-        if self.has_chosen_replies {
+        if self.chosen_reply.is_some() {
             do_if_possible(&mut model, set_reply(None, false, 0));
         }
         if self.under_test == Side::Everest {
@@ -293,6 +293,7 @@ impl Model {
             Input::Publish { topic, .. } if topic == "{reply_to}" && self.questions.len() != 1 => false,
             Input::Publish { topic, .. } if topic == DISCOVER => !self.in_force.is_on(Deviation::NoEntryPoint),
             Input::Publish { topic, .. } if topic == "{reply_to}" || self.channel(topic).is_some() => return None,
+            Input::Publish { .. } if input.asks_nowhere() => self.in_force.is_on(Deviation::GetterBelowM2e),
             Input::Publish { .. } => self.under_test == Side::Client,
             Input::PresentToken(_) if self.under_test == Side::Client && self.api == ApiType::AUTH_TOKEN_PROVIDER => {
                 true
@@ -395,7 +396,7 @@ impl Model {
             }
             Input::Command(command) => {
                 if let Command::SetReply(set) = command {
-                    self.has_chosen_replies = set.never || set.payload.is_some();
+                    self.chosen_reply = Some(set.clone()).filter(|set| set.never || set.payload.is_some());
                 }
                 self.apply(station::Input::Command(command.clone()), &mut led);
             }

@@ -15,7 +15,7 @@ use proptest_state_machine::strategy::Sequential;
 use serde_json::{Value, json};
 
 use super::case::Ground;
-use super::input::{Input, Payload};
+use super::input::{Input, NOWHERE, Payload};
 use super::model::{DISCOVER, Kind, Led, Model};
 use super::payload;
 use crate::protocol::api::Pattern;
@@ -232,6 +232,7 @@ pub fn published(ground: &Ground) -> Option<SBoxedStrategy<Input>> {
         .collect();
     if ground.under_test == Side::Everest {
         each.extend(broken_by_others(ground));
+        each.extend(in_the_wrong_place(ground));
     }
     (!each.is_empty()).then(|| Union::new(each).sboxed())
 }
@@ -295,6 +296,17 @@ fn messages(ground: &Ground, channel: Channel, topic: String) -> SBoxedStrategy<
     // EVerest does what a broken request may be taken for; what that is, the station knows.
     let payload = prop_oneof![8 => more, 1 => written, 2 => payload::broken(valid)];
     payload.prop_map(move |payload| Input::Publish { topic: topic.clone(), payload }).sboxed()
+}
+
+/// A request for the latched status where EVerest itself speaks; nobody reads there.
+fn in_the_wrong_place(ground: &Ground) -> Option<SBoxedStrategy<Input>> {
+    let get = ground.api.channels().find(|channel| channel.description().pattern == Pattern::LatchedGet)?;
+    if !ground.in_force().is_on(Deviation::GetterBelowM2e) {
+        return None;
+    }
+    let address = get.address().strip_prefix("m2e/")?;
+    let payload = Payload::Json(json!({"headers": {"replyTo": NOWHERE}, "payload": {}}));
+    Some(Just(Input::Publish { topic: format!("{{e2m}}/{address}"), payload }).sboxed())
 }
 
 /// What other clients of an EVerest under test may say and must not harm it.

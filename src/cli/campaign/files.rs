@@ -1,0 +1,91 @@
+//! What a campaign reads of earlier ones, and leaves for later ones.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::super::finds::{Found, TIMES, Tally, file, named, write_new};
+use super::super::print;
+use super::Campaign;
+use super::play::{piece, read};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::fuzz::{Case, Find};
+use crate::scenario::Scenario;
+
+impl Campaign {
+    /// Plays the files that earlier finds have left.
+    pub(super) async fn play_known(&self, tally: &mut Tally) {
+        let ground = &self.grounds[0];
+        for path in files(self.save.as_deref(), "yaml") {
+            let scenario =
+                fs::read_to_string(&path).ok().and_then(|text| read(&path.display().to_string(), &text).ok());
+            let is_meant = |it: &Scenario| it.model.under_test == ground.under_test && it.model.api == ground.api;
+            let Some(scenario) = scenario.filter(is_meant) else { continue };
+            let results = self.play_pieces(vec![piece(scenario)]).await;
+            for result in results {
+                if let Some(find) = Find::of(&result) {
+                    (self.say)(&format!("fails still: {} ({})\n", path.display(), named(&find)));
+                    tally.known.push((path.clone(), find));
+                }
+            }
+        }
+    }
+
+    /// The cases of the corpus, by ground.
+    pub(super) fn read_corpus(&self) -> Vec<Vec<Case>> {
+        let mut corpus = vec![Vec::new(); self.grounds.len()];
+        for path in files(self.corpus.as_deref(), "json") {
+            let case = fs::read_to_string(&path)
+                .map_err(|error| error.to_string())
+                .and_then(|text| Case::from_corpus(&text, &self.grounds));
+            match case {
+                Ok(Some(case)) => {
+                    let text = case.ground.site.text();
+                    if let Some(at) = self.grounds.iter().position(|ground| ground.site.text() == text) {
+                        corpus[at].push(case);
+                    }
+                }
+                // Of another side, or of another version of khumbu.
+                Ok(None) => {}
+                Err(why) => {
+                    let headline = format!("`{}` is no case of a corpus: {why}", path.display());
+                    let why = Diagnostic::new(Severity::Warning, "fuzz/bad-corpus", headline);
+                    print::diagnostics(&[why.with_help("it is passed over; delete it")]);
+                }
+            }
+        }
+        corpus
+    }
+
+    pub(super) fn keep_in_corpus(&self, tally: &mut Tally, number: u64, case: &Case) {
+        let text = case.to_corpus(&self.grounds);
+        let (Some(directory), Some(text), false) = (&self.corpus, text, case.inputs.is_empty()) else { return };
+        match write_new(directory, (&format!("case_{:016x}_{number}", self.seed), "json"), &text) {
+            Ok(_) => tally.kept += 1,
+            Err(error) => self.not_saved(directory, &error),
+        }
+    }
+
+    /// Writes the file of a find, under a name that no other file has.
+    pub(super) fn keep(&self, found: &mut Found) {
+        let Some(directory) = self.save.as_deref().filter(|_| found.times == TIMES) else { return };
+        match write_new(directory, (&found.find.name(), "yaml"), &file(found, self.seed)) {
+            Ok(path) => found.file = Some(path),
+            Err(error) => self.not_saved(directory, &error),
+        }
+    }
+
+    fn not_saved(&self, directory: &Path, error: &io::Error) {
+        let headline = format!("`{}` takes no file: {error}", directory.display());
+        print::diagnostics(&[Diagnostic::new(Severity::Error, "fuzz/not-saved", headline)]);
+    }
+}
+
+/// The files of a directory with this extension, by name.
+fn files(directory: Option<&Path>, extension: &str) -> Vec<PathBuf> {
+    let entries = directory.and_then(|directory| fs::read_dir(directory).ok()).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|it| it == extension));
+    files.sort();
+    files
+}

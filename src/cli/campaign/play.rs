@@ -1,0 +1,223 @@
+//! Plays cases: many with one module, if all goes well, and what fails by itself.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::Campaign;
+use crate::conformance::requirements;
+use crate::diagnostic::{Diagnostic, Severity, Subject};
+use crate::fuzz::{Case, Find, Head, Joined};
+use crate::protocol::side::Side;
+use crate::runner::{self, Piece};
+use crate::scenario::{self, Known, Scenario};
+use crate::verdict::{ScenarioResult, Verdict};
+
+/// How long a message of EVerest is waited for where cases are played together, in milliseconds: what does not pass is played
+/// again.
+const TOGETHER: u64 = 1000;
+
+/// A case that was played.
+pub(super) struct Outcome {
+    /// Its number.
+    pub number: u64,
+    /// What was done.
+    pub case: Case,
+    /// What came of it.
+    pub result: Arc<ScenarioResult>,
+}
+
+/// Takes the outcome of one case after the other.
+pub(super) type Take<'t> = &'t (dyn Fn(Outcome) + Send + Sync);
+
+impl Campaign {
+    /// Plays cases with one module, as many as can be played so and pass, and in smaller groups otherwise; whether one fails.
+    pub(super) async fn play_batch(&self, cases: Vec<(u64, Case)>, take: Take<'_>) -> bool {
+        let joined = Case::joined(&cases.iter().map(|(_, case)| case).collect::<Vec<_>>());
+        let heads: Vec<_> = joined.iter().map(head).collect();
+        let results = self.play_as(heads.iter().zip(joined.iter().map(|joined| &joined.whole))).await;
+        let (mut cases, mut is_failed) = (cases.into_iter(), false);
+        for ((joined, head), result) in joined.into_iter().zip(&heads).zip(results) {
+            let of_it: Vec<_> = cases.by_ref().take(joined.ends.len()).collect();
+            if of_it.len() == 1 || result.verdict == Verdict::Pass {
+                is_failed |= Find::of(&result).is_some();
+                for (number, case) in of_it {
+                    take(Outcome { number, case, result: result.clone() });
+                }
+            } else {
+                is_failed |= self.play_apart(of_it, joined, (head, result), take).await;
+            }
+        }
+        is_failed
+    }
+
+    /// Plays the case by itself that did not pass together with others, and these without it; each by itself, where nobody
+    /// knows which it was.
+    async fn play_apart(
+        &self,
+        cases: Vec<(u64, Case)>,
+        joined: Joined,
+        (head, result): (&Head<'_>, Arc<ScenarioResult>),
+        take: Take<'_>,
+    ) -> bool {
+        let number = cases.first().map_or(0, |(number, _)| *number);
+        let is_fail = result.verdict == Verdict::Fail;
+        let culprit = culprit(&joined, head, &result);
+        let mut is_failed = false;
+        if let Some(at) = culprit {
+            let mut before = cases.clone();
+            let mut itself = before.split_off(at);
+            let after = itself.split_off(1);
+            for group in [before, itself].into_iter().filter(|group| !group.is_empty()) {
+                is_failed |= Box::pin(self.play_batch(group, take)).await;
+            }
+            if is_fail && !is_failed {
+                // What shows where the station is brought to rest.
+                let inputs = joined.whole.inputs[..joined.ends[at]].to_vec();
+                let case = Case { ground: joined.whole.ground.clone(), inputs };
+                is_failed |= self.play_again(number, case, take).await;
+            }
+            if !after.is_empty() {
+                is_failed |= Box::pin(self.play_batch(after, take)).await;
+            }
+        }
+        // Nobody knows which it was, or it showed at another one.
+        if culprit.is_none() || is_fail && !is_failed {
+            let results = self.play(cases.iter().map(|(_, case)| case)).await;
+            for ((number, case), result) in cases.into_iter().zip(results) {
+                let is_one = Find::of(&result).is_some();
+                is_failed |= is_one;
+                // The others are known to pass.
+                if is_one || culprit.is_none() {
+                    take(Outcome { number, case, result });
+                }
+            }
+        }
+        // What takes more than one case to show.
+        if is_fail && !is_failed {
+            is_failed |= self.play_again(number, joined.whole.clone(), take).await;
+        }
+        // What fails but once; not what came too late for one who is in haste.
+        let is_missed = |found: &Diagnostic| found.severity != Severity::Fail || found.subject == Subject::Expectation;
+        let is_late = head.within_ms.is_some() && result.findings.iter().all(is_missed);
+        if is_fail && !is_failed && !is_late {
+            take(Outcome { number, case: joined.whole, result });
+            is_failed = true;
+        }
+        is_failed
+    }
+
+    /// Plays what several cases are together, which counts if it fails.
+    async fn play_again(&self, number: u64, case: Case, take: Take<'_>) -> bool {
+        let Some(result) = self.play(std::iter::once(&case)).await.pop() else { return false };
+        let is_failed = Find::of(&result).is_some();
+        if is_failed {
+            take(Outcome { number, case, result });
+        }
+        is_failed
+    }
+
+    /// Plays cases, and returns their results in order.
+    pub(super) async fn play(&self, cases: impl Iterator<Item = &Case>) -> Vec<Arc<ScenarioResult>> {
+        self.play_as(std::iter::repeat(&Head::AS_PLAYED).zip(cases)).await
+    }
+
+    /// The same, each in its own way.
+    pub(super) async fn play_as<'c>(
+        &self,
+        cases: impl Iterator<Item = (&'c Head<'c>, &'c Case)>,
+    ) -> Vec<Arc<ScenarioResult>> {
+        let (mut pieces, mut results) = (Vec::new(), Vec::new());
+        for (head, case) in cases {
+            let read = read("case.yaml", &case.scenario(head));
+            results.push(read.as_ref().err().map(|why| Arc::new(unread(why))));
+            pieces.extend(read.ok().map(piece));
+        }
+        let mut played = self.play_pieces(pieces).await.into_iter();
+        results.into_iter().map_while(|unread| unread.or_else(|| played.next())).collect()
+    }
+
+    pub(super) async fn play_pieces(&self, pieces: Vec<Piece>) -> Vec<Arc<ScenarioResult>> {
+        // Nobody watches each of them.
+        let (events, _) = mpsc::unbounded_channel();
+        runner::run(pieces, self.settings.clone(), events, self.interrupt.clone()).await
+    }
+}
+
+/// How cases are played together, or one by itself.
+fn head(joined: &Joined) -> Head<'static> {
+    let ground = &joined.whole.ground;
+    // When a client checks that all is well is its affair.
+    if joined.ends.len() > 1 && ground.under_test == Side::Everest {
+        ground.in_haste(TOGETHER)
+    } else {
+        Head::AS_PLAYED
+    }
+}
+
+/// The number of the case, from 0, in which what several cases came to begins to show.
+fn culprit(joined: &Joined, head: &Head<'_>, result: &ScenarioResult) -> Option<usize> {
+    let grave = result.findings.iter().filter(|found| found.severity > Severity::Warning);
+    let inputs = grave.map(|found| joined.whole.input_at(found.place.as_ref()?, head));
+    let first = inputs.min().flatten()?;
+    joined.ends.iter().position(|end| first < *end)
+}
+
+/// The result of a case that is no scenario, which is khumbu's fault.
+fn unread(why: &[Diagnostic]) -> ScenarioResult {
+    ScenarioResult { verdict: Verdict::Error, findings: why.to_vec(), ..ScenarioResult::default() }
+}
+
+/// Reads a scenario.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read(path: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
+    let ids: Vec<_> = requirements::ids().collect();
+    scenario::parse(path, text, Known { requirements: &ids, answers: None })
+}
+
+pub(super) fn piece(scenario: Scenario) -> Piece {
+    let release = scenario.release_unasked();
+    Piece { scenario: Arc::new(scenario), release, golden: None, recorder: None, replay: None, fault: None }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Place;
+    use crate::fuzz::{Ground, Input};
+    use crate::protocol::channel::ApiType;
+    use crate::protocol::control::{AtConnector, Command};
+    use crate::protocol::release::Release;
+
+    #[test]
+    fn the_case_is_known_in_which_it_begins_to_show() {
+        for side in [Side::Client, Side::Everest] {
+            let ground = Ground::all(side, ApiType::AUTH_CONSUMER, Release::default()).remove(0);
+            let plug_in = |evse| Input::Command(Command::PlugIn(AtConnector { evse, connector: None }));
+            let case = |evse| Case { ground: ground.clone(), inputs: vec![plug_in(evse)] };
+            let joined = Case::joined(&[&case(1), &case(2)]).remove(0);
+            assert_eq!(joined.ends.len(), 2);
+            let scenario = read("case.yaml", &joined.whole.scenario(&Head::AS_PLAYED)).unwrap();
+            let at = |text: &str| {
+                let start = scenario.source.text.find(text).unwrap();
+                Place { source: scenario.source.clone(), range: start..start + 1, label: String::new() }
+            };
+            let found = |texts: &[&str]| {
+                let fail = |text: &&str| Diagnostic {
+                    place: Some(at(text)),
+                    ..Diagnostic::new(Severity::Fail, "expect/missing", "something")
+                };
+                ScenarioResult { findings: texts.iter().map(fail).collect(), ..ScenarioResult::default() }
+            };
+            let (first, second) = ("plug_in: {evse: 1}", "plug_in: {evse: 2}");
+            assert_eq!(culprit(&joined, &Head::AS_PLAYED, &found(&[first])), Some(0));
+            assert_eq!(culprit(&joined, &Head::AS_PLAYED, &found(&[second])), Some(1));
+            assert_eq!(culprit(&joined, &Head::AS_PLAYED, &found(&[second, first])), Some(0));
+            assert_eq!(culprit(&joined, &Head::AS_PLAYED, &found(&["description"])), None);
+            assert_eq!(culprit(&joined, &Head::AS_PLAYED, &found(&[])), None);
+        }
+    }
+}
