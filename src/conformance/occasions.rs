@@ -346,7 +346,10 @@ pub(super) fn is_out_of_turn(last: Option<&Fact<'_>>, fact: &Fact<'_>) -> bool {
 
 /// Whether a heartbeat comes after a gap, or says what the last one said.
 pub(super) fn is_gap_or_repeat(last: &Fact<'_>, fact: &Fact<'_>, interval: Duration) -> bool {
-    fact.at.saturating_sub(last.at) >= interval * GAP || last.json == fact.json
+    // Many languages read numbers as doubles, and see the same again above 2^53.
+    let read = |fact: &Fact<'_>| fact.json.and_then(Value::as_f64);
+    let is_same = last.json == fact.json || read(last).is_some() && read(last) == read(fact);
+    fact.at.saturating_sub(last.at) >= interval * GAP || is_same
 }
 
 /// Whether a message came again right after itself, be it so published or on its way. Replies that say the same may be to

@@ -22,17 +22,27 @@ use crate::protocol::wire::Form;
 /// So long a client may take to end over a message; what it is handed meanwhile it may not read any more.
 const LAST_MOMENT: Duration = Duration::from_millis(250);
 
-/// The requirements that a client may have broken that ended over what it was handed, the likeliest first; what it was handed
-/// before the message of this number ended nobody, nor do heartbeats in turn.
+/// Whoever lives on for so long after a message that it has acknowledged has not ended over that.
+const AFTERWARDS: Duration = Duration::from_secs(1);
+
+/// The requirements that a client may have broken that ended over what it was handed, and was gone then, the likeliest first; what
+/// it was handed before the message of this number ended nobody, nor do heartbeats in turn.
 ///
 /// Whoever ends over a message does not acknowledge it, unless its library does that first; and what it has acknowledged
 /// may be lost with it. So that is one of those without an acknowledgement, rather an early one, or of those just before.
 /// What is special of a message goes before what every message of its kind asks, and what is judged before others.
-pub fn suspects(about: Option<&'static str>, facts: Facts<'_>, since: usize) -> Vec<&'static str> {
+pub fn suspects(
+    about: Option<&'static str>,
+    facts: Facts<'_>,
+    since: usize,
+    gone_at: Option<Duration>,
+) -> Vec<&'static str> {
     let mut risks = risks(facts);
     risks.retain(|risk| risk.index >= since);
     let first = risks.iter().position(|risk| facts.messages[risk.index].fate == Fate::Handed);
-    let Some(first) = first.or(risks.len().checked_sub(1)) else { return Vec::new() };
+    let is_close = |risk: &Risk| gone_at.is_none_or(|gone_at| gone_at.saturating_sub(risk.at) <= AFTERWARDS);
+    let last = || risks.len().checked_sub(1).filter(|last| is_close(&risks[*last]));
+    let Some(first) = first.or_else(last) else { return Vec::new() };
     let (before, unacknowledged) = risks.split_at(first);
     let is_near = |risk: &&Risk| risks[first].at.saturating_sub(risk.at) <= LAST_MOMENT;
     let near = || unacknowledged.iter().skip(1).chain(before.iter().rev().take_while(is_near));
@@ -56,6 +66,8 @@ pub fn survived(facts: Facts<'_>) -> BTreeSet<&'static str> {
     let survived = risks(facts).into_iter().flat_map(|risk| risk.special.into_iter().chain(risk.usual));
     // Whoever takes `Withdrawn` before the reply may yet stumble over it behind the reply.
     let survived = survived.filter(|id| *id != "WD-12" || takes_both_orders(facts));
+    // One reply to a discovery is not several.
+    let survived = survived.filter(|id| *id != "DI-6" || takes_several_replies(facts));
     let others = [facts.came_back.then_some("CN-1"), hands_in_once(facts).then_some("TP-4")];
     survived.chain(others.into_iter().flatten()).collect()
 }
@@ -77,6 +89,20 @@ fn takes_both_orders(facts: Facts<'_>) -> bool {
         before.add(fact);
     }
     first && last
+}
+
+/// Whether a client was shown a second reply to a discovery.
+fn takes_several_replies(facts: Facts<'_>) -> bool {
+    let mut before = Before::default();
+    facts.messages.iter().any(|fact| {
+        let is_second = fact.fate == Fate::Shown && fact.message == Message::DISCOVER_REPLY && before.found > 0;
+        if fact.fate == Fate::Sent {
+            before.asked(fact);
+        } else {
+            before.add(fact);
+        }
+        is_second
+    })
 }
 
 /// Whether a client has handed in a token that it did not hand in again at once.
@@ -138,6 +164,8 @@ struct Before<'a> {
     announced: bool,
     /// Whether a `Withdrawn` has come since the last request.
     is_withdrawn: bool,
+    /// How many replies have come to the last discovery.
+    found: usize,
 }
 
 impl<'a> Before<'a> {
@@ -145,6 +173,9 @@ impl<'a> Before<'a> {
     fn asked(&mut self, fact: &Fact<'_>) {
         if fact.message == WITHDRAW {
             (self.unanswered, self.is_withdrawn) = (self.unanswered + 1, false);
+        }
+        if fact.message == Message::DISCOVER_REQUEST {
+            self.found = 0;
         }
     }
 
@@ -156,6 +187,7 @@ impl<'a> Before<'a> {
         if !matches!(fact.fate, Fate::Shown | Fate::Handed) {
             return;
         }
+        self.found += usize::from(fact.message == Message::DISCOVER_REPLY);
         self.last.insert(fact.message, fact);
         if fact.json.is_some() {
             self.forms.insert((fact.message, Form::recognised(fact.payload)));
@@ -194,6 +226,7 @@ impl<'a> Before<'a> {
             ]
             .to_vec(),
             GET_REPLY => [("LV-6", !json.is_object())].to_vec(),
+            Message::DISCOVER_REPLY => [("DI-6", self.found > 0)].to_vec(),
             _ => Vec::new(),
         };
         let again = fact.message != HEARTBEAT && is_twice(last, fact);
@@ -267,7 +300,7 @@ mod tests {
     }
 
     fn suspects(about: &'static str, passed: &[Passed<'_>]) -> Vec<&'static str> {
-        ask(passed, false, |facts| super::suspects(Some(about), facts, 0))
+        ask(passed, false, |facts| super::suspects(Some(about), facts, 0, None))
     }
 
     /// A status in the form of EVerest.
@@ -301,7 +334,7 @@ mod tests {
         assert_eq!(suspects("TV-17", &earlier), ["TV-15", "TV-17", "WD-17"], "what is judged goes first");
         let start = [(Handed, GET_REPLY, &*known), (Handed, STATUS, &known)];
         assert_eq!(suspects("CC-8", &start), ["TV-17", "LV-6"]);
-        let since = |number| ask(&earlier, false, |facts| super::suspects(None, facts, number));
+        let since = |number| ask(&earlier, false, |facts| super::suspects(None, facts, number, None));
         assert_eq!((since(1), since(2)), (vec!["WD-17"], vec![]));
     }
 
@@ -309,6 +342,7 @@ mod tests {
     fn what_is_special_of_a_message_is_likelier_than_what_all_have() {
         let reply = |text| (Handed, WITHDRAW_REPLY, text);
         let withdraw = (Sent, WITHDRAW, "{}");
+        let (discover, found) = ((Sent, Message::DISCOVER_REQUEST, "{}"), (Shown, Message::DISCOVER_REPLY, "{}"));
         let withdrawn = status("Withdrawn", "");
         let (shown, withdrawn) = ((Shown, STATUS, &*withdrawn), (Handed, STATUS, &*withdrawn));
         let (known, text) = (status("Rejected", ""), status("Rejected", "").replace("[]", "[{\"content\": \"x\"}]"));
@@ -340,6 +374,13 @@ mod tests {
             (vec![(Handed, GET_REPLY, "null")], "LV-6"),
             (vec![(Shown, STATUS, &known), (Shown, HEARTBEAT, "1"), (Handed, GET_REPLY, &known)], "LV-6"),
             (vec![(Handed, STATUS, &known), (Handed, STATUS, &known)], "CN-3"),
+            // One that reads doubles has seen this number before.
+            (vec![(Shown, HEARTBEAT, "9007199254740992"), (Handed, HEARTBEAT, "9007199254740993")], "HB-7"),
+            (vec![(Shown, HEARTBEAT, "5"), (Handed, HEARTBEAT, "7")], "HB-6"),
+            (vec![found, (Handed, STATUS, &known)], "TV-17"),
+            (vec![discover, (Handed, Message::DISCOVER_REPLY, "{}"), (Handed, STATUS, &known)], "TV-17"),
+            (vec![discover, found, (Handed, Message::DISCOVER_REPLY, "{}"), (Handed, GET_REPLY, &known)], "DI-6"),
+            (vec![discover, found, discover, found, (Handed, GET_REPLY, &known)], "LV-6"),
         ] {
             assert_eq!(suspects("CC-8", &passed)[0], expected, "{passed:?}");
         }
@@ -350,7 +391,7 @@ mod tests {
         assert_eq!(suspects("CC-8", &[(Handed, QUESTION, r#"{"headers":{},"payload":{"id_token":{}}}"#)]), ["VA-3"]);
         let copied = ask(&[(Handed, STATUS, &known)], false, |facts| {
             let copied = [Fact { befell: Some(Effect::Duplicate(Copies::default())), ..facts.messages[0] }];
-            super::suspects(None, Facts { messages: &copied, ..facts }, 0)
+            super::suspects(None, Facts { messages: &copied, ..facts }, 0, None)
         });
         assert_eq!(copied, ["CN-3", "TV-17"]);
         let again = [(Shown, STATUS, compact), (Sent, CHECK, "true"), (Sent, CHECK, "true"), (Handed, STATUS, compact)];
@@ -371,6 +412,14 @@ mod tests {
         let (first, last) = ([asks, status, reply], [asks, reply, status]);
         assert!(!survives(&first) && !survives(&last) && !survives(&[asks, asks, reply, status, reply, status]));
         assert!(survives(&[first, last].concat()) && survives(&[last, first].concat()));
+    }
+
+    #[test]
+    fn one_reply_to_a_discovery_is_not_several() {
+        let (asks, reply) = ((Sent, Message::DISCOVER_REQUEST, "{}"), (Shown, Message::DISCOVER_REPLY, "{}"));
+        let survives = |passed: &[Passed<'_>]| ask(passed, false, survived).contains("DI-6");
+        assert!(!survives(&[asks, reply]) && !survives(&[asks, reply, asks, reply]));
+        assert!(survives(&[asks, reply, reply]));
     }
 
     #[test]

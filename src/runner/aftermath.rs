@@ -76,6 +76,7 @@ impl Stage<'_> {
             past: &self.judging.judge.past,
             deliveries: &self.lookout.observer.deliveries,
             came_back: self.lookout.observer.connections.came_back,
+            gone_at: self.lookout.observer.connections.gone_at,
             heartbeat_interval: Duration::from_millis(u64::try_from(interval).unwrap_or(0)),
             in_force: station.in_force(),
         }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -55,6 +56,8 @@ pub struct Connections {
     has_lost: bool,
     /// Whether a client connected after one had lost its connection.
     pub came_back: bool,
+    /// When the last connection ended, if none is left.
+    pub gone_at: Option<Duration>,
     /// Whether nothing passes its connections.
     is_stalled: bool,
     /// What takes back what the module was told to do at its EVSEs, the latest last.
@@ -297,6 +300,7 @@ impl Connections {
                 // Whoever connects once more may know of the end of its old connection before the broker does.
                 self.came_back |= self.has_lost || self.is_stalled || *links > 0;
                 *links += 1;
+                self.gone_at = None;
                 let left = self.asleep.remove(&record.client);
                 let kept = left.filter(|_| *session_present).unwrap_or_default();
                 self.subscriptions.insert(record.client.clone(), kept);
@@ -325,6 +329,7 @@ impl Connections {
                     }
                     self.links.remove(&record.client);
                 }
+                self.gone_at = Some(record.at).filter(|_| self.links.is_empty());
                 if let Some(filters) = self.subscriptions.remove(&record.client) {
                     self.asleep.insert(record.client.clone(), filters);
                 }
@@ -341,8 +346,6 @@ impl Connections {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const CONNECTED: Event =

@@ -36,12 +36,12 @@ impl Proof<'_> {
         let facts = self.facts(&handed);
         let is_exercised = about.is_some_and(|id| occasions::lacking(id, facts).is_none());
         let Some(cut_off) = self.past.cut_off_since else {
-            return Blame { about, is_exercised, suspects: risks::suspects(about, facts, 0) };
+            return Blame { about, is_exercised, suspects: risks::suspects(about, facts, 0, self.gone_at) };
         };
         // What was handed nothing since it lost its connection has ended over that, or before.
         let before = self.handed(&self.view.messages[..self.view.since(cut_off)]);
-        let since = risks::suspects(about, facts, before.len());
-        let before = risks::suspects(about, self.facts(&before), 0);
+        let since = risks::suspects(about, facts, before.len(), self.gone_at);
+        let before = risks::suspects(about, self.facts(&before), 0, None);
         let mut suspects = since;
         for id in ["CN-1"].into_iter().chain(before) {
             if !suspects.contains(&id) {

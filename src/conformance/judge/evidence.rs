@@ -35,6 +35,8 @@ pub struct Proof<'a> {
     pub deliveries: &'a Deliveries,
     /// Whether the module lost its connection and came back.
     pub came_back: bool,
+    /// When it has lost its last connection, if it has none any more.
+    pub gone_at: Option<Duration>,
     /// The time between heartbeats that EVerest keeps when it is left to itself.
     pub heartbeat_interval: Duration,
     /// What is right in the release.

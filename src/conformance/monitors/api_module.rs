@@ -270,7 +270,10 @@ impl ModuleMonitors {
                 Vec::new()
             }
             (Way::Sent, Party::Harness, _) => Vec::from_iter(self.sent_by_harness(seen)),
-            (Way::Sent, Party::Module, Side::Client) => self.sent_by_client(seen, links),
+            (Way::Sent, Party::Module, Side::Client) => {
+                let elsewhere = self.finding.published(seen, &self.topics);
+                elsewhere.into_iter().chain(self.sent_by_client(seen, links)).collect()
+            }
             (Way::Sent, Party::Module, Side::Everest) => self.sent_by_everest(seen, links),
         }
     }

@@ -1,20 +1,27 @@
 //! A client under test: whether it makes the topics of what it has found by its discovery as the replies say.
 //!
-//! Judged of API modules of kinds that nobody knows: no client can know those otherwise.
+//! What it subscribes to is judged of API modules of kinds that nobody knows: no client can know those otherwise. What it sends is
+//! judged of the version: a client that speaks to several releases may try others as well, but not others instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::diagnostic::{Diagnostic, Severity, printable};
-use crate::protocol::channel::{ApiType, Topics};
+use crate::protocol::channel::{API_VERSIONS, ApiType, Topics};
 use crate::transcript::record::Record;
 
 use super::wording::{Worded, Wording, time};
 
-/// What discoveries told the module under test: types and versions of API modules by their ids.
+/// What discoveries told the module under test, and what it has made of it.
 #[derive(Debug, Default)]
-pub(super) struct Finding(BTreeMap<String, BTreeSet<(String, String)>>);
+pub(super) struct Finding {
+    /// Types and versions of API modules, by their ids.
+    told: BTreeMap<String, BTreeSet<(String, String)>>,
+    /// How often it has sent under another version of the API since, by what follows upon the id; nothing where it has sent under
+    /// the right one, too.
+    elsewhere: BTreeMap<String, Option<u32>>,
+}
 
 impl Finding {
     /// The module was handed a reply to its discovery.
@@ -24,7 +31,7 @@ impl Finding {
             let text = |key: &str| api.get(key).and_then(Value::as_str);
             let (Some(kind), Some(id)) = (text("type"), text("module_id")) else { continue };
             let version = api.get("version").map(|version| version.as_str().map_or(version.to_string(), str::to_owned));
-            self.0.entry(id.to_owned()).or_default().insert((kind.to_owned(), version.unwrap_or_default()));
+            self.told.entry(id.to_owned()).or_default().insert((kind.to_owned(), version.unwrap_or_default()));
         }
     }
 
@@ -37,9 +44,8 @@ impl Finding {
         own: &Topics,
         wording: &Wording,
     ) -> Option<Diagnostic> {
-        let mut levels = filter.strip_prefix(own.external_prefix.as_str())?.strip_prefix("everest_api/")?.split('/');
-        let (version, kind, id) = (levels.next()?, levels.next()?, levels.next()?);
-        let told = self.0.get(id).filter(|_| id != own.module_id)?;
+        let Levels { version, kind, id, .. } = Levels::of(filter, own)?;
+        let told = self.told.get(id).filter(|_| id != own.module_id)?;
         let is_open = [version, kind].iter().any(|level| level.contains(['+', '#']));
         let is_known = told.iter().any(|(kind, _)| ApiType::all().any(|api| api.name() == kind));
         let is_right = told.iter().any(|(other, number)| (other.as_str(), number.as_str()) == (kind, version));
@@ -48,13 +54,58 @@ impl Finding {
         }
         let headline =
             format!("module subscribed to {}, which is no topic of what it has found", wording.topic(filter));
-        let said: Vec<_> = told
-            .iter()
-            .map(|(kind, version)| format!("type `{}`, version `{}`", printable(kind), printable(version)))
-            .collect();
         let found = Diagnostic::new(Severity::Fail, "monitor/topic-not-discovered", headline)
             .with_evidence(format!("client `{}` at {}", printable(&record.client), time(record.at)))
-            .with_evidence(format!("the reply to its discovery says of `{}`: {}", printable(id), said.join("; ")));
-        Some(found.with_help("make the topic of `type`, `version` and `module_id` of the reply").breaking("DI-8"))
+            .with_evidence(said(id, told));
+        Some(found.with_help(HELP).breaking("DI-8"))
     }
+
+    /// The module sent something.
+    pub(super) fn published(&mut self, seen: &Worded<'_>, own: &Topics) -> Option<Diagnostic> {
+        let Levels { version, kind, id, rest } = Levels::of(&seen.publish.topic, own)?;
+        let told = self.told.get(id)?;
+        // What was broken on the wire may say a version that there is not.
+        if !API_VERSIONS.contains(&version) || !told.iter().any(|(other, _)| other == kind) {
+            return None;
+        }
+        let count = self.elsewhere.entry(rest.to_owned()).or_insert(Some(0));
+        if told.iter().any(|(other, number)| (other.as_str(), number.as_str()) == (kind, version)) {
+            *count = None;
+            return None;
+        }
+        *count = count.map(|count| count + 1);
+        // The first may be one of several at once.
+        if *count != Some(2) {
+            return None;
+        }
+        let topic = seen.wording.topic(&seen.publish.topic);
+        let headline = format!("module sent on {topic}, which is no topic of what it has found");
+        let found = seen.fail("monitor/topic-not-discovered", headline).with_evidence(said(id, told));
+        Some(found.with_help(HELP).breaking("DI-8"))
+    }
+}
+
+const HELP: &str = "make the topic of `type`, `version` and `module_id` of the reply";
+
+/// The levels of a topic of an API module.
+struct Levels<'t> {
+    version: &'t str,
+    kind: &'t str,
+    id: &'t str,
+    rest: &'t str,
+}
+
+impl<'t> Levels<'t> {
+    fn of(topic: &'t str, own: &Topics) -> Option<Self> {
+        let mut levels = topic.strip_prefix(own.external_prefix.as_str())?.strip_prefix("everest_api/")?.splitn(4, '/');
+        let (version, kind, id) = (levels.next()?, levels.next()?, levels.next()?);
+        Some(Self { version, kind, id, rest: levels.next().unwrap_or_default() })
+    }
+}
+
+/// What a discovery said of an id.
+fn said(id: &str, told: &BTreeSet<(String, String)>) -> String {
+    let all =
+        told.iter().map(|(kind, version)| format!("type `{}`, version `{}`", printable(kind), printable(version)));
+    format!("the reply to its discovery says of `{}`: {}", printable(id), all.collect::<Vec<_>>().join("; "))
 }

@@ -26,7 +26,7 @@
 //! | `monitor/request-ignored` | RR-2 | warning: a request without reply address, in releases that ignore it |
 //! | `monitor/communication-check-late` | CC-8 | cadence of communication checks |
 //! | `monitor/not-subscribed-again` | CN-1 | what a client does not listen to any more after a lost connection |
-//! | `monitor/checks-stopped` | CC-9 | warning: `true` after `false` has no effect, and `false` as the last will ends the checks of whoever is lost; whoever sends `false` again does not mean to stop |
+//! | `monitor/checks-stopped` | CC-9 | `false` as the last will ends the checks of whoever is lost; whoever sends `false` again does not mean to stop; warning: `true` after `false` has no effect |
 //! | `monitor/illegal-transition` | TV-2, TV-4 | status after status |
 //! | `monitor/other-token` | TV-2, TP-2 | the token of `Processing` against the one that was handed in |
 //! | `monitor/misspelt` | WD-18, VA-8 | a field that EVerest does not know in place of one that it does |

@@ -163,11 +163,14 @@ impl Presence {
         Some(explained(finding, timeout, lag))
     }
 
-    /// Judges a communication check that the module leaves as its last will: who knows whether it means that.
+    /// Judges a communication check that the module leaves as its last will: that is sent when it does not mean to stop.
     pub(super) fn will(&self, seen: &Worded<'_>) -> Option<Diagnostic> {
         let is_end = !seen.as_sent().ok()?.as_bool()?;
         let headline = "module left `false` as its last will: EVerest ends its checking when the connection is lost";
-        is_end.then(|| seen.finding(Severity::Warning, "monitor/checks-stopped", headline.to_owned()).breaking("CC-9"))
+        is_end.then(|| {
+            let found = seen.fail("monitor/checks-stopped", headline.to_owned()).breaking("CC-9");
+            found.with_help("leave no will, or another one: EVerest sees by itself that checks stay out")
+        })
     }
 
     /// Judges the silence at the end, while the module is still connected.

@@ -160,7 +160,7 @@ fn a_last_will_is_a_message_of_the_module() {
     };
     let check = format!("{BASE}/m2e/communication_check");
     with_will(&check, "true", false).is_clean();
-    with_will(&check, "false", false).warns("monitor/checks-stopped", "CC-9");
+    with_will(&check, "false", false).fails("monitor/checks-stopped", "CC-9");
     with_will("display/gone", "yes", true).is_clean();
     let mut offline = with_will(&check, "\"offline\"", false);
     let finding = offline.fails("monitor/schema-violation", "CC-8");

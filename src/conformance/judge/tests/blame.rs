@@ -1,5 +1,7 @@
 //! Which requirement a failure breaks.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::super::Blame;
@@ -41,6 +43,7 @@ fn a_module_ends_over_what_it_was_handed_last() {
     let get = |reply_to| request(Channel::GET_TOKEN_VALIDATION_STATUS, reply_to, &json!({}));
     let latched = |status: &str| stray("r/1", json!({"status": status}));
     let new = Exhibits::of_client;
+    let (soon, later) = (Duration::from_millis(900), Duration::from_millis(1500));
     // It has taken one as this is written, some time ago.
     let client = || new().shown(usual("Accepted")).passes(beat(0)).passes(beat(1));
     let asked = || client().passes(get("r/1")).shown(latched("x")).passes(beat(2)).passes(beat(3));
@@ -70,6 +73,10 @@ fn a_module_ends_over_what_it_was_handed_last() {
         // Some libraries acknowledge first: what came just before may be it, too.
         ("TV-15", client().shown(unknown()).delivered(known()), "TV-15"),
         ("CN-2", asked().delivered(broken()).delivered(latched("y")), "CN-2"),
+        // What it has lived on after is not why it has ended; what it has not acknowledged may be.
+        ("RR-14", client().shown(known()).gone_after(soon), "TV-17"),
+        ("RR-14", client().shown(known()).gone_after(later), "RR-14"),
+        ("RR-14", client().delivered(known()).gone_after(later), "TV-17"),
     ] {
         assert_eq!(ended(about, exhibits), Some(broken), "{about}");
     }

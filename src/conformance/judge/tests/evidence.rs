@@ -28,6 +28,7 @@ pub struct Exhibits {
     deliveries: Deliveries,
     subscriptions: BTreeMap<Arc<str>, BTreeSet<String>>,
     came_back: bool,
+    gone_at: Option<Duration>,
     in_force: Deviations,
 }
 
@@ -50,6 +51,7 @@ impl Exhibits {
             deliveries: Deliveries::default(),
             subscriptions: BTreeMap::from([(Arc::from("module"), BTreeSet::from(["#".to_owned()]))]),
             came_back: false,
+            gone_at: None,
             in_force: Deviations::default(),
         }
     }
@@ -101,6 +103,12 @@ impl Exhibits {
         self
     }
 
+    /// The module loses its last connection so long after the last message.
+    pub fn gone_after(mut self, after: Duration) -> Self {
+        self.gone_at = self.messages.last().map(|seen| seen.at + after);
+        self
+    }
+
     /// A fault befell the last message.
     fn befell(mut self, effect: Effect) -> Self {
         let Sighting { seq, at, publish, client, .. } = self.messages.last().unwrap();
@@ -128,6 +136,7 @@ impl Exhibits {
             past,
             deliveries,
             came_back: self.came_back,
+            gone_at: self.gone_at,
             heartbeat_interval: Duration::from_millis(125),
             in_force: self.in_force,
         })
