@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use self::play::Outcome;
 pub use self::play::read;
-use super::finds::{Found, Tally, reached, told};
+use super::finds::{Found, TIMES, Tally, reached, told};
 use super::{print, progress};
 use crate::diagnostic::Severity;
 use crate::fuzz::{Case, Coverage, Find, Ground, Head, Input, strategies};
@@ -212,7 +212,8 @@ impl Campaign {
 
     /// Whether nothing more is to be looked at, not even what was played in time.
     fn is_enough(&self, tally: &Tally) -> bool {
-        *self.interrupt.borrow() || self.finds.is_some_and(|finds| tally.found.len() >= finds) || tally.is_broken
+        let finds = || tally.found.iter().filter(|found| found.times == TIMES).count();
+        *self.interrupt.borrow() || self.finds.is_some_and(|enough| finds() >= enough) || tally.is_broken
     }
 
     async fn take_unless_enough(&self, tally: &mut Tally, outcome: Outcome) {

@@ -189,17 +189,18 @@ fn faults(api: ApiType) -> SBoxedStrategy<Input> {
     let readable = if api.asks_clients() { "{e2m}/heartbeat" } else { "{e2m}/#" };
     let of_messages = |name: &'static str, more: Value| {
         (select(vec![0.3, 1.0]), 0..16_u8).prop_map(move |(probability, seed)| {
-            let mut arguments =
-                json!({"topic": "{e2m}/#", "direction": "to_module", "probability": probability, "seed": seed});
-            let more = more.as_object().cloned().unwrap_or_default();
-            if let Some(arguments) = arguments.as_object_mut() {
-                arguments.extend(more);
+            let mut arguments = more.as_object().cloned().unwrap_or_default();
+            if !arguments.contains_key("message") {
+                arguments.entry("topic").or_insert_with(|| json!("{e2m}/#"));
             }
-            Input::Fault(name.to_owned(), arguments)
+            let whether =
+                [("probability", json!(probability)), ("seed", json!(seed)), ("direction", json!("to_module"))];
+            arguments.extend(whether.map(|(key, value)| (key.to_owned(), value)));
+            Input::Fault(name.to_owned(), Value::Object(arguments))
         })
     };
     let of_connections = |name: &'static str| Just(Input::Fault(name.to_owned(), json!({"for": "50ms"})));
-    prop_oneof![
+    let all = prop_oneof![
         of_messages("drop", json!({})),
         of_messages("delay", json!({"by": "20ms"})),
         of_messages("duplicate", json!({})),
@@ -210,6 +211,16 @@ fn faults(api: ApiType) -> SBoxedStrategy<Input> {
         of_messages("corrupt", json!({"how": "encoding", "topic": readable})),
         of_connections("half_open"),
         of_connections("broker_away"),
+    ];
+    let asks = api.channels().any(|channel| channel.is_request() && !channel.is_from_everest());
+    if !asks {
+        return all.sboxed();
+    }
+    prop_oneof![
+        9 => all,
+        1 => of_messages("duplicate", json!({"message": "reply"})),
+        1 => of_messages("delay", json!({"message": "reply", "by": "20ms"})),
+        1 => of_messages("drop", json!({"message": "reply"})),
     ]
     .sboxed()
 }
