@@ -327,7 +327,7 @@ impl Case {
                             step.replace("}\n", &format!(", {name}"))
                         };
                     }
-                    let questions = if has_validator { led.questions } else { 0 };
+                    let questions = if has_validator { led.questions.as_slice() } else { &[] };
                     let has_beacon = has_entry_point && *input == Input::RestartEverest;
                     (Some(about(input, &led)), step + &expected(input, &led, (questions, has_beacon)))
                 }
@@ -536,7 +536,7 @@ fn about(input: &Input, led: &Led) -> &'static str {
 }
 
 /// What an EVerest has to say then.
-fn expected(input: &Input, led: &Led, (questions, has_beacon): (usize, bool)) -> String {
+fn expected(input: &Input, led: &Led, (questions, has_beacon): (&[Value], bool)) -> String {
     let mut names: Vec<&String> = Vec::new();
     for (name, _) in &led.statuses {
         if !names.contains(&name) {
@@ -548,7 +548,7 @@ fn expected(input: &Input, led: &Led, (questions, has_beacon): (usize, bool)) ->
         steps.push("expect: {message: ready_beacon}".to_owned());
     }
     // One after the other, as nothing else comes.
-    let is_alone = names.len() == 1 && led.replies.is_empty() && questions == 0;
+    let is_alone = names.len() == 1 && led.replies.is_empty() && questions.is_empty();
     for name in names {
         let of_it: Vec<_> =
             led.statuses.iter().filter(|(other, _)| other == name).map(|(_, status)| status.as_ref()).collect();
@@ -558,7 +558,8 @@ fn expected(input: &Input, led: &Led, (questions, has_beacon): (usize, bool)) ->
             steps.push(expected_status(name, &of_it));
         }
     }
-    steps.extend((0..questions).map(|_| "expect: {message: validate_token}".to_owned()));
+    let asked = |asked: &Value| format!("expect: {{message: validate_token, payload: {}}}", flow(asked));
+    steps.extend(questions.iter().map(asked));
     steps.extend(led.replies.iter().map(|(number, reply)| match input {
         Input::Command(Command::QueryModules(_)) => format!("expect_reply: {{payload: {}}}", flow(reply)),
         _ => format!("expect_reply: {{to: request_{number}, payload: {}}}", flow(reply)),

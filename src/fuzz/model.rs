@@ -1,6 +1,7 @@
 //! What inputs lead to: the station of the simulator, in virtual time.
 
 mod offers;
+mod patterns;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 
 pub(super) use self::offers::Kind;
 use self::offers::set_reply;
+use self::patterns::{as_pattern, as_question};
 use super::input::{Input, Payload};
 use crate::protocol::channel::{ApiType, Channel, EntryPoint};
 use crate::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl, SetReply};
@@ -93,8 +95,8 @@ pub struct Led {
     pub faults: Vec<(ApiType, CommunicationFault, bool)>,
     /// The number of the request that the input is.
     pub request: Option<usize>,
-    /// How many questions the validator is asked.
-    pub questions: usize,
+    /// What has to stand in the questions that the validator is asked.
+    pub questions: Vec<Value>,
     /// Whether there are statuses that no scenario expects: of tokens that the station does not list, or at EVSEs that nobody
     /// has.
     pub has_strangers: bool,
@@ -477,8 +479,12 @@ impl Model {
                 led.statuses.extend(name.map(|name| (name, status)));
             }
             Effect::Ask { request, token } => {
-                led.questions += 1;
                 let listed = self.config.tokens.values().find(|listed| listed.value == token.id_token.value);
+                let is_seen = self.config.auth_token_validator.is_some();
+                led.questions.push(match listed {
+                    Some(_) if is_seen => as_question(&token),
+                    _ => json!("$any"),
+                });
                 let Some(listed) = listed else { return };
                 let (answer, after) = (listed.to_validation().into(), listed.verdict_after.map(|span| span.0));
                 match after {
@@ -586,17 +592,6 @@ fn lasts_by_itself(fault: &str) -> bool {
 /// Whether nothing follows upon this status but by somebody's doing.
 fn is_end(status: TokenValidationStatus) -> bool {
     matches!(status, TokenValidationStatus::TimedOut | TokenValidationStatus::Rejected)
-}
-
-/// What has to stand in a reply; who says it is his affair.
-fn as_pattern(mut reply: Value) -> Value {
-    if let Some(api) = reply.pointer_mut("/apis/0").and_then(Value::as_object_mut) {
-        api.remove("module_id");
-    }
-    match reply.get("status") {
-        Some(status) => json!({"status": status, "token": {"id_token": reply.pointer("/token/id_token")}}),
-        None => reply,
-    }
 }
 
 /// Whether a request says where its reply goes.
