@@ -24,7 +24,7 @@ use self::play::Outcome;
 pub use self::play::read;
 use super::finds::{Found, TIMES, Tally, reached, told};
 use super::{print, progress};
-use crate::diagnostic::Severity;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::fuzz::{Case, Coverage, Find, Ground, Head, Input, strategies};
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
@@ -131,7 +131,7 @@ impl Campaign {
     }
 
     async fn play_all(self: Arc<Self>, source: Arc<Source>, tally: &mut Tally, end: &watch::Sender<bool>) {
-        let bar = progress::bar(None, "{msg}");
+        let bar = progress::bar(None, "{wide_msg}");
         // A batch keeps its module busy nearly all the time, a single case waits most of it.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = self.settings.jobs.max(1);
@@ -219,6 +219,8 @@ impl Campaign {
     async fn take_unless_enough(&self, tally: &mut Tally, outcome: Outcome) {
         if !self.is_enough(tally) {
             self.take(tally, outcome).await;
+        } else if *self.interrupt.borrow() && Find::of(&outcome.result).is_some() {
+            tally.cut_short += 1;
         }
     }
 
@@ -280,9 +282,10 @@ impl Campaign {
             self.keep_in_corpus(tally, number, &case);
         }
         // When a client does what it is told is its affair, and the station may be in another state by then.
+        let is_late = |found: &Diagnostic| ["scenario/ignored-stimulus", "scenario/contradicted"].contains(&found.id);
         let is_told = case.ground.under_test == Side::Client
             && Find::of(&result).is_none()
-            && result.findings.iter().any(|found| found.id == "scenario/ignored-stimulus");
+            && result.findings.iter().any(is_late);
         if is_told {
             *tally.unjudged.entry("[scenario/ignored-stimulus]: the client was late".to_owned()).or_default() += 1;
             return;
@@ -292,12 +295,16 @@ impl Campaign {
                 return;
             }
             print::diagnostics(&result.findings);
-            (self.say)(&case.scenario(&Head { description: "a case that khumbu cannot play", ..Head::AS_PLAYED }));
+            if result.findings.iter().any(|found| found.id.starts_with("scenario/")) {
+                let head = Head { description: "a case that khumbu cannot play", ..Head::AS_PLAYED };
+                (self.say)(&case.scenario(&head));
+            }
             return;
         }
         let Some(find) = Find::of(&result) else {
-            if result.verdict == Verdict::Inconclusive {
-                let why = result.findings.iter().find(|found| found.severity == Severity::Inconclusive);
+            if [Verdict::Inconclusive, Verdict::NotApplicable].contains(&result.verdict) {
+                let is_inconclusive = |found: &&Diagnostic| found.severity == Severity::Inconclusive;
+                let why = result.findings.iter().find(is_inconclusive).or(result.findings.first());
                 let why = why.map_or_else(String::new, |why| format!("[{}]: {}", why.id, why.headline));
                 *tally.unjudged.entry(why).or_default() += 1;
             }
@@ -313,7 +320,10 @@ impl Campaign {
             return;
         }
         let drawn = case.inputs.len();
-        let Some((case, find, results)) = self.made_smaller(case, find, &result).await else { return };
+        let Some((case, find, results)) = self.made_smaller(case, find, &result).await else {
+            tally.cut_short += 1;
+            return;
+        };
         let same: Vec<_> = results.iter().filter_map(|result| find.finding(result)).collect();
         let is_known = tally.found.iter().any(|found| {
             let is_same = found.find == find && Find::shape(&found.case) == Find::shape(&case);

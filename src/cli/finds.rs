@@ -47,6 +47,10 @@ pub struct Tally {
     pub unjudged: BTreeMap<String, u64>,
     /// Known files that fail.
     pub known: Vec<(PathBuf, Find)>,
+    /// Files of earlier finds that cannot be read.
+    pub unread: Vec<PathBuf>,
+    /// How often a case failed that was not looked at any more, as the user wanted an end.
+    pub cut_short: u64,
     /// Whether khumbu is at fault.
     pub is_broken: bool,
     /// What was reached.
@@ -122,6 +126,12 @@ pub fn summary(tally: &Tally, took: Duration) -> String {
     for (why, count) in unjudged {
         text.push_str(&format!("inconclusive{why}; {count} cases\n"));
     }
+    if tally.cut_short > 0 {
+        let cases = tally.cut_short;
+        text.push_str(&format!(
+            "inconclusive[run/interrupted]: {cases} cases failed and were not looked at any more\n"
+        ));
+    }
     for (find, count) in again {
         text.push_str(&format!("found again: {}; {count} cases\n", named(find)));
     }
@@ -163,8 +173,11 @@ pub fn report(tally: &Tally, seed: u64, took: Duration) -> String {
 /// What was reached, of how much.
 pub fn reached(tally: &Tally) -> String {
     let (all_states, all_transitions) = tally.reachable.len();
-    let (states, transitions) = tally.coverage.reached_of(&tally.reachable);
     let requirements = tally.coverage.requirements().len();
+    if tally.reachable.is_empty() {
+        return format!("exercised {requirements} requirements\n");
+    }
+    let (states, transitions) = tally.coverage.reached_of(&tally.reachable);
     let corpus = if tally.kept > 0 { format!("; {} new in the corpus", tally.kept) } else { String::new() };
     format!(
         "reached {states} of {all_states} states of an EVSE and {transitions} of {all_transitions} transitions, \

@@ -165,6 +165,7 @@ pub fn run(arguments: Arguments) -> Exit {
     }
     let is_found = tally.found.iter().any(|found| found.times == TIMES) || !tally.known.is_empty();
     let is_unjudged = tally.unjudged.values().sum::<u64>() >= tally.cases || !tally.found.is_empty();
+    let is_unjudged = is_unjudged || tally.cut_short > 0 || !tally.unread.is_empty();
     match tally {
         Tally { is_broken: true, .. } => Exit::Error,
         _ if is_found => Exit::Fail,

@@ -66,8 +66,6 @@ pub fn survived(facts: Facts<'_>) -> BTreeSet<&'static str> {
     let survived = risks(facts).into_iter().flat_map(|risk| risk.special.into_iter().chain(risk.usual));
     // Whoever takes `Withdrawn` before the reply may yet stumble over it behind the reply.
     let survived = survived.filter(|id| *id != "WD-12" || takes_both_orders(facts));
-    // One reply to a discovery is not several.
-    let survived = survived.filter(|id| *id != "DI-6" || takes_several_replies(facts));
     let others = [facts.came_back.then_some("CN-1"), hands_in_once(facts).then_some("TP-4")];
     survived.chain(others.into_iter().flatten()).collect()
 }
@@ -89,20 +87,6 @@ fn takes_both_orders(facts: Facts<'_>) -> bool {
         before.add(fact);
     }
     first && last
-}
-
-/// Whether a client was shown a second reply to a discovery.
-fn takes_several_replies(facts: Facts<'_>) -> bool {
-    let mut before = Before::default();
-    facts.messages.iter().any(|fact| {
-        let is_second = fact.fate == Fate::Shown && fact.message == Message::DISCOVER_REPLY && before.found > 0;
-        if fact.fate == Fate::Sent {
-            before.asked(fact);
-        } else {
-            before.add(fact);
-        }
-        is_second
-    })
 }
 
 /// Whether a client has handed in a token that it did not hand in again at once.
@@ -412,14 +396,6 @@ mod tests {
         let (first, last) = ([asks, status, reply], [asks, reply, status]);
         assert!(!survives(&first) && !survives(&last) && !survives(&[asks, asks, reply, status, reply, status]));
         assert!(survives(&[first, last].concat()) && survives(&[last, first].concat()));
-    }
-
-    #[test]
-    fn one_reply_to_a_discovery_is_not_several() {
-        let (asks, reply) = ((Sent, Message::DISCOVER_REQUEST, "{}"), (Shown, Message::DISCOVER_REPLY, "{}"));
-        let survives = |passed: &[Passed<'_>]| ask(passed, false, survived).contains("DI-6");
-        assert!(!survives(&[asks, reply]) && !survives(&[asks, reply, asks, reply]));
-        assert!(survives(&[asks, reply, reply]));
     }
 
     #[test]

@@ -49,7 +49,8 @@ impl Find {
     pub fn is_shown_by_less(&self, case: &Case, less: (&Self, &Case)) -> bool {
         let kinds = |case: &Case| case.inputs.iter().map(super::Input::kind).collect::<BTreeSet<_>>();
         let (mine, others) = (kinds(case), kinds(less.1));
-        self.id == less.0.id && mine.len() > others.len() && mine.is_superset(&others)
+        let is_like = self.requirement == less.0.requirement || self.is_guess && less.0.is_guess;
+        self.id == less.0.id && is_like && mine.len() > others.len() && mine.is_superset(&others)
     }
 
     /// The kinds of the inputs of a case, in order: cases of one shape show the same.

@@ -54,7 +54,7 @@ fn one_seed_draws_the_same_whatever_is_played_at_once() {
         let project = Project::new();
         let module = "builtin:client?bug=json_only";
         let flags = [
-            "--side", "client", "--module", module, "--seed", "4", "--cases", "32", "--inputs", "4", "--finds", "1",
+            "--side", "client", "--module", module, "--seed", "3", "--cases", "32", "--inputs", "4", "--finds", "1",
             "-j", jobs,
         ];
         fuzz(&project, &[&flags[..], &["--json", "fuzz.json"]].concat()).exits(1);
@@ -119,6 +119,28 @@ fn nothing_is_found_in_what_conforms() {
         let ran = fuzz(&project, &[flags, &["--seed", "7", "--cases", "48"]].concat()).exits(0);
         tells(&ran, "0 found, 0 known; 48 cases");
     }
+}
+
+#[test]
+fn a_forecast_is_played() {
+    let project = Project::new();
+    let module = "builtin:everest?bug=latches_the_first";
+    let flags = ["--side", "everest", "--module", module, "--seed", "3", "--cases", "64", "--finds", "1"];
+    let ran = fuzz(&project, &[&flags[..], &["--release", "next"]].concat()).exits(1);
+    tells(&ran, "fail[fuzz/found]: LV-2 is broken");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_of_an_earlier_find_that_cannot_be_played_is_said_so() {
+    let project = Project::with(&[("kept/typo.yaml", "description: x\nstepz: []\n"), ("kept/other.yaml", PASS)]);
+    std::os::unix::fs::symlink("nowhere", project.path("kept/gone.yaml")).unwrap();
+    // Whoever reads this waits for ever.
+    let made = std::process::Command::new("mkfifo").arg(project.path("kept/pipe.yaml")).status().unwrap();
+    assert!(made.success());
+    let flags = ["--side", "everest", "--seed", "3", "--cases", "4", "--save", "kept"];
+    let ran = fuzz(&project, &flags).exits(3).says("stepz").says("error[fuzz/unread]: `kept/gone.yaml`");
+    tells(&ran, "0 found, 0 known; 4 cases");
 }
 
 #[test]

@@ -10,18 +10,33 @@ use super::Campaign;
 use super::play::{piece, read};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::fuzz::{Case, Find};
-use crate::scenario::Scenario;
 
 impl Campaign {
     /// Plays the files that earlier finds have left.
     pub(super) async fn play_known(&self, tally: &mut Tally) {
         let ground = &self.grounds[0];
         for path in files(self.save.as_deref(), "yaml") {
-            let scenario =
-                fs::read_to_string(&path).ok().and_then(|text| read(&path.display().to_string(), &text).ok());
-            let is_meant = |it: &Scenario| it.model.under_test == ground.under_test && it.model.api == ground.api;
-            let Some(scenario) = scenario.filter(is_meant) else { continue };
-            let results = self.play_pieces(vec![piece(scenario)]).await;
+            let name = path.display().to_string();
+            let scenario = match fs::read_to_string(&path) {
+                Ok(text) => read(&name, &text),
+                Err(error) => {
+                    let headline = format!("`{name}` cannot be read: {error}");
+                    Err(vec![Diagnostic::new(Severity::Error, "fuzz/unread", headline)])
+                }
+            };
+            let scenario = match scenario {
+                Ok(scenario) => scenario,
+                Err(why) => {
+                    print::diagnostics(&why);
+                    tally.unread.push(path);
+                    continue;
+                }
+            };
+            let is_meant = scenario.model.under_test == ground.under_test && scenario.model.api == ground.api;
+            if !is_meant {
+                continue;
+            }
+            let results = self.play_pieces(vec![piece(scenario, ground.release())]).await;
             for result in results {
                 if let Some(find) = Find::of(&result) {
                     (self.say)(&format!("fails still: {} ({})\n", path.display(), named(&find)));
@@ -85,7 +100,9 @@ impl Campaign {
 fn files(directory: Option<&Path>, extension: &str) -> Vec<PathBuf> {
     let entries = directory.and_then(|directory| fs::read_dir(directory).ok()).into_iter().flatten().flatten();
     let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|it| it == extension));
+    // What stands there and is no file may never end.
+    files.retain(|path| path.extension().is_some_and(|it| it == extension) && (path.is_file() || path.is_symlink()));
+    files.retain(|path| fs::metadata(path).map_or(true, |found| found.is_file()));
     files.sort();
     files
 }

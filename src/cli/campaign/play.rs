@@ -8,6 +8,7 @@ use super::Campaign;
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::fuzz::{Case, Find, Head, Joined};
+use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 use crate::runner::{self, Piece};
 use crate::scenario::{self, Known, Scenario};
@@ -62,6 +63,11 @@ impl Campaign {
     ) -> bool {
         let number = cases.first().map_or(0, |(number, _)| *number);
         let is_fail = result.verdict == Verdict::Fail;
+        if self.is_late() {
+            // As it is, all together.
+            take(Outcome { number, case: joined.whole, result });
+            return is_fail;
+        }
         let culprit = culprit(&joined, head, &result);
         let mut is_failed = false;
         if let Some(at) = culprit {
@@ -131,7 +137,7 @@ impl Campaign {
         for (head, case) in cases {
             let read = read("case.yaml", &case.scenario(head));
             results.push(read.as_ref().err().map(|why| Arc::new(unread(why))));
-            pieces.extend(read.ok().map(piece));
+            pieces.extend(read.ok().map(|scenario| piece(scenario, case.ground.release())));
         }
         let mut played = self.play_pieces(pieces).await.into_iter();
         results.into_iter().map_while(|unread| unread.or_else(|| played.next())).collect()
@@ -177,8 +183,7 @@ pub fn read(path: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
     scenario::parse(path, text, Known { requirements: &ids, answers: None })
 }
 
-pub(super) fn piece(scenario: Scenario) -> Piece {
-    let release = scenario.release_unasked();
+pub(super) fn piece(scenario: Scenario, release: Release) -> Piece {
     Piece { scenario: Arc::new(scenario), release, golden: None, recorder: None, replay: None, fault: None }
 }
 
@@ -190,7 +195,6 @@ mod tests {
     use crate::fuzz::{Ground, Input};
     use crate::protocol::channel::ApiType;
     use crate::protocol::control::{AtConnector, Command};
-    use crate::protocol::release::Release;
 
     #[test]
     fn the_case_is_known_in_which_it_begins_to_show() {
