@@ -355,7 +355,10 @@ pub(super) fn is_gap_or_repeat(last: &Fact<'_>, fact: &Fact<'_>, interval: Durat
 /// Whether a message came again right after itself, be it so published or on its way. Replies that say the same may be to
 /// several requests.
 pub(super) fn is_twice(last: Option<&Fact<'_>>, fact: &Fact<'_>) -> bool {
-    let is_same = |last: &Fact<'_>| last.payload == fact.payload && matches!(fact.message, Message::On(_));
+    // Heartbeats without numbers all say the same.
+    let is_counted = fact.message != HEARTBEAT || fact.json.is_none_or(Value::is_number);
+    let is_told = matches!(fact.message, Message::On(_)) && is_counted;
+    let is_same = |last: &Fact<'_>| last.payload == fact.payload && is_told;
     matches!(fact.befell, Some(Effect::Duplicate(_))) || last.is_some_and(is_same)
 }
 
@@ -490,6 +493,8 @@ mod tests {
         let [one, two] = [1, 2].map(|number| (Fate::Shown, HEARTBEAT, json!(number)));
         assert!(lack("CN-3", &[one.clone(), two.clone()]));
         assert!(!lack("CN-3", &[one.clone(), (Fate::Shown, STATUS, json!(1)), one]));
+        let beat = |payload: Value| (Fate::Shown, HEARTBEAT, payload);
+        assert!(lack("CN-3", &[beat(json!({})), beat(json!({}))]) && !lack("CN-3", &[beat(json!(1)), beat(json!(1))]));
         let token = (Fate::Sent, TOKEN, json!({}));
         let ends_after = |more| [std::slice::from_ref(&token), &vec![(Fate::Sent, CHECK, json!(true)); more]].concat();
         assert!(!lack("TP-4", &ends_after(0)), "whoever was told is judged by the steps");

@@ -51,7 +51,8 @@ fn is_named([behaviour, requirement, play, fault]: &[&str; 4]) {
 
 #[test]
 fn the_built_in_client_survives_what_it_has_to() {
-    let ran = sweep(&["--only", "CN-2", "--only", "CN-3", "--only", "WD-12", "-k", "with", "--api", "auth_consumer"]);
+    let ran =
+        sweep(&["--only", "CN-2", "--only", "CN-3", "--only", "WD-12", "-k", "withdraw", "--api", "auth_consumer"]);
     let ran = ran.exits(0);
     let met: Vec<_> = rows(&ran, "met").iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(met, ["WD-12", "CN-2"]);

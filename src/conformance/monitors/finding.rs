@@ -4,6 +4,7 @@
 //! judged of the version: a client that speaks to several releases may try others as well, but not others instead.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -18,10 +19,16 @@ use super::wording::{Worded, Wording, time};
 pub(super) struct Finding {
     /// Types and versions of API modules, by their ids.
     told: BTreeMap<String, BTreeSet<(String, String)>>,
-    /// How often it has sent under another version of the API since, by what follows upon the id; nothing where it has sent under
-    /// the right one, too.
-    elsewhere: BTreeMap<String, Option<u32>>,
+    /// When it first sent under another version of the API since, by what follows upon the id.
+    elsewhere: BTreeMap<String, Duration>,
+    /// Where it has sent under the right one.
+    right: BTreeSet<String>,
+    /// Once is enough.
+    is_accused: bool,
 }
+
+/// Who tries several versions does so within this time.
+const AT_ONCE: Duration = Duration::from_millis(250);
 
 impl Finding {
     /// The module was handed a reply to its discovery.
@@ -68,16 +75,19 @@ impl Finding {
         if !API_VERSIONS.contains(&version) || !told.iter().any(|(other, _)| other == kind) {
             return None;
         }
-        let count = self.elsewhere.entry(rest.to_owned()).or_insert(Some(0));
         if told.iter().any(|(other, number)| (other.as_str(), number.as_str()) == (kind, version)) {
-            *count = None;
+            self.right.insert(rest.to_owned());
             return None;
         }
-        *count = count.map(|count| count + 1);
-        // The first may be one of several at once.
-        if *count != Some(2) {
+        self.elsewhere.entry(rest.to_owned()).or_insert(seen.at);
+        // The right one may be still to come.
+        let is_alone = |(rest, since): (&String, &Duration)| {
+            !self.right.contains(rest) && seen.at.saturating_sub(*since) >= AT_ONCE
+        };
+        if self.is_accused || !self.elsewhere.iter().any(is_alone) {
             return None;
         }
+        self.is_accused = true;
         let topic = seen.wording.topic(&seen.publish.topic);
         let headline = format!("module sent on {topic}, which is no topic of what it has found");
         let found = seen.fail("monitor/topic-not-discovered", headline).with_evidence(said(id, told));
