@@ -282,12 +282,11 @@ impl Campaign {
             self.keep_in_corpus(tally, number, &case);
         }
         // When a client does what it is told is its affair, and the station may be in another state by then.
-        let is_late = |found: &Diagnostic| ["scenario/ignored-stimulus", "scenario/contradicted"].contains(&found.id);
-        let is_told = case.ground.under_test == Side::Client
-            && Find::of(&result).is_none()
-            && result.findings.iter().any(is_late);
-        if is_told {
-            *tally.unjudged.entry("[scenario/ignored-stimulus]: the client was late".to_owned()).or_default() += 1;
+        let is_otherwise =
+            |found: &&Diagnostic| ["scenario/ignored-stimulus", "scenario/contradicted"].contains(&found.id);
+        let is_client = case.ground.under_test == Side::Client && Find::of(&result).is_none();
+        if let Some(found) = result.findings.iter().find(is_otherwise).filter(|_| is_client) {
+            *tally.unjudged.entry(format!("[{}]: the client was late", found.id)).or_default() += 1;
             return;
         }
         if result.verdict == Verdict::Error {

@@ -117,7 +117,8 @@ impl Ground {
         Model::new(self.under_test, self.api, self.is_driven, config)
     }
 
-    /// A case in which no message is waited for longer than this, in milliseconds, but where times have to run out.
+    /// How a case is played in which no message is waited for longer than this, in milliseconds, but where times have to run
+    /// out.
     pub fn in_haste(&self, within_ms: u64) -> Head<'static> {
         Head { within_ms: Some(within_ms).filter(|_| !self.site.is_slow()), ..Head::AS_PLAYED }
     }

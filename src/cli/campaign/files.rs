@@ -101,8 +101,8 @@ fn files(directory: Option<&Path>, extension: &str) -> Vec<PathBuf> {
     let entries = directory.and_then(|directory| fs::read_dir(directory).ok()).into_iter().flatten().flatten();
     let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
     // What stands there and is no file may never end.
-    files.retain(|path| path.extension().is_some_and(|it| it == extension) && (path.is_file() || path.is_symlink()));
-    files.retain(|path| fs::metadata(path).map_or(true, |found| found.is_file()));
+    let may_end = |path: &Path| fs::metadata(path).map_or(true, |found| found.is_file());
+    files.retain(|path| path.extension().is_some_and(|it| it == extension) && may_end(path));
     files.sort();
     files
 }

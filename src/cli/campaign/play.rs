@@ -63,8 +63,14 @@ impl Campaign {
     ) -> bool {
         let number = cases.first().map_or(0, |(number, _)| *number);
         let is_fail = result.verdict == Verdict::Fail;
+        // What came too late for one who is in haste may yet come.
+        let is_missed = |found: &Diagnostic| found.severity != Severity::Fail || found.subject == Subject::Expectation;
+        let is_hasty = is_fail && head.within_ms.is_some() && result.findings.iter().all(is_missed);
         if self.is_late() {
-            // As it is, all together.
+            // As they are, all together.
+            if is_hasty {
+                return self.play_again(number, joined.whole, take).await;
+            }
             take(Outcome { number, case: joined.whole, result });
             return is_fail;
         }
@@ -103,10 +109,8 @@ impl Campaign {
         if is_fail && !is_failed {
             is_failed |= self.play_again(number, joined.whole.clone(), take).await;
         }
-        // What fails but once; not what came too late for one who is in haste.
-        let is_missed = |found: &Diagnostic| found.severity != Severity::Fail || found.subject == Subject::Expectation;
-        let is_late = head.within_ms.is_some() && result.findings.iter().all(is_missed);
-        if is_fail && !is_failed && !is_late {
+        // What fails but once.
+        if is_fail && !is_failed && !is_hasty {
             take(Outcome { number, case: joined.whole, result });
             is_failed = true;
         }

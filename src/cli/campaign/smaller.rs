@@ -29,19 +29,20 @@ impl Campaign {
         // What comes after it has come about is most likely in vain.
         let sooner = last.map(|last| Case { inputs: case.inputs[..=last].to_vec(), ..case.clone() });
         let whole = [sooner, Some(case.clone())].into_iter().flatten().enumerate().collect::<Vec<_>>();
-        match self.first_failing(whole.clone(), &find, &haste).await {
-            Some(index) => case = whole[index].1.clone(),
-            // What does not fail again does not get smaller.
-            None => {
-                let (find, results) = self.shown_again(&case, find.clone()).await?;
-                if !results.iter().any(|result| find.finding(result).is_some()) {
-                    return Some((case, find, results));
-                }
+        let again = self.first_failing(whole.clone(), &find, &haste).await;
+        if let Some(index) = again {
+            case = whole[index].1.clone();
+        } else {
+            let (find, results) = self.shown_again(&case, find.clone()).await?;
+            if !results.iter().any(|result| find.finding(result).is_some()) {
+                // What does not fail again does not get smaller.
+                return Some((case, find, results));
             }
         }
         let mut shown = None;
         // In haste something else may look the same, which is seen when it is played as it stands.
-        for head in [haste, Head::AS_PLAYED] {
+        let haste = Some(haste).filter(|haste| again.is_some() && haste.within_ms.is_some());
+        for head in haste.into_iter().chain([Head::AS_PLAYED]) {
             let smaller = self.shrink(case.clone(), &find, &head).await;
             let (find, results) = self.shown_again(&smaller, find.clone()).await?;
             let is_shown = results.iter().all(|result| find.finding(result).is_some());
