@@ -60,7 +60,7 @@ const AREAS: [&str; 17] = [
 ];
 
 /// Who may name channels of the auth APIs: what is their behaviour, file by file. Everybody else reads the descriptions.
-const BEHAVIOUR: [&str; 27] = [
+const BEHAVIOUR: [&str; 29] = [
     // The APIs, what EVerest makes of their messages, and the words that its internals share with them.
     "protocol/auth_apis.rs",
     "protocol/control.rs",
@@ -70,9 +70,11 @@ const BEHAVIOUR: [&str; 27] = [
     "station/messages.rs",
     // Who plays the side of Auth or of its clients, and asks Auth whether it is ready.
     "fuzz/case.rs",
+    "fuzz/case/steps.rs",
     "fuzz/input.rs",
     "fuzz/model.rs",
     "fuzz/model/offers.rs",
+    "fuzz/model/possible.rs",
     "fuzz/strategies.rs",
     "runner/probe.rs",
     "sim/bugs/client.rs",
