@@ -35,9 +35,9 @@ use crate::verdict::Verdict;
 /// So many cases are played by one module, if all goes well.
 const BATCH: u64 = 16;
 /// So many modules at once keep a processor busy, each of which waits for most of its time.
-const MODULES: usize = 32;
-/// So far apart one more module at a time is started, after a few.
-const APART: Duration = Duration::from_millis(100);
+const MODULES: usize = 64;
+/// So far apart one more module at a time is started, after a few, where each is a process; and where none is.
+const APART: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(10)];
 /// How often a find is made smaller that fails as a known one does, to see whether it is another one.
 const LOOKS: u64 = 4;
 
@@ -137,6 +137,7 @@ impl Campaign {
         let jobs = self.settings.jobs.max(1);
         let is_single = runner::one_at_a_time(&self.settings).is_some();
         let at_once = if is_single { 1 } else { jobs.min(processors * MODULES) };
+        let apart = APART[usize::from(self.settings.module.is_builtin())];
         let batches = self.cases.map_or(u64::MAX, |cases| cases.div_ceil(BATCH));
         let mut open = (0..batches).filter(|batch| self.is_ours(*batch)).enumerate();
         let (mut playing, mut in_turn) = (JoinSet::new(), InTurn::default());
@@ -149,7 +150,7 @@ impl Campaign {
         }
         loop {
             // Modules that start all at once keep each other from being ready in time.
-            let begun = self.began.elapsed().as_millis() / APART.as_millis();
+            let begun = self.began.elapsed().as_millis() / apart.as_millis();
             let room = at_once.min(processors * 2 + usize::try_from(begun).unwrap_or(usize::MAX));
             while playing.len() < room && !self.is_over(tally) {
                 let Some((order, batch)) = open.next() else { break };
@@ -165,7 +166,7 @@ impl Campaign {
                     Some(Ok(order)) => drop(in_turn.over.insert(order)),
                     _ => break,
                 },
-                () = tokio::time::sleep(APART), if room < at_once => {}
+                () = tokio::time::sleep(apart), if room < at_once => {}
             }
             // All of a batch that is over is there.
             while let Ok(outcome) = played.try_recv() {

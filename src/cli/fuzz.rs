@@ -75,7 +75,7 @@ pub struct Arguments {
     /// Only the i-th of n parts, for campaigns on several machines: give each the same --seed
     #[arg(long, value_name = "i/n", value_parser = shard)]
     shard: Option<Shard>,
-    /// How many modules play at once [default: 16 times the processors; 64 times, if the module is built in]
+    /// How many modules play at once [default: 16 times the processors; 64 times for a built-in client, 32 for EVerest]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// Write a JSON report; `-` is standard output
@@ -117,9 +117,13 @@ pub fn run(arguments: Arguments) -> Exit {
                 ground.site = Arc::new(ground.site.with_modules(has[0], has[1]));
             }
         }
-        // Most of a case is waiting for the client to say that it is there.
-        let jobs = settings.jobs * if settings.module.is_builtin() { 4 } else { 8 };
-        settings.jobs = arguments.jobs.map_or(jobs, usize::from);
+        // Most of a case is waiting, above all for a client to say that it is there.
+        let times = match (settings.module.is_builtin(), arguments.side) {
+            (true, Side::Client) => 4,
+            (true, Side::Everest) => 2,
+            (false, _) => 8,
+        };
+        settings.jobs = arguments.jobs.map_or(settings.jobs * times, usize::from);
         Ok((settings, grounds))
     });
     let (settings, grounds) = match prepared {

@@ -46,6 +46,8 @@ pub struct Fact<'a> {
     pub payload: &'a [u8],
     /// The same, where it is JSON.
     pub json: Option<&'a Value>,
+    /// The form in which it is written, where it is not the client that sent it.
+    pub form: Option<Form>,
     /// What became of it on its way to the client, by an injected fault.
     pub befell: Option<Effect>,
 }
@@ -253,7 +255,7 @@ impl<'a> Facts<'a> {
     }
 
     fn in_other_form(self) -> usize {
-        self.shown(|fact| is_other_form(fact.message, Form::recognised(fact.payload)))
+        self.shown(|fact| is_other_form(fact.message, fact.form))
     }
 
     /// Where EVerest says nothing of a withdrawn token, the reply has nothing to be out of order with.
@@ -274,7 +276,7 @@ impl<'a> Facts<'a> {
                 .get("status")
                 .is_some_and(|status| serde_json::from_value::<TokenValidationStatus>(status.clone()).is_ok());
             let has_more = status.keys().any(|key| !["messages", "status", "token"].contains(&key.as_str()));
-            !is_known || has_more || Form::recognised(fact.payload) == Some(Form::ExtraFields)
+            !is_known || has_more || fact.form == Some(Form::ExtraFields)
         };
         self.all(Fate::Shown, STATUS).filter(is_future).count()
     }
@@ -398,6 +400,7 @@ mod tests {
                 at: Duration::from_millis(index as u64 * 50),
                 payload,
                 json: Some(json),
+                form: Form::recognised(payload),
                 befell: None,
             })
             .collect();

@@ -174,7 +174,7 @@ impl<'a> Before<'a> {
         self.found += usize::from(fact.message == Message::DISCOVER_REPLY);
         self.last.insert(fact.message, fact);
         if fact.json.is_some() {
-            self.forms.insert((fact.message, Form::recognised(fact.payload)));
+            self.forms.insert((fact.message, fact.form));
         }
     }
 
@@ -183,11 +183,10 @@ impl<'a> Before<'a> {
         let Some(json) = fact.json else { return vec!["CN-2"] };
         let last = self.last.get(&fact.message).copied();
         // What it has survived in this form is no matter of the form.
-        let form = Form::recognised(fact.payload);
-        let is_new = !self.forms.contains(&(fact.message, form));
-        let is_extra = form == Some(Form::ExtraFields);
+        let is_new = !self.forms.contains(&(fact.message, fact.form));
+        let is_extra = fact.form == Some(Form::ExtraFields);
         let has_more = is_new && is_extra || has_unknown_fields(fact.message, json);
-        let is_other = is_new && !is_extra && is_other_form(fact.message, form);
+        let is_other = is_new && !is_extra && is_other_form(fact.message, fact.form);
         let result = json.as_str();
         let is_withdrawn = status(fact) == Some("Withdrawn");
         let special = match fact.message {
@@ -277,6 +276,7 @@ mod tests {
             at: Duration::from_millis(150 * index as u64),
             payload: text.as_bytes(),
             json: json.as_ref(),
+            form: Form::recognised(text.as_bytes()),
             befell: None,
         });
         let (facts, heartbeat_interval) = (facts.collect::<Vec<_>>(), Duration::from_secs(1));

@@ -381,7 +381,8 @@ impl Topics {
         [self.control_topic(), self.did_topic(), self.mark_topic()].iter().any(|aside| aside == topic)
     }
 
-    /// Where the harness publishes to itself: once such a message is in the record, so is all it sent before.
+    /// Where the harness publishes to itself: once such a message is in the record, so is all it sent before; and once it has
+    /// subscribed, it has all that the broker had for it before.
     pub fn mark_topic(&self) -> String {
         format!("khumbu/{}/mark", self.module_id)
     }

@@ -40,6 +40,8 @@ pub struct Cast {
 pub enum Played {
     /// EVerest's side, for a client under test.
     Everest {
+        /// Its MQTT client id.
+        client_id: String,
         /// Its orders.
         orders: mpsc::UnboundedSender<Order>,
         /// Its task.
@@ -115,15 +117,26 @@ async fn open_side(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<
             let (address, wire, csms) = (broker.address(), scene.wire, Some(csms));
             let tells = looks_inside(&scenario.model.steps, scene.frame());
             let (is_driven, inside, ends, edge) = (false, None, None, Edge::default());
-            let everest =
-                Everest { address, client_id, topics, station, is_driven, tells, inside, wire, csms, ends, edge };
+            let everest = Everest {
+                address,
+                client_id: client_id.clone(),
+                topics,
+                station,
+                is_driven,
+                tells,
+                inside,
+                wire,
+                csms,
+                ends,
+                edge,
+            };
             let (orders, received) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
             let task = tokio::spawn(everest.run(received, ready));
             match is_ready.await {
                 Ok(Ok(())) => {
                     let charge_point = open_charge_point(scene, &orders, said).await?;
-                    Ok(Played::Everest { orders, task, charge_point })
+                    Ok(Played::Everest { client_id, orders, task, charge_point })
                 }
                 Ok(Err(error)) => Err(no_link(settings, &error)),
                 Err(_) => Err(broken("the simulated EVerest has ended")),
@@ -202,7 +215,7 @@ pub async fn close(Cast { played, other_apis }: Cast) {
     other_apis.close().await;
     match played {
         Played::Client(client) => client.close().await,
-        Played::Everest { orders, task, charge_point } => {
+        Played::Everest { orders, task, charge_point, .. } => {
             drop((orders, charge_point));
             // Its outcome says no more than what the record showed.
             let _ = timeout(FAREWELL, task).await;

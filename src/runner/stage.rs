@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::judging::Judging;
 use super::learnt::Learnt;
@@ -15,6 +16,7 @@ use super::stop::{Stop, broken};
 use crate::broker::Broker;
 use crate::conformance::judge::{Case, Judge};
 use crate::conformance::requirements::{self, Requirement};
+use crate::conformance::sighting::{Sighting, Way};
 use crate::sim::everest::Order;
 use crate::station::config::TokenConfig;
 
@@ -37,6 +39,8 @@ pub struct Stage<'s> {
     pub(super) learnt: Learnt,
     /// Tokens as validators see them now.
     pub(super) tokens: BTreeMap<String, TokenConfig>,
+    /// The simulated EVerest has taken in what is before the message of this number.
+    taken_in: usize,
     /// Whether stimuli come at the same instant.
     pub(super) is_at_once: bool,
     /// The requirement that is judged now: what fails breaks it, unless it names its own.
@@ -48,7 +52,7 @@ impl<'s> Stage<'s> {
     pub fn new(scene: &'s Scene<'s>, broker: &'s Broker, lookout: Lookout<'s>, judge: Judge<'s>, cast: Cast) -> Self {
         let (judging, learnt, tokens) = (Judging::new(scene, judge), Learnt::default(), scene.station.tokens.clone());
         let about = requirements::first_of(&scene.scenario.model.requirements);
-        Self { scene, broker, lookout, judging, cast, learnt, tokens, is_at_once: false, about }
+        Self { scene, broker, lookout, judging, cast, learnt, tokens, taken_in: 0, is_at_once: false, about }
     }
 
     /// The scenario as it is judged.
@@ -91,6 +95,25 @@ impl<'s> Stage<'s> {
         let mark = Order::Publish { topic: topic.clone(), payload: Bytes::new(), qos: 0, retain: false };
         self.cast.played.order(mark)?;
         self.reach_broker(from, &topic).await
+    }
+
+    /// Waits until the simulated EVerest has taken in what others have said by now: what happens to it next goes another
+    /// way, and must not overtake that.
+    ///
+    /// # Errors
+    /// When it has broken down.
+    pub async fn catch_up(&mut self) -> Result<(), Stop> {
+        self.lookout.observer.drain();
+        let Played::Everest { client_id, .. } = &self.cast.played else { return Ok(()) };
+        let messages = &self.lookout.observer.messages;
+        let from = std::mem::replace(&mut self.taken_in, messages.len());
+        let is_news = |seen: &Sighting| seen.way == Way::Sent && *seen.client != **client_id;
+        if messages[from..].iter().any(is_news) {
+            let (done, is_done) = oneshot::channel();
+            self.cast.played.order(Order::CatchUp(done))?;
+            is_done.await.map_err(|_| broken("the simulated EVerest has ended"))?;
+        }
+        Ok(())
     }
 
     /// Waits until the broker has taken a message of khumbu's own on this topic, the first behind message `from`. What

@@ -17,6 +17,9 @@ impl Stage<'_> {
     /// When it comes to nothing, or the module cannot be told.
     pub async fn stimulate(&mut self, command: Command, at: &str) -> Result<(), Stop> {
         self.set_mark();
+        if !self.is_at_once {
+            self.catch_up().await?;
+        }
         match &self.cast.played {
             Played::Everest { .. } => {
                 let name = command_name(&command);
@@ -53,6 +56,7 @@ impl Stage<'_> {
     pub async fn restart_everest(&mut self) -> Result<(), Stop> {
         self.set_mark();
         self.judging.judge.past.end_presentations();
+        self.catch_up().await?;
         self.lookout.observer.drain();
         self.lookout.observer.monitors.everest_restarted();
         match &self.cast.played {

@@ -100,6 +100,8 @@ pub enum Order {
         /// The retain flag.
         retain: bool,
     },
+    /// Takes in all that the broker has for it by now, so that no later order overtakes that; answered when it has.
+    CatchUp(oneshot::Sender<()>),
     /// Ends and starts again, with nothing remembered but what a charge point keeps; answered when it is ready again.
     Restart(oneshot::Sender<Result<(), LinkError>>),
     /// A description of the state as JSON.
@@ -182,6 +184,10 @@ impl Everest {
                     Some(Order::Publish { topic, payload, qos, retain }) => {
                         life.link.publish(&topic, payload, qos, retain).await?;
                     }
+                    Some(Order::CatchUp(done)) => {
+                        self.catch_up(&mut life).await?;
+                        let _ = done.send(());
+                    }
                     Some(Order::Restart(done)) => {
                         life.link.clone().close().await;
                         let begun = self.begin(Some(&life)).await;
@@ -199,12 +205,7 @@ impl Everest {
                     }
                 },
                 message = life.messages.recv(), if !life.has_ended => match message {
-                    Some(message) => {
-                        life.has_driver |= self.is_driven && message.topic == self.topics.control_topic();
-                        if let Some(input) = self.input(&life, message) {
-                            self.apply(&mut life, input).await?;
-                        }
-                    }
+                    Some(message) => self.take_in(&mut life, message).await?,
                     None if self.is_on(Deviation::BrokerLossEndsEverest) => return Err(LinkError::Lost),
                     None => life = self.begin(Some(&life)).await?,
                 },
@@ -213,6 +214,27 @@ impl Everest {
                 }
             }
         }
+    }
+
+    async fn take_in(&self, life: &mut Life, message: Message) -> Result<(), LinkError> {
+        life.has_driver |= self.is_driven && message.topic == self.topics.control_topic();
+        if let Some(input) = self.input(life, message) {
+            self.apply(life, input).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in all that the broker has for it by now: what it answers comes behind that.
+    async fn catch_up(&self, life: &mut Life) -> Result<(), LinkError> {
+        // A lost connection shows where messages are received.
+        let is_there = !life.has_ended && life.link.subscribe(&[self.topics.mark_topic()], 0).await.is_ok();
+        while is_there
+            && !life.has_ended
+            && let Ok(message) = life.messages.try_recv()
+        {
+            self.take_in(life, message).await?;
+        }
+        Ok(())
     }
 
     async fn begin(&self, before: Option<&Life>) -> Result<Life, LinkError> {

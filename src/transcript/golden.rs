@@ -266,8 +266,6 @@ fn heartbeats(messages: &[Message<'_>], naming: &mut Naming<'_>) -> Vec<String> 
     lines
 }
 
-/// What was subscribed to, in order of the text and once each. A subscription counts if its client said something
-/// afterwards: then it belongs to the conversation, and a short scenario cannot end before it.
 /// The messages that faults befell, and how many of a kind. Outages of connections are left out, for a module may have
 /// one connection or two.
 fn faults(records: &[Record], naming: &mut Naming<'_>) -> BTreeMap<String, usize> {
@@ -286,6 +284,8 @@ fn faults(records: &[Record], naming: &mut Naming<'_>) -> BTreeMap<String, usize
     faults
 }
 
+/// What was subscribed to, in order of the text and once each. A subscription counts if its client said something
+/// afterwards: then it belongs to the conversation, and a short scenario cannot end before it.
 fn subscriptions(records: &[Record], naming: &mut Naming<'_>) -> BTreeSet<String> {
     let (names, topics) = (naming.names, naming.names.topics);
     let mut lines = BTreeSet::new();
@@ -303,7 +303,7 @@ fn subscriptions(records: &[Record], naming: &mut Naming<'_>) -> BTreeSet<String
             }
             Event::Subscribed { filter, qos }
                 if speakers.contains(record.client.as_ref())
-                    && *filter != topics.control_topic()
+                    && !topics.is_aside(filter)
                     && !topics.is_probe(filter, &[]) =>
             {
                 let filter = naming.known_reply(filter).unwrap_or_else(|| anonymous(filter, naming.names));

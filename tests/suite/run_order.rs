@@ -47,6 +47,33 @@ fn bound_stimuli_and_tokens_keep_their_order() {
     assert_eq!(first, None, "{topics:?}");
 }
 
+/// A client asks over MQTT, and what happens to khumbu's own station goes no such way.
+const WITHDRAWN_BEFORE: &str = "\
+description: What a client has asked for is done before what happens next.
+under_test: client
+station:
+  tokens:
+    ALICE: {value: \"04A2F3B1\", type: ISO14443}
+    BOB: {value: \"0B0B0B0B\", type: ISO14443}
+steps:
+  - repeat:
+      times: 100
+      steps:
+        - present_token: ALICE
+        - withdraw: {}
+        - present_token: BOB
+        - plug_in: {evse: 1}
+        - start_transaction: {evse: 1}
+        - stop_transaction: {evse: 1}
+        - unplug: {evse: 1}
+";
+
+#[test]
+fn what_a_client_asked_for_is_done_before_what_happens_next() {
+    let project = Project::with(&[("s.yaml", WITHDRAWN_BEFORE)]);
+    project.play(&["s.yaml"]).exits(0);
+}
+
 /// The request goes at QoS 0, the token at QoS 1 over another connection.
 const UNACKNOWLEDGED: &str = "\
 description: What was withdrawn before a token came leaves the token alone.

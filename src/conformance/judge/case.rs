@@ -141,7 +141,7 @@ impl<'s> Case<'s> {
         if self.wire == Wire::Everest || !is_ours {
             return None;
         }
-        Form::recognised(&seen.publish.payload).filter(|form| *form != Form::Everest)
+        seen.form().filter(|form| *form != Form::Everest)
     }
 }
 

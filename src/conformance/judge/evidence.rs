@@ -226,8 +226,9 @@ impl Proof<'_> {
                 _ => return None,
             };
             let (payload, json) = (&*seen.publish.payload, seen.json.as_ref());
+            let form = if fate == Fate::Sent { None } else { seen.form() };
             let befell = self.deliveries.befell(seen.seq);
-            Some(Fact { fate, message, at: seen.at, payload, json, befell })
+            Some(Fact { fate, message, at: seen.at, payload, json, form, befell })
         });
         facts.collect()
     }

@@ -85,7 +85,7 @@ impl Answers {
             asked.well_formed |= well_formed;
             asked.retained |= seen.publish.retain;
             (asked.last_at, asked.last_seq) = (seen.at, seen.seq);
-            asked.form = Form::recognised(&seen.publish.payload);
+            asked.form = seen.form();
         }
     }
 

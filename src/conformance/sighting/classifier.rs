@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
@@ -169,6 +169,7 @@ impl Classifier {
             json,
             original,
             fault,
+            form: OnceLock::new(),
             repeat: Repeat::No,
             asks,
             answers,

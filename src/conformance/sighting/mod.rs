@@ -11,13 +11,14 @@ mod redelivery;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::protocol::channel::{ApiType, Channel, EntryPoint};
 use crate::protocol::control::Deed;
+use crate::protocol::wire::Form;
 use crate::transcript::record::Publish;
 
 pub use classifier::Classifier;
@@ -145,6 +146,8 @@ pub struct Sighting {
     original: Option<Value>,
     /// Why the payload is no JSON.
     fault: Option<String>,
+    /// See [`Sighting::form`], which is asked again and again.
+    form: OnceLock<Option<Form>>,
     /// Whether it was sent before.
     pub repeat: Repeat,
     /// Where it wants its reply, if it is a request that says so; a probe of the harness as well.
@@ -154,6 +157,11 @@ pub struct Sighting {
 }
 
 impl Sighting {
+    /// The form in which it is written, as [`Form::recognised`].
+    pub fn form(&self) -> Option<Form> {
+        *self.form.get_or_init(|| Form::recognised(&self.publish.payload))
+    }
+
     /// The payload as it was sent, or why it is no JSON.
     pub fn as_sent(&self) -> Result<&Value, &str> {
         let fault = self.fault.as_deref().unwrap_or_default();
