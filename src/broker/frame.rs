@@ -49,8 +49,8 @@ impl Fault {
     }
 
     /// A packet identifier that still belongs to another message. Brokers let the new one take its place.
-    pub(super) fn in_use(pkid: u16, topic: &str) -> Self {
-        let why = format!("PUBLISH: packet identifier {pkid} is still in use for a message on `{topic}`");
+    pub(super) fn in_use(kind: Kind, pkid: u16, topic: &str) -> Self {
+        let why = format!("{}: packet identifier {pkid} is still in use for a message on `{topic}`", kind.name());
         Self::protocol(why).of(Rule::Identifier)
     }
 

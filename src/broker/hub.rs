@@ -561,6 +561,11 @@ impl Core {
         let mut received = |kind: Kind, pkid| {
             let event = Event::Packet { direction: Direction::FromClient, kind: kind.name(), pkid };
             out.recorder.record(&client, event);
+            // All that a client sends under an identifier shares them (MQTT 5, 2.2.1).
+            let is_new = matches!(kind, Kind::Subscribe | Kind::Unsubscribe);
+            if let Some(held) = session.held.of(pkid).filter(|_| is_new) {
+                out.recorder.record_breach(&client, &Fault::in_use(kind, pkid, &held.topic));
+            }
         };
         match packet {
             Packet::Publish(publish) => self.publish(seat, publish)?,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::frame::Fault;
+use super::frame::{Fault, Kind};
 use super::hub::Recorder;
 use crate::transcript::record::{Event, Publish};
 
@@ -48,7 +48,7 @@ impl Relayed {
         }
         let pkid = publish.pkid;
         if let Some(before) = held.insert(pkid, Held { number, publish }) {
-            recorder.record_breach(client, &Fault::in_use(pkid, &before.publish.topic));
+            recorder.record_breach(client, &Fault::in_use(Kind::Publish, pkid, &before.publish.topic));
         }
     }
 

@@ -34,7 +34,7 @@ impl Core {
         if qos == 2 {
             recorder.record(&session.client, Event::Held { publish: seen(&message, dup, pkid) });
             if let Some(before) = session.held.keep(pkid, message, dup) {
-                recorder.record_breach(&session.client, &Fault::in_use(pkid, &before.topic));
+                recorder.record_breach(&session.client, &Fault::in_use(Kind::Publish, pkid, &before.topic));
             }
             if session.held.bytes() > config.queue_bytes {
                 let limit = config.queue_bytes;

@@ -142,6 +142,11 @@ impl Held {
         before.map(|(message, _)| message)
     }
 
+    /// The message under this identifier.
+    pub(super) fn of(&self, pkid: u16) -> Option<&Arc<Message>> {
+        self.messages.get(&pkid).map(|(message, _)| message)
+    }
+
     /// Takes a message out to be handed on.
     pub(super) fn release(&mut self, pkid: u16) -> Option<(Arc<Message>, bool)> {
         let (message, dup) = self.messages.remove(&pkid)?;

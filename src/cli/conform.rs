@@ -21,6 +21,7 @@ use crate::conformance::requirements::{self, Requirement};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::gateway;
 use crate::protocol::channel::ApiType;
+use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 use crate::report::{self, KnownFailure};
 use crate::runner::{ModuleSource, Piece, Settings};
@@ -164,6 +165,8 @@ struct Prepared {
     settings: Settings,
     known_failures: Vec<KnownFailure>,
     scope: Scope,
+    /// Whether somebody said which release is played.
+    is_release_chosen: bool,
     reports: Reports,
     recordings: Vec<Arc<RecordingFile>>,
 }
@@ -211,9 +214,14 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
         elsewhere.extend(occasions::watched(side));
     }
     let choice = flags.release(&config)?;
+    // Nobody has told a client that there are other topics than those of its EVerest.
+    let has_its_topics = |release: &Release| {
+        let own = release.own_api_version();
+        choice.is_some() || side == Side::Everest || own.is_none_or(|own| own == settings.topics.api_version)
+    };
     let pieces = selected.into_iter().map(Arc::new).flat_map(|scenario| {
         let releases = PlayFlags::releases(choice, &scenario, &settings);
-        releases.into_iter().map(move |release| Piece {
+        releases.into_iter().filter(has_its_topics).map(move |release| Piece {
             scenario: scenario.clone(),
             release,
             golden: None,
@@ -239,7 +247,8 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
         elsewhere,
         command: command_without(&["--only", "--shard", "--keyword", "-k", "--fault"], &["--strict", "--sweep"]),
     };
-    Ok(Prepared { pieces, settings, known_failures, scope, reports, recordings })
+    let is_release_chosen = choice.is_some();
+    Ok(Prepared { pieces, settings, known_failures, scope, is_release_chosen, reports, recordings })
 }
 
 /// That no play is laid under faults on EVerest's side.
@@ -271,7 +280,7 @@ impl Prepared {
     fn perform(self, arguments: &Arguments) -> Exit {
         let started = Instant::now();
         print::diagnostics(self.pieces.iter().find_map(|piece| forecast(piece.release)).as_slice());
-        let Self { pieces, settings, known_failures, scope, reports, recordings } = self;
+        let Self { pieces, settings, known_failures, scope, is_release_chosen, reports, recordings } = self;
         let say = reports.beside();
         let (known, retries) = (known_failures.clone(), arguments.play.retries);
         let only = scope.only.clone();
@@ -288,6 +297,7 @@ impl Prepared {
             Err(exit) => return exit,
         };
         let is_whole = scope.only.is_empty() && !scope.is_partial && scope.part.is_whole() && !is_interrupted;
+        let results = if is_release_chosen { results } else { results.into_iter().map(without_release).collect() };
         let results = suite::settle(results);
         let mut results = report::excuse_all(&results, &known_failures, today(), is_whole);
         if arguments.play.flaky == Flaky::Pass {
@@ -306,6 +316,17 @@ impl Prepared {
         reports.write(&matrix, &results, code, &made(duration));
         Exit::from(code)
     }
+}
+
+/// A result without what is odd only in the release that was played: nobody has told the module of one that is over.
+fn without_release(result: Arc<ScenarioResult>) -> Arc<ScenarioResult> {
+    let is_odd = |found: &Diagnostic| found.severity == Severity::Warning && found.id == "monitor/unknown-topic";
+    if result.release == Release::default() || !result.findings.iter().any(is_odd) {
+        return result;
+    }
+    let mut result = ScenarioResult::clone(&result);
+    result.findings.retain(|found| !is_odd(found));
+    Arc::new(result)
 }
 
 /// Plays first what demands nothing of the module that it would have to be told: that shows whether it can be told

@@ -29,6 +29,8 @@ pub struct Deliveries {
     exactly_once: BTreeSet<u64>,
     /// What the module was handed with another payload, by an injected fault.
     broken: BTreeSet<u64>,
+    /// What the module had yet to acknowledge when it acknowledged something that it was handed later.
+    overtaken: BTreeSet<u64>,
     /// What the module has yet to acknowledge, by client and packet identifier.
     unacknowledged: BTreeMap<(Arc<str>, u16), u64>,
 }
@@ -70,7 +72,10 @@ impl Deliveries {
 
     /// The module has acknowledged what it was handed under a packet identifier.
     pub fn acknowledged(&mut self, client: &Arc<str>, pkid: u16) {
-        self.shown.extend(self.unacknowledged.remove(&(client.clone(), pkid)));
+        let Some(seq) = self.unacknowledged.remove(&(client.clone(), pkid)) else { return };
+        self.shown.insert(seq);
+        let earlier = self.unacknowledged.iter().filter(|((of, _), other)| of == client && **other < seq);
+        self.overtaken.extend(earlier.map(|(_, other)| *other));
     }
 
     /// A connection of the module is over: what it has not acknowledged on it, it never will. What its session keeps is
@@ -99,6 +104,11 @@ impl Deliveries {
     /// Whether the broker has handed it to the module, which has acknowledged it, if its QoS asks for that.
     pub fn is_shown(&self, seen: &Sighting) -> bool {
         self.shown.contains(&seen.seq)
+    }
+
+    /// Whether the module has acknowledged over the same connection what was published later.
+    pub fn is_overtaken(&self, seen: &Sighting) -> bool {
+        self.overtaken.contains(&seen.seq)
     }
 
     /// What became of a message on its way, by an injected fault. What is delivered exactly once is never redelivered.
@@ -171,6 +181,21 @@ mod tests {
         assert!(!deliveries.is_shown(&one));
         deliveries.acknowledged(&client, 7);
         assert!(deliveries.is_shown(&one) && deliveries.unacknowledged().next().is_none());
+    }
+
+    #[test]
+    fn a_message_is_overtaken_by_the_acknowledgement_of_a_later_one_of_the_same_client() {
+        let (mut deliveries, client) = (Deliveries::default(), "c".into());
+        let all = [sent(1, "one"), sent(2, "two"), sent(3, "three")];
+        all.iter().for_each(|seen| deliveries.sent(seen));
+        for (payload, pkid) in [("one", 7), ("two", 8), ("three", 9)] {
+            deliveries.handed_over(&handed(payload, 1, pkid));
+        }
+        deliveries.acknowledged(&client, 7);
+        deliveries.acknowledged(&"d".into(), 9);
+        assert!(!all.iter().any(|seen| deliveries.is_overtaken(seen)));
+        deliveries.acknowledged(&client, 9);
+        assert_eq!(all.each_ref().map(|seen| deliveries.is_overtaken(seen)), [false, true, false]);
     }
 
     #[test]

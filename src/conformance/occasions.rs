@@ -100,9 +100,9 @@ pub fn count(requirement: &str, facts: Facts<'_>) -> usize {
 }
 
 /// Requirements that monitors watch for in every scenario, whatever it names: those that bind clients.
-const WATCHED_OF_CLIENTS: [&str; 24] = [
-    "CC-8", "CC-9", "RR-13", "RR-17", "LV-4", "DI-6", "TP-1", "TP-3", "TP-4", "VA-3", "VA-4", "VA-5", "VA-8", "VA-10",
-    "CN-1", "MQ-1", "MQ-2", "MQ-3", "MQ-4", "MQ-5", "MQ-6", "MQ-7", "SC-1", "SC-2",
+const WATCHED_OF_CLIENTS: [&str; 25] = [
+    "CC-8", "CC-9", "RR-13", "RR-17", "LV-4", "WD-18", "DI-6", "TP-1", "TP-3", "TP-4", "VA-3", "VA-4", "VA-5", "VA-8",
+    "VA-10", "CN-1", "MQ-1", "MQ-2", "MQ-3", "MQ-4", "MQ-5", "MQ-6", "MQ-7", "SC-1", "SC-2",
 ];
 /// And those that bind EVerest.
 const WATCHED_OF_EVEREST: [&str; 29] = [

@@ -91,7 +91,10 @@ fn takes_both_orders(facts: Facts<'_>) -> bool {
 
 /// Whether a client has handed in a token that it did not hand in again at once.
 fn hands_in_once(facts: Facts<'_>) -> bool {
-    let value = |fact: &Fact<'_>| fact.json.and_then(|json| json.pointer("/id_token/value").cloned());
+    let value = |fact: &Fact<'_>| {
+        let value = fact.json.and_then(|json| json.pointer("/id_token/value"));
+        value.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_ascii_lowercase))
+    };
     let tokens: Vec<_> =
         facts.messages.iter().filter(|fact| fact.fate == Fate::Sent && fact.message == TOKEN).collect();
     let end = facts.messages.last().map_or(Duration::ZERO, |fact| fact.at);

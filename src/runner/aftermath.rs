@@ -44,7 +44,11 @@ impl Stage<'_> {
             return Err(findings::never_acknowledges(self.case(), unacknowledged, within).into());
         }
         if let Some(stuck) = self.stuck_at(&waiting).filter(|_| taken.is_none()) {
-            return Err(findings::stopped_acknowledging(self.case(), stuck, within).into());
+            let finding = match self.lookout.observer.deliveries.is_overtaken(stuck) {
+                true => findings::skipped_acknowledgement,
+                false => findings::stopped_acknowledging,
+            };
+            return Err(finding(self.case(), stuck, within).into());
         }
         let least = if self.scene.settings.module.is_builtin() { Duration::ZERO } else { LEAST_AFTERMATH };
         let aftermath =

@@ -34,6 +34,22 @@ pub fn stopped_acknowledging(case: &Case<'_>, stuck: &Sighting, within: Duration
         .with_help("what reads the module's messages may have ended over this one: look at what the module prints")
 }
 
+/// The module has left a message out, and acknowledged later ones.
+pub fn skipped_acknowledgement(case: &Case<'_>, skipped: &Sighting, within: Duration) -> Diagnostic {
+    let name = skipped.kind.name();
+    let headline = format!(
+        "{} did not acknowledge a {name} within {}, and acknowledged later ones",
+        case.culprit(),
+        shown(within)
+    );
+    Diagnostic::new(Severity::Fail, "module/skipped-acknowledgement", headline)
+        .about(Subject::Module)
+        .at(case.scenario.labelled("/under_test", ""))
+        .with_evidence(format!("the first message that it did not acknowledge: {}", case.line(skipped)))
+        .with_help("acknowledge every message, also one that it has no use for")
+        .breaking("MQ-4")
+}
+
 /// What tells the module to do something reaches nobody.
 pub fn nobody_hears(
     case: &Case<'_>,

@@ -147,13 +147,18 @@ fn counts(matrix: &Matrix<'_>, duration: Duration, style: Style) -> String {
         0 => format!("0 {}", state.word()),
         count => terminal::paint(style, colour(state), &format!("{count} {}", state.word())),
     });
+    let undecided = match matrix.others.iter().filter(|it| !it.is_failure()).count() {
+        0 => String::new(),
+        1 => ", 1 scenario undecided".to_owned(),
+        count => format!(", {count} scenarios undecided"),
+    };
     let interrupted = if matrix.is_interrupted { ", interrupted" } else { "" };
     let took = Timespan(Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX) / 100 * 100));
     let shard = match matrix.scope.part.shard {
         Some(shard) => format!("shard {shard}; `khumbu merge` puts the reports of all shards together\n"),
         None => String::new(),
     };
-    format!("\n{} in {took}{interrupted}\n{shard}", parts.collect::<Vec<_>>().join(", "))
+    format!("\n{}{undecided} in {took}{interrupted}\n{shard}", parts.collect::<Vec<_>>().join(", "))
 }
 
 fn colour(state: State) -> &'static str {

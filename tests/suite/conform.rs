@@ -451,7 +451,10 @@ fn the_extracted_suite_gives_the_same_verdicts() {
     };
     let within = conform(&project, &["--side", "client", "--api", "auth_token_validator"]).exits(0);
     let outside = project.play(&["scenarios/validator", "scenarios/plays/validator"]).exits(0);
-    assert_eq!(verdicts(&within), verdicts(&outside));
+    let mut outside = verdicts(&outside);
+    // It has other topics, of which nobody has told a client.
+    let of_other_topics = outside.remove("\"scenarios/validator/version_1_0_token_accepted.yaml\"");
+    assert_eq!((of_other_topics.as_deref(), verdicts(&within)), (Some("\"pass\""), outside));
     let name = "scenarios/client/heartbeat_wraps.yaml";
     project.write(name, "description: mine\n");
     project.run(&["conform", "--extract", "scenarios"]).exits(2).says("usage/other-file").says(name);

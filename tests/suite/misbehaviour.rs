@@ -115,6 +115,7 @@ rows! { earns(&Case):
     withdraws_twice_on_rejected: case("withdraws-twice", REJECTED, "pass", &[], &["module/asked-again"]),
     never_acknowledges_on_client_display: case("never-acknowledges", ["client", "client_display", ""], "fail", &["module/acknowledges-nothing"], &[]),
     stops_acknowledging_on_client_display: case("stops-acknowledging", ["client", "client_display", ""], "fail", &["module/stopped-acknowledging"], &[]),
+    skips_acknowledgement_on_client_display: case("skips-acknowledgement", ["client", "client_display", ""], "fail", &["module/skipped-acknowledgement"], &[]),
     request_before_subscribe_on_client: case("request-before-subscribe", CLIENT, "fail", &["monitor/reply-topic-not-subscribed"], &[]),
     same_reply_topic_on_client_twice: case("same-reply-topic", ["client", "client_twice", ""], "fail", &["monitor/reply-topic-reused"], &[]),
     same_reply_topic_on_client_cut_off: case("same-reply-topic", ["client", "client_cut_off", ""], "fail", &["expect/outcome"], &[]),

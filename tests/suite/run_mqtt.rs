@@ -35,6 +35,8 @@ else:
         'qos3': packet(0x36, text('a') + b'\0\1x'), 'filter': packet(0x82, b'\0\3' + text('a/#/b') + b'\0'),
         'second': hello, 'answer': b'\xd0\0', 'zero': packet(0x32, text('a') + b'\0\0x'),
         'reuse': packet(0x34, text('a/1') + b'\0\5x') + packet(0x34, text('a/2') + b'\0\5x'),
+        'subscribes': packet(0x34, text('a/1') + b'\0\5x') + packet(0x82, b'\0\5' + text('a/b') + b'\0'),
+        'leaves': packet(0x34, text('a/1') + b'\0\5x') + packet(0xa2, b'\0\5' + text('a/b')),
         'big': packet(0x30, text('a') + b'z' * 70000), 'silent': b'', 'none': b'\xc0\0',
     }[way])
     # Whatever else it does, it reads.
@@ -99,6 +101,8 @@ fn every_breach_fails_with_its_requirement() {
         ("answer", "MQ-4", "PINGRESP is not for clients to send"),
         ("zero", "MQ-5", "PUBLISH: the packet identifier is 0"),
         ("reuse", "MQ-5", "PUBLISH: packet identifier 5 is still in use for a message on `a/1`"),
+        ("subscribes", "MQ-5", "SUBSCRIBE: packet identifier 5 is still in use for a message on `a/1`"),
+        ("leaves", "MQ-5", "UNSUBSCRIBE: packet identifier 5 is still in use for a message on `a/1`"),
         ("big", "MQ-6", "PUBLISH of 70007 bytes is larger than the limit of 65536 bytes"),
         ("silent", "MQ-7", "keep-alive: nothing received for 1.5 × 1s"),
     ];

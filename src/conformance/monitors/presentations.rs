@@ -61,7 +61,10 @@ impl Presentations {
     /// Judges a token that the module has not sent for the second time for the sake of its QoS.
     pub(super) fn observe(&mut self, seen: &Worded<'_>) -> Option<Diagnostic> {
         let token = seen.as_sent().ok()?.pointer("/id_token/value")?.as_str()?;
-        let is_again = |last: &&mut Presentation| last.token == token && seen.at.saturating_sub(last.last) < AT_ONCE;
+        // EVerest tells tokens apart as text without case.
+        let is_again = |last: &&mut Presentation| {
+            last.token.eq_ignore_ascii_case(token) && seen.at.saturating_sub(last.last) < AT_ONCE
+        };
         let Some(last) = self.last.as_mut().filter(is_again) else {
             let next = Presentation { token: token.to_owned(), tokens: 1, last: seen.at };
             if let Some(over) = self.last.replace(next) {

@@ -95,6 +95,17 @@ fn a_provider_that_hands_each_token_in_again_fails() {
 }
 
 #[test]
+fn a_provider_that_hands_each_token_in_in_either_case_fails() {
+    let (mut wire, topics) = provider();
+    for value in ["0a", "0A", "0b", "0B"] {
+        let token = json!({"id_token": {"value": value, "type": "ISO14443"}, "authorization_type": "RFID"});
+        wire.after(if value.ends_with(char::is_lowercase) { 1000 } else { 1 });
+        wire.sends("module", &topics.topic(Channel::PROVIDED_TOKEN), token.to_string());
+    }
+    wire.fails("monitor/handed-in-again", "TP-4");
+}
+
+#[test]
 fn a_provider_that_hands_its_only_token_in_twice_is_warned() {
     let finding = hands_in(&[&[0, 150]]).warns("monitor/handed-in-again", "TP-4").clone();
     assert!(finding.headline.contains("`T1` in again 150ms later"), "{}", finding.headline);
