@@ -49,6 +49,8 @@ pub struct Tally {
     pub known: Vec<(PathBuf, Find)>,
     /// Files of earlier finds that cannot be read.
     pub unread: Vec<PathBuf>,
+    /// Whether the corpus takes no file.
+    pub is_unsaved: bool,
     /// How often a case failed that was not looked at any more, as the user wanted an end.
     pub cut_short: u64,
     /// Whether khumbu is at fault.

@@ -46,9 +46,9 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// How many cases are played at most
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     cases: Option<u64>,
-    /// How long cases are played at most [default: 60s, if no --cases are given]
+    /// How long cases are played at most; what was found by then is still made smaller [default: 60s, if no --cases are given]
     #[arg(long = "for", value_name = "TIME")]
     within: Option<Timespan>,
     /// The most inputs of a case
@@ -58,8 +58,8 @@ pub struct Arguments {
     #[arg(long, value_name = "TIME")]
     max_shrink: Option<Timespan>,
     /// End after so many finds
-    #[arg(long, value_name = "N")]
-    finds: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    finds: Option<u16>,
     /// What an EVerest under test is compared with: what EVerest of its release does, or what its specification says
     #[arg(long, value_name = "as_running|as_specified", value_parser = behaviour, default_value = "as_running")]
     behaviour: Behaviour,
@@ -89,6 +89,13 @@ pub fn run(arguments: Arguments) -> Exit {
         Ok(out) => out,
         Err(diagnostic) => return print::refused(vec![*diagnostic]),
     };
+    for directory in [&arguments.save, &arguments.corpus].into_iter().flatten() {
+        if directory.exists() && !directory.is_dir() {
+            let headline = format!("`{}` is no directory", directory.display());
+            let why = Diagnostic::new(Severity::Error, "usage/no-directory", headline);
+            return print::refused(vec![why.with_help("name one that there is, or one that khumbu is to create")]);
+        }
+    }
     let prepared = Config::load(arguments.module.topics.config.as_deref()).and_then(|config| {
         let mut settings = arguments.module.settings(&config).map_err(|diagnostic| vec![*diagnostic])?;
         let api = arguments.api.unwrap_or_default();
@@ -148,7 +155,7 @@ pub fn run(arguments: Arguments) -> Exit {
                 (None, Some(_)) => None,
             },
             max_shrink: arguments.max_shrink.map_or(MAX_SHRINK, |span| span.0),
-            finds: arguments.finds,
+            finds: arguments.finds.map(usize::from),
             shard: arguments.shard,
             save: arguments.save,
             corpus: arguments.corpus,
@@ -169,7 +176,7 @@ pub fn run(arguments: Arguments) -> Exit {
     }
     let is_found = tally.found.iter().any(|found| found.times == TIMES) || !tally.known.is_empty();
     let is_unjudged = tally.unjudged.values().sum::<u64>() >= tally.cases || !tally.found.is_empty();
-    let is_unjudged = is_unjudged || tally.cut_short > 0 || !tally.unread.is_empty();
+    let is_unjudged = is_unjudged || tally.cut_short > 0 || !tally.unread.is_empty() || tally.is_unsaved;
     match tally {
         Tally { is_broken: true, .. } => Exit::Error,
         _ if is_found => Exit::Fail,

@@ -178,7 +178,7 @@ fn a_module_that_cannot_be_judged_is_said_so() {
 
 #[test]
 fn what_makes_no_sense_is_refused() {
-    let project = Project::new();
+    let project = Project::with(&[("a_file", "no directory")]);
     for (flags, says) in [
         (&[][..], "--side"),
         (&["--side", "client", "--inputs", "0"], "1..=200"),
@@ -190,13 +190,30 @@ fn what_makes_no_sense_is_refused() {
         (&["--side", "everest", "--behaviour", "as_it_likes"], "as_specified"),
         (&["--side", "everest", "--release", "all"], "usage/one-release"),
         (&["--side", "client", "--json", "no/such/fuzz.json"], "no/such/fuzz.json"),
+        (&["--side", "client", "--cases", "0"], "--cases"),
+        (&["--side", "client", "--finds", "0"], "--finds"),
+        (&["--side", "client", "--save", "a_file"], "usage/no-directory"),
+        (&["--side", "client", "--corpus", "a_file"], "usage/no-directory"),
     ] {
         fuzz(&project, flags).exits(2).says(says);
     }
     // What cannot be kept is said, and is a find all the same.
-    project.write("kept", "a file");
     let module = "builtin:everest?bug=accepted_twice";
-    let flags =
-        ["--side", "everest", "--module", module, "--seed", "1", "--cases", "64", "--finds", "1", "--save", "kept"];
+    let flags = [
+        "--side",
+        "everest",
+        "--module",
+        module,
+        "--seed",
+        "1",
+        "--cases",
+        "64",
+        "--finds",
+        "1",
+        "--save",
+        "a_file/in",
+    ];
     fuzz(&project, &flags).exits(1).says("error[fuzz/not-saved]");
+    let flags = ["--side", "everest", "--seed", "1", "--cases", "16", "--corpus", "a_file/in"];
+    fuzz(&project, &flags).exits(3).says("error[fuzz/not-saved]");
 }

@@ -77,7 +77,12 @@ impl Campaign {
         let (Some(directory), Some(text), false) = (&self.corpus, text, case.inputs.is_empty()) else { return };
         match write_new(directory, (&format!("case_{:016x}_{number}", self.seed), "json"), &text) {
             Ok(_) => tally.kept += 1,
-            Err(error) => self.not_saved(directory, &error),
+            // Once is enough.
+            Err(_) if tally.is_unsaved => {}
+            Err(error) => {
+                tally.is_unsaved = true;
+                self.not_saved(directory, &error);
+            }
         }
     }
 
