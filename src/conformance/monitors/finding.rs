@@ -71,8 +71,10 @@ impl Finding {
     pub(super) fn published(&mut self, seen: &Worded<'_>, own: &Topics) -> Option<Diagnostic> {
         let Levels { version, kind, id, rest } = Levels::of(&seen.publish.topic, own)?;
         let told = self.told.get(id)?;
-        // What was broken on the wire may say a version that there is not.
-        if !API_VERSIONS.contains(&version) || !told.iter().any(|(other, _)| other == kind) {
+        // What was broken on the wire may say a version that there is not, to the module or by it.
+        let mut versions = told.iter().filter(|(other, _)| other == kind).map(|(_, number)| number.as_str()).peekable();
+        let is_told = versions.peek().is_some() && versions.all(|number| API_VERSIONS.contains(&number));
+        if !is_told || !API_VERSIONS.contains(&version) {
             return None;
         }
         if told.iter().any(|(other, number)| (other.as_str(), number.as_str()) == (kind, version)) {

@@ -120,13 +120,13 @@ fn whoever_listens_to_what_it_found_or_knows_otherwise_is_not_accused() {
     }
 }
 
-/// A client that is told that its own API module has version 1, and sends under these versions one after the other.
-fn sends_under(versions: &[&str]) -> Wire {
+/// A client that is told a version of its own API module, and sends under these one after the other.
+fn sends_under(told: u8, versions: &[&str]) -> Wire {
     let mut wire = Wire::client();
     ask(&mut wire, DISCOVER);
     let own = topics().topic(Channel::COMMUNICATION_CHECK);
     let id = own.split('/').nth(3).unwrap().to_owned();
-    let apis = json!({"apis": [{"type": "auth_consumer", "module_id": id, "version": 1}]});
+    let apis = json!({"apis": [{"type": "auth_consumer", "module_id": id, "version": told}]});
     let reply = message(REPLIES, apis.to_string(), 1);
     wire.packet("harness", Direction::FromClient, reply.clone()).packet("module", Direction::ToClient, reply);
     for version in versions {
@@ -137,13 +137,16 @@ fn sends_under(versions: &[&str]) -> Wire {
 
 #[test]
 fn whoever_sends_under_another_version_than_it_found_fails() {
-    let wire = sends_under(&["1.0", "1.0", "1.0"]);
+    let wire = sends_under(1, &["1.0", "1.0", "1.0"]);
     let finding = wire.found.iter().find(|found| found.id == "monitor/topic-not-discovered").unwrap();
     assert_eq!((finding.severity, finding.requirement), (Severity::Fail, Some("DI-8")));
     assert!(finding.evidence.concat().contains("type `auth_consumer`, version `1`"), "{finding:#?}");
     // It speaks to several releases, has just begun, or was told something else that khumbu does not know of.
     for versions in [&["1.0", "1", "1.0", "1.0"][..], &["1.0", "1.0"], &["1", "1.0", "1.0", "1.0"], &["9", "9", "9"]] {
-        let ids = sends_under(versions).ids();
+        let ids = sends_under(1, versions).ids();
         assert!(!ids.contains(&"monitor/topic-not-discovered"), "{versions:?} {ids:?}");
     }
+    // There is no such version: what it was told is broken.
+    let ids = sends_under(9, &["1", "1", "1"]).ids();
+    assert!(!ids.contains(&"monitor/topic-not-discovered"), "{ids:?}");
 }
