@@ -47,17 +47,20 @@ pub fn suspects(
     let is_near = |risk: &&Risk| risks[first].at.saturating_sub(risk.at) <= LAST_MOMENT;
     let near = || unacknowledged.iter().skip(1).chain(before.iter().rev().take_while(is_near));
     let likeliest = risks[first].special.clone();
-    let special = near().flat_map(|risk| &risk.special).copied();
+    // A client that asks at its start is told the same in every scenario.
+    let is_of_start = |id: &&'static str| matches!(*id, "LV-6" | "DI-6");
+    let (of_start, special): (Vec<_>, Vec<_>) =
+        near().flat_map(|risk| &risk.special).copied().partition(|id| is_of_start(&id));
     let mut usual: Vec<_> = risks[first].usual.into_iter().chain(near().filter_map(|risk| risk.usual)).collect();
-    // Stable. A client that asks at its start is told the same in every scenario.
-    usual.sort_by_key(|id| matches!(*id, "LV-6" | "DI-6"));
+    // Stable.
+    usual.sort_by_key(|id| is_of_start(&id));
     // What is judged first, the others stay in their order.
     let sorted = |ids: Vec<&'static str>| {
         let (judged, others): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| about == Some(*id));
         judged.into_iter().chain(others)
     };
     let mut seen = BTreeSet::new();
-    let all = sorted(likeliest).chain(sorted(special.collect())).chain(sorted(usual));
+    let all = sorted(likeliest).chain(sorted(special)).chain(sorted([usual, of_start].concat()));
     all.filter(|id| seen.insert(*id)).collect()
 }
 
@@ -321,6 +324,8 @@ mod tests {
         assert_eq!(suspects("TV-17", &earlier), ["TV-15", "TV-17", "WD-17"], "what is judged goes first");
         let start = [(Handed, GET_REPLY, &*known), (Handed, STATUS, &known)];
         assert_eq!(suspects("CC-8", &start), ["TV-17", "LV-6"]);
+        let told_none = [(Shown, GET_REPLY, "true"), (Handed, STATUS, &*known)];
+        assert_eq!(suspects("CC-8", &told_none), ["TV-17", "LV-6"]);
         let since = |number| ask(&earlier, false, |facts| super::suspects(None, facts, number, None));
         assert_eq!((since(1), since(2)), (vec!["WD-17"], vec![]));
     }
