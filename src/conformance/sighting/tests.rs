@@ -105,6 +105,27 @@ fn below(module: usize, side: Option<Side>) -> Place {
 }
 
 #[test]
+fn a_status_alone_tells_of_what_has_a_lane_of_its_own() {
+    let (mut wire, token) = (Wire::new(""), json!({"id_token": {"value": "T1", "type": "ISO14443"}}));
+    let status = json!({"status": "Processing", "messages": [], "token": token});
+    assert_eq!(wire.harness(&format!("{BASE}/e2m/token_validation_status"), status).told_of(), Some("T1"));
+    assert_eq!(wire.module(&format!("{PROVIDER}/m2e/provided_token"), token).told_of(), None);
+}
+
+#[test]
+fn what_there_is_not_is_named_by_the_topic_of_such_a_module() {
+    let mut wire = Wire::new("");
+    let mut names = |topic: &str| {
+        let seen = wire.module(topic, json!({}));
+        seen.names_what_there_is_not(ApiType::AUTH_CONSUMER, Channel::WITHDRAW_AUTHORIZATION)
+    };
+    assert!(names("everest_api/9/auth_consumer/api/m2e/withdraw_authorization"));
+    for topic in [&format!("{BASE}/m2e/withdraw_authorization"), "display/shown", "everest_api/9/auth_consumer/api"] {
+        assert!(!names(topic), "{topic}");
+    }
+}
+
+#[test]
 fn each_topic_has_its_place() {
     let (client, everest) = (Some(Side::Client), Some(Side::Everest));
     let former = Place::Channel { module: 0, channel: Channel::SET_CONNECTION_TIMEOUT, is_former: true };

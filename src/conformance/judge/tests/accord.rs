@@ -196,6 +196,10 @@ fn who_answers_when_everest_waits_no_longer_is_slow_and_not_silent() {
     let after = |millis| judge(&twice, 5, &[slow.as_slice(), &[answer(millis, "q/2")]].concat());
     assert_eq!(after(16_900), ("expect/late", Some("VA-5")));
     assert_eq!(after(17_100), ("expect/missing", None));
+    // For nothing else does EVerest wait so long.
+    let checks = "- expect: {message: communication_check, payload: true, within: 5s}\n";
+    let check = at(14_900, on(Channel::COMMUNICATION_CHECK, json!(true)).by_module());
+    assert_eq!(judge(checks, 5, &[check]).0, "expect/missing");
 }
 
 #[test]
