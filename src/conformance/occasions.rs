@@ -316,12 +316,15 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Whether a message has not even the objects that every one of its kind has.
+/// Whether a message has not even the objects that every one of its kind has, or no topic where one stands.
 pub(super) fn is_of_another_shape(message: Message, json: &Value) -> bool {
     let lacks = |at| !json.pointer(at).is_some_and(Value::is_object);
     match message {
         STATUS => lacks("") || json.get("token").is_some() && lacks("/token"),
-        QUESTION => ["/headers", "/payload", "/payload/id_token"].into_iter().any(lacks),
+        QUESTION => {
+            let is_odd = json.pointer("/headers/replyTo").is_some_and(|topic| !topic.is_string());
+            is_odd || ["/headers", "/payload", "/payload/id_token"].into_iter().any(lacks)
+        }
         _ => false,
     }
 }

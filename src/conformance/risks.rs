@@ -362,6 +362,7 @@ mod tests {
             (vec![(Shown, WITHDRAW_REPLY, "\"Accepted\""), (Handed, WITHDRAW_REPLY, "\"Accepted\"")], "WD-17"),
             (vec![(Handed, STATUS, &text)], "NX-1"),
             (vec![(Handed, STATUS, "[1]")], "CN-2"),
+            (vec![(Handed, QUESTION, r#"{"headers":{"replyTo":[0]},"payload":{"id_token":{}}}"#)], "CN-2"),
             (vec![(Handed, STATUS, "{\n    \"token\": {}\n}")], "TV-15"),
             (vec![(Handed, GET_REPLY, "null")], "LV-6"),
             (vec![(Shown, STATUS, &known), (Shown, HEARTBEAT, "1"), (Handed, GET_REPLY, &known)], "LV-6"),
