@@ -1,7 +1,13 @@
 //! Makes a list smaller that fails as long as it fails in the same way: minimizing delta debugging (Zeller and Hildebrandt,
 //! "Simplifying and isolating failure-inducing input", 2002).
 //!
+//! Once the list is short, each element is tried by itself: where a failure takes seconds to show, that is one round, and
+//! halving it again and again is many.
+//!
 //! Pure: it says which lists to try, and is told which of them failed. All of a round may be tried at once.
+
+/// So few elements may be tried at once.
+const FEW: usize = 16;
 
 /// A list on its way to fewer elements.
 #[derive(Debug, Clone)]
@@ -10,6 +16,8 @@ pub struct Shrink<T> {
     least: Vec<T>,
     /// In how many parts it is cut.
     parts: usize,
+    /// Whether no element fails by itself.
+    takes_several: bool,
     is_over: bool,
 }
 
@@ -17,7 +25,7 @@ impl<T: Clone> Shrink<T> {
     /// This list fails.
     pub fn new(failing: Vec<T>) -> Self {
         let is_over = failing.len() < 2;
-        Self { least: failing, parts: 2, is_over }
+        Self { least: failing, parts: 2, takes_several: false, is_over }
     }
 
     /// The smallest list that is known to fail.
@@ -30,6 +38,9 @@ impl<T: Clone> Shrink<T> {
         if self.is_over {
             return Vec::new();
         }
+        if self.is_alone() {
+            return self.least.iter().map(|element| vec![element.clone()]).collect();
+        }
         let bounds: Vec<_> = (0..=self.parts).map(|part| part * self.least.len() / self.parts).collect();
         let part = |index: usize| &self.least[bounds[index]..bounds[index + 1]];
         let rest = |index: usize| [&self.least[..bounds[index]], &self.least[bounds[index + 1]..]].concat();
@@ -39,9 +50,22 @@ impl<T: Clone> Shrink<T> {
         parts.chain(rests).collect()
     }
 
+    /// Whether each element is tried by itself.
+    fn is_alone(&self) -> bool {
+        !self.takes_several && self.least.len() <= FEW
+    }
+
     /// The first of the candidates that failed was this one, or none did.
     pub fn failed(&mut self, first: Option<usize>) {
         let count = self.parts;
+        if self.is_alone() {
+            self.takes_several = true;
+            if let Some(alone) = first.and_then(|index| self.least.get(index)) {
+                self.least = vec![alone.clone()];
+                self.is_over = true;
+            }
+            return;
+        }
         match first.and_then(|index| Some((index, self.candidates().get(index)?.clone()))) {
             Some((index, smaller)) => {
                 self.least = smaller;
@@ -84,6 +108,18 @@ mod tests {
             let (least, tried) = shrunk((0..length).collect(), has_all);
             prop_assert_eq!(&least, &needed);
             prop_assert!(tried <= 4 * (length as usize + 1) * (needed.len() + 2), "{} of {}", tried, length);
+        }
+    }
+
+    #[test]
+    fn a_short_list_is_tried_element_by_element_first() {
+        for (length, rounds) in [(16, 1), (17, 2), (32, 2), (64, 3)] {
+            let (mut shrink, mut count) = (Shrink::new((0..length).collect::<Vec<_>>()), 0);
+            while let Some(first) = (!shrink.candidates().is_empty()).then(|| shrink.candidates()) {
+                shrink.failed(first.iter().position(|list| list.contains(&(length - 1))));
+                count += 1;
+            }
+            assert_eq!((shrink.least(), count), (&[length - 1][..], rounds), "{length}");
         }
     }
 
