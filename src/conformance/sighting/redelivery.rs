@@ -53,11 +53,23 @@ struct Message {
     acknowledged: Option<u64>,
 }
 
+impl Message {
+    /// Whether the client knows that the broker has it, which got so many acknowledgements for sure.
+    fn has_arrived(&self, known: u64) -> bool {
+        self.acknowledged.is_some_and(|number| number <= known)
+    }
+}
+
 impl Redelivery {
     /// The client has connected.
     pub(super) fn connected(&mut self, client: &Arc<str>) {
         if let Some(sent) = self.clients.get_mut(client) {
-            sent.before = std::mem::take(&mut sent.now);
+            // A connection that was cut off at once has settled nothing of what was open before it.
+            let known = sent.known;
+            sent.before.retain(|message| !message.has_arrived(known));
+            sent.before.append(&mut sent.now);
+            let surplus = sent.before.len().saturating_sub(REMEMBERED);
+            sent.before.drain(..surplus);
             sent.handed.clear();
         }
     }
@@ -101,8 +113,7 @@ impl Redelivery {
         if publish.dup && (sent.now.iter().any(same) || sent.before.iter().any(same)) {
             return Repeat::Yes;
         }
-        let has_arrived = |message: &Message| message.acknowledged.is_some_and(|number| number <= sent.known);
-        let open = sent.before.iter().position(|message| same(message) && !has_arrived(message));
+        let open = sent.before.iter().position(|message| same(message) && !message.has_arrived(sent.known));
         let before = open.and_then(|at| sent.before.remove(at)).is_some();
         if sent.now.len() == REMEMBERED {
             sent.now.pop_front();
@@ -158,10 +169,40 @@ mod tests {
         assert_eq!(redelivery.judge(&client, &Publish { topic: "v".into(), ..again.clone() }), Repeat::No);
         assert_eq!(redelivery.judge(&client, &Publish { pkid: 9, ..again.clone() }), Repeat::No);
         assert_eq!(redelivery.judge(&client, &again), Repeat::Yes);
-        // Two connections ago nothing was in flight any more.
-        redelivery.connected(&client);
-        redelivery.connected(&client);
-        assert_eq!(redelivery.judge(&client, &message), Repeat::No);
+    }
+
+    #[test]
+    fn what_is_open_stays_open_until_the_client_knows_better() {
+        let client: Arc<str> = "c".into();
+        let message = publish(1, 1, false, "a");
+        for is_heard in [false, true] {
+            let mut redelivery = Redelivery::default();
+            assert_eq!(redelivery.judge(&client, &message), Repeat::No);
+            redelivery.acknowledged(&client, Direction::ToClient, "PUBACK", 1);
+            redelivery.connected(&client);
+            // Cut off at once, or heard on the second connection.
+            if is_heard {
+                redelivery.handed_over(&client, 7);
+                redelivery.acknowledged(&client, Direction::FromClient, "PUBACK", 7);
+            }
+            redelivery.connected(&client);
+            assert_eq!(redelivery.judge(&client, &message), if is_heard { Repeat::No } else { Repeat::Maybe });
+        }
+    }
+
+    #[test]
+    fn what_was_open_is_forgotten_when_more_has_come_since_than_can_be_in_flight() {
+        for (others, repeat) in [(REMEMBERED - 1, Repeat::Maybe), (REMEMBERED, Repeat::No)] {
+            let mut redelivery = Redelivery::default();
+            let client: Arc<str> = "c".into();
+            redelivery.judge(&client, &publish(1, 1, false, "a"));
+            redelivery.connected(&client);
+            for _ in 0..others {
+                redelivery.judge(&client, &publish(2, 1, false, "b"));
+            }
+            redelivery.connected(&client);
+            assert_eq!(redelivery.judge(&client, &publish(1, 1, false, "a")), repeat, "{others}");
+        }
     }
 
     #[test]
