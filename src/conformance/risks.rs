@@ -48,12 +48,12 @@ pub fn suspects(
     let near = || unacknowledged.iter().skip(1).chain(before.iter().rev().take_while(is_near));
     let likeliest = risks[first].special.clone();
     // A client that asks at its start is told the same in every scenario.
-    let is_of_start = |id: &&'static str| matches!(*id, "LV-6" | "DI-6");
+    let is_of_start = |id: &&str| matches!(*id, "LV-6" | "DI-6");
     let (of_start, special): (Vec<_>, Vec<_>) =
-        near().flat_map(|risk| &risk.special).copied().partition(|id| is_of_start(&id));
+        near().flat_map(|risk| &risk.special).copied().partition(is_of_start);
     let mut usual: Vec<_> = risks[first].usual.into_iter().chain(near().filter_map(|risk| risk.usual)).collect();
     // Stable.
-    usual.sort_by_key(|id| is_of_start(&id));
+    usual.sort_by_key(is_of_start);
     // What is judged first, the others stay in their order.
     let sorted = |ids: Vec<&'static str>| {
         let (judged, others): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| about == Some(*id));
