@@ -194,6 +194,12 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
     let names = |scenario: &Scenario, is_it: &dyn Fn(&Requirement) -> bool| {
         scenario.model.requirements.iter().filter_map(|id| requirements::find(id)).any(is_it)
     };
+    let choice = flags.release(&config)?;
+    // Nobody has told a client that there are other topics than those of its EVerest.
+    let has_its_topics = |scenario: &Scenario| {
+        let own = scenario.release_unasked().own_api_version();
+        choice.is_some() || side == Side::Everest || own.is_none_or(|own| own == settings.topics.api_version)
+    };
     let is_wanted = |scenario: &Scenario| {
         let is_of_api = match side {
             Side::Client => apis.contains(&scenario.model.api),
@@ -205,7 +211,7 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
             true => suite::is_play(scenario),
             false => is_about,
         };
-        scenario.model.under_test == side && is_of_api && is_about
+        scenario.model.under_test == side && is_of_api && is_about && has_its_topics(scenario)
     };
     let Selection { scenarios: selected, mut elsewhere, mut part } =
         flags.select(scenarios, is_wanted, (&config, &settings), &known_failures)?;
@@ -213,15 +219,9 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
     if !part.is_whole() {
         elsewhere.extend(occasions::watched(side));
     }
-    let choice = flags.release(&config)?;
-    // Nobody has told a client that there are other topics than those of its EVerest.
-    let has_its_topics = |release: &Release| {
-        let own = release.own_api_version();
-        choice.is_some() || side == Side::Everest || own.is_none_or(|own| own == settings.topics.api_version)
-    };
     let pieces = selected.into_iter().map(Arc::new).flat_map(|scenario| {
         let releases = PlayFlags::releases(choice, &scenario, &settings);
-        releases.into_iter().filter(has_its_topics).map(move |release| Piece {
+        releases.into_iter().map(move |release| Piece {
             scenario: scenario.clone(),
             release,
             golden: None,

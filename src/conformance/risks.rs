@@ -49,8 +49,7 @@ pub fn suspects(
     let likeliest = risks[first].special.clone();
     // A client that asks at its start is told the same in every scenario.
     let is_of_start = |id: &&str| matches!(*id, "LV-6" | "DI-6");
-    let (of_start, special): (Vec<_>, Vec<_>) =
-        near().flat_map(|risk| &risk.special).copied().partition(is_of_start);
+    let (of_start, special): (Vec<_>, Vec<_>) = near().flat_map(|risk| &risk.special).copied().partition(is_of_start);
     let mut usual: Vec<_> = risks[first].usual.into_iter().chain(near().filter_map(|risk| risk.usual)).collect();
     // Stable.
     usual.sort_by_key(is_of_start);
