@@ -438,8 +438,10 @@ impl Clients {
                 let is_present = model.online[actor];
                 let connack = wire.packet().await;
                 assert_eq!((connack[0], &connack[2..4]), (0x20, &[is_present.into(), 0][..]), "{connack:x?}");
-                // The one before was closed by the broker.
-                client.wire = Some(wire);
+                // The one before was closed by the broker, and its end is no later one's.
+                if client.wire.replace(wire).is_some() {
+                    self.bench.disconnected(actor).await;
+                }
                 if !is_present {
                     client.flights.clear();
                     client.held.clear();
