@@ -2,7 +2,7 @@
 //! At most 80 columns, but for findings, which are as wide as the screen.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::matrix::{Broken, Matrix, Row, State};
@@ -147,7 +147,9 @@ fn counts(matrix: &Matrix<'_>, duration: Duration, style: Style) -> String {
         0 => format!("0 {}", state.word()),
         count => terminal::paint(style, colour(state), &format!("{count} {}", state.word())),
     });
-    let undecided = match matrix.others.iter().filter(|it| !it.is_failure()).count() {
+    let undecided: BTreeSet<_> =
+        matrix.others.iter().filter(|it| !it.is_failure()).map(|it| it.result.title()).collect();
+    let undecided = match undecided.len() {
         0 => String::new(),
         1 => ", 1 scenario undecided".to_owned(),
         count => format!(", {count} scenarios undecided"),

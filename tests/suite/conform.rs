@@ -434,7 +434,7 @@ fn a_module_that_nobody_prepared_is_not_accused() {
 fn a_module_that_cannot_be_judged_is_told_so() {
     let project = Project::new();
     let ran = conform(&project, &["--side", "client", "-k", "heartbeat", "--module", "true", "--ready-within", "2s"]);
-    let ran = ran.exits(3).says("module/ended-early");
+    let ran = ran.exits(3).says("module/ended-early").says("1 scenario undecided in ");
     assert_eq!(ran.report()["other_failures"][0]["id"], "module/ended-early");
 }
 
