@@ -254,9 +254,29 @@ Fast(arguments('').parse_args(), {}).run()
         "monitor/heartbeats-stopped",
         "monitor/qos",
         "expect/late",
+        "expect/missing",
         "module/flood",
     ];
     assert!(ran.failures().iter().all(|id| told.contains(&id.as_str())), "{}", ran.stdout);
+}
+
+#[test]
+fn a_module_that_never_releases_what_it_sends() {
+    let held = "\
+import os, socket, time
+s = socket.create_connection((os.environ['MQTT_SERVER_ADDRESS'], int(os.environ['MQTT_SERVER_PORT'])))
+s.sendall(bytes.fromhex('100d00044d5154540402003c000161'))
+s.recv(4)
+s.sendall(bytes.fromhex('3408') + b'\\x00\\x03x/y\\x00\\x01' + b'1')
+while True:
+    time.sleep(0.3)
+    s.sendall(bytes.fromhex('c000'))
+";
+    let scenario = NEVER.replace("within: 1s", "within: 3s");
+    let Some(ran) = play(&scenario, held, &["--ready", "connected"]) else { return };
+    let ran = ran.exits(1);
+    assert!(ran.failures().contains(&"monitor/broke-mqtt".to_owned()), "{:?}", ran.failures());
+    assert!(ran.stderr.contains("PUBREC of a message on `x/y` was never answered with PUBREL"), "{}", ran.stderr);
 }
 
 #[test]
