@@ -93,6 +93,7 @@ impl Classifier {
             (Event::Publish { direction: Direction::ToClient, publish }, Party::Module) if publish.qos > 0 => {
                 self.redelivery.handed_over(&record.client, publish.pkid);
             }
+            (Event::Disconnected { .. }, Party::Module) => self.redelivery.disconnected(&record.client),
             _ => {}
         }
         let (publish, from, way) = match (&record.event, from) {

@@ -3,7 +3,8 @@
 //! At QoS 1 and 2 a client sends again what was not acknowledged (MQTT 3.1.1, 4.3 and 4.4), with the dup flag within a
 //! session; some libraries send anew, without the flag, after they had to start a new session. What a client knows to have
 //! arrived, it does not send again: it has the broker's acknowledgement if it has acknowledged something that it was handed
-//! behind it, for a connection keeps its order.
+//! behind it, for a connection keeps its order. What another connection hands it says nothing: the acknowledgement was lost
+//! with its own, and the client may be cut off once more before it comes to send again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -34,8 +35,12 @@ pub(super) struct Redelivery {
 
 #[derive(Debug, Default)]
 struct Sent {
+    /// What it has sent on its connection.
     now: VecDeque<Message>,
+    /// What it sent on earlier ones, and may send again.
     before: VecDeque<Message>,
+    /// Whether it has no connection.
+    is_away: bool,
     /// How many messages of the client the broker has acknowledged.
     acknowledged: u64,
     /// How many that were when the client was handed what it has not acknowledged yet, by packet identifier.
@@ -60,17 +65,31 @@ impl Message {
     }
 }
 
+impl Sent {
+    /// Keeps what may be sent again when the connection is over.
+    fn leave(&mut self) {
+        let known = self.known;
+        self.now.retain(|message| !message.has_arrived(known));
+        self.before.append(&mut self.now);
+        let surplus = self.before.len().saturating_sub(REMEMBERED);
+        self.before.drain(..surplus);
+        self.handed.clear();
+    }
+}
+
 impl Redelivery {
     /// The client has connected.
     pub(super) fn connected(&mut self, client: &Arc<str>) {
+        let sent = self.clients.entry(client.clone()).or_default();
+        sent.leave();
+        sent.is_away = false;
+    }
+
+    /// A connection of the client has ended.
+    pub(super) fn disconnected(&mut self, client: &Arc<str>) {
         if let Some(sent) = self.clients.get_mut(client) {
-            // A connection that was cut off at once has settled nothing of what was open before it.
-            let known = sent.known;
-            sent.before.retain(|message| !message.has_arrived(known));
-            sent.before.append(&mut sent.now);
-            let surplus = sent.before.len().saturating_sub(REMEMBERED);
-            sent.before.drain(..surplus);
-            sent.handed.clear();
+            sent.leave();
+            sent.is_away = true;
         }
     }
 
@@ -104,17 +123,20 @@ impl Redelivery {
         if publish.qos == 0 {
             return Repeat::No;
         }
-        let sent = self.clients.entry(client.clone()).or_default();
         let same = |message: &Message| {
             (!publish.dup || message.pkid == publish.pkid)
                 && message.topic == publish.topic
                 && message.payload == publish.payload
         };
-        if publish.dup && (sent.now.iter().any(same) || sent.before.iter().any(same)) {
+        // A client that leaves its name to the broker comes back under another one.
+        let of_its_own = |(other, sent): &(&Arc<str>, &mut Sent)| *other == client || sent.is_away;
+        let mut earlier = self.clients.iter_mut().filter(of_its_own);
+        if publish.dup && earlier.any(|(_, sent)| sent.now.iter().chain(&sent.before).any(same)) {
             return Repeat::Yes;
         }
-        let open = sent.before.iter().position(|message| same(message) && !message.has_arrived(sent.known));
-        let before = open.and_then(|at| sent.before.remove(at)).is_some();
+        let mut earlier = self.clients.iter_mut().filter(of_its_own);
+        let before = earlier.find_map(|(_, sent)| sent.before.remove(sent.before.iter().position(same)?)).is_some();
+        let sent = self.clients.entry(client.clone()).or_default();
         if sent.now.len() == REMEMBERED {
             sent.now.pop_front();
         }
@@ -172,21 +194,42 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_stays_open_until_the_client_knows_better() {
+    fn what_another_connection_hands_over_settles_nothing() {
         let client: Arc<str> = "c".into();
-        let message = publish(1, 1, false, "a");
-        for is_heard in [false, true] {
+        for dup in [false, true] {
             let mut redelivery = Redelivery::default();
-            assert_eq!(redelivery.judge(&client, &message), Repeat::No);
-            redelivery.acknowledged(&client, Direction::ToClient, "PUBACK", 1);
+            assert_eq!(redelivery.judge(&client, &publish(1, 2, false, "a")), Repeat::No);
+            // The client is cut off before it reads this.
+            redelivery.acknowledged(&client, Direction::ToClient, "PUBCOMP", 1);
             redelivery.connected(&client);
-            // Cut off at once, or heard on the second connection.
-            if is_heard {
-                redelivery.handed_over(&client, 7);
-                redelivery.acknowledged(&client, Direction::FromClient, "PUBACK", 7);
+            // What it sends again is not released before it is cut off again.
+            redelivery.handed_over(&client, 7);
+            redelivery.acknowledged(&client, Direction::FromClient, "PUBREC", 7);
+            redelivery.connected(&client);
+            let repeat = if dup { Repeat::Yes } else { Repeat::Maybe };
+            assert_eq!(redelivery.judge(&client, &publish(1, 2, dup, "a")), repeat);
+        }
+    }
+
+    #[test]
+    fn whom_the_broker_names_comes_back_under_another_name() {
+        let (client, other): (Arc<str>, Arc<str>) = ("auto-1".into(), "auto-2".into());
+        for is_away in [true, false] {
+            for dup in [false, true] {
+                let mut redelivery = Redelivery::default();
+                redelivery.connected(&client);
+                assert_eq!(redelivery.judge(&client, &publish(1, 1, false, "a")), Repeat::No);
+                if is_away {
+                    redelivery.disconnected(&client);
+                }
+                redelivery.connected(&other);
+                let repeat = match (is_away, dup) {
+                    (false, _) => Repeat::No,
+                    (true, false) => Repeat::Maybe,
+                    (true, true) => Repeat::Yes,
+                };
+                assert_eq!(redelivery.judge(&other, &publish(1, 1, dup, "a")), repeat, "{is_away} {dup}");
             }
-            redelivery.connected(&client);
-            assert_eq!(redelivery.judge(&client, &message), if is_heard { Repeat::No } else { Repeat::Maybe });
         }
     }
 
