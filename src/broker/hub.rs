@@ -21,7 +21,7 @@ use super::relayed::Relayed;
 use super::retained::Retained;
 use super::session::{Link, Message, Out, PendingWill, QueueLimits, Session};
 use super::tree::{Route, Tree};
-use crate::transcript::record::{Direction, Event, Publish, Record, Rule};
+use crate::transcript::record::{ASSIGNED, Direction, Event, Publish, Record, Rule};
 
 /// Pipes that have something to write.
 pub(super) type Flushes = Vec<Arc<Pipe>>;
@@ -423,7 +423,7 @@ impl Core {
     fn assign_id(&mut self) -> Arc<str> {
         loop {
             self.last_id += 1;
-            let id = format!("auto-{}", self.last_id);
+            let id = format!("{ASSIGNED}{}", self.last_id);
             if !self.clients.contains_key(id.as_str()) {
                 return id.into();
             }

@@ -4,11 +4,12 @@
 //! Facts of the record in words, for findings that they explain; judges nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diagnostic::words::{cut, shown};
-use crate::transcript::record::{Direction, Event, Record};
+use crate::transcript::record::{ASSIGNED, Direction, Event, Record};
 
 /// So many ends are told, the last ones.
 const TOLD: usize = 4;
@@ -41,8 +42,8 @@ pub struct Cut {
     pub cause: String,
     /// The filters it was subscribed to.
     pub lost: BTreeSet<String>,
-    /// When the client was connected again.
-    pub back_at: Option<Duration>,
+    /// When the client was connected again, and as whom.
+    pub back: Option<(Duration, Arc<str>)>,
 }
 
 /// The module's connections so far.
@@ -62,10 +63,12 @@ impl Cuts {
         match event {
             Event::Connected { session_present, .. } => {
                 let mut kept = BTreeSet::new();
-                if let Some(cut) = self.ended.iter_mut().rfind(|cut| cut.client == *client && cut.back_at.is_none()) {
-                    cut.back_at = Some(*at);
-                    if *session_present {
-                        kept.clone_from(&cut.lost);
+                if let Some(cut) = self.of_whom_came_back(client) {
+                    cut.back = Some((*at, client.clone()));
+                    let was = cut.client.clone();
+                    match *session_present {
+                        true => kept.clone_from(&cut.lost),
+                        false => self.held.retain(|(other, _), _| *other != was),
                     }
                 }
                 self.open.insert(client.clone(), kept);
@@ -92,10 +95,22 @@ impl Cuts {
                 };
                 let lost = self.open.remove(client).unwrap_or_default();
                 let (client, cause) = (client.clone(), cause.clone());
-                self.ended.push(Cut { client, at: *at, by, cause, lost, back_at: None });
+                self.ended.push(Cut { client, at: *at, by, cause, lost, back: None });
             }
             _ => {}
         }
+    }
+
+    /// The last end of a connection of a client that connects. One that leaves its id to the broker gets another one: who of
+    /// them is back is known where only one is away.
+    fn of_whom_came_back(&mut self, client: &Arc<str>) -> Option<&mut Cut> {
+        let mut away = self.ended.iter_mut().filter(|cut| cut.back.is_none());
+        if !client.starts_with(ASSIGNED) {
+            return away.rfind(|cut| cut.client == *client);
+        }
+        let mut nameless = away.filter(|cut| cut.client.starts_with(ASSIGNED) && cut.by != By::Client);
+        let only = nameless.next()?;
+        nameless.next().is_none().then_some(only)
     }
 
     /// What there is to say at a time, one line each; `elide` shortens a topic.
@@ -113,7 +128,7 @@ impl Cuts {
     }
 
     fn told(&self, ended: &Cut, elide: &impl Fn(&str) -> String) -> String {
-        let Cut { client, at, by, cause, lost, back_at } = ended;
+        let Cut { client, at, by, cause, lost, back } = ended;
         let (at, cause) = (shown(*at), cut(cause, 160));
         let end = match by {
             By::Client => format!("client `{client}` said goodbye at {at}"),
@@ -125,13 +140,16 @@ impl Cuts {
             let names: Vec<_> = filters.iter().map(|filter| format!("`{}`", elide(filter))).collect();
             cut(&names.join(", "), 200)
         };
-        let after = match back_at {
+        let after = match back {
             None if lost.is_empty() => "it has not come back".to_owned(),
             None => format!("it has not come back, and lost its subscriptions to {}", names(lost)),
-            Some(back_at) => {
-                let back = format!("it came back after {}", shown(back_at.saturating_sub(ended.at)));
+            Some((back_at, name)) => {
+                let mut back = format!("it came back after {}", shown(back_at.saturating_sub(ended.at)));
+                if name != client {
+                    let _ = write!(back, " as `{name}`");
+                }
                 // Only the last connection tells what it is subscribed to now.
-                let missing: BTreeSet<_> = match self.open.get(client) {
+                let missing: BTreeSet<_> = match self.open.get(name) {
                     Some(now) => lost.difference(now).cloned().collect(),
                     None => BTreeSet::new(),
                 };
@@ -191,6 +209,31 @@ mod tests {
             ends(vec![(100, ended("closed by peer", false)), (300, connected(true))]),
             ["the connection of client `c` ended at 100ms: closed by peer; it came back after 200ms"]
         );
+    }
+
+    #[test]
+    fn whom_the_broker_names_comes_back_under_another_name() {
+        let told = |events: &[(u64, &str, Event)]| {
+            let mut cuts = Cuts::default();
+            for (millis, client, event) in events.iter().cloned() {
+                cuts.note(&Record { seq: 0, at: Duration::from_millis(millis), client: client.into(), event });
+            }
+            cuts.story(Duration::from_millis(1000), str::to_owned)
+        };
+        let one = (0, "auto-1", connected(false));
+        let (cut, back) = ((100, "auto-1", ended("cut off", false)), (200, "auto-3", connected(false)));
+        assert_eq!(
+            told(&[one.clone(), (1, "auto-1", subscribed("a")), cut.clone(), back.clone()]),
+            [
+                "khumbu cut client `auto-1` off at 100ms; it came back after 100ms as `auto-3`, without its subscriptions to `a`"
+            ]
+        );
+        let away = "khumbu cut client `auto-1` off at 100ms; it has not come back";
+        for (other, end) in [("auto-2", ended("cut off", false)), ("c", ended("cut off", false))] {
+            let events = [one.clone(), (1, other, connected(false)), cut.clone(), (101, other, end), back.clone()];
+            assert_eq!(told(&events).contains(&away.to_owned()), other == "auto-2", "{other}");
+        }
+        assert_eq!(told(&[one, cut, (200, "c", connected(false))]), [away]);
     }
 
     #[test]

@@ -7,6 +7,9 @@ use bytes::Bytes;
 
 use super::injected::Injected;
 
+/// How the ids begin that the broker gives to clients that send none.
+pub const ASSIGNED: &str = "auto-";
+
 /// An entry of the record. Entries are numbered in the order in which the broker handled them; that order, not the
 /// time, is the truth about before and after.
 #[derive(Debug, Clone)]
