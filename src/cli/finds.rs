@@ -112,7 +112,7 @@ pub fn told(found: &Found, seed: u64) -> String {
     };
     let mut text = format!("\n{word}: {what} by {inputs}{rate} (shrunk from {drawn}, seed {seed}, case {number})\n");
     text.push_str(&format!("   = [{}]: {}\n", finding.id, finding.headline));
-    text.extend(case.inputs.iter().map(|input| format!("   | - {}\n", input.step())));
+    text.extend(case.inputs.iter().map(|input| format!("   | - {}\n", input.step().replace('\n', "\n   |"))));
     match path {
         Some(path) => text.push_str(&format!("   = saved: {}\n", path.display())),
         None if *times == TIMES => text.push_str("   = help: `--save DIR` keeps it as a scenario file\n"),

@@ -4,12 +4,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::protocol::control::{Command, SetReply, command_name};
-use crate::protocol::types::AuthorizationStatus;
+use crate::protocol::types::{AuthorizationStatus, WithdrawAuthorizationRequest};
 use crate::protocol::wire::{Encoder, Wire};
 use crate::yaml::escaped;
 
 /// Where the reply to a request goes that nobody answers, as the request says it.
 pub(super) const NOWHERE: &str = "khumbu/{module_id}/nowhere";
+
+/// An EVSE that no station of a case has.
+pub(super) const NO_EVSE: i32 = 9;
 
 /// One thing that khumbu does, or has the module under test do.
 #[allow(clippy::large_enum_variant, reason = "a case has a few of them")]
@@ -27,6 +30,8 @@ pub enum Input {
         /// What.
         verdict: AuthorizationStatus,
     },
+    /// Two withdraw requests at once: one for an EVSE that nobody has, and this.
+    WithdrawTwice(WithdrawAuthorizationRequest),
     /// The next heartbeat comes.
     AwaitHeartbeat,
     /// No heartbeat comes.
@@ -135,6 +140,7 @@ impl Input {
             Input::Command(command) => command_name(command),
             Input::PresentToken(_) => "present_token".to_owned(),
             Input::SetVerdict { .. } => "set_verdict".to_owned(),
+            Input::WithdrawTwice(_) => "withdraw twice at once".to_owned(),
             Input::AwaitHeartbeat => "expect a heartbeat".to_owned(),
             Input::AwaitNoHeartbeat => "expect no heartbeat".to_owned(),
             Input::AwaitCheck => "expect a communication check".to_owned(),
@@ -182,6 +188,14 @@ impl Input {
                 let read = |value: Value| serde_json::from_value(value).ok().map(Input::Command);
                 less.chain(plainer).filter_map(read).filter(|other| other != self).collect()
             }
+            Input::WithdrawTwice(request) => {
+                let alone = Input::Command(Command::Withdraw(request.clone()));
+                let requests = alone.simpler().into_iter().filter_map(|simpler| match simpler {
+                    Input::Command(Command::Withdraw(request)) => Some(Input::WithdrawTwice(request)),
+                    _ => None,
+                });
+                std::iter::once(alone.clone()).chain(requests).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -204,6 +218,9 @@ impl Input {
                     result.authorization_status,
                     flow(&messages)
                 )
+            }
+            Input::WithdrawTwice(request) => {
+                format!("withdraw: {{evse_id: {NO_EVSE}}}\n  - withdraw: {}", flow(&json!(request)))
             }
             Input::SetVerdict { token, verdict } => {
                 format!("set_verdict: {{token: {token}, verdict: {verdict:?}}}")
@@ -309,6 +326,10 @@ mod tests {
             (Input::Command(Command::Heartbeats(HeartbeatControl::Pause)), "heartbeats: \"pause\""),
             (Input::Command(Command::Heartbeats(HeartbeatControl::Next(7))), "heartbeats: {next: 7}"),
             (Input::Command(Command::GetStatus {}), "get_status: {}"),
+            (
+                Input::WithdrawTwice(WithdrawAuthorizationRequest { evse_id: Some(1), id_token: None }),
+                "withdraw: {evse_id: 9}\n  - withdraw: {evse_id: 1}",
+            ),
             (Input::PresentToken("ALICE".to_owned()), "present_token: ALICE"),
             (Input::RestartEverest, "restart_everest"),
             (

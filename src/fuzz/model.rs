@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub(super) use self::offers::Kind;
 use self::offers::set_reply;
 use self::patterns::{as_pattern, as_question};
-use super::input::{Input, Payload};
+use super::input::{Input, NO_EVSE, Payload};
 use crate::protocol::channel::{ApiType, Channel, EntryPoint};
 use crate::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl, SetReply};
 use crate::protocol::deviations::Deviations;
@@ -28,8 +28,6 @@ use crate::station::{self, Address, CommunicationFault, Effect, RequestId, Stati
 const STEP: Duration = Duration::from_millis(1);
 /// What runs out sooner is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// An EVSE that no station of a case has.
-const NO_EVSE: i32 = 9;
 /// A type that no API module has.
 const UNKNOWN_TYPE: &str = "nothing";
 /// Where clients ask which API modules there are.
@@ -249,6 +247,12 @@ impl Model {
             Input::Fault(name, _) => self.has_faults = name != LIFT && !lasts_by_itself(name),
             Input::Command(Command::Withdraw(request)) => {
                 self.request(Channel::WITHDRAW_AUTHORIZATION, &json!(request), &mut led);
+            }
+            Input::WithdrawTwice(request) => {
+                let nowhere = WithdrawAuthorizationRequest { evse_id: Some(NO_EVSE), id_token: None };
+                for request in [&nowhere, request] {
+                    self.request(Channel::WITHDRAW_AUTHORIZATION, &json!(request), &mut led);
+                }
             }
             Input::Command(Command::GetStatus {}) => {
                 self.request(Channel::GET_TOKEN_VALIDATION_STATUS, &json!({}), &mut led);

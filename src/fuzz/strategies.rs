@@ -442,7 +442,7 @@ mod tests {
                     &station[..],
                     &faulted,
                     &orders,
-                    &["update_verdict", "restart_everest", "wait until times have run out"],
+                    &["update_verdict", "restart_everest", "wait until times have run out", "withdraw twice at once"],
                     &["expect a heartbeat", "expect no heartbeat", "publish text on {provider}/m2e/provided_token"],
                 ]
                 .concat(),

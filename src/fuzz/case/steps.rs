@@ -36,13 +36,10 @@ impl Case {
                     (about, step + &expected.unwrap_or_default() + &later)
                 }
                 Side::Everest => {
-                    if let Some(number) = led.request.filter(|_| takes_name(input)) {
-                        let name = format!("as: request_{number}}}\n");
-                        step = if step.ends_with("{}\n") {
-                            step.replace("{}\n", &format!("{{{name}"))
-                        } else {
-                            step.replace("}\n", &format!(", {name}"))
-                        };
+                    if let Some(last) = led.request.filter(|_| takes_name(input)) {
+                        let requests = step.split_inclusive('\n').rev().zip((0..=last).rev());
+                        let named: Vec<_> = requests.map(|(line, number)| named(line, number)).collect();
+                        step = named.into_iter().rev().collect();
                     }
                     let questions = if has_validator { led.questions.as_slice() } else { &[] };
                     let has_beacon = has_entry_point && *input == Input::RestartEverest;
@@ -173,10 +170,19 @@ fn owed_later(about: &str, checked: &str) -> String {
     }
 }
 
+/// A request with a name, by which its reply is told from others.
+fn named(line: &str, number: usize) -> String {
+    let line = line.trim_end();
+    let line = line.strip_suffix('}').unwrap_or(line);
+    let comma = if line.ends_with('{') { "" } else { ", " };
+    format!("{line}{comma}as: request_{number}}}\n")
+}
+
 /// Whether a request may have a name, so that its reply is told from others.
 fn takes_name(input: &Input) -> bool {
     match input {
         Input::Publish { .. } => awaits_reply(input),
+        Input::WithdrawTwice(_) => true,
         Input::Command(command) => {
             matches!(command, Command::Withdraw(_) | Command::GetStatus {} | Command::Discover {})
         }
@@ -196,6 +202,9 @@ fn about(input: &Input, led: &Led) -> &'static str {
         }),
         _ => None,
     };
+    if matches!(input, Input::WithdrawTwice(_)) {
+        return "RR-12";
+    }
     match (input, led.replies.first().map(|(_, reply)| reply), named) {
         _ if input.asks_nowhere() => return "LV-4",
         (Input::Command(Command::Discover {}), ..) => return "DI-1",
@@ -248,12 +257,23 @@ fn expected(input: &Input, led: &Led, (questions, has_beacon): (&[Value], bool))
             names.push(name);
         }
     }
+    let answer = |(number, reply): &(usize, Value)| match input {
+        Input::Command(Command::QueryModules(_)) => format!("expect_reply: {{payload: {}}}", flow(reply)),
+        _ => format!("expect_reply: {{to: request_{number}, payload: {}}}", flow(reply)),
+    };
+    // The reply to the first comes before anything that the second leads to.
+    let (first, replies) = match led.replies.split_first() {
+        Some((first, others)) if matches!(input, Input::WithdrawTwice(_)) => {
+            (format!("  - {}\n", answer(first)), others)
+        }
+        _ => (String::new(), led.replies.as_slice()),
+    };
     let mut steps = Vec::new();
     if has_beacon {
         steps.push("expect: {message: ready_beacon}".to_owned());
     }
     // One after the other, as nothing else comes.
-    let is_alone = names.len() == 1 && led.replies.is_empty() && questions.is_empty();
+    let is_alone = names.len() == 1 && replies.is_empty() && questions.is_empty();
     for name in names {
         let of_it: Vec<_> =
             led.statuses.iter().filter(|(other, _)| other == name).map(|(_, status)| status.as_ref()).collect();
@@ -265,10 +285,7 @@ fn expected(input: &Input, led: &Led, (questions, has_beacon): (&[Value], bool))
     }
     let asked = |asked: &Value| format!("expect: {{message: validate_token, payload: {}}}", flow(asked));
     steps.extend(questions.iter().map(asked));
-    steps.extend(led.replies.iter().map(|(number, reply)| match input {
-        Input::Command(Command::QueryModules(_)) => format!("expect_reply: {{payload: {}}}", flow(reply)),
-        _ => format!("expect_reply: {{to: request_{number}, payload: {}}}", flow(reply)),
-    }));
+    steps.extend(replies.iter().map(answer));
     let is_put_off = led.request.is_some() && led.replies.is_empty() && takes_name(input) && awaits_reply(input);
     let mut none = led.request.filter(|_| is_put_off).map_or_else(String::new, |number| {
         format!("  - expect_none: {{message: reply, to: request_{number}, for: {NO_REPLY}}}\n")
@@ -285,7 +302,7 @@ fn expected(input: &Input, led: &Led, (questions, has_beacon): (&[Value], bool))
             format!("  - any_order:\n{}", lines.collect::<String>())
         }
     };
-    lines + &none
+    first + &lines + &none
 }
 
 /// Whether somebody listens for the reply to a request.
@@ -297,7 +314,7 @@ pub(super) fn awaits_reply(input: &Input) -> bool {
             let topic = payload.json().and_then(|json| json.pointer("/headers/replyTo"));
             topic.is_some_and(|topic| topic == "{reply}")
         }
-        Input::Command(_) => true,
+        Input::Command(_) | Input::WithdrawTwice(_) => true,
         _ => false,
     }
 }

@@ -3,8 +3,8 @@
 use proptest::sample::Index;
 use serde_json::{Value, json};
 
-use super::{Led, Model, NO_EVSE, UNKNOWN_TYPE};
-use crate::fuzz::input::Input;
+use super::{Led, Model, UNKNOWN_TYPE};
+use crate::fuzz::input::{Input, NO_EVSE};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl, SetReply};
 use crate::protocol::side::Side;
@@ -59,14 +59,17 @@ impl Model {
             Self::updates,
         ];
         let client: [Kind; 5] = [
-            Self::withdraws,
+            |model| model.withdraws().into_iter().map(Command::Withdraw).map(Input::Command).collect(),
             |_| vec![Input::Command(Command::GetStatus {})],
             |_| vec![Input::Command(Command::Discover {})],
             |_| queries(),
             |_| [true, false].map(|it| Input::Command(Command::CommunicationCheck(it))).to_vec(),
         ];
         match (self.under_test, self.api) {
-            (Side::Everest, _) => [&station[..], &client].concat(),
+            (Side::Everest, _) => {
+                let at_once: Kind = |model| model.withdraws().into_iter().map(Input::WithdrawTwice).collect();
+                [&station[..], &client, &[at_once]].concat()
+            }
             (Side::Client, ApiType::AUTH_CONSUMER) if self.is_driven => {
                 [&station[..], &client, &[|_: &Self| replies()]].concat()
             }
@@ -115,13 +118,12 @@ impl Model {
         self.config.tokens.keys().cloned().map(Input::PresentToken).collect()
     }
 
-    fn withdraws(&self) -> Vec<Input> {
+    fn withdraws(&self) -> Vec<WithdrawAuthorizationRequest> {
         let evses: Vec<_> = self.evses().chain([NO_EVSE]).map(Some).chain([None]).collect();
         let tokens: Vec<Option<IdToken>> =
             self.config.tokens.values().map(|token| Some(token.id_token())).chain([None]).collect();
-        let withdraw = |evse_id: Option<i32>, id_token: &Option<IdToken>| {
-            Input::Command(Command::Withdraw(WithdrawAuthorizationRequest { evse_id, id_token: id_token.clone() }))
-        };
+        let withdraw =
+            |evse_id, id_token: &Option<IdToken>| WithdrawAuthorizationRequest { evse_id, id_token: id_token.clone() };
         evses.into_iter().flat_map(|evse| tokens.iter().map(move |token| withdraw(evse, token))).collect()
     }
 

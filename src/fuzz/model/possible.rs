@@ -101,6 +101,7 @@ impl Model {
                 self.station.status().evses.get(index(at.evse)).is_some_and(|evse| evse.plugged_in)
             }
             Input::Command(Command::StartTransaction(_) | Command::StopTransaction(_)) if self.judges_tokens() => false,
+            Input::WithdrawTwice(_) => self.under_test == Side::Everest,
             Input::Command(Command::Withdraw(_) | Command::CommunicationCheck(_) | Command::SetReply(_)) => true,
             Input::Command(Command::GetStatus {} | Command::Discover {} | Command::QueryModules(_)) => true,
             Input::Command(command) => return self.station.would_move(command),
