@@ -42,6 +42,7 @@ pub fn run(arguments: &Arguments, known_requirements: &[&str]) -> Exit {
         print::out(&format!("{checked} checked, no errors\n"));
         return Exit::Pass;
     }
+    print::err(&format!("`khumbu explain {}` says what leads to this, and what to do\n", loaded.errors[0].id));
     print::err(&format!("{checked} checked, {}\n", print::count(loaded.errors.len(), "error")));
     Exit::Usage
 }

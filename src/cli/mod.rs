@@ -10,6 +10,7 @@ pub mod config;
 pub mod conform;
 pub mod drift;
 pub mod everest;
+pub mod explain;
 mod faults;
 pub mod files;
 mod finds;
@@ -123,6 +124,7 @@ enum Command {
     Everest(everest::Arguments),
     Drift(drift::Arguments),
     Fuzz(Box<fuzz::Arguments>),
+    Explain(explain::Arguments),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -153,6 +155,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Everest(arguments) => return everest::run(&arguments),
         Command::Drift(arguments) => drift::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(*arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
     };
     print::exit(exit).into()
 }

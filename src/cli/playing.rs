@@ -157,7 +157,7 @@ impl PlayFlags {
                 _ => "no scenario is left to be played".to_owned(),
             };
             let nothing = Diagnostic::new(Severity::Error, "run/nothing-selected", headline);
-            return Err(vec![nothing.with_help("widen --keyword, --side or --shard")]);
+            return Err(vec![nothing.with_help("name more with --keyword, another --side, or fewer shards")]);
         }
         self.module.check_sides(&selected, config).map_err(|diagnostic| vec![*diagnostic])?;
         if settings.module.is_builtin() {

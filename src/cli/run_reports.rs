@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::output::{Output, beside};
 use super::playing::open_reports;
 use super::print;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::report::html::Made;
 use crate::report::{self, Part};
 use crate::verdict::{ScenarioResult, Verdict};
@@ -71,5 +71,12 @@ pub fn tell(results: &[Arc<ScenarioResult>], duration: Duration, say: fn(&str)) 
         say(&report::terminal::unsuccessful(results, style));
     }
     say(&matrix);
+    let findings = || results.iter().flat_map(|result| &result.findings);
+    if let Some(worst) = findings().max_by_key(|found| found.severity).filter(|it| it.severity > Severity::Warning) {
+        say(&format!(
+            "\n`khumbu explain {}` says what leads to this, and what to do; so for every message\n",
+            worst.id
+        ));
+    }
     say(&report::terminal::summary(results, duration, style));
 }

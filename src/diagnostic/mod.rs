@@ -3,6 +3,7 @@
 //! A diagnostic names the culprit first, then the place, then the evidence, then at most one thing to do. It is data
 //! until [`Diagnostic::render`] turns it into text; printing is the business of [`crate::cli`].
 
+pub mod catalogue;
 mod excerpt;
 mod render;
 pub mod words;

@@ -32,7 +32,10 @@ pub fn merge(reports: Vec<Report>) -> Result<Report, Vec<Diagnostic>> {
     // A sweep plays more.
     if results.len() < first.part.plays && !is_interrupted {
         let headline = format!("the reports have {} of {} results", results.len(), first.part.plays);
-        return Err(vec![refused("run/missing-results", headline).with_help("merge reports as khumbu wrote them")]);
+        return Err(vec![
+            refused("run/missing-results", headline)
+                .with_help("one of them was changed or cut after it was written: play that shard again"),
+        ]);
     }
     Ok(Report {
         path: String::new(),
@@ -104,7 +107,10 @@ fn whole(reports: &[Report]) -> Result<(), Vec<Diagnostic>> {
     for report in reports {
         let index = index(report);
         if let Some(other) = found.insert(index, &report.path) {
-            let headline = format!("`{other}` and `{}` are both of shard {index} of {of}", report.path);
+            let headline = match *other == report.path {
+                true => format!("`{other}` is given twice"),
+                false => format!("`{other}` and `{}` are both of shard {index} of {of}", report.path),
+            };
             return Err(vec![refused("run/same-shard", headline).with_help("give each shard once")]);
         }
     }

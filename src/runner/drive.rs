@@ -244,7 +244,8 @@ impl Stage<'_> {
                     },
                     Err(error) => error.to_string(),
                 };
-                Err(findings::binding_failed(self.case(), at, name, &why).into())
+                let ran = format!("ran: {}", words.join(" "));
+                Err(findings::binding_failed(self.case(), at, name, &why).with_evidence(ran).into())
             }
         }
     }

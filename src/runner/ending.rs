@@ -94,13 +94,13 @@ pub fn notes(ending: &Ending, scene: &Scene<'_>, findings: &mut Vec<Diagnostic>)
         );
     }
     if !ending.left_behind.is_empty() {
+        let left = match ending.left_behind.as_slice() {
+            [_] => "a process behind, which was killed".to_owned(),
+            several => format!("{} processes behind, which were killed", several.len()),
+        };
         findings.push(
-            Diagnostic::new(
-                Severity::Warning,
-                "module/left-processes",
-                format!("module `{module}` left {} processes behind, which were killed", ending.left_behind.len()),
-            )
-            .with_evidence(ending.left_behind.join(", ")),
+            Diagnostic::new(Severity::Warning, "module/left-processes", format!("module `{module}` left {left}"))
+                .with_evidence(ending.left_behind.join(", ")),
         );
     }
 }

@@ -353,7 +353,8 @@ impl Stage<'_> {
         }
         for (client, filters) in &connections.subscriptions {
             let filters: Vec<_> = filters.iter().map(|filter| self.case().elided(filter)).collect();
-            diagnostic = diagnostic.with_evidence(format!("client `{client}` subscribes to: {}", filters.join(", ")));
+            let what = if filters.is_empty() { " nothing".to_owned() } else { format!(": {}", filters.join(", ")) };
+            diagnostic = diagnostic.with_evidence(format!("client `{client}` subscribes to{what}"));
         }
         diagnostic
     }

@@ -88,7 +88,7 @@ pub(super) fn wrong_topic(topic: &str, is_filter: bool) -> Option<&'static str> 
         return Some("is empty");
     }
     if topic.len() > 65_535 {
-        return Some("has more than 65535 bytes");
+        return Some("is longer than 65535 bytes");
     }
     if topic.contains('\0') {
         return Some("has a NUL in it");

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use khumbu::diagnostic::catalogue;
 use regex::Regex;
 
 /// No file of code is longer.
@@ -292,12 +293,12 @@ fn purity_violations(files: &[File], ranks: &Ranks) -> Vec<String> {
 
 /// Ids of diagnostics in a file, and those whose area nobody knows.
 fn diagnostic_ids(code: &str) -> (BTreeSet<String>, Vec<String>) {
-    let literal = Regex::new(r#""([a-z]+(?:-[a-z]+)*)/[a-z0-9]+(?:-[a-z0-9]+)*""#).unwrap();
+    let literal = Regex::new(r#"["\[]([a-z]+(?:-[a-z]+)*)/[a-z0-9]+(?:-[a-z0-9]+)*["\]]"#).unwrap();
     let ids = literal.captures_iter(code).filter(|id| AREAS.contains(&&id[1]));
     let new = Regex::new(r#"Diagnostic::new\(\s*[\w:]+,\s*"([^"/]*)([^"]*)""#).unwrap();
     let unknown = new.captures_iter(code).filter(|id| !AREAS.contains(&&id[1]));
     (
-        ids.map(|id| id[0].trim_matches('"').to_owned()).collect(),
+        ids.map(|id| id[0][1..id[0].len() - 1].to_owned()).collect(),
         unknown.map(|id| format!("{}{}", &id[1], &id[2])).collect(),
     )
 }
@@ -465,6 +466,15 @@ fn every_diagnostic_is_provoked_by_a_test() {
     }
     assert!(seen.contains("monitor/second-reply") && seen.len() > 30, "{seen:?}");
     none(&found);
+}
+
+#[test]
+fn every_diagnostic_is_in_the_catalogue() {
+    let ids: BTreeSet<_> = source().iter().flat_map(|file| diagnostic_ids(&file.code).0).collect();
+    let told: BTreeSet<_> = catalogue::entries().map(|entry| entry.id.to_owned()).collect();
+    let missing = ids.difference(&told).map(|id| format!("docs/messages.md has no `{id}`"));
+    let surplus = told.difference(&ids).map(|id| format!("docs/messages.md has `{id}`, which nothing prints"));
+    none(&missing.chain(surplus).collect::<Vec<_>>());
 }
 
 /// Whether a text names an id, and not only a longer one.

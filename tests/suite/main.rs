@@ -27,6 +27,7 @@ mod diagnostics;
 mod drift;
 mod everest_command;
 mod expectations;
+mod explain;
 mod faulty_everest;
 mod forecast;
 mod fuzz;

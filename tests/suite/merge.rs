@@ -196,13 +196,21 @@ fn is_refused(Case(change, id, says): &Case) {
     change(&mut second);
     let told = match read(&second) {
         Err(told) => told,
-        Ok(second) => {
+        Ok(mut second) => {
+            second.path = "other.json".to_owned();
             let found = report::merge(vec![read(&first).unwrap(), second]).unwrap_err();
             assert_eq!(found.len(), 1, "{found:?}");
             found[0].render(Style::Plain)
         }
     };
     assert!(told.contains(id) && told.contains(says), "no {id} with `{says}` in {told}");
+}
+
+#[test]
+fn the_same_file_twice_is_said_to_be_that() {
+    let [second, _] = both().map(|report| read(&report).unwrap());
+    let found = report::merge(vec![second.clone(), second]).unwrap_err();
+    assert_eq!(found[0].headline, "`r.json` is given twice");
 }
 
 rows! { is_refused(&Case):

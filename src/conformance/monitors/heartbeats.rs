@@ -245,7 +245,7 @@ impl Heartbeats {
         let headline = format!("module sent {hurried} of {} heartbeats in bursts", count + 1);
         let interval = time(interval);
         let finding = Diagnostic::new(Severity::Fail, "monitor/heartbeat-burst", headline).with_evidence(format!(
-            "each came less than an interval ({interval}) after a question that was answered before the heartbeat before it"
+            "each came less than half an interval ({interval}) after a question that was answered before the heartbeat before it"
         ));
         Some(finding.with_help("send a heartbeat when it is due, or leave it out").breaking("HB-4"))
     }

@@ -373,7 +373,8 @@ fn shown_texts(seen: &Worded<'_>, json: &Value, status: Status) -> Option<Diagno
     if texts == 0 || status == Status::Accepted {
         return None;
     }
-    let headline = format!("module sent {texts} messages for a display with `{status:?}`, expected none");
+    let sent = if texts == 1 { "a message".to_owned() } else { format!("{texts} messages") };
+    let headline = format!("module sent {sent} for a display with `{status:?}`, expected none");
     Some(seen.fail("monitor/messages", headline).breaking("TV-14"))
 }
 

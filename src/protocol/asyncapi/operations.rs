@@ -52,7 +52,9 @@ fn read_root<'a>(shapes: &mut Shapes<'a>, files: &'a Files, name: &str, root: &A
     let version = root.need("asyncapi")?;
     if !version.text()?.starts_with("3.") {
         let headline = format!("AsyncAPI {} is not understood", version.text()?);
-        return Err(Box::new(version.fault("asyncapi/unknown-version", headline).with_help("AsyncAPI 3 is")));
+        return Err(Box::new(
+            version.fault("asyncapi/unknown-version", headline).with_help("give a document of AsyncAPI 3"),
+        ));
     }
     let title = root.need("info")?.need("title")?.text()?;
     let pathname = pathname(root)?;

@@ -15,7 +15,11 @@ impl Checker<'_> {
         let connectors = &self.scenario.model.station.connectors;
         let count = u8::try_from(evse).ok().and_then(|evse| connectors.get(&evse)).map_or(1, Vec::len);
         if usize::try_from(connector).map_or(true, |connector| connector == 0 || connector > count) {
-            let has = if count == 1 { "1 connector".to_owned() } else { format!("connectors 1 to {count}") };
+            let has = match count {
+                0 => "none".to_owned(),
+                1 => "1 connector".to_owned(),
+                _ => format!("connectors 1 to {count}"),
+            };
             let headline = format!("unknown connector `{connector}`: EVSE {evse} has {has}");
             self.report("scenario/unknown-connector", pointer, headline).help =
                 Some(format!("`station: {{connectors: {{{evse}: [cCCS2, sType2]}}}}` gives it more"));
