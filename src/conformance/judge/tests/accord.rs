@@ -237,13 +237,19 @@ fn what_a_display_asks_is_its_own_and_its_checks_are_its_duty() {
         assert_eq!((told.id, told.requirement), (id, requirement), "{topic}");
     }
     // Nor has one that was told the version, and speaks in another.
-    let found = [
-        at(1, discover("r/1")),
-        at(2, stray("r/1", json!({"apis": []}))),
-        at(3, stray("everest_api/1.0/auth_consumer/api/m2e/communication_check", json!(true)).by_module()),
-    ];
-    let told = of(steps, &found).told.unwrap();
-    assert_eq!((told.id, told.requirement), ("expect/wrong-topic", Some("DI-8")));
+    for (address, payload, id, requirement) in [
+        ("communication_check", true, "expect/wrong-topic", "DI-8"),
+        ("communication_check", false, "expect/missing", "CC-8"),
+        ("withdraw_authorization", true, "expect/missing", "CC-8"),
+    ] {
+        let found = [
+            at(1, discover("r/1")),
+            at(2, stray("r/1", json!({"apis": []}))),
+            at(3, stray(&format!("everest_api/1.0/auth_consumer/api/m2e/{address}"), json!(payload)).by_module()),
+        ];
+        let told = of(steps, &found).told.unwrap();
+        assert_eq!((told.id, told.requirement), (id, Some(requirement)), "{address} {payload}");
+    }
     // Whoever asks for a topic may mean anything, and what EVerest says hangs on nothing that it did.
     assert_eq!(of("- expect: {topic: \"{m2e}/withdraw_authorization\", within: 1s}", &[]).id(), "expect/missing");
     assert_eq!(of("- expect: {message: withdraw_authorization, within: 1s}", &[(5, Event::Ends)]).id(), "module/ended");

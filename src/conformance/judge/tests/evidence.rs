@@ -14,7 +14,7 @@ use crate::conformance::sighting::{Classifier, Party, Sighting};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Channel;
 use crate::protocol::deviations::{Deviation, Deviations};
-use crate::transcript::injected::{Copies, Effect, Injected};
+use crate::transcript::injected::{Copies, Corruption, Effect, Injected};
 use crate::transcript::record::{Direction, Event, Publish, Record};
 use crate::verdict::Evidence;
 
@@ -88,9 +88,14 @@ impl Exhibits {
         self.passes(message).handed_over(0)
     }
 
-    fn handed_over(mut self, qos: u8) -> Self {
-        let Sighting { seq, at, publish, .. } = self.messages.last().unwrap();
-        let publish = Publish { qos, ..publish.clone() };
+    fn handed_over(self, qos: u8) -> Self {
+        let publish = Publish { qos, ..self.messages.last().unwrap().publish.clone() };
+        self.handed(publish)
+    }
+
+    /// The module is handed this in place of the last message.
+    fn handed(mut self, publish: Publish) -> Self {
+        let Sighting { seq, at, .. } = self.messages.last().unwrap();
         let event = Event::Publish { direction: Direction::ToClient, publish };
         let record = Record { seq: seq + 1, at: *at, client: "module".into(), event };
         self.deliveries.handed_over(&self.classifier.sight(&record, Party::Module).unwrap());
@@ -328,6 +333,19 @@ fn each_message_is_an_occasion_as_what_it_is() {
     let latched = of("LV-1").passes(get);
     assert_eq!(latched.ids(), NO_OCCASION);
     assert_eq!(latched.shown(stray("r/1", Value::Null)).ids(), NONE);
+}
+
+#[test]
+fn what_was_broken_on_its_way_is_put_before_the_client() {
+    let arrives = |payload: &'static str| {
+        let exhibits = Exhibits::of_client().about("CN-2").shown(status(ALICE, "Processing"));
+        let exhibits = exhibits.passes(status(ALICE, "Accepted"));
+        let whole = exhibits.messages[1].publish.clone();
+        let payload = if payload.is_empty() { whole.payload.clone() } else { payload.into() };
+        exhibits.befell(Effect::Corrupt(Corruption::Truncate)).handed(Publish { payload, ..whole }).ids()
+    };
+    assert_eq!(arrives("{\"status\""), NONE);
+    assert_eq!(arrives(""), NO_OCCASION, "it was left as it is");
 }
 
 #[test]

@@ -4,11 +4,35 @@ use serde_json::json;
 
 use super::court::{BEAT, Court, ONE, SEQUENCE, claims, client, everest};
 use super::script::{ALICE, BOB, Event, Message, Sort, at, beat, call, did, on, request, status, stray};
-use crate::protocol::channel::Channel;
+use crate::conformance::judge::expectation::sender;
+use crate::conformance::sighting::Party::{self, Harness, Module};
+use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::Deed;
+use crate::protocol::side::Side;
+use crate::scenario::model::MessageKind;
 
 /// A check of the client.
 const BEAT_OF_CLIENT: &str = "- expect: {message: communication_check, payload: true, within: 1s}";
+
+#[test]
+fn who_has_to_send_a_message_follows_from_its_api_and_the_side_under_test() {
+    let (consumer, validator) = (ApiType::AUTH_CONSUMER, ApiType::AUTH_TOKEN_VALIDATOR);
+    let channel = MessageKind::on;
+    let rows: [(MessageKind, ApiType, [Party; 2]); 6] = [
+        (channel(Channel::COMMUNICATION_CHECK), consumer, [Module, Harness]),
+        (channel(Channel::HEARTBEAT), consumer, [Harness, Module]),
+        (MessageKind::Reply, consumer, [Harness, Module]),
+        (MessageKind::Reply, validator, [Module, Harness]),
+        (MessageKind::ReadyBeacon, validator, [Harness, Module]),
+        (MessageKind::ReservationUpdate, validator, [Harness, Module]),
+    ];
+    for (kind, api, [client, everest]) in rows {
+        assert_eq!(sender(kind, api, Side::Client, api), client, "{kind:?}");
+        assert_eq!(sender(kind, api, Side::Everest, api), everest, "{kind:?}");
+    }
+    // Of another API a client under test sends nothing.
+    assert_eq!(sender(channel(Channel::PROVIDED_TOKEN), ApiType::AUTH_TOKEN_PROVIDER, Side::Client, consumer), Harness);
+}
 
 #[test]
 fn a_status_is_met_by_the_next_of_its_token_alone() {
