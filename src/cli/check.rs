@@ -7,6 +7,7 @@ use crate::scenario::{Scenario, idle, near_topics};
 
 /// Checks scenario files without playing them.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::CHECK)]
 pub struct Arguments {
     /// Scenario files, or directories with such files [default: scenarios]
     #[arg(value_name = "PATH")]

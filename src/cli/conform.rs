@@ -34,6 +34,7 @@ use crate::verdict::{ScenarioResult, Verdict};
 /// Ends with 0 if nothing is broken, 1 if something is, 2 for wrong usage, and 3 if the module could not be judged, in a
 /// scenario in which it was never ready or at all, or if khumbu is at fault.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::CONFORM)]
 pub struct Arguments {
     /// The side on which the module stands
     #[arg(long, value_name = "client|everest", value_parser = side, required_unless_present_any = ["list", "extract"])]

@@ -16,6 +16,7 @@ use crate::protocol::release::Release;
 /// Compares Khumbu's descriptions of APIs with EVerest's own documents; of two directories, the documents of the first
 /// with those of the second: what a new release of EVerest changes on the wire.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::DRIFT)]
 pub struct Arguments {
     /// A directory with EVerest's AsyncAPI documents of one release; a second one is compared with the first
     #[arg(long, value_name = "DIR", required = true)]

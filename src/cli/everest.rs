@@ -24,6 +24,7 @@ use crate::station::told;
 ///
 /// As a module under test: khumbu run scenarios/everest --module 'khumbu everest --run /opt/everest/bin/manager'
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::EVEREST)]
 pub struct Arguments {
     /// The scenario whose station it is [default: what KHUMBU_STATION says]
     scenario: Option<PathBuf>,

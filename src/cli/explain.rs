@@ -12,6 +12,7 @@ const COLUMNS: usize = 100;
 /// Explains a message by its id, with what leads to it, an example, and what to do; or a requirement by its number.
 /// Without either it lists all messages.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::EXPLAIN)]
 pub struct Arguments {
     /// Such as monitor/second-reply, the word in brackets at the beginning of a message; or such as VA-3
     #[arg(value_name = "ID")]

@@ -33,6 +33,7 @@ const MAX_SHRINK: Duration = Duration::from_secs(30);
 /// Ends with 0 if nothing was found, 1 if something was, 2 for wrong usage, and 3 if the module could not be judged or if
 /// khumbu is at fault.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::FUZZ)]
 pub struct Arguments {
     /// The side on which the module stands
     #[arg(long, value_name = "client|everest", value_parser = side)]

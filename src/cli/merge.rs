@@ -19,6 +19,7 @@ const MOST: usize = 1024;
 ///
 /// Each shard has to be there once. Ends as the run would have ended without shards.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::MERGE)]
 pub struct Arguments {
     /// The JSON reports of all shards, of `khumbu conform` or of `khumbu run`
     #[arg(value_name = "REPORT", required = true, num_args = 1..=MOST)]

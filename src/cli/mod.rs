@@ -10,6 +10,7 @@ pub mod config;
 pub mod conform;
 pub mod drift;
 pub mod everest;
+mod examples;
 pub mod explain;
 mod faults;
 pub mod files;
@@ -32,6 +33,7 @@ pub mod review;
 pub mod run;
 mod run_reports;
 pub mod schema;
+pub mod shell;
 mod signals;
 pub mod sim;
 mod sweep;
@@ -101,9 +103,15 @@ fn built(builder: &mut Builder) -> Result<Runtime, Exit> {
     })
 }
 
+/// The version, and the commit where whoever built it said which.
+const VERSION: &str = match option_env!("KHUMBU_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 /// Plays scenario files against modules that speak EVerest's auth API, and tells whether they conform.
 #[derive(Debug, Parser)]
-#[command(name = "khumbu", version, disable_help_subcommand = true)]
+#[command(name = "khumbu", version = VERSION, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -125,6 +133,8 @@ enum Command {
     Drift(drift::Arguments),
     Fuzz(Box<fuzz::Arguments>),
     Explain(explain::Arguments),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -156,6 +166,30 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Drift(arguments) => drift::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(*arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Completions(arguments) => shell::completions(&arguments),
+        Command::Man(arguments) => shell::man(&arguments),
     };
     print::exit(exit).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_examples_that_can_be_read() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  khumbu ")).collect();
+            assert!(!examples.is_empty(), "{}", command.get_name());
+            for example in examples {
+                let words = shell_words::split(&format!("khumbu {example}")).expect("as a shell would split it");
+                assert_eq!(words[1], command.get_name());
+                let read = Cli::try_parse_from(words);
+                assert!(read.is_ok(), "{example}: {}", read.unwrap_err());
+            }
+        }
+    }
 }

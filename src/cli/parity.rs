@@ -15,6 +15,7 @@ use crate::timespan::Timespan;
 /// Plays what was done in recordings to the simulated station, and compares what comes out with what was recorded:
 /// content, order within a topic, and time; not QoS and retain flag, which many taps do not see as they were published.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::PARITY)]
 pub struct Arguments {
     /// Recordings: JSON Lines with `t_ms`, `topic`, `payload`, `qos` and `retain`
     #[arg(value_name = "RECORDING", required = true)]

@@ -21,6 +21,7 @@ use crate::timespan::Timespan;
 /// published; messages that the broker had kept come first, with the retain flag. A tap cannot see who published, what
 /// passed before it came, packets other than PUBLISH, or a second delivery.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::RECORD)]
 pub struct Arguments {
     /// The broker: mqtt://host:port; it must speak MQTT 5
     #[arg(long, value_name = "URL")]

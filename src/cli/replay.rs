@@ -27,6 +27,7 @@ use crate::verdict::ScenarioResult;
 /// validator and EVSEs did, and compares its answers; to a client what EVerest published, and answers its requests.
 /// Limits of the module itself, such as connection timeouts, stay as long as they are at any speed.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::REPLAY)]
 pub struct Arguments {
     /// A recording: JSON Lines with `t_ms`, `topic`, `payload`, `qos` and `retain`
     #[arg(value_name = "RECORDING")]

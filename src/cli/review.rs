@@ -10,6 +10,7 @@ use crate::transcript::snapshot::{Snapshot, difference};
 
 /// Shows what changed in goldens, and accepts or rejects it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::REVIEW)]
 pub struct Arguments {
     /// Scenarios, goldens, or directories with such files [default: scenarios]
     #[arg(value_name = "PATH")]

@@ -23,6 +23,7 @@ use crate::verdict::{ScenarioResult, Verdict};
 
 /// Plays scenarios against a module under test.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::RUN)]
 pub struct Arguments {
     /// Scenario files, or directories with such files [default: scenarios]
     #[arg(value_name = "PATH")]

@@ -5,6 +5,7 @@ use crate::scenario;
 
 /// Prints the JSON Schema of scenario files.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::SCHEMA)]
 pub struct Arguments {}
 
 /// Prints it.

@@ -35,6 +35,7 @@ use crate::transcript::record::{Direction, Event, Record};
 
 /// Simulates EVerest's side, with a broker of its own, until it is interrupted.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::SIM)]
 pub struct Arguments {
     /// Where the broker listens [default: 127.0.0.1:0, a free port]
     #[arg(long, value_name = "ADDRESS")]

@@ -82,6 +82,7 @@ mod run_steps;
 mod run_topics;
 mod scenario_files;
 mod schemas;
+mod shell;
 mod sim;
 mod sim_releases;
 mod strangers;
