@@ -99,7 +99,11 @@ fn other_command(reports: &[Report]) -> Option<Diagnostic> {
     Some(warning.with_help("nothing, if both play the same module in the same way"))
 }
 
-fn read(path: &Path) -> Result<Report, Vec<Diagnostic>> {
+/// Reads the JSON report of a run.
+///
+/// # Errors
+/// `file/unreadable`, `file/too-large`, `file/no-report`, `file/other-version`.
+pub(super) fn read(path: &Path) -> Result<Report, Vec<Diagnostic>> {
     let text = files::read_text(path, LARGEST)?;
     report::read(&path.display().to_string(), &text).map_err(|diagnostic| vec![*diagnostic])
 }

@@ -284,6 +284,10 @@ pub struct Playing {
     pub known: Vec<KnownFailure>,
     /// How often what does not pass is played again.
     pub retries: u8,
+    /// How often everything is played at least.
+    pub repeat: u8,
+    /// Whether nothing more begins when something has failed.
+    pub fails_fast: bool,
     /// Where results for people go.
     pub say: fn(&str),
     /// Whether the user wants it to end.
@@ -298,9 +302,10 @@ impl Playing {
         let has_judged = |plays: &Vec<Arc<ScenarioResult>>| matches!(plays[0].verdict, Verdict::Pass | Verdict::Fail);
         // A module that nothing could judge will not be judged by more of the same.
         let is_all = plays.len() == spare.len() && plays.iter().any(has_judged);
-        let rounds = if is_all { self.retries } else { 0 };
+        let least = self.repeat.saturating_sub(1);
+        let rounds = if is_all { self.retries.max(least) } else { 0 };
         for round in 1..=rounds {
-            let again = plays.iter().zip(&spare).filter(|(plays, _)| self.wants_another(plays));
+            let again = plays.iter().zip(&spare).filter(|(plays, _)| round <= least || self.wants_another(plays));
             let pieces: Vec<_> = again.map(|(_, piece)| unrecorded(piece)).collect();
             if pieces.is_empty() || *self.interrupt.borrow() {
                 break;
@@ -321,12 +326,36 @@ impl Playing {
     }
 
     async fn once(&self, pieces: Vec<Piece>) -> Vec<Arc<ScenarioResult>> {
-        let (events, received) = mpsc::unbounded_channel();
-        let shown = tokio::spawn(progress::show(received, self.known.clone(), today(), self.say));
-        let results = runner::run(pieces, self.settings.clone(), events, self.interrupt.clone()).await;
+        let (events, mut received) = mpsc::unbounded_channel();
+        let (pass_on, shown) = mpsc::unbounded_channel();
+        let shown = tokio::spawn(progress::show(shown, self.known.clone(), today(), self.say));
+        let (end, ended) = watch::channel(*self.interrupt.borrow());
+        let run = runner::run(pieces, self.settings.clone(), events, ended);
+        let mut interrupt = self.interrupt.clone();
+        let watch = async {
+            loop {
+                tokio::select! {
+                    Ok(()) = interrupt.changed() => drop(end.send_replace(*interrupt.borrow())),
+                    event = received.recv() => {
+                        let Some(event) = event else { return };
+                        if self.fails_fast && self.is_failure(&event) {
+                            end.send_replace(true);
+                        }
+                        let _ = pass_on.send(event);
+                    }
+                }
+            }
+        };
+        let (results, ()) = tokio::join!(run, watch);
+        drop(pass_on);
         // The display ends with the last event.
         let _ = shown.await;
         results
+    }
+
+    fn is_failure(&self, event: &RunEvent) -> bool {
+        let RunEvent::ScenarioFinished(result) = event else { return false };
+        matches!(report::excuse(result, &self.known, today()).verdict, Verdict::Fail | Verdict::Error)
     }
 }
 
@@ -354,8 +383,18 @@ pub fn command_without(options: &[&str], switches: &[&str]) -> String {
 
 /// Arguments without those that only report or play again, and without these options, which have a value each, and switches.
 pub fn without(mut arguments: impl Iterator<Item = String>, options: &[&str], switches: &[&str]) -> Vec<String> {
-    const REPORTS: [&str; 8] =
-        ["--report", "--html", "--json", "--junit", "--record", "--annotations", "--retries", "--flaky"];
+    const REPORTS: [&str; 10] = [
+        "--report",
+        "--html",
+        "--json",
+        "--junit",
+        "--record",
+        "--annotations",
+        "--retries",
+        "--repeat",
+        "--flaky",
+        "--slowest",
+    ];
     let mut words = Vec::new();
     while let Some(word) = arguments.next() {
         let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);

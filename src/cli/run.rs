@@ -1,5 +1,6 @@
 //! `khumbu run`: plays scenarios, prints what happened, writes reports, picks the exit code.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +13,7 @@ use super::playing::{Flaky, PlayFlags, Playing, Selection, made, perform, withou
 use super::recorder::RecordingFile;
 use super::release::forecast;
 use super::run_reports::{Reports, tell};
-use super::{Exit, apis, faults, files, goldens, print};
+use super::{Exit, apis, faults, files, goldens, merge, print};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::side::Side;
@@ -42,6 +43,18 @@ pub struct Arguments {
     /// Accept every transcript that differs from its golden
     #[arg(long)]
     update: bool,
+    /// Only what did not pass in this JSON report of an earlier run
+    #[arg(long, value_name = "FILE")]
+    failed: Option<PathBuf>,
+    /// Begin nothing more when something has failed
+    #[arg(long, conflicts_with = "retries")]
+    fail_fast: bool,
+    /// Play each scenario N times, one round after the other: what passes in one and fails in another is flaky
+    #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true, conflicts_with = "retries", value_parser = clap::value_parser!(u8).range(1..=100))]
+    repeat: u8,
+    /// Print the N scenarios that took longest
+    #[arg(long, value_name = "N")]
+    slowest: Option<usize>,
     /// Print the deliberate faults that the built-in modules can have, and end
     #[arg(long)]
     list_bugs: bool,
@@ -63,6 +76,9 @@ struct Prepared {
     known_failures: Vec<KnownFailure>,
     part: Part,
     retries: u8,
+    repeat: u8,
+    fails_fast: bool,
+    slowest: Option<usize>,
     flaky: Flaky,
     annotations: Option<Annotations>,
     reports: Reports,
@@ -85,10 +101,14 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let scenarios = files::load(paths, &known)?;
     let orphans = goldens::orphans(paths, &scenarios);
     let known_failures = config.known_failures(&scenarios);
-    let is_wanted = |scenario: &scenario::Scenario| arguments.side.is_none_or(|side| scenario.model.under_test == side);
+    let left = arguments.failed.as_deref().map(not_passed).transpose()?;
+    let is_wanted = |scenario: &scenario::Scenario| {
+        arguments.side.is_none_or(|side| scenario.model.under_test == side)
+            && left.as_ref().is_none_or(|left| left.contains(&scenario.source.path))
+    };
     let Selection { scenarios: selected, mut part, .. } =
         flags.select(scenarios, is_wanted, (&config, &settings), &known_failures)?;
-    part.selected |= arguments.side.is_some();
+    part.selected |= arguments.side.is_some() || left.is_some();
     let choice = flags.release(&config)?;
     let mut pieces = Vec::with_capacity(selected.len());
     let mut errors = Vec::new();
@@ -123,6 +143,9 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
         known_failures,
         part,
         retries: flags.retries,
+        repeat: arguments.repeat,
+        fails_fast: arguments.fail_fast,
+        slowest: arguments.slowest,
         flaky: flags.flaky,
         annotations: flags.annotations,
         reports,
@@ -139,14 +162,20 @@ impl Prepared {
         let say = self.reports.beside();
         let is_update = self.settings.is_updating_goldens;
         let (pieces, settings, known, retries) = (self.pieces, self.settings, self.known_failures, self.retries);
+        let (repeat, fails_fast, all) = (self.repeat, self.fails_fast, pieces.len());
         let shown_known = known.clone();
         let played = perform(|interrupt| async move {
-            Playing { settings, known: shown_known, retries, say, interrupt }.play(pieces).await
+            Playing { settings, known: shown_known, retries, repeat, fails_fast, say, interrupt }.play(pieces).await
         });
-        let (results, is_interrupted) = match played {
+        let (results, mut is_interrupted) = match played {
             Ok(played) => played,
             Err(exit) => return exit,
         };
+        if fails_fast && results.len() < all {
+            is_interrupted = true;
+            let left = print::count(all - results.len(), "scenario");
+            say(&format!("\nended at the first failure, as `--fail-fast` says: {left} of {all} not played\n"));
+        }
         let is_whole = !self.part.selected && self.part.is_whole() && !is_interrupted;
         let mut results = report::excuse_all(&results, &known, today(), is_whole);
         if self.flaky == Flaky::Pass {
@@ -154,6 +183,9 @@ impl Prepared {
         }
         let mut exit = Exit::from(report::exit_code(results.iter().map(|result| result.verdict), is_interrupted));
         let duration = started.elapsed();
+        if let Some(count) = self.slowest {
+            say(&report::terminal::slowest(&results, count, print::style()));
+        }
         tell(&results, duration, say);
         if let Some(annotations) = self.annotations {
             say(&annotations.text(|locate| report::annotations::annotations(results.iter().map(AsRef::as_ref), locate)));
@@ -167,9 +199,21 @@ impl Prepared {
     }
 }
 
+/// The scenarios that did not pass in a report.
+fn not_passed(path: &Path) -> Result<BTreeSet<String>, Vec<Diagnostic>> {
+    let report = merge::read(path)?;
+    let is_left = |verdict| verdict > Verdict::Pass || verdict == Verdict::Flaky;
+    let left = report.results.iter().filter(|result| is_left(result.verdict));
+    Ok(left.map(|result| result.path.clone()).collect())
+}
+
 /// The command line without what it plays.
 fn again(given: impl Iterator<Item = String>, paths: &[PathBuf]) -> String {
-    let words = without(given, &["--shard", "--keyword", "-k", "--side", "--release", "--fault"], &["--update"]);
+    let words = without(
+        given,
+        &["--shard", "--keyword", "-k", "--side", "--release", "--fault", "--failed"],
+        &["--update", "--fail-fast"],
+    );
     // What was named by its place stands where no option does.
     let is_value = |index: usize| index > 0 && words[index - 1].starts_with('-') && !words[index - 1].contains('=');
     let is_path = |word: &str| paths.iter().any(|path| path.as_os_str() == word);

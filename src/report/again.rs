@@ -50,6 +50,7 @@ fn told(plays: &[Arc<ScenarioResult>], chosen: usize, again: Again) -> Diagnosti
     let (severity, headline) = match () {
         () if again.is_flaky() => (Severity::Warning, format!("it is flaky: {}", again.in_words())),
         () if failed == all => (Severity::Note, format!("it failed in all {all} plays")),
+        () if again.passed == all => (Severity::Note, format!("it passed in all {all} plays")),
         () if failed > 0 => (Severity::Note, format!("{}, and passed in none", again.in_words())),
         () if again.passed > 0 => (Severity::Note, format!("it was judged in play {all} only")),
         () => (Severity::Note, format!("it was judged in none of {all} plays")),

@@ -129,6 +129,15 @@ pub fn summary(results: &[Arc<ScenarioResult>], duration: Duration, style: Style
     format!("\n{} in {}{warnings}\n", parts.collect::<Vec<_>>().join(", "), time(duration))
 }
 
+/// The lines of those scenarios that took longest, so many, after an empty one.
+pub fn slowest(results: &[Arc<ScenarioResult>], count: usize, style: Style) -> String {
+    let mut sorted: Vec<_> = results.iter().collect();
+    sorted.sort_by_key(|result| std::cmp::Reverse(result.duration));
+    let names_release = has_several_releases(results);
+    let lines: String = sorted.iter().take(count).map(|result| line(result, names_release, style) + "\n").collect();
+    format!("\nslowest:\n{lines}")
+}
+
 /// The lines of scenarios that did not pass, worst first, after an empty one; nothing if all did. For the end of long
 /// runs.
 pub fn unsuccessful(results: &[Arc<ScenarioResult>], style: Style) -> String {

@@ -66,6 +66,7 @@ mod releases;
 mod replays;
 mod reports;
 mod retries;
+mod run_again;
 mod run_charge_point;
 mod run_cli;
 mod run_end;

@@ -38,5 +38,8 @@ fn every_command_has_a_manual_page() {
     let page = project.read("pages/man1/khumbu-run.1");
     assert!(page.contains(".TH") && page.contains("Exit codes:"), "{page}");
     let refused = project.run(&["man", "file/man1"]).exits(2).stderr;
-    assert!(refused.starts_with("error[usage/no-directory]: manual pages cannot be written to `file/man1`: "), "{refused}");
+    assert!(
+        refused.starts_with("error[usage/no-directory]: manual pages cannot be written to `file/man1`: "),
+        "{refused}"
+    );
 }
