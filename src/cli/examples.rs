@@ -158,6 +158,16 @@ pub(super) const EXPLAIN: &str = concat!(
     ends!()
 );
 
+pub(super) const NEW: &str = concat!(
+    "Examples:
+  khumbu new --module 'python3 my_display.py --port {port}'
+      for a display, in the working directory
+  khumbu new checks --side client --api auth_token_validator --module ./my_backend --ci github
+      for a backend, in a directory of its own, with a job for GitHub
+",
+    exits!("the first scenario passed", "it failed")
+);
+
 pub(super) const COMPLETIONS: &str = concat!(
     "Examples:
   khumbu completions bash

@@ -20,6 +20,7 @@ pub mod goldens;
 mod matrix_reports;
 pub mod merge;
 mod module_flags;
+pub mod new;
 mod output;
 pub mod parity;
 mod playing;
@@ -133,6 +134,7 @@ enum Command {
     Drift(drift::Arguments),
     Fuzz(Box<fuzz::Arguments>),
     Explain(explain::Arguments),
+    New(new::Arguments),
     Completions(shell::Completions),
     Man(shell::Man),
 }
@@ -166,6 +168,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Drift(arguments) => drift::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(*arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::New(arguments) => new::run(arguments),
         Command::Completions(arguments) => shell::completions(&arguments),
         Command::Man(arguments) => shell::man(&arguments),
     };

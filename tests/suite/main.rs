@@ -50,6 +50,7 @@ mod model_recording;
 mod model_releases;
 mod model_sessions;
 mod monitors;
+mod new;
 mod ocpp_csms;
 mod ocpp_csms_asks;
 mod ocpp_session;

@@ -1,0 +1,200 @@
+//! `khumbu new`: what a project needs that has a module and no scenario yet. Overwrites nothing.
+
+use std::fs;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use serde_json::json;
+
+use super::module_flags::{api, side};
+use super::{Exit, examples, print};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::channel::ApiType;
+use crate::protocol::side::Side;
+
+/// Files of a job of GitHub: where they go, and what they say.
+const GITHUB: [(&str, &str); 4] = [
+    (".github/khumbu/action.yml", include_str!("../../ci/templates/github/action.yml")),
+    (".github/khumbu/install.sh", include_str!("../../ci/templates/github/install.sh")),
+    (".github/khumbu/merge/action.yml", include_str!("../../ci/templates/github/merge/action.yml")),
+    (".github/workflows/conformance.yml", include_str!("../../ci/templates/github/conformance.yml")),
+];
+/// The same of GitLab.
+const GITLAB: [(&str, &str); 1] =
+    [("khumbu.gitlab-ci.yml", include_str!("../../ci/templates/gitlab/khumbu.gitlab-ci.yml"))];
+
+/// Begins a project: writes `khumbu.yaml`, a first scenario and, where wanted, a CI job for your module, and plays the
+/// scenario. At a terminal it asks for what no flag says.
+#[derive(Debug, clap::Args)]
+#[command(after_help = examples::NEW)]
+pub struct Arguments {
+    /// Where; made if it is not there [default: the working directory]
+    #[arg(value_name = "DIR", default_value = ".", hide_default_value = true)]
+    directory: PathBuf,
+    /// The side on which your module stands
+    #[arg(long, value_name = "client|everest", value_parser = side)]
+    side: Option<Side>,
+    /// The API whose client it is [default: auth_consumer]
+    #[arg(long, value_name = "NAME", value_parser = api)]
+    api: Option<ApiType>,
+    /// Its command line, run in DIR; {host}, {port} and {module_id} are filled in
+    #[arg(long, value_name = "CMD")]
+    module: Option<String>,
+    /// Also write a job for this CI system
+    #[arg(long, value_name = "github|gitlab", value_enum, hide_possible_values = true)]
+    ci: Option<Ci>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Ci {
+    Github,
+    Gitlab,
+}
+
+/// Asks, writes, plays.
+pub fn run(arguments: Arguments) -> Exit {
+    let directory = arguments.directory.clone();
+    let begun = asked(arguments).and_then(|wanted| written(&directory, &wanted.files()).map(|()| wanted));
+    let wanted = match begun {
+        Ok(wanted) => wanted,
+        Err(diagnostic) => return print::refused(vec![*diagnostic]),
+    };
+    for (name, _) in wanted.files() {
+        print::out(&format!("written: {}\n", below(&directory, name).display()));
+    }
+    print::out("\nkhumbu run\n");
+    // As the user will, in that directory.
+    let played = std::env::current_exe().and_then(|khumbu| {
+        process::Command::new(khumbu).arg("run").current_dir(&directory).stdin(process::Stdio::null()).status()
+    });
+    let Some(code) = played.ok().and_then(|status| status.code()).and_then(|code| u8::try_from(code).ok()) else {
+        return Exit::Error;
+    };
+    if wanted.ci.is_some() {
+        print::out("\nThe CI job has to know where khumbu comes from: set KHUMBU in it.");
+    }
+    let api = if wanted.side == Side::Client { format!(" --api {}", wanted.api.name()) } else { String::new() };
+    let next = format!("khumbu conform --side {}{api}", wanted.side.name());
+    print::out(&format!(
+        "\nNext: change scenarios/first.yaml, or have the module judged by all that is required of it: {next}\n"
+    ));
+    Exit::from(code)
+}
+
+/// Where a file stands, as short as can be said.
+fn below(directory: &Path, name: &str) -> PathBuf {
+    if directory == Path::new(".") { PathBuf::from(name) } else { directory.join(name) }
+}
+
+/// What somebody wants.
+struct Wanted {
+    side: Side,
+    api: ApiType,
+    module: String,
+    ci: Option<Ci>,
+}
+
+/// What flags say, and at a terminal the user.
+fn asked(given: Arguments) -> Result<Wanted, Box<Diagnostic>> {
+    let is_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+    let side = match given.side {
+        None if is_terminal => ask("On which side is your module, client or everest?", "client", side)?,
+        other => other.unwrap_or(Side::Client),
+    };
+    let api = match given.api {
+        None if is_terminal && side == Side::Client => {
+            let names = ApiType::AUTH_APIS.map(ApiType::name).join(", ");
+            ask(&format!("Which API does it use ({names})?"), ApiType::AUTH_CONSUMER.name(), api)?
+        }
+        other => other.unwrap_or(ApiType::AUTH_CONSUMER),
+    };
+    let module = match given.module {
+        Some(module) => module,
+        None if is_terminal => ask("How is it started? {host} and {port} are the broker's.", "", |line| {
+            if line.is_empty() { Err("it has a command line".to_owned()) } else { Ok(line.to_owned()) }
+        })?,
+        None => {
+            let missing = Diagnostic::new(Severity::Error, "usage/no-module", "nobody says how the module is started");
+            return Err(Box::new(missing.with_help("`--module 'python3 my_display.py --port {port}'`")));
+        }
+    };
+    Ok(Wanted { side, api, module, ci: given.ci })
+}
+
+/// Asks until the answer can be read; an empty one is the default.
+fn ask<T>(question: &str, default: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<T, Box<Diagnostic>> {
+    loop {
+        let shown = if default.is_empty() { String::new() } else { format!(" [{default}]") };
+        print::err(&format!("{question}{shown} "));
+        let _ = io::stderr().flush();
+        let mut line = String::new();
+        if !matches!(io::stdin().lock().read_line(&mut line), Ok(1..)) {
+            return Err(Box::new(Diagnostic::new(
+                Severity::Error,
+                "usage/no-module",
+                "the questions were not answered",
+            )));
+        }
+        let answer = if line.trim().is_empty() { default } else { line.trim() };
+        match read(answer) {
+            Ok(value) => return Ok(value),
+            Err(why) => print::err(&format!("{why}\n")),
+        }
+    }
+}
+
+impl Wanted {
+    fn files(&self) -> Vec<(&'static str, String)> {
+        let Wanted { side, api, module, ci } = self;
+        let first = match (*side, *api) {
+            (Side::Everest, _) => include_str!("new/everest.yaml"),
+            (_, ApiType::AUTH_TOKEN_PROVIDER) => include_str!("new/auth_token_provider.yaml"),
+            (_, ApiType::AUTH_TOKEN_VALIDATOR) => include_str!("new/auth_token_validator.yaml"),
+            _ => include_str!("new/auth_consumer.yaml"),
+        };
+        // JSON is YAML, whatever stands in it.
+        let config = format!("scenarios: [scenarios]\nmodule:\n  command: {}\n", json!(module));
+        let jobs = match ci {
+            None => &[][..],
+            Some(Ci::Github) => &GITHUB,
+            Some(Ci::Gitlab) => &GITLAB,
+        };
+        let module = json!(module);
+        let (side, api) = match side {
+            Side::Client => ("client", api.name()),
+            Side::Everest => ("everest", "''"),
+        };
+        // As the templates have it for a display of somebody's.
+        let filled = [
+            (
+                "module: python3 my_display.py --broker {host}:{port} --id {module_id}",
+                format!("module: {module}\n          side: {side}\n          api: {api}"),
+            ),
+            ("KHUMBU_MODULE: ''", format!("KHUMBU_MODULE: {module}")),
+            ("KHUMBU_SIDE: client", format!("KHUMBU_SIDE: {side}")),
+            ("KHUMBU_CLIENT_API: ''", format!("KHUMBU_CLIENT_API: {api}")),
+        ];
+        let fill = |text: &str| filled.iter().fold(text.to_owned(), |text, (empty, full)| text.replace(empty, full));
+        let jobs = jobs.iter().map(|(name, text)| (*name, fill(text)));
+        [("khumbu.yaml", config), ("scenarios/first.yaml", first.to_owned())].into_iter().chain(jobs).collect()
+    }
+}
+
+/// Writes all of them, or none where one is there already.
+fn written(directory: &Path, files: &[(&str, String)]) -> Result<(), Box<Diagnostic>> {
+    if let Some((name, _)) = files.iter().find(|(name, _)| directory.join(name).exists()) {
+        let headline = format!("`{}` is there already, and nothing is overwritten", below(directory, name).display());
+        let help = "name another directory, or take it away first";
+        return Err(Box::new(Diagnostic::new(Severity::Error, "usage/other-file", headline).with_help(help)));
+    }
+    for (name, text) in files {
+        let path = below(directory, name);
+        let done = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
+        done.map_err(|error| {
+            let headline = format!("`{}` cannot be written: {error}", path.display());
+            Box::new(Diagnostic::new(Severity::Error, "usage/no-directory", headline))
+        })?;
+    }
+    Ok(())
+}
