@@ -149,6 +149,8 @@ pub struct Told {
     pub is_otherwise: bool,
     /// The requirement that it breaks, if it says so itself.
     pub requirement: Option<&'static str>,
+    /// The requirement by which the module owes what did not come.
+    pub owed_by: Option<&'static str>,
 }
 
 impl Outcome {
@@ -556,9 +558,31 @@ impl Told {
     fn new(diagnostic: Diagnostic) -> Self {
         let line = diagnostic.place.as_ref().map_or(0, |place| place.line());
         let verdict = diagnostic.severity.word();
-        let Diagnostic { id, subject, headline, evidence, help, is_otherwise, is_unexercised, requirement, .. } =
-            diagnostic;
-        Self { verdict, id, subject, headline, line, evidence, help, is_unexercised, is_otherwise, requirement }
+        let Diagnostic {
+            id,
+            subject,
+            headline,
+            evidence,
+            help,
+            is_otherwise,
+            is_unexercised,
+            requirement,
+            owed_by,
+            ..
+        } = diagnostic;
+        Self {
+            verdict,
+            id,
+            subject,
+            headline,
+            line,
+            evidence,
+            help,
+            is_unexercised,
+            is_otherwise,
+            requirement,
+            owed_by,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod evidence;
 mod expectations;
 mod naive;
 mod order;
+mod owed;
 mod properties;
 mod replies;
 mod script;
