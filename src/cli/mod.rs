@@ -38,6 +38,7 @@ pub mod shell;
 mod signals;
 pub mod sim;
 mod sweep;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -7,18 +7,19 @@ use std::time::Instant;
 
 use super::annotate::Annotations;
 use super::built_in::list_bugs;
-use super::config::{Config, today};
+use super::config::{self, Config, today};
 use super::module_flags::side;
 use super::playing::{Flaky, PlayFlags, Playing, Selection, made, perform, without};
 use super::recorder::RecordingFile;
 use super::release::forecast;
 use super::run_reports::{Reports, tell};
+use super::watch::Watch;
 use super::{Exit, apis, faults, files, goldens, merge, print};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::side::Side;
 use crate::report::{self, KnownFailure, Part};
-use crate::runner::{Piece, Settings};
+use crate::runner::{ModuleSource, Piece, Settings};
 use crate::scenario;
 use crate::verdict::{ScenarioResult, Verdict};
 
@@ -55,6 +56,9 @@ pub struct Arguments {
     /// Print the N scenarios that took longest
     #[arg(long, value_name = "N")]
     slowest: Option<usize>,
+    /// Play again whenever a scenario, the module or khumbu.yaml has changed; of scenarios only those that have
+    #[arg(long)]
+    watch: bool,
     /// Print the deliberate faults that the built-in modules can have, and end
     #[arg(long)]
     list_bugs: bool,
@@ -66,7 +70,34 @@ pub fn run(arguments: Arguments) -> Exit {
         print::out(&list_bugs());
         return Exit::Pass;
     }
+    if arguments.watch {
+        return watched(&arguments).map_or_else(print::refused, Watch::run);
+    }
     prepare(arguments).map_or_else(print::refused, Prepared::perform)
+}
+
+/// What is to be watched.
+fn watched(arguments: &Arguments) -> Result<Watch, Vec<Diagnostic>> {
+    let flags = &arguments.play;
+    let config_file = flags.module.topics.config.clone().unwrap_or_else(|| PathBuf::from(config::DEFAULT));
+    let config = Config::load(flags.module.topics.config.as_deref())?;
+    let settings = flags.settings(&config)?;
+    let command = match &settings.module {
+        ModuleSource::Command(words) => words.as_slice(),
+        ModuleSource::Builtin(_) | ModuleSource::Untold(_) | ModuleSource::Attached => &[],
+    };
+    let module = command.iter().map(PathBuf::from).filter(|path| path.is_file());
+    let written = [&flags.json, &flags.junit, &arguments.html, &flags.record].into_iter().flatten().cloned();
+    let given: Vec<_> = std::env::args().skip(1).filter(|word| word != "--watch").collect();
+    Ok(Watch {
+        scenarios: match (arguments.paths.as_slice(), config.scenarios.as_slice()) {
+            ([], []) => vec![PathBuf::from(files::DEFAULT)],
+            ([], scenarios) | (scenarios, _) => scenarios.to_vec(),
+        },
+        others: module.chain([config_file]).collect(),
+        written: written.collect(),
+        arguments: without_paths(given, &arguments.paths),
+    })
 }
 
 /// Everything that can be known to be wrong is known before the first scenario starts.
@@ -214,11 +245,16 @@ fn again(given: impl Iterator<Item = String>, paths: &[PathBuf]) -> String {
         &["--shard", "--keyword", "-k", "--side", "--release", "--fault", "--failed"],
         &["--update", "--fail-fast"],
     );
+    shell_words::join(["khumbu".to_owned()].into_iter().chain(without_paths(words, paths)))
+}
+
+/// Words of a command line without these paths, where they stand for themselves.
+fn without_paths(words: Vec<String>, paths: &[PathBuf]) -> Vec<String> {
     // What was named by its place stands where no option does.
     let is_value = |index: usize| index > 0 && words[index - 1].starts_with('-') && !words[index - 1].contains('=');
     let is_path = |word: &str| paths.iter().any(|path| path.as_os_str() == word);
     let left = words.iter().enumerate().filter(|(index, word)| is_value(*index) || !is_path(word));
-    shell_words::join(["khumbu"].into_iter().chain(left.map(|(_, word)| word.as_str())))
+    left.map(|(_, word)| word.clone()).collect()
 }
 
 /// Writes pending goldens, or accepts them; says what waits for review. How the process should end for it.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::project::{ERROR, FAIL, PASS, Project};
+use crate::project::{ERROR, FAIL, PASS, Project, wait_for};
 
 fn project() -> Project {
     Project::with(&[("a.yaml", PASS), ("e.yaml", ERROR), ("f.yaml", FAIL), ("p.yaml", PASS), ("q.yaml", PASS)])
@@ -50,4 +50,33 @@ fn the_slowest_are_told() {
     let told = ran.stdout.split("\nslowest:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     assert_eq!(told.lines().count(), 2, "{}", ran.stdout);
     assert!(told.lines().all(|line| line.starts_with("pass")), "{told}");
+}
+
+#[test]
+fn what_has_changed_is_played_again() {
+    let project = Project::with(&[("scenarios/a.yaml", PASS), ("scenarios/b.yaml", PASS), ("khumbu.yaml", "{}")]);
+    let told = project.path("told");
+    let mut command = project.command(&["run", "--watch"]);
+    command.stdout(std::fs::File::create(&told).unwrap()).stderr(std::fs::File::create(project.path("err")).unwrap());
+    let mut child = command.spawn().unwrap();
+    // Each time it is over before the next change.
+    let wait = |times: usize| {
+        wait_for("the next time", || {
+            (project.read("err").matches("waiting for a change").count() == times).then(|| project.read("told"))
+        })
+    };
+    let last = |told: &str| told.rsplit("\n\n").next().unwrap().to_owned();
+    assert!(last(&wait(1)).starts_with("2 passed, 0 failed"), "{}", project.read("told"));
+    project.write("scenarios/b.yaml", FAIL);
+    assert!(last(&wait(2)).starts_with("0 passed, 1 failed"), "{}", project.read("told"));
+    // What khumbu or an editor leaves beside it is nobody's change.
+    project.write("scenarios/.b.yaml.swp", "x");
+    project.write("scenarios/b.snap.new", "x");
+    project.write("notes.txt", "x");
+    project.write("khumbu.yaml", "{module_id: other}");
+    assert!(last(&wait(3)).starts_with("1 passed, 1 failed"), "{}", project.read("told"));
+    let id = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "as the last time");
+    project.assert_nothing_left();
 }
