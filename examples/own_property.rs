@@ -65,7 +65,7 @@ mod tests {
             let (events, _) = tokio::sync::mpsc::unbounded_channel();
             let (_interrupt, interrupted) = tokio::sync::watch::channel(false);
             let runtime = tokio::runtime::Runtime::new().unwrap();
-            let results = runtime.block_on(runner::run(vec![piece], Settings::new(module), events, interrupted));
+            let results = runtime.block_on(runner::run(vec![piece], Settings::new(module), events, interrupted, |_| false));
             prop_assert_eq!(results[0].verdict, Verdict::Pass, "{:#?}\n{}", results[0].findings, text);
         }
     }

@@ -29,7 +29,7 @@ pub(super) const RUN: &str = concat!(
   khumbu run first.yaml --attach --listen 127.0.0.1:1883
       against a module that runs already, or that you start in a debugger
   khumbu run -k withdraw --release all --junit report.xml
-      only scenarios with that word in their path, for every release of EVerest
+      only scenarios with that word in their path or description, for every release of EVerest
 ",
     exits!("everything passed", "a module failed")
 );

@@ -2,7 +2,8 @@
 
 use super::{Exit, print};
 use crate::conformance::requirements;
-use crate::diagnostic::{Diagnostic, Severity, catalogue, wrapped};
+use crate::diagnostic::words::cut;
+use crate::diagnostic::{Diagnostic, Severity, catalogue, printable, wrapped};
 use crate::scenario::suggestion;
 use crate::suite;
 
@@ -29,8 +30,11 @@ pub fn run(arguments: &Arguments) -> Exit {
         }
         return Exit::Pass;
     };
-    // As it stands in a message, brackets and word and all.
-    let asked = id.split_once('[').map_or(id.as_str(), |(_, rest)| rest.trim_end_matches([']', ':']));
+    // As it stands in a message, with its word and its headline.
+    let in_brackets = id.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(id, _)| id);
+    let asked =
+        in_brackets.unwrap_or(id).trim_matches(|c: char| c.is_whitespace() || "[]:`".contains(c)).to_lowercase();
+    let asked = asked.as_str();
     if let Some(entry) = catalogue::find(asked) {
         print::out(&format!("{}\n\n{}", entry.id, entry.plain(columns)));
         return Exit::Pass;
@@ -41,8 +45,9 @@ pub fn run(arguments: &Arguments) -> Exit {
         return Exit::Pass;
     }
     let known = catalogue::entries().map(|entry| entry.id).chain(requirements::ids());
-    let near = suggestion(asked, known).map(|near| format!("did you mean `{near}`? "));
-    let headline = format!("`{asked}` is neither a message nor a requirement");
+    let by_name = catalogue::entries().map(|entry| entry.id).find(|id| id.split('/').any(|part| part == asked));
+    let near = by_name.or_else(|| suggestion(asked, known)).map(|near| format!("did you mean `{near}`? "));
+    let headline = format!("`{}` is neither a message nor a requirement", printable(&cut(id, 80)));
     let help = format!(
         "{}`khumbu explain` lists all messages, `khumbu conform --list` all requirements",
         near.unwrap_or_default()

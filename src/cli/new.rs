@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::module_flags::{api, side};
 use super::{Exit, examples, print};
+use crate::diagnostic::words::cut;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::ApiType;
 use crate::protocol::side::Side;
@@ -55,6 +56,11 @@ enum Ci {
 /// Asks, writes, plays.
 pub fn run(arguments: Arguments) -> Exit {
     let directory = arguments.directory.clone();
+    // Before anybody is asked anything.
+    let first = [("khumbu.yaml", String::new()), ("scenarios/first.yaml", String::new())];
+    if let Err(diagnostic) = is_free(&directory, &first) {
+        return print::refused(vec![*diagnostic]);
+    }
     let begun = asked(arguments).and_then(|wanted| written(&directory, &wanted.files()).map(|()| wanted));
     let wanted = match begun {
         Ok(wanted) => wanted,
@@ -71,11 +77,20 @@ pub fn run(arguments: Arguments) -> Exit {
     let Some(code) = played.ok().and_then(|status| status.code()).and_then(|code| u8::try_from(code).ok()) else {
         return Exit::Error;
     };
-    if wanted.ci.is_some() {
-        print::out("\nThe CI job has to know where khumbu comes from: set KHUMBU in it.");
+    match wanted.ci {
+        None => {}
+        Some(Ci::Github) => print::out("\nThe CI job has to know where khumbu comes from: set KHUMBU in it."),
+        Some(Ci::Gitlab) => print::out(
+            "\nThe CI job has to know where khumbu comes from: set KHUMBU in it. `.gitlab-ci.yml` has to include it: \
+             `include: khumbu.gitlab-ci.yml`.",
+        ),
     }
     let api = if wanted.side == Side::Client { format!(" --api {}", wanted.api.name()) } else { String::new() };
-    let next = format!("khumbu conform --side {}{api}", wanted.side.name());
+    let there = match directory == Path::new(".") {
+        true => String::new(),
+        false => format!("cd {} && ", shell_words::quote(&directory.display().to_string())),
+    };
+    let next = format!("{there}khumbu conform --side {}{api}", wanted.side.name());
     print::out(&format!(
         "\nNext: change scenarios/first.yaml, or have the module judged by all that is required of it: {next}\n"
     ));
@@ -112,14 +127,30 @@ fn asked(given: Arguments) -> Result<Wanted, Box<Diagnostic>> {
     let module = match given.module {
         Some(module) => module,
         None if is_terminal => ask("How is it started? {host} and {port} are the broker's.", "", |line| {
-            if line.is_empty() { Err("it has a command line".to_owned()) } else { Ok(line.to_owned()) }
+            can_be_started(line).map(|()| line.to_owned()).map_err(|why| format!("it {why}"))
         })?,
         None => {
             let missing = Diagnostic::new(Severity::Error, "usage/no-module", "nobody says how the module is started");
             return Err(Box::new(missing.with_help("`--module 'python3 my_display.py --port {port}'`")));
         }
     };
+    if side == Side::Everest && given.api.is_some_and(|api| api != ApiType::AUTH_CONSUMER) {
+        let headline = "an EVerest under test has all of its APIs, and `--api` is for clients";
+        return Err(Box::new(Diagnostic::new(Severity::Error, "usage/other-side", headline).with_help("leave it out")));
+    }
+    can_be_started(&module).map_err(|why| {
+        let headline = format!("the module's command line `{}` {why}", cut(&module, 80));
+        Box::new(Diagnostic::new(Severity::Error, "usage/bad-value", headline))
+    })?;
     Ok(Wanted { side, api, module, ci: given.ci })
+}
+
+fn can_be_started(module: &str) -> Result<(), String> {
+    match shell_words::split(module) {
+        Ok(words) if words.is_empty() => Err("is empty".to_owned()),
+        Ok(_) => Ok(()),
+        Err(_) => Err("has a quote without its end".to_owned()),
+    }
 }
 
 /// Asks until the answer can be read; an empty one is the default.
@@ -181,13 +212,19 @@ impl Wanted {
     }
 }
 
-/// Writes all of them, or none where one is there already.
-fn written(directory: &Path, files: &[(&str, String)]) -> Result<(), Box<Diagnostic>> {
+/// Whether none of them is there already.
+fn is_free(directory: &Path, files: &[(&str, String)]) -> Result<(), Box<Diagnostic>> {
     if let Some((name, _)) = files.iter().find(|(name, _)| directory.join(name).exists()) {
         let headline = format!("`{}` is there already, and nothing is overwritten", below(directory, name).display());
         let help = "name another directory, or take it away first";
         return Err(Box::new(Diagnostic::new(Severity::Error, "usage/other-file", headline).with_help(help)));
     }
+    Ok(())
+}
+
+/// Writes all of them, or none where one is there already.
+fn written(directory: &Path, files: &[(&str, String)]) -> Result<(), Box<Diagnostic>> {
+    is_free(directory, files)?;
     for (name, text) in files {
         let path = below(directory, name);
         let done = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));

@@ -36,7 +36,7 @@ pub struct PlayFlags {
     /// main with EVerest's pull requests #2167, #2613 and #2637
     #[arg(long, value_name = "1.0|2025.10|2025.12|2026.02|main|next|all", hide_possible_values = true)]
     pub release: Option<ReleaseChoice>,
-    /// Only scenarios whose path or description contains this text
+    /// Only scenarios whose path or description contains this text, in upper and lower case as it stands there
     #[arg(short, long, value_name = "TEXT")]
     pub keyword: Option<String>,
     /// Only the i-th of n parts, for runs on several machines
@@ -302,22 +302,32 @@ impl Playing {
         let has_judged = |plays: &Vec<Arc<ScenarioResult>>| matches!(plays[0].verdict, Verdict::Pass | Verdict::Fail);
         // A module that nothing could judge will not be judged by more of the same.
         let is_all = plays.len() == spare.len() && plays.iter().any(has_judged);
-        let least = self.repeat.saturating_sub(1);
-        let rounds = if is_all { self.retries.max(least) } else { 0 };
+        let (least, is_repeat) = (self.repeat.saturating_sub(1), self.repeat > 1);
+        let rounds = if is_repeat {
+            least
+        } else if is_all {
+            self.retries
+        } else {
+            0
+        };
         for round in 1..=rounds {
-            let again = plays.iter().zip(&spare).filter(|(plays, _)| round <= least || self.wants_another(plays));
+            let again = plays.iter().zip(&spare).filter(|(plays, _)| is_repeat || self.wants_another(plays));
             let pieces: Vec<_> = again.map(|(_, piece)| unrecorded(piece)).collect();
-            if pieces.is_empty() || *self.interrupt.borrow() {
+            let has_failed = || plays.iter().flatten().any(|result| self.is_failure(result));
+            if pieces.is_empty() || *self.interrupt.borrow() || self.fails_fast && has_failed() {
                 break;
             }
-            (self.say)(&format!("again, {round} of at most {rounds} times:\n"));
+            (self.say)(&match is_repeat {
+                true => format!("\nround {} of {}:\n", round + 1, rounds + 1),
+                false => format!("again, {round} of at most {rounds} times:\n"),
+            });
             for result in self.once(pieces).await {
                 if let Some(plays) = plays.iter_mut().find(|plays| is_same(&plays[0], &result)) {
                     plays.push(result);
                 }
             }
         }
-        plays.into_iter().filter_map(report::together).collect()
+        plays.into_iter().filter_map(|plays| report::together(plays, is_repeat)).collect()
     }
 
     /// What is known to fail is no news.
@@ -326,35 +336,17 @@ impl Playing {
     }
 
     async fn once(&self, pieces: Vec<Piece>) -> Vec<Arc<ScenarioResult>> {
-        let (events, mut received) = mpsc::unbounded_channel();
-        let (pass_on, shown) = mpsc::unbounded_channel();
-        let shown = tokio::spawn(progress::show(shown, self.known.clone(), today(), self.say));
-        let (end, ended) = watch::channel(*self.interrupt.borrow());
-        let run = runner::run(pieces, self.settings.clone(), events, ended);
-        let mut interrupt = self.interrupt.clone();
-        let watch = async {
-            loop {
-                tokio::select! {
-                    Ok(()) = interrupt.changed() => drop(end.send_replace(*interrupt.borrow())),
-                    event = received.recv() => {
-                        let Some(event) = event else { return };
-                        if self.fails_fast && self.is_failure(&event) {
-                            end.send_replace(true);
-                        }
-                        let _ = pass_on.send(event);
-                    }
-                }
-            }
-        };
-        let (results, ()) = tokio::join!(run, watch);
-        drop(pass_on);
+        let (events, received) = mpsc::unbounded_channel();
+        let shown = tokio::spawn(progress::show(received, self.known.clone(), today(), self.say));
+        let (settings, interrupt) = (self.settings.clone(), self.interrupt.clone());
+        let is_enough = |result: &Arc<ScenarioResult>| self.fails_fast && self.is_failure(result);
+        let results = runner::run(pieces, settings, events, interrupt, is_enough).await;
         // The display ends with the last event.
         let _ = shown.await;
         results
     }
 
-    fn is_failure(&self, event: &RunEvent) -> bool {
-        let RunEvent::ScenarioFinished(result) = event else { return false };
+    fn is_failure(&self, result: &Arc<ScenarioResult>) -> bool {
         matches!(report::excuse(result, &self.known, today()).verdict, Verdict::Fail | Verdict::Error)
     }
 }

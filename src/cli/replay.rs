@@ -146,7 +146,7 @@ impl Prepared {
             // There is one scenario, which has no events of its own.
             let (events, _) = mpsc::unbounded_channel();
             let shown = tokio::spawn(progress::show_position(Arc::clone(&self.replay)));
-            let results = runner::run(vec![piece], settings, events, interrupt.clone()).await;
+            let results = runner::run(vec![piece], settings, events, interrupt.clone(), |_| false).await;
             shown.abort();
             // The bar is taken away when its task has ended.
             let _ = shown.await;

@@ -17,8 +17,9 @@ use super::watch::Watch;
 use super::{Exit, apis, faults, files, goldens, merge, print};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
+use crate::protocol::release::Release;
 use crate::protocol::side::Side;
-use crate::report::{self, KnownFailure, Part};
+use crate::report::{self, KnownFailure, Part, Report};
 use crate::runner::{ModuleSource, Piece, Settings};
 use crate::scenario;
 use crate::verdict::{ScenarioResult, Verdict};
@@ -47,15 +48,16 @@ pub struct Arguments {
     /// Only what did not pass in this JSON report of an earlier run
     #[arg(long, value_name = "FILE")]
     failed: Option<PathBuf>,
-    /// Begin nothing more when something has failed
+    /// Begin nothing more when something has failed; not with `--retries`
     #[arg(long, conflicts_with = "retries")]
     fail_fast: bool,
-    /// Play each scenario N times, one round after the other: what passes in one and fails in another is flaky
+    /// Play each scenario N times, at most 100, one round after the other: what passes in one and fails in another is flaky;
+    /// not with `--retries`
     #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true, conflicts_with = "retries", value_parser = clap::value_parser!(u8).range(1..=100))]
     repeat: u8,
     /// Print the N scenarios that took longest
-    #[arg(long, value_name = "N")]
-    slowest: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    slowest: Option<u16>,
     /// Play again whenever a scenario, the module or khumbu.yaml has changed; of scenarios only those that have
     #[arg(long)]
     watch: bool,
@@ -109,7 +111,7 @@ struct Prepared {
     retries: u8,
     repeat: u8,
     fails_fast: bool,
-    slowest: Option<usize>,
+    slowest: Option<u16>,
     flaky: Flaky,
     annotations: Option<Annotations>,
     reports: Reports,
@@ -132,10 +134,16 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let scenarios = files::load(paths, &known)?;
     let orphans = goldens::orphans(paths, &scenarios);
     let known_failures = config.known_failures(&scenarios);
-    let left = arguments.failed.as_deref().map(not_passed).transpose()?;
+    let left = arguments.failed.as_deref().map(Left::read).transpose()?;
+    if let Some(left) = &left {
+        print::diagnostics(left.gone(&scenarios).as_slice());
+        if !scenarios.iter().any(|scenario| left.wants(&scenario.source.path)) {
+            return Err(vec![left.nothing()]);
+        }
+    }
     let is_wanted = |scenario: &scenario::Scenario| {
         arguments.side.is_none_or(|side| scenario.model.under_test == side)
-            && left.as_ref().is_none_or(|left| left.contains(&scenario.source.path))
+            && left.as_ref().is_none_or(|left| left.wants(&scenario.source.path))
     };
     let Selection { scenarios: selected, mut part, .. } =
         flags.select(scenarios, is_wanted, (&config, &settings), &known_failures)?;
@@ -144,7 +152,11 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let mut pieces = Vec::with_capacity(selected.len());
     let mut errors = Vec::new();
     for scenario in selected.into_iter().map(Arc::new) {
-        for release in PlayFlags::releases(choice, &scenario, &settings) {
+        let mut releases = PlayFlags::releases(choice, &scenario, &settings);
+        if let Some(left) = &left {
+            releases = left.releases(&scenario.source.path, releases, choice.is_some());
+        }
+        for release in releases {
             let golden = match scenario.model.golden && release == scenario.release() {
                 true => goldens::read(Path::new(&scenario.source.path)),
                 false => Ok(None),
@@ -164,6 +176,9 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     }
     if !errors.is_empty() {
         return Err(errors);
+    }
+    if let Some(left) = left.filter(|_| pieces.is_empty()) {
+        return Err(vec![left.nothing()]);
     }
     let open = || Reports::open(&flags.json, &flags.junit, arguments.html.as_slice());
     let (reports, recordings) = flags.record(&mut pieces, &settings, open)?;
@@ -215,7 +230,7 @@ impl Prepared {
         let mut exit = Exit::from(report::exit_code(results.iter().map(|result| result.verdict), is_interrupted));
         let duration = started.elapsed();
         if let Some(count) = self.slowest {
-            say(&report::terminal::slowest(&results, count, print::style()));
+            say(&report::terminal::slowest(&results, count.into(), print::style()));
         }
         tell(&results, duration, say);
         if let Some(annotations) = self.annotations {
@@ -230,12 +245,67 @@ impl Prepared {
     }
 }
 
-/// The scenarios that did not pass in a report.
-fn not_passed(path: &Path) -> Result<BTreeSet<String>, Vec<Diagnostic>> {
-    let report = merge::read(path)?;
-    let is_left = |verdict| verdict > Verdict::Pass || verdict == Verdict::Flaky;
-    let left = report.results.iter().filter(|result| is_left(result.verdict));
-    Ok(left.map(|result| result.path.clone()).collect())
+/// What an earlier run has left to be played.
+struct Left {
+    report: Report,
+}
+
+impl Left {
+    /// # Errors
+    /// What is wrong with the report.
+    fn read(path: &Path) -> Result<Self, Vec<Diagnostic>> {
+        Ok(Self { report: merge::read(path)? })
+    }
+
+    /// The results that did not pass.
+    fn not_passed(&self) -> impl Iterator<Item = &ScenarioResult> {
+        let is_left = |verdict| verdict > Verdict::Pass || verdict == Verdict::Flaky;
+        self.report.results.iter().map(AsRef::as_ref).filter(move |result| is_left(result.verdict))
+    }
+
+    /// The releases under which a scenario is to be played again, of those that are wanted; nobody has to say again which they
+    /// were. What a run that was cut short has not come to is left, too.
+    fn releases(&self, path: &str, wanted: Vec<Release>, is_chosen: bool) -> Vec<Release> {
+        let mut left: Vec<_> =
+            self.not_passed().filter(|result| result.path == path).map(|result| result.release).collect();
+        if is_chosen {
+            left.retain(|release| wanted.contains(release));
+        }
+        let has_come_to =
+            |release| self.report.results.iter().any(|result| result.path == path && result.release == release);
+        if self.report.is_interrupted {
+            left.extend(wanted.into_iter().filter(|release| !has_come_to(*release)));
+        }
+        left
+    }
+
+    fn wants(&self, path: &str) -> bool {
+        let mut known = self.report.results.iter().filter(|result| result.path == path).peekable();
+        let is_unknown = known.peek().is_none();
+        self.not_passed().any(|result| result.path == path) || self.report.is_interrupted && is_unknown
+    }
+
+    /// What did not pass and is not there any more.
+    fn gone(&self, scenarios: &[scenario::Scenario]) -> Option<Diagnostic> {
+        let is_there = |path: &str| scenarios.iter().any(|scenario| scenario.source.path == path);
+        let gone: BTreeSet<_> = self.not_passed().map(|result| &*result.path).filter(|path| !is_there(path)).collect();
+        let (first, others) = (gone.first()?, gone.len() - 1);
+        let more = if others == 0 { String::new() } else { format!(", and {others} more") };
+        let headline =
+            format!("`{first}`{more} did not pass in `{}`, and is not among what is played", self.report.path);
+        let help = "give the same paths as then, or play all without `--failed`";
+        Some(Diagnostic::new(Severity::Warning, "run/left-out", headline).with_help(help))
+    }
+
+    /// Why there is nothing to be played.
+    fn nothing(&self) -> Diagnostic {
+        let headline = match self.not_passed().next() {
+            None => format!("no scenario is left to be played: all passed in `{}`", self.report.path),
+            Some(_) => format!("no scenario is left to be played of those that did not pass in `{}`", self.report.path),
+        };
+        let nothing = Diagnostic::new(Severity::Error, "run/nothing-selected", headline);
+        nothing.with_help("give the same paths as then, or play all without `--failed`")
+    }
 }
 
 /// The command line without what it plays.

@@ -21,12 +21,16 @@ pub fn is_worth_another(result: &ScenarioResult) -> bool {
     }
 }
 
-/// All plays of a scenario, in their order, as one result: the first that failed, else the last, with the others beside it.
+/// All plays of a scenario, in their order, as one result: the first that failed, else the last, or the worst where all of them
+/// were wanted, with the others beside it.
 /// What a single play showed stays as it is.
-pub fn together(plays: Vec<Arc<ScenarioResult>>) -> Option<Arc<ScenarioResult>> {
+pub fn together(plays: Vec<Arc<ScenarioResult>>, is_repeat: bool) -> Option<Arc<ScenarioResult>> {
     let count = |verdict| plays.iter().filter(|play| play.verdict == verdict).count();
     let again = Again { plays: plays.len(), failed: count(Verdict::Fail), passed: count(Verdict::Pass) };
-    let chosen = plays.iter().position(|play| play.verdict == Verdict::Fail).unwrap_or(plays.len().checked_sub(1)?);
+    let worst = || plays.iter().enumerate().max_by_key(|(index, play)| (play.verdict, usize::MAX - index));
+    let last = plays.len().checked_sub(1)?;
+    let else_chosen = worst().filter(|_| is_repeat).map_or(last, |(index, _)| index);
+    let chosen = plays.iter().position(|play| play.verdict == Verdict::Fail).unwrap_or(else_chosen);
     if plays.len() == 1 {
         return plays.into_iter().next();
     }
@@ -52,10 +56,12 @@ fn told(plays: &[Arc<ScenarioResult>], chosen: usize, again: Again) -> Diagnosti
         () if failed == all => (Severity::Note, format!("it failed in all {all} plays")),
         () if again.passed == all => (Severity::Note, format!("it passed in all {all} plays")),
         () if failed > 0 => (Severity::Note, format!("{}, and passed in none", again.in_words())),
-        () if again.passed > 0 => (Severity::Note, format!("it was judged in play {all} only")),
+        () if again.passed > 0 => (Severity::Note, format!("it was judged in {} of {all} plays", again.passed)),
         () => (Severity::Note, format!("it was judged in none of {all} plays")),
     };
     let others = plays.iter().enumerate().filter(|(index, _)| *index != chosen);
+    // Of plays that all passed there is nothing more to say.
+    let others = others.filter(|_| again.passed < all);
     let lines = others.map(|(index, play)| format!("play {}: {}", index + 1, in_a_line(play))).collect();
     let told = Diagnostic::new(severity, "run/played-again", headline).with_lines(lines);
     if again.is_flaky() { told.about(Subject::Flaky) } else { told }

@@ -85,7 +85,7 @@ pub fn read(path: &str, text: &str) -> Result<Report, Box<Diagnostic>> {
     if schema_version != SCHEMA_VERSION || part.khumbu != VERSION {
         let headline = format!("`{path}` was written by khumbu {}, and this is khumbu {VERSION}", part.khumbu);
         let diagnostic = Diagnostic::new(Severity::Error, "file/other-version", headline);
-        return Err(Box::new(diagnostic.with_help("merge with the khumbu that played")));
+        return Err(Box::new(diagnostic.with_help("use the khumbu that played, or play again with this one")));
     }
     let file: File = parse(path, text)?;
     let no_place = |why| {

@@ -124,6 +124,7 @@ pub async fn run(
     settings: Settings,
     events: mpsc::UnboundedSender<RunEvent>,
     interrupt: watch::Receiver<bool>,
+    is_enough: impl Fn(&Arc<ScenarioResult>) -> bool,
 ) -> Vec<Arc<ScenarioResult>> {
     let started = Instant::now();
     let settings = Arc::new(settings);
@@ -137,9 +138,9 @@ pub async fn run(
     let mut playing = JoinSet::new();
     let mut names = BTreeMap::new();
     let mut waiting = pieces.iter().cloned().enumerate();
-    let mut kept = None;
+    let (mut kept, mut is_over) = (None, false);
     loop {
-        while playing.len() < jobs && !*interrupt.borrow() {
+        while playing.len() < jobs && !is_over && !*interrupt.borrow() {
             let Some((index, piece)) = waiting.next() else { break };
             let _ = events.send(RunEvent::ScenarioStarted { path: piece.to_result().title().into_owned() });
             let (settings, interrupt) = (settings.clone(), interrupt.clone());
@@ -170,6 +171,7 @@ pub async fn run(
                 (index, play::panicked(&pieces[index], why))
             }
         };
+        is_over |= is_enough(&result);
         let _ = events.send(RunEvent::ScenarioFinished(result.clone()));
         results.insert(index, result);
     }

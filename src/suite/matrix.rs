@@ -306,16 +306,16 @@ fn row<'r>(
     if !excused.is_empty() {
         return new(State::Excused, excused, String::new());
     }
+    if !releases.is_empty() && !releases.iter().any(|release| requirement.is_in_force(*release)) {
+        let from = requirement.from.map_or("another release", Release::name);
+        return new(State::NotApplicable, Vec::new(), format!("EVerest makes it from {from} on"));
+    }
     if occasions > 0 {
         let (in_force, others): (Vec<Release>, Vec<Release>) =
             releases.iter().copied().partition(|release| requirement.is_in_force(*release));
         let in_force: Vec<_> = in_force.into_iter().map(Release::label).collect();
         let reason = if others.is_empty() { String::new() } else { format!("under {} alone", in_force.join(", ")) };
         return new(State::Met, Vec::new(), reason);
-    }
-    if !releases.is_empty() && !releases.iter().any(|release| requirement.is_in_force(*release)) {
-        let from = requirement.from.map_or("another release", Release::name);
-        return new(State::NotApplicable, Vec::new(), format!("EVerest makes it from {from} on"));
     }
     if scope.elsewhere.contains(id) {
         return new(State::Elsewhere, Vec::new(), String::new());

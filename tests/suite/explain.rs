@@ -25,7 +25,12 @@ fn every_message_and_every_requirement_is_explained() {
 #[test]
 fn a_message_is_found_as_it_stands_on_the_screen() {
     let project = Project::new();
-    for written in ["fail[monitor/second-reply]:", "fail[monitor/second-reply]", "[monitor/second-reply]"] {
+    for written in [
+        "fail[monitor/second-reply]: module sent 2 replies to one request",
+        "fail[monitor/second-reply]",
+        "[monitor/second-reply]",
+        " Monitor/Second-Reply: ",
+    ] {
         let ran = project.run(&["explain", written]).exits(0);
         assert!(ran.stdout.starts_with("monitor/second-reply\n"), "{}", ran.stdout);
     }
@@ -38,6 +43,8 @@ fn all_messages_are_listed_and_a_typing_error_is_answered() {
     let ids: Vec<_> = ran.stdout.lines().filter(|line| !line.starts_with(' ')).collect();
     assert_eq!(ids, catalogue::entries().map(|entry| entry.id).collect::<Vec<_>>());
     let ran = project.run(&["explain", "monitor/second-replay"]).exits(2);
+    assert!(ran.stderr.contains("did you mean `monitor/second-reply`?"), "{}", ran.stderr);
+    let ran = project.run(&["explain", "second-reply"]).exits(2);
     assert!(ran.stderr.contains("did you mean `monitor/second-reply`?"), "{}", ran.stderr);
     let ran = project.run(&["explain", "WD-99"]).exits(2);
     assert!(ran.stderr.starts_with("error[usage/unknown-id]: `WD-99` is neither"), "{}", ran.stderr);

@@ -124,7 +124,7 @@ fn passed(path: &str, occasion: &'static str) -> Arc<ScenarioResult> {
 fn flaky(path: &str) -> Arc<ScenarioResult> {
     let late = Diagnostic::new(Severity::Fail, "expect/late", "late").breaking("CC-8");
     let plays = [result(path, Verdict::Fail, vec![late]), result(path, Verdict::Pass, Vec::new())];
-    report::together(plays.into()).unwrap()
+    report::together(plays.into(), false).unwrap()
 }
 
 /// A report of `conform` as data, and how it ends.

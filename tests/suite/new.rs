@@ -65,6 +65,14 @@ fn who_is_not_asked_has_to_say_how_the_module_is_started() {
     let project = Project::with(&[("file", "")]);
     let ran = project.run(&["new"]).exits(2);
     assert!(ran.stderr.starts_with("error[usage/no-module]: nobody says how the module is started"), "{}", ran.stderr);
+    for (module, why) in [("", "is empty"), (" ", "is empty"), ("a 'b", "has a quote without its end")] {
+        let ran = project.run(&["new", "there", "--module", module]).exits(2);
+        let headline = format!("error[usage/bad-value]: the module's command line `{module}` {why}");
+        assert!(ran.stderr.starts_with(&headline), "{}", ran.stderr);
+        assert!(!project.path("there").exists());
+    }
+    let everest = ["new", "--side", "everest", "--api", "auth_token_provider", "--module", "x"];
+    assert!(project.run(&everest).exits(2).stderr.starts_with("error[usage/other-side]"));
     let ran = project.run(&["new", "file", "--module", "x"]).exits(2);
     assert!(
         ran.stderr.starts_with("error[usage/no-directory]: `file/khumbu.yaml` cannot be written: "),

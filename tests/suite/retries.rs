@@ -49,7 +49,7 @@ fn untold() -> Arc<ScenarioResult> {
 }
 
 fn together(plays: &[Arc<ScenarioResult>]) -> Arc<ScenarioResult> {
-    report::together(plays.to_vec()).unwrap()
+    report::together(plays.to_vec(), false).unwrap()
 }
 
 /// The state of a requirement, and how the process would end.
@@ -139,7 +139,7 @@ fn a_play_that_judged_nothing_takes_nothing_back() {
         (vec![fail("TV-15"), unready()], Verdict::Fail, "it failed in 1 of 2 plays, and passed in none"),
         (vec![unready(), fail("TV-15"), pass()], Verdict::Fail, "it is flaky: it failed in 1 of 3 plays"),
         (vec![fail("TV-15"), fail("TV-15")], Verdict::Fail, "it failed in all 2 plays"),
-        (vec![unready(), pass()], Verdict::Pass, "it was judged in play 2 only"),
+        (vec![unready(), pass()], Verdict::Pass, "it was judged in 1 of 2 plays"),
         (vec![unready(), unready()], Verdict::Inconclusive, "it was judged in none of 2 plays"),
     ] {
         let result = together(&plays);
@@ -147,7 +147,7 @@ fn a_play_that_judged_nothing_takes_nothing_back() {
         assert_eq!(result.plays().count(), plays.len());
     }
     assert!(together(&[pass()]).again.is_none());
-    assert!(report::together(Vec::new()).is_none());
+    assert!(report::together(Vec::new(), false).is_none());
 }
 
 #[test]

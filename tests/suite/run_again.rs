@@ -1,8 +1,16 @@
 //! `khumbu run` while somebody works: only what failed, until something fails, again and again, and what took long.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::project::{ERROR, FAIL, PASS, Project, wait_for};
+
+/// No release before main has numbers in its heartbeats.
+const HEARTBEAT: &str = "\
+description: EVerest numbers its heartbeats.
+under_test: everest
+steps:
+  - expect: {message: heartbeat, payload: $number, within: 300ms}
+";
 
 fn project() -> Project {
     Project::with(&[("a.yaml", PASS), ("e.yaml", ERROR), ("f.yaml", FAIL), ("p.yaml", PASS), ("q.yaml", PASS)])
@@ -17,22 +25,54 @@ fn only_what_did_not_pass_is_played_again() {
     // All is well by now: there is nothing left, and that is no pass.
     project.run(&["run", "a.yaml", "--json", "second.json"]).exits(0);
     let nothing = project.run(&["run", "a.yaml", "--failed", "second.json"]).exits(2);
-    assert!(nothing.stderr.contains("error[run/nothing-selected]"), "{}", nothing.stderr);
+    let all_passed = "error[run/nothing-selected]: no scenario is left to be played: all passed in `second.json`";
+    assert!(nothing.stderr.starts_with(all_passed), "{}", nothing.stderr);
+    // What failed and is not there any more is no pass.
+    let gone = project.run(&["run", "a.yaml", "e.yaml", "--failed", "first.json"]).exits(3);
+    assert!(gone.stderr.starts_with("warning[run/left-out]: `f.yaml` did not pass in `first.json`"), "{}", gone.stderr);
+    let gone = project.run(&["run", "a.yaml", "--failed", "first.json"]).exits(2);
+    assert!(gone.stderr.contains("error[run/nothing-selected]"), "{}", gone.stderr);
     let no_report = project.run(&["run", "a.yaml", "--failed", "a.yaml"]).exits(2);
     assert!(no_report.stderr.contains("error[file/no-report]"), "{}", no_report.stderr);
 }
 
 #[test]
-fn nothing_more_begins_after_a_failure() {
-    let ran = project().run(&["run", "f.yaml", "a.yaml", "p.yaml", "q.yaml", "-j", "1", "--fail-fast", "--json", "-"]);
-    let report = ran.exits(1).report();
-    assert_eq!((&report["interrupted"], &report["summary"]["fail"]), (&json!(true), &json!(1)));
-    assert!(report["scenarios"].as_array().unwrap().len() < 4, "{report}");
-    let ran = project().run(&["run", "f.yaml", "a.yaml", "p.yaml", "q.yaml", "-j", "1", "--fail-fast"]).exits(1);
+fn a_scenario_is_played_again_under_the_releases_that_it_failed_under() {
+    let project = Project::with(&[("h.yaml", HEARTBEAT)]);
+    let flags = ["--module", "builtin:everest", "--json"];
+    project.run(&[&["run", "h.yaml", "--release", "all"], &flags[..], &["first.json"]].concat()).exits(1);
+    let played = |more: &[&str]| {
+        let report =
+            project.run(&[&["run", "h.yaml", "--failed", "first.json"], more, &flags, &["-"]].concat()).report();
+        let scenarios = report["scenarios"].as_array().unwrap().clone();
+        scenarios.iter().map(|it| it["release"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let failed = played(&[]);
+    assert!(!failed.is_empty() && !failed.contains(&"main".to_owned()), "{failed:?}");
+    assert_eq!(played(&["--release", "all"]), failed);
+    assert_eq!(played(&["--release", &failed[0]]), failed[..1]);
+    project.run(&["run", "h.yaml", "--failed", "first.json", "--release", "main"]).exits(2);
+}
+
+#[test]
+fn nothing_more_begins_after_a_failure_and_what_was_not_played_is_left() {
+    let project = project();
+    let all = ["run", "f.yaml", "a.yaml", "p.yaml", "q.yaml"];
+    let ran = project.run(&[&all[..], &["-j", "1", "--fail-fast", "--json", "ff.json"]].concat()).exits(1);
     assert!(ran.stdout.contains("ended at the first failure, as `--fail-fast` says: "), "{}", ran.stdout);
+    let report: Value = serde_json::from_str(&project.read("ff.json")).unwrap();
+    assert_eq!((&report["interrupted"], &report["summary"]["inconclusive"]), (&json!(true), &json!(0)));
+    let count = report["scenarios"].as_array().unwrap().len();
+    assert!(count < 4, "{report}");
+    // The one that failed, and those that nobody has come to.
+    let again = project.run(&[&all[..], &["--failed", "ff.json", "--json", "-"]].concat()).exits(1).report();
+    assert_eq!(again["scenarios"].as_array().unwrap().len(), 1 + 4 - count, "{again}");
     // What passes is played to its end.
-    let ran = project().run(&["run", "a.yaml", "p.yaml", "q.yaml", "-j", "1", "--fail-fast"]).exits(0);
+    let ran = project.run(&["run", "a.yaml", "p.yaml", "q.yaml", "-j", "1", "--fail-fast"]).exits(0);
     assert!(ran.stdout.contains("\n3 passed, ") && !ran.stdout.contains("--fail-fast"), "{}", ran.stdout);
+    // Nor does another round begin.
+    let ran = project.run(&["run", "f.yaml", "--repeat", "3", "--fail-fast"]).exits(1);
+    assert!(!ran.stdout.contains("round 2 of 3"), "{}", ran.stdout);
 }
 
 #[test]
@@ -40,6 +80,11 @@ fn all_is_played_as_often_as_wanted() {
     let ran = project().run(&["run", "a.yaml", "f.yaml", "--repeat", "3"]).exits(1);
     assert!(ran.stdout.contains("it passed in all 3 plays"), "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.contains("it failed in all 3 plays"), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("\nround 3 of 3:\n") && !ran.stdout.contains("at most"), "{}", ran.stdout);
+    // What nothing could judge in the first round is played again, too.
+    let late = ["run", "a.yaml", "--module", "sleep 60", "--ready-within", "100ms", "--repeat", "2"];
+    let ran = project().run(&late).exits(3);
+    assert!(ran.stdout.contains("it was judged in none of 2 plays"), "{}{}", ran.stdout, ran.stderr);
     project().run(&["run", "a.yaml", "--repeat", "2", "--retries", "2"]).exits(2);
     project().run(&["run", "a.yaml", "--repeat", "0"]).exits(2);
 }

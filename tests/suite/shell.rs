@@ -37,6 +37,8 @@ fn every_command_has_a_manual_page() {
     assert_eq!(pages, commands + 1);
     let page = project.read("pages/man1/khumbu-run.1");
     assert!(page.contains(".TH") && page.contains("Exit codes:"), "{page}");
+    assert!(page.contains("\n.SH EXAMPLES\n.nf\nExamples:\n  khumbu run\n") && page.contains("\n.fi\n"), "{page}");
+    assert!(!page.contains(".SH EXTRA"), "{page}");
     let refused = project.run(&["man", "file/man1"]).exits(2).stderr;
     assert!(
         refused.starts_with("error[usage/no-directory]: manual pages cannot be written to `file/man1`: "),

@@ -150,7 +150,7 @@ impl Campaign {
     pub(super) async fn play_pieces(&self, pieces: Vec<Piece>) -> Vec<Arc<ScenarioResult>> {
         // Nobody watches each of them.
         let (events, _) = mpsc::unbounded_channel();
-        runner::run(pieces, self.settings.clone(), events, self.interrupt.clone()).await
+        runner::run(pieces, self.settings.clone(), events, self.interrupt.clone(), |_| false).await
     }
 }
 

@@ -282,6 +282,21 @@ mod tests {
     }
 
     #[test]
+    fn an_acknowledgement_is_of_the_message_with_its_identifier() {
+        let client: Arc<str> = "c".into();
+        let mut redelivery = Redelivery::default();
+        for (pkid, payload) in [(1, "a"), (2, "b")] {
+            assert_eq!(redelivery.judge(&client, &publish(pkid, 1, false, payload)), Repeat::No);
+        }
+        redelivery.acknowledged(&client, Direction::ToClient, "PUBACK", 2);
+        redelivery.handed_over(&client, 7);
+        redelivery.acknowledged(&client, Direction::FromClient, "PUBACK", 7);
+        redelivery.connected(&client);
+        assert_eq!(redelivery.judge(&client, &publish(3, 1, false, "a")), Repeat::Maybe);
+        assert_eq!(redelivery.judge(&client, &publish(4, 1, false, "b")), Repeat::No);
+    }
+
+    #[test]
     fn what_nobody_acknowledges_is_never_sent_again() {
         let mut redelivery = Redelivery::default();
         let client: Arc<str> = "c".into();

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::evidence::Exhibits;
 use super::script::{Message, beat, on, request, stray, withdraw};
 use crate::conformance::sighting::Party;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::Channel;
 
 fn contradicted() -> Diagnostic {
@@ -30,6 +30,7 @@ fn what_follows_from_an_unasked_withdraw_request_is_the_clients_fault() {
     let exhibits = Exhibits::of_client().passes(of_evse(1, "r/1")).passes(of_evse(2, "r/2")).passes(withdraw("r/3"));
     let found = explained(&exhibits.claimed(), contradicted());
     assert_eq!((found.severity, found.id, &found.help), (Severity::Fail, "expect/unasked-withdraw", &None));
+    assert_eq!(found.subject, Subject::Expectation);
     let headline =
         "module `api` made a withdraw request that no step demands; then the simulated EVerest sent something else";
     assert_eq!(found.headline, headline);
