@@ -253,7 +253,7 @@ async fn results(bug: &'static Bug, source: Source, scenarios: Scenarios) -> Vec
     // Nobody listens, and nobody interrupts.
     let (events, _) = mpsc::unbounded_channel();
     let (_interrupt, interrupted) = watch::channel(false);
-    runner::run(pieces, settings(source(Some(bug))), events, interrupted).await
+    runner::run(pieces, settings(source(Some(bug))), events, interrupted, |_| false).await
 }
 
 fn failures(result: &ScenarioResult) -> impl Iterator<Item = &Diagnostic> {

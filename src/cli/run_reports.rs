@@ -67,10 +67,6 @@ pub fn tell(results: &[Arc<ScenarioResult>], duration: Duration, say: fn(&str)) 
             _ => report::terminal::findings(result, names_release, print::screen()),
         });
     }
-    if results.len() > SCREEN {
-        say(&report::terminal::unsuccessful(results, style));
-    }
-    say(&matrix);
     let findings = || results.iter().flat_map(|result| &result.findings);
     if let Some(worst) = findings().max_by_key(|found| found.severity).filter(|it| it.severity > Severity::Warning) {
         say(&format!(
@@ -78,5 +74,9 @@ pub fn tell(results: &[Arc<ScenarioResult>], duration: Duration, say: fn(&str)) 
             worst.id
         ));
     }
+    if results.len() > SCREEN {
+        say(&report::terminal::unsuccessful(results, style));
+    }
+    say(&matrix);
     say(&report::terminal::summary(results, duration, style));
 }
