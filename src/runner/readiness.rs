@@ -241,15 +241,15 @@ impl Stage<'_> {
         Heard { topics, since: self.lookout.observer.records.len() }
     }
 
-    /// Waits until a client that was cut off has come back, and listens again to what it `heard` before.
+    /// Waits until a client that was cut off by the step there has come back, and listens again to what it `heard` before.
     ///
     /// # Errors
     /// When it stays away.
-    pub async fn wait_back(&mut self, heard: &Heard) -> Result<(), Stop> {
+    pub async fn wait_back(&mut self, heard: &Heard, at: &str) -> Result<(), Stop> {
         let within = self.scene.settings.ready_within * BACK_WITHIN;
         if self.lookout.wait_until(within, |observer| observer.connections.is_connected()).await?.is_none() {
             // One that has ended is judged by what is asked of it next.
-            return if self.lookout.module.has_ended() { Ok(()) } else { Err(self.stayed_away().into()) };
+            return if self.lookout.module.has_ended() { Ok(()) } else { Err(self.stayed_away(at).into()) };
         }
         self.settle_on(&heard.topics, &heard.topics, BACK, Pace::behind(heard.since)).await?;
         self.judging.judge.past.ready_since = self.lookout.observer.mark();
@@ -258,20 +258,20 @@ impl Stage<'_> {
 
     /// Nothing obliges a client to try once more after a broker has refused it; MQTT.js, for example, does so only if it is
     /// told to.
-    fn stayed_away(&self) -> Diagnostic {
+    fn stayed_away(&self, at: &str) -> Diagnostic {
         let (module, within) = (&self.scene.topics.module_id, shown(self.scene.settings.ready_within * BACK_WITHIN));
         if is_refused_last(&self.lookout.observer.records) {
             let headline = format!("module `{module}` was refused and tried no more within {within}");
             let help = "let the client try again after a CONNACK that refuses it: the broker may be about to start";
             return Diagnostic::new(Severity::Inconclusive, "module/gave-up", headline)
                 .about(Subject::Module)
-                .at(self.scene.scenario.place("/steps"))
+                .at(self.scene.scenario.place(at))
                 .with_help(help);
         }
         let headline = format!("module `{module}` did not connect again within {within} after it was cut off");
         Diagnostic::new(Severity::Fail, "module/stayed-away", headline)
             .about(Subject::Module)
-            .at(self.scene.scenario.place("/steps"))
+            .at(self.scene.scenario.place(at))
             .breaking("CN-1")
             .with_evidence(format!("ran: {}", self.lookout.module.description))
             .with_help(

@@ -117,7 +117,7 @@ impl Stage<'_> {
             }
             Step::UpdateVerdict(update) => self.update_verdict(update, said(&row)?, at).await,
             Step::RestartEverest => self.restart_everest().await,
-            Step::Disconnect => self.disconnect().await,
+            Step::Disconnect => self.disconnect(at).await,
             Step::Drop(_) | Step::Delay(_) | Step::Duplicate(_) | Step::Reorder(_) | Step::Corrupt(_) => {
                 self.lay(step, Some(at))
             }
@@ -125,12 +125,12 @@ impl Stage<'_> {
                 self.lift_faults();
                 Ok(())
             }
-            Step::HalfOpen(half_open) => self.half_open(half_open.r#for.map(|span| span.0)).await,
+            Step::HalfOpen(half_open) => self.half_open(half_open.r#for.map(|span| span.0), at).await,
             Step::RefuseConnect(refuse) => {
                 self.refuse_connect(refuse, Some(at));
                 Ok(())
             }
-            Step::BrokerAway(away) => self.broker_away(away.r#for.0).await,
+            Step::BrokerAway(away) => self.broker_away(away.r#for.0, at).await,
             Step::Csms(state) => self.set_csms(*state).await,
             Step::ResetCache(_) => self.reset_cache(at).await,
             Step::SendLocalList(list) => self.send_local_list(list, at).await,

@@ -77,7 +77,7 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When it stays away.
-    pub async fn disconnect(&mut self) -> Result<(), Stop> {
+    pub async fn disconnect(&mut self, at: &str) -> Result<(), Stop> {
         self.set_mark();
         self.judging.judge.past.cut_off_since = Some(self.lookout.observer.mark());
         self.lookout.observer.monitors.module_cut_off();
@@ -90,7 +90,7 @@ impl Stage<'_> {
             return Ok(());
         }
         self.lookout.observer.drain();
-        self.wait_back(&heard).await?;
+        self.wait_back(&heard, at).await?;
         self.judging.judge.past.is_judged = true;
         Ok(())
     }

@@ -78,7 +78,7 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When it does not notice, or does not come back.
-    pub async fn half_open(&mut self, span: Option<Duration>) -> Result<(), Stop> {
+    pub async fn half_open(&mut self, span: Option<Duration>, at: &str) -> Result<(), Stop> {
         self.set_mark();
         self.begin_outage();
         let heard = self.heard();
@@ -95,7 +95,7 @@ impl Stage<'_> {
             // What the old connection listens to says nothing of the new one.
             let within = self.scene.settings.ready_within;
             self.lookout.wait_until(within, |observer| stalled_are_over(&observer.records, mark)).await?;
-            self.wait_back(&heard).await?;
+            self.wait_back(&heard, at).await?;
             self.judging.judge.past.is_judged = true;
         }
         Ok(())
@@ -105,7 +105,7 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When it does not come back.
-    pub async fn broker_away(&mut self, span: Duration) -> Result<(), Stop> {
+    pub async fn broker_away(&mut self, span: Duration, at: &str) -> Result<(), Stop> {
         self.set_mark();
         self.begin_outage();
         let heard = self.heard();
@@ -117,7 +117,7 @@ impl Stage<'_> {
             return Ok(());
         }
         self.lookout.observer.drain();
-        self.wait_back(&heard).await?;
+        self.wait_back(&heard, at).await?;
         self.judging.judge.past.is_judged = true;
         Ok(())
     }
