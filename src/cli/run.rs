@@ -279,10 +279,9 @@ impl Left {
         left
     }
 
+    /// Whether some release of a scenario may be left.
     fn wants(&self, path: &str) -> bool {
-        let mut known = self.report.results.iter().filter(|result| result.path == path).peekable();
-        let is_unknown = known.peek().is_none();
-        self.not_passed().any(|result| result.path == path) || self.report.is_interrupted && is_unknown
+        self.report.is_interrupted || self.not_passed().any(|result| result.path == path)
     }
 
     /// What did not pass and is not there any more.

@@ -55,6 +55,21 @@ fn a_scenario_is_played_again_under_the_releases_that_it_failed_under() {
 }
 
 #[test]
+fn a_release_that_a_run_did_not_come_to_is_left() {
+    let project = Project::with(&[("a.yaml", PASS)]);
+    let mut cut = project.run(&["run", "a.yaml", "--release", "all", "--json", "-"]).exits(0).report();
+    cut["interrupted"] = json!(true);
+    let left = cut["scenarios"].as_array_mut().unwrap().pop().unwrap();
+    project.write("cut.json", &cut.to_string());
+    let flags = ["run", "a.yaml", "--failed", "cut.json", "--release"];
+    let again = project.run(&[&flags[..], &["all", "--json", "-"]].concat()).exits(0).report();
+    let played = again["scenarios"].as_array().unwrap();
+    assert_eq!((played.len(), &played[0]["release"]), (1, &left["release"]));
+    let other = cut["scenarios"][0]["release"].as_str().unwrap();
+    project.run(&[&flags[..], &[other]].concat()).exits(2);
+}
+
+#[test]
 fn nothing_more_begins_after_a_failure_and_what_was_not_played_is_left() {
     let project = project();
     let all = ["run", "f.yaml", "a.yaml", "p.yaml", "q.yaml"];
