@@ -42,11 +42,13 @@ mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::thread;
 
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::conformance::requirements;
+use crate::protocol::schema as schemas;
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,7 +156,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return print::exit(if error.use_stderr() { Exit::Usage } else { Exit::Pass }).into();
         }
     };
-    let exit = match cli.command {
+    thread::scope(|beside| {
+        if matches!(cli.command, Command::Run(_) | Command::Conform(_) | Command::Fuzz(_)) {
+            beside.spawn(schemas::prepare);
+        }
+        perform(cli.command)
+    })
+}
+
+fn perform(command: Command) -> ExitCode {
+    let exit = match command {
         Command::Run(arguments) => run::run(*arguments),
         Command::Conform(arguments) => conform::run(*arguments),
         Command::Merge(arguments) => merge::run(&arguments),
