@@ -12,6 +12,7 @@ const HEARTBEAT: &str = "- note: x\n- expect: {message: heartbeat, within: 1s}";
 const ANSWER: &str =
     "- present_token: ALICE\n- expect: {message: validate_token}\n- expect_reply: {payload: $any, within: 1s}";
 const OTHER: &str = "everest_api/1/auth_consumer/other/m2e/communication_check";
+const OTHER_HEARTBEAT: &str = "everest_api/1/auth_consumer/other/e2m/heartbeat";
 const REPLY: &str = "- withdraw: {}\n- expect_reply: {payload: Accepted, within: 1s}";
 
 fn check(is_good: bool) -> Message {
@@ -68,10 +69,17 @@ fn what_is_on_another_topic_is_the_clients_answer_or_has_not_found_its_module() 
         (BACKEND, ANSWER, vec![question(), stray("q/2", verdict).by_module()], Some("VA-3")),
         (DISPLAY, CHECK, vec![stray(OTHER, json!(true)).by_module()], Some("DI-8")),
         (EVEREST, REPLY, vec![stray("x", json!("Accepted")).by_module()], None),
+        (EVEREST, HEARTBEAT, vec![stray(OTHER_HEARTBEAT, json!(0)).by_module()], None),
     ] {
         let told = told(side, steps, &messages);
         assert_eq!((told.id, told.requirement), ("expect/wrong-topic", requirement), "{side:?}");
     }
+}
+
+#[test]
+fn another_version_is_no_fault_of_a_client_that_was_told_of_none() {
+    let other_version = stray("everest_api/1.0/auth_consumer/api/m2e/communication_check", json!(true)).by_module();
+    assert_eq!(told(DISPLAY, CHECK, &[beat(1), other_version]).id, "expect/missing");
 }
 
 #[test]
