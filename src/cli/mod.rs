@@ -158,7 +158,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     thread::scope(|beside| {
         if matches!(cli.command, Command::Run(_) | Command::Conform(_) | Command::Fuzz(_)) {
-            beside.spawn(schemas::prepare);
+            // Without another thread, each is read where it is first needed.
+            let _ = thread::Builder::new().spawn_scoped(beside, schemas::prepare);
         }
         perform(cli.command)
     })
