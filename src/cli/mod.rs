@@ -42,13 +42,11 @@ mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::thread;
 
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::conformance::requirements;
-use crate::protocol::schema as schemas;
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,17 +154,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return print::exit(if error.use_stderr() { Exit::Usage } else { Exit::Pass }).into();
         }
     };
-    thread::scope(|beside| {
-        if matches!(cli.command, Command::Run(_) | Command::Conform(_) | Command::Fuzz(_)) {
-            // Without another thread, each is read where it is first needed.
-            let _ = thread::Builder::new().spawn_scoped(beside, schemas::prepare);
-        }
-        perform(cli.command)
-    })
-}
-
-fn perform(command: Command) -> ExitCode {
-    let exit = match command {
+    let exit = match cli.command {
         Command::Run(arguments) => run::run(*arguments),
         Command::Conform(arguments) => conform::run(*arguments),
         Command::Merge(arguments) => merge::run(&arguments),

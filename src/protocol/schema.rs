@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonschema::{Draft, ValidationError, Validator};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::api::{self, Api, Pattern, Shape};
 use super::channel::{ApiType, Channel};
@@ -96,13 +96,6 @@ impl Message {
 pub fn violations(api: &Api, shape: &Shape, in_force: Deviations, payload: &Value) -> Vec<Violation> {
     let validator = compile(&document::document(api, shape, in_force));
     validator.iter_errors(payload).map(|error| violation(&error)).collect()
-}
-
-/// Reads the descriptions, and what schemas themselves are checked by: all that the first message of a run would otherwise
-/// wait for.
-pub fn prepare() {
-    api::known().for_each(|_| ());
-    compile(&json!({ "type": "null" }));
 }
 
 /// The validator of the schema of a shape.
