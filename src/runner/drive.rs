@@ -35,7 +35,7 @@ const FIRST_VISIT: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_millis(50);
 /// How long an EVSE that was told something may take to show that it has done it.
 const EFFECT: Duration = Duration::from_secs(1);
-/// How long it takes after that until Auth has heard of it, at most; nothing shows when it has.
+/// How long it takes at most until Auth, or a module that was told by a line, has heard of it; nothing shows when it has.
 const HEARD: Duration = Duration::from_millis(100);
 
 impl Stage<'_> {
@@ -68,6 +68,18 @@ impl Stage<'_> {
             }
             None => Ok(Prompt::Never),
         }
+    }
+
+    /// Gives a module time for what it was told by a line or a command, and shows nothing of: what the scenario does next
+    /// reaches it another way.
+    ///
+    /// # Errors
+    /// As [`Lookout::wait`](super::lookout::Lookout::wait).
+    pub async fn let_bound_module_hear(&mut self, command: &str) -> Result<(), Stop> {
+        if matches!(self.scene.settings.bindings.get(command), Some(Told::Stdin(_) | Told::Run(_))) {
+            self.lookout.wait_until(HEARD, |_| false).await?;
+        }
+        Ok(())
     }
 
     /// Whether the module can be told this; one that does it by itself cannot.

@@ -256,6 +256,7 @@ async fn act(stage: &mut Stage<'_>, piece: &Piece) -> Result<(), Stop> {
     if stage.scene.settings.module == ModuleSource::Attached && stage.scene.scenario.model.under_test == Side::Everest {
         stage.begin_afresh().await?;
     }
+    stage.teach_module().await?;
     if let Played::Client(client) = &mut stage.cast.played
         && stage.scene.station.auth_consumer.cfg_communication_check_to_s > 0
     {

@@ -51,7 +51,8 @@ impl Stage<'_> {
                 self.cast.other_apis.tell(ApiType::AUTH_TOKEN_VALIDATOR, command).map(drop)
             }
             Played::Everest { .. } if self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) => {
-                self.demand_silently(command, at).await
+                self.demand_silently(command, at).await?;
+                self.let_bound_module_hear("set_verdict").await
             }
             Played::Everest { .. } if self.scene.is_client_of(ApiType::AUTH_TOKEN_PROVIDER) => {
                 self.tell_station(command).await
@@ -94,6 +95,22 @@ impl Stage<'_> {
         let from = self.lookout.observer.messages.len();
         let topic = self.cast.other_apis.tell(channel.api(), command)?.topic(channel);
         self.reach_broker(from, &topic).await
+    }
+
+    /// Tells a validator under test what the tokens of the station are worth, if a binding says how. One that listens on the
+    /// control topic reads them in `KHUMBU_STATION`.
+    ///
+    /// # Errors
+    /// When the binding fails.
+    pub async fn teach_module(&mut self) -> Result<(), Stop> {
+        let is_bound = self.scene.settings.bindings.contains_key("set_verdict");
+        if !is_bound || !self.scene.is_client_of(ApiType::AUTH_TOKEN_VALIDATOR) {
+            return Ok(());
+        }
+        for (name, token) in self.tokens.clone() {
+            self.tell(&token.to_verdict(), &format!("/station/tokens/{name}")).await?;
+        }
+        self.let_bound_module_hear("set_verdict").await
     }
 
     /// Tells the simulated EVerest, which forgets it when it starts again, what tokens are worth that a provider under
