@@ -164,6 +164,8 @@ pub(super) const NEW: &str = concat!(
       for a display, in the working directory
   khumbu new checks --side client --api auth_token_validator --module ./my_backend --ci github
       for a backend, in a directory of its own, with a job for GitHub
+  khumbu new my_display --lang python
+      writes a display in Python, too: a client that conforms, to start from
 ",
     exits!("the first scenario passed", "it failed")
 );

@@ -1,5 +1,8 @@
-//! `khumbu new`: what a project needs that has a module and no scenario yet. Overwrites nothing.
+//! `khumbu new`: what a project needs that has a module and no scenario yet, or no module either. Overwrites nothing.
 
+mod client;
+
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -7,6 +10,7 @@ use std::process;
 
 use serde_json::json;
 
+use self::client::{Client, Lang};
 use super::module_flags::{api, side};
 use super::{Exit, examples, print};
 use crate::diagnostic::words::cut;
@@ -26,7 +30,8 @@ const GITLAB: [(&str, &str); 1] =
     [("khumbu.gitlab-ci.yml", include_str!("../../ci/templates/gitlab/khumbu.gitlab-ci.yml"))];
 
 /// Begins a project: writes `khumbu.yaml`, a first scenario and, where wanted, a CI job for your module, and plays the
-/// scenario. At a terminal it asks for what no flag says.
+/// scenario. At a terminal it asks for what no flag says. With `--lang` it also writes a small client that conforms, to
+/// start from.
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples::NEW)]
 pub struct Arguments {
@@ -42,6 +47,9 @@ pub struct Arguments {
     /// Its command line, run in DIR; {host}, {port} and {module_id} are filled in
     #[arg(long, value_name = "CMD")]
     module: Option<String>,
+    /// There is no module yet: write a client in this language
+    #[arg(long, value_name = "python|node|c|rust", value_enum, hide_possible_values = true, conflicts_with = "module")]
+    lang: Option<Lang>,
     /// Also write a job for this CI system
     #[arg(long, value_name = "github|gitlab", value_enum, hide_possible_values = true)]
     ci: Option<Ci>,
@@ -69,6 +77,19 @@ pub fn run(arguments: Arguments) -> Exit {
     for (name, _) in wanted.files() {
         print::out(&format!("written: {}\n", below(&directory, name).display()));
     }
+    let there = match directory == Path::new(".") {
+        true => String::new(),
+        false => format!("cd {} && ", shell_words::quote(&directory.display().to_string())),
+    };
+    let api = if wanted.side == Side::Client { format!(" --api {}", wanted.api.name()) } else { String::new() };
+    let conform = format!("khumbu conform --side {}{api}", wanted.side.name());
+    if let Some(client) = wanted.client {
+        // What it needs is for the user to install.
+        wanted.tell_of_ci();
+        let steps = [format!("{there}{}", client.setup()), "khumbu run".to_owned(), conform];
+        print::out(&format!("\nNext:\n  {}\n", steps.join("\n  ")));
+        return Exit::Pass;
+    }
     print::out("\nkhumbu run\n");
     // As the user will, in that directory.
     let played = std::env::current_exe().and_then(|khumbu| {
@@ -77,22 +98,9 @@ pub fn run(arguments: Arguments) -> Exit {
     let Some(code) = played.ok().and_then(|status| status.code()).and_then(|code| u8::try_from(code).ok()) else {
         return Exit::Error;
     };
-    match wanted.ci {
-        None => {}
-        Some(Ci::Github) => print::out("\nThe CI job has to know where khumbu comes from: set KHUMBU in it."),
-        Some(Ci::Gitlab) => print::out(
-            "\nThe CI job has to know where khumbu comes from: set KHUMBU in it. `.gitlab-ci.yml` has to include it: \
-             `include: khumbu.gitlab-ci.yml`.",
-        ),
-    }
-    let api = if wanted.side == Side::Client { format!(" --api {}", wanted.api.name()) } else { String::new() };
-    let there = match directory == Path::new(".") {
-        true => String::new(),
-        false => format!("cd {} && ", shell_words::quote(&directory.display().to_string())),
-    };
-    let next = format!("{there}khumbu conform --side {}{api}", wanted.side.name());
+    wanted.tell_of_ci();
     print::out(&format!(
-        "\nNext: change scenarios/first.yaml, or have the module judged by all that is required of it: {next}\n"
+        "\nNext: change scenarios/first.yaml, or have the module judged by all that is required of it: {there}{conform}\n"
     ));
     Exit::from(code)
 }
@@ -107,6 +115,7 @@ struct Wanted {
     side: Side,
     api: ApiType,
     module: String,
+    client: Option<Client>,
     ci: Option<Ci>,
 }
 
@@ -114,6 +123,7 @@ struct Wanted {
 fn asked(given: Arguments) -> Result<Wanted, Box<Diagnostic>> {
     let is_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
     let side = match given.side {
+        None if given.lang.is_some() => Side::Client,
         None if is_terminal => ask("On which side is your module, client or everest?", "client", side)?,
         other => other.unwrap_or(Side::Client),
     };
@@ -124,7 +134,12 @@ fn asked(given: Arguments) -> Result<Wanted, Box<Diagnostic>> {
         }
         other => other.unwrap_or(ApiType::AUTH_CONSUMER),
     };
-    let module = match given.module {
+    if side == Side::Everest && given.lang.is_some() {
+        let headline = "`--lang` writes a client, which does not stand on the side `everest`";
+        return Err(Box::new(Diagnostic::new(Severity::Error, "usage/other-side", headline).with_help("leave it out")));
+    }
+    let client = given.lang.map(|lang| Client::new(lang, api)).transpose()?;
+    let module = match given.module.or(client.map(|client| client.command().to_owned())) {
         Some(module) => module,
         None if is_terminal => ask("How is it started? {host} and {port} are the broker's.", "", |line| {
             can_be_started(line).map(|()| line.to_owned()).map_err(|why| format!("it {why}"))
@@ -142,7 +157,7 @@ fn asked(given: Arguments) -> Result<Wanted, Box<Diagnostic>> {
         let headline = format!("the module's command line `{}` {why}", cut(&module, 80));
         Box::new(Diagnostic::new(Severity::Error, "usage/bad-value", headline))
     })?;
-    Ok(Wanted { side, api, module, ci: given.ci })
+    Ok(Wanted { side, api, module, client, ci: given.ci })
 }
 
 fn can_be_started(module: &str) -> Result<(), String> {
@@ -176,8 +191,20 @@ fn ask<T>(question: &str, default: &str, read: impl Fn(&str) -> Result<T, String
 }
 
 impl Wanted {
+    /// What is left to do for the CI job.
+    fn tell_of_ci(&self) {
+        match self.ci {
+            None => {}
+            Some(Ci::Github) => print::out("\nThe CI job has to know where khumbu comes from: set KHUMBU in it.\n"),
+            Some(Ci::Gitlab) => print::out(
+                "\nThe CI job has to know where khumbu comes from: set KHUMBU in it. `.gitlab-ci.yml` has to include it: \
+                 `include: khumbu.gitlab-ci.yml`.\n",
+            ),
+        }
+    }
+
     fn files(&self) -> Vec<(&'static str, String)> {
-        let Wanted { side, api, module, ci } = self;
+        let Wanted { side, api, module, client, ci } = self;
         let first = match (*side, *api) {
             (Side::Everest, _) => include_str!("new/everest.yaml"),
             (_, ApiType::AUTH_TOKEN_PROVIDER) => include_str!("new/auth_token_provider.yaml"),
@@ -185,7 +212,10 @@ impl Wanted {
             _ => include_str!("new/auth_consumer.yaml"),
         };
         // JSON is YAML, whatever stands in it.
-        let config = format!("scenarios: [scenarios]\nmodule:\n  command: {}\n", json!(module));
+        let mut config = format!("scenarios: [scenarios]\nmodule:\n  command: {}\n", json!(module));
+        if let Some(bindings) = client.map(Client::bindings) {
+            let _ = writeln!(config, "  bindings: {bindings}");
+        }
         let jobs = match ci {
             None => &[][..],
             Some(Ci::Github) => &GITHUB,
@@ -208,7 +238,9 @@ impl Wanted {
         ];
         let fill = |text: &str| filled.iter().fold(text.to_owned(), |text, (empty, full)| text.replace(empty, full));
         let jobs = jobs.iter().map(|(name, text)| (*name, fill(text)));
-        [("khumbu.yaml", config), ("scenarios/first.yaml", first.to_owned())].into_iter().chain(jobs).collect()
+        let client = client.map(Client::files).unwrap_or_default();
+        let project = [("khumbu.yaml", config), ("scenarios/first.yaml", first.to_owned())];
+        client.into_iter().chain(project).chain(jobs).collect()
     }
 }
 

@@ -57,6 +57,12 @@ pub fn mosquitto(tool: &str) -> Option<PathBuf> {
     on_path(tool).or_else(|| skipped(&format!("no `{tool}` on PATH")))
 }
 
+/// A compiler for C, where libmosquitto can be compiled against.
+pub fn c_compiler() -> Option<PathBuf> {
+    found(PathBuf::from("/usr/include/mosquitto.h"), "no mosquitto.h in /usr/include")?;
+    on_path("cc").or_else(|| skipped("no `cc` on PATH"))
+}
+
 /// Debian's Chromium, or one of its kin.
 pub fn chromium() -> Option<PathBuf> {
     let names = ["chromium", "chromium-browser", "google-chrome"];

@@ -61,7 +61,7 @@ const AREAS: [&str; 17] = [
 ];
 
 /// Who may name channels of the auth APIs: what is their behaviour, file by file. Everybody else reads the descriptions.
-const BEHAVIOUR: [&str; 29] = [
+const BEHAVIOUR: [&str; 30] = [
     // The APIs, what EVerest makes of their messages, and the words that its internals share with them.
     "protocol/auth_apis.rs",
     "protocol/control.rs",
@@ -97,6 +97,8 @@ const BEHAVIOUR: [&str; 29] = [
     // What a recording shows of Auth and its clients.
     "parity/roles.rs",
     "parity/script.rs",
+    // A client that users begin with, and no part of khumbu.
+    "cli/new/clients/auth_consumer.rs",
 ];
 
 /// Strings and characters, the only places where a comment does not begin a comment.

@@ -1,10 +1,11 @@
-//! `khumbu new`: what it writes is right, plays, and overwrites nothing.
+//! `khumbu new`: what it writes is right, plays, and overwrites nothing; the clients that it writes conform.
 
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::project::{Project, python_module};
+use crate::clients;
+use crate::project::{Project, Running, python_module};
 
 #[test]
 fn a_project_begins_with_a_scenario_that_plays() {
@@ -100,4 +101,118 @@ fn at_a_terminal_it_asks() {
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     assert!(told.contains("it is `client` or `everest`") && told.contains("1 passed, 0 failed"), "{told}");
     assert!(project.read("khumbu.yaml").contains("builtin:client"));
+}
+
+/// Writes a client, has `ready` do what the user is told to, and plays the first scenario and some that demand something of
+/// it. Everything has to pass, and nothing may be left undriven.
+fn a_client_conforms(lang: &str, api: &str, scenarios: &[&str], ready: impl FnOnce(&Project)) {
+    let project = Project::new();
+    let written = project.run(&["new", "--lang", lang, "--api", api]).exits(0);
+    assert!(written.stdout.contains("\nNext:\n  "), "{}", written.stdout);
+    ready(&project);
+    let folder = match api {
+        "auth_consumer" => "client",
+        other => other.trim_start_matches("auth_token_"),
+    };
+    let scenario = |name: &&str| format!("{}/scenarios/{folder}/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let paths: Vec<_> = ["scenarios/first.yaml".to_owned()].into_iter().chain(scenarios.iter().map(scenario)).collect();
+    let mut command = project.command(&["run"]);
+    command.args(paths);
+    if let Some(python) = clients::provision().join("venv/bin").to_str() {
+        command.env("PATH", format!("{python}:{}", std::env::var("PATH").unwrap_or_default()));
+    }
+    let ran = Running::start(command).finish().exits(0);
+    assert!(ran.stdout.contains(&format!("\n{} passed, 0 failed", scenarios.len() + 1)), "{}", ran.stdout);
+    project.assert_nothing_left();
+}
+
+const OF_DISPLAYS: [&str; 5] =
+    ["withdraw_by_evse", "latched_get", "reconnect_cut_off", "withdraw_answered_late", "fault_connect_refused"];
+const OF_READERS: [&str; 3] = ["token_presented", "token_rejected", "reconnect_cut_off"];
+const OF_BACKENDS: [&str; 5] =
+    ["token_accepted", "token_refused", "verdict_changes", "answer_takes_time", "result_updated"];
+
+#[test]
+fn clients_in_python_conform() {
+    let Some(_) = clients::python() else { return };
+    a_client_conforms("python", "auth_consumer", &OF_DISPLAYS, |_| {});
+    a_client_conforms("python", "auth_token_provider", &OF_READERS, |_| {});
+    a_client_conforms("python", "auth_token_validator", &OF_BACKENDS, |_| {});
+}
+
+#[test]
+fn clients_for_node_conform() {
+    let Some((_, folder)) = clients::node() else { return };
+    let install = |project: &Project| {
+        std::os::unix::fs::symlink(folder.join("node_modules"), project.path("node_modules")).unwrap();
+    };
+    a_client_conforms("node", "auth_consumer", &OF_DISPLAYS, install);
+    a_client_conforms("node", "auth_token_provider", &OF_READERS, install);
+    a_client_conforms("node", "auth_token_validator", &OF_BACKENDS, install);
+}
+
+#[test]
+fn a_client_in_c_conforms() {
+    let Some(cc) = clients::c_compiler() else { return };
+    a_client_conforms("c", "auth_consumer", &OF_DISPLAYS, |project| {
+        let flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-o"];
+        let mut command = Command::new(cc);
+        command.args(flags).arg(project.path("client")).arg(project.path("client.c")).arg("-lmosquitto");
+        let compiled = command.output().unwrap();
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    });
+}
+
+#[test]
+fn a_client_in_rust_conforms() {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--example",
+        "client_in_rust",
+        "--message-format=json-render-diagnostics",
+    ]);
+    let built = command.output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let told = String::from_utf8_lossy(&built.stdout).into_owned();
+    let executable = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let executable = executable.filter_map(|line| line["executable"].as_str().map(str::to_owned)).next_back().unwrap();
+    a_client_conforms("rust", "auth_consumer", &OF_DISPLAYS, |project| {
+        // Its own manifest has what it uses, and cargo reads it.
+        let manifest = project.read("Cargo.toml");
+        for dependency in ["rumqttc", "serde_json", "tokio", "uuid"] {
+            assert!(manifest.contains(&format!("\n{dependency} = ")), "{manifest}");
+        }
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["metadata", "--no-deps", "--format-version=1"]).current_dir(project.path(""));
+        let read = command.output().unwrap();
+        assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+        let folder = project.path("target/debug");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::copy(&executable, folder.join("client")).unwrap();
+    });
+}
+
+#[test]
+fn a_client_is_written_for_clients_only_and_in_languages_that_have_one() {
+    let project = Project::new();
+    for (flags, why) in [
+        (
+            &["--lang", "c", "--api", "auth_token_provider"][..],
+            "there is no client of `auth_token_provider` in this language",
+        ),
+        (
+            &["--lang", "python", "--side", "everest"],
+            "`--lang` writes a client, which does not stand on the side `everest`",
+        ),
+        (&["--lang", "python", "--module", "x"], "the argument '--lang <python|node|c|rust>' cannot be used with"),
+        (&["--lang", "cobol"], "cobol"),
+    ] {
+        let ran = project.run(&[&["new", "there"], flags].concat()).exits(2);
+        assert!(ran.stderr.contains(why), "{}", ran.stderr);
+        assert!(!project.path("there").exists());
+    }
 }
