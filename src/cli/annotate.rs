@@ -17,13 +17,17 @@ pub enum Annotations {
 impl Annotations {
     /// What is printed.
     pub fn text(self, annotated: impl FnOnce(Locate<'_>) -> Vec<Annotation>) -> String {
-        let root = env::var_os("GITHUB_WORKSPACE").map(PathBuf::from).or_else(|| env::current_dir().ok());
-        let root = root.and_then(|root| fs::canonicalize(root).ok());
-        let locate = |source: &Source| root.as_deref().and_then(|root| in_checkout(source, root));
         match self {
-            Self::Github => annotations::github(&annotated(&locate)),
+            Self::Github => annotations::github(&located(annotated)),
         }
     }
+}
+
+/// Annotations at the files of the checkout that this runs in.
+pub fn located(annotated: impl FnOnce(Locate<'_>) -> Vec<Annotation>) -> Vec<Annotation> {
+    let root = ["GITHUB_WORKSPACE", "CI_PROJECT_DIR"].into_iter().find_map(env::var_os).map(PathBuf::from);
+    let root = root.or_else(|| env::current_dir().ok()).and_then(|root| fs::canonicalize(root).ok());
+    annotated(&|source: &Source| root.as_deref().and_then(|root| in_checkout(source, root)))
 }
 
 /// The path of a file from the root of the checkout, if it is there and says the same: the scenarios in the binary

@@ -102,7 +102,7 @@ fn told(
     text: impl FnOnce() -> String,
     json: impl FnOnce() -> String,
 ) -> Result<Exit, Vec<Diagnostic>> {
-    match &arguments.play.json {
+    match &arguments.play.files.json {
         None => print::out(&text()),
         Some(path) => Output::open(path).map_err(|diagnostic| vec![*diagnostic])?.write(&json()),
     }
@@ -237,7 +237,7 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
         None => piece,
     };
     let mut pieces: Vec<_> = pieces.map(laid).collect();
-    let open = || Reports::open(&flags.json, &flags.junit, &arguments.report);
+    let open = || Reports::open(&flags.files, &arguments.report);
     let (reports, recordings) = flags.record(&mut pieces, &settings, open)?;
     let scope = Scope {
         side,

@@ -3,21 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::annotate::located;
 use super::output::{Output, beside};
 use super::playing::open_reports;
+use super::report_files::{Form, ReportFiles};
 use crate::diagnostic::Diagnostic;
+use crate::report::code_quality::code_quality;
 use crate::report::html::Made;
 use crate::suite::{self, Matrix};
 use crate::verdict::ScenarioResult;
-
-/// A form of report.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Json,
-    JUnit,
-    Markdown,
-    Html,
-}
 
 /// Reports that are open.
 pub struct Reports(Vec<(Form, Output)>);
@@ -49,10 +43,9 @@ impl Reports {
     ///
     /// # Errors
     /// `usage/same-report`, `usage/unwritable-report`.
-    pub fn open(json: &Option<PathBuf>, junit: &Option<PathBuf>, people: &[PathBuf]) -> Result<Self, Vec<Diagnostic>> {
-        let data = [(Form::Json, json), (Form::JUnit, junit)];
-        let data = data.into_iter().filter_map(|(form, path)| Some((form, path.clone()?)));
-        open_reports(data.chain(people.iter().filter_map(|path| Some((form(path)?, path.clone()))))).map(Self)
+    pub fn open(files: &ReportFiles, people: &[PathBuf]) -> Result<Self, Vec<Diagnostic>> {
+        let people = people.iter().filter_map(|path| Some((form(path)?, path.clone())));
+        open_reports(files.wanted().chain(people)).map(Self)
     }
 
     /// Where results for people go.
@@ -65,7 +58,9 @@ impl Reports {
         for (form, output) in self.0 {
             output.write(&match form {
                 Form::Json => suite::json(matrix, results, code, made.took),
-                Form::JUnit => suite::junit(matrix, made.took),
+                Form::JUnit => suite::junit(matrix, made),
+                Form::Tap => suite::tap(matrix),
+                Form::CodeQuality => code_quality(&located(|locate| suite::annotations(matrix, locate))),
                 Form::Markdown => suite::markdown(matrix, made.took),
                 Form::Html => suite::html(matrix, results, made),
             });

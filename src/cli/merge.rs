@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::config::today;
 use super::matrix_reports::{Reports, is_page, report_file};
 use super::playing::made;
+use super::report_files::ReportFiles;
 use super::{Exit, files, print, run_reports};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::report::{self, Part, Report};
@@ -24,12 +25,8 @@ pub struct Arguments {
     /// The JSON reports of all shards, of `khumbu conform` or of `khumbu run`
     #[arg(value_name = "REPORT", required = true, num_args = 1..=MOST)]
     inputs: Vec<PathBuf>,
-    /// Write a JUnit report; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    junit: Option<PathBuf>,
-    /// Write a JSON report; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    files: ReportFiles,
     /// Write a report for people: a page that stands alone if FILE ends in `.html`; Markdown if in `.md`, of `khumbu conform`
     /// only; may be repeated
     #[arg(long, value_name = "FILE", value_parser = report_file)]
@@ -109,7 +106,7 @@ pub(super) fn read(path: &Path) -> Result<Report, Vec<Diagnostic>> {
 }
 
 fn judged(arguments: &Arguments, whole: &Report, scope: &Scope) -> Exit {
-    let reports = match Reports::open(&arguments.json, &arguments.junit, &arguments.report) {
+    let reports = match Reports::open(&arguments.files, &arguments.report) {
         Ok(reports) => reports,
         Err(found) => return print::refused(found),
     };
@@ -130,7 +127,7 @@ fn played(arguments: &Arguments, whole: &Report) -> Exit {
         () if arguments.strict => return refuse("`--strict`"),
         () => {}
     }
-    let reports = match run_reports::Reports::open(&arguments.json, &arguments.junit, &arguments.report) {
+    let reports = match run_reports::Reports::open(&arguments.files, &arguments.report) {
         Ok(reports) => reports,
         Err(found) => return print::refused(found),
     };

@@ -30,6 +30,7 @@ pub mod record;
 mod recorder;
 mod release;
 pub mod replay;
+mod report_files;
 pub mod review;
 pub mod run;
 mod run_reports;

@@ -14,6 +14,7 @@ use super::module_flags::ModuleFlags;
 use super::output::Output;
 use super::recorder::{self, RecordingFile};
 use super::release::ReleaseChoice;
+use super::report_files::ReportFiles;
 use super::{Exit, playing_runtime, print, progress, signals};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity, Source};
@@ -63,12 +64,8 @@ pub struct PlayFlags {
     /// Print what is wrong as annotations of a CI system, at the lines of scenario files that are in the checkout
     #[arg(long, value_enum, value_name = "github", hide_possible_values = true)]
     pub annotations: Option<Annotations>,
-    /// Write a JUnit report; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
-    /// Write a JSON report; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub files: ReportFiles,
     /// Record what passes the broker: a file if one scenario is played; a directory, which ends in `/` or exists, for one
     /// file a scenario
     #[arg(long, value_name = "PATH")]
@@ -375,11 +372,13 @@ pub fn command_without(options: &[&str], switches: &[&str]) -> String {
 
 /// Arguments without those that only report or play again, and without these options, which have a value each, and switches.
 pub fn without(mut arguments: impl Iterator<Item = String>, options: &[&str], switches: &[&str]) -> Vec<String> {
-    const REPORTS: [&str; 10] = [
+    const REPORTS: [&str; 12] = [
         "--report",
         "--html",
         "--json",
         "--junit",
+        "--tap",
+        "--code-quality",
         "--record",
         "--annotations",
         "--retries",
@@ -403,7 +402,8 @@ pub fn without(mut arguments: impl Iterator<Item = String>, options: &[&str], sw
 /// How a report comes about: now, after so long, by this command line.
 pub fn made(took: Duration) -> Made {
     let command = shell_words::join(["khumbu".to_owned()].into_iter().chain(std::env::args().skip(1)));
-    Made { command, at: now(), took }
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    Made { command, at: now(), took, host }
 }
 
 /// Whether somebody watches.

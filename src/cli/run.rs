@@ -89,7 +89,8 @@ fn watched(arguments: &Arguments) -> Result<Watch, Vec<Diagnostic>> {
         ModuleSource::Builtin(_) | ModuleSource::Untold(_) | ModuleSource::Attached => &[],
     };
     let module = command.iter().map(PathBuf::from).filter(|path| path.is_file());
-    let written = [&flags.json, &flags.junit, &arguments.html, &flags.record].into_iter().flatten().cloned();
+    let reports = flags.files.wanted().map(|(_, path)| path);
+    let written = reports.chain([&arguments.html, &flags.record].into_iter().flatten().cloned());
     let given: Vec<_> = std::env::args().skip(1).filter(|word| word != "--watch").collect();
     Ok(Watch {
         scenarios: match (arguments.paths.as_slice(), config.scenarios.as_slice()) {
@@ -180,7 +181,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     if let Some(left) = left.filter(|_| pieces.is_empty()) {
         return Err(vec![left.nothing()]);
     }
-    let open = || Reports::open(&flags.json, &flags.junit, arguments.html.as_slice());
+    let open = || Reports::open(&flags.files, arguments.html.as_slice());
     let (reports, recordings) = flags.record(&mut pieces, &settings, open)?;
     let again = again(std::env::args().skip(1), &arguments.paths);
     Ok(Prepared {

@@ -4,23 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::annotate::located;
 use super::output::{Output, beside};
 use super::playing::open_reports;
 use super::print;
+use super::report_files::{Form, ReportFiles};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::report::code_quality::code_quality;
 use crate::report::html::Made;
 use crate::report::{self, Part};
 use crate::verdict::{ScenarioResult, Verdict};
 
 /// More scenarios than this scroll their verdicts off the screen.
 const SCREEN: usize = 20;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Json,
-    JUnit,
-    Html,
-}
 
 /// Reports that are open.
 pub struct Reports(Vec<(Form, Output)>);
@@ -30,10 +26,8 @@ impl Reports {
     ///
     /// # Errors
     /// `usage/same-report`, `usage/unwritable-report`.
-    pub fn open(json: &Option<PathBuf>, junit: &Option<PathBuf>, pages: &[PathBuf]) -> Result<Self, Vec<Diagnostic>> {
-        let data = [(Form::Json, json), (Form::JUnit, junit)];
-        let data = data.into_iter().filter_map(|(form, path)| Some((form, path.clone()?)));
-        open_reports(data.chain(pages.iter().map(|path| (Form::Html, path.clone())))).map(Self)
+    pub fn open(files: &ReportFiles, pages: &[PathBuf]) -> Result<Self, Vec<Diagnostic>> {
+        open_reports(files.wanted().chain(pages.iter().map(|path| (Form::Html, path.clone())))).map(Self)
     }
 
     /// Where results for people go.
@@ -46,8 +40,13 @@ impl Reports {
         for (form, output) in self.0 {
             output.write(&match form {
                 Form::Json => report::json(results, part, is_interrupted, made.took, again),
-                Form::JUnit => report::junit(results, made.took),
-                Form::Html => report::html::html(results, made, is_interrupted, again),
+                Form::JUnit => report::junit(results, made),
+                Form::Tap => report::tap::tap(results),
+                Form::CodeQuality => {
+                    let results = results.iter().map(AsRef::as_ref);
+                    code_quality(&located(|locate| report::annotations::annotations(results, locate)))
+                }
+                Form::Html | Form::Markdown => report::html::html(results, made, is_interrupted, again),
             });
         }
     }

@@ -20,18 +20,24 @@ pub type Locate<'l> = &'l dyn Fn(&Source) -> Option<String>;
 pub struct Annotation {
     /// Whether it makes the run fail.
     pub is_error: bool,
-    /// One line.
+    /// The id of the message.
+    pub id: &'static str,
+    /// What it is about, in a line.
+    pub about: String,
+    /// The same, with its place where that is not in the checkout.
     pub title: String,
     /// All of it.
     pub message: String,
-    /// Where.
+    /// Where, if that is in the checkout.
     pub at: Option<Line>,
+    /// Where, as the file is called that it stands in; the first line of the scenario, if the finding has no place.
+    pub stands_at: Line,
 }
 
-/// A line of a file in the checkout.
+/// A line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// The path from the root of the checkout.
+    /// The path; of a file in the checkout, from its root.
     pub file: String,
     /// The line, from 1 on.
     pub line: usize,
@@ -40,19 +46,23 @@ pub struct Line {
 }
 
 impl Annotation {
-    /// What a finding says, at its line if that is in the checkout; else the title says where.
-    pub fn new(is_error: bool, title: &str, finding: &Diagnostic, locate: Locate<'_>) -> Self {
+    /// What a finding about a scenario says, at its line if that is in the checkout; else the title says where.
+    pub fn new(is_error: bool, about: &str, scenario: &str, finding: &Diagnostic, locate: Locate<'_>) -> Self {
         let place = finding.place.as_ref();
         let line = |place: &Place| {
             let file = locate(&place.source)?;
             Some(Line { file, line: place.line(), column: place.column() })
         };
         let at = place.and_then(line);
+        let named =
+            |place: &Place| Line { file: place.source.path.clone(), line: place.line(), column: place.column() };
         let title = match place.filter(|_| at.is_none()) {
-            Some(place) => format!("{title}, at {}:{}", place.source.path, place.line()),
-            None => title.to_owned(),
+            Some(place) => format!("{about}, at {}:{}", place.source.path, place.line()),
+            None => about.to_owned(),
         };
-        Self { is_error, title, message: finding.render(Style::Plain), at }
+        let stands_at = place.map_or_else(|| Line { file: scenario.to_owned(), line: 1, column: 1 }, named);
+        let (id, about) = (finding.id, about.to_owned());
+        Self { is_error, id, about, title, message: finding.render(Style::Plain), at, stands_at }
     }
 }
 
@@ -69,7 +79,7 @@ pub fn annotations<'r>(results: impl IntoIterator<Item = &'r ScenarioResult>, lo
         let finding = result.findings.iter().find(|finding| finding.severity == decides)?;
         let word = if result.is_flaky() { "flaky" } else { result.verdict.word() };
         let title = format!("{} is {word}", result.path);
-        Some(Annotation::new(is_error, &title, finding, locate))
+        Some(Annotation::new(is_error, &title, &result.path, finding, locate))
     };
     results.into_iter().filter_map(of_result).collect()
 }

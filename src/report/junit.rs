@@ -8,16 +8,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
+use super::html::Made;
 use crate::diagnostic::{Diagnostic, Severity, Style, Subject};
 use crate::protocol::release::FORECAST;
 use crate::verdict::{ScenarioResult, Verdict};
 
-/// The whole report as XML; `duration` is the wall time of the run.
-pub fn junit(results: &[Arc<ScenarioResult>], duration: Duration) -> String {
+/// The whole report as XML.
+pub fn junit(results: &[Arc<ScenarioResult>], made: &Made) -> String {
     let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
     let mut played: BTreeMap<&str, usize> = BTreeMap::new();
     for result in results {
@@ -29,12 +29,22 @@ pub fn junit(results: &[Arc<ScenarioResult>], duration: Duration) -> String {
         suite.add_test_case(case(result, directory, played[result.path.as_str()] > 1));
     }
     let mut report = Report::new("khumbu");
-    report.set_time(duration);
+    report.set_time(made.took);
     for (_, mut suite) in suites {
         suite.set_time(suite.test_cases.iter().filter_map(|case| case.time).sum());
+        of_run(&mut suite, made);
         report.add_test_suite(suite);
     }
     to_xml(&report)
+}
+
+/// Says of a suite when and where it was played, and by which khumbu.
+pub fn of_run(suite: &mut TestSuite, made: &Made) {
+    suite.set_timestamp(made.at - made.took);
+    suite.add_property(("khumbu", env!("CARGO_PKG_VERSION")));
+    if let Some(host) = &made.host {
+        suite.extra.insert("hostname".into(), host.as_str().into());
+    }
 }
 
 /// A report as XML that every reader takes.

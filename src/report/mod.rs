@@ -4,6 +4,7 @@
 
 mod again;
 pub mod annotations;
+pub mod code_quality;
 pub mod data;
 pub mod html;
 mod json;
@@ -13,11 +14,12 @@ mod merge;
 mod outcome;
 pub mod part;
 mod read;
+pub mod tap;
 pub mod terminal;
 
 pub use again::{is_worth_another, let_flaky_pass, together};
 pub use json::{SCHEMA_VERSION, json, scenarios};
-pub use junit::{junit, rerun, to_xml};
+pub use junit::{junit, of_run, rerun, to_xml};
 pub use matrix::matrix;
 pub use merge::merge;
 pub use outcome::{KnownFailure, Listed, Summary, as_played, excuse, excuse_all, exit_code, has_several_releases};

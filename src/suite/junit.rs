@@ -3,18 +3,17 @@
 //! Broken is a `failure`, and so is flaky unless that may pass, which has a `flakyFailure`; excused, not exercised and not applicable are `skipped`, and say why. The properties `requirement`,
 //! `level`, `source` and `occasions` are those of the requirement. What breaks no requirement is an `error` of its own.
 
-use std::time::Duration;
-
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::matrix::{Broken, Matrix, Row, State};
 use crate::diagnostic::{Severity, Style};
 use crate::report;
+use crate::report::html::Made;
 
-/// The whole report as XML; `duration` is the wall time of the run.
-pub fn junit(matrix: &Matrix<'_>, duration: Duration) -> String {
+/// The whole report as XML.
+pub fn junit(matrix: &Matrix<'_>, made: &Made) -> String {
     let mut report = Report::new("khumbu conform");
-    report.set_time(duration);
+    report.set_time(made.took);
     let mut suites: Vec<TestSuite> = Vec::new();
     for row in &matrix.rows {
         let subject = row.requirement.subject();
@@ -30,6 +29,7 @@ pub fn junit(matrix: &Matrix<'_>, duration: Duration) -> String {
         suite.add_test_cases(matrix.others.iter().map(other));
         suites.push(suite);
     }
+    suites.iter_mut().for_each(|suite| report::of_run(suite, made));
     report.add_test_suites(suites);
     report::to_xml(&report)
 }

@@ -13,6 +13,7 @@ mod markdown;
 mod matrix;
 mod settle;
 mod sweep;
+mod tap;
 mod text;
 
 pub use annotations::annotations;
@@ -25,4 +26,5 @@ pub use markdown::markdown;
 pub use matrix::{Broken, Matrix, Row, Scope, State, exit_code, matrix};
 pub use settle::settle;
 pub use sweep::{Pair, is_play, pairs, sweep_list, sweep_list_json};
+pub use tap::tap;
 pub use text::text;

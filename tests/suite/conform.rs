@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::DateTime;
 use khumbu::conformance::{occasions, requirements};
 use khumbu::diagnostic::{Diagnostic, Severity, Style, Subject};
 use khumbu::protocol::channel::ApiType;
 use khumbu::protocol::release::Release;
 use khumbu::protocol::side::Side;
+use khumbu::report::html::Made;
 use khumbu::report::{Part, Shard};
 use khumbu::suite::{self, Scope, State};
 use khumbu::verdict::{Passed, ScenarioResult, Verdict};
@@ -346,10 +348,22 @@ fn the_json_has_the_documented_keys() {
 fn junit_has_a_case_a_requirement_and_markdown_fences_what_is_foreign() {
     let (results, scope) = (results(), scope());
     let matrix = suite::matrix(&results, &scope, false);
-    let xml = suite::junit(&matrix, TOOK);
+    let made = Made {
+        command: "khumbu conform".to_owned(),
+        at: DateTime::UNIX_EPOCH,
+        took: TOOK,
+        host: Some("a&b".to_owned()),
+    };
+    let xml = suite::junit(&matrix, &made);
+    assert!(xml.contains("hostname=\"a&amp;b\"") && xml.contains("timestamp=\"1969-12-31T23:59:47"), "{xml}");
     assert_eq!(xml.matches("<testcase ").count(), matrix.rows.len());
     for words in ["<property name=\"requirement\" value=\"TV-15\"/>", "<failure message=", "type=\"module/ended\""] {
         assert!(xml.contains(words), "no {words} in {xml}");
+    }
+    let tap = suite::tap(&matrix);
+    assert!(tap.starts_with(&format!("TAP version 14\n1..{}\n", matrix.rows.len() + matrix.others.len())), "{tap}");
+    for words in [" - TV-15 ", "\n  ---\n  id: \"module/ended\"\n", " - TV-17 ", " # SKIP "] {
+        assert!(tap.contains(words), "no {words} in {tap}");
     }
     let markdown = suite::markdown(&matrix, TOOK);
     for words in

@@ -24,7 +24,7 @@ const EVIL: &str = "<script>document.title = 'owned'</script><img src=//evil.exa
 
 fn made() -> Made {
     let at = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
-    Made { command: format!("khumbu conform --module '{EVIL}'"), at, took: Duration::from_millis(12_345) }
+    Made { command: format!("khumbu conform --module '{EVIL}'"), at, took: Duration::from_millis(12_345), host: None }
 }
 
 fn scope() -> Scope {

@@ -5,9 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::DateTime;
 use khumbu::diagnostic::{Diagnostic, Place, Severity, Source, Style};
 use khumbu::protocol::release::Release;
-use khumbu::report::{KnownFailure, Listed, Part, Summary, exit_code, junit, matrix, terminal};
+use khumbu::report::annotations::annotations;
+use khumbu::report::code_quality::code_quality;
+use khumbu::report::html::Made;
+use khumbu::report::tap::tap;
+use khumbu::report::{KnownFailure, Listed, Part, Summary, excuse_all, exit_code, junit, matrix, terminal};
 use khumbu::verdict::{ScenarioResult, Verdict};
 use serde_json::Value;
 
@@ -24,6 +29,11 @@ fn mismatch() -> Diagnostic {
         .with_evidence("…/e2m/withdraw/1, QoS 1, after 41ms")
         .with_help("khumbu run scenarios/client/b.yaml")
         .breaking("RR-1")
+}
+
+fn made() -> Made {
+    let at = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+    Made { command: "khumbu run".to_owned(), at, took: TOOK, host: Some("runner".to_owned()) }
 }
 
 fn json(results: &[Arc<ScenarioResult>], took: Duration) -> String {
@@ -73,7 +83,7 @@ fn junit_holds_nothing_that_xml_forbids() {
         requirements: vec![forbidden.into()],
         ..result(&format!("a{forbidden}/b{forbidden}.yaml"), Verdict::Fail, 1)
     };
-    let text = junit(&[Arc::new(result)], TOOK);
+    let text = junit(&[Arc::new(result)], &made());
     let is_xml = |c: char| matches!(u32::from(c), 0x9 | 0xa | 0xd | 0x20..=0xd7ff | 0xe000..=0xfffd | 0x10000..);
     assert!(text.chars().all(is_xml), "{text:?}");
     assert!(text.contains("so\u{fffd}\u{10ffff}"), "{text:?}");
@@ -156,22 +166,79 @@ mod as_junit {
 
     #[test]
     fn every_verdict_has_its_element() {
-        insta::assert_snapshot!(junit(&results(), TOOK));
+        insta::assert_snapshot!(junit(&results(), &made()));
     }
 
     #[test]
     fn a_verdict_without_a_reason_is_still_told() {
-        let xml = junit(&[Arc::new(result("a.yaml", Verdict::Error, 1))], TOOK);
+        let xml = junit(&[Arc::new(result("a.yaml", Verdict::Error, 1))], &made());
         assert!(xml.contains(r#"<error message="error" type="harness/no-reason""#), "{xml}");
     }
 
     #[test]
     fn what_xml_cannot_hold_is_left_out() {
-        let xml = junit(&results(), TOOK);
+        let xml = junit(&results(), &made());
         assert!(!xml.contains(['\u{1b}', '\u{0}']), "{xml}");
         assert!(
             xml.contains("takes &lt;any> reply &amp; goes on") || xml.contains("takes &lt;any&gt; reply &amp; goes on")
         );
+    }
+}
+
+mod as_tap {
+    use super::*;
+
+    #[test]
+    fn every_verdict_has_its_line() {
+        insta::assert_snapshot!(tap(&results()));
+    }
+
+    #[test]
+    fn nothing_in_a_name_is_taken_for_a_directive() {
+        let what = Listed::Scenario("a # b.yaml".into());
+        let known = KnownFailure { what, releases: None, reason: "issue # 17".into(), until: None };
+        let failed = ScenarioResult { findings: vec![mismatch()], ..result("a # b.yaml", Verdict::Fail, 1) };
+        let today = "2026-12-01".parse().unwrap();
+        let text = tap(&excuse_all(&[Arc::new(failed)], &[known], today, false));
+        assert!(text.starts_with("TAP version 14\n1..1\nnot ok 1 - a \\# b.yaml # TODO "), "{text}");
+        assert_eq!(text.lines().count(), 3, "{text}");
+    }
+}
+
+mod as_code_quality {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_stands_at_its_line() {
+        let results = results();
+        let annotated =
+            annotations(results.iter().map(AsRef::as_ref), &|source| Some(format!("below/{}", source.path)));
+        insta::assert_snapshot!(code_quality(&annotated));
+    }
+
+    /// GitLab shows what has the same fingerprint once.
+    #[test]
+    fn each_issue_has_a_fingerprint_that_stays_where_lines_move() {
+        let failed = |release| ScenarioResult {
+            findings: vec![mismatch()],
+            release,
+            ..result("scenarios/client/b.yaml", Verdict::Fail, 1)
+        };
+        let fingerprints = |results: &[ScenarioResult]| -> BTreeSet<String> {
+            let text = code_quality(&annotations(results, &|_| None));
+            let issues: Vec<Value> = serde_json::from_str(&text).unwrap();
+            issues.iter().map(|issue| issue["fingerprint"].as_str().unwrap().to_owned()).collect()
+        };
+        let both = [failed(Release::Main), failed(Release::V2025_12)];
+        assert_eq!(fingerprints(&both).len(), 2);
+        let mut moved = failed(Release::Main);
+        let place = moved.findings[0].place.as_mut().unwrap();
+        let source = Source { path: place.source.path.clone(), text: format!("# more\n{}", place.source.text) };
+        *place =
+            Place { source: Arc::new(source), range: place.range.start + 7..place.range.end + 7, label: String::new() };
+        assert_eq!(fingerprints(&[moved]), fingerprints(&both[..1]));
     }
 }
 
@@ -261,7 +328,7 @@ mod outcome {
     }
 
     fn excuse(results: &[Arc<ScenarioResult>], known: &[KnownFailure]) -> Vec<Arc<ScenarioResult>> {
-        khumbu::report::excuse_all(results, known, day("2026-11-28"), true)
+        excuse_all(results, known, day("2026-11-28"), true)
     }
 
     fn known(scenario: &str) -> Vec<KnownFailure> {
@@ -315,7 +382,7 @@ mod outcome {
         );
         // It was not judged, or not by everything.
         assert_eq!(excuse(&met(&[]), &known_requirement(None))[0].verdict, Pass);
-        let part = khumbu::report::excuse_all(&met(&[("RR-1", 1)]), &known_requirement(None), day("2026-11-28"), false);
+        let part = excuse_all(&met(&[("RR-1", 1)]), &known_requirement(None), day("2026-11-28"), false);
         assert_eq!(part[0].verdict, Pass);
     }
 
@@ -336,7 +403,7 @@ mod outcome {
             // Every report says so.
             assert_eq!(report["scenarios"][1]["verdict"], "excused");
             assert_eq!(report["summary"]["excused"], 1);
-            assert!(junit(&excused, TOOK).contains(" type=\"known-failure/excused\""));
+            assert!(junit(&excused, &made()).contains(" type=\"known-failure/excused\""));
             assert!(terminal::line(&excused[1], false, Style::Plain).starts_with("excused "));
             assert!(terminal::summary(&excused, TOOK, Style::Plain).contains("1 excused"));
         }

@@ -93,9 +93,9 @@ fn every_report_shows_what_is_flaky_with_its_first_failure() {
         let scope = scope();
         let matrix = suite::matrix(&results, &scope, false);
         let json = suite::json(&matrix, &results, 0, TOOK);
-        let made = Made { command: "khumbu".to_owned(), at: DateTime::UNIX_EPOCH, took: TOOK };
+        let made = Made { command: "khumbu".to_owned(), at: DateTime::UNIX_EPOCH, took: TOOK, host: None };
         let page = suite::html(&matrix, &results, &made);
-        let of_run = (report::junit(&results, TOOK), of_run);
+        let of_run = (report::junit(&results, &made), of_run);
         for (report, words) in [
             of_run,
             (page.clone(), "1 requirement is flaky"),
@@ -105,7 +105,7 @@ fn every_report_shows_what_is_flaky_with_its_first_failure() {
                 github(&suite::annotations(&matrix, &|_| None)),
                 if may_pass { "::warning title=" } else { "::error title=" },
             ),
-            (suite::junit(&matrix, TOOK), of_suite),
+            (suite::junit(&matrix, &made), of_suite),
             (json.clone(), "\"state\": \"flaky\""),
             (json, "\"other_plays\": ["),
             (suite::markdown(&matrix, TOOK), "## TV-15 is flaky"),

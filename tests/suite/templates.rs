@@ -247,6 +247,8 @@ fn the_jobs_of_gitlab_judge_and_merge() {
     let project = Project::new();
     let template = read("gitlab/khumbu.gitlab-ci.yml");
     assert_eq!(template["khumbu-verdict"]["artifacts"]["reports"]["junit"], "khumbu-reports/junit.xml");
+    let issues = &template["khumbu-verdict"]["artifacts"]["reports"]["codequality"];
+    assert_eq!(issues, "khumbu-reports/code-quality.json");
     let khumbu = [("KHUMBU", KHUMBU), ("KHUMBU_MODULE", MODULE), ("KHUMBU_ARGUMENTS", ONLY)];
     let codes = ["1", "2"].map(|index| {
         let of = [&khumbu[..], &[("CI_NODE_INDEX", index), ("CI_NODE_TOTAL", "2")]].concat();
@@ -261,6 +263,10 @@ fn the_jobs_of_gitlab_judge_and_merge() {
     for name in ["junit.xml", "report.html", "report.md", "report.json"] {
         assert!(project.path("khumbu-reports").join(name).exists(), "{name}");
     }
+    let issues: Value = serde_json::from_str(&project.read("khumbu-reports/code-quality.json")).unwrap();
+    let issue =
+        issues.as_array().unwrap().iter().find(|it| it["description"].as_str().unwrap().starts_with("SC-2 is broken"));
+    assert_eq!(issue.unwrap()["severity"], "major", "{issues}");
     let lost = job(&project, "khumbu-conform", &[("KHUMBU", "nothing"), ("KHUMBU_MODULE", MODULE)]);
     assert_eq!(lost.status.code(), Some(2), "{}", text(&lost));
 }

@@ -30,4 +30,6 @@ pub struct Made {
     pub at: DateTime<Utc>,
     /// How long it took, by the clock on the wall.
     pub took: Duration,
+    /// The name of the machine, if it has one.
+    pub host: Option<String>,
 }
