@@ -60,6 +60,9 @@ pub struct Arguments {
     /// Print the requirements, and play nothing; with `--sweep`, faults and plays; `--json` prints them for machines
     #[arg(long)]
     list: bool,
+    /// With `--list`: print all requirements as a page of Markdown
+    #[arg(long, requires = "list", conflicts_with_all = ["sweep", "json", "side", "api", "only"])]
+    markdown: bool,
     /// Write the scenarios of the suite into this directory, and play nothing; other files there stay as they are
     #[arg(long, value_name = "DIR", conflicts_with = "list")]
     extract: Option<PathBuf>,
@@ -78,6 +81,10 @@ pub fn run(arguments: Arguments) -> Exit {
         (Some(directory), _) => extract(directory),
         (None, Some(Side::Everest)) if arguments.sweep => print::refused(vec![unswept()]),
         (None, _) if arguments.list && arguments.sweep => list_sweep(&arguments).unwrap_or_else(print::refused),
+        (None, _) if arguments.markdown => {
+            print::out(&suite::list_markdown());
+            Exit::Pass
+        }
         (None, _) if arguments.list => list(&arguments),
         (None, Some(side)) => {
             prepare(&arguments, side).map_or_else(print::refused, |prepared| prepared.perform(&arguments))

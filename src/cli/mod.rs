@@ -177,6 +177,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     print::exit(exit).into()
 }
 
+/// Whether khumbu would take this command line, the first word of which is its own name; nothing is run.
+///
+/// # Errors
+/// What is wrong with it, as it would be printed; also where it asks for help or the version.
+pub fn usage(words: impl IntoIterator<Item = String>) -> Result<(), clap::Error> {
+    Cli::try_parse_from(words).map(|_| ())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -192,7 +200,7 @@ mod tests {
             for example in examples {
                 let words = shell_words::split(&format!("khumbu {example}")).expect("as a shell would split it");
                 assert_eq!(words[1], command.get_name());
-                if let Err(error) = Cli::try_parse_from(words) {
+                if let Err(error) = usage(words) {
                     panic!("{example}: {error}");
                 }
             }

@@ -1,7 +1,8 @@
 //! A recording of genuine EVerest beside a simulated station: what was done to EVerest is done to the station, in
 //! virtual time, and what comes out is compared with what was recorded.
 //!
-//! Pure: text comes in, a [`Report`] goes out. `README.md` has the format of recordings and of the station file.
+//! Pure: text comes in, a [`Report`] goes out. `docs/recordings_and_replay.md` has the format of recordings and of the
+//! station file.
 
 mod checks;
 mod compare;

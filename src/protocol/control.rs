@@ -53,7 +53,7 @@ impl From<Validation> for ValidationResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Evse")]
 pub struct AtEvse {
-    /// From 1.
+    /// The EVSE, from 1.
     #[schemars(range(min = 1, max = 64))]
     pub evse: i32,
 }
@@ -62,10 +62,10 @@ pub struct AtEvse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AtConnector {
-    /// From 1.
+    /// The EVSE, from 1.
     #[schemars(range(min = 1, max = 64))]
     pub evse: i32,
-    /// From 1; the first if absent.
+    /// The connector, from 1; the first if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 8))]
     pub connector: Option<i32>,

@@ -37,7 +37,7 @@ pub(super) enum Feature {
 
 impl Feature {
     /// What it is called.
-    fn name(self) -> String {
+    pub(super) fn name(self) -> String {
         match self {
             Feature::LatchedGet => "latched get of the status".to_owned(),
             Feature::EntryPoint => "entry point".to_owned(),

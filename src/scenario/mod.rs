@@ -15,6 +15,7 @@ mod near_topic;
 mod parse;
 pub mod pattern;
 pub mod placeholder;
+mod reference;
 mod releases;
 mod repair;
 mod rules;
@@ -31,6 +32,7 @@ pub use near_topic::{KnownTopic, near_topics};
 pub use parse::{
     AnswerSchema, Known, LARGEST, Scenario, parse, parse_around_station, parse_as, parse_checked, parse_station,
 };
+pub use reference::reference;
 pub use releases::played;
 pub use rules::{faults_of_station, from_hex};
 pub use schema::{schema, step_names};

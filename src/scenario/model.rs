@@ -39,24 +39,28 @@ pub struct Model {
     /// The requirements it covers, for example `WD-2`.
     #[serde(default)]
     pub requirements: Vec<String>,
-    /// The side on which the module under test stands.
+    /// The side on which the module stands: `client` (khumbu plays EVerest) or `everest` (khumbu plays the client).
     pub under_test: Side,
-    /// The API that a client under test uses.
+    /// The API that a client under test uses. With `--asyncapi FILE` it may also be that of the document, for either
+    /// side.
     #[serde(default)]
     pub api: ApiType,
     /// The releases of EVerest for which it holds; all if absent.
     #[serde(default)]
     pub releases: Option<Vec<Release>>,
-    /// The simulated station, or the one that the module under test is asked to be.
+    /// The simulated station, or the one that the module under test is asked to be; in EVerest's own keys, so that a
+    /// piece of an EVerest configuration can be pasted.
     #[serde(default)]
     pub station: StationConfig,
-    /// EVerest's external MQTT prefix, unless the run has one; none if absent. For clients, which are told it.
+    /// EVerest's external MQTT prefix, of which a client under test is told; none if absent. `--external-prefix` wins.
+    /// A client that subscribes without it is not exercised.
     #[serde(default)]
     pub external_prefix: Option<String>,
-    /// How khumbu writes its own messages, `everest` if absent.
+    /// How khumbu writes its own messages, `everest` if absent; wins over `--wire`.
     #[serde(default)]
     pub wire: Option<Wire>,
-    /// When the module under test counts as ready.
+    /// When the module counts as ready, `subscribed` if absent. An EVerest is also asked, by default, whether it knows
+    /// its EVSEs.
     #[serde(default)]
     pub ready: Option<Ready>,
     /// The time limit of the whole scenario, 60 s if absent.
@@ -65,7 +69,7 @@ pub struct Model {
     /// The default time limit of each expectation, 5 s if absent.
     #[serde(default)]
     pub within: Option<Timespan>,
-    /// Whether the transcript is compared with a snapshot beside the file.
+    /// Whether the transcript is compared with the file of the same name that ends in `.snap`.
     #[serde(default)]
     pub golden: bool,
     /// What happens, in order.
@@ -106,7 +110,7 @@ impl FromStr for Ready {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reserve {
-    /// A later one with the same id takes its place.
+    /// Its id; a later one with the same id takes its place.
     #[schemars(range(min = 0))]
     pub reservation_id: i32,
     /// The token of the station, by name, that may use it.
@@ -140,7 +144,7 @@ pub struct Reserve {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelReservation {
-    /// Which.
+    /// The id of the reservation.
     pub reservation_id: i32,
     /// What Auth must answer: whether there was one.
     #[serde(default = "yes")]
@@ -157,7 +161,7 @@ const fn yes() -> bool {
 pub struct SetVerdict {
     /// Name of a token of the station.
     pub token: String,
-    /// The result.
+    /// What they say.
     pub verdict: AuthorizationStatus,
     /// How long the answer takes.
     #[serde(default)]
@@ -171,7 +175,7 @@ pub struct UpdateVerdict {
     /// The EVSE, from 1.
     #[schemars(range(min = 1, max = 64))]
     pub evse: i32,
-    /// The result.
+    /// What they say.
     pub verdict: AuthorizationStatus,
     /// What a display should show.
     #[serde(default)]
@@ -186,9 +190,9 @@ pub enum Heartbeats {
     Pause,
     /// Again, the first at once.
     Resume,
-    /// A new interval.
+    /// A new time between two heartbeats.
     Every(Timespan),
-    /// The number of the next one.
+    /// The number of the next one, up to 18446744073709551615.
     Next(u64),
 }
 
@@ -197,12 +201,12 @@ pub enum Heartbeats {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetReply {
-    /// The request, such as `withdraw_authorization`.
+    /// The request: `withdraw_authorization` or `get_token_validation_status`.
     pub to: MessageKind,
     /// The reply as JSON, which may be `null`.
     #[serde(default, deserialize_with = "present")]
     pub payload: Option<Value>,
-    /// There is none.
+    /// Whether none comes at all.
     #[serde(default)]
     pub never: bool,
     /// How long after the request; at once if absent.
@@ -229,10 +233,10 @@ pub struct Nothing {}
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SendLocalList {
-    /// Must be later than that of the list before.
+    /// The version, which must be later than that of the list before.
     #[schemars(range(min = 1))]
     pub version: i32,
-    /// What it says of tokens of the station, by name.
+    /// What it says of tokens of the station, by name, as in `{ALICE: Blocked}`.
     pub entries: BTreeMap<String, AuthorizationStatus>,
 }
 
@@ -240,7 +244,7 @@ pub struct SendLocalList {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gateway {
-    /// The method.
+    /// The method, `POST` if absent.
     #[serde(default)]
     pub method: Method,
     /// The path, for example `/ocpp/commands/cache/reset`.
@@ -374,18 +378,19 @@ pub struct Request {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Publish {
-    /// The topic; `{e2m}`, `{m2e}`, `{module_id}`, `{external_prefix}`, `{reply}` and `{reply_to}` are filled in.
+    /// The topic; `{e2m}`, `{m2e}`, `{module_id}`, `{external_prefix}`, `{reply}`, `{reply_to}`, `{consumer}`,
+    /// `{provider}` and `{validator}` are filled in.
     pub topic: String,
-    /// A JSON payload; `{reply}` is filled in within strings.
+    /// The payload as JSON; `{reply}` and `$captured:NAME` are filled in within texts.
     #[serde(default)]
     pub payload: Option<Value>,
-    /// The payload as text, sent as it is after filling in.
+    /// The payload as text, sent as it stands after filling in.
     #[serde(default)]
     pub text: Option<String>,
-    /// The payload as hexadecimal bytes.
+    /// The payload as hexadecimal bytes, for what is no text at all.
     #[serde(default)]
     pub hex: Option<String>,
-    /// 0, 1 or 2; default 0.
+    /// The quality of service.
     #[serde(default)]
     #[schemars(range(min = 0, max = 2))]
     pub qos: u8,
@@ -401,7 +406,8 @@ pub struct Publish {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
-    /// A command line, split as a shell splits words; no shell runs it. Placeholders as in module commands.
+    /// A command line, split as a shell splits words; no shell runs it. `{host}`, `{port}`, `{api}`, `{module_id}`,
+    /// `{api_version}` and `{external_prefix}` are filled in.
     pub command: String,
     /// What it gets on standard input.
     #[serde(default)]
@@ -424,7 +430,7 @@ pub struct Repeat {
     /// How often, 1 to 10,000.
     #[schemars(range(min = 1, max = 10_000))]
     pub times: u32,
-    /// What.
+    /// What is played.
     pub steps: Vec<Step>,
 }
 
@@ -432,12 +438,12 @@ pub struct Repeat {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct When {
-    /// What a module is told that can be told, so that it does it.
+    /// What a module is told first that can be told, so that it does it.
     #[serde(default)]
     pub told: Vec<Step>,
-    /// What it may do; how long that is waited for is its `within`.
+    /// What it may do, or a message of EVerest that follows from that; how long that is waited for is its `within`.
     pub expect: Expect,
-    /// What follows if it does.
+    /// What follows if it does; what was captured is known here alone.
     pub steps: Vec<Step>,
 }
 
@@ -447,6 +453,6 @@ pub struct When {
 pub struct Only {
     /// The releases that have them.
     pub releases: Vec<Release>,
-    /// What.
+    /// What is played there.
     pub steps: Vec<Step>,
 }

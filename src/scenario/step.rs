@@ -37,104 +37,118 @@ pub enum Step {
     StartTransaction(AtEvse),
     /// The EV or the station ends the transaction.
     StopTransaction(AtEvse),
-    /// Changes what validators will say of a token.
+    /// What validators say of a token from now on, and after how long.
     SetVerdict(SetVerdict),
-    /// A validator changes its mind about the token in use at an EVSE.
+    /// A validator has news about the token in use at an EVSE.
     UpdateVerdict(UpdateVerdict),
-    /// Makes an EVSE unusable.
+    /// The connector becomes unusable. An EVerest that is whole takes every fault for one of the first connector.
     InjectFault(AtConnector),
-    /// Makes it usable again.
+    /// The connector is usable again.
     ClearFault(AtConnector),
-    /// A connector goes out of service.
+    /// The connector goes out of service.
     Disable(AtConnector),
-    /// It is in service again.
+    /// The connector is in service again.
     Enable(AtConnector),
-    /// Charging pauses, and the transaction goes on.
+    /// Energy flows no longer, because the EV or the EVSE wants it so. The transaction goes on.
     PauseCharging(PauseCharging),
-    /// Charging goes on.
+    /// Energy flows again.
     ResumeCharging(AtEvse),
-    /// Somebody other than Auth authorizes an EVSE.
+    /// Somebody other than Auth authorizes the EVSE, as EvseManager does with `disable_authentication`.
     Authorize(AtEvse),
-    /// Somebody reserves an EVSE, or any.
+    /// Somebody reserves an EVSE, or any, as EVerest's command `reserve_now` does; Auth has to answer `result`.
     Reserve(Reserve),
     /// Somebody cancels a reservation.
     CancelReservation(CancelReservation),
-    /// What happens at the station at the same instant: EVerest may see it in any order.
+    /// Two or more steps that happen at the station at the same instant: EVerest may see them in any order. A token
+    /// that is presented twice is ignored once.
     AtOnce(Vec<Step>),
     /// Changes how heartbeats are sent.
     Heartbeats(Heartbeats),
-    /// What requests of a client get as their reply from now on.
+    /// What requests of a client get from now on in place of EVerest's own reply. What such a request asks for is not
+    /// done. Without `payload` and `never`, EVerest replies itself again, and what was to come `after` a time comes
+    /// now.
     SetReply(SetReply),
-    /// EVerest ends and starts again; counters, latch and authorizations are lost.
+    /// EVerest ends and starts again: counters, latch and authorizations are lost. An EV that is plugged in stays so,
+    /// and is found again.
     RestartEverest,
-    /// Cuts the module under test off the broker; it may connect again.
+    /// Cuts the module under test off the broker. For a client the step is over when it is back and listens again to
+    /// what it listened to before. One that does not connect again within `--ready-within` fails.
     Disconnect,
 
-    /// The broker acknowledges messages and loses them.
+    /// The broker acknowledges messages and loses them: the sender sees nothing of it, whatever the QoS.
     Drop(DropFault),
-    /// Messages come late.
+    /// Messages come late; what comes after them does not wait.
     Delay(DelayFault),
     /// Messages come twice.
     Duplicate(DuplicateFault),
-    /// Messages are overtaken by those after them.
+    /// Each message is handed over after the next one that is meant; where none follows, when the fault is lifted.
     Reorder(ReorderFault),
-    /// Payloads are broken.
+    /// The payload of messages is broken.
     Corrupt(CorruptFault),
-    /// Every fault that was injected ends.
+    /// Every fault ends; what was held back follows.
     LiftFaults,
-    /// Nothing passes the connections of the module, and neither end is told.
+    /// Nothing passes the connections that the module has, either way, and neither end is told. When it is over, all
+    /// that was sent meanwhile passes. A client that has given its connections up and connected anew has to listen
+    /// again to what it listened to before.
     HalfOpen(HalfOpen),
-    /// The module is refused when it connects.
+    /// CONNECTs of the module are refused, in the codes of its version of MQTT.
     RefuseConnect(RefuseConnect),
-    /// The broker is away for a while: its port is closed, and the module cut off.
+    /// The port is closed, and the module is cut off. For a client the step is over when it is back, as for
+    /// `disconnect`.
     BrokerAway(BrokerAway),
 
-    /// The CSMS of the charge point can be reached from now on, or not any more.
+    /// The CSMS of the charge point cannot be reached from now on, or again. The charge point learns it at once.
     Csms(CsmsState),
-    /// The charge point forgets every answer of its CSMS.
+    /// The authorization cache of the charge point is empty.
     ResetCache(Nothing),
-    /// The charge point gets a whole new local authorization list.
+    /// A new local authorization list takes the place of the old one.
     SendLocalList(SendLocalList),
-    /// A request to the gateway of the charge point, over HTTP, and its answer.
+    /// A request to the gateway of the charge point, over HTTP. The answer must come within the default time limit.
     Gateway(Gateway),
 
-    /// The client withdraws an authorization: played by khumbu, or demanded of the module under test.
+    /// The client asks EVerest to take back authorizations. Nothing named means everything.
     Withdraw(Withdraw),
-    /// The client asks for the latched status.
+    /// The client asks for the last status.
     GetStatus(Request),
-    /// The client asks every API module what it is: each replies for itself.
+    /// The client asks every API module of EVerest what it is: each replies for itself.
     Discover(Request),
-    /// The client asks the API modules of this type, which may be anything.
+    /// The client asks the API modules of this type; any text may be tried.
     QueryModules(String),
-    /// The client says that communication is good (`true`), or ends the checking (`false`).
+    /// The client says that communication is good (`true`), or ends the checking (`false`). What comes after a client's
+    /// own check counts from there.
     CommunicationCheck(bool),
-    /// Publishes exactly this, as the side that khumbu plays.
+    /// Sends exactly this, as the side that khumbu plays, whatever `wire` says. One of `payload`, `text` and `hex` says
+    /// what.
     Publish(Publish),
 
     /// Waits for a message.
     Expect(Expect),
-    /// Waits for the next status of a token, or for its next statuses.
+    /// Waits for the next status of a token, or for its next ones with none between them.
     ExpectStatus(ExpectStatus),
-    /// Waits for the reply to a request.
+    /// Waits for the reply to the last request, or to the one named `to`. With a token validator under test it is its
+    /// answer to the last question, or with `to: TOKEN` to the one about that token.
     ExpectReply(ExpectReply),
-    /// Waits for what Auth asks of an EVSE.
+    /// Waits for the next call of this name to an EVSE. Other calls are passed over, and it needs no `any_order`.
     ExpectEvse(ExpectEvse),
-    /// Waits for what the charge point tells its CSMS.
+    /// Waits for what the charge point tells its CSMS, in whatever order and whatever passes on MQTT meanwhile; it
+    /// needs no `any_order`.
     ExpectCsms(ExpectCsms),
-    /// Demands that no such message comes.
+    /// No such message comes, from the last stimulus until `for` is over. With `call`, no EVSE gets such a call; with
+    /// `csms`, the charge point does not tell its CSMS such a message.
     ExpectNone(ExpectNone),
-    /// Several expectations that may be met in any order.
+    /// Two or more expectations that are met in whatever order.
     AnyOrder(Vec<Step>),
 
-    /// Runs a command of the user and waits for its end.
+    /// Runs a command and waits for its end: exit code and output are checked.
     Run(Run),
-    /// Plays steps several times.
+    /// Plays steps again and again. Repeats may stand in each other, three deep.
     Repeat(Repeat),
-    /// Plays steps under these releases only; in `any_order`, expectations.
+    /// Plays steps under these releases only; within `any_order`, expectations.
     Only(Only),
-    /// What the module may do of its own accord, and steps that are played if it does.
+    /// What the module may do of its own accord, and what is judged if it does.
     When(When),
-    /// The requirement that the steps after it judge, until the next one says another; what they fail breaks it.
+    /// What the steps from here on judge, until the next `about`: one of the scenario's requirements. Without it, that
+    /// is the first one. A failure that no monitor found breaks this requirement.
     About(String),
     /// A remark for the reports.
     Note(String),

@@ -23,30 +23,34 @@ pub use crate::auth::{AuthConfig, SelectionAlgorithm};
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StationConfig {
-    /// How many EVSEs there are, with ids from 1.
+    /// How many EVSEs there are, with ids from 1; at most 64.
     #[schemars(range(min = 1, max = 64))]
     pub evses: u8,
-    /// The types of the connectors of an EVSE, by its id; one of unknown type if absent.
+    /// The types of an EVSE's connectors, by its id, as in `{2: [sType2, cCCS2]}`. One that is not named has one connector
+    /// of the type `Unknown`, which does for every type.
     #[serde(deserialize_with = "by_evse")]
     pub connectors: BTreeMap<u8, Vec<ConnectorType>>,
     /// Configuration of EVerest's Auth module.
     pub auth: AuthConfig,
     /// Configuration of EVerest's auth_consumer_API module.
     pub auth_consumer: ApiConfig,
-    /// Configuration of EVerest's auth_token_provider_API module; absent means that there is none.
+    /// Configuration of EVerest's auth_token_provider_API module; absent means that there is none, and `{}` that there is
+    /// one.
     pub auth_token_provider: Option<ProviderConfig>,
     /// Configuration of EVerest's auth_token_validator_API module; absent means that verdicts come with the tokens.
     pub auth_token_validator: Option<ValidatorConfig>,
     /// Modules of APIs that EVerest has and that are not Auth's; no file says so, a scenario that is about one does.
     #[serde(skip)]
     pub others: Vec<OtherConfig>,
-    /// The charge point with its own authorization; absent means that there is none.
+    /// A charge point with an authorization cache, a local list and a simulated CSMS; absent means that there is none, and
+    /// `{}` that there is one.
     pub charge_point: Option<ChargePointConfig>,
-    /// Who moves the EVSEs.
+    /// Who moves the EVSEs, `simulated` if absent.
     pub evse_manager: EvseManager,
-    /// Tokens by name; the names are for steps and messages.
+    /// Tokens by name: steps call a token by its name.
     pub tokens: BTreeMap<String, TokenConfig>,
-    /// What validators say of tokens that are not listed here, and that come without a verdict; `Unknown` if absent.
+    /// What validators say of tokens that are not listed here, and that a token provider under test hands in; `Unknown` if
+    /// absent.
     pub unlisted_verdict: Option<AuthorizationStatus>,
     /// The release of EVerest.
     pub release: Release,
@@ -157,7 +161,7 @@ pub struct ValidatorConfig {
     pub cfg_communication_check_to_s: i32,
     /// Milliseconds between heartbeats; 0 or less switches them off.
     pub cfg_heartbeat_interval_ms: i32,
-    /// Seconds that a validator has for its reply; 0 or less means 999999.
+    /// Seconds that EVerest waits for a validator's answer; 0 or less means 999999.
     pub cfg_request_reply_to_s: i32,
 }
 
@@ -188,12 +192,12 @@ pub struct TokenConfig {
     /// Printable ASCII, 0 to 36 characters, compared ignoring case.
     #[schemars(length(max = 36))]
     pub value: String,
-    /// The kind.
+    /// The kind of token.
     pub r#type: IdTokenType,
     /// How it comes to the station.
     #[serde(default = "rfid")]
     pub authorization_type: AuthorizationType,
-    /// What validators say.
+    /// What validators say of it.
     #[serde(default = "accepted")]
     pub verdict: AuthorizationStatus,
     /// How long validators take.
@@ -211,7 +215,8 @@ pub struct TokenConfig {
     /// The EVSEs it is presented for; absent means any.
     #[serde(default)]
     pub connectors: Option<Vec<i32>>,
-    /// What the validators say that are asked after the first, in their order.
+    /// What the validators say that are asked after the first, in their order. A station with `auth_token_validator` or
+    /// `charge_point` has none.
     #[serde(default)]
     pub other_validators: Vec<OtherValidator>,
     /// A certificate that comes with it (PEM), as with `PlugAndCharge`.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::conformance::requirements::{Binds, Requirement};
+use crate::conformance::requirements::{self, Binds, Requirement};
 use crate::diagnostic::wrapped;
 use crate::protocol::release::Release;
 
@@ -69,4 +69,70 @@ pub fn list_json<'r>(requirements: impl IntoIterator<Item = &'r Requirement>) ->
     };
     let entries: Vec<_> = requirements.into_iter().map(entry).collect();
     serde_json::to_string_pretty(&entries).expect("texts only") + "\n"
+}
+
+/// What the requirements of each number are about.
+const SUBJECTS: [(&str, &str); 13] = [
+    ("HB", "Heartbeats"),
+    ("CC", "Communication checks"),
+    ("RR", "Requests and replies"),
+    ("WD", "Withdrawing"),
+    ("TV", "Statuses of tokens"),
+    ("LV", "The latched status"),
+    ("DI", "Discovery"),
+    ("TP", "Token providers"),
+    ("VA", "Token validators"),
+    ("CN", "Connections and the wire"),
+    ("MQ", "MQTT itself"),
+    ("NX", "The forecast"),
+    ("SC", "Shapes and directions"),
+];
+
+/// All requirements as a page of Markdown; `docs/requirements.md` is this page.
+pub fn list_markdown() -> String {
+    let mut text = String::from(
+        "# Requirements\n\n\
+         For whoever wants to know what a module must do, and where that is written.\n\n\
+         `khumbu conform` judges a module by these. `khumbu explain VA-3` prints one of them. This page is made from the code.\n\
+         `khumbu conform --list --markdown` prints it, and `khumbu conform --list --json -` the same for machines.\n\n\
+         - *Who*: the side that a requirement binds, a client of the API, EVerest, or both, each in its own messages.\n\
+         - *must*: whoever breaks it does not work with the other side, or does harm.\n\
+         - *should*: whoever breaks it works until something goes wrong, or EVerest changes.\n\
+         - *quirk*: what running EVerest does rather than what its specification asks.\n\n\
+         Sources are documents and files of EVerest. Numbers never change.\n",
+    );
+    for (subject, title) in SUBJECTS {
+        text.push_str(&format!(
+            "\n## {subject}: {title}\n\n| number | who | | what | source |\n| --- | --- | --- | --- | --- |\n"
+        ));
+        for it in requirements::all().iter().filter(|it| it.subject() == subject) {
+            let from = it.from.map(|release| format!(" (from {} on)", release.name())).unwrap_or_default();
+            let Requirement { id, binds, level, statement, source, .. } = it;
+            let cells = [*id, side_of(*binds), level.word(), &format!("{statement}{from}"), source];
+            text.push_str(&format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_all_and_is_in_the_repository() {
+        let page = list_markdown();
+        for id in requirements::ids() {
+            assert_eq!(
+                page.matches(&format!("\n| {id} | ")).count(),
+                1,
+                "{id}: SUBJECTS has to have its first part, once"
+            );
+        }
+        assert!(
+            page == include_str!("../../docs/requirements.md"),
+            "docs/requirements.md is not what the code says; \
+             write it anew with `cargo run -- conform --list --markdown > docs/requirements.md`"
+        );
+    }
 }

@@ -21,7 +21,7 @@ pub use files::{FILES, File, ROOT};
 pub use html::html;
 pub use json::json;
 pub use junit::junit;
-pub use list::{list, list_json};
+pub use list::{list, list_json, list_markdown};
 pub use markdown::markdown;
 pub use matrix::{Broken, Matrix, Row, Scope, State, exit_code, matrix};
 pub use settle::settle;

@@ -57,8 +57,9 @@ pub enum Copies {
     /// As a message of its own, as if its sender had sent it twice.
     #[default]
     Message,
-    /// As the same message, with DUP and the packet identifier that it had, as if its acknowledgement were lost: to clients
-    /// that speak MQTT 3.1.1, with QoS 1. Everything else comes as a message of its own.
+    /// As the same message, with DUP and the packet identifier that it had, as if its acknowledgement were lost. MQTT 5
+    /// sends nothing again on one connection, and QoS 2 nothing twice: so it is for clients that speak MQTT 3.1.1, with
+    /// QoS 1. At QoS 2 nothing comes twice, and to all others it comes as a message of its own.
     Redelivery,
 }
 

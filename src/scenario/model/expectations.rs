@@ -189,7 +189,8 @@ pub struct ExpectNone {
     /// The API of a `heartbeat` or `communication_check`; the one under test if absent.
     #[serde(default)]
     pub api: Option<ApiType>,
-    /// The name of the request to which no `reply` comes; any request of the scenario if absent.
+    /// The name of the request to which no `reply` comes; any request of the scenario if absent, and not what the
+    /// module asks by itself.
     #[serde(default)]
     pub to: Option<String>,
     /// A topic filter.

@@ -81,11 +81,11 @@ macro_rules! befalls_messages {
             /// Whether all of them, until `lift_faults`.
             #[serde(default)]
             pub until_lifted: bool,
-            /// How likely each of them; with `next`, until so many were befallen.
+            /// How likely each of them is befallen; with `next`, until so many were.
             #[serde(default)]
             #[schemars(range(min = 0, max = 1))]
             pub probability: Option<f64>,
-            /// What decides where there is a choice: the same in every run.
+            /// What decides where there is a choice: the same in every run with the same number.
             #[serde(default)]
             pub seed: u64,
         }
@@ -116,7 +116,7 @@ befalls_messages! {
 befalls_messages! {
     /// Messages that come late.
     DelayFault {
-        /// How late.
+        /// How late they come.
         by: Timespan,
     }
 }
@@ -124,7 +124,7 @@ befalls_messages! {
 befalls_messages! {
     /// Messages that come twice.
     DuplicateFault {
-        /// As what the second one comes.
+        /// As what the second one comes, `message` if absent.
         #[serde(default)]
         r#as: Copies,
     }
@@ -138,7 +138,7 @@ befalls_messages! {
 befalls_messages! {
     /// Messages whose payload is broken.
     CorruptFault {
-        /// How.
+        /// How it is broken, `truncate` if absent.
         #[serde(default)]
         how: Corruption,
     }
@@ -148,7 +148,7 @@ befalls_messages! {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HalfOpen {
-    /// How long; until the module has noticed and connected again if absent.
+    /// How long. If absent, until the module has given its connections up by its keep-alive and connected anew.
     #[serde(default)]
     pub r#for: Option<Timespan>,
 }
@@ -157,7 +157,7 @@ pub struct HalfOpen {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefuseConnect {
-    /// Why, as the module is told.
+    /// Why, as the module is told; `server_unavailable` if absent.
     #[serde(default)]
     pub reason: ConnectRefusal,
     /// How many, 1 if nothing else is said.

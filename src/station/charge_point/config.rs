@@ -15,7 +15,7 @@ pub struct ChargePointConfig {
     pub cache_capacity: usize,
     /// Watts that flow while charging.
     pub max_charging_power: u32,
-    /// Where its CSMS is.
+    /// Where its CSMS is, `inside` if absent.
     pub csms: CsmsLink,
 }
 
