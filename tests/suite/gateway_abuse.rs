@@ -5,7 +5,6 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::thread::{self, JoinHandle};
 
-use khumbu::gateway::Chargers;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -453,12 +452,4 @@ fn the_address_is_said_and_can_be_taken() {
     assert_eq!(send(list.with_header("Authorization", format!("Bearer {token}"))).0, 200);
     project.run(&["sim", "--gateway", address]).exits(3).says("harness/no-gateway").says(address);
     assert_eq!(sim.end(Signal::SIGINT), Some(0));
-}
-
-#[test]
-fn the_example_of_the_manual_is_a_good_file() {
-    let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let example = manual.split("```yaml\n").find(|text| text.starts_with("chargers:")).unwrap();
-    let example = example.split("```").next().unwrap();
-    assert!(Chargers::parse("README.md", example).is_ok());
 }

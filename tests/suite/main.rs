@@ -6,6 +6,7 @@ mod rows;
 
 mod annotations;
 mod asyncapi;
+mod book;
 mod broker;
 mod broker_abuse;
 mod broker_clients;
