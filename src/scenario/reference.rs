@@ -142,7 +142,7 @@ impl<'s> Page<'s> {
                     table = format!("\n{}", self.table(it));
                     writeln!(out, "- {} It has the keys below.", said(it))
                 }
-                None if words(it).is_empty() => writeln!(out, "- {} alone.", self.kind(it)),
+                None if words(it).is_empty() => writeln!(out, "- A value alone: {}.", self.kind(it)),
                 None => writeln!(out, "- `{}`: {}", words(it).join("`, `"), said(it)),
             };
         }
@@ -259,7 +259,7 @@ impl<'s> Page<'s> {
             facts.push("An EVerest under test has to be told.".to_owned());
         }
         facts.extend(everest.features.iter().map(|it| format!("Needs a release with the {}.", it.name())));
-        facts.extend((everest.injects == Injects::Messages).then(|| "Needs Khumbu's own broker.".to_owned()));
+        facts.extend((everest.injects == Injects::Messages).then(|| "Needs khumbu's own broker.".to_owned()));
         facts.extend((everest.charge_point == Some("")).then(|| "Needs a station with `charge_point`.".to_owned()));
         facts
     }
@@ -397,13 +397,13 @@ mod tests {
         let mut silent: Vec<_> =
             page.steps.iter().filter(|it| it.description.is_empty()).map(|it| it.key.clone()).collect();
         let mut look = |name: &str, schema: &Value| {
-            for (key, it) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            let keys = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+            // Of `expect_reply`, whose other form is a definition of its own.
+            let is_bare = |it: &Value| it.get("type").is_some_and(Value::is_array);
+            let forms = alternatives(schema).into_iter().filter(|it| name_of(it).is_none() && !is_bare(it));
+            let forms = forms.map(|it| (it.to_string(), it));
+            for (key, it) in keys.map(|(key, it)| (key.clone(), it)).chain(forms) {
                 silent.extend(said(it).is_empty().then(|| format!("{name}: {key}")));
-            }
-            for it in alternatives(schema).into_iter().filter(|it| {
-                name_of(it).is_none() && it.get("type") != Some(&json!(["string", "boolean", "number", "null"]))
-            }) {
-                silent.extend(said(it).is_empty().then(|| format!("{name}: {it}")));
             }
         };
         look("file", &schema);

@@ -154,6 +154,25 @@ fn khumbu_knows_every_command_and_flag_that_the_prose_names() {
     assert!(seen > 50, "{seen}");
 }
 
+/// A flag that stands alone in a sentence or a table, as in "with `--retries`".
+#[test]
+fn every_flag_that_the_prose_names_is_one_of_khumbu() {
+    let known = Project::new().run(&["completions", "bash"]).exits(0).stdout;
+    let known: BTreeSet<_> = known.split(|c: char| c.is_whitespace() || "\"()|".contains(c)).collect();
+    let flag = Regex::new("`(--[a-z][a-z-]+)").unwrap();
+    let of_others = ["--git", "--locked"];
+    let mut seen = 0;
+    for page in pages() {
+        for (line, text) in prose(&page) {
+            for found in flag.captures_iter(&text) {
+                seen += 1;
+                assert!(known.contains(&found[1]) || of_others.contains(&&found[1]), "{page}:{line}: {}", &found[1]);
+            }
+        }
+    }
+    assert!(seen > 50, "{seen}");
+}
+
 fn told(errors: &[Diagnostic]) -> String {
     errors.iter().map(|error| error.render(Style::Plain)).collect()
 }
