@@ -21,7 +21,8 @@ use crate::project::{Project, Running};
 /// Pages that are made from code, or are lists; all others are for reading.
 const LISTS: [&str; 3] = ["docs/messages.md", "docs/requirements.md", "docs/scenario_language.md"];
 /// The pages in which commands are shown with what they print.
-const SESSIONS: [&str; 3] = ["README.md", "docs/a_failure.md", "docs/tutorial.md"];
+const SESSIONS: [&str; 5] =
+    ["README.md", "docs/a_failure.md", "docs/releases.md", "docs/tutorial.md", "docs/verdicts.md"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -320,10 +321,10 @@ fn change(project: &Project, block: &Block) {
 }
 
 /// Runs a line in a shell, with khumbu and the provisioned Python on the path; what it printed, and its exit code.
-fn shell(project: &Project, python: &Path, line: &str) -> (String, i32) {
+fn shell(project: &Project, python: Option<&Path>, line: &str) -> (String, i32) {
     let mut command = Command::new("sh");
-    let own = [Path::new(env!("CARGO_BIN_EXE_khumbu")).parent().unwrap(), python.parent().unwrap()];
-    let paths = own.into_iter().map(Path::to_path_buf);
+    let khumbu = Path::new(env!("CARGO_BIN_EXE_khumbu"));
+    let paths = [Some(khumbu), python].into_iter().flatten().map(|program| program.parent().unwrap().to_path_buf());
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(paths.chain(std::env::split_paths(&path))).unwrap();
     command.args(["-c", &format!("exec 2>&1; {line}")]).env("PATH", path).env_remove("CI");
@@ -335,7 +336,11 @@ fn shell(project: &Project, python: &Path, line: &str) -> (String, i32) {
 
 /// Does all that a page says, from its first to its last block.
 fn carry_out(page: &str, project: &Project) {
-    let Some(python) = clients::python() else { return };
+    let needs_python = blocks(page).iter().any(|block| block.language == "console" && block.text.contains("python3"));
+    let python = if needs_python { clients::python() } else { None };
+    if needs_python && python.is_none() {
+        return;
+    }
     let mut last = None;
     for block in blocks(page) {
         match (block.language.as_str(), block.file()) {
@@ -352,7 +357,7 @@ fn carry_out(page: &str, project: &Project) {
                         );
                         continue;
                     }
-                    let (printed, code) = shell(project, &python, line);
+                    let (printed, code) = shell(project, python.as_deref(), line);
                     last = Some(code);
                     let is_so = expected(&settled(shown)).is_match(&settled(&printed));
                     assert!(is_so, "{}: {line}\nends with {code} and prints\n{printed}", block.place());
@@ -396,6 +401,12 @@ fn what_readme_shows_is_so() {
 #[test]
 fn the_failure_is_as_it_is_read() {
     carry_out("docs/a_failure.md", &checkout());
+}
+
+#[test]
+fn what_is_shown_of_releases_and_of_messages_is_so() {
+    carry_out("docs/releases.md", &checkout());
+    carry_out("docs/verdicts.md", &checkout());
 }
 
 #[test]
