@@ -267,7 +267,10 @@ fn pages_are_short_and_all_of_them_are_in_the_index() {
         ci/test                        # the whole test gate; installs the clients it needs into target/provision\n```\n";
     assert!(readme.contains(&format!("## Two commands\n\n{commands}")));
     let scenario = format!("```yaml\n{}```\n", read("scenarios/everest/withdraw_by_evse.yaml"));
-    assert!(readme.contains(&scenario) && read("scenarios/README.md").contains(&scenario), "they show another scenario");
+    assert!(
+        readme.contains(&scenario) && read("scenarios/README.md").contains(&scenario),
+        "they show another scenario"
+    );
     let index = read("docs/README.md");
     for page in pages() {
         let name = page.trim_start_matches("docs/");
