@@ -1,8 +1,10 @@
 //! How large a packet may be, as people write it in files and flags: `10MiB`, `512KiB`, or bytes.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -38,6 +40,19 @@ impl FromStr for PacketLimit {
             Some(limit) if limit.0 > 0 && limit <= Self::MQTT => Ok(limit),
             _ => Err(format!("`{text}` is not between 1 and 256MiB")),
         }
+    }
+}
+
+impl JsonSchema for PacketLimit {
+    fn schema_name() -> Cow<'static, str> {
+        "PacketLimit".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A size such as `10MiB`, `512KiB` or `2000`, which are bytes.",
+            "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9]+(B|KiB|MiB)?$"}]
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! `khumbu.yaml`: the defaults of a project. Flags win.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
@@ -10,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::builder::TypedValueParser as _;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, VariantAccess, Visitor};
@@ -37,8 +39,8 @@ const MODULE_ID: &str = "auth_api";
 /// More than any such file needs.
 const LARGEST: usize = 256 * 1024;
 
-/// The file.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// The defaults of a project: `khumbu.yaml`. Flags win.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Scenario files and directories, relative to this file's directory.
@@ -66,13 +68,14 @@ pub struct Config {
 }
 
 /// The module under test.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Module {
     /// Its command line.
     pub command: Option<String>,
     /// When it counts as ready; `topic:FILTER` as on the command line, or `{topic: FILTER}` as in a scenario.
     #[serde(deserialize_with = "ready")]
+    #[schemars(schema_with = "ready_schema")]
     pub ready: Option<Ready>,
     /// How long it may take to be ready.
     pub ready_within: Option<Timespan>,
@@ -85,6 +88,7 @@ pub struct Module {
     /// The station file of an EVerest: its other API modules, and how its EVSEs are moved.
     pub station: Option<PathBuf>,
     /// How it is told what to do.
+    #[schemars(schema_with = "bindings_schema")]
     pub bindings: BTreeMap<Drive, Binding>,
 }
 
@@ -107,6 +111,19 @@ fn ready<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ready>, D:
         }
     }
     deserializer.deserialize_any(Either).map(Some)
+}
+
+fn ready_schema(generator: &mut SchemaGenerator) -> Schema {
+    let topic = json_schema!({"type": "string", "pattern": "^topic:.", "description": "`topic:FILTER`, as on the command line."});
+    json_schema!({"anyOf": [generator.subschema_for::<Ready>(), topic]})
+}
+
+/// Each command by its name, so that editors know them all.
+fn bindings_schema(generator: &mut SchemaGenerator) -> Schema {
+    let binding = generator.subschema_for::<Binding>();
+    let properties: serde_json::Map<_, _> =
+        driven_by().into_iter().map(|name| (name.to_owned(), binding.clone().to_value())).collect();
+    json_schema!({"type": "object", "additionalProperties": false, "properties": properties})
 }
 
 /// What a module can be told to do, or to show, by its name.
@@ -146,8 +163,18 @@ impl<'de> Deserialize<'de> for Drive {
     }
 }
 
+impl JsonSchema for Drive {
+    fn schema_name() -> Cow<'static, str> {
+        "Command".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"description": "What a module can be told to do, or to show.", "enum": driven_by()})
+    }
+}
+
 /// A scenario that is known to fail, or a requirement that is known to be broken.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Known {
     /// The path of the scenario, relative to this file's directory or to the current one.

@@ -144,6 +144,8 @@ pub(super) const SCHEMA: &str = concat!(
     "Examples:
   khumbu schema
       prints it, for an editor that completes and checks scenario files
+  khumbu schema config
+      the same for khumbu.yaml
   khumbu schema --markdown
       every key and step with its description, as a page
 ",

@@ -1,13 +1,14 @@
 //! Which releases of EVerest are played, as flags and `khumbu.yaml` say it.
 
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::release::{FORECAST, Release};
 
 /// A release, or each of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema, ValueEnum)]
 #[allow(missing_docs)]
 pub enum ReleaseChoice {
     #[serde(rename = "1.0")]

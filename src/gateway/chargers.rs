@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::diagnostic::{Diagnostic, Source};
@@ -13,8 +14,8 @@ use crate::sim::csms::{Endpoint, Password};
 use crate::station::charge_point::config::CsmsLink;
 use crate::station::config::StationConfig;
 
-/// The file.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// The chargers that a gateway serves.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Chargers {
     /// By id.
@@ -22,7 +23,7 @@ pub struct Chargers {
 }
 
 /// A charger.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ChargerConfig {
     /// Its name in OCPP; its id if absent.

@@ -35,7 +35,7 @@ mod routes;
 mod server;
 mod state;
 mod stream;
-mod tokens;
+pub mod tokens;
 
 pub use chargers::Chargers;
 pub use feed::Feed;

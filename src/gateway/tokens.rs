@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use axum::http::{HeaderMap, header};
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 use subtle::ConstantTimeEq;
 
 use super::chargers::ChargerConfig;
@@ -18,17 +20,19 @@ pub struct Tokens {
     grants: Vec<Grant>,
 }
 
-/// The file.
-#[derive(Debug, Deserialize)]
+/// The bearer tokens of a gateway.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// Each of them.
     tokens: Vec<Grant>,
 }
 
 /// A token and what it is good for.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
+    /// What a request has in its header `Authorization`, behind `Bearer`; at least 16 characters.
     token: Secret,
     /// The tenant whose chargers it may act on; absent means every tenant.
     organization: Option<String>,
@@ -37,7 +41,7 @@ pub struct Grant {
 }
 
 /// A text that nobody is to see.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]
 struct Secret(String);
 
@@ -61,6 +65,11 @@ pub const ORGANIZATION_HEADER: &str = "x-organization-id";
 const SHORTEST: usize = 16;
 /// The most tokens: each request is compared with all.
 const MOST: usize = 1000;
+
+/// The JSON Schema of the file.
+pub fn schema() -> Value {
+    scenario::schema_of::<File>()
+}
 
 impl Tokens {
     /// One new token of 256 random bits that is good for everything, and its text, which is told once.

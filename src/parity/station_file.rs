@@ -2,9 +2,11 @@
 //!
 //! The keys of a station stand at the top, as in a scenario; those of [`StationFile`] beside them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, StringDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
@@ -34,7 +36,7 @@ pub struct StationFile {
 }
 
 /// How EVerest was when the recording began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Start {
     /// Whether it ran; absent means what the recording shows. The number of the first heartbeat says for how long, in
@@ -45,7 +47,7 @@ pub struct Start {
 }
 
 /// Whether EVerest ran when the recording began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Everest {
     /// It ran, unless the recording begins with the signs of a start.
@@ -55,7 +57,7 @@ pub enum Everest {
 }
 
 /// What messages on a foreign topic mean.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Binding {
     /// The topic, with `{evse}` in the place of the number of the EVSE.
@@ -68,7 +70,7 @@ pub struct Binding {
 }
 
 /// What a message on a foreign topic is.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Meaning {
     /// A stimulus: something is done at the EVSE. The payload is a text, which is looked up here.
@@ -82,7 +84,7 @@ pub enum Meaning {
 }
 
 /// Where a message has the name of a session event.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Event {
     /// The member; absent means that the payload as a whole is the name.
@@ -97,7 +99,7 @@ impl Event {
 }
 
 /// Where a message has what Auth asked of an EVSE; one with another name is none.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
     /// The member with `authorize_response`, `withdraw_authorization` or `stop_transaction`.
@@ -107,7 +109,7 @@ pub struct Call {
 }
 
 /// Where a message has the name of what an EVSE has done, and what that is.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Effect {
     /// The member; absent means that the payload as a whole is the name.
@@ -118,7 +120,7 @@ pub struct Effect {
 }
 
 /// Something done at an EVSE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AtEvse {
     /// An EV is plugged in.
@@ -282,6 +284,24 @@ impl<'de> Deserialize<'de> for StationFile {
     }
 }
 
+impl JsonSchema for StationFile {
+    fn schema_name() -> Cow<'static, str> {
+        "StationFile".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut station = StationConfig::json_schema(generator);
+        let about = "A station, and how a recording of EVerest is to be read beside it, or how its EVSEs are moved.";
+        station.insert("description".to_owned(), about.into());
+        let own = Own::json_schema(generator).to_value();
+        let own = own["properties"].as_object().cloned().unwrap_or_default();
+        if let Some(properties) = station.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.extend(own);
+        }
+        station
+    }
+}
+
 struct FileVisitor;
 
 impl<'de> Visitor<'de> for FileVisitor {
@@ -326,13 +346,18 @@ impl<'de> Visitor<'de> for FileVisitor {
 }
 
 /// The keys that are not the station's.
-#[derive(Default)]
+#[derive(Default, JsonSchema)]
 struct Own {
+    /// How topics that are not EVerest's API are to be understood; the first binding that fits counts.
     bindings: Vec<Binding>,
+    /// How EVerest was when the recording began.
     start: Start,
+    /// Version in the topics: `1`, or `1.0`.
     api_version: Option<String>,
+    /// EVerest's external MQTT prefix.
     external_prefix: Option<String>,
     /// Whether the station's `release` is among the keys.
+    #[schemars(skip)]
     names_release: bool,
 }
 

@@ -35,5 +35,5 @@ pub use parse::{
 pub use reference::reference;
 pub use releases::played;
 pub use rules::{faults_of_station, from_hex};
-pub use schema::{schema, step_names};
+pub use schema::{schema, schema_of, step_names};
 pub use suggest::suggestion;

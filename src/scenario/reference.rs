@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::schema::schema;
+use super::schema::in_order;
 use super::step::{Frame, Injects, Step};
 use crate::protocol::channel::ApiType;
 use crate::protocol::side::Side;
@@ -26,7 +26,7 @@ const IN_A_CELL: usize = 4;
 
 /// The page.
 pub fn reference() -> String {
-    let schema = schema();
+    let schema = in_order();
     let page = Page::of(&schema);
     let mut out = String::from(
         "# Keys and steps of the scenario language\n\n\
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn every_step_stands_in_a_part_and_its_row_is_known() {
-        let schema = schema();
+        let schema = in_order();
         let page = Page::of(&schema);
         let in_parts: Vec<_> =
             PARTS.iter().flat_map(|(first, _)| page.steps_of(first)).map(|it| it.key.clone()).collect();
@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn every_key_step_and_word_is_described() {
-        let schema = schema();
+        let schema = in_order();
         let page = Page::of(&schema);
         let mut silent: Vec<_> =
             page.steps.iter().filter(|it| it.description.is_empty()).map(|it| it.key.clone()).collect();

@@ -9,8 +9,25 @@ use super::model::Model;
 
 /// The JSON Schema (2020-12) of a scenario file, made from the very structs that read it.
 pub fn schema() -> Value {
+    schema_of::<Model>()
+}
+
+/// The same in the order of the model, and without what only editors want.
+pub(super) fn in_order() -> Value {
     let settings = SchemaSettings::draft2020_12().with_transform(Strict);
     settings.into_generator().into_root_schema_for::<Model>().to_value()
+}
+
+/// The JSON Schema (2020-12) of a file, made from the very structs that read it.
+pub fn schema_of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with_transform(Strict).with_transform(Named);
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    for (name, definition) in schema.get_mut("$defs").and_then(Value::as_object_mut).into_iter().flatten() {
+        if let Some(definition) = definition.as_object_mut() {
+            definition.entry("title").or_insert_with(|| name.as_str().into());
+        }
+    }
+    schema
 }
 
 /// Makes the schema as strict as the parser: an optional key may be left out, but not be written with nothing behind
@@ -40,6 +57,39 @@ impl Transform for Strict {
             if property.get("default").is_some_and(Value::is_null) {
                 property.remove("default");
             }
+        }
+    }
+}
+
+/// What Rust calls the size of a number, and JSON Schema does not know.
+const OF_RUST: [&str; 9] = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "uint"];
+
+/// Has the alternatives of a type tell themselves apart in an editor: each has a title and a sentence.
+#[derive(Debug, Clone)]
+struct Named;
+
+impl Transform for Named {
+    fn transform(&mut self, schema: &mut Schema) {
+        transform_subschemas(self, schema);
+        if schema.get("format").and_then(Value::as_str).is_some_and(|it| it == "double" || OF_RUST.contains(&it)) {
+            schema.remove("format");
+        }
+        let Some(choices) = schema.get_mut("oneOf").and_then(Value::as_array_mut) else { return };
+        // yaml-language-server forgets the objects that stand before the first text.
+        choices.sort_by_key(|choice| choice.get("const").is_none());
+        for choice in choices {
+            let Some(choice) = choice.as_object_mut() else { continue };
+            let name = match choice.get("required").and_then(Value::as_array).map(Vec::as_slice) {
+                Some([name]) => Some(name.clone()),
+                _ => choice.get("const").cloned(),
+            };
+            let Some(Value::String(name)) = name else { continue };
+            let about = choice.get("description").cloned();
+            let inner = choice.get_mut("properties").and_then(|it| it.get_mut(&name)).and_then(Value::as_object_mut);
+            if let (Some(inner), Some(about)) = (inner, about) {
+                inner.entry("description").or_insert(about);
+            }
+            choice.entry("title").or_insert(Value::String(name));
         }
     }
 }

@@ -26,6 +26,7 @@ mod conform;
 mod csms;
 mod diagnostics;
 mod drift;
+mod editors;
 mod everest_command;
 mod expectations;
 mod explain;
