@@ -247,7 +247,7 @@ async fn results(bug: &'static Bug, source: Source, scenarios: Scenarios) -> Vec
     let piece = |scenario: Arc<Scenario>| {
         // What holds for a forecast alone is played under it.
         let release = forecast.unwrap_or_else(|| scenario.release());
-        Piece { scenario, release, golden: None, recorder: None, replay: None, fault: None }
+        Piece::new(scenario, release)
     };
     let pieces = scenarios.into_iter().map(piece).collect();
     // Nobody listens, and nobody interrupts.

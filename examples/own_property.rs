@@ -60,8 +60,7 @@ mod tests {
                 Err(_) => ModuleSource::Builtin(None),
             };
             let release = Release::default();
-            let piece =
-                Piece { scenario: Arc::new(scenario), release, golden: None, recorder: None, replay: None, fault: None };
+            let piece = Piece::new(Arc::new(scenario), release);
             let (events, _) = tokio::sync::mpsc::unbounded_channel();
             let (_interrupt, interrupted) = tokio::sync::watch::channel(false);
             let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -20,9 +20,9 @@ use super::files;
 use super::release::ReleaseChoice;
 use crate::broker::PacketLimit;
 use crate::conformance::requirements;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
 use crate::parity::station_file::StationFile;
-use crate::protocol::channel::{API_VERSIONS, ApiType, Topics};
+use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::release::Release;
 use crate::protocol::wire::Wire;
 use crate::report::{KnownFailure, Listed};
@@ -256,23 +256,7 @@ impl Config {
             api_version: pick(api_version, &self.api_version, "1"),
             module_id: pick(module_id, &self.module_id, MODULE_ID),
         };
-        let refuse = |name: &str, value: &str, why: &str| {
-            let headline = format!("{name} `{value}` {why}");
-            Err(Box::new(Diagnostic::new(Severity::Error, "usage/bad-topic", headline)))
-        };
-        if topics.module_id.is_empty() || topics.module_id.contains(['+', '#', '/', '\0']) {
-            return refuse("module id", &topics.module_id, "cannot be a level of a topic");
-        }
-        if !API_VERSIONS.contains(&topics.api_version.as_str()) {
-            return refuse(
-                "API version",
-                &topics.api_version,
-                "is none of EVerest: 1, or 1.0 before its first release",
-            );
-        }
-        if topics.external_prefix.contains(['+', '#', '\0']) {
-            return refuse("external prefix", &topics.external_prefix, "cannot begin a topic");
-        }
+        topics.check()?;
         Ok(topics)
     }
 

@@ -229,14 +229,7 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
     }
     let pieces = selected.into_iter().map(Arc::new).flat_map(|scenario| {
         let releases = PlayFlags::releases(choice, &scenario, &settings);
-        releases.into_iter().map(move |release| Piece {
-            scenario: scenario.clone(),
-            release,
-            golden: None,
-            recorder: None,
-            replay: None,
-            fault: None,
-        })
+        releases.into_iter().map(move |release| Piece::new(scenario.clone(), release))
     });
     let fault = faults::over(&flags.fault, &settings)?;
     let laid = |piece: Piece| match &fault {

@@ -152,6 +152,14 @@ pub(super) const SCHEMA: &str = concat!(
     ends!()
 );
 
+pub(super) const SERVE: &str = concat!(
+    "Examples:
+  khumbu serve --stdio
+      answers requests on standard input until that ends; docs/test_suites.md has the methods, and packages for pytest, Node and Rust
+",
+    ends!()
+);
+
 pub(super) const EXPLAIN: &str = concat!(
     "Examples:
   khumbu explain monitor/second-reply

@@ -35,6 +35,7 @@ pub mod review;
 pub mod run;
 mod run_reports;
 pub mod schema;
+pub mod serve;
 pub mod shell;
 mod signals;
 pub mod sim;
@@ -128,6 +129,7 @@ enum Command {
     Sim(sim::Arguments),
     Check(check::Arguments),
     Schema(schema::Arguments),
+    Serve(serve::Arguments),
     Review(review::Arguments),
     Parity(parity::Arguments),
     Record(record::Arguments),
@@ -162,6 +164,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sim(arguments) => sim::run(arguments),
         Command::Check(arguments) => check::run(&arguments, &requirements::ids().collect::<Vec<_>>()),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Review(arguments) => review::run(&arguments),
         Command::Parity(arguments) => parity::run(&arguments),
         Command::Record(arguments) => record::run(&arguments),

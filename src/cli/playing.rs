@@ -350,14 +350,10 @@ impl Playing {
 
 /// The same piece, for another play: what is recorded is the first.
 fn unrecorded(piece: &Piece) -> Piece {
-    Piece {
-        scenario: piece.scenario.clone(),
-        release: piece.release,
-        golden: piece.golden.clone(),
-        recorder: None,
-        replay: piece.replay.clone(),
-        fault: piece.fault.clone(),
-    }
+    let (golden, replay, fault) = (piece.golden.clone(), piece.replay.clone(), piece.fault.clone());
+    let mut again = Piece::new(piece.scenario.clone(), piece.release);
+    (again.golden, again.replay, again.fault) = (golden, replay, fault);
+    again
 }
 
 /// Whether two results are of the same piece.

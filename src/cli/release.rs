@@ -62,7 +62,7 @@ impl ReleaseChoice {
     /// `usage/bad-topic` if it names both and they exclude each other.
     pub fn of(release: Option<Self>, api_version: Option<&str>) -> Result<Option<Self>, Box<Diagnostic>> {
         if let (Some(release), Some(version)) = (release.and_then(Self::one), api_version) {
-            check(release, version)?;
+            release.check_api_version(version)?;
         }
         let implied = api_version.and_then(Release::of_api_version).map(|_| ReleaseChoice::V1_0);
         Ok(release.or(implied))
@@ -73,21 +73,6 @@ impl ReleaseChoice {
 pub fn forecast(release: Release) -> Option<Diagnostic> {
     let headline = format!("`{release}` is {FORECAST}");
     release.is_forecast().then(|| Diagnostic::new(Severity::Note, "release/forecast", headline))
-}
-
-/// Whether a version may stand in the topics of a release.
-///
-/// # Errors
-/// `usage/bad-topic`.
-pub fn check(release: Release, api_version: &str) -> Result<(), Box<Diagnostic>> {
-    match release.own_api_version().filter(|own| *own != api_version) {
-        None => Ok(()),
-        Some(own) => {
-            let headline = format!("release `{release}` has `{own}` in its topics, not `{api_version}`");
-            let help = "leave the API version out";
-            Err(Box::new(Diagnostic::new(Severity::Error, "usage/bad-topic", headline).with_help(help)))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::config::Config;
 use super::module_flags::{ModuleFlags, side};
 use super::output::{Output, beside};
 use super::parity::{difference_to_text, read_recording, read_station};
-use super::{Exit, playing_runtime, print, progress, recorder, release, signals};
+use super::{Exit, playing_runtime, print, progress, recorder, signals};
 use crate::diagnostic::{Diagnostic, printable};
 use crate::parity::{self, Script, StationFile};
 use crate::protocol::side::Side;
@@ -94,7 +94,7 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     flags.topics.api_version.get_or_insert_with(|| file.api_version.clone());
     flags.topics.external_prefix.get_or_insert_with(|| file.external_prefix.clone());
     let mut settings = flags.settings(&config).map_err(one)?;
-    release::check(file.station.release, &settings.topics.api_version).map_err(one)?;
+    file.station.release.check_api_version(&settings.topics.api_version).map_err(one)?;
     settings.inside = Some(file.bindings.clone());
     let side = arguments.side.unwrap_or(Side::Everest);
     if side == Side::Everest {
@@ -113,8 +113,8 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let replay =
         Arc::new(Replay { script, speed, tolerance, replayed: Mutex::new(None), position_ms: AtomicU64::new(0) });
     let (scenario, release) = (Arc::new(scenario), replay.script.file.station.release);
-    let mut pieces =
-        [Piece { scenario, release, golden: None, recorder: None, replay: Some(Arc::clone(&replay)), fault: None }];
+    let mut pieces = [Piece::new(scenario, release)];
+    pieces[0].replay = Some(Arc::clone(&replay));
     let report = arguments.json.as_deref().map(Output::open).transpose().map_err(one)?;
     let recordings = match arguments.record {
         Some(path) => recorder::open(vec![path], &mut pieces, &settings.topics).map_err(one)?,

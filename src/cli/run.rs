@@ -165,7 +165,8 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
             let scenario = scenario.clone();
             match golden.and_then(|golden| if arguments.update { Ok(golden) } else { goldens::check(golden) }) {
                 Ok(golden) => {
-                    let piece = Piece { scenario, release, golden, recorder: None, replay: None, fault: None };
+                    let mut piece = Piece::new(scenario, release);
+                    piece.golden = golden;
                     pieces.push(match &fault {
                         Some(fault) => piece.under(fault.clone()),
                         None => piece,

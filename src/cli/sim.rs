@@ -175,7 +175,7 @@ fn prepare(arguments: &Arguments) -> Result<Plan, Vec<Diagnostic>> {
     }
     file.station.release = wanted.unwrap_or(file.station.release);
     if let Some(version) = named {
-        release::check(file.station.release, version).map_err(|error| vec![*error])?;
+        file.station.release.check_api_version(version).map_err(|error| vec![*error])?;
     }
     let topics = topics.under(file.station.release);
     // What stands in a station file was dealt with.

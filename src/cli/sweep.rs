@@ -66,8 +66,7 @@ impl Play {
     }
 
     fn under(&self, fault: Arc<Fault>) -> Piece {
-        let (scenario, release) = (self.scenario.clone(), self.release);
-        Piece { scenario, release, golden: None, recorder: None, replay: None, fault: None }.under(fault)
+        Piece::new(self.scenario.clone(), self.release).under(fault)
     }
 }
 

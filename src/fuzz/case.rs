@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use self::steps::awaits_reply;
-use super::input::{Input, Payload, flow};
+use super::input::{Input, Payload};
 use super::model::Model;
 use super::site::Site;
 use crate::diagnostic::Place;
@@ -19,6 +19,7 @@ use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::scenario::{self, Known};
 use crate::station::config::{StationConfig, TokenConfig};
+use crate::yaml::flow;
 
 /// What a case stands on.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::protocol::control::{Command, SetReply, command_name};
 use crate::protocol::types::{AuthorizationStatus, WithdrawAuthorizationRequest};
 use crate::protocol::wire::{Encoder, Wire};
-use crate::yaml::escaped;
+use crate::yaml::{escaped, flow};
 
 /// Where the reply to a request goes that nobody answers, as the request says it.
 pub(super) const NOWHERE: &str = "khumbu/{module_id}/nowhere";
@@ -273,24 +273,6 @@ fn has_marker(value: &Value) -> bool {
         Value::Array(elements) => elements.iter().any(has_marker),
         Value::Object(members) => members.iter().any(|(key, value)| key.starts_with('$') || has_marker(value)),
         _ => false,
-    }
-}
-
-/// JSON as YAML in flow style: keys that need no quotes have none.
-pub(super) fn flow(value: &Value) -> String {
-    match value {
-        Value::Object(members) => {
-            let members = members.iter().map(|(key, value)| {
-                let is_plain = key.starts_with(|first: char| first.is_ascii_alphabetic())
-                    && key.chars().all(|other| other.is_ascii_alphanumeric() || other == '_')
-                    && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&&*key.to_lowercase());
-                let key = if is_plain { key.clone() } else { Value::from(key.as_str()).to_string() };
-                format!("{key}: {}", flow(value))
-            });
-            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
-        }
-        Value::Array(elements) => format!("[{}]", elements.iter().map(flow).collect::<Vec<_>>().join(", ")),
-        other => other.to_string(),
     }
 }
 

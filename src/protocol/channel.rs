@@ -16,6 +16,7 @@ use super::deviations::Deviations;
 use super::release::Release;
 use super::schema::Message;
 use super::side::Side;
+use crate::diagnostic::{Diagnostic, Severity};
 
 /// An API, by the place of its description.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -283,6 +284,27 @@ pub struct Topics {
 }
 
 impl Topics {
+    /// Whether these values can stand in topics of EVerest.
+    ///
+    /// # Errors
+    /// `usage/bad-topic`.
+    pub fn check(&self) -> Result<(), Box<Diagnostic>> {
+        let refuse = |name: &str, value: &str, why: &str| {
+            let headline = format!("{name} `{value}` {why}");
+            Err(Box::new(Diagnostic::new(Severity::Error, "usage/bad-topic", headline)))
+        };
+        if self.module_id.is_empty() || self.module_id.contains(['+', '#', '/', '\0']) {
+            return refuse("module id", &self.module_id, "cannot be a level of a topic");
+        }
+        if !API_VERSIONS.contains(&self.api_version.as_str()) {
+            return refuse("API version", &self.api_version, "is none of EVerest: 1, or 1.0 before its first release");
+        }
+        if self.external_prefix.contains(['+', '#', '\0']) {
+            return refuse("external prefix", &self.external_prefix, "cannot begin a topic");
+        }
+        Ok(())
+    }
+
     /// The pathname of the API module, without a slash at the end.
     pub fn base(&self) -> String {
         format!("{}{}", self.external_prefix, self.bare_base())

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::types::TokenValidationStatus;
+use crate::diagnostic::{Diagnostic, Severity};
 
 /// The version in topics before the first release (`Topics.cpp`, 5d684690c).
 const API_VERSION_1_0: &str = "1.0";
@@ -70,6 +71,21 @@ impl Release {
     /// The only version that may stand in its topics; releases that may be played with either have none.
     pub fn own_api_version(self) -> Option<&'static str> {
         (self == Release::V1_0).then_some(API_VERSION_1_0)
+    }
+
+    /// Whether a version may stand in its topics.
+    ///
+    /// # Errors
+    /// `usage/bad-topic`.
+    pub fn check_api_version(self, api_version: &str) -> Result<(), Box<Diagnostic>> {
+        match self.own_api_version().filter(|own| *own != api_version) {
+            None => Ok(()),
+            Some(own) => {
+                let headline = format!("release `{self}` has `{own}` in its topics, not `{api_version}`");
+                let help = "leave the API version out";
+                Err(Box::new(Diagnostic::new(Severity::Error, "usage/bad-topic", headline).with_help(help)))
+            }
+        }
     }
 
     /// The name users write.

@@ -101,7 +101,7 @@ struct Proof {
 
 /// A finding.
 #[derive(Debug, Serialize, Deserialize)]
-struct Finding {
+pub struct Finding {
     id: Word,
     severity: Severity,
     message: String,

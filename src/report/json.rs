@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::data::{self, Scenario, Sources, millis};
+use super::data::{self, Finding, Scenario, Sources, millis};
 use super::outcome::Summary;
 use super::part::Part;
+use crate::diagnostic::Diagnostic;
 use crate::verdict::ScenarioResult;
 
 /// The version of the format; it grows when a key changes its meaning or goes away.
@@ -74,4 +75,9 @@ pub fn json(
 /// Every scenario as data.
 pub fn scenarios(results: &[Arc<ScenarioResult>]) -> Vec<Scenario> {
     results.iter().map(|result| Scenario::from(result.as_ref())).collect()
+}
+
+/// A finding as data.
+pub fn finding(found: &Diagnostic) -> Finding {
+    Finding::from(found)
 }

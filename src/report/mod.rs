@@ -18,7 +18,7 @@ pub mod tap;
 pub mod terminal;
 
 pub use again::{is_worth_another, let_flaky_pass, together};
-pub use json::{SCHEMA_VERSION, json, scenarios};
+pub use json::{SCHEMA_VERSION, finding, json, scenarios};
 pub use junit::{junit, of_run, rerun, to_xml};
 pub use matrix::matrix;
 pub use merge::merge;

@@ -62,7 +62,7 @@ impl Stage<'_> {
     /// acknowledged, if no fault of the wire explains that.
     fn stuck_at(&self, waiting: &[usize]) -> Option<&Sighting> {
         let observer = &self.lookout.observer;
-        if self.lookout.module.has_ended() || self.lookout.faults.is_any() || !observer.connections.is_connected() {
+        if self.lookout.module.has_ended() || self.lookout.faults.is_any || !observer.connections.is_connected() {
             return None;
         }
         let mut waiting = waiting.iter().map(|index| &observer.messages[*index]);

@@ -4,12 +4,15 @@
 
 mod aftermath;
 mod applicable;
+mod arriving;
 mod beacon;
+mod beginning;
 mod charge_point;
 mod clock;
 mod cuts;
 mod drive;
 mod ending;
+mod explaining;
 mod faults;
 mod findings;
 mod forecast;
@@ -40,6 +43,7 @@ mod readiness;
 mod replay;
 mod requests;
 mod reservation;
+mod session;
 mod settings;
 mod stage;
 mod steps;
@@ -62,11 +66,14 @@ use crate::protocol::release::Release;
 use crate::scenario::Scenario;
 use crate::transcript::record::Record;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
+use arriving::Arriving;
 
+pub use arriving::{Message, Met, Outcome, Sending, TooMany};
 pub use clock::Speed;
 pub use faults::Fault;
 pub use process::{Process, kill_all_groups};
 pub use replay::{Missing, Replay, Replayed, Requests};
+pub use session::{Closed, Session, Wanted, outcome};
 pub use settings::{Binding, BoundPublish, ModuleSource, Settings};
 
 /// A scenario to be played under a release, with its accepted golden.
@@ -83,12 +90,19 @@ pub struct Piece {
     pub replay: Option<Arc<Replay>>,
     /// The fault that is laid over the scenario.
     pub fault: Option<Arc<Fault>>,
+    /// Where steps come from that are played besides the scenario's own.
+    arriving: Option<Arc<Arriving>>,
 }
 
 /// Takes records; must be quick.
 pub type Recorder = Arc<dyn Fn(&Record) + Send + Sync>;
 
 impl Piece {
+    /// A scenario under a release, and nothing else.
+    pub fn new(scenario: Arc<Scenario>, release: Release) -> Self {
+        Self { scenario, release, golden: None, recorder: None, replay: None, fault: None, arriving: None }
+    }
+
     /// The same with a fault laid over it: about the requirement that says that a module survives it, if one does, and
     /// no other, for the fault may have taken the occasion of those.
     pub fn under(mut self, fault: Arc<Fault>) -> Self {
@@ -227,8 +241,11 @@ async fn open_broker(settings: &Settings) -> Result<play::OpenBroker, StartError
 }
 
 fn no_broker(piece: &Piece, error: &StartError) -> ScenarioResult {
-    let diagnostic = Diagnostic::new(Severity::Error, "harness/no-broker", error.to_string())
-        .with_evidence(error.source.to_string())
-        .with_help("choose another address with `--listen`, or leave it away for a free port");
-    piece.unplayed(diagnostic)
+    let help = "choose another address with `--listen`, or leave it away for a free port";
+    piece.unplayed(no_broker_at(error).with_help(help))
+}
+
+fn no_broker_at(error: &StartError) -> Diagnostic {
+    let diagnostic = Diagnostic::new(Severity::Error, "harness/no-broker", error.to_string());
+    diagnostic.with_evidence(error.source.to_string())
 }

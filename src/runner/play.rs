@@ -13,22 +13,20 @@ use super::forecast::soften;
 use super::last_words::last_words;
 use super::learnt::{Answered, Learnt};
 use super::lookout::{Lookout, Patience};
-use super::losses;
 use super::module::Module;
 use super::observer::{Connections, Observer};
 use super::passed::passed;
-use super::played::{self, Played};
+use super::played;
 use super::settings::{ModuleSource, Scene, Settings};
 use super::stage::Stage;
-use super::stop::{Stop, broken};
-use super::{Piece, ending, goldens, last_passed, near_topics, races};
+use super::stop::Stop;
+use super::{Piece, arriving, ending, goldens, last_passed, near_topics};
 use crate::broker::Broker;
-use crate::conformance::judge::{Blame, Judge};
+use crate::conformance::judge::Judge;
 use crate::conformance::monitors::Monitors;
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::Topics;
-use crate::protocol::side::Side;
 use crate::scenario::pattern::Captures;
 use crate::scenario::{Pointer, placeholder};
 use crate::transcript::record::Record;
@@ -84,7 +82,7 @@ async fn perform(
     result: &mut ScenarioResult,
 ) -> Option<Released> {
     let Scene { scenario, settings, .. } = *scene;
-    let faults = Laid::prepare(scene, broker, piece.fault.as_deref());
+    let faults = Laid::prepare(scene, broker, piece);
     let cast = match played::open(scene, piece, broker).await {
         Ok(cast) => cast,
         Err(diagnostic) => {
@@ -133,16 +131,7 @@ async fn perform(
     match outcome {
         Ok(()) => {}
         Err(Stop::Found(mut diagnostic)) => {
-            let now = stage.lookout.observer.records.last().map_or(Duration::ZERO, |record| record.at);
-            diagnostic.at_record = stage.lookout.observer.records.last().map(|record| record.seq);
-            diagnostic.evidence.extend(stage.lookout.observer.cuts.story(now, |topic| stage.case().elided(topic)));
-            if diagnostic.severity != Severity::Inconclusive {
-                diagnostic.evidence.extend(losses::story(stage.case(), &stage.lookout));
-            }
-            races::consider(scene, &stage.lookout, &mut diagnostic).await;
-            let traces = stage.judging.traces(&stage.lookout);
-            stage.judging.findings(&stage.lookout, &traces).let_off(&mut diagnostic);
-            stage.proof().explain_by_unasked(&mut diagnostic);
+            stage.explain(&mut diagnostic).await;
             findings.push(*diagnostic);
         }
         Err(Stop::Interrupted) => findings.push(Diagnostic::new(
@@ -162,12 +151,7 @@ async fn perform(
     let written = last_passed::written(stage.case(), &stage.lookout.observer.messages);
     let delivered = last_passed::delivered(stage.case(), &stage.lookout.observer.records);
     let near_topics = near_topics::find(scene, &stage.lookout.observer);
-    // Whatever the steps are about, what fails under a fault is held against the requirement that says it is survived.
-    let survived = piece.fault.as_ref().and_then(|fault| fault.requirement).map(|requirement| requirement.id);
-    let blame = match survived {
-        Some(_) => Blame { about: survived, is_exercised: true, suspects: Vec::new() },
-        None => stage.proof().blame(stage.about),
-    };
+    let blame = stage.blame(piece.fault.as_deref());
     let Learnt { unseen, answered, .. } = std::mem::take(&mut stage.learnt);
     let by_itself = stage.lookout.module.ended.borrow().clone();
     let has_ended = by_itself.is_some();
@@ -252,20 +236,10 @@ async fn act(stage: &mut Stage<'_>, piece: &Piece) -> Result<(), Stop> {
     if let Some(replay) = &piece.replay {
         return super::replay::replay(stage, replay).await;
     }
-    stage.wait_ready().await?;
-    if stage.scene.settings.module == ModuleSource::Attached && stage.scene.scenario.model.under_test == Side::Everest {
-        stage.begin_afresh().await?;
+    if let Some(arriving) = &piece.arriving {
+        return arriving::play(stage, arriving).await;
     }
-    stage.teach_module().await?;
-    if let Played::Client(client) = &mut stage.cast.played
-        && stage.scene.station.auth_consumer.cfg_communication_check_to_s > 0
-    {
-        client.communication_check(true).await.map_err(|error| broken(&error.to_string()))?;
-    }
-    stage.cast.other_apis.begin_checks(stage.scene)?;
-    if let Some(fault) = &piece.fault {
-        stage.lay_over(fault).await?;
-    }
+    stage.begin(piece.fault.as_deref()).await?;
     let scenario = stage.scene.scenario;
     stage.play(&scenario.model.steps, &Pointer::from("/steps")).await?;
     stage.let_it_take_in().await
@@ -295,6 +269,7 @@ pub fn panicked(piece: &Piece, why: String) -> Arc<ScenarioResult> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+    use super::super::stop::broken;
     use super::*;
     use crate::scenario;
 
@@ -303,8 +278,8 @@ mod tests {
     #[test]
     fn a_panic_of_ours_is_an_error_of_ours() {
         let scenario = Arc::new(scenario::parse("x.yaml", TEXT, scenario::Known::default()).unwrap());
-        let piece =
-            Piece { release: scenario.release(), scenario, golden: None, recorder: None, replay: None, fault: None };
+        let release = scenario.release();
+        let piece = Piece::new(scenario, release);
         let result = panicked(&piece, "index out of bounds".to_owned());
         assert_eq!(result.verdict, Verdict::Error);
         assert_eq!(result.findings[0].id, "harness/panic");

@@ -115,7 +115,8 @@ async fn open_side(scene: &Scene<'_>, piece: &Piece, broker: &Broker) -> Result<
         Side::Client if piece.replay.is_none() => {
             let (csms, said) = mpsc::unbounded_channel();
             let (address, wire, csms) = (broker.address(), scene.wire, Some(csms));
-            let tells = looks_inside(&scenario.model.steps, scene.frame());
+            // A step that is still to come may look inside, too.
+            let tells = piece.arriving.is_some() || looks_inside(&scenario.model.steps, scene.frame());
             let (is_driven, inside, ends, edge) = (false, None, None, Edge::default());
             let everest = Everest {
                 address,

@@ -46,16 +46,25 @@ impl Stage<'_> {
             if self.lookout.is_interrupted() {
                 return Err(Stop::Interrupted);
             }
-            match Box::pin(self.step(step, &at)).await {
-                Ok(()) => self.note_met(step),
-                // What a fault from outside has kept from happening is no end: the rest is played under it, too.
-                Err(Stop::Found(found))
-                    if losses::is_explained(&found) && self.lookout.faults.is_over && !remembers(step) =>
-                {
-                    self.lookout.observer.findings.push(*found);
-                }
-                Err(stop) => return Err(stop),
+            self.play_one(step, &at).await?;
+        }
+        Ok(())
+    }
+
+    /// Plays a step that is none of those that `only` holds for other releases.
+    ///
+    /// # Errors
+    /// When it cannot be met.
+    pub async fn play_one(&mut self, step: &Step, at: &Pointer) -> Result<(), Stop> {
+        match Box::pin(self.step(step, at)).await {
+            Ok(()) => self.note_met(step),
+            // What a fault from outside has kept from happening is no end: the rest is played under it, too.
+            Err(Stop::Found(found))
+                if losses::is_explained(&found) && self.lookout.faults.is_over && !remembers(step) =>
+            {
+                self.lookout.observer.findings.push(*found);
             }
+            Err(stop) => return Err(stop),
         }
         Ok(())
     }

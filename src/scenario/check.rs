@@ -31,11 +31,14 @@ const MOST_REPEATS: usize = 3;
 /// The time limit of a scenario that names none.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Everything that makes no sense, in the order of the file.
-pub(super) fn check(scenario: &Scenario, known: Known<'_>) -> Vec<Diagnostic> {
+/// Everything that makes no sense, in the order of the file; steps may be missing where they are still to come.
+pub(super) fn check(scenario: &Scenario, known: Known<'_>, is_begun: bool) -> Vec<Diagnostic> {
     let steps = scenario.model.steps.as_slice();
     let mut checker = Checker::new(scenario, scenario.release(), known);
     checker.check_frame();
+    if steps.is_empty() && !is_begun {
+        checker.report_key("scenario/no-steps", "/steps", "scenario has no steps");
+    }
     let expanded = expanded(steps);
     if expanded > MOST_STEPS {
         checker.report_key(
@@ -189,9 +192,6 @@ impl<'a> Checker<'a> {
         self.check_only(&model.steps, &Pointer::from("/steps"));
         for (timespan, pointer) in [(model.timeout, "/timeout"), (model.within, "/within")] {
             self.check_wait(timespan, &Pointer::from(pointer));
-        }
-        if model.steps.is_empty() {
-            self.report_key("scenario/no-steps", "/steps", "scenario has no steps");
         }
     }
 

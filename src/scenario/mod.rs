@@ -6,6 +6,7 @@
 mod api;
 mod check;
 mod deserialize;
+mod draft;
 mod expect_reply;
 mod fault;
 mod features;
@@ -26,6 +27,7 @@ mod suggest;
 
 pub use crate::yaml::Pointer;
 pub use api::{api_of, channel_of};
+pub use draft::Draft;
 pub use features::{lacking, looks_inside};
 pub use involves::{idle, shown_channels};
 pub use near_topic::{KnownTopic, near_topics};
@@ -35,5 +37,5 @@ pub use parse::{
 pub use reference::reference;
 pub use releases::played;
 pub use rules::{faults_of_station, from_hex};
-pub use schema::{schema, schema_of, step_names};
+pub use schema::{Takes, schema, schema_of, step_names, steps};
 pub use suggest::suggestion;

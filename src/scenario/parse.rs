@@ -1,7 +1,7 @@
 //! Text to [`Scenario`], or everything that is wrong with it.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -29,6 +29,23 @@ pub struct Scenario {
     /// What it says.
     pub model: Model,
     root: Node,
+    grown: Grown,
+}
+
+/// A longer text of the same scenario, and its tree, where steps came later: what places point into.
+#[derive(Debug, Default)]
+struct Grown(RwLock<Option<Arc<(Arc<Source>, Node)>>>);
+
+impl Grown {
+    fn latest(&self) -> Option<Arc<(Arc<Source>, Node)>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Clone for Grown {
+    fn clone(&self) -> Self {
+        Self(RwLock::new(self.latest()))
+    }
 }
 
 /// What a scenario may speak of and this module does not know by itself.
@@ -52,11 +69,24 @@ pub type AnswerSchema = fn(&str, &str, u16) -> Option<Value>;
 /// All that is wrong, in the order of the file, except that a text that is no YAML has one error only, and that a
 /// file whose structure is wrong is not looked at for its sense.
 pub fn parse(path: &str, text: &str, known: Known<'_>) -> Result<Scenario, Vec<Diagnostic>> {
+    parse_whole(path, text, known, false)
+}
+
+/// Reads a scenario whose steps are still to come, some or all.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub(super) fn parse_begun(path: &str, text: &str, known: Known<'_>) -> Result<Scenario, Vec<Diagnostic>> {
+    parse_whole(path, text, known, true)
+}
+
+fn parse_whole(path: &str, text: &str, known: Known<'_>, is_begun: bool) -> Result<Scenario, Vec<Diagnostic>> {
     let source = to_source(path, text);
     let root = read_tree(&source)?;
     let model = read_whole(&root).map_err(|faults| into_diagnostics(faults, &source))?;
-    let scenario = Scenario { source, model, root };
-    let found = super::check::check(&scenario, known);
+    let scenario = Scenario { source, model, root, grown: Grown::default() };
+    let found = super::check::check(&scenario, known, is_begun);
     if found.is_empty() { Ok(scenario) } else { Err(first_few(found.into_iter())) }
 }
 
@@ -140,12 +170,16 @@ impl Scenario {
     /// The place of a value by its JSON pointer, for example `/steps/3/withdraw/evse_id`; the nearest enclosing one
     /// if there is none.
     pub fn place(&self, pointer: &str) -> Place {
-        let (node, key, _) = walk(&self.root, pointer);
-        let range = match key {
+        self.looked_up(pointer, |(node, key, _)| match key {
             Some(key) if node.range.is_empty() => key.clone(),
             _ => node.range.clone(),
-        };
-        self.at(range)
+        })
+    }
+
+    /// Takes the places of a longer text of the same scenario for its own; it says no more than before.
+    pub fn grow(&self, longer: &Scenario) {
+        let latest = Arc::new((Arc::clone(&longer.source), longer.root.clone()));
+        *self.grown.0.write().unwrap_or_else(PoisonError::into_inner) = Some(latest);
     }
 
     /// The place of a value, with something to say of it.
@@ -155,11 +189,10 @@ impl Scenario {
 
     /// The place of the key that holds a value; that of the value where there is no key, as in a list.
     pub fn place_of_key(&self, pointer: &str) -> Place {
-        let (node, key, is_found) = walk(&self.root, pointer);
-        match key {
-            Some(key) if is_found => self.at(key.clone()),
-            _ => self.at(node.range.clone()),
-        }
+        self.looked_up(pointer, |(node, key, is_found)| match key {
+            Some(key) if is_found => key.clone(),
+            _ => node.range.clone(),
+        })
     }
 
     /// Whether a value is written in the file.
@@ -172,13 +205,17 @@ impl Scenario {
         self.place_of_key(pointer).line()
     }
 
-    fn at(&self, range: Range<usize>) -> Place {
-        Place { source: Arc::clone(&self.source), range, label: String::new() }
+    fn looked_up(&self, pointer: &str, range: impl Fn(Found<'_>) -> Range<usize>) -> Place {
+        let latest = self.grown.latest();
+        let (source, root) = latest.as_deref().map_or((&self.source, &self.root), |(source, root)| (source, root));
+        Place { source: Arc::clone(source), range: range(walk(root, pointer)), label: String::new() }
     }
 }
 
 /// The node that a JSON pointer leads to, its key, and whether it is the very one.
-fn walk<'a>(root: &'a Node, pointer: &str) -> (&'a Node, Option<&'a Range<usize>>, bool) {
+type Found<'a> = (&'a Node, Option<&'a Range<usize>>, bool);
+
+fn walk<'a>(root: &'a Node, pointer: &str) -> Found<'a> {
     let mut node = root;
     let mut key = None;
     for token in pointer.split('/').skip(1) {

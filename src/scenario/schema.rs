@@ -3,6 +3,7 @@
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::model::Model;
@@ -96,17 +97,65 @@ impl Transform for Named {
 
 /// Names of all steps, as a file has them, in the order of the model.
 pub fn step_names() -> Vec<String> {
+    steps().into_iter().map(|(name, _)| name).collect()
+}
+
+/// What stands behind the name of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Takes {
+    /// Nothing: the step is its name alone.
+    Nothing,
+    /// A mapping, with these keys at least, in their order.
+    Mapping(Vec<String>),
+    /// Something else, or a mapping among others.
+    Value,
+}
+
+/// All steps by their names, in the order of the model, and what each takes.
+pub fn steps() -> Vec<(String, Takes)> {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let schema = super::step::Step::json_schema(&mut generator).to_value();
+    let definitions = generator.take_definitions(true);
+    let texts = |value: Option<&Value>| {
+        let list = value.and_then(Value::as_array).cloned().unwrap_or_default();
+        list.into_iter().filter_map(|name| name.as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let takes = |argument: &Value| {
+        let name = argument.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+        let argument = name.and_then(|name| definitions.get(name)).unwrap_or(argument);
+        match argument.get("type").and_then(Value::as_str) {
+            Some("object") => Takes::Mapping(texts(argument.get("required"))),
+            _ => Takes::Value,
+        }
+    };
     let choices = schema.get("oneOf").and_then(Value::as_array).cloned().unwrap_or_default();
-    choices
-        .iter()
-        .flat_map(|choice| {
-            let words = choice.get("enum").and_then(Value::as_array).cloned().unwrap_or_default();
-            let alone = choice.get("const").cloned();
-            let keys = choice.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
-            words.into_iter().chain(alone).chain(keys)
-        })
-        .filter_map(|name| name.as_str().map(str::to_owned))
-        .collect()
+    let mut steps = Vec::with_capacity(choices.len());
+    for choice in &choices {
+        let alone = choice.get("const").and_then(Value::as_str).map(str::to_owned);
+        steps.extend(texts(choice.get("enum")).into_iter().chain(alone).map(|name| (name, Takes::Nothing)));
+        for name in texts(choice.get("required")) {
+            let takes = choice.get("properties").and_then(|keys| keys.get(&name)).map_or(Takes::Value, takes);
+            steps.push((name, takes));
+        }
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_says_what_it_takes() {
+        let takes = |name| steps().into_iter().find(|(step, _)| step == name).map(|(_, takes)| takes);
+        let mapping = |keys: &[&str]| Some(Takes::Mapping(keys.iter().map(|key| (*key).to_owned()).collect()));
+        assert_eq!(takes("plug_in"), mapping(&["evse"]));
+        assert_eq!(takes("set_verdict"), mapping(&["token", "verdict"]));
+        assert_eq!(takes("withdraw"), mapping(&[]));
+        assert_eq!(takes("restart_everest"), Some(Takes::Nothing));
+        assert_eq!(takes("present_token"), Some(Takes::Value));
+        assert_eq!(takes("expect_reply"), Some(Takes::Value));
+        assert_eq!(takes("plugin"), None);
+    }
 }

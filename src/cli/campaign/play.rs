@@ -188,7 +188,7 @@ pub fn read(path: &str, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
 }
 
 pub(super) fn piece(scenario: Scenario, release: Release) -> Piece {
-    Piece { scenario: Arc::new(scenario), release, golden: None, recorder: None, replay: None, fault: None }
+    Piece::new(Arc::new(scenario), release)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::Case;
-use crate::fuzz::input::{Input, NOWHERE, Payload, flow};
+use crate::fuzz::input::{Input, NOWHERE, Payload};
 use crate::fuzz::model::{Led, Model};
 use crate::protocol::channel::ApiType;
 use crate::protocol::control::Command;
@@ -14,6 +14,7 @@ use crate::protocol::deviations::Deviation;
 use crate::protocol::schema::{Message, Schemas};
 use crate::protocol::side::Side;
 use crate::protocol::types::{TokenValidationStatus, TokenValidationStatusMessage};
+use crate::yaml::flow;
 
 impl Case {
     /// The steps, as lines, each with the requirement that an EVerest under test breaks which does something else.

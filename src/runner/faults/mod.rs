@@ -10,6 +10,7 @@ pub use steps::is_refused_last;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::Piece;
 use super::observer::is_own;
 use super::settings::Scene;
 use crate::broker::{Broker, Sieve};
@@ -87,6 +88,8 @@ pub struct Fault {
 #[derive(Default)]
 pub struct Laid {
     targets: Option<Arc<Targets>>,
+    /// Whether anything can fail on the wire.
+    pub is_any: bool,
     /// Whether a fault is laid over the scenario.
     pub is_over: bool,
     /// Rules by number, where they stand in the scenario if they are its own, and whether each must befall something.
@@ -97,20 +100,17 @@ pub struct Laid {
 
 impl Laid {
     /// Makes the broker ready for the faults of a scenario, if it has any.
-    pub fn prepare(scene: &Scene<'_>, broker: &Broker, over: Option<&Fault>) -> Self {
+    pub fn prepare(scene: &Scene<'_>, broker: &Broker, piece: &Piece) -> Self {
         let rows = scene.scenario.rows(scene.frame(), scene.station.release);
-        let is_any = rows.iter().any(|(_, row)| row.injects != Injects::Nothing) || over.is_some();
-        let targets = is_any.then(|| {
+        let is_over = piece.fault.is_some();
+        let is_any = rows.iter().any(|(_, row)| row.injects != Injects::Nothing) || is_over;
+        // Of steps that are still to come, nobody knows.
+        let targets = (is_any || piece.arriving.is_some()).then(|| {
             let (classifier, targets) = (Mutex::new(scene.classifier()), Mutex::default());
             Arc::new(Targets { classifier, targets })
         });
         broker.inject(targets.clone().map(|targets| targets as Arc<dyn Sieve>));
-        Self { targets, is_over: over.is_some(), ..Self::default() }
-    }
-
-    /// Whether anything can fail on the wire.
-    pub fn is_any(&self) -> bool {
-        self.targets.is_some()
+        Self { targets, is_any, is_over, ..Self::default() }
     }
 
     /// Whether a rule is the scenario's own, and not laid over it.
