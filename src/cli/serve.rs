@@ -7,7 +7,9 @@ mod lines;
 mod methods;
 mod rpc;
 
+use std::io;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -20,6 +22,9 @@ use crate::diagnostic::Style;
 use crate::report::terminal;
 use crate::runner::Closed;
 use crate::verdict::Verdict;
+
+/// How long whoever has ended standard input may take to read the last answers.
+const READ_WITHIN: Duration = Duration::from_secs(5);
 
 /// Lets a test suite in any language open stations, play steps one by one and have what it tests judged: JSON-RPC 2.0, one
 /// message a line.
@@ -49,13 +54,16 @@ async fn serve() {
     let (answers, writer) = mpsc::channel::<String>();
     let (gone, mut is_gone) = watch::channel(false);
     // Whoever reads slowly holds up nobody but himself.
-    let writing = std::thread::spawn(move || {
+    let (written, is_written) = mpsc::channel();
+    std::thread::spawn(move || {
         for answer in writer {
             print::out(&format!("{answer}\n"));
             if print::is_lost() {
                 gone.send_replace(true);
             }
         }
+        // Whoever waits for it no longer does not need to know.
+        let _ = written.send(());
     });
     let mut sessions = Sessions::new(interrupt.clone());
     let mut waiting = JoinSet::new();
@@ -98,6 +106,8 @@ async fn serve() {
     }
     while waiting.join_next().await.is_some() {}
     drop(answers);
-    // It has panicked only if standard output has.
-    let _ = writing.join();
+    if is_written.recv_timeout(READ_WITHIN).is_err() {
+        let error = io::Error::new(io::ErrorKind::TimedOut, "nobody reads it");
+        print::lost("run/output-lost", "standard output", &error);
+    }
 }

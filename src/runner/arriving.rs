@@ -146,6 +146,8 @@ impl Arriving {
 pub async fn play(stage: &mut Stage<'_>, arriving: &Arriving) -> Result<(), Stop> {
     let mut orders = arriving.orders.lock().await;
     let ids: Vec<_> = requirements::ids().collect();
+    // Whoever sends the steps has the module at hand, and may tell it anything between them.
+    stage.judging.judge.past.is_told_by_hand = true;
     let mut has_begun = false;
     let mut ended = None;
     while let Some(Order { what, done }) = next(stage, &mut orders).await? {
@@ -221,7 +223,8 @@ async fn play_last(stage: &mut Stage<'_>, longer: &Scenario) -> Result<Met, Stop
     let (steps, release) = (&longer.model.steps, stage.scene.station.release);
     let (all, Some(last)) = (Pointer::from("/steps"), steps.len().checked_sub(1)) else { return Ok(Met::default()) };
     let at = all.index(last);
-    let is_last = |pointer: &Pointer| pointer.strip_prefix(&*at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let is_last =
+        |pointer: &Pointer| pointer.strip_prefix(&*at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     stage.scene.scenario.grow(longer);
     let rows = longer.rows(stage.scene.frame(), release);
     stage.lookout.faults.is_any |= rows.iter().any(|(at, row)| is_last(at) && row.injects != Injects::Nothing);

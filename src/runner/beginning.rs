@@ -15,8 +15,7 @@ impl Stage<'_> {
     /// When the module is not ready, or cannot be played with.
     pub async fn begin(&mut self, fault: Option<&Fault>) -> Result<(), Stop> {
         self.wait_ready().await?;
-        if self.scene.settings.module == ModuleSource::Attached
-            && self.scene.scenario.model.under_test == Side::Everest
+        if self.scene.settings.module == ModuleSource::Attached && self.scene.scenario.model.under_test == Side::Everest
         {
             self.begin_afresh().await?;
         }

@@ -142,11 +142,7 @@ impl Session {
         let result = task.await.unwrap_or_else(|error| {
             let headline = format!("khumbu itself panicked: {error}");
             let panicked = Diagnostic::new(Severity::Error, "harness/panic", headline);
-            ScenarioResult {
-                verdict: Verdict::of(&panicked),
-                findings: vec![panicked],
-                ..ScenarioResult::default()
-            }
+            ScenarioResult { verdict: Verdict::of(&panicked), findings: vec![panicked], ..ScenarioResult::default() }
         });
         let recording = recording.map(|recording| std::mem::take(&mut *locked(&recording)));
         Closed { result, scenario: arriving.draft().text(), recording }

@@ -156,11 +156,15 @@ impl Stage<'_> {
             Step::CommunicationCheck(on) => self.communication_check(*on, at).await,
             Step::Publish(publish) => self.publish(publish, at).await,
             Step::Expect(_) | Step::ExpectStatus(_) | Step::ExpectReply(_) | Step::ExpectEvse(_) => {
-                self.judging.expect(&mut self.lookout, &[(at.clone(), step)], at).await
+                self.judging.expect(&mut self.lookout, &[(at.clone(), step)], at).await?;
+                self.note_request(at);
+                Ok(())
             }
             Step::AnyOrder(steps) => {
                 let steps = played(steps, &at.key("any_order"), self.scene.station.release);
-                self.judging.expect(&mut self.lookout, &steps, at).await
+                self.judging.expect(&mut self.lookout, &steps, at).await?;
+                self.note_request(at);
+                Ok(())
             }
             Step::ExpectCsms(expect) => self.expect_csms(expect, at).await,
             Step::ExpectNone(none) => match none.csms {
@@ -181,6 +185,20 @@ impl Stage<'_> {
             }
             // What `only` holds is played in its place.
             Step::Only(_) | Step::Note(_) => Ok(()),
+        }
+    }
+
+    /// A request that the client under test has made by itself, and that has met an expectation, may be answered as well.
+    fn note_request(&mut self, at: &Pointer) {
+        if self.scene.scenario.model.under_test != Side::Client {
+            return;
+        }
+        let judge = &mut self.judging.judge;
+        let view = self.lookout.observer.view();
+        let requests = judge.claims().by(at).filter_map(|seq| view.request(seq));
+        if let Some(request) = requests.filter(|request| request.from == Party::Module).last() {
+            let (topic, since) = (request.reply_topic.clone(), request.seq);
+            judge.past.request(None, Replies { topic, since });
         }
     }
 

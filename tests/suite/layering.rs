@@ -40,7 +40,7 @@ const FORBIDDEN_IN_PURE: [&str; 14] = [
 /// What no code may contain: loose ends, and waiting for time instead of a condition.
 const FORBIDDEN: [&str; 4] = ["todo!", "unimplemented!", "dbg!", "thread::sleep"];
 /// The subjects of diagnostics, the part of an id before its slash.
-const AREAS: [&str; 17] = [
+const AREAS: [&str; 18] = [
     "asyncapi",
     "broker",
     "config",
@@ -56,6 +56,7 @@ const AREAS: [&str; 17] = [
     "release",
     "run",
     "scenario",
+    "serve",
     "sim",
     "usage",
 ];

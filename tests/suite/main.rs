@@ -86,6 +86,7 @@ mod run_steps;
 mod run_topics;
 mod scenario_files;
 mod schemas;
+mod serve;
 mod shell;
 mod sim;
 mod sim_releases;

@@ -86,7 +86,8 @@ impl Sessions {
         }
         let listen: Option<String> = take(&mut params, "listen")?;
         let listen = listen.map(|text| {
-            let why = |error| Failure::bad_params(format!("`listen` is `{text}`, no address like 127.0.0.1:1883: {error}"));
+            let why =
+                |error| Failure::bad_params(format!("`listen` is `{text}`, no address like 127.0.0.1:1883: {error}"));
             text.parse::<SocketAddr>().map_err(why)
         });
         let wanted = Wanted {
@@ -110,7 +111,8 @@ impl Sessions {
     /// The session that the parameters name.
     fn named(&self, params: &mut Map<String, Value>) -> Result<(u64, &Session), Failure> {
         let number: Option<u64> = take(params, "session")?;
-        let number = number.ok_or_else(|| Failure::bad_params("`session` is missing: the number that `open` answers"))?;
+        let number =
+            number.ok_or_else(|| Failure::bad_params("`session` is missing: the number that `open` answers"))?;
         self.open.get(&number).map(|session| (number, session)).ok_or_else(|| Failure::no_session(number))
     }
 
@@ -146,7 +148,9 @@ fn told(number: u64, order: Result<oneshot::Receiver<Outcome>, TooMany>) -> Answ
             Ok(Outcome::Refused(found)) => Err(Failure::senseless(found)),
             Ok(Outcome::NotMet(found)) => Err(Failure::not_met(*found)),
             Ok(Outcome::Over) => Err(Failure::over(number)),
-            Err(TooMany) => Err(Failure::too_many(format!("too many steps of session {number} wait for their answers"))),
+            Err(TooMany) => {
+                Err(Failure::too_many(format!("too many steps of session {number} wait for their answers")))
+            }
         }
     })
 }

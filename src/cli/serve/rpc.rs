@@ -56,7 +56,8 @@ impl Failure {
     /// There is no such method.
     pub fn unknown_method(method: &str, known: &[&str], near: Option<&str>) -> Self {
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        let mut failure = Self::new(METHOD_NOT_FOUND, "serve/unknown-method", format!("unknown method `{method}`{near}"));
+        let mut failure =
+            Self::new(METHOD_NOT_FOUND, "serve/unknown-method", format!("unknown method `{method}`{near}"));
         failure.found[0].evidence.push(format!("methods: {}", known.join(", ")));
         failure
     }

@@ -89,7 +89,9 @@ impl Claims {
 
     /// The numbers of the messages that have met a step, which stands at `at` or below, in their order.
     pub fn by(&self, at: &str) -> impl Iterator<Item = u64> {
-        let is_below = move |claim: &Claim| claim.pointer.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let is_below = move |claim: &Claim| {
+            claim.pointer.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         self.made.iter().filter(move |(_, claim)| is_below(claim)).map(|(seq, _)| *seq)
     }
 
