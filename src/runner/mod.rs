@@ -73,7 +73,7 @@ pub use clock::Speed;
 pub use faults::Fault;
 pub use process::{Process, kill_all_groups};
 pub use replay::{Missing, Replay, Replayed, Requests};
-pub use session::{Closed, Session, Wanted, outcome};
+pub use session::{Closed, Session, Wanted, keys, outcome};
 pub use settings::{Binding, BoundPublish, ModuleSource, Settings};
 
 /// A scenario to be played under a release, with its accepted golden.

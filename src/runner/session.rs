@@ -20,12 +20,22 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Topics;
 use crate::protocol::release::Release;
 use crate::recording::Writer;
-use crate::scenario::Draft;
+use crate::scenario::{self, Draft};
 use crate::timespan::Timespan;
 use crate::verdict::{ScenarioResult, Verdict};
 
 /// The longest session, unless it has a `timeout`.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Keys of a scenario that a session has no use for.
+const OF_FILES: [&str; 2] = ["steps", "golden"];
+
+/// The keys that the head of a session may have, and those that its station may have.
+pub fn keys() -> (Vec<String>, Vec<String>) {
+    let (mut head, station) = scenario::keys();
+    head.retain(|key| !OF_FILES.contains(&key.as_str()));
+    (head, station)
+}
 
 /// The session that somebody wants.
 #[derive(Debug, Clone, Default)]
@@ -84,7 +94,7 @@ impl Session {
     /// What is wrong with what is wanted, or `harness/no-broker`.
     pub async fn open(wanted: Wanted, interrupt: watch::Receiver<bool>) -> Result<Self, Vec<Diagnostic>> {
         let one = |diagnostic: Box<Diagnostic>| vec![*diagnostic];
-        if let Some(key) = ["steps", "golden"].into_iter().find(|key| wanted.head.contains_key(*key)) {
+        if let Some(key) = OF_FILES.into_iter().find(|key| wanted.head.contains_key(*key)) {
             let headline = format!("a session has no `{key}` in its head");
             let help = "send steps one by one, and compare goldens with `khumbu run`";
             return Err(vec![Diagnostic::new(Severity::Error, "usage/bad-session", headline).with_help(help)]);

@@ -37,5 +37,5 @@ pub use parse::{
 pub use reference::reference;
 pub use releases::played;
 pub use rules::{faults_of_station, from_hex};
-pub use schema::{Takes, schema, schema_of, step_names, steps};
+pub use schema::{Takes, keys, schema, schema_of, step_names, steps};
 pub use suggest::suggestion;

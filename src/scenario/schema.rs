@@ -95,6 +95,17 @@ impl Transform for Named {
     }
 }
 
+/// The keys of a scenario, and those of its station.
+pub fn keys() -> (Vec<String>, Vec<String>) {
+    let schema = schema();
+    let names = |keys: Option<&Value>| {
+        let keys = keys.and_then(Value::as_object).cloned().unwrap_or_default();
+        keys.into_iter().map(|(key, _)| key).collect()
+    };
+    let station = schema.pointer("/$defs/StationConfig/properties");
+    (names(schema.get("properties")), names(station))
+}
+
 /// Names of all steps, as a file has them, in the order of the model.
 pub fn step_names() -> Vec<String> {
     steps().into_iter().map(|(name, _)| name).collect()
@@ -145,6 +156,14 @@ pub fn steps() -> Vec<(String, Takes)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_the_head_and_of_the_station_are_told_apart() {
+        let (head, station) = keys();
+        let is_there = |keys: &[String], key: &str| keys.iter().any(|it| it == key);
+        assert!(is_there(&head, "under_test") && is_there(&head, "station") && !is_there(&head, "evses"));
+        assert!(is_there(&station, "evses") && is_there(&station, "tokens") && !is_there(&station, "api"));
+    }
 
     #[test]
     fn each_step_says_what_it_takes() {

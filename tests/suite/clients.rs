@@ -16,6 +16,13 @@ pub fn python() -> Option<PathBuf> {
     found(provision().join("venv/bin/python"), "no Python with paho-mqtt in target/provision/venv")
 }
 
+/// A Python that has pytest and paho-mqtt.
+pub fn pytest() -> Option<PathBuf> {
+    let venv = provision().join("venv");
+    found(venv.join(".pytest-9.2.0"), "no Python with pytest in target/provision/venv")?;
+    python()
+}
+
 /// Schemathesis, which makes up requests from a description of an interface.
 pub fn schemathesis() -> Option<PathBuf> {
     found(provision().join("venv/bin/schemathesis"), "no schemathesis in target/provision/venv")

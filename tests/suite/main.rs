@@ -95,4 +95,5 @@ mod sweep;
 #[path = "../targets/mod.rs"]
 mod targets;
 mod templates;
+mod test_suites;
 mod wire;

@@ -15,7 +15,7 @@ use crate::cli::VERSION;
 use crate::diagnostic::Style;
 use crate::protocol::channel::Topics;
 use crate::report::{self, terminal};
-use crate::runner::{Closed, Met, Outcome, Session, TooMany, Wanted, outcome};
+use crate::runner::{Closed, Met, Outcome, Session, TooMany, Wanted, keys, outcome};
 use crate::scenario::{self, Takes, suggestion};
 use crate::timespan::Timespan;
 
@@ -25,6 +25,9 @@ const PROTOCOL: u64 = 1;
 const MOST_SESSIONS: usize = 64;
 /// The methods.
 const METHODS: [&str; 5] = ["initialize", "open", "ready", "step", "close"];
+
+/// What `open` takes besides the keys of a scenario.
+const OPEN: [&str; 7] = ["name", "module_id", "api_version", "release", "listen", "ready_within", "record"];
 
 /// What a request will be answered.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send>>;
@@ -55,7 +58,15 @@ impl Sessions {
                 if let Some(other) = protocol.filter(|protocol| *protocol != PROTOCOL) {
                     return Err(Failure::bad_params(format!("this is protocol {PROTOCOL}, not {other}")));
                 }
-                Ok(now(json!({"protocol": PROTOCOL, "khumbu": VERSION, "steps": steps()})))
+                let (head, station) = keys();
+                let head: Vec<_> = head.into_iter().chain(OPEN.map(str::to_owned)).collect();
+                Ok(now(json!({
+                    "protocol": PROTOCOL,
+                    "khumbu": VERSION,
+                    "open": head,
+                    "station": station,
+                    "steps": steps(),
+                })))
             }
             "open" => self.open(params).await.map(now),
             "ready" => {
