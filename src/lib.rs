@@ -15,7 +15,7 @@
 //! | 6 | [`report`], [`sim`] |
 //! | 7 | [`fuzz`], [`gateway`], [`suite`] |
 //! | 8 | [`runner`] |
-//! | 9 | [`cli`] |
+//! | 9 | [`cli`], [`testing`] |
 
 pub mod auth;
 pub mod broker;
@@ -34,6 +34,7 @@ pub mod scenario;
 pub mod sim;
 pub mod station;
 pub mod suite;
+pub mod testing;
 pub mod timespan;
 pub mod transcript;
 pub mod verdict;

@@ -68,7 +68,7 @@ use crate::transcript::record::Record;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 use arriving::Arriving;
 
-pub use arriving::{Message, Met, Outcome, Sending, TooMany};
+pub use arriving::{Message, Met, Outcome, TooMany};
 pub use clock::Speed;
 pub use faults::Fault;
 pub use process::{Process, kill_all_groups};

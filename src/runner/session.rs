@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -30,10 +31,15 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Keys of a scenario that a session has no use for.
 const OF_FILES: [&str; 2] = ["steps", "golden"];
 
-/// The keys that the head of a session may have, and those that its station may have.
+/// What a session may say besides the keys of a scenario.
+const OWN: [&str; 8] =
+    ["name", "module_id", "api_version", "external_prefix", "release", "listen", "ready_within", "record"];
+
+/// The keys that a session may have, and those that its station may have.
 pub fn keys() -> (Vec<String>, Vec<String>) {
     let (mut head, station) = scenario::keys();
-    head.retain(|key| !OF_FILES.contains(&key.as_str()));
+    head.retain(|key| !OF_FILES.contains(&key.as_str()) && !OWN.contains(&key.as_str()));
+    head.extend(OWN.map(str::to_owned));
     (head, station)
 }
 
@@ -85,6 +91,36 @@ pub struct Closed {
     pub scenario: String,
     /// What passed the broker, where that was wanted, as lines of a recording.
     pub recording: Option<String>,
+}
+
+impl Wanted {
+    /// A session as one mapping has it: the keys of a scenario besides `steps`, and those of the session itself.
+    ///
+    /// # Errors
+    /// Which of its own keys is wrong, and why.
+    pub fn of_keys(mut keys: Map<String, Value>) -> Result<Self, String> {
+        let listen = |text: String| match text.parse() {
+            Ok(address) => Ok(address),
+            Err(error) => Err(format!("`listen` is `{text}`, no address like 127.0.0.1:1883: {error}")),
+        };
+        Ok(Self {
+            name: taken(&mut keys, "name")?.unwrap_or_else(|| "session".to_owned()),
+            module_id: taken(&mut keys, "module_id")?,
+            api_version: taken(&mut keys, "api_version")?,
+            external_prefix: taken(&mut keys, "external_prefix")?,
+            release: taken(&mut keys, "release")?,
+            listen: taken(&mut keys, "listen")?.map(listen).transpose()?,
+            ready_within: taken(&mut keys, "ready_within")?.map(|span: Timespan| span.0),
+            is_recorded: taken(&mut keys, "record")?.unwrap_or_default(),
+            head: keys,
+        })
+    }
+}
+
+/// Takes a key out of a mapping.
+fn taken<T: DeserializeOwned>(keys: &mut Map<String, Value>, key: &str) -> Result<Option<T>, String> {
+    let Some(value) = keys.remove(key) else { return Ok(None) };
+    serde_json::from_value(value).map(Some).map_err(|error| format!("`{key}`: {error}"))
 }
 
 impl Session {
@@ -140,9 +176,20 @@ impl Session {
         Ok(Self { address, topics, release, environment, sending, arriving, recording, task })
     }
 
-    /// Where steps are sent to; they are played in the order in which they are sent.
-    pub fn sending(&self) -> &Sending {
-        &self.sending
+    /// Has the module be ready; what came of it.
+    ///
+    /// # Errors
+    /// When too much waits.
+    pub fn begin(&self) -> Result<oneshot::Receiver<Outcome>, TooMany> {
+        self.sending.begin()
+    }
+
+    /// Has a step played, after all that were sent before; what came of it.
+    ///
+    /// # Errors
+    /// When too much waits.
+    pub fn play(&self, step: Value) -> Result<oneshot::Receiver<Outcome>, TooMany> {
+        self.sending.play(step)
     }
 
     /// Ends it once all steps that were sent are over, and says what came of it.

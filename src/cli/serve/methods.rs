@@ -1,7 +1,6 @@
 //! The methods of the protocol, and the sessions that are open.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -17,7 +16,6 @@ use crate::protocol::channel::Topics;
 use crate::report::{self, terminal};
 use crate::runner::{Closed, Met, Outcome, Session, TooMany, Wanted, keys, outcome};
 use crate::scenario::{self, Takes, suggestion};
-use crate::timespan::Timespan;
 
 /// The version of the protocol; it grows when a method or a key changes its meaning or goes away.
 const PROTOCOL: u64 = 1;
@@ -25,9 +23,6 @@ const PROTOCOL: u64 = 1;
 const MOST_SESSIONS: usize = 64;
 /// The methods.
 const METHODS: [&str; 5] = ["initialize", "open", "ready", "step", "close"];
-
-/// What `open` takes besides the keys of a scenario.
-const OPEN: [&str; 7] = ["name", "module_id", "api_version", "release", "listen", "ready_within", "record"];
 
 /// What a request will be answered.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send>>;
@@ -59,7 +54,6 @@ impl Sessions {
                     return Err(Failure::bad_params(format!("this is protocol {PROTOCOL}, not {other}")));
                 }
                 let (head, station) = keys();
-                let head: Vec<_> = head.into_iter().chain(OPEN.map(str::to_owned)).collect();
                 Ok(now(json!({
                     "protocol": PROTOCOL,
                     "khumbu": VERSION,
@@ -72,14 +66,14 @@ impl Sessions {
             "ready" => {
                 let (number, session) = self.named(&mut params)?;
                 nothing_else(method, &params)?;
-                Ok(told(number, session.sending().begin()))
+                Ok(told(number, session.begin()))
             }
             "step" => {
                 let step = params.remove("step");
                 let (number, session) = self.named(&mut params)?;
                 nothing_else(method, &params)?;
                 let step = step.ok_or_else(|| Failure::bad_params("`step` is missing"))?;
-                Ok(told(number, session.sending().play(step)))
+                Ok(told(number, session.play(step)))
             }
             "close" => {
                 let (number, _) = self.named(&mut params)?;
@@ -91,27 +85,11 @@ impl Sessions {
         }
     }
 
-    async fn open(&mut self, mut params: Map<String, Value>) -> Result<Value, Failure> {
+    async fn open(&mut self, params: Map<String, Value>) -> Result<Value, Failure> {
         if self.open.len() >= MOST_SESSIONS {
             return Err(Failure::too_many(format!("{MOST_SESSIONS} sessions are open, which is the most")));
         }
-        let listen: Option<String> = take(&mut params, "listen")?;
-        let listen = listen.map(|text| {
-            let why =
-                |error| Failure::bad_params(format!("`listen` is `{text}`, no address like 127.0.0.1:1883: {error}"));
-            text.parse::<SocketAddr>().map_err(why)
-        });
-        let wanted = Wanted {
-            name: take(&mut params, "name")?.unwrap_or_else(|| "session".to_owned()),
-            module_id: take(&mut params, "module_id")?,
-            api_version: take(&mut params, "api_version")?,
-            external_prefix: take(&mut params, "external_prefix")?,
-            release: take(&mut params, "release")?,
-            listen: listen.transpose()?,
-            ready_within: take::<Timespan>(&mut params, "ready_within")?.map(|span| span.0),
-            is_recorded: take(&mut params, "record")?.unwrap_or_default(),
-            head: params,
-        };
+        let wanted = Wanted::of_keys(params).map_err(Failure::bad_params)?;
         let session = Session::open(wanted, self.interrupt.clone()).await.map_err(Failure::senseless)?;
         self.last += 1;
         let opened = opened(self.last, &session);
