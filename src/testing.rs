@@ -120,7 +120,8 @@ pub struct Station {
 
 impl Station {
     /// Opens a station. `head` is the head of a scenario file, its keys besides `steps`, and may say `name`, `module_id`,
-    /// `api_version`, `external_prefix`, `release`, `listen`, `ready_within` and `record` as well; it may be empty.
+    /// `api_version`, `external_prefix`, `release`, `listen`, `ready_within` and `record` as well; it may be empty. A release that
+    /// looks like a number stands in quotes: `release: "2025.10"`.
     ///
     /// # Errors
     /// What is wrong with it.
