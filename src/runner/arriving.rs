@@ -172,8 +172,10 @@ pub async fn play(stage: &mut Stage<'_>, arriving: &Arriving) -> Result<(), Stop
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(Stop::Interrupted) => return Err(Stop::Interrupted),
-            Err(Stop::Found(found)) => {
+            Err(Stop::Found(mut found)) => {
                 let told = told(stage, &found).await;
+                // What comes until the end of the session was not there when it was found.
+                (found.at_record, found.requirement) = (told.at_record, told.requirement);
                 ended = Some(found);
                 Outcome::NotMet(Box::new(told))
             }

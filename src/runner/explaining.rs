@@ -15,7 +15,7 @@ impl Stage<'_> {
     pub async fn explain(&self, found: &mut Diagnostic) {
         let records = &self.lookout.observer.records;
         let now = records.last().map_or(Duration::ZERO, |record| record.at);
-        found.at_record = records.last().map(|record| record.seq);
+        found.at_record = found.at_record.or(records.last().map(|record| record.seq));
         found.evidence.extend(self.lookout.observer.cuts.story(now, |topic| self.case().elided(topic)));
         if found.severity != Severity::Inconclusive {
             found.evidence.extend(losses::story(self.case(), &self.lookout));

@@ -32,12 +32,16 @@ pub struct Scenario {
     grown: Grown,
 }
 
-/// A longer text of the same scenario, and its tree, where steps came later: what places point into.
+/// A text and its tree: what places point into.
+#[derive(Debug)]
+struct Written(Arc<Source>, Node);
+
+/// A longer text of the same scenario, where steps came later.
 #[derive(Debug, Default)]
-struct Grown(RwLock<Option<Arc<(Arc<Source>, Node)>>>);
+struct Grown(RwLock<Option<Arc<Written>>>);
 
 impl Grown {
-    fn latest(&self) -> Option<Arc<(Arc<Source>, Node)>> {
+    fn latest(&self) -> Option<Arc<Written>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -178,7 +182,7 @@ impl Scenario {
 
     /// Takes the places of a longer text of the same scenario for its own; it says no more than before.
     pub fn grow(&self, longer: &Scenario) {
-        let latest = Arc::new((Arc::clone(&longer.source), longer.root.clone()));
+        let latest = Arc::new(Written(Arc::clone(&longer.source), longer.root.clone()));
         *self.grown.0.write().unwrap_or_else(PoisonError::into_inner) = Some(latest);
     }
 
@@ -207,7 +211,8 @@ impl Scenario {
 
     fn looked_up(&self, pointer: &str, range: impl Fn(Found<'_>) -> Range<usize>) -> Place {
         let latest = self.grown.latest();
-        let (source, root) = latest.as_deref().map_or((&self.source, &self.root), |(source, root)| (source, root));
+        let (source, root) =
+            latest.as_deref().map_or((&self.source, &self.root), |Written(source, root)| (source, root));
         Place { source: Arc::clone(source), range: range(walk(root, pointer)), label: String::new() }
     }
 }

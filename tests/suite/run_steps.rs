@@ -200,6 +200,8 @@ rows! { does_as_it_says(&Case):
     // What khumbu publishes itself meets no expectation.
     bytes: case("bytes", BYTES, 1, &["expect/missing"], &["bytes.yaml:16", r#"echo/auth_api q0 retain {"answer":"AuthorizationNotFound"}"#]),
     beats: case("beats", BEATS, 0, &[], &[]),
+    own_request: case("own_request", client!("  - publish: {topic: \"khumbu/{module_id}/do\", payload: {withdraw: {evse_id: 1}}}\n  \
+        - expect: {message: withdraw_authorization}\n  - expect_reply: AuthorizationNotFound\n"), 0, &[], &[]),
     patient: case("patient", PATIENT, 0, &[], &[]),
 
     run_exit: case("run_exit", client!("  - run: {command: \"sh -c 'echo so; exit 3'\"}\n"), 1, &["run/exit-code"],

@@ -415,3 +415,55 @@ fn a_signal_ends_everything_and_lost_output_is_no_good_end() {
 fn nothing_but_the_one_way_to_speak_is_offered() {
     Project::new().run(&["serve"]).exits(2).says("--stdio");
 }
+
+/// Whether a value is what a page shows of it: `…` stands for anything, in a text for any part, and as a key for other keys. Ports are
+/// never the same.
+fn is_shown(shown: &Value, real: &Value) -> bool {
+    match (shown, real) {
+        (Value::String(shown), _) if shown == "…" => true,
+        (Value::String(shown), Value::String(real)) => {
+            let (first, rest) = shown.split_once('…').unwrap_or((shown, ""));
+            let is_begun = real.starts_with(first);
+            if shown.contains('…') { is_begun && real.contains(rest.trim_end_matches('…')) } else { shown == real }
+        }
+        (Value::Array(shown), Value::Array(real)) => {
+            let is_open = shown.iter().any(|it| it == "…");
+            is_open || shown.len() == real.len() && shown.iter().zip(real).all(|(shown, real)| is_shown(shown, real))
+        }
+        (Value::Object(shown), Value::Object(real)) => {
+            let is_port = |key: &str| key.to_lowercase().ends_with("port");
+            let is_it = |(key, value): (&String, &Value)| {
+                key == "…" || real.get(key).is_some_and(|real| is_port(key) || is_shown(value, real))
+            };
+            shown.iter().all(is_it) && (shown.contains_key("…") || shown.len() == real.len())
+        }
+        (shown, real) => shown == real,
+    }
+}
+
+#[test]
+fn the_page_shows_what_is_really_exchanged() {
+    let Some(python) = clients::python() else { return };
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/test_suites.md")).unwrap();
+    let mut served = Served::start(&Project::new());
+    let (mut module, mut asked, mut methods) = (None, 0, std::collections::BTreeSet::new());
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let Some(request) = line.strip_prefix("→ ") else { continue };
+        let shown: Value = serde_json::from_str(lines.next().unwrap().strip_prefix("← ").unwrap()).unwrap();
+        served.write(request);
+        let real = served.read();
+        assert!(is_shown(&shown, &real), "{request}\n-- shown\n{shown:#}\n-- real\n{real:#}");
+        if real["result"]["port"].is_number() {
+            module = Some(Module::start(&python, "consumer.py", &real["result"]));
+        }
+        asked += 1;
+        let request: Value = serde_json::from_str(request).unwrap();
+        methods.insert(request["method"].as_str().unwrap().to_owned());
+    }
+    assert!(module.is_some() && asked >= 8, "{asked}");
+    let error = served.call("?", json!({})).unwrap_err();
+    let known =
+        error["data"]["findings"][0]["evidence"][0].as_str().unwrap().strip_prefix("methods: ").unwrap().to_owned();
+    assert_eq!(methods, known.split(", ").map(str::to_owned).collect(), "each method has an example");
+}

@@ -81,7 +81,7 @@ impl Sessions {
                 let session = self.open.remove(&number).ok_or_else(|| Failure::no_session(number))?;
                 Ok(Box::pin(async move { Ok(verdict(session.close().await)) }))
             }
-            _ => Err(Failure::unknown_method(method, &METHODS, suggestion(method, METHODS.into_iter()))),
+            _ => Err(Failure::unknown_method(method, &METHODS, suggestion(method, METHODS))),
         }
     }
 
