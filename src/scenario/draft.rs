@@ -127,7 +127,7 @@ steps:
         for (step, id) in [
             (json!({"plugin": {"evse": 1}}), "scenario/unknown-step"),
             (json!({"plug_in": {"evse": 2}}), "scenario/unknown-evse"),
-            (json!({"plug_in": {"evse": 1}, "unplug": {"evse": 1}}), "scenario/wrong-type"),
+            (json!({"plug_in": {"evse": 1}, "unplug": {"evse": 1}}), "scenario/several-keys"),
             (json!({"repeat": {"times": 2, "steps": []}}), "scenario/no-steps"),
             (json!("a: b\n  - c"), "scenario/unknown-step"),
             (json!(null), "scenario/wrong-type"),
