@@ -130,7 +130,7 @@ steps:
             (json!({"plug_in": {"evse": 1}, "unplug": {"evse": 1}}), "scenario/several-keys"),
             (json!({"repeat": {"times": 2, "steps": []}}), "scenario/no-steps"),
             (json!("a: b\n  - c"), "scenario/unknown-step"),
-            (json!(null), "scenario/wrong-type"),
+            (json!(null), "scenario/unknown-step"),
             (json!([1]), "scenario/wrong-type"),
         ] {
             let errors = draft.with(&step).read(Known::default()).unwrap_err();

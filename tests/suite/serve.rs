@@ -170,6 +170,7 @@ fn the_first_step_that_is_not_met_ends_the_steps_and_monitors_have_the_last_word
     assert_eq!((&error["code"], &error["data"]["id"]), (&json!(1), &json!("expect/missing")), "{error:#}");
     let finding = &error["data"]["findings"][0];
     assert_eq!((&finding["severity"], &finding["requirement"]), (&json!("fail"), &json!("CC-8")), "{finding:#}");
+    assert_eq!((&finding["file"], &finding["line"]), (&json!("session"), &json!(5)), "where it is written by now");
     let error = served.step(&session, json!({"plug_in": {"evse": 1}})).unwrap_err();
     assert_eq!((&error["code"], &error["data"]["id"]), (&json!(2), &json!("serve/over")));
     let closed = served.close(&session);
