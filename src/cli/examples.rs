@@ -182,6 +182,16 @@ pub(super) const NEW: &str = concat!(
     exits!("the first scenario passed", "it failed")
 );
 
+pub(super) const DOCTOR: &str = concat!(
+    "Examples:
+  khumbu doctor --module 'python3 my_display.py --port {port}'
+      starts a display, and tells what it does and what is missing
+  khumbu doctor --side client --api auth_token_validator --attach --listen 127.0.0.1:1883
+      waits for a backend that runs already
+",
+    exits!("it is ready, and says that it is there", "it says nothing, or breaks a rule")
+);
+
 pub(super) const COMPLETIONS: &str = concat!(
     "Examples:
   khumbu completions bash

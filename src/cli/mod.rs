@@ -8,6 +8,7 @@ mod campaign;
 pub mod check;
 pub mod config;
 pub mod conform;
+pub mod doctor;
 pub mod drift;
 pub mod everest;
 mod examples;
@@ -138,6 +139,7 @@ enum Command {
     Drift(drift::Arguments),
     Fuzz(Box<fuzz::Arguments>),
     Explain(explain::Arguments),
+    Doctor(Box<doctor::Arguments>),
     New(new::Arguments),
     Completions(shell::Completions),
     Man(shell::Man),
@@ -173,6 +175,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Drift(arguments) => drift::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(*arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::New(arguments) => new::run(arguments),
         Command::Completions(arguments) => shell::completions(&arguments),
         Command::Man(arguments) => shell::man(&arguments),

@@ -25,6 +25,7 @@ mod clients;
 mod conform;
 mod csms;
 mod diagnostics;
+mod doctor;
 mod drift;
 mod editors;
 mod everest_command;

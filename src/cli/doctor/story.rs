@@ -1,0 +1,212 @@
+//! What a broker saw of a module, in words. Pure.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::diagnostic::words::cut;
+use crate::protocol::channel::{Channel, EntryPoint, Topics};
+use crate::protocol::side::Side;
+use crate::protocol::topic;
+use crate::runner::is_own;
+use crate::transcript::record::{Direction, Event, Publish, Record};
+
+/// Lines that are shown; a module that floods has more.
+const MOST: usize = 40;
+/// The longest payload that is shown, in characters.
+const LONGEST: usize = 60;
+/// The same of a client id.
+const LONGEST_CLIENT: usize = 23;
+
+/// What a module has done, and what it is known for.
+#[derive(Debug, Default)]
+pub(super) struct Story {
+    lines: Vec<(Duration, String)>,
+    left_out: usize,
+    is_client: bool,
+    connected: Option<Duration>,
+    refused: usize,
+    /// Names of what it listens to, in the words of the API.
+    hears: BTreeSet<&'static str>,
+    /// Names of what it has said.
+    says: BTreeSet<&'static str>,
+    /// Filters and topics that mean nothing to the API.
+    foreign: BTreeSet<String>,
+    takes_orders: bool,
+    /// The commands for which `khumbu.yaml` has a binding.
+    bound: Vec<String>,
+    base: String,
+    wanted: Vec<&'static str>,
+    sign_of_life: &'static str,
+}
+
+/// One thing that a module does, or does not.
+#[derive(Debug)]
+pub(super) struct Sign {
+    /// What it would do.
+    pub what: &'static str,
+    /// Whether it does.
+    pub is_there: bool,
+    /// How, or what is missing.
+    pub detail: String,
+}
+
+impl Story {
+    /// What the module has done of which these are the topics.
+    pub fn of(records: &[Record], side: Side, topics: &Topics, bound: Vec<String>) -> Self {
+        let is_client = side == Side::Client;
+        let channels = || topics.api.channels();
+        let wanted = channels().filter(|channel| channel.is_from_everest() == is_client).map(name).collect();
+        let life = if is_client { Channel::COMMUNICATION_CHECK } else { Channel::HEARTBEAT };
+        let base = topics.base();
+        let mut story = Self { is_client, wanted, sign_of_life: name(life), bound, base, ..Self::default() };
+        for record in records.iter().filter(|record| !is_own(&record.client)) {
+            story.take(record, topics);
+        }
+        story
+    }
+
+    fn take(&mut self, record: &Record, topics: &Topics) {
+        let client = cut(&record.client, LONGEST_CLIENT);
+        let line = match &record.event {
+            Event::Connected { protocol, clean, session_present, keep_alive, .. } => {
+                self.connected.get_or_insert(record.at);
+                let version = if *protocol == 5 { "MQTT 5" } else { "MQTT 3.1.1" };
+                let session = match (clean, session_present) {
+                    (true, _) => "a new session",
+                    (false, true) => "its old session",
+                    (false, false) => "a session that is kept",
+                };
+                format!("`{client}` connects: {version}, {session}, keep-alive {keep_alive}s")
+            }
+            Event::Refused { why } => {
+                self.refused += 1;
+                format!("`{client}` is refused: {why}")
+            }
+            Event::Subscribed { filter, qos } => {
+                let meant = self.heard_by(filter, topics);
+                format!("`{client}` subscribes to `{}` at QoS {qos}: {meant}", self.short(filter))
+            }
+            // What khumbu asks a module when it wants to know whether it is ready.
+            Event::Publish { publish, .. } if publish.topic.starts_with("khumbu/") => return,
+            Event::Publish { direction: Direction::FromClient, publish } => {
+                let meant = self.said(publish, topics);
+                let payload = cut(&String::from_utf8_lossy(&publish.payload), LONGEST);
+                let retained = if publish.retain { ", retained" } else { "" };
+                let topic = self.short(&publish.topic);
+                format!("`{client}` publishes {meant} on `{topic}` at QoS {}{retained}: `{payload}`", publish.qos)
+            }
+            Event::Breach { what, .. } => format!("`{client}` breaks MQTT: {what}"),
+            Event::Disconnected { cause, .. } => format!("`{client}` is gone: {cause}"),
+            _ => return,
+        };
+        match self.lines.len() < MOST {
+            true => self.lines.push((record.at, line)),
+            false => self.left_out += 1,
+        }
+    }
+
+    /// A topic without what all topics of the API module begin with.
+    fn short<'t>(&self, topic: &'t str) -> Cow<'t, str> {
+        topic.strip_prefix(&self.base).map_or(Cow::Borrowed(topic), |rest| format!("…{rest}").into())
+    }
+
+    /// What a filter lets a module hear.
+    fn heard_by(&mut self, filter: &str, topics: &Topics) -> String {
+        let is_heard = |topic: &str| topic::matches(filter, topic);
+        if is_heard(&topics.control_topic()) && !filter.starts_with(['#', '+']) {
+            self.takes_orders = true;
+            return "orders of khumbu".to_owned();
+        }
+        let heard: Vec<_> = topics
+            .api
+            .channels()
+            .filter(|channel| channel.is_from_everest() == self.is_client && is_heard(&topics.topic(*channel)))
+            .map(name)
+            .collect();
+        self.hears.extend(&heard);
+        match heard.is_empty() {
+            false => heard.join(", "),
+            true if is_heard(&EntryPoint::Discover.topic(&topics.external_prefix))
+                || filter.contains("/query-modules/") =>
+            {
+                "discoveries".to_owned()
+            }
+            true if filter.starts_with(&self.base) => "for replies, or nothing of this API".to_owned(),
+            true => {
+                self.foreign.insert(filter.to_owned());
+                "none of this API's topics".to_owned()
+            }
+        }
+    }
+
+    fn said(&mut self, publish: &Publish, topics: &Topics) -> &'static str {
+        let is_it = |channel: &Channel| topics.topic(*channel) == *publish.topic;
+        let channel =
+            topics.api.channels().find(|channel| channel.is_from_everest() != self.is_client && is_it(channel));
+        if let Some(channel) = channel {
+            self.says.insert(name(channel));
+            return name(channel);
+        }
+        if *publish.topic == *EntryPoint::Discover.topic(&topics.external_prefix) {
+            return "a discovery";
+        }
+        if !publish.topic.starts_with(&self.base) {
+            self.foreign.insert(publish.topic.to_string());
+        }
+        "a message"
+    }
+
+    /// One line a moment.
+    pub fn text(&self) -> String {
+        let mut text: String =
+            self.lines.iter().map(|(at, line)| format!("{:>6}ms  {line}\n", at.as_millis())).collect();
+        if self.lines.is_empty() {
+            text.push_str("nobody has connected to the broker\n");
+        }
+        if self.left_out > 0 {
+            text.push_str(&format!("          and {} more\n", self.left_out));
+        }
+        text
+    }
+
+    /// What it does and what is missing.
+    pub fn signs(&self) -> Vec<Sign> {
+        let list = |names: &BTreeSet<&str>| names.iter().copied().collect::<Vec<_>>().join(", ");
+        let missing: BTreeSet<_> = self.wanted.iter().copied().filter(|name| !self.hears.contains(name)).collect();
+        let foreign: Vec<_> = self.foreign.iter().take(3).map(|topic| format!("`{topic}`")).collect();
+        let hears = match (self.hears.is_empty(), missing.is_empty()) {
+            (true, _) if foreign.is_empty() => format!("to none of {}", self.wanted.join(", ")),
+            (true, _) => format!("to none of {}, but to {}", self.wanted.join(", "), foreign.join(", ")),
+            (false, true) => list(&self.hears),
+            (false, false) => format!("{}; not to {}", list(&self.hears), list(&missing)),
+        };
+        let connected = match (self.connected, self.refused) {
+            (Some(at), _) => format!("after {}ms", at.as_millis()),
+            (None, 0) => "nobody came".to_owned(),
+            (None, refused) => format!("{refused} connections were refused"),
+        };
+        let mut signs = vec![
+            Sign { what: "connects", is_there: self.connected.is_some(), detail: connected },
+            Sign { what: "listens to the API", is_there: !self.hears.is_empty(), detail: hears },
+            Sign {
+                what: "says that it is there",
+                is_there: self.says.contains(self.sign_of_life),
+                detail: self.sign_of_life.to_owned(),
+            },
+        ];
+        if self.is_client {
+            let detail = match (self.takes_orders, self.bound.is_empty()) {
+                (true, _) => "on the control topic".to_owned(),
+                (false, true) => "neither on the control topic, nor by `bindings` of khumbu.yaml".to_owned(),
+                (false, false) => format!("by bindings for {}", self.bound.join(", ")),
+            };
+            signs.push(Sign { what: "takes orders", is_there: self.takes_orders || !self.bound.is_empty(), detail });
+        }
+        signs
+    }
+}
+
+fn name(channel: Channel) -> &'static str {
+    &channel.description().called
+}
