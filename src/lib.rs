@@ -1,7 +1,7 @@
 //! Khumbu: protocol simulator and conformance test harness for the auth part of the EVerest API.
 //!
 //! The modules stand in ranks; a module imports lower ranks only. `ARCHITECTURE.md` has the map, and
-//! `tests/suite/layering.rs` holds it. Ranks 0 to 5 without [`broker`], and [`report`], [`suite`] and [`fuzz`], are pure: no clock,
+//! `tests/suite/layering.rs` holds it. Ranks 0 to 5 without [`broker`], and [`report`], [`suite`], [`fuzz`] and [`author`], are pure: no clock,
 //! no I/O, no randomness, ordered maps; time is an argument.
 //!
 //! | rank | modules |
@@ -14,10 +14,11 @@
 //! | 5 | [`conformance`] |
 //! | 6 | [`report`], [`sim`] |
 //! | 7 | [`fuzz`], [`gateway`], [`suite`] |
-//! | 8 | [`runner`] |
+//! | 8 | [`author`], [`runner`] |
 //! | 9 | [`cli`], [`testing`] |
 
 pub mod auth;
+pub mod author;
 pub mod broker;
 pub mod cli;
 pub mod conformance;

@@ -79,6 +79,12 @@ impl<'de> Deserialize<'de> for Timespan {
     }
 }
 
+impl Serialize for Timespan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl JsonSchema for Timespan {
     fn inline_schema() -> bool {
         true

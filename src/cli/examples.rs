@@ -207,3 +207,17 @@ pub(super) const MAN: &str = concat!(
 ",
     ends!()
 );
+
+pub(super) const SCENARIO: &str = concat!(
+    "Examples:
+  khumbu scenario recording.jsonl
+      what was recorded, as a scenario on standard output
+  khumbu scenario recording.jsonl --output scenarios/withdraw.yaml
+      the same in a file that must not be there yet
+  khumbu scenario recording.jsonl --from 12s --to 30s --side client
+      a part of it, for a client
+  khumbu scenario recording.jsonl --from 40 --to 95 --station station.yaml
+      from line 40 to line 95; the station file says what foreign topics mean
+",
+    ends!()
+);

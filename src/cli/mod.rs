@@ -35,6 +35,7 @@ mod report_files;
 pub mod review;
 pub mod run;
 mod run_reports;
+pub mod scenario;
 pub mod schema;
 pub mod serve;
 pub mod shell;
@@ -135,6 +136,7 @@ enum Command {
     Parity(parity::Arguments),
     Record(record::Arguments),
     Replay(Box<replay::Arguments>),
+    Scenario(scenario::Arguments),
     Everest(everest::Arguments),
     Drift(drift::Arguments),
     Fuzz(Box<fuzz::Arguments>),
@@ -171,6 +173,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Parity(arguments) => parity::run(&arguments),
         Command::Record(arguments) => record::run(&arguments),
         Command::Replay(arguments) => replay::run(*arguments),
+        Command::Scenario(arguments) => scenario::run(&arguments),
         Command::Everest(arguments) => return everest::run(&arguments),
         Command::Drift(arguments) => drift::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(*arguments),

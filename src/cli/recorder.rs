@@ -1,4 +1,4 @@
-//! `khumbu run --record`: where recordings go, and what writes them while scenarios are played.
+//! `--record` of `khumbu run` and `khumbu sim`: where recordings go, and what writes them while something is played.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -7,10 +7,12 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::print;
+use crate::author::Heading;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::Topics;
 use crate::recording::Writer;
 use crate::runner::Piece;
+use crate::station::config::StationConfig;
 use crate::transcript::record::Record;
 
 /// The extension of a recording in a directory.
@@ -61,7 +63,10 @@ pub fn open(
 ) -> Result<Vec<Arc<RecordingFile>>, Box<Diagnostic>> {
     let mut files = Vec::with_capacity(paths.len());
     for (path, piece) in paths.into_iter().zip(pieces) {
-        let file = Arc::new(RecordingFile::create(path, topics)?);
+        let scenario = &piece.scenario.model;
+        let station = StationConfig { release: piece.release, ..scenario.station.clone() };
+        let heading = Heading { under_test: scenario.under_test, api: scenario.api, station };
+        let file = Arc::new(RecordingFile::create(path, topics, &heading)?);
         let recorder = Arc::clone(&file);
         piece.recorder = Some(Arc::new(move |record| recorder.take(record)));
         files.push(file);
@@ -83,16 +88,21 @@ struct State {
 }
 
 impl RecordingFile {
-    fn create(path: PathBuf, topics: &Topics) -> Result<Self, Box<Diagnostic>> {
+    /// Opens a file, and writes what is recorded in it.
+    ///
+    /// # Errors
+    /// `usage/unwritable-recording`.
+    pub fn create(path: PathBuf, topics: &Topics, heading: &Heading) -> Result<Self, Box<Diagnostic>> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let created = parent.map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create(&path));
-        let file = created.map_err(|error| unwritable(&path, &error))?;
+        let mut file = created.map_err(|error| unwritable(&path, &error))?;
         let writer = Writer::new(topics.clone());
-        Ok(Self { path, state: Mutex::new(State { writer, file, failed: None }) })
+        let failed = file.write_all(heading.message().to_line().as_bytes()).err();
+        Ok(Self { path, state: Mutex::new(State { writer, file, failed }) })
     }
 
     /// Line by line: a run that is ended in haste has written what it saw.
-    fn take(&self, record: &Record) {
+    pub fn take(&self, record: &Record) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.failed.is_none()
             && let Some(line) = state.writer.line(record)

@@ -2,9 +2,9 @@
 
 mod steps;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use self::steps::at_stake;
 use self::steps::awaits_reply;
 use super::input::{Input, Payload};
 use super::model::Model;
@@ -17,6 +17,7 @@ use crate::protocol::release::Release;
 use crate::protocol::schema::{Message, Schemas};
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
+use crate::scenario::written::{Frame, each_once};
 use crate::scenario::{self, Known};
 use crate::station::config::{StationConfig, TokenConfig};
 use crate::yaml::flow;
@@ -263,31 +264,26 @@ impl Case {
     fn written(&self, head: &Head<'_>) -> (String, Vec<usize>) {
         let Head { comment, description, requirement, within_ms } = *head;
         let Ground { under_test, api, wire, site, .. } = &self.ground;
-        let mut text: String = comment.lines().map(|line| format!("# {line}\n")).collect();
-        text.push_str(&format!("description: {}\n", flow(&description.into())));
-        let (side, owed) = match under_test {
-            Side::Client => ("client", "CC-8"),
-            Side::Everest => ("everest", "TV-1"),
+        let owed = match under_test {
+            Side::Client => "CC-8",
+            Side::Everest => "TV-1",
         };
         let requirement = requirement.unwrap_or(owed);
         let steps = self.steps(within_ms);
-        let about = steps.iter().filter_map(|(about, _)| *about).filter(|id| *id != requirement);
-        let all: BTreeSet<_> = about.collect();
-        let all: Vec<_> = std::iter::once(requirement).chain(all).collect();
-        text.push_str(&format!("requirements: [{}]\nunder_test: {side}\n", all.join(", ")));
-        if *under_test == Side::Client {
-            text.push_str(&format!("api: {}\n", api.name()));
-        }
-        if self.ground.release() != Release::default() {
-            text.push_str(&format!("releases: [\"{}\"]\n", self.ground.release()));
-        }
-        if *wire != Wire::Everest {
-            text.push_str(&format!("wire: {}\n", wire.name()));
-        }
-        text.extend(within_ms.map(|ms| format!("within: {ms}ms\n")));
-        text.push_str("station:\n");
-        text.extend(site.text().lines().map(|line| format!("  {line}\n")));
-        text.push_str("steps:\n");
+        let frame = Frame {
+            comment: comment.to_owned(),
+            description: description.to_owned(),
+            requirements: each_once(requirement, steps.iter().filter_map(|(about, _)| *about)),
+            under_test: *under_test,
+            api: *api,
+            release: Some(self.ground.release()).filter(|release| *release != Release::default()),
+            wire: *wire,
+            external_prefix: String::new(),
+            timeout: None,
+            within_ms,
+            station: site.text(),
+        };
+        let mut text = frame.text();
         let (mut last, mut begins) = (requirement, Vec::new());
         for (about, step) in steps {
             begins.push(text.len());

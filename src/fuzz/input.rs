@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::protocol::control::{Command, SetReply, command_name};
 use crate::protocol::types::{AuthorizationStatus, WithdrawAuthorizationRequest};
 use crate::protocol::wire::{Encoder, Wire};
-use crate::yaml::{escaped, flow};
+use crate::scenario::written::flow;
+use crate::yaml::escaped;
 
 /// Where the reply to a request goes that nobody answers, as the request says it.
 pub(super) const NOWHERE: &str = "khumbu/{module_id}/nowhere";
@@ -305,7 +306,7 @@ mod tests {
         for (input, step) in [
             (Input::Command(Command::PlugIn(AtConnector { evse: 1, connector: None })), "plug_in: {evse: 1}"),
             (Input::Command(Command::StopTransaction(AtEvse { evse: 2 })), "stop_transaction: {evse: 2}"),
-            (Input::Command(Command::Heartbeats(HeartbeatControl::Pause)), "heartbeats: \"pause\""),
+            (Input::Command(Command::Heartbeats(HeartbeatControl::Pause)), "heartbeats: pause"),
             (Input::Command(Command::Heartbeats(HeartbeatControl::Next(7))), "heartbeats: {next: 7}"),
             (Input::Command(Command::GetStatus {}), "get_status: {}"),
             (
@@ -319,7 +320,7 @@ mod tests {
                 "publish: {topic: \"{e2m}/heartbeat\", qos: 2, payload: {\"a b\": {}, \"null\": [1, \"{\"]}}",
             ),
             (publish(Payload::Text("{\n".to_owned())), "publish: {topic: \"{e2m}/heartbeat\", qos: 2, text: \"{\\n\"}"),
-            (publish(Payload::Bytes(vec![255, 1])), "publish: {topic: \"{e2m}/heartbeat\", qos: 2, hex: \"ff01\"}"),
+            (publish(Payload::Bytes(vec![255, 1])), "publish: {topic: \"{e2m}/heartbeat\", qos: 2, hex: ff01}"),
         ] {
             assert_eq!(input.step(), step);
         }

@@ -15,7 +15,7 @@ mod shrink;
 mod site;
 pub mod strategies;
 
-pub use case::{Case, Ground, Head, Joined};
+pub use case::{Case, Ground, Head, Joined, at_stake};
 pub use coverage::Coverage;
 pub use find::Find;
 pub use input::{Input, Payload};

@@ -21,7 +21,7 @@ use crate::protocol::deviations::Deviations;
 use crate::protocol::side::Side;
 use crate::protocol::types::{TokenValidationStatusMessage, ValidationResult, WithdrawAuthorizationRequest};
 use crate::protocol::wire::Encoder;
-use crate::station::config::StationConfig;
+use crate::station::config::{StationConfig, TokenConfig};
 use crate::station::{self, Address, CommunicationFault, Effect, RequestId, Station};
 
 /// From one input to the next.
@@ -275,26 +275,7 @@ impl Model {
             }
             Input::AwaitTimeout => {
                 self.has_waited = true;
-                let until = self.now + PATIENCE;
-                loop {
-                    let deadline = self.station.next_deadline().filter(|at| *at <= until);
-                    let answer = self.next_answer(until);
-                    // A question that is asked when another one has run out is answered counted from then.
-                    match answer.filter(|(.., at)| deadline.is_none_or(|deadline| *at < deadline)) {
-                        Some((request, answer, at)) => {
-                            self.now = self.now.max(at);
-                            self.answer(request, &answer, &mut led);
-                            self.questions.retain(|(open, ..)| *open != request);
-                        }
-                        None => {
-                            let Some(deadline) = deadline else { break };
-                            self.now = self.now.max(deadline);
-                            self.apply(station::Input::Deadline, &mut led);
-                        }
-                    }
-                }
-                self.now = until;
-                self.apply(station::Input::Deadline, &mut led);
+                self.wait(PATIENCE, &mut led);
                 led.is_ignored = false;
             }
             Input::RestartEverest => {
@@ -322,6 +303,46 @@ impl Model {
         let is_idle = matches!(input, Input::AwaitHeartbeat | Input::AwaitNoHeartbeat | Input::RestartEverest);
         self.is_settled = is_seen || self.is_settled && is_idle;
         led
+    }
+
+    /// What comes of it that time passes.
+    pub fn waited(&mut self, span: Duration) -> Led {
+        let mut led = Led::default();
+        self.wait(span, &mut led);
+        led
+    }
+
+    /// Whether a command would move an EVSE now.
+    pub fn would_move(&self, command: &Command) -> bool {
+        self.station.would_move(command) == Some(true)
+    }
+
+    /// From now on a token of the station is this.
+    pub fn set_token(&mut self, name: &str, token: TokenConfig) {
+        Arc::make_mut(&mut self.config).tokens.insert(name.to_owned(), token);
+    }
+
+    fn wait(&mut self, span: Duration, led: &mut Led) {
+        let until = self.now + span;
+        loop {
+            let deadline = self.station.next_deadline().filter(|at| *at <= until);
+            let answer = self.next_answer(until);
+            // A question that is asked when another one has run out is answered counted from then.
+            match answer.filter(|(.., at)| deadline.is_none_or(|deadline| *at < deadline)) {
+                Some((request, answer, at)) => {
+                    self.now = self.now.max(at);
+                    self.answer(request, &answer, led);
+                    self.questions.retain(|(open, ..)| *open != request);
+                }
+                None => {
+                    let Some(deadline) = deadline else { break };
+                    self.now = self.now.max(deadline);
+                    self.apply(station::Input::Deadline, led);
+                }
+            }
+        }
+        self.now = until;
+        self.apply(station::Input::Deadline, led);
     }
 
     fn apply(&mut self, input: station::Input, led: &mut Led) {

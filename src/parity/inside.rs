@@ -109,6 +109,12 @@ pub fn did(evse: i32, call: &EvseCall) -> Value {
     Deed::EvseCall.tell(call_told(evse, name, &arguments))
 }
 
+/// Whether a message tells of something done inside.
+pub(super) fn tells_deed(topic: &str, payload: Option<&Value>) -> bool {
+    let is_did = topic.starts_with("khumbu/") && topic.ends_with("/did");
+    is_did && payload.is_some_and(|payload| Deed::read(payload.clone()).is_some())
+}
+
 /// A call as it is told.
 pub fn call_told(evse: i32, call: &str, arguments: &Value) -> Value {
     json!({"evse": evse, "call": call, "arguments": arguments})

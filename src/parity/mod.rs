@@ -16,6 +16,7 @@ mod reactions;
 mod renaming;
 mod roles;
 mod script;
+mod senses;
 pub mod station_file;
 
 use std::borrow::Cow;
@@ -31,6 +32,7 @@ pub use left_out::LeftOut;
 use left_out::Why;
 pub use renaming::Renaming;
 pub use script::{Act, Allowance, Cue, Part, Request, Script, Witness};
+pub use senses::Sense;
 pub use station_file::StationFile;
 
 /// How far apart in time the same outcome may lie unless the user says otherwise: EVerest's threads, and its 43 ms of

@@ -188,7 +188,7 @@ impl<'a> Roles<'a> {
         let initial = (CommunicationFault::Initial.sub_type(), ACTIVE);
         let is_initial = self.fault_shown(message).is_some()
             && (&payload["sub_type"], &payload["state"]) == (&json!(initial.0), &json!(initial.1));
-        let is_beacon = message.topic == EntryPoint::beacon_topic(&self.file.external_prefix);
+        let is_beacon = self.is_beacon(&message.topic);
         Some(match (is_initial, is_beacon) {
             (true, _) => Sign::Initial,
             (false, true) => Sign::Start,
@@ -374,11 +374,26 @@ impl<'a> Roles<'a> {
         self.modules.iter().find(|module| module.api == api)
     }
 
-    fn channel(&self, topic: &str) -> Option<(ApiType, Channel)> {
+    pub(super) fn channel(&self, topic: &str) -> Option<(ApiType, Channel)> {
         self.modules.iter().find_map(|module| {
             let channel = module.channel(topic).or_else(|| module.former_channel(topic))?;
             Some((module.api, channel))
         })
+    }
+
+    /// Where khumbu tells somebody what to do.
+    pub(super) fn control_topic(&self) -> String {
+        self.modules[0].control_topic()
+    }
+
+    /// Whether EVerest says there that it is there.
+    pub(super) fn is_beacon(&self, topic: &str) -> bool {
+        topic == EntryPoint::beacon_topic(&self.file.external_prefix)
+    }
+
+    /// What an EVSE reports as done.
+    pub(super) fn done_at(&self, message: &Message) -> Option<control::Command> {
+        self.file.bindings.iter().find_map(|binding| binding.effect_in(&message.topic, &message.payload))
     }
 
     fn entry_point(&self, topic: &str) -> Option<EntryPoint> {
@@ -406,10 +421,7 @@ impl<'a> Roles<'a> {
     pub(super) fn is_everests(&self, topic: &str) -> bool {
         match self.channel(topic) {
             Some((_, channel)) => channel.is_from_everest(),
-            None => {
-                let beacon = EntryPoint::beacon_topic(&self.file.external_prefix);
-                topic == beacon || self.replies.contains(topic) || self.is_from_everest(topic)
-            }
+            None => self.is_beacon(topic) || self.replies.contains(topic) || self.is_from_everest(topic),
         }
     }
 

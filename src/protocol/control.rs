@@ -49,6 +49,11 @@ impl From<Validation> for ValidationResult {
     }
 }
 
+/// How a recording names what khumbu does without telling anybody: EVerest ends and starts again.
+pub const RESTART_EVEREST: &str = "restart_everest";
+/// Likewise: the module under test loses its connection.
+pub const DISCONNECT: &str = "disconnect";
+
 /// An EVSE by its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Evse")]

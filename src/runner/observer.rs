@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -177,6 +178,15 @@ impl Observer {
     /// Hands the broker's records and the state of the connections to the next scenario.
     pub fn release(self) -> (mpsc::UnboundedReceiver<Record>, Connections) {
         (self.incoming, self.connections)
+    }
+
+    /// Has a recording say what khumbu does without a message; nobody else learns of it.
+    pub fn note_deed(&mut self, topic: &str, what: &Value) {
+        self.drain();
+        if let Some(recorder) = &self.recorder {
+            let at = self.records.last().map_or(Duration::ZERO, |record| record.at);
+            recorder(&Record::of_deed(at, topic, what));
+        }
     }
 
     fn take(&mut self, record: Record) {

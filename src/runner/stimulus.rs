@@ -1,12 +1,14 @@
 //! What happens to the station or to the module: commands, a restart, a lost connection. Each is a stimulus, from which on
 //! expectations count.
 
+use serde_json::{Value, json};
+
 use super::findings;
 use super::played::Played;
 use super::stage::Stage;
 use super::stop::{Stop, broken};
 use crate::conformance::judge::Prompt;
-use crate::protocol::control::{Command, command_name};
+use crate::protocol::control::{Command, DISCONNECT, RESTART_EVEREST, command_name};
 use crate::protocol::side::Side;
 use crate::sim::everest::Order;
 
@@ -24,6 +26,7 @@ impl Stage<'_> {
             Played::Everest { .. } => {
                 let name = command_name(&command);
                 let is_token = matches!(command, Command::PresentToken { .. });
+                self.note_deed(&json!(command));
                 let (answer, ignored) = tokio::sync::oneshot::channel();
                 self.cast.played.order(Order::Command(Box::new(command), answer))?;
                 match ignored.await {
@@ -36,6 +39,12 @@ impl Stage<'_> {
             }
             Played::Client(_) => self.demand_silently(command, at).await,
         }
+    }
+
+    /// Has the recording, if there is one, say what no message shows.
+    pub(super) fn note_deed(&mut self, what: &Value) {
+        let topic = self.scene.topics.control_topic();
+        self.lookout.observer.note_deed(&topic, what);
     }
 
     /// Tells the module under test something that no message shows.
@@ -57,7 +66,7 @@ impl Stage<'_> {
         self.set_mark();
         self.judging.judge.past.end_presentations();
         self.catch_up().await?;
-        self.lookout.observer.drain();
+        self.note_deed(&json!({RESTART_EVEREST: {}}));
         self.lookout.observer.monitors.everest_restarted();
         match &self.cast.played {
             Played::Everest { .. } => {
@@ -81,6 +90,7 @@ impl Stage<'_> {
         self.set_mark();
         self.judging.judge.past.cut_off_since = Some(self.lookout.observer.mark());
         self.lookout.observer.monitors.module_cut_off();
+        self.note_deed(&json!({DISCONNECT: {}}));
         let heard = self.heard();
         let clients: Vec<_> = self.lookout.observer.connections.subscriptions.keys().cloned().collect();
         for client in &clients {

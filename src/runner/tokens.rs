@@ -55,6 +55,7 @@ impl Stage<'_> {
                 self.let_bound_module_hear("set_verdict").await
             }
             Played::Everest { .. } if self.scene.is_client_of(ApiType::AUTH_TOKEN_PROVIDER) => {
+                self.note_deed(&json!(command));
                 self.tell_station(command).await
             }
             // Tokens from a provider come without a verdict.

@@ -24,6 +24,7 @@ mod schema;
 mod specified;
 pub mod step;
 mod suggest;
+pub mod written;
 
 pub use crate::yaml::Pointer;
 pub use api::{api_of, channel_of};

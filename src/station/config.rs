@@ -20,7 +20,7 @@ use crate::timespan::Timespan;
 pub use crate::auth::{AuthConfig, SelectionAlgorithm};
 
 /// A charging station around the auth manager.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StationConfig {
     /// How many EVSEs there are, with ids from 1; at most 64.
@@ -175,7 +175,7 @@ pub struct OtherConfig {
 }
 
 /// Who moves the EVSEs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EvseManager {
     /// The station itself, on command.
@@ -186,7 +186,7 @@ pub enum EvseManager {
 }
 
 /// A token and what validators say of it.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenConfig {
     /// Printable ASCII, 0 to 36 characters, compared ignoring case.
@@ -232,7 +232,7 @@ pub struct TokenConfig {
 }
 
 /// What a validator says of a token that is not the first to be asked.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OtherValidator {
     /// The result.

@@ -24,6 +24,17 @@ pub struct Record {
     pub event: Event,
 }
 
+impl Record {
+    /// Something that khumbu did without a message, as a message: `what` stands on a topic of khumbu's own. It is no entry of
+    /// the broker, and for recordings alone.
+    pub fn of_deed(at: Duration, topic: &str, what: &serde_json::Value) -> Self {
+        let payload = Bytes::from(what.to_string());
+        let publish = Publish { topic: topic.into(), payload, qos: 0, retain: false, dup: false, pkid: 0 };
+        let event = Event::Publish { direction: Direction::FromClient, publish };
+        Self { seq: 0, at, client: "khumbu".into(), event }
+    }
+}
+
 /// What happened to a client's connection.
 #[derive(Debug, Clone)]
 pub enum Event {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Case;
 use crate::fuzz::input::{Input, NOWHERE, Payload};
@@ -13,8 +13,8 @@ use crate::protocol::control::Command;
 use crate::protocol::deviations::Deviation;
 use crate::protocol::schema::{Message, Schemas};
 use crate::protocol::side::Side;
-use crate::protocol::types::{TokenValidationStatus, TokenValidationStatusMessage};
-use crate::yaml::flow;
+use crate::protocol::types::TokenValidationStatus;
+use crate::scenario::written::{expected_status, flow, in_any_order};
 
 impl Case {
     /// The steps, as lines, each with the requirement that an EVerest under test breaks which does something else.
@@ -44,7 +44,7 @@ impl Case {
                     }
                     let questions = if has_validator { led.questions.as_slice() } else { &[] };
                     let has_beacon = has_entry_point && *input == Input::RestartEverest;
-                    (Some(about(input, &led)), step + &expected(input, &led, (questions, has_beacon)))
+                    (Some(at_stake(input, &led)), step + &expected(input, &led, (questions, has_beacon)))
                 }
             });
         }
@@ -192,7 +192,7 @@ fn takes_name(input: &Input) -> bool {
 }
 
 /// The requirement that an EVerest breaks which does something else than this upon an input.
-fn about(input: &Input, led: &Led) -> &'static str {
+pub fn at_stake(input: &Input, led: &Led) -> &'static str {
     use TokenValidationStatus::{TimedOut, UsedToReauthorize, UsedToStart, UsedToStop};
     let has = |wanted: &[TokenValidationStatus]| led.statuses.iter().any(|(_, status)| wanted.contains(&status.status));
     let named = match input {
@@ -279,9 +279,9 @@ fn expected(input: &Input, led: &Led, (questions, has_beacon): (&[Value], bool))
         let of_it: Vec<_> =
             led.statuses.iter().filter(|(other, _)| other == name).map(|(_, status)| status.as_ref()).collect();
         if is_alone {
-            steps.extend(of_it.iter().map(|status| expected_status(name, &[status])));
+            steps.extend(of_it.iter().map(|status| expected_status(name, &[status], None)));
         } else {
-            steps.push(expected_status(name, &of_it));
+            steps.push(expected_status(name, &of_it, None));
         }
     }
     let asked = |asked: &Value| format!("expect: {{message: validate_token, payload: {}}}", flow(asked));
@@ -295,13 +295,9 @@ fn expected(input: &Input, led: &Led, (questions, has_beacon): (&[Value], bool))
         let topic = format!("{{external_prefix}}{NOWHERE}");
         none.push_str(&format!("  - expect_none: {{topic: \"{topic}\", for: {NO_REPLY}}}\n"));
     }
-    let lines: String = match steps.as_slice() {
-        [] => String::new(),
-        steps if is_alone || steps.len() == 1 => steps.iter().map(|step| format!("  - {step}\n")).collect(),
-        steps => {
-            let lines = steps.iter().map(|step| format!("      - {step}\n"));
-            format!("  - any_order:\n{}", lines.collect::<String>())
-        }
+    let lines: String = match is_alone {
+        true => steps.iter().map(|step| format!("  - {step}\n")).collect(),
+        false => in_any_order(&steps),
     };
     first + &lines + &none
 }
@@ -318,22 +314,4 @@ pub(super) fn awaits_reply(input: &Input) -> bool {
         Input::Command(_) | Input::WithdrawTwice(_) => true,
         _ => false,
     }
-}
-
-/// Statuses of a token, the last of them as it stands in the station's own.
-fn expected_status(name: &str, statuses: &[&TokenValidationStatusMessage]) -> String {
-    let words: Vec<_> = statuses.iter().map(|status| format!("{:?}", status.status)).collect();
-    let mut arguments = match words.as_slice() {
-        [word] => format!("token: {name}, status: {word}"),
-        words => format!("token: {name}, sequence: [{}]", words.join(", ")),
-    };
-    if let Some(last) = statuses.last() {
-        if let Some(connectors) = last.token.connectors.as_ref().filter(|connectors| !connectors.is_empty()) {
-            arguments.push_str(&format!(", connectors: {}", flow(&json!(connectors))));
-        }
-        if let Some(messages) = last.messages.as_ref().filter(|messages| !messages.is_empty()) {
-            arguments.push_str(&format!(", payload: {{messages: {}}}", flow(&json!(messages))));
-        }
-    }
-    format!("expect_status: {{{arguments}}}")
 }

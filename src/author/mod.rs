@@ -1,0 +1,135 @@
+//! A recording as a scenario: what was done becomes steps, what was said becomes what is expected.
+//!
+//! A recording is read message by message ([`reading`]), tokens get names ([`tokens`]), and the station of the simulator is
+//! taken through it in virtual time, so that what no message showed of EVs can be found ([`weave`]); then it is written down
+//! ([`write`]). What no step can say is a [`Remark`], in the file and for the user. Pure: text comes in and goes out.
+
+mod heading;
+mod hidden;
+mod reading;
+mod span;
+mod tokens;
+mod weave;
+mod write;
+
+use std::time::Duration;
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::parity::{Script, StationFile};
+use crate::protocol::channel::ApiType;
+use crate::protocol::release::Release;
+use crate::protocol::side::Side;
+use crate::recording::Recording;
+use crate::scenario::LARGEST;
+
+pub use heading::Heading;
+pub use span::{Bound, Span};
+
+/// What the user says of a recording; what is absent, the recording says, or nobody.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// The side of the module that is to be under test.
+    pub side: Option<Side>,
+    /// The API that a client under test uses.
+    pub api: Option<ApiType>,
+    /// The release of EVerest.
+    pub release: Option<Release>,
+    /// Which part of the recording.
+    pub span: Span,
+}
+
+/// What no step can say, or what its author should look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// The line of the recording.
+    pub line: usize,
+    /// In words, beginning with the culprit.
+    pub what: String,
+}
+
+/// A scenario made of a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The file.
+    pub text: String,
+    /// What could not be expressed, in the order of the recording.
+    pub remarks: Vec<Remark>,
+}
+
+/// Makes a scenario of a recording; `file` says what is known of the station, and what foreign topics mean.
+///
+/// # Errors
+/// `recording/heading`, `recording/empty-span`, `recording/no-conversation` or `recording/too-long`.
+pub fn scenario(
+    path: &str,
+    recording: Recording,
+    file: Option<StationFile>,
+    wish: &Wish,
+) -> Result<Draft, Box<Diagnostic>> {
+    let heading = Heading::of(path, &recording)?;
+    let has_heading = heading.is_some();
+    let mut station_file = file.clone().unwrap_or_else(|| StationFile::of(&recording));
+    let side = wish.side.or(heading.as_ref().map(|heading| heading.under_test)).unwrap_or(Side::Everest);
+    let mut release = file.as_ref().filter(|file| file.names_release).map(|file| file.station.release);
+    if file.is_none() {
+        release = release.or_else(|| station_file.shown_release(&recording));
+        // Only before the first release there was another version.
+        release = release.or_else(|| Release::of_api_version(&station_file.api_version));
+        if let Some(heading) = &heading {
+            let modules = station_file.station.clone();
+            station_file.station = heading.station.clone();
+            release = Some(heading.station.release);
+            // Topics have the ids that were in force.
+            for api in ApiType::AUTH_APIS {
+                if station_file.station.cadence(api).is_some() || heading.api == api {
+                    let id = modules.cadence(api).map(|cadence| cadence.module_id.to_owned());
+                    id.into_iter().for_each(|id| station_file.station.add_module(api, &id));
+                }
+            }
+        }
+    }
+    release = wish.release.or(release);
+    station_file.station.release = release.unwrap_or_default();
+    let whole = Script { recording, file: station_file };
+    let api = match (wish.api, side, &heading) {
+        (_, Side::Everest, _) => ApiType::AUTH_CONSUMER,
+        (Some(api), ..) => api,
+        (None, Side::Client, Some(heading)) if heading.under_test == side => heading.api,
+        (None, Side::Client, _) => reading::shown_api(&whole),
+    };
+    let part = wish.span.of(path, whole)?;
+    let count = part.script.recording.messages.iter().filter(|message| !Heading::is_in(message)).count();
+    let mut read = reading::read(&part.script, side, api);
+    let tokens = tokens::name_all(&mut read, &part.script.file.station.tokens, has_heading);
+    let station = reading::station(&part.script, &read, tokens, has_heading || file.is_some());
+    if !read.iter().any(|event| event.is_of_conversation()) {
+        let headline = format!("recording `{path}` has nothing that a scenario could be made of");
+        let help = "its topics should begin with `everest_api/`, or --station name the external prefix";
+        let evidence = format!("{count} messages, and no token, request, status or reply among them");
+        return Err(Box::new(
+            Diagnostic::new(Severity::Error, "recording/no-conversation", headline)
+                .with_evidence(evidence)
+                .with_help(help),
+        ));
+    }
+    let ground = weave::Ground { side, api, station };
+    let turns = weave::turns(&ground, read);
+    let origin = write::Origin {
+        path,
+        messages: count,
+        span: part.words.as_deref(),
+        length: Duration::from_millis(part.script.length_ms().saturating_sub(part.begins_ms)),
+        release,
+        external_prefix: &part.script.file.external_prefix,
+    };
+    let draft = write::draft(&origin, &ground, &turns);
+    if draft.text.len() > LARGEST {
+        let headline = format!("recording `{path}` is too long for one scenario");
+        let evidence = format!("the scenario has {} bytes, the most is {LARGEST}", draft.text.len());
+        let help = "choose a part of it with --from and --to";
+        return Err(Box::new(
+            Diagnostic::new(Severity::Error, "recording/too-long", headline).with_evidence(evidence).with_help(help),
+        ));
+    }
+    Ok(draft)
+}

@@ -1,0 +1,478 @@
+//! The messages of a recording as what was done, what was said, and what no step can say.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::heading::Heading;
+use crate::fuzz::{Input, Payload};
+use crate::parity::{Script, Sense};
+use crate::protocol::channel::{ApiType, Channel, EntryPoint};
+use crate::protocol::codec;
+use crate::protocol::control::{Command, DISCONNECT, RESTART_EVEREST, Validation};
+use crate::protocol::side::Side;
+use crate::protocol::types::{
+    AuthorizationStatus, ProvidedIdToken, TokenValidationStatus, TokenValidationStatusMessage, ValidationResult,
+    ValidationResultUpdate,
+};
+use crate::recording::Message;
+use crate::station::config::{StationConfig, TokenConfig};
+use crate::timespan::Seconds;
+
+/// One thing that a recording shows.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Event {
+    pub line: usize,
+    pub at_ms: i64,
+    pub what: What,
+}
+
+/// What it is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum What {
+    /// Something was done.
+    Act(Act),
+    /// EVerest, or somebody, said something.
+    Seen(Seen),
+    /// What no step can say, in words.
+    Left(String),
+}
+
+/// Something that was done: it becomes a step.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Act {
+    /// At the station, or to how EVerest speaks.
+    Command(Command),
+    /// A token was presented, and this is what validators were to say of it, as far as it was told.
+    Present { token: Box<ProvidedIdToken>, said: Option<Validation>, name: String },
+    /// What validators say of a token from now on.
+    Verdict { name: String, value: String, verdict: AuthorizationStatus, after: Option<Duration> },
+    /// A client asked something, the so many-th request.
+    Request(usize, Input),
+    /// A client says from now on that communication is good, or that it is not.
+    Check(bool),
+    /// Exactly this was published.
+    Publish(Input),
+    /// EVerest ended and started again.
+    Restart,
+    /// The module lost its connection.
+    Disconnect,
+}
+
+/// Something that was said: it becomes an expectation.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Seen {
+    Status(Arc<TokenValidationStatusMessage>),
+    Reply {
+        request: usize,
+        payload: Value,
+    },
+    Question(Value),
+    /// To the last question.
+    Answer {
+        value: String,
+        payload: Value,
+    },
+    Beacon,
+    /// A client said that communication is good.
+    Check,
+    /// A heartbeat of this number.
+    Heartbeat(u64),
+}
+
+impl Event {
+    /// Whether it is more than a sign of life.
+    pub(super) fn is_of_conversation(&self) -> bool {
+        !matches!(self.what, What::Left(_) | What::Seen(Seen::Beacon | Seen::Check | Seen::Heartbeat(_)))
+    }
+}
+
+/// The API that the clients of a recording used: the first of them with a message of a client.
+pub(super) fn shown_api(script: &Script) -> ApiType {
+    let senses = script.senses();
+    let has = |api: &ApiType| senses.iter().any(|sense| matches!(sense, Sense::Received(of, _) if of == api));
+    ApiType::AUTH_APIS.into_iter().find(has).unwrap_or(ApiType::AUTH_CONSUMER)
+}
+
+/// Reads a recording for a module on this side.
+pub(super) fn read(script: &Script, side: Side, api: ApiType) -> Vec<Event> {
+    let senses = script.senses();
+    let is_told = senses.iter().any(|sense| matches!(sense, Sense::Done(command) if command.is_for_client()));
+    let mut reader = Reader {
+        script,
+        side,
+        api,
+        is_told,
+        checks: true,
+        requests: BTreeMap::new(),
+        count: 0,
+        asked: BTreeMap::new(),
+        told_token: None,
+        beats: None,
+        has_begun: false,
+        was_restarted: false,
+        events: Vec::new(),
+    };
+    for (message, sense) in script.recording.messages.iter().zip(senses) {
+        if !Heading::is_in(message) {
+            reader.take(message, sense);
+        }
+    }
+    reader.events
+}
+
+struct Reader<'a> {
+    script: &'a Script,
+    side: Side,
+    api: ApiType,
+    /// Whether a client was told what to do.
+    is_told: bool,
+    /// Whether a client says that communication is good.
+    checks: bool,
+    /// The last request by the topic of its reply.
+    requests: BTreeMap<String, usize>,
+    count: usize,
+    /// About what EVerest asked, by the topic of the answer.
+    asked: BTreeMap<String, String>,
+    /// What a reader was told to hand in.
+    told_token: Option<(ProvidedIdToken, Validation)>,
+    /// The number of the last heartbeat.
+    beats: Option<u64>,
+    /// Whether anything was done or said.
+    has_begun: bool,
+    was_restarted: bool,
+    events: Vec<Event>,
+}
+
+impl Reader<'_> {
+    fn push(&mut self, message: &Message, what: What) {
+        let event = Event { line: message.line, at_ms: message.at_ms(), what };
+        self.has_begun |= event.is_of_conversation();
+        self.events.push(event);
+    }
+
+    fn act(&mut self, message: &Message, act: Act) {
+        self.push(message, What::Act(act));
+    }
+
+    fn seen(&mut self, message: &Message, seen: Seen) {
+        self.push(message, What::Seen(seen));
+    }
+
+    fn left(&mut self, message: &Message, why: &str) {
+        self.push(message, What::Left(format!("a message on `{}`: {why}", message.topic)));
+    }
+
+    /// A step can publish exactly this where khumbu is who said it.
+    fn publish(&mut self, message: &Message, by: Side, topic: &str) {
+        if by == self.side {
+            self.left(message, "nobody can tell the module under test to say exactly this");
+            return;
+        }
+        let payload = match (message.json(), &message.hex) {
+            (Some(json), _) => Payload::Json(json.clone()),
+            (None, Some(bytes)) => Payload::Bytes(bytes.to_vec()),
+            (None, None) => Payload::Text(message.payload.as_str().unwrap_or_default().to_owned()),
+        };
+        if message.retain {
+            self.left(message, "it was retained, which this step leaves out");
+        }
+        self.act(message, Act::Publish(Input::Publish { topic: topic.to_owned(), payload }));
+    }
+
+    fn take(&mut self, message: &Message, sense: Sense) {
+        match sense {
+            Sense::Done(command) => self.done(message, *command),
+            Sense::Received(api, channel) => self.received(message, api, channel),
+            Sense::Queried(entry_point) => {
+                let command = match entry_point {
+                    EntryPoint::Discover => Command::Discover {},
+                    EntryPoint::QueryModules(name) => Command::QueryModules(name),
+                };
+                if message.reply_to().is_some() {
+                    self.request(message, Input::Command(command));
+                } else {
+                    let prefix = &self.script.file.external_prefix;
+                    let bare = message.topic.strip_prefix(prefix.as_str()).unwrap_or(&message.topic);
+                    self.publish(message, Side::Client, &format!("{{external_prefix}}{bare}"));
+                }
+            }
+            Sense::Asked(reply_to) => {
+                let payload = message.payload["payload"].clone();
+                let value = payload["id_token"]["value"].as_str().unwrap_or_default().to_owned();
+                self.asked.insert(reply_to, value);
+                self.seen(message, Seen::Question(payload));
+            }
+            Sense::Answered => match self.asked.get(&message.topic).cloned() {
+                Some(value) => {
+                    self.seen(message, Seen::Answer { value, payload: message.json().cloned().unwrap_or_default() });
+                }
+                None => self.left(message, "it answers a question that is not in the recording"),
+            },
+            Sense::Said(api, Channel::HEARTBEAT) => {
+                if api == ApiType::AUTH_CONSUMER {
+                    self.beat(message);
+                }
+            }
+            Sense::Said(_, channel) => self.said(message, channel),
+            Sense::Beacon => {
+                self.seen(message, Seen::Beacon);
+                self.restarted(message);
+            }
+            Sense::SaidElsewhere => match self.requests.get(&message.topic).copied() {
+                Some(request) => {
+                    let payload = message.json().cloned().unwrap_or_else(|| message.payload.clone());
+                    self.seen(message, Seen::Reply { request, payload });
+                }
+                None => self.left(message, "it replies to no request of the recording"),
+            },
+            Sense::Inside => self.left(message, "what goes on inside EVerest"),
+            Sense::Unknown => self.unknown(message),
+        }
+    }
+
+    /// What khumbu did without a message, and what nobody knows.
+    fn unknown(&mut self, message: &Message) {
+        let is_aside = message.topic.starts_with("khumbu/");
+        let has = |name: &str| is_aside && message.json().is_some_and(|json| json.get(name).is_some());
+        if has(RESTART_EVEREST) {
+            self.act(message, Act::Restart);
+            (self.was_restarted, self.beats) = (true, None);
+        } else if has(DISCONNECT) {
+            self.act(message, Act::Disconnect);
+        } else if !is_aside {
+            self.left(message, "what it means is not known; a binding of --station may say so");
+        }
+    }
+
+    /// EVerest shows that it has started; the first time, that is where everything begins.
+    fn restarted(&mut self, message: &Message) {
+        if self.has_begun && !self.was_restarted {
+            self.act(message, Act::Restart);
+        }
+        self.was_restarted = true;
+    }
+
+    fn beat(&mut self, message: &Message) {
+        let Some(number) = message.json().and_then(Value::as_u64) else { return };
+        if number == 0 && self.beats.is_some_and(|last| last > 0 && last < u64::from(u32::MAX)) {
+            self.restarted(message);
+        }
+        if number > 0 {
+            self.was_restarted = false;
+        }
+        self.beats = Some(number);
+        self.seen(message, Seen::Heartbeat(number));
+    }
+
+    fn done(&mut self, message: &Message, command: Command) {
+        let is_client_told = self.side == Side::Client;
+        match command {
+            Command::PresentToken { token, validation }
+                if is_client_told && self.api == ApiType::AUTH_TOKEN_PROVIDER =>
+            {
+                self.told_token = Some((token, validation));
+            }
+            Command::PresentToken { token, validation } => {
+                let act = Act::Present { token: Box::new(token), said: Some(validation), name: String::new() };
+                self.act(message, act);
+            }
+            Command::SetVerdict { token, validation } => {
+                let after = Some(Duration::from_millis(validation.after_ms)).filter(|after| !after.is_zero());
+                let (verdict, value) = (validation.authorization_status, token.id_token.value);
+                self.act(message, Act::Verdict { name: String::new(), value, verdict, after });
+            }
+            Command::UpdateVerdict(_) if is_client_told && self.api == ApiType::AUTH_TOKEN_VALIDATOR => {}
+            Command::CommunicationCheck(on) => {
+                self.checks = on;
+                self.act(message, Act::Check(on));
+            }
+            // The message that it leads to is in the recording, too.
+            command if command.is_for_client() => {}
+            command => self.act(message, Act::Command(command)),
+        }
+    }
+
+    fn received(&mut self, message: &Message, api: ApiType, channel: Channel) {
+        let in_force = self.script.file.station.in_force();
+        let client = self.side == Side::Client;
+        let address = channel.address().strip_prefix("m2e/").unwrap_or(channel.address());
+        let topic = match api {
+            ApiType::AUTH_TOKEN_PROVIDER => format!("{{provider}}/m2e/{address}"),
+            ApiType::AUTH_TOKEN_VALIDATOR => format!("{{validator}}/m2e/{address}"),
+            _ => format!("{{m2e}}/{address}"),
+        };
+        match channel {
+            Channel::COMMUNICATION_CHECK => match message.json().and_then(Value::as_bool) {
+                _ if client && api != self.api || !client && api != ApiType::AUTH_CONSUMER => {}
+                Some(on) => self.check(message, on),
+                None => self.publish(message, Side::Client, &topic),
+            },
+            Channel::PROVIDED_TOKEN => match codec::decode_provided_token(&message.bytes, in_force) {
+                Ok(token) if token.parent_id_token.is_none() && token.certificate_hash_data.is_none() => {
+                    let told = self.told_token.take().filter(|(told, _)| told.id_token == token.id_token);
+                    let said = told.map(|(_, validation)| validation);
+                    self.act(message, Act::Present { token: Box::new(token), said, name: String::new() });
+                }
+                _ => self.publish(message, Side::Client, &topic),
+            },
+            Channel::VALIDATE_RESULT_UPDATE => match serde_json::from_slice::<ValidationResultUpdate>(&message.bytes) {
+                Ok(update) => self.act(message, Act::Command(Command::UpdateVerdict(update))),
+                Err(_) => self.publish(message, Side::Client, &topic),
+            },
+            Channel::GET_TOKEN_VALIDATION_STATUS if message.reply_to().is_some() => {
+                self.request(message, Input::Command(Command::GetStatus {}));
+            }
+            Channel::WITHDRAW_AUTHORIZATION if message.reply_to().is_some() => {
+                let says = message.json().map(|json| json["payload"].clone());
+                let is_plain = |command: &Command| match command {
+                    Command::Withdraw(request) => says.as_ref() == serde_json::to_value(request).ok().as_ref(),
+                    _ => false,
+                };
+                let command = says.clone().and_then(|says| serde_json::from_value(says).ok()).map(Command::Withdraw);
+                match command.filter(is_plain) {
+                    Some(command) => self.request(message, Input::Command(command)),
+                    None => self.odd_request(message, &topic),
+                }
+            }
+            _ => self.odd_request(message, &topic),
+        }
+    }
+
+    fn check(&mut self, message: &Message, on: bool) {
+        if on {
+            self.seen(message, Seen::Check);
+        }
+        // What a client was told stands in the recording, and it says `false` when it leaves.
+        let is_told = self.side == Side::Client && self.is_told;
+        if on != self.checks && !is_told {
+            self.checks = on;
+            self.act(message, Act::Check(on));
+        }
+    }
+
+    fn request(&mut self, message: &Message, input: Input) {
+        let number = self.number(message);
+        self.act(message, Act::Request(number, input));
+    }
+
+    /// A request that no other step makes.
+    fn odd_request(&mut self, message: &Message, topic: &str) {
+        let wanted = message.reply_to().filter(|wanted| !wanted.is_empty() && !wanted.contains(['+', '#', '\0']));
+        let Some(wanted) = wanted.filter(|_| self.side == Side::Everest) else {
+            return self.publish(message, Side::Client, topic);
+        };
+        let number = self.number(message);
+        let payload = match message.json() {
+            Some(json) => {
+                let mut json = json.clone();
+                json["headers"]["replyTo"] = Value::from("{reply}");
+                Payload::Json(json)
+            }
+            None => Payload::Text(String::from_utf8_lossy(&message.bytes).replace(&wanted, "{reply}")),
+        };
+        self.act(message, Act::Request(number, Input::Publish { topic: topic.to_owned(), payload }));
+    }
+
+    fn number(&mut self, message: &Message) -> usize {
+        let number = self.count;
+        self.count += 1;
+        if let Some(reply_to) = message.reply_to() {
+            let on_wire = format!("{}{reply_to}", self.script.file.external_prefix);
+            self.requests.insert(on_wire, number);
+        }
+        number
+    }
+
+    fn said(&mut self, message: &Message, channel: Channel) {
+        let status = serde_json::from_slice::<TokenValidationStatusMessage>(&message.bytes);
+        match (channel, status) {
+            (Channel::TOKEN_VALIDATION_STATUS, Ok(status)) => self.seen(message, Seen::Status(Arc::new(status))),
+            _ if self.side == Side::Everest => self.left(message, "EVerest's message cannot be read"),
+            _ => {
+                let topic = format!("{{e2m}}/{}", channel.address().trim_start_matches("e2m/"));
+                self.publish(message, Side::Everest, &topic);
+            }
+        }
+    }
+}
+
+/// What is known of a token that is presented.
+pub(super) fn as_config(token: &ProvidedIdToken) -> TokenConfig {
+    TokenConfig {
+        value: token.id_token.value.clone(),
+        r#type: token.id_token.r#type,
+        authorization_type: token.authorization_type,
+        verdict: AuthorizationStatus::Accepted,
+        verdict_after: None,
+        evse_ids: None,
+        parent_id_token: None,
+        tariff_messages: Vec::new(),
+        connectors: token.connectors.clone(),
+        other_validators: Vec::new(),
+        certificate: token.certificate.clone(),
+        prevalidated: token.prevalidated,
+        request_id: token.request_id,
+    }
+}
+
+/// The station, as far as it is known, with these tokens; where nobody says what it is like, as the recording shows it.
+pub(super) fn station(
+    script: &Script,
+    events: &[Event],
+    tokens: BTreeMap<String, TokenConfig>,
+    is_known: bool,
+) -> StationConfig {
+    let mut station = script.file.station.clone();
+    station.evse_manager = crate::station::config::EvseManager::default();
+    station.tokens = tokens;
+    if is_known {
+        return station;
+    }
+    let statuses = || {
+        events.iter().filter_map(|event| match &event.what {
+            What::Seen(Seen::Status(status)) => Some((event.at_ms, status)),
+            _ => None,
+        })
+    };
+    let of_statuses = statuses().flat_map(|(_, status)| status.token.connectors.iter().flatten().copied());
+    let of_commands = events.iter().filter_map(|event| match &event.what {
+        What::Act(Act::Command(command)) => {
+            serde_json::to_value(command).ok()?.as_object()?.values().next()?["evse"].as_i64()
+        }
+        _ => None,
+    });
+    let most = of_statuses.map(i64::from).chain(of_commands).max().unwrap_or(1);
+    station.evses = u8::try_from(most.clamp(1, 64)).unwrap_or(1);
+    // How long EVerest waited in vain.
+    let mut since: BTreeMap<&str, i64> = BTreeMap::new();
+    for (at_ms, status) in statuses() {
+        let value = status.token.id_token.value.as_str();
+        match status.status {
+            TokenValidationStatus::TimedOut => {
+                if let Some(since) = since.get(value) {
+                    let seconds = u64::try_from((at_ms - since + 500) / 1000).unwrap_or(0).max(1);
+                    station.auth.connection_timeout = Seconds(Duration::from_secs(seconds));
+                    break;
+                }
+            }
+            _ => drop(since.insert(value, at_ms)),
+        }
+    }
+    station
+}
+
+/// What a validator said, as far as it can be read.
+pub(super) fn as_validation(answer: &Value, after_ms: u64) -> Option<Validation> {
+    let result: ValidationResult = serde_json::from_value(answer.clone()).ok()?;
+    Some(Validation {
+        after_ms,
+        authorization_status: result.authorization_status,
+        evse_ids: result.evse_ids,
+        parent_id_token: result.parent_id_token,
+        tariff_messages: result.tariff_messages,
+        others: Vec::new(),
+    })
+}

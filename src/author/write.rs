@@ -1,0 +1,446 @@
+//! Turns as a scenario file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::reading::{Act, Seen};
+use super::weave::{Ground, Turn, to_input};
+use super::{Draft, Remark};
+use crate::diagnostic::words::shown;
+use crate::fuzz::{Input, Led, at_stake};
+use crate::protocol::channel::ApiType;
+use crate::protocol::control::{Command, HeartbeatControl};
+use crate::protocol::release::Release;
+use crate::protocol::side::Side;
+use crate::protocol::types::TokenValidationStatusMessage;
+use crate::protocol::wire::Wire;
+use crate::scenario::written::{Frame, expected_status, flow, in_any_order, station_to_text};
+use crate::station::config::StationConfig;
+use crate::timespan::Timespan;
+
+/// What comes later than this is waited for longer than the language does by itself.
+const LATE_MS: i64 = 2500;
+/// How much longer than it took something is waited for.
+const MARGIN_MS: i64 = 5000;
+/// A scenario that takes longer than this says how long it may.
+const LONG_MS: i64 = 30_000;
+
+/// Where a scenario comes from.
+pub(super) struct Origin<'a> {
+    pub path: &'a str,
+    pub messages: usize,
+    pub span: Option<&'a str>,
+    pub length: Duration,
+    pub release: Option<Release>,
+    pub external_prefix: &'a str,
+}
+
+/// The scenario file, and what is not in it.
+pub(super) fn draft(origin: &Origin<'_>, ground: &Ground, turns: &[Turn]) -> Draft {
+    let remarks = summed(turns);
+    let mut writer = Writer { ground, named: named_requests(turns), names: BTreeMap::new(), at_stake: Vec::new() };
+    for (name, token) in &ground.station.tokens {
+        writer.names.entry(token.value.clone()).or_insert_with(|| name.clone());
+    }
+    let mut steps = writer.beginning();
+    let (mut told, mut waits_ms) = (BTreeSet::new(), 0);
+    for turn in turns {
+        let (text, waited_ms) = writer.turn(turn, &mut told);
+        steps.push_str(&text);
+        waits_ms += waited_ms;
+    }
+    let is_client = ground.side == Side::Client;
+    let checks = turns.iter().flat_map(|turn| &turn.seen).any(|(_, seen)| *seen == Seen::Check);
+    let is_checking = turns.iter().rev().find_map(|turn| match turn.act {
+        Some(Act::Check(on)) => Some(on),
+        _ => None,
+    });
+    if is_client && checks && is_checking != Some(false) {
+        steps.push_str("  # The client is still there.\n  - expect: {message: communication_check, payload: true}\n");
+    }
+    if steps.is_empty() {
+        steps.push_str("  - note: Nothing of the recording is left.\n");
+    }
+    let mut requirements: Vec<&str> = Vec::new();
+    // What came last is what the rest led up to.
+    for id in writer.at_stake.iter().rev() {
+        if !requirements.contains(id) {
+            requirements.push(id);
+        }
+    }
+    let frame = Frame {
+        comment: comment(origin, ground, &requirements),
+        description: description(turns),
+        requirements,
+        under_test: ground.side,
+        api: ground.api,
+        release: origin.release,
+        wire: Wire::Everest,
+        external_prefix: if is_client { origin.external_prefix.to_owned() } else { String::new() },
+        timeout: (waits_ms > LONG_MS).then(|| whole_seconds(waits_ms + LONG_MS)),
+        within_ms: None,
+        station: station_to_text(&written_station(ground)),
+    };
+    Draft { text: frame.text() + &steps, remarks }
+}
+
+fn whole_seconds(ms: i64) -> Timespan {
+    Timespan(Duration::from_secs(u64::try_from((ms + 999) / 1000).unwrap_or(0)))
+}
+
+/// The station without what a scenario says elsewhere.
+fn written_station(ground: &Ground) -> StationConfig {
+    let mut station = ground.station.clone();
+    let usual = StationConfig::default();
+    // The ids that topics have are for flags.
+    station.auth_consumer.module_id = usual.auth_consumer.module_id;
+    station.release = usual.release;
+    match (ground.side, ground.api) {
+        (Side::Client, ApiType::AUTH_TOKEN_PROVIDER) if is_plain(&station.auth_token_provider) => {
+            station.auth_token_provider = None;
+        }
+        (Side::Client, ApiType::AUTH_TOKEN_VALIDATOR) => {
+            if let Some(validator) = &mut station.auth_token_validator {
+                validator.module_id = Default::default();
+                let plain = crate::station::config::ValidatorConfig { module_id: String::new(), ..Default::default() };
+                if *validator == plain {
+                    station.auth_token_validator = None;
+                }
+            }
+        }
+        _ => {}
+    }
+    station
+}
+
+fn is_plain(provider: &Option<crate::station::config::ProviderConfig>) -> bool {
+    let usual = crate::station::config::ProviderConfig::default();
+    provider.as_ref().is_some_and(|own| {
+        let own = crate::station::config::ProviderConfig { module_id: usual.module_id.clone(), ..own.clone() };
+        own == usual
+    })
+}
+
+fn comment(origin: &Origin<'_>, ground: &Ground, requirements: &[&str]) -> String {
+    let Origin { path, messages, span, length, .. } = origin;
+    let part = span.map_or_else(String::new, |span| format!(", {span}"));
+    let mut text = format!(
+        "Made by `khumbu scenario` from {path}{part}: {messages} messages in {}.\n",
+        shown(Duration::from_millis(u64::try_from(length.as_millis()).unwrap_or(0)))
+    );
+    text.push_str("Say in the description what it shows.");
+    if requirements.is_empty() {
+        text.push_str(" `requirements: [WD-18]` says what it is about; `khumbu conform --list` has them.");
+    } else if requirements.len() > 1 {
+        text.push_str(" The first requirement is the one that it is about.");
+    }
+    if ground.side == Side::Everest && !origin.external_prefix.is_empty() {
+        text.push_str(&format!("\nPlay it with --external-prefix {}", origin.external_prefix));
+    }
+    text
+}
+
+/// What happens, in the words of its steps.
+fn description(turns: &[Turn]) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for act in turns.iter().filter_map(|turn| turn.act.as_ref()) {
+        let word = match act {
+            Act::Present { name, .. } => format!("{name} is presented"),
+            Act::Verdict { name, verdict, .. } => format!("{name} is {verdict:?} from then on"),
+            Act::Check(false) => "communication checks end".to_owned(),
+            Act::Check(true) => "communication checks begin again".to_owned(),
+            Act::Restart => "EVerest starts again".to_owned(),
+            Act::Disconnect => "the connection is lost".to_owned(),
+            Act::Command(command) => in_words(command),
+            Act::Request(_, Input::Command(command)) => in_words(command),
+            Act::Request(..) | Act::Publish(_) => "a message is published".to_owned(),
+        };
+        if words.last() != Some(&word) {
+            words.push(word);
+        }
+    }
+    /// More than this nobody reads.
+    const MOST: usize = 5;
+    let more = words.len().saturating_sub(MOST);
+    words.truncate(MOST);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    let mut text = words.join(", ") + &more + ".";
+    if words.is_empty() {
+        "What EVerest says by itself.".clone_into(&mut text);
+    }
+    text[..1].to_uppercase() + &text[1..]
+}
+
+fn in_words(command: &Command) -> String {
+    let at = |evse: i32| format!("at EVSE {evse}");
+    match command {
+        Command::PlugIn(it) => format!("an EV is plugged in {}", at(it.evse)),
+        Command::Unplug(it) => format!("the EV is unplugged {}", at(it.evse)),
+        Command::StartTransaction(it) => format!("a transaction starts {}", at(it.evse)),
+        Command::StopTransaction(it) => format!("the transaction ends {}", at(it.evse)),
+        Command::Withdraw(request) if request.evse_id.is_none() && request.id_token.is_none() => {
+            "everything is withdrawn".to_owned()
+        }
+        Command::Withdraw(request) => {
+            let token = if request.id_token.is_some() { "a token" } else { "an authorization" };
+            let place = request.evse_id.map(|evse| format!(" {}", at(evse))).unwrap_or_default();
+            format!("{token} is withdrawn{place}")
+        }
+        Command::GetStatus {} => "the last status is asked for".to_owned(),
+        Command::Discover {} | Command::QueryModules(_) => "modules are looked for".to_owned(),
+        other => crate::protocol::control::command_name(other).replace('_', " "),
+    }
+}
+
+/// Requests whose reply does not follow at once, or not alone: it is known by a name.
+fn named_requests(turns: &[Turn]) -> BTreeSet<usize> {
+    let mut named = BTreeSet::new();
+    for turn in turns {
+        let own = match turn.act {
+            Some(Act::Request(number, _)) => Some(number),
+            _ => None,
+        };
+        let replies = turn.seen.iter().filter_map(|(_, seen)| match seen {
+            Seen::Reply { request, .. } => Some(*request),
+            _ => None,
+        });
+        named.extend(replies.filter(|request| Some(*request) != own));
+    }
+    named
+}
+
+/// Remarks by what they say, each with its first line.
+fn summed(turns: &[Turn]) -> Vec<Remark> {
+    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut order = Vec::new();
+    for remark in turns.iter().flat_map(|turn| &turn.remarks) {
+        let entry = counts.entry(&remark.what).or_insert_with(|| {
+            order.push(remark.what.as_str());
+            (remark.line, 0)
+        });
+        entry.1 += 1;
+    }
+    let summed = order.into_iter().map(|what| {
+        let (line, count) = counts[what];
+        let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
+        Remark { line, what: format!("{what}{times}") }
+    });
+    summed.collect()
+}
+
+struct Writer<'a> {
+    ground: &'a Ground,
+    named: BTreeSet<usize>,
+    /// The names of tokens by their values, as they were presented last.
+    names: BTreeMap<String, String>,
+    /// The requirements that an EVerest breaks which does something else.
+    at_stake: Vec<&'static str>,
+}
+
+impl Writer<'_> {
+    /// A module that has not said that it is there may not listen yet.
+    fn beginning(&self) -> String {
+        let others = [ApiType::AUTH_TOKEN_PROVIDER, ApiType::AUTH_TOKEN_VALIDATOR];
+        let beats = |api: &ApiType| self.ground.station.cadence(*api).is_some_and(|cadence| cadence.heartbeat_ms > 0);
+        let is_needed = |api: &ApiType| self.ground.side == Side::Everest && beats(api);
+        let step = |api: ApiType| format!("  - expect: {{message: heartbeat, api: {}}}\n", api.name());
+        others.into_iter().filter(is_needed).map(step).collect()
+    }
+
+    /// The steps of a turn, and how long they may take because something took its time.
+    fn turn(&mut self, turn: &Turn, told: &mut BTreeSet<String>) -> (String, i64) {
+        let mut text = String::new();
+        let remark = |remark: &Remark, told: &mut BTreeSet<String>| {
+            // Each once: what comes again and again is counted elsewhere.
+            let line = if remark.line > 0 { format!("Line {}: ", remark.line) } else { String::new() };
+            let is_new = told.insert(remark.what.clone());
+            is_new.then(|| format!("  # {line}{}\n", remark.what.replace('\n', " "))).unwrap_or_default()
+        };
+        if let Some(act) = &turn.act {
+            if let Act::Present { token, name, .. } = act {
+                self.names.insert(token.id_token.value.clone(), name.clone());
+            }
+            let why = if turn.is_inferred { "   # No message shows it; the statuses do." } else { "" };
+            text.push_str(&format!("  - {}{why}\n", self.act(act)));
+        }
+        let (expected, waits_ms) = self.expected(turn);
+        text.push_str(&expected);
+        for it in &turn.remarks {
+            text.push_str(&remark(it, told));
+        }
+        if self.ground.side == Side::Everest
+            && let Some(act) = &turn.act
+            && turn.seen.iter().any(|(_, seen)| matches!(seen, Seen::Status(_) | Seen::Reply { .. }))
+        {
+            self.at_stake.push(at_stake(&to_input(act), &self.led(turn)));
+        }
+        (text, waits_ms)
+    }
+
+    /// What was said in a turn, as the station's own words.
+    fn led(&self, turn: &Turn) -> Led {
+        let mut led = Led::default();
+        for (_, seen) in &turn.seen {
+            match seen {
+                Seen::Status(status) => led.statuses.push((self.name(status), status.clone())),
+                Seen::Reply { request, payload } => led.replies.push((*request, payload.clone())),
+                _ => {}
+            }
+        }
+        led
+    }
+
+    fn name(&self, status: &TokenValidationStatusMessage) -> String {
+        self.names.get(&status.token.id_token.value).cloned().unwrap_or_default()
+    }
+
+    fn act(&self, act: &Act) -> String {
+        match act {
+            Act::Verdict { name, verdict, after, .. } => {
+                let after = after.map(|after| format!(", after: {}", Timespan(after))).unwrap_or_default();
+                format!("set_verdict: {{token: {name}, verdict: {verdict:?}{after}}}")
+            }
+            Act::Command(Command::Heartbeats(HeartbeatControl::Every(ms))) => format!("heartbeats: {{every: {ms}ms}}"),
+            Act::Command(Command::Reserve(reserve)) => {
+                let mut arguments = json!(reserve);
+                if let Some(arguments) = arguments.as_object_mut() {
+                    let expires = arguments.remove("expires_in_ms").and_then(|ms| ms.as_i64()).unwrap_or_default();
+                    let key = if expires < 0 { "expired_for" } else { "expires_in" };
+                    let span = Timespan(Duration::from_millis(expires.unsigned_abs()));
+                    arguments.insert(key.to_owned(), json!(span));
+                }
+                format!("reserve: {}", flow(&arguments))
+            }
+            Act::Request(number, input) => {
+                let step = match input {
+                    Input::Command(Command::Withdraw(request)) => {
+                        let mut arguments = json!(request);
+                        let named = self.ground.station.tokens.iter().find(|(name, token)| {
+                            Some(token.id_token()) == request.id_token && self.names.get(&token.value) == Some(*name)
+                        });
+                        if let (Some((name, _)), Some(arguments)) = (named, arguments.as_object_mut()) {
+                            arguments.remove("id_token");
+                            arguments.insert("token".to_owned(), json!(name));
+                        }
+                        format!("withdraw: {}", flow(&arguments))
+                    }
+                    input => input.step(),
+                };
+                if self.named.contains(number) { with_name(&step, *number) } else { step }
+            }
+            act => to_input(act).step(),
+        }
+    }
+
+    /// What has to be seen in a turn: what came together in any order, what came later behind it.
+    fn expected(&self, turn: &Turn) -> (String, i64) {
+        let mut parts: Vec<(i64, Vec<&(i64, Seen)>)> = Vec::new();
+        let mut last_ms = turn.at_ms;
+        for it in turn.seen.iter().filter(|(_, seen)| !matches!(seen, Seen::Check)) {
+            let gap_ms = it.0 - last_ms;
+            match parts.last_mut().filter(|_| gap_ms <= LATE_MS) {
+                Some((_, part)) => part.push(it),
+                None => parts.push((gap_ms, vec![it])),
+            }
+            last_ms = last_ms.max(it.0);
+        }
+        let (mut text, mut waits_ms) = (String::new(), 0);
+        for (gap_ms, part) in parts {
+            let is_late = gap_ms > LATE_MS && turn.act.is_some();
+            let within = is_late.then(|| whole_seconds(gap_ms + MARGIN_MS));
+            if is_late {
+                waits_ms += gap_ms + MARGIN_MS;
+            }
+            let seen: Vec<_> = part.iter().map(|(_, seen)| seen).collect();
+            text.push_str(&in_any_order(&self.expectations(turn, &seen, within)));
+        }
+        (text, waits_ms)
+    }
+
+    fn expectations(&self, turn: &Turn, seen: &[&Seen], within: Option<Timespan>) -> Vec<String> {
+        let mut statuses: Vec<(String, Vec<&TokenValidationStatusMessage>)> = Vec::new();
+        for seen in seen {
+            if let Seen::Status(status) = seen {
+                let name = self.name(status);
+                match statuses.iter_mut().find(|(other, _)| *other == name) {
+                    Some((_, own)) => own.push(status),
+                    None => statuses.push((name, vec![status])),
+                }
+            }
+        }
+        let late = within.map(|within| format!(", within: {within}")).unwrap_or_default();
+        let is_validator = self.ground.side == Side::Client && self.ground.api == ApiType::AUTH_TOKEN_VALIDATOR;
+        let own = match turn.act {
+            Some(Act::Request(number, _)) => Some(number),
+            _ => None,
+        };
+        let mut steps: Vec<_> = seen
+            .iter()
+            .filter_map(|seen| match seen {
+                Seen::Question(question) => {
+                    let payload = flow(&json!({"payload": question}));
+                    Some(format!("expect: {{message: validate_token, payload: {payload}{late}}}"))
+                }
+                Seen::Answer { payload, .. } if is_validator => {
+                    Some(format!("expect_reply: {{payload: {}{late}}}", flow(&without_empty(payload))))
+                }
+                Seen::Reply { request, payload } => {
+                    let payload = self.with_captures(payload);
+                    let to = Some(*request) != own || self.named.contains(request);
+                    let is_short = !to && late.is_empty() && payload.is_string();
+                    let to = if to { format!("to: request_{}, ", request + 1) } else { String::new() };
+                    Some(match is_short {
+                        true => format!("expect_reply: {}", flow(&payload)),
+                        false => format!("expect_reply: {{{to}payload: {}{late}}}", flow(&payload)),
+                    })
+                }
+                Seen::Beacon if self.ground.side == Side::Everest => Some("expect: {message: ready_beacon}".to_owned()),
+                Seen::Heartbeat(number) => Some(format!("expect: {{message: heartbeat, payload: {number}{late}}}")),
+                _ => None,
+            })
+            .collect();
+        steps.dedup();
+        let of_tokens = statuses.iter().map(|(name, statuses)| expected_status(name, statuses, within));
+        steps.extend(of_tokens);
+        steps
+    }
+
+    /// A reply as a pattern: ids of modules are another scenario's affair, and a text that begins with `$` is no marker.
+    fn with_captures(&self, reply: &Value) -> Value {
+        let mut reply = without_empty(reply);
+        let modules = reply.get_mut("apis").and_then(Value::as_array_mut).into_iter().flatten();
+        for module in modules.filter_map(Value::as_object_mut).filter(|module| module.contains_key("module_id")) {
+            let captured = match module.get("type").and_then(Value::as_str) {
+                Some("auth_consumer") => "$captured:consumer_id",
+                Some("auth_token_provider") => "$captured:provider_id",
+                Some("auth_token_validator") => "$captured:validator_id",
+                _ => continue,
+            };
+            module.insert("module_id".to_owned(), json!(captured));
+        }
+        reply
+    }
+}
+
+/// A message without lists that are empty: they say nothing that a reader misses.
+fn without_empty(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let is_full = |value: &Value| value.as_array().is_none_or(|elements| !elements.is_empty());
+            let full = members.iter().filter(|(_, value)| is_full(value));
+            full.map(|(key, value)| (key.clone(), without_empty(value))).collect()
+        }
+        Value::Array(elements) => elements.iter().map(without_empty).collect(),
+        Value::String(text) if text.starts_with('$') => Value::String(format!("${text}")),
+        other => other.clone(),
+    }
+}
+
+/// A request with a name, by which its reply is told from others.
+fn with_name(step: &str, number: usize) -> String {
+    let step = step.strip_suffix('}').unwrap_or(step);
+    let comma = if step.ends_with('{') { "" } else { ", " };
+    format!("{step}{comma}as: request_{}}}", number + 1)
+}
