@@ -99,20 +99,31 @@ pub fn scenario(
     };
     let part = wish.span.of(path, whole)?;
     let count = part.script.recording.messages.iter().filter(|message| !Heading::is_in(message)).count();
-    let mut read = reading::read(&part.script, side, api);
-    let tokens = tokens::name_all(&mut read, &part.script.file.station.tokens, has_heading);
+    let mut read = reading::read(&part.script, side, api, has_heading);
+    // Khumbu's own EVerest did nothing that does not stand in it, but what its charge point did.
+    let is_whole = has_heading
+        && heading.is_some_and(|heading| heading.under_test == Side::Client && heading.station.charge_point.is_none())
+        && side == Side::Client;
+    let tokens = tokens::name_all(&mut read, &part.script.file.station.tokens, (has_heading, is_whole));
     let station = reading::station(&part.script, &read, tokens, has_heading || file.is_some());
     if !read.iter().any(|event| event.is_of_conversation()) {
         let headline = format!("recording `{path}` has nothing that a scenario could be made of");
-        let help = "its topics should begin with `everest_api/`, or --station name the external prefix";
-        let evidence = format!("{count} messages, and no token, request, status or reply among them");
+        let is_everest = part.script.recording.messages.iter().any(|message| message.topic.contains("everest_api/"));
+        let help = match is_everest {
+            true => "record while tokens are presented, or while a client asks for something",
+            false => {
+                "its topics should have `everest_api/` in them; `khumbu record --filter 'everest_api/#'` hears them"
+            }
+        };
+        let what = if is_everest { "signs of life" } else { "messages of something else" };
+        let evidence = format!("all that is there are {what}: {count} messages without a token, a request or a reply");
         return Err(Box::new(
             Diagnostic::new(Severity::Error, "recording/no-conversation", headline)
                 .with_evidence(evidence)
                 .with_help(help),
         ));
     }
-    let ground = weave::Ground { side, api, station };
+    let ground = weave::Ground { side, api, station, is_whole };
     let turns = weave::turns(&ground, read);
     let origin = write::Origin {
         path,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::heading::Heading;
 use crate::fuzz::{Input, Payload};
@@ -15,7 +15,7 @@ use crate::protocol::control::{Command, DISCONNECT, RESTART_EVEREST, Validation}
 use crate::protocol::side::Side;
 use crate::protocol::types::{
     AuthorizationStatus, ProvidedIdToken, TokenValidationStatus, TokenValidationStatusMessage, ValidationResult,
-    ValidationResultUpdate,
+    ValidationResultUpdate, WithdrawAuthorizationRequest,
 };
 use crate::recording::Message;
 use crate::station::config::{StationConfig, TokenConfig};
@@ -96,8 +96,8 @@ pub(super) fn shown_api(script: &Script) -> ApiType {
     ApiType::AUTH_APIS.into_iter().find(has).unwrap_or(ApiType::AUTH_CONSUMER)
 }
 
-/// Reads a recording for a module on this side.
-pub(super) fn read(script: &Script, side: Side, api: ApiType) -> Vec<Event> {
+/// Reads a recording for a module on this side; one that `tells_all` has every restart in it.
+pub(super) fn read(script: &Script, side: Side, api: ApiType, tells_all: bool) -> Vec<Event> {
     let senses = script.senses();
     let is_told = senses.iter().any(|sense| matches!(sense, Sense::Done(command) if command.is_for_client()));
     let mut reader = Reader {
@@ -112,11 +112,17 @@ pub(super) fn read(script: &Script, side: Side, api: ApiType) -> Vec<Event> {
         told_token: None,
         beats: None,
         has_begun: false,
-        was_restarted: false,
+        was_restarted: tells_all,
+        tells_all,
         events: Vec::new(),
     };
-    for (message, sense) in script.recording.messages.iter().zip(senses) {
-        if !Heading::is_in(message) {
+    // With this a client says that it leaves.
+    let is_of_client = |sense: &Sense| matches!(sense, Sense::Received(of, _) if *of == api);
+    let farewell = senses.iter().rposition(is_of_client).filter(|last| {
+        side == Side::Client && script.recording.messages[*last].json().and_then(Value::as_bool) == Some(false)
+    });
+    for (at, (message, sense)) in script.recording.messages.iter().zip(senses).enumerate() {
+        if !Heading::is_in(message) && Some(at) != farewell {
             reader.take(message, sense);
         }
     }
@@ -143,6 +149,8 @@ struct Reader<'a> {
     /// Whether anything was done or said.
     has_begun: bool,
     was_restarted: bool,
+    /// Whether every restart stands in the recording.
+    tells_all: bool,
     events: Vec<Event>,
 }
 
@@ -191,7 +199,7 @@ impl Reader<'_> {
                     EntryPoint::Discover => Command::Discover {},
                     EntryPoint::QueryModules(name) => Command::QueryModules(name),
                 };
-                if message.reply_to().is_some() {
+                if usable_reply_to(message).is_some() {
                     self.request(message, Input::Command(command));
                 } else {
                     let prefix = &self.script.file.external_prefix;
@@ -226,6 +234,11 @@ impl Reader<'_> {
                     let payload = message.json().cloned().unwrap_or_else(|| message.payload.clone());
                     self.seen(message, Seen::Reply { request, payload });
                 }
+                None if message.reply_to().is_some() && self.side == Side::Everest => {
+                    let levels: Vec<_> = message.topic.splitn(5, "/").collect();
+                    let below = levels.last().copied().unwrap_or_default();
+                    self.publish(message, Side::Client, &format!("{{e2m}}/{}", below.trim_start_matches("e2m/")));
+                }
                 None => self.left(message, "it replies to no request of the recording"),
             },
             Sense::Inside => self.left(message, "what goes on inside EVerest"),
@@ -236,20 +249,25 @@ impl Reader<'_> {
     /// What khumbu did without a message, and what nobody knows.
     fn unknown(&mut self, message: &Message) {
         let is_aside = message.topic.starts_with("khumbu/");
-        let has = |name: &str| is_aside && message.json().is_some_and(|json| json.get(name).is_some());
-        if has(RESTART_EVEREST) {
-            self.act(message, Act::Restart);
-            (self.was_restarted, self.beats) = (true, None);
-        } else if has(DISCONNECT) {
-            self.act(message, Act::Disconnect);
-        } else if !is_aside {
-            self.left(message, "what it means is not known; a binding of --station may say so");
+        let deed = message.json().and_then(Value::as_object).and_then(|json| json.keys().next()).map(String::as_str);
+        match deed.filter(|_| is_aside) {
+            Some(RESTART_EVEREST) => {
+                self.act(message, Act::Restart);
+                (self.was_restarted, self.beats) = (true, None);
+            }
+            Some(DISCONNECT) => self.act(message, Act::Disconnect),
+            Some(deed) => {
+                let what = format!("a step `{deed}` was here, of which no message shows more");
+                self.push(message, What::Left(what));
+            }
+            None if is_aside => {}
+            None => self.left(message, "what it means is not known; a binding of --station may say so"),
         }
     }
 
     /// EVerest shows that it has started; the first time, that is where everything begins.
     fn restarted(&mut self, message: &Message) {
-        if self.has_begun && !self.was_restarted {
+        if self.has_begun && !self.was_restarted && !self.tells_all {
             self.act(message, Act::Restart);
         }
         self.was_restarted = true;
@@ -322,17 +340,15 @@ impl Reader<'_> {
                 Ok(update) => self.act(message, Act::Command(Command::UpdateVerdict(update))),
                 Err(_) => self.publish(message, Side::Client, &topic),
             },
-            Channel::GET_TOKEN_VALIDATION_STATUS if message.reply_to().is_some() => {
-                self.request(message, Input::Command(Command::GetStatus {}));
-            }
-            Channel::WITHDRAW_AUTHORIZATION if message.reply_to().is_some() => {
-                let says = message.json().map(|json| json["payload"].clone());
-                let is_plain = |command: &Command| match command {
-                    Command::Withdraw(request) => says.as_ref() == serde_json::to_value(request).ok().as_ref(),
-                    _ => false,
-                };
-                let command = says.clone().and_then(|says| serde_json::from_value(says).ok()).map(Command::Withdraw);
-                match command.filter(is_plain) {
+            _ if !channel.runs(in_force) || usable_reply_to(message).is_none() => self.odd_request(message, &topic),
+            Channel::GET_TOKEN_VALIDATION_STATUS => self.request(message, Input::Command(Command::GetStatus {})),
+            Channel::WITHDRAW_AUTHORIZATION => {
+                let command = message.json().and_then(|json| {
+                    let request: WithdrawAuthorizationRequest = serde_json::from_value(json["payload"].clone()).ok()?;
+                    let plain = json!({"headers": {"replyTo": json["headers"]["replyTo"]}, "payload": request});
+                    (plain == *json).then_some(Command::Withdraw(request))
+                });
+                match command {
                     Some(command) => self.request(message, Input::Command(command)),
                     None => self.odd_request(message, &topic),
                 }
@@ -360,8 +376,7 @@ impl Reader<'_> {
 
     /// A request that no other step makes.
     fn odd_request(&mut self, message: &Message, topic: &str) {
-        let wanted = message.reply_to().filter(|wanted| !wanted.is_empty() && !wanted.contains(['+', '#', '\0']));
-        let Some(wanted) = wanted.filter(|_| self.side == Side::Everest) else {
+        let Some(wanted) = usable_reply_to(message).filter(|_| self.side == Side::Everest) else {
             return self.publish(message, Side::Client, topic);
         };
         let number = self.number(message);
@@ -397,6 +412,11 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Where a request wants its reply, if one can be sent there.
+fn usable_reply_to(message: &Message) -> Option<String> {
+    message.reply_to().filter(|wanted| !wanted.is_empty() && !wanted.contains(['+', '#', '\0']))
 }
 
 /// What is known of a token that is presented.

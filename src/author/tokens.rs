@@ -12,14 +12,20 @@ use crate::timespan::Timespan;
 /// A validator that takes so long has to take its time in a scenario, too.
 const SLOW_MS: i64 = 300;
 
-/// Gives each presentation the name of its token; presentations that only statuses show are put in. Returns the tokens, with
+/// As long as this is as good as the time that was told.
+const NEARLY: Duration = Duration::from_millis(300);
+
+/// Gives each presentation the name of its token; presentations that only statuses show are put in, unless the recording
+/// `is_whole`. Known tokens keep their names. Returns the tokens, with
 /// what validators say of each the first time.
 pub(super) fn name_all(
     events: &mut Vec<Event>,
     known: &BTreeMap<String, TokenConfig>,
-    keeps_names: bool,
+    (keeps_names, is_whole): (bool, bool),
 ) -> BTreeMap<String, TokenConfig> {
-    put_in_presentations(events);
+    if !is_whole {
+        put_in_presentations(events);
+    }
     let mut names = Names { known, keeps_names, first: BTreeMap::new(), now: BTreeMap::new() };
     let mut named = Vec::with_capacity(events.len());
     for (at, event) in events.iter().enumerate() {
@@ -48,6 +54,14 @@ pub(super) fn name_all(
                 }
             }
             What::Seen(Seen::Status(status)) => names.note(&status.token),
+            What::Seen(Seen::Question(question)) => {
+                if let Ok(token) = serde_json::from_value::<ProvidedIdToken>(question.clone())
+                    && names.of_value(&token.id_token.value).is_none()
+                {
+                    let said = shown_validation(events, at, &token);
+                    names.present(&token, said.as_ref());
+                }
+            }
             _ => {}
         }
         named.push(event);
@@ -141,7 +155,16 @@ type Change = (AuthorizationStatus, Option<Timespan>);
 impl Names<'_> {
     /// The name of a token that is presented, and what validators say of it that they did not say before.
     fn present(&mut self, token: &ProvidedIdToken, said: Option<&Validation>) -> (String, Option<Change>) {
-        let wanted = with_validation(as_config(token), said);
+        let mut wanted = with_validation(as_config(token), said);
+        let all = self.now.iter().chain(self.known);
+        let like = all.map(|(_, config)| config).find(|config| config.value == wanted.value);
+        // Nobody takes exactly as long as he was told to.
+        if let Some(told) = like.and_then(|like| like.verdict_after) {
+            let took = wanted.verdict_after.map_or(Duration::ZERO, |took| took.0);
+            if said.is_some() && told.0.abs_diff(took) < NEARLY {
+                wanted.verdict_after = Some(told);
+            }
+        }
         let is_it = |config: &TokenConfig| match said {
             None => as_config(&config.to_provided()) == as_config(token),
             Some(_) => {

@@ -12,7 +12,7 @@ use super::hidden::{self, Wanted, is_same};
 use super::reading::{Act, Event, Seen, What};
 use crate::fuzz::{Input, Led, Model, Payload};
 use crate::protocol::channel::{ApiType, Channel};
-use crate::protocol::control::{Command, HeartbeatControl};
+use crate::protocol::control::{AtConnector, Command, HeartbeatControl, SetReply};
 use crate::protocol::side::Side;
 use crate::protocol::types::TokenValidationStatusMessage;
 use crate::station::config::StationConfig;
@@ -29,6 +29,8 @@ pub(super) struct Ground {
     pub side: Side,
     pub api: ApiType,
     pub station: StationConfig,
+    /// Whether everything that was done at the station stands in the recording.
+    pub is_whole: bool,
 }
 
 /// Something that was done, and what was said upon it.
@@ -39,9 +41,15 @@ pub(super) struct Turn {
     pub at_ms: i64,
     /// Whether no message shows it.
     pub is_inferred: bool,
+    /// How long it is waited before what comes next, in milliseconds: something ran out, and nothing was said of it.
+    pub waits_ms: i64,
+    /// Whether something did so.
+    pub ran_out: bool,
     /// What was said, and when.
     pub seen: Vec<(i64, Seen)>,
     pub remarks: Vec<Remark>,
+    /// What Auth answers to a wish to reserve, or to cancel that.
+    pub reservation: Option<Value>,
 }
 
 impl Turn {
@@ -129,8 +137,19 @@ impl Weaver<'_> {
     fn take(&mut self, event: &Event, following: &[Event]) {
         let passed = u64::try_from(event.at_ms - self.now_ms).unwrap_or(0);
         self.now_ms = self.now_ms.max(event.at_ms);
+        let before = self.model.status();
         let led = self.model.waited(Duration::from_millis(passed));
+        let after = self.model.status();
+        let is_changed = before.evses != after.evses || before.tokens_in_process != after.tokens_in_process;
+        if (is_changed || led.tells_of_reservation) && led.statuses.is_empty() && led.replies.is_empty() && passed > 0 {
+            let last = self.last();
+            self.turns[last].ran_out = true;
+        }
         self.note(led);
+        let last = self.last();
+        if self.turns[last].ran_out && matches!(event.what, What::Act(_)) {
+            self.turns[last].waits_ms = event.at_ms - self.turns[last].at_ms;
+        }
         match &event.what {
             What::Act(act) => self.act(act, event, &following[1..]),
             What::Seen(seen) => self.seen(seen, event, following),
@@ -148,7 +167,11 @@ impl Weaver<'_> {
             return self.turns.push(Turn::of(act.clone(), event.at_ms));
         }
         let input = to_input(act);
+        if let Act::Command(command) = act {
+            self.make_possible(command, event.at_ms);
+        }
         self.infer(Some(&input), following, event);
+        self.choose_reply(act, &input, following, event.at_ms);
         let mut after = self.model.clone();
         let led = after.led(&input);
         if led.is_ignored && self.is_refused(act) {
@@ -156,7 +179,8 @@ impl Weaver<'_> {
             return self.remark(event.line, format!("`{name}` came to nothing, and would be an error of the scenario"));
         }
         self.model = after;
-        self.turns.push(Turn::of(act.clone(), event.at_ms));
+        let reservation = led.reservation.clone();
+        self.turns.push(Turn { reservation, ..Turn::of(act.clone(), event.at_ms) });
         if let (Act::Request(number, _), Some(own)) = (act, led.request) {
             self.numbers.insert(*number, own);
         }
@@ -164,6 +188,72 @@ impl Weaver<'_> {
             self.due.clear();
         }
         self.note(led);
+    }
+
+    /// A transaction that starts where no EV is plugged in shows that one is.
+    fn make_possible(&mut self, command: &Command, at_ms: i64) {
+        let Command::StartTransaction(at) = command else { return };
+        let plug_in = Command::PlugIn(AtConnector { evse: at.evse, connector: None });
+        if self.ground.is_whole || self.model.would_move(command) || !self.model.would_move(&plug_in) {
+            return;
+        }
+        let mut after = self.model.clone();
+        let led = after.led(&Input::Command(plug_in.clone()));
+        if after.would_move(command) {
+            self.model = after;
+            self.turns.push(Turn { is_inferred: true, ..Turn::of(Act::Command(plug_in), at_ms) });
+            self.note(led);
+        }
+    }
+
+    /// Where khumbu's own EVerest would reply something else than was recorded, it is told what to reply.
+    fn choose_reply(&mut self, act: &Act, input: &Input, following: &[Event], at_ms: i64) {
+        let Act::Request(number, Input::Command(command)) = act else { return };
+        let channel = match command {
+            Command::Withdraw(_) => Channel::WITHDRAW_AUTHORIZATION,
+            Command::GetStatus {} => Channel::GET_TOKEN_VALIDATION_STATUS,
+            _ => return,
+        };
+        if self.ground.side == Side::Everest {
+            return;
+        }
+        let recorded = following.iter().find_map(|event| match &event.what {
+            What::Seen(Seen::Reply { request, payload }) if request == number => Some(payload),
+            _ => None,
+        });
+        let set = |payload: Option<Value>| {
+            Act::Command(Command::SetReply(SetReply {
+                to: channel.name().to_owned(),
+                payload,
+                never: false,
+                after_ms: 0,
+            }))
+        };
+        let own = |model: &Model| model.clone().led(input).replies.first().map(|(_, reply)| reply.clone());
+        // A status is as good as another one; only `null` and plain words differ for sure.
+        let differs = |own: &Option<Value>, recorded: &Value| match own {
+            Some(own) => own != recorded && (recorded.is_null() || own.is_string()),
+            None => self.model.has_chosen_reply(),
+        };
+        let Some(recorded) = recorded else { return };
+        let mut plan = Vec::new();
+        if differs(&own(&self.model), recorded) {
+            let plain = set(None);
+            if self.model.has_chosen_reply() {
+                let mut model = self.model.clone();
+                model.led(&to_input(&plain));
+                plan.push(plain);
+                if differs(&own(&model), recorded) {
+                    plan = vec![set(Some(recorded.clone()))];
+                }
+            } else {
+                plan.push(set(Some(recorded.clone())));
+            }
+        }
+        for act in plan {
+            self.model.led(&to_input(&act));
+            self.turns.push(Turn { is_inferred: true, ..Turn::of(act, at_ms) });
+        }
     }
 
     /// Whether khumbu's own station says that a step comes to nothing.
@@ -195,7 +285,7 @@ impl Weaver<'_> {
                 _ => {}
             }
         }
-        if wanted.is_empty() {
+        if wanted.is_empty() || self.ground.is_whole {
             return false;
         }
         let mut evses: Vec<i32> = wanted.iter().flat_map(|it| it.token.connectors.iter().flatten().copied()).collect();
@@ -228,7 +318,14 @@ impl Weaver<'_> {
                 own.map_or(last, |(turn, _)| turn)
             }
             Seen::Question(question) => {
-                let turn = self.questions.pop_front().unwrap_or(last);
+                let own = self.questions.pop_front();
+                // Khumbu's own EVerest does not ask so by itself.
+                if own.is_none() && self.ground.side == Side::Client && self.ground.is_whole {
+                    let topic = format!("{{e2m}}/{}", Channel::VALIDATE_TOKEN.address().trim_start_matches("e2m/"));
+                    let payload = Payload::Json(json!({"headers": {"replyTo": "{reply}"}, "payload": question}));
+                    self.turns.push(Turn::of(Act::Publish(Input::Publish { topic, payload }), event.at_ms));
+                }
+                let turn = own.unwrap_or(self.last());
                 let value = question["id_token"]["value"].as_str().unwrap_or_default();
                 self.asked_at.insert(value.to_owned(), turn);
                 turn

@@ -27,6 +27,11 @@ const MARGIN_MS: i64 = 5000;
 /// A scenario that takes longer than this says how long it may.
 const LONG_MS: i64 = 30_000;
 
+/// Where a recording is, as far as others need to know.
+fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
+}
+
 /// Where a scenario comes from.
 pub(super) struct Origin<'a> {
     pub path: &'a str,
@@ -86,6 +91,13 @@ pub(super) fn draft(origin: &Origin<'_>, ground: &Ground, turns: &[Turn]) -> Dra
     Draft { text: frame.text() + &steps, remarks }
 }
 
+/// In half seconds, rounded up but for what a machine takes to go from one step to the next.
+fn halves(ms: i64) -> u64 {
+    const HALF_MS: i64 = 500;
+    const STEP_MS: i64 = 120;
+    u64::try_from((ms - STEP_MS + HALF_MS - 1) / HALF_MS * HALF_MS).unwrap_or(0).max(500)
+}
+
 fn whole_seconds(ms: i64) -> Timespan {
     Timespan(Duration::from_secs(u64::try_from((ms + 999) / 1000).unwrap_or(0)))
 }
@@ -127,7 +139,8 @@ fn comment(origin: &Origin<'_>, ground: &Ground, requirements: &[&str]) -> Strin
     let Origin { path, messages, span, length, .. } = origin;
     let part = span.map_or_else(String::new, |span| format!(", {span}"));
     let mut text = format!(
-        "Made by `khumbu scenario` from {path}{part}: {messages} messages in {}.\n",
+        "Made by `khumbu scenario` from {}{part}: {messages} messages in {}.\n",
+        file_name(path),
         shown(Duration::from_millis(u64::try_from(length.as_millis()).unwrap_or(0)))
     );
     text.push_str("Say in the description what it shows.");
@@ -155,7 +168,7 @@ fn description(turns: &[Turn]) -> String {
             Act::Disconnect => "the connection is lost".to_owned(),
             Act::Command(command) => in_words(command),
             Act::Request(_, Input::Command(command)) => in_words(command),
-            Act::Request(..) | Act::Publish(_) => "a message is published".to_owned(),
+            Act::Request(..) | Act::Publish(_) => "a message is published as it stands".to_owned(),
         };
         if words.last() != Some(&word) {
             words.push(word);
@@ -263,20 +276,39 @@ impl Writer<'_> {
                 self.names.insert(token.id_token.value.clone(), name.clone());
             }
             let why = if turn.is_inferred { "   # No message shows it; the statuses do." } else { "" };
-            text.push_str(&format!("  - {}{why}\n", self.act(act)));
+            text.push_str(&format!("  - {}{why}\n", self.act(act, turn.reservation.as_ref())));
         }
-        let (expected, waits_ms) = self.expected(turn);
+        let (expected, mut waits_ms) = self.expected(turn);
         text.push_str(&expected);
+        if turn.waits_ms > 0 {
+            let span = Timespan(Duration::from_millis(halves(turn.waits_ms)));
+            waits_ms += turn.waits_ms;
+            text.push_str("  # Something runs out meanwhile, and EVerest says nothing of it.\n");
+            text.push_str(&format!("  - expect_none: {{message: token_validation_status, for: {span}}}\n"));
+        }
         for it in &turn.remarks {
             text.push_str(&remark(it, told));
         }
-        if self.ground.side == Side::Everest
-            && let Some(act) = &turn.act
+        if self.ground.side == Side::Client {
+            self.at_stake.extend(turn.act.as_ref().and_then(|act| self.owed(act, turn)));
+        } else if let Some(act) = &turn.act
             && turn.seen.iter().any(|(_, seen)| matches!(seen, Seen::Status(_) | Seen::Reply { .. }))
         {
             self.at_stake.push(at_stake(&to_input(act), &self.led(turn)));
         }
         (text, waits_ms)
+    }
+
+    /// The requirement that a client breaks which does something else.
+    fn owed(&self, act: &Act, turn: &Turn) -> Option<&'static str> {
+        let has_answer = || turn.seen.iter().any(|(_, seen)| matches!(seen, Seen::Answer { .. }));
+        match (self.ground.api, act) {
+            (ApiType::AUTH_CONSUMER, Act::Request(_, Input::Command(Command::Withdraw(_)))) => Some("WD-18"),
+            (ApiType::AUTH_TOKEN_PROVIDER, Act::Present { .. }) => Some("TP-1"),
+            (ApiType::AUTH_TOKEN_VALIDATOR, Act::Command(Command::UpdateVerdict(_))) => Some("VA-8"),
+            (ApiType::AUTH_TOKEN_VALIDATOR, _) if has_answer() => Some("VA-3"),
+            _ => None,
+        }
     }
 
     /// What was said in a turn, as the station's own words.
@@ -296,20 +328,25 @@ impl Writer<'_> {
         self.names.get(&status.token.id_token.value).cloned().unwrap_or_default()
     }
 
-    fn act(&self, act: &Act) -> String {
+    fn act(&self, act: &Act, reservation: Option<&Value>) -> String {
         match act {
             Act::Verdict { name, verdict, after, .. } => {
                 let after = after.map(|after| format!(", after: {}", Timespan(after))).unwrap_or_default();
                 format!("set_verdict: {{token: {name}, verdict: {verdict:?}{after}}}")
             }
             Act::Command(Command::Heartbeats(HeartbeatControl::Every(ms))) => format!("heartbeats: {{every: {ms}ms}}"),
+            Act::Command(Command::CancelReservation { reservation_id }) if reservation == Some(&json!(false)) => {
+                format!("cancel_reservation: {{reservation_id: {reservation_id}, result: false}}")
+            }
             Act::Command(Command::Reserve(reserve)) => {
+                let result = reservation.filter(|result| *result != "Accepted").cloned();
                 let mut arguments = json!(reserve);
                 if let Some(arguments) = arguments.as_object_mut() {
                     let expires = arguments.remove("expires_in_ms").and_then(|ms| ms.as_i64()).unwrap_or_default();
                     let key = if expires < 0 { "expired_for" } else { "expires_in" };
                     let span = Timespan(Duration::from_millis(expires.unsigned_abs()));
                     arguments.insert(key.to_owned(), json!(span));
+                    arguments.extend(result.map(|result| ("result".to_owned(), result)));
                 }
                 format!("reserve: {}", flow(&arguments))
             }
@@ -379,12 +416,17 @@ impl Writer<'_> {
         let mut steps: Vec<_> = seen
             .iter()
             .filter_map(|seen| match seen {
+                // On that side khumbu asks itself.
+                Seen::Question(_) if self.ground.side == Side::Client => None,
                 Seen::Question(question) => {
                     let payload = flow(&json!({"payload": question}));
                     Some(format!("expect: {{message: validate_token, payload: {payload}{late}}}"))
                 }
-                Seen::Answer { payload, .. } if is_validator => {
-                    Some(format!("expect_reply: {{payload: {}{late}}}", flow(&without_empty(payload))))
+                Seen::Answer { payload, value } if is_validator => {
+                    let is_alone = self.ground.station.tokens.len() < 2;
+                    let to = self.names.get(value).filter(|_| !is_alone);
+                    let to = to.map_or_else(String::new, |name| format!("to: {name}, "));
+                    Some(format!("expect_reply: {{{to}payload: {}{late}}}", flow(&without_empty(payload))))
                 }
                 Seen::Reply { request, payload } => {
                     let payload = self.with_captures(payload);
@@ -412,11 +454,12 @@ impl Writer<'_> {
         let mut reply = without_empty(reply);
         let modules = reply.get_mut("apis").and_then(Value::as_array_mut).into_iter().flatten();
         for module in modules.filter_map(Value::as_object_mut).filter(|module| module.contains_key("module_id")) {
-            let captured = match module.get("type").and_then(Value::as_str) {
-                Some("auth_consumer") => "$captured:consumer_id",
-                Some("auth_token_provider") => "$captured:provider_id",
-                Some("auth_token_validator") => "$captured:validator_id",
-                _ => continue,
+            let api = module.get("type").and_then(Value::as_str).and_then(ApiType::known);
+            let captured = match api.filter(|api| self.ground.station.cadence(*api).is_some()) {
+                Some(ApiType::AUTH_CONSUMER) => "$captured:consumer_id",
+                Some(ApiType::AUTH_TOKEN_PROVIDER) => "$captured:provider_id",
+                Some(ApiType::AUTH_TOKEN_VALIDATOR) => "$captured:validator_id",
+                _ => "$string",
             };
             module.insert("module_id".to_owned(), json!(captured));
         }

@@ -88,6 +88,10 @@ pub struct Led {
     pub replies: Vec<(usize, Value)>,
     /// Communication faults that API modules raise (`true`) or clear.
     pub faults: Vec<(ApiType, CommunicationFault, bool)>,
+    /// What Auth answered to a wish to reserve, or to cancel that.
+    pub reservation: Option<Value>,
+    /// Whether Auth tells of a reservation.
+    pub tells_of_reservation: bool,
     /// The number of the request that the input is.
     pub request: Option<usize>,
     /// What has to stand in the questions that the validator is asked.
@@ -312,6 +316,11 @@ impl Model {
         led
     }
 
+    /// Whether requests get another reply than EVerest's own.
+    pub fn has_chosen_reply(&self) -> bool {
+        self.chosen_reply.is_some()
+    }
+
     /// Whether a command would move an EVSE now.
     pub fn would_move(&self, command: &Command) -> bool {
         self.station.would_move(command) == Some(true)
@@ -357,6 +366,9 @@ impl Model {
             Effect::Ignored { .. } => led.is_ignored = true,
             Effect::Exit { .. } => led.has_ended = true,
             Effect::Fault { api, fault, raised } => led.faults.push((api, fault, raised)),
+            Effect::ReservationResult { result, .. } => led.reservation = Some(json!(result)),
+            Effect::ReservationUpdate { .. } => led.tells_of_reservation = true,
+            Effect::ReservationCancelled { is_cancelled, .. } => led.reservation = Some(json!(is_cancelled)),
             Effect::Publish { to: Address::Reply(topic), payload } => {
                 // What names another topic is answered where nobody listens.
                 if let Some(Ok(request)) = topic.strip_prefix(REPLIES).map(str::parse) {

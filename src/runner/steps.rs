@@ -83,6 +83,9 @@ impl Stage<'_> {
 
     pub async fn step(&mut self, step: &Step, at: &Pointer) -> Result<(), Stop> {
         let row = step.row(self.scene.frame());
+        if shows_in_no_message(step) {
+            self.note_deed(&json!({row.key: {}}));
+        }
         match step {
             Step::PlugIn(it) => self.stimulate(Command::PlugIn(*it), at).await,
             Step::Unplug(it) => self.stimulate(Command::Unplug(*it), at).await,
@@ -352,6 +355,27 @@ impl Stage<'_> {
             }
         }
     }
+}
+
+/// Whether khumbu does something of which a recording would have nothing.
+fn shows_in_no_message(step: &Step) -> bool {
+    let is_fault = matches!(
+        step,
+        Step::Drop(_)
+            | Step::Delay(_)
+            | Step::Duplicate(_)
+            | Step::Reorder(_)
+            | Step::Corrupt(_)
+            | Step::LiftFaults
+            | Step::HalfOpen(_)
+            | Step::RefuseConnect(_)
+            | Step::BrokerAway(_)
+    );
+    is_fault
+        || matches!(
+            step,
+            Step::Csms(_) | Step::ResetCache(_) | Step::SendLocalList(_) | Step::Gateway(_) | Step::Run(_)
+        )
 }
 
 /// Whether later steps may use what an expectation has captured.

@@ -58,7 +58,7 @@ impl Frame<'_> {
         if self.under_test == Side::Client {
             text.push_str(&format!("api: {}\n", self.api.name()));
         }
-        text.extend(self.release.map(|release| format!("releases: [\"{release}\"]\n")));
+        text.extend(self.release.map(|release| format!("releases: [{}]\n", word(release.name()))));
         if !self.external_prefix.is_empty() {
             text.push_str(&format!("external_prefix: {}\n", Value::from(self.external_prefix.as_str())));
         }
@@ -179,12 +179,12 @@ pub fn flow(value: &Value) -> String {
     }
 }
 
-/// A text, quoted unless it is a plain word.
+/// A text, quoted unless it is a plain word or a length of time.
 fn word(text: &str) -> String {
     let is_plain = text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.chars().all(|other| other.is_ascii_alphanumeric() || other == '_')
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&&*text.to_lowercase());
-    if is_plain { text.to_owned() } else { Value::from(text).to_string() }
+    if is_plain || text.parse::<Timespan>().is_ok() { text.to_owned() } else { Value::from(text).to_string() }
 }
 
 /// The step that expects statuses of a token, the last of them as it stands there.
