@@ -25,8 +25,9 @@ const TOPIC: &str = "khumbu/recording";
 pub struct Heading {
     /// The side of the module that was under test, or for which a simulation stood.
     pub under_test: Side,
-    /// The API that it used.
-    pub api: ApiType,
+    /// The API that it used, if it is known beforehand.
+    #[serde(default)]
+    pub api: Option<ApiType>,
     /// The station.
     pub station: StationConfig,
 }
@@ -38,7 +39,10 @@ impl Heading {
         let mut station_json = station_to_json(station);
         // What is so by default today may be something else when the recording is read.
         station_json["release"] = json!(station.release);
-        let payload = json!({"under_test": under_test.name(), "api": api, "station": station_json});
+        let mut payload = json!({"under_test": under_test.name(), "station": station_json});
+        if let Some(api) = api {
+            payload["api"] = json!(api);
+        }
         Message::new(Duration::ZERO, TOPIC, &Bytes::from(payload.to_string()), 0, false)
     }
 

@@ -81,7 +81,7 @@ pub fn scenario(
             release = Some(heading.station.release);
             // Topics have the ids that were in force.
             for api in ApiType::AUTH_APIS {
-                if station_file.station.cadence(api).is_some() || heading.api == api {
+                if station_file.station.cadence(api).is_some() || heading.api == Some(api) {
                     let id = modules.cadence(api).map(|cadence| cadence.module_id.to_owned());
                     id.into_iter().for_each(|id| station_file.station.add_module(api, &id));
                 }
@@ -94,8 +94,11 @@ pub fn scenario(
     let api = match (wish.api, side, &heading) {
         (_, Side::Everest, _) => ApiType::AUTH_CONSUMER,
         (Some(api), ..) => api,
-        (None, Side::Client, Some(heading)) if heading.under_test == side => heading.api,
-        (None, Side::Client, _) => reading::shown_api(&whole),
+        (None, Side::Client, heading) => heading
+            .as_ref()
+            .filter(|heading| heading.under_test == side)
+            .and_then(|heading| heading.api)
+            .unwrap_or_else(|| reading::shown_api(&whole)),
     };
     let part = wish.span.of(path, whole)?;
     let count = part.script.recording.messages.iter().filter(|message| !Heading::is_in(message)).count();

@@ -466,6 +466,12 @@ pub(super) fn station(
     });
     let most = of_statuses.map(i64::from).chain(of_commands).max().unwrap_or(1);
     station.evses = u8::try_from(most.clamp(1, 64)).unwrap_or(1);
+    for module in events.iter().flat_map(|event| match &event.what {
+        What::Seen(Seen::Reply { payload, .. }) => payload["apis"].as_array().map_or(&[][..], Vec::as_slice),
+        _ => &[],
+    }) {
+        add_module(&mut station, module);
+    }
     // How long EVerest waited in vain.
     let mut since: BTreeMap<&str, i64> = BTreeMap::new();
     for (at_ms, status) in statuses() {
@@ -482,6 +488,36 @@ pub(super) fn station(
         }
     }
     station
+}
+
+/// A module that tells what it is when clients ask for modules.
+fn add_module(station: &mut StationConfig, module: &Value) {
+    let api = module["type"].as_str().and_then(ApiType::known);
+    let (Some(api), Some(id)) = (api.filter(|api| ApiType::AUTH_APIS.contains(api)), module["module_id"].as_str())
+    else {
+        return;
+    };
+    station.add_module(api, id);
+    let period = |name: &str| module["communication_monitoring"][name].as_i64().and_then(|it| i32::try_from(it).ok());
+    let (check_s, heartbeat_ms) = (period("communication_check_period_s"), period("heartbeat_period_ms"));
+    let periods = match api {
+        ApiType::AUTH_CONSUMER => {
+            let own = &mut station.auth_consumer;
+            (&mut own.cfg_communication_check_to_s, &mut own.cfg_heartbeat_interval_ms)
+        }
+        ApiType::AUTH_TOKEN_PROVIDER => {
+            let own = station.auth_token_provider.get_or_insert_default();
+            (&mut own.cfg_communication_check_to_s, &mut own.cfg_heartbeat_interval_ms)
+        }
+        _ => {
+            let reply_s = period("request_reply_timeout_s");
+            let own = station.auth_token_validator.get_or_insert_default();
+            own.cfg_request_reply_to_s = reply_s.unwrap_or(own.cfg_request_reply_to_s);
+            (&mut own.cfg_communication_check_to_s, &mut own.cfg_heartbeat_interval_ms)
+        }
+    };
+    *periods.0 = check_s.unwrap_or(*periods.0);
+    *periods.1 = heartbeat_ms.unwrap_or(*periods.1);
 }
 
 /// What a validator said, as far as it can be read.

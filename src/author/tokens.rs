@@ -12,6 +12,9 @@ use crate::timespan::Timespan;
 /// A validator that takes so long has to take its time in a scenario, too.
 const SLOW_MS: i64 = 300;
 
+/// An answer that comes so much after EVerest has given up is late on any machine.
+const TOO_LATE_MS: u64 = 10_000;
+
 /// As long as this is as good as the time that was told.
 const NEARLY: Duration = Duration::from_millis(300);
 
@@ -103,6 +106,8 @@ fn shown_validation(events: &[Event], at: usize, token: &ProvidedIdToken) -> Opt
     };
     let end = events[at + 1..].iter().position(|event| is_next(&event)).map_or(events.len(), |next| at + 1 + next);
     let mut asked_ms = events[at].at_ms;
+    let mut is_asked = false;
+    let is_asking = events.iter().any(|event| matches!(event.what, What::Seen(Seen::Question(_))));
     let slow = |took_ms: i64| {
         let rounded = (took_ms + 50) / 100 * 100;
         if took_ms >= SLOW_MS { u64::try_from(rounded).unwrap_or(0) } else { 0 }
@@ -110,7 +115,7 @@ fn shown_validation(events: &[Event], at: usize, token: &ProvidedIdToken) -> Opt
     for event in &events[at + 1..end] {
         match &event.what {
             What::Seen(Seen::Question(question)) if question["id_token"]["value"] == value.as_str() => {
-                asked_ms = event.at_ms;
+                (asked_ms, is_asked) = (event.at_ms, true);
             }
             What::Seen(Seen::Answer { value: answered, payload }) if answered == value => {
                 return as_validation(payload, slow(event.at_ms - asked_ms));
@@ -128,6 +133,13 @@ fn shown_validation(events: &[Event], at: usize, token: &ProvidedIdToken) -> Opt
                 };
                 match status.status {
                     TokenValidationStatus::Processing => asked_ms = event.at_ms,
+                    // EVerest gave up waiting; in a scenario the answer comes too late.
+                    TokenValidationStatus::Rejected if is_asked => {
+                        let after_ms = slow(event.at_ms - asked_ms) + TOO_LATE_MS;
+                        return said(AuthorizationStatus::Invalid).map(|said| Validation { after_ms, ..said });
+                    }
+                    // Where EVerest asks before everybody's eyes, it did not ask about this one.
+                    _ if is_asking => return None,
                     TokenValidationStatus::Rejected => return said(AuthorizationStatus::Invalid),
                     TokenValidationStatus::Accepted => return said(AuthorizationStatus::Accepted),
                     _ => return None,
@@ -186,6 +198,11 @@ impl Names<'_> {
             .iter()
             .find(|(name, config)| self.keeps_names && config.value == wanted.value && !self.now.contains_key(*name));
         let name = known.or(by_value).map_or_else(|| self.fresh(), |(name, _)| name.clone());
+        // Validators go by the value.
+        if let Some(like) = like.filter(|_| said.is_none()).cloned() {
+            let TokenConfig { verdict, verdict_after, evse_ids, parent_id_token, tariff_messages, .. } = like;
+            wanted = TokenConfig { verdict, verdict_after, evse_ids, parent_id_token, tariff_messages, ..wanted };
+        }
         self.add(&name, wanted);
         (name, None)
     }

@@ -83,7 +83,6 @@ pub(super) fn turns(ground: &Ground, events: Vec<Event>) -> Vec<Turn> {
         replies: BTreeMap::new(),
         numbers: BTreeMap::new(),
         questions: VecDeque::new(),
-        asked_at: BTreeMap::new(),
         tries: TRIES,
     };
     for (at, event) in events.iter().enumerate() {
@@ -106,8 +105,6 @@ struct Weaver<'a> {
     numbers: BTreeMap<usize, usize>,
     /// The turns of the station's questions.
     questions: VecDeque<usize>,
-    /// The turn of the last question about a token.
-    asked_at: BTreeMap<String, usize>,
     tries: usize,
 }
 
@@ -171,7 +168,7 @@ impl Weaver<'_> {
             self.make_possible(command, event.at_ms);
         }
         self.infer(Some(&input), following, event);
-        self.choose_reply(act, &input, following, event.at_ms);
+        let behind = self.choose_reply(act, &input, following, event.at_ms);
         let mut after = self.model.clone();
         let led = after.led(&input);
         if led.is_ignored && self.is_refused(act) {
@@ -188,6 +185,9 @@ impl Weaver<'_> {
             self.due.clear();
         }
         self.note(led);
+        if let Some(act) = behind {
+            self.turns.push(Turn { is_inferred: true, ..Turn::of(act, event.at_ms) });
+        }
     }
 
     /// A transaction that starts where no EV is plugged in shows that one is.
@@ -206,21 +206,25 @@ impl Weaver<'_> {
         }
     }
 
-    /// Where khumbu's own EVerest would reply something else than was recorded, it is told what to reply.
-    fn choose_reply(&mut self, act: &Act, input: &Input, following: &[Event], at_ms: i64) {
-        let Act::Request(number, Input::Command(command)) = act else { return };
+    /// Where khumbu's own EVerest would reply something else than was recorded, it is told what to reply; where it would not
+    /// reply, what is published in its name comes back.
+    fn choose_reply(&mut self, act: &Act, input: &Input, following: &[Event], at_ms: i64) -> Option<Act> {
+        let Act::Request(number, Input::Command(command)) = act else { return None };
         let channel = match command {
             Command::Withdraw(_) => Channel::WITHDRAW_AUTHORIZATION,
             Command::GetStatus {} => Channel::GET_TOKEN_VALIDATION_STATUS,
-            _ => return,
+            _ => return None,
         };
         if self.ground.side == Side::Everest {
-            return;
+            return None;
         }
-        let recorded = following.iter().find_map(|event| match &event.what {
-            What::Seen(Seen::Reply { request, payload }) if request == number => Some(payload),
+        // What is done in between may bring it.
+        let at_once = following.iter().take_while(|event| !matches!(event.what, What::Act(_)));
+        let recorded = at_once.into_iter().find_map(|event| match &event.what {
+            What::Seen(Seen::Reply { request, payload }) if request == number => Some((event.at_ms, payload)),
             _ => None,
         });
+        let (replied_ms, recorded) = recorded?;
         let set = |payload: Option<Value>| {
             Act::Command(Command::SetReply(SetReply {
                 to: channel.name().to_owned(),
@@ -229,13 +233,20 @@ impl Weaver<'_> {
                 after_ms: 0,
             }))
         };
-        let own = |model: &Model| model.clone().led(input).replies.first().map(|(_, reply)| reply.clone());
-        // A status is as good as another one; only `null` and plain words differ for sure.
-        let differs = |own: &Option<Value>, recorded: &Value| match own {
-            Some(own) => own != recorded && (recorded.is_null() || own.is_string()),
-            None => self.model.has_chosen_reply(),
+        let took = Duration::from_millis(u64::try_from(replied_ms - at_ms + CLOSE_MS).unwrap_or(0));
+        let own = |model: &Model| {
+            let mut model = model.clone();
+            let (at_once, later) = (model.led(input), model.waited(took));
+            at_once.replies.into_iter().chain(later.replies).next().map(|(_, reply)| reply)
         };
-        let Some(recorded) = recorded else { return };
+        // A status is as good as another one; only `null` and plain words differ for sure.
+        let differs = |own: &Option<Value>, recorded: &Value| {
+            own.as_ref().is_some_and(|own| own != recorded && (recorded.is_null() || own.is_string()))
+        };
+        if own(&self.model).is_none() {
+            let (topic, payload) = ("{reply_to}".to_owned(), Payload::Json(recorded.clone()));
+            return Some(Act::Publish(Input::Publish { topic, payload }));
+        }
         let mut plan = Vec::new();
         if differs(&own(&self.model), recorded) {
             let plain = set(None);
@@ -254,6 +265,7 @@ impl Weaver<'_> {
             self.model.led(&to_input(&act));
             self.turns.push(Turn { is_inferred: true, ..Turn::of(act, at_ms) });
         }
+        None
     }
 
     /// Whether khumbu's own station says that a step comes to nothing.
@@ -325,19 +337,15 @@ impl Weaver<'_> {
                     let payload = Payload::Json(json!({"headers": {"replyTo": "{reply}"}, "payload": question}));
                     self.turns.push(Turn::of(Act::Publish(Input::Publish { topic, payload }), event.at_ms));
                 }
-                let turn = own.unwrap_or(self.last());
-                let value = question["id_token"]["value"].as_str().unwrap_or_default();
-                self.asked_at.insert(value.to_owned(), turn);
-                turn
+                own.unwrap_or(self.last())
             }
-            Seen::Answer { value, .. } => self.asked_at.get(value).copied().unwrap_or(last),
             Seen::Beacon if self.turns[last].act == Some(Act::Restart) => last,
             Seen::Heartbeat(number)
                 if self.turns[last].act == Some(Act::Command(Command::Heartbeats(HeartbeatControl::Next(*number)))) =>
             {
                 last
             }
-            Seen::Check => last,
+            Seen::Answer { .. } | Seen::Check => last,
             Seen::Beacon | Seen::Heartbeat(_) => return,
         };
         self.turns[at].seen.push((event.at_ms, seen.clone()));

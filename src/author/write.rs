@@ -275,7 +275,7 @@ impl Writer<'_> {
             if let Act::Present { token, name, .. } = act {
                 self.names.insert(token.id_token.value.clone(), name.clone());
             }
-            let why = if turn.is_inferred { "   # No message shows it; the statuses do." } else { "" };
+            let why = if turn.is_inferred { "   # Inferred: no message shows it." } else { "" };
             text.push_str(&format!("  - {}{why}\n", self.act(act, turn.reservation.as_ref())));
         }
         let (expected, mut waits_ms) = self.expected(turn);
@@ -443,7 +443,10 @@ impl Writer<'_> {
                 _ => None,
             })
             .collect();
+        // Whatever comes in any order is written in one.
+        steps.sort();
         steps.dedup();
+        statuses.sort_by(|(one, _), (other, _)| one.cmp(other));
         let of_tokens = statuses.iter().map(|(name, statuses)| expected_status(name, statuses, within));
         steps.extend(of_tokens);
         steps

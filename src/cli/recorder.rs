@@ -65,7 +65,7 @@ pub fn open(
     for (path, piece) in paths.into_iter().zip(pieces) {
         let scenario = &piece.scenario.model;
         let station = StationConfig { release: piece.release, ..scenario.station.clone() };
-        let heading = Heading { under_test: scenario.under_test, api: scenario.api, station };
+        let heading = Heading { under_test: scenario.under_test, api: Some(scenario.api), station };
         let file = Arc::new(RecordingFile::create(path, topics, &heading)?);
         let recorder = Arc::clone(&file);
         piece.recorder = Some(Arc::new(move |record| recorder.take(record)));

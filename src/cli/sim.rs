@@ -3,26 +3,30 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::config::{Config, wire_forms};
 use super::module_flags::TopicFlags;
+use super::recorder::RecordingFile;
 use super::{Exit, files, print, quiet_runtime, release, signals};
+use crate::author::Heading;
 use crate::broker::{self, Broker, PacketLimit};
 use crate::diagnostic::{Diagnostic, Severity, printable};
 use crate::gateway::{Chargers, Feed, Fleet, Server, Tokens};
 use crate::parity::StationFile;
 use crate::parity::station_file::Binding;
 use crate::protocol::channel::Topics;
-use crate::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl};
+use crate::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl, RESTART_EVEREST, control_topic_of};
 use crate::protocol::deviations::TABLE;
 use crate::protocol::release::Release;
+use crate::protocol::side::Side;
 use crate::protocol::types::AuthorizationStatus;
 use crate::protocol::wire::Wire;
 use crate::scenario;
@@ -67,6 +71,9 @@ pub struct Arguments {
     /// Print where running EVerest differs from its specification, and end
     #[arg(long)]
     list_deviations: bool,
+    /// Record what passes, and what is typed, in the form of `khumbu run --record`; `khumbu scenario` makes a scenario of it
+    #[arg(long, value_name = "FILE", conflicts_with = "gateway")]
+    record: Option<PathBuf>,
     /// Print every message that passes, on standard error
     #[arg(long)]
     trace: bool,
@@ -133,6 +140,7 @@ struct Plan {
     inside: Option<Vec<Binding>>,
     wire: Wire,
     gateway: Option<GatewayPlan>,
+    recording: Option<Arc<RecordingFile>>,
 }
 
 impl Plan {
@@ -187,7 +195,16 @@ fn prepare(arguments: &Arguments) -> Result<Plan, Vec<Diagnostic>> {
         None => None,
     };
     let wire = arguments.wire.or(config.wire).unwrap_or_default();
-    Ok(Plan { topics, station, inside, wire, gateway })
+    let recording = match &arguments.record {
+        Some(path) => {
+            // A simulation stands for EVerest: who is under test are its clients, whichever they are.
+            let heading = Heading { under_test: Side::Client, api: None, station: station.clone() };
+            let file = RecordingFile::create(path.clone(), &topics, &heading).map_err(|error| vec![*error])?;
+            Some(Arc::new(file))
+        }
+        None => None,
+    };
+    Ok(Plan { topics, station, inside, wire, gateway, recording })
 }
 
 fn prepare_gateway(
@@ -251,8 +268,12 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
     let is_traced = arguments.trace;
     let feed = Feed::default();
     let watched = feed.clone();
+    let (recording, recorded) = (plan.recording.clone(), plan.recording.clone());
     let record = move |record: Record| {
         watched.note_record(&record);
+        if let Some(recording) = &recorded {
+            recording.take(&record);
+        }
         if is_traced {
             trace(&record);
         }
@@ -263,6 +284,7 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
     let broker = Broker::start(config, record)
         .await
         .map_err(|error| Box::new(broken(error.to_string()).with_evidence(error.source.to_string())))?;
+    let started = Instant::now();
     let url = format!("mqtt://{}", broker.address());
     let (ends, mut ended) = mpsc::unbounded_channel();
     let Simulated { mut simulations, mut console, server } = match plan.gateway {
@@ -281,7 +303,8 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
                 ends: Some(ends),
                 edge: Edge::default(),
             };
-            let simulated = start_station(everest).await.map_err(broken)?;
+            let mut simulated = start_station(everest).await.map_err(broken)?;
+            simulated.console.recording = recording.clone().map(|file| (file, started));
             match arguments.json {
                 Some(_) => print::out(&format!("{}\n", json!({"mqtt": url}))),
                 None => print::out(&format!("{url}\n")),
@@ -323,6 +346,9 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
     // Their outcome is of no interest any more; a request that is still answered may hold them.
     let _ = timeout(GOODBYE_WITHIN, async { while simulations.join_next().await.is_some() {} }).await;
     broker.stop().await;
+    if let Some(recording) = recording {
+        recording.finish();
+    }
     Ok(())
 }
 
@@ -345,7 +371,9 @@ async fn start_station(everest: Everest) -> Result<Simulated, String> {
         ended.map_or_else(|error| error.to_string(), |()| "the simulation has ended".to_owned())
     });
     match is_ready.await {
-        Ok(Ok(())) => Ok(Simulated { simulations, console: Console { module_id, orders, tokens }, server: None }),
+        Ok(Ok(())) => {
+            Ok(Simulated { simulations, console: Console { module_id, orders, tokens, recording: None }, server: None })
+        }
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the simulation has ended".to_owned()),
     }
@@ -369,6 +397,7 @@ async fn start_gateway(
         module_id: charger.config.module_id(id).to_owned(),
         orders: charger.orders(),
         tokens: charger.config.station.tokens.clone(),
+        recording: None,
     });
     let no_gateway = |error: std::io::Error| {
         let headline = format!("no gateway can listen at {listen}");
@@ -382,7 +411,12 @@ async fn start_gateway(
         let token = made.map_or_else(String::new, |token| format!("token {token}\n"));
         print::out(&format!("{mqtt}\ngateway {gateway}\n{token}{described}"));
     }
-    let nobody = || Console { module_id: String::new(), orders: mpsc::unbounded_channel().0, tokens: BTreeMap::new() };
+    let nobody = || Console {
+        module_id: String::new(),
+        orders: mpsc::unbounded_channel().0,
+        tokens: BTreeMap::new(),
+        recording: None,
+    };
     let console = first.unwrap_or_else(nobody);
     Ok(Simulated { simulations, console, server: Some(server) })
 }
@@ -405,6 +439,8 @@ struct Console {
     module_id: String,
     orders: mpsc::UnboundedSender<Order>,
     tokens: BTreeMap<String, TokenConfig>,
+    /// What is typed stands in it, with the time since then.
+    recording: Option<(Arc<RecordingFile>, Instant)>,
 }
 
 impl Console {
@@ -444,11 +480,20 @@ impl Console {
             }
         };
         let (answer, ignored) = oneshot::channel();
+        self.note(&json!(command));
         self.order(Order::Command(Box::new(command), answer))?;
         match ignored.await {
             Ok(None) => Ok(String::new()),
             Ok(Some(why)) => Err(format!("`{line}` came to nothing: {why}")),
             Err(_) => Err("the simulation has ended".to_owned()),
+        }
+    }
+
+    /// Has the recording say what no message shows.
+    fn note(&self, what: &Value) {
+        if let Some((recording, started)) = &self.recording {
+            let topic = control_topic_of(&self.module_id);
+            recording.take(&Record::of_deed(started.elapsed(), &topic, what));
         }
     }
 
@@ -465,6 +510,7 @@ impl Console {
 
     async fn restart(&self) -> Result<String, String> {
         let (done, again) = oneshot::channel();
+        self.note(&json!({RESTART_EVEREST: {}}));
         self.order(Order::Restart(done))?;
         match again.await {
             Ok(Ok(())) => Ok(String::new()),

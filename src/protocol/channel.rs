@@ -390,7 +390,7 @@ impl Topics {
 
     /// Where a module under test can be told what to do, see [`crate::protocol::control`].
     pub fn control_topic(&self) -> String {
-        format!("khumbu/{}/do", self.module_id)
+        super::control::control_topic_of(&self.module_id)
     }
 
     /// Where a module in EVerest's place tells what it did inside, see [`crate::protocol::control`].

@@ -49,6 +49,11 @@ impl From<Validation> for ValidationResult {
     }
 }
 
+/// The topic on which the module with this id is told what to do.
+pub fn control_topic_of(module_id: &str) -> String {
+    format!("khumbu/{module_id}/do")
+}
+
 /// How a recording names what khumbu does without telling anybody: EVerest ends and starts again.
 pub const RESTART_EVEREST: &str = "restart_everest";
 /// Likewise: the module under test loses its connection.
