@@ -107,6 +107,10 @@ pub fn scenario(
     let is_whole = has_heading
         && heading.is_some_and(|heading| heading.under_test == Side::Client && heading.station.charge_point.is_none())
         && side == Side::Client;
+    let said = read.iter().filter(|event| event.is_of_conversation()).count();
+    if said > MOST_EVENTS {
+        return Err(too_long(path, format!("{said} messages belong to the conversation, the most are {MOST_EVENTS}")));
+    }
     let tokens = tokens::name_all(&mut read, &part.script.file.station.tokens, (has_heading, is_whole));
     let station = reading::station(&part.script, &read, tokens, has_heading || file.is_some());
     if !read.iter().any(|event| event.is_of_conversation()) {
@@ -138,12 +142,16 @@ pub fn scenario(
     };
     let draft = write::draft(&origin, &ground, &turns);
     if draft.text.len() > LARGEST {
-        let headline = format!("recording `{path}` is too long for one scenario");
-        let evidence = format!("the scenario has {} bytes, the most is {LARGEST}", draft.text.len());
-        let help = "choose a part of it with --from and --to";
-        return Err(Box::new(
-            Diagnostic::new(Severity::Error, "recording/too-long", headline).with_evidence(evidence).with_help(help),
-        ));
+        return Err(too_long(path, format!("the scenario has {} bytes, the most is {LARGEST}", draft.text.len())));
     }
     Ok(draft)
+}
+
+/// Nobody reads a scenario of more steps.
+const MOST_EVENTS: usize = 2_000;
+
+fn too_long(path: &str, why: String) -> Box<Diagnostic> {
+    let headline = format!("recording `{path}` is too long for one scenario");
+    let help = "choose a part of it with --from and --to";
+    Box::new(Diagnostic::new(Severity::Error, "recording/too-long", headline).with_evidence(why).with_help(help))
 }

@@ -12,6 +12,7 @@ use crate::parity::{Script, Sense};
 use crate::protocol::channel::{ApiType, Channel, EntryPoint};
 use crate::protocol::codec;
 use crate::protocol::control::{Command, DISCONNECT, RESTART_EVEREST, Validation};
+use crate::protocol::schema::{Message as Kind, Schemas};
 use crate::protocol::side::Side;
 use crate::protocol::types::{
     AuthorizationStatus, ProvidedIdToken, TokenValidationStatus, TokenValidationStatusMessage, ValidationResult,
@@ -102,6 +103,7 @@ pub(super) fn read(script: &Script, side: Side, api: ApiType, tells_all: bool) -
     let is_told = senses.iter().any(|sense| matches!(sense, Sense::Done(command) if command.is_for_client()));
     let mut reader = Reader {
         script,
+        schemas: Schemas::of(script.file.station.in_force()),
         side,
         api,
         is_told,
@@ -122,23 +124,49 @@ pub(super) fn read(script: &Script, side: Side, api: ApiType, tells_all: bool) -
         side == Side::Client && script.recording.messages[*last].json().and_then(Value::as_bool) == Some(false)
     });
     for (at, (message, sense)) in script.recording.messages.iter().zip(senses).enumerate() {
-        if !Heading::is_in(message) && Some(at) != farewell {
+        if Heading::is_in(message) || Some(at) == farewell {
+            continue;
+        }
+        if is_deep(&message.payload) {
+            reader.left(message, "it is nested more deeply than a step can be");
+        } else {
             reader.take(message, sense);
         }
     }
     reader.events
 }
 
+/// Whether a message is nested more deeply than any of the API is, or could be written down.
+fn is_deep(payload: &Value) -> bool {
+    const MOST: usize = 32;
+    let mut level: Vec<&Value> = vec![payload];
+    for _ in 0..MOST {
+        level = level
+            .into_iter()
+            .flat_map(|value| match value {
+                Value::Array(elements) => elements.iter().collect::<Vec<_>>(),
+                Value::Object(members) => members.values().collect(),
+                _ => Vec::new(),
+            })
+            .collect();
+        if level.is_empty() {
+            return false;
+        }
+    }
+    true
+}
+
 struct Reader<'a> {
     script: &'a Script,
+    schemas: Schemas,
     side: Side,
     api: ApiType,
     /// Whether a client was told what to do.
     is_told: bool,
     /// Whether a client says that communication is good.
     checks: bool,
-    /// The last request by the topic of its reply.
-    requests: BTreeMap<String, usize>,
+    /// The last request by the topic of its reply, and what is replied to it.
+    requests: BTreeMap<String, (usize, Kind)>,
     count: usize,
     /// About what EVerest asked, by the topic of the answer.
     asked: BTreeMap<String, String>,
@@ -200,7 +228,7 @@ impl Reader<'_> {
                     EntryPoint::QueryModules(name) => Command::QueryModules(name),
                 };
                 if usable_reply_to(message).is_some() {
-                    self.request(message, Input::Command(command));
+                    self.request(message, Input::Command(command), Kind::DISCOVER_REPLY);
                 } else {
                     let prefix = &self.script.file.external_prefix;
                     let bare = message.topic.strip_prefix(prefix.as_str()).unwrap_or(&message.topic);
@@ -230,10 +258,10 @@ impl Reader<'_> {
                 self.restarted(message);
             }
             Sense::SaidElsewhere => match self.requests.get(&message.topic).copied() {
-                Some(request) => {
-                    let payload = message.json().cloned().unwrap_or_else(|| message.payload.clone());
-                    self.seen(message, Seen::Reply { request, payload });
-                }
+                Some((request, to)) => match message.json().filter(|json| self.is_specified(to, json)) {
+                    Some(json) => self.seen(message, Seen::Reply { request, payload: json.clone() }),
+                    None => self.left(message, "it is no reply that the specification knows, and no step expects it"),
+                },
                 None if message.reply_to().is_some() && self.side == Side::Everest => {
                     let levels: Vec<_> = message.topic.splitn(5, "/").collect();
                     let below = levels.last().copied().unwrap_or_default();
@@ -293,6 +321,9 @@ impl Reader<'_> {
             {
                 self.told_token = Some((token, validation));
             }
+            Command::PresentToken { token, .. } if !is_presentable(&token) => {
+                self.left(message, "no scenario can have such a token");
+            }
             Command::PresentToken { token, validation } => {
                 let act = Act::Present { token: Box::new(token), said: Some(validation), name: String::new() };
                 self.act(message, act);
@@ -329,7 +360,11 @@ impl Reader<'_> {
                 None => self.publish(message, Side::Client, &topic),
             },
             Channel::PROVIDED_TOKEN => match codec::decode_provided_token(&message.bytes, in_force) {
-                Ok(token) if token.parent_id_token.is_none() && token.certificate_hash_data.is_none() => {
+                Ok(token)
+                    if token.parent_id_token.is_none()
+                        && token.certificate_hash_data.is_none()
+                        && is_presentable(&token) =>
+                {
                     let told = self.told_token.take().filter(|(told, _)| told.id_token == token.id_token);
                     let said = told.map(|(_, validation)| validation);
                     self.act(message, Act::Present { token: Box::new(token), said, name: String::new() });
@@ -340,8 +375,12 @@ impl Reader<'_> {
                 Ok(update) => self.act(message, Act::Command(Command::UpdateVerdict(update))),
                 Err(_) => self.publish(message, Side::Client, &topic),
             },
-            _ if !channel.runs(in_force) || usable_reply_to(message).is_none() => self.odd_request(message, &topic),
-            Channel::GET_TOKEN_VALIDATION_STATUS => self.request(message, Input::Command(Command::GetStatus {})),
+            _ if !channel.runs(in_force) || usable_reply_to(message).is_none() => {
+                self.odd_request(message, &topic, reply_to(channel))
+            }
+            Channel::GET_TOKEN_VALIDATION_STATUS => {
+                self.request(message, Input::Command(Command::GetStatus {}), reply_to(channel))
+            }
             Channel::WITHDRAW_AUTHORIZATION => {
                 let command = message.json().and_then(|json| {
                     let request: WithdrawAuthorizationRequest = serde_json::from_value(json["payload"].clone()).ok()?;
@@ -349,11 +388,11 @@ impl Reader<'_> {
                     (plain == *json).then_some(Command::Withdraw(request))
                 });
                 match command {
-                    Some(command) => self.request(message, Input::Command(command)),
-                    None => self.odd_request(message, &topic),
+                    Some(command) => self.request(message, Input::Command(command), reply_to(channel)),
+                    None => self.odd_request(message, &topic, reply_to(channel)),
                 }
             }
-            _ => self.odd_request(message, &topic),
+            _ => self.odd_request(message, &topic, reply_to(channel)),
         }
     }
 
@@ -369,17 +408,17 @@ impl Reader<'_> {
         }
     }
 
-    fn request(&mut self, message: &Message, input: Input) {
-        let number = self.number(message);
+    fn request(&mut self, message: &Message, input: Input, kind: Kind) {
+        let number = self.number(message, kind);
         self.act(message, Act::Request(number, input));
     }
 
     /// A request that no other step makes.
-    fn odd_request(&mut self, message: &Message, topic: &str) {
+    fn odd_request(&mut self, message: &Message, topic: &str, kind: Kind) {
         let Some(wanted) = usable_reply_to(message).filter(|_| self.side == Side::Everest) else {
             return self.publish(message, Side::Client, topic);
         };
-        let number = self.number(message);
+        let number = self.number(message, kind);
         let payload = match message.json() {
             Some(json) => {
                 let mut json = json.clone();
@@ -391,27 +430,53 @@ impl Reader<'_> {
         self.act(message, Act::Request(number, Input::Publish { topic: topic.to_owned(), payload }));
     }
 
-    fn number(&mut self, message: &Message) -> usize {
+    fn number(&mut self, message: &Message, kind: Kind) -> usize {
         let number = self.count;
         self.count += 1;
         if let Some(reply_to) = message.reply_to() {
             let on_wire = format!("{}{reply_to}", self.script.file.external_prefix);
-            self.requests.insert(on_wire, number);
+            self.requests.insert(on_wire, (number, kind));
         }
         number
+    }
+
+    /// Whether a message is one that a step can expect.
+    fn is_specified(&self, kind: Kind, message: &Value) -> bool {
+        let is_empty_latch = kind.may_be_empty_latch() && (message.is_null() || *message == json!(true));
+        is_empty_latch || self.schemas.check(kind, message).is_empty()
     }
 
     fn said(&mut self, message: &Message, channel: Channel) {
         let status = serde_json::from_slice::<TokenValidationStatusMessage>(&message.bytes);
         match (channel, status) {
-            (Channel::TOKEN_VALIDATION_STATUS, Ok(status)) => self.seen(message, Seen::Status(Arc::new(status))),
-            _ if self.side == Side::Everest => self.left(message, "EVerest's message cannot be read"),
+            (Channel::TOKEN_VALIDATION_STATUS, Ok(status))
+                if is_presentable(&status.token)
+                    && message.json().is_some_and(|json| self.is_specified(Kind::On(channel), json)) =>
+            {
+                self.seen(message, Seen::Status(Arc::new(status)));
+            }
+            _ if self.side == Side::Everest => {
+                self.left(message, "it is no message that the specification knows, and no step expects it");
+            }
             _ => {
                 let topic = format!("{{e2m}}/{}", channel.address().trim_start_matches("e2m/"));
                 self.publish(message, Side::Everest, &topic);
             }
         }
     }
+}
+
+/// What is replied to a message on this channel.
+fn reply_to(channel: Channel) -> Kind {
+    Kind::reply_to(channel).unwrap_or(Kind::On(channel))
+}
+
+/// Whether a station may have such a token.
+fn is_presentable(token: &ProvidedIdToken) -> bool {
+    let value = &token.id_token.value;
+    value.len() <= 36
+        && value.chars().all(|c| c == ' ' || c.is_ascii_graphic())
+        && token.id_token.additional_info.is_none()
 }
 
 /// Where a request wants its reply, if one can be sent there.
@@ -438,6 +503,12 @@ pub(super) fn as_config(token: &ProvidedIdToken) -> TokenConfig {
     }
 }
 
+/// The EVSE that a command moves.
+pub(super) fn evse_of(command: &Command) -> Option<i64> {
+    let command = serde_json::to_value(command).ok()?;
+    command.as_object()?.values().next()?.get("evse")?.as_i64()
+}
+
 /// The station, as far as it is known, with these tokens; where nobody says what it is like, as the recording shows it.
 pub(super) fn station(
     script: &Script,
@@ -459,9 +530,7 @@ pub(super) fn station(
     };
     let of_statuses = statuses().flat_map(|(_, status)| status.token.connectors.iter().flatten().copied());
     let of_commands = events.iter().filter_map(|event| match &event.what {
-        What::Act(Act::Command(command)) => {
-            serde_json::to_value(command).ok()?.as_object()?.values().next()?["evse"].as_i64()
-        }
+        What::Act(Act::Command(command)) => evse_of(command),
         _ => None,
     });
     let most = of_statuses.map(i64::from).chain(of_commands).max().unwrap_or(1);

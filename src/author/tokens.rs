@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::reading::{Act, Event, Seen, What, as_config, as_validation};
 use crate::protocol::control::Validation;
 use crate::protocol::types::{AuthorizationStatus, ProvidedIdToken, TokenValidationStatus};
+use crate::scenario::written::is_word;
 use crate::station::config::{OtherValidator, TokenConfig};
 use crate::timespan::Timespan;
 
@@ -16,7 +17,7 @@ const SLOW_MS: i64 = 300;
 const TOO_LATE_MS: u64 = 10_000;
 
 /// As long as this is as good as the time that was told.
-const NEARLY: Duration = Duration::from_millis(300);
+const NEARLY: Duration = Duration::from_secs(1);
 
 /// Gives each presentation the name of its token; presentations that only statuses show are put in, unless the recording
 /// `is_whole`. Known tokens keep their names. Returns the tokens, with
@@ -29,13 +30,17 @@ pub(super) fn name_all(
     if !is_whole {
         put_in_presentations(events);
     }
+    // Others would have to be quoted wherever they stand.
+    let known = known.iter().filter(|(name, _)| is_word(name)).map(|(name, token)| (name.clone(), token.clone()));
+    let known = &known.collect();
+    let is_asking = events.iter().any(|event| matches!(event.what, What::Seen(Seen::Question(_))));
     let mut names = Names { known, keeps_names, first: BTreeMap::new(), now: BTreeMap::new() };
     let mut named = Vec::with_capacity(events.len());
     for (at, event) in events.iter().enumerate() {
         let mut event = event.clone();
         match &mut event.what {
             What::Act(Act::Present { token, said, name }) => {
-                let said = said.clone().or_else(|| shown_validation(events, at, token));
+                let said = said.clone().or_else(|| shown_validation(events, at, token, is_asking));
                 let (found, change) = names.present(token, said.as_ref());
                 if let Some((verdict, after)) = change {
                     let value = token.id_token.value.clone();
@@ -61,7 +66,7 @@ pub(super) fn name_all(
                 if let Ok(token) = serde_json::from_value::<ProvidedIdToken>(question.clone())
                     && names.of_value(&token.id_token.value).is_none()
                 {
-                    let said = shown_validation(events, at, &token);
+                    let said = shown_validation(events, at, &token, is_asking);
                     names.present(&token, said.as_ref());
                 }
             }
@@ -98,7 +103,8 @@ fn put_in_presentations(events: &mut Vec<Event>) {
 }
 
 /// What validators said of a token that was presented at this place: as they said it, or as the statuses show it.
-fn shown_validation(events: &[Event], at: usize, token: &ProvidedIdToken) -> Option<Validation> {
+/// Where EVerest `is_asking`, it does so before everybody's eyes.
+fn shown_validation(events: &[Event], at: usize, token: &ProvidedIdToken, is_asking: bool) -> Option<Validation> {
     let value = &token.id_token.value;
     let is_next = |event: &&Event| match &event.what {
         What::Act(Act::Present { token, .. }) => token.id_token.value == *value,
@@ -107,7 +113,6 @@ fn shown_validation(events: &[Event], at: usize, token: &ProvidedIdToken) -> Opt
     let end = events[at + 1..].iter().position(|event| is_next(&event)).map_or(events.len(), |next| at + 1 + next);
     let mut asked_ms = events[at].at_ms;
     let mut is_asked = false;
-    let is_asking = events.iter().any(|event| matches!(event.what, What::Seen(Seen::Question(_))));
     let slow = |took_ms: i64| {
         let rounded = (took_ms + 50) / 100 * 100;
         if took_ms >= SLOW_MS { u64::try_from(rounded).unwrap_or(0) } else { 0 }
@@ -168,13 +173,14 @@ impl Names<'_> {
     /// The name of a token that is presented, and what validators say of it that they did not say before.
     fn present(&mut self, token: &ProvidedIdToken, said: Option<&Validation>) -> (String, Option<Change>) {
         let mut wanted = with_validation(as_config(token), said);
-        let all = self.now.iter().chain(self.known);
-        let like = all.map(|(_, config)| config).find(|config| config.value == wanted.value);
+        let is_like = |config: &&TokenConfig| config.value == wanted.value;
+        let told = self.known.values().find(is_like).filter(|_| self.keeps_names);
+        let like = told.or_else(|| self.now.values().find(is_like)).cloned();
         // Nobody takes exactly as long as he was told to.
-        if let Some(told) = like.and_then(|like| like.verdict_after) {
-            let took = wanted.verdict_after.map_or(Duration::ZERO, |took| took.0);
-            if said.is_some() && told.0.abs_diff(took) < NEARLY {
-                wanted.verdict_after = Some(told);
+        if let (Some(told), Some(_)) = (told, said) {
+            let of = |after: Option<Timespan>| after.map_or(Duration::ZERO, |after| after.0);
+            if of(told.verdict_after).abs_diff(of(wanted.verdict_after)) < NEARLY {
+                wanted.verdict_after = told.verdict_after;
             }
         }
         let is_it = |config: &TokenConfig| match said {
@@ -199,7 +205,7 @@ impl Names<'_> {
             .find(|(name, config)| self.keeps_names && config.value == wanted.value && !self.now.contains_key(*name));
         let name = known.or(by_value).map_or_else(|| self.fresh(), |(name, _)| name.clone());
         // Validators go by the value.
-        if let Some(like) = like.filter(|_| said.is_none()).cloned() {
+        if let Some(like) = like.filter(|_| said.is_none()) {
             let TokenConfig { verdict, verdict_after, evse_ids, parent_id_token, tariff_messages, .. } = like;
             wanted = TokenConfig { verdict, verdict_after, evse_ids, parent_id_token, tariff_messages, ..wanted };
         }

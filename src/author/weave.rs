@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Remark;
 use super::hidden::{self, Wanted, is_same};
-use super::reading::{Act, Event, Seen, What};
+use super::reading::{Act, Event, Seen, What, evse_of};
 use crate::fuzz::{Input, Led, Model, Payload};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::{AtConnector, Command, HeartbeatControl, SetReply};
@@ -73,7 +73,16 @@ pub(super) fn to_input(act: &Act) -> Input {
 
 /// Puts together what was done and what was said.
 pub(super) fn turns(ground: &Ground, events: Vec<Event>) -> Vec<Turn> {
-    let station = Arc::new(ground.station.clone());
+    let mut station = ground.station.clone();
+    // Heartbeats move nothing, and days have many.
+    station.auth_consumer.cfg_heartbeat_interval_ms = 0;
+    for own in station.auth_token_provider.iter_mut() {
+        own.cfg_heartbeat_interval_ms = 0;
+    }
+    for own in station.auth_token_validator.iter_mut() {
+        own.cfg_heartbeat_interval_ms = 0;
+    }
+    let station = Arc::new(station);
     let mut weaver = Weaver {
         ground,
         model: Model::new(ground.side, ground.api, true, station),
@@ -163,7 +172,15 @@ impl Weaver<'_> {
             }
             return self.turns.push(Turn::of(act.clone(), event.at_ms));
         }
+        if let Act::Command(Command::Heartbeats(_)) = act {
+            return self.turns.push(Turn::of(act.clone(), event.at_ms));
+        }
         let input = to_input(act);
+        if let Act::Command(command) = act
+            && evse_of(command).is_some_and(|evse| !(1..=i64::from(self.ground.station.evses)).contains(&evse))
+        {
+            return self.remark(event.line, format!("`{}` names an EVSE that the station does not have", input.kind()));
+        }
         if let Act::Command(command) = act {
             self.make_possible(command, event.at_ms);
         }

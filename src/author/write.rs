@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::reading::{Act, Seen};
 use super::weave::{Ground, Turn, to_input};
 use super::{Draft, Remark};
+use crate::diagnostic::printable;
 use crate::diagnostic::words::shown;
 use crate::fuzz::{Input, Led, at_stake};
 use crate::protocol::channel::ApiType;
@@ -95,11 +96,14 @@ pub(super) fn draft(origin: &Origin<'_>, ground: &Ground, turns: &[Turn]) -> Dra
 fn halves(ms: i64) -> u64 {
     const HALF_MS: i64 = 500;
     const STEP_MS: i64 = 120;
-    u64::try_from((ms - STEP_MS + HALF_MS - 1) / HALF_MS * HALF_MS).unwrap_or(0).max(500)
+    let most = u64::try_from(whole_seconds(ms).0.as_millis()).unwrap_or(u64::MAX);
+    u64::try_from((ms - STEP_MS + HALF_MS - 1) / HALF_MS * HALF_MS).unwrap_or(0).clamp(500, most.max(500))
 }
 
 fn whole_seconds(ms: i64) -> Timespan {
-    Timespan(Duration::from_secs(u64::try_from((ms + 999) / 1000).unwrap_or(0)))
+    /// No time of a scenario is longer.
+    const DAY_S: u64 = 24 * 60 * 60;
+    Timespan(Duration::from_secs(u64::try_from((ms + 999) / 1000).unwrap_or(0).min(DAY_S)))
 }
 
 /// The station without what a scenario says elsewhere.
@@ -140,7 +144,7 @@ fn comment(origin: &Origin<'_>, ground: &Ground, requirements: &[&str]) -> Strin
     let part = span.map_or_else(String::new, |span| format!(", {span}"));
     let mut text = format!(
         "Made by `khumbu scenario` from {}{part}: {messages} messages in {}.\n",
-        file_name(path),
+        printable(file_name(path)),
         shown(Duration::from_millis(u64::try_from(length.as_millis()).unwrap_or(0)))
     );
     text.push_str("Say in the description what it shows.");
@@ -150,7 +154,7 @@ fn comment(origin: &Origin<'_>, ground: &Ground, requirements: &[&str]) -> Strin
         text.push_str(" The first requirement is the one that it is about.");
     }
     if ground.side == Side::Everest && !origin.external_prefix.is_empty() {
-        text.push_str(&format!("\nPlay it with --external-prefix {}", origin.external_prefix));
+        text.push_str(&format!("\nPlay it with --external-prefix {}", printable(origin.external_prefix)));
     }
     text
 }
@@ -269,7 +273,7 @@ impl Writer<'_> {
             // Each once: what comes again and again is counted elsewhere.
             let line = if remark.line > 0 { format!("Line {}: ", remark.line) } else { String::new() };
             let is_new = told.insert(remark.what.clone());
-            is_new.then(|| format!("  # {line}{}\n", remark.what.replace('\n', " "))).unwrap_or_default()
+            is_new.then(|| format!("  # {line}{}\n", printable(&remark.what))).unwrap_or_default()
         };
         if let Some(act) = &turn.act {
             if let Act::Present { token, name, .. } = act {
@@ -419,7 +423,7 @@ impl Writer<'_> {
                 // On that side khumbu asks itself.
                 Seen::Question(_) if self.ground.side == Side::Client => None,
                 Seen::Question(question) => {
-                    let payload = flow(&json!({"payload": question}));
+                    let payload = flow(&json!({"payload": without_empty(question)}));
                     Some(format!("expect: {{message: validate_token, payload: {payload}{late}}}"))
                 }
                 Seen::Answer { payload, value } if is_validator => {

@@ -129,11 +129,12 @@ fn write(path: &Path, text: &str) -> Result<(), Box<Diagnostic>> {
 }
 
 fn taken(path: &Path) -> Box<Diagnostic> {
-    let headline = format!("scenario `{}` is there already", path.display());
-    Box::new(Diagnostic::new(Severity::Error, "usage/output-exists", headline).with_help("choose another --output"))
+    let headline = format!("`{}` is there already, and nothing is overwritten", path.display());
+    let help = "name another file, or take it away first";
+    Box::new(Diagnostic::new(Severity::Error, "usage/other-file", headline).with_help(help))
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Box<Diagnostic> {
-    let headline = format!("scenario `{}` cannot be written: {error}", path.display());
-    Box::new(Diagnostic::new(Severity::Error, "usage/unwritable-scenario", headline))
+    let headline = format!("the scenario cannot be written to `{}`: {error}", path.display());
+    Box::new(Diagnostic::new(Severity::Error, "file/unwritable", headline))
 }

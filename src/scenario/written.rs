@@ -46,7 +46,7 @@ impl Frame<'_> {
     pub fn text(&self) -> String {
         let mut text: String =
             self.comment.lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect();
-        text.push_str(&format!("description: {}\n", Value::from(self.description.as_str())));
+        text.push_str(&format!("description: {}\n", quoted(&self.description)));
         if !self.requirements.is_empty() {
             text.push_str(&format!("requirements: [{}]\n", self.requirements.join(", ")));
         }
@@ -60,7 +60,7 @@ impl Frame<'_> {
         }
         text.extend(self.release.map(|release| format!("releases: [{}]\n", word(release.name()))));
         if !self.external_prefix.is_empty() {
-            text.push_str(&format!("external_prefix: {}\n", Value::from(self.external_prefix.as_str())));
+            text.push_str(&format!("external_prefix: {}\n", quoted(&self.external_prefix)));
         }
         if self.wire != Wire::Everest {
             text.push_str(&format!("wire: {}\n", self.wire.name()));
@@ -159,7 +159,7 @@ fn token_to_text(token: Value) -> String {
     let first: Vec<_> = first.iter().filter_map(|key| members.remove_entry(*key)).collect();
     let written = |(key, value): (String, Value)| match key.as_str() {
         // What looks like a number must be quoted, and nobody should have to look twice whether it does.
-        "value" => format!("{key}: {value}"),
+        "value" => format!("{key}: {}", quoted(value.as_str().unwrap_or_default())),
         _ => format!("{key}: {}", flow(&value)),
     };
     let parts: Vec<_> = first.into_iter().chain(members).map(written).collect();
@@ -179,12 +179,27 @@ pub fn flow(value: &Value) -> String {
     }
 }
 
-/// A text, quoted unless it is a plain word or a length of time.
-fn word(text: &str) -> String {
-    let is_plain = text.starts_with(|first: char| first.is_ascii_alphabetic())
+/// Whether a text stands for itself without quotes, as a name does.
+pub fn is_word(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.chars().all(|other| other.is_ascii_alphanumeric() || other == '_')
-        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&&*text.to_lowercase());
-    if is_plain || text.parse::<Timespan>().is_ok() { text.to_owned() } else { Value::from(text).to_string() }
+        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&&*text.to_lowercase())
+}
+
+/// A text, quoted unless it is a word or a length of time.
+fn word(text: &str) -> String {
+    if is_word(text) || text.parse::<Timespan>().is_ok() { text.to_owned() } else { quoted(text) }
+}
+
+/// A text in quotes, as JSON and YAML have it: what YAML takes for no character of a text is escaped.
+fn quoted(text: &str) -> String {
+    let escaped = |c: char| match c {
+        '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+            format!("\\u{:04x}", u32::from(c))
+        }
+        c => c.to_string(),
+    };
+    Value::from(text).to_string().chars().map(escaped).collect()
 }
 
 /// The step that expects statuses of a token, the last of them as it stands there.
@@ -265,6 +280,7 @@ tokens:
     #[test]
     fn only_plain_words_stand_without_quotes() {
         let value = json!({"a": ["Accepted", "null", "04E2", "1", "$any", "x y", ""], "null": 1, "a b": null});
+        assert_eq!(flow(&json!("\u{85}\"\n")), r#""\u0085\"\n""#);
         let text = r#"{a: [Accepted, "null", "04E2", "1", "$any", "x y", ""], "a b": null, "null": 1}"#;
         assert_eq!(flow(&value), text);
     }
