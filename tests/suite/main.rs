@@ -7,6 +7,7 @@ mod rows;
 mod annotations;
 mod asyncapi;
 mod book;
+mod authoring;
 mod broker;
 mod broker_abuse;
 mod broker_clients;
