@@ -70,7 +70,11 @@ pub(super) enum Seen {
         request: usize,
         payload: Value,
     },
-    Question(Value),
+    /// What EVerest asks about: as far as the specification knows it, and with everything.
+    Question {
+        known: Value,
+        whole: Value,
+    },
     /// To the last question.
     Answer {
         value: String,
@@ -96,6 +100,9 @@ pub(super) fn shown_api(script: &Script) -> ApiType {
     let has = |api: &ApiType| senses.iter().any(|sense| matches!(sense, Sense::Received(of, _) if of == api));
     ApiType::AUTH_APIS.into_iter().find(has).unwrap_or(ApiType::AUTH_CONSUMER)
 }
+
+/// Why a message is no expectation.
+const UNKNOWN: &str = "it is nothing that the specification knows, and no step expects it";
 
 /// Reads a recording for a module on this side; one that `tells_all` has every restart in it.
 pub(super) fn read(script: &Script, side: Side, api: ApiType, tells_all: bool) -> Vec<Event> {
@@ -239,12 +246,19 @@ impl Reader<'_> {
                 let payload = message.payload["payload"].clone();
                 let value = payload["id_token"]["value"].as_str().unwrap_or_default().to_owned();
                 self.asked.insert(reply_to, value);
-                self.seen(message, Seen::Question(payload));
+                let is_specified =
+                    message.json().is_some_and(|json| self.is_specified(Kind::On(Channel::VALIDATE_TOKEN), json));
+                let token = serde_json::from_value::<ProvidedIdToken>(payload.clone()).ok();
+                match token.filter(|token| is_specified && is_presentable(token)) {
+                    Some(token) => self.seen(message, Seen::Question { known: json!(token), whole: payload }),
+                    None => self.left(message, UNKNOWN),
+                }
             }
             Sense::Answered => match self.asked.get(&message.topic).cloned() {
-                Some(value) => {
-                    self.seen(message, Seen::Answer { value, payload: message.json().cloned().unwrap_or_default() });
-                }
+                Some(value) => match serde_json::from_slice::<ValidationResult>(&message.bytes) {
+                    Ok(result) => self.seen(message, Seen::Answer { value, payload: json!(result) }),
+                    Err(_) => self.left(message, UNKNOWN),
+                },
                 None => self.left(message, "it answers a question that is not in the recording"),
             },
             Sense::Said(api, Channel::HEARTBEAT) => {
@@ -259,8 +273,8 @@ impl Reader<'_> {
             }
             Sense::SaidElsewhere => match self.requests.get(&message.topic).copied() {
                 Some((request, to)) => match message.json().filter(|json| self.is_specified(to, json)) {
-                    Some(json) => self.seen(message, Seen::Reply { request, payload: json.clone() }),
-                    None => self.left(message, "it is no reply that the specification knows, and no step expects it"),
+                    Some(json) => self.seen(message, Seen::Reply { request, payload: known_part(json) }),
+                    None => self.left(message, UNKNOWN),
                 },
                 None if message.reply_to().is_some() && self.side == Side::Everest => {
                     let levels: Vec<_> = message.topic.splitn(5, "/").collect();
@@ -354,6 +368,10 @@ impl Reader<'_> {
             _ => format!("{{m2e}}/{address}"),
         };
         match channel {
+            // Nobody is there who would ask.
+            _ if client && channel.is_request() && api != self.api => {
+                self.left(message, "another client than the one under test has asked");
+            }
             Channel::COMMUNICATION_CHECK => match message.json().and_then(Value::as_bool) {
                 _ if client && api != self.api || !client && api != ApiType::AUTH_CONSUMER => {}
                 Some(on) => self.check(message, on),
@@ -456,12 +474,38 @@ impl Reader<'_> {
                 self.seen(message, Seen::Status(Arc::new(status)));
             }
             _ if self.side == Side::Everest => {
-                self.left(message, "it is no message that the specification knows, and no step expects it");
+                self.left(message, UNKNOWN);
             }
             _ => {
                 let topic = format!("{{e2m}}/{}", channel.address().trim_start_matches("e2m/"));
                 self.publish(message, Side::Everest, &topic);
             }
+        }
+    }
+}
+
+/// A reply without what the specification does not know.
+fn known_part(reply: &Value) -> Value {
+    if let Ok(status) = serde_json::from_value::<TokenValidationStatusMessage>(reply.clone()) {
+        return json!(status);
+    }
+    let keep = |value: &Value, keys: &[&str]| -> Value {
+        let members = value.as_object().into_iter().flatten();
+        members
+            .filter(|(key, _)| keys.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    };
+    match reply["apis"].as_array() {
+        None => reply.clone(),
+        Some(modules) => {
+            let module = |module: &Value| {
+                let mut known = keep(module, &["type", "module_id", "version"]);
+                let periods = ["communication_check_period_s", "heartbeat_period_ms", "request_reply_timeout_s"];
+                known["communication_monitoring"] = keep(&module["communication_monitoring"], &periods);
+                known
+            };
+            json!({"apis": modules.iter().map(module).collect::<Vec<_>>()})
         }
     }
 }

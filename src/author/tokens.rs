@@ -33,7 +33,7 @@ pub(super) fn name_all(
     // Others would have to be quoted wherever they stand.
     let known = known.iter().filter(|(name, _)| is_word(name)).map(|(name, token)| (name.clone(), token.clone()));
     let known = &known.collect();
-    let is_asking = events.iter().any(|event| matches!(event.what, What::Seen(Seen::Question(_))));
+    let is_asking = events.iter().any(|event| matches!(event.what, What::Seen(Seen::Question { .. })));
     let mut names = Names { known, keeps_names, first: BTreeMap::new(), now: BTreeMap::new() };
     let mut named = Vec::with_capacity(events.len());
     for (at, event) in events.iter().enumerate() {
@@ -62,7 +62,7 @@ pub(super) fn name_all(
                 }
             }
             What::Seen(Seen::Status(status)) => names.note(&status.token),
-            What::Seen(Seen::Question(question)) => {
+            What::Seen(Seen::Question { known: question, .. }) => {
                 if let Ok(token) = serde_json::from_value::<ProvidedIdToken>(question.clone())
                     && names.of_value(&token.id_token.value).is_none()
                 {
@@ -119,7 +119,7 @@ fn shown_validation(events: &[Event], at: usize, token: &ProvidedIdToken, is_ask
     };
     for event in &events[at + 1..end] {
         match &event.what {
-            What::Seen(Seen::Question(question)) if question["id_token"]["value"] == value.as_str() => {
+            What::Seen(Seen::Question { known, .. }) if known["id_token"]["value"] == value.as_str() => {
                 (asked_ms, is_asked) = (event.at_ms, true);
             }
             What::Seen(Seen::Answer { value: answered, payload }) if answered == value => {

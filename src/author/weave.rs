@@ -33,6 +33,18 @@ pub(super) struct Ground {
     pub is_whole: bool,
 }
 
+impl Ground {
+    /// Whether the module under test says what tokens are worth.
+    pub(super) fn judges_tokens(&self) -> bool {
+        self.side == Side::Client && self.api == ApiType::AUTH_TOKEN_VALIDATOR
+    }
+}
+
+/// Whether EVerest asks its validator then.
+fn is_asked(turn: &Turn) -> bool {
+    matches!(turn.act, Some(Act::Present { .. } | Act::Publish(_)))
+}
+
 /// Something that was done, and what was said upon it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Turn {
@@ -346,12 +358,12 @@ impl Weaver<'_> {
                 }
                 own.map_or(last, |(turn, _)| turn)
             }
-            Seen::Question(question) => {
+            Seen::Question { whole, .. } => {
                 let own = self.questions.pop_front();
                 // Khumbu's own EVerest does not ask so by itself.
-                if own.is_none() && self.ground.side == Side::Client && self.ground.is_whole {
+                if own.is_none() && self.ground.judges_tokens() {
                     let topic = format!("{{e2m}}/{}", Channel::VALIDATE_TOKEN.address().trim_start_matches("e2m/"));
-                    let payload = Payload::Json(json!({"headers": {"replyTo": "{reply}"}, "payload": question}));
+                    let payload = Payload::Json(json!({"headers": {"replyTo": "{reply}"}, "payload": whole}));
                     self.turns.push(Turn::of(Act::Publish(Input::Publish { topic, payload }), event.at_ms));
                 }
                 own.unwrap_or(self.last())
@@ -361,6 +373,9 @@ impl Weaver<'_> {
                 if self.turns[last].act == Some(Act::Command(Command::Heartbeats(HeartbeatControl::Next(*number)))) =>
             {
                 last
+            }
+            Seen::Answer { .. } if self.ground.judges_tokens() && !self.turns.iter().any(is_asked) => {
+                return self.remark(event.line, "an answer to a question that nothing led to");
             }
             Seen::Answer { .. } | Seen::Check => last,
             Seen::Beacon | Seen::Heartbeat(_) => return,

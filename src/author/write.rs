@@ -66,7 +66,7 @@ pub(super) fn draft(origin: &Origin<'_>, ground: &Ground, turns: &[Turn]) -> Dra
     if is_client && checks && is_checking != Some(false) {
         steps.push_str("  # The client is still there.\n  - expect: {message: communication_check, payload: true}\n");
     }
-    if steps.is_empty() {
+    if !steps.lines().any(|line| line.starts_with("  - ")) {
         steps.push_str("  - note: Nothing of the recording is left.\n");
     }
     let mut requirements: Vec<&str> = Vec::new();
@@ -412,7 +412,7 @@ impl Writer<'_> {
             }
         }
         let late = within.map(|within| format!(", within: {within}")).unwrap_or_default();
-        let is_validator = self.ground.side == Side::Client && self.ground.api == ApiType::AUTH_TOKEN_VALIDATOR;
+        let is_validator = self.ground.judges_tokens();
         let own = match turn.act {
             Some(Act::Request(number, _)) => Some(number),
             _ => None,
@@ -421,8 +421,8 @@ impl Writer<'_> {
             .iter()
             .filter_map(|seen| match seen {
                 // On that side khumbu asks itself.
-                Seen::Question(_) if self.ground.side == Side::Client => None,
-                Seen::Question(question) => {
+                Seen::Question { .. } if self.ground.side == Side::Client => None,
+                Seen::Question { known: question, .. } => {
                     let payload = flow(&json!({"payload": without_empty(question)}));
                     Some(format!("expect: {{message: validate_token, payload: {payload}{late}}}"))
                 }

@@ -1,7 +1,8 @@
-//! Recordings, what a station makes of them, and what monitors do of the same messages on a wire.
+//! Recordings, what a station makes of them, the scenarios that are made of them, and what monitors do of the same messages on a wire.
 
 use std::time::Duration;
 
+use khumbu::author::{self, Wish};
 use khumbu::conformance::monitors::{ApiModule, Context, Monitors};
 use khumbu::conformance::sighting::{Classifier, Party};
 use khumbu::parity::{self, Sending, StationFile};
@@ -48,6 +49,22 @@ pub fn run(bytes: &[u8]) {
     }
     for side in [Side::Client, Side::Everest] {
         watch(&recording, side);
+        author(&recording, side);
+    }
+}
+
+/// Whatever is made of a recording is a scenario.
+fn author(recording: &Recording, side: Side) {
+    if recording.messages.len() > PLAYED {
+        return;
+    }
+    let wish = Wish { side: Some(side), ..Wish::default() };
+    let station: StationFile = scenario::parse_around_station("station.yaml", STATION).expect("it is valid");
+    for station in [None, Some(station)] {
+        if let Ok(draft) = author::scenario("x.jsonl", recording.clone(), station, &wish) {
+            let made = scenario::parse("made.yaml", &draft.text, scenario::Known::default());
+            made.unwrap_or_else(|errors| panic!("{errors:?}\n{}", draft.text));
+        }
     }
 }
 
