@@ -1,8 +1,8 @@
 //! A recording as a scenario: what was done becomes steps, what was said becomes what is expected.
 //!
-//! A recording is read message by message ([`reading`]), tokens get names ([`tokens`]), and the station of the simulator is
-//! taken through it in virtual time, so that what no message showed of EVs can be found ([`weave`]); then it is written down
-//! ([`write`]). What no step can say is a [`Remark`], in the file and for the user. Pure: text comes in and goes out.
+//! A recording is read message by message (`reading`), tokens get names (`tokens`), and the station of the simulator is
+//! taken through it in virtual time, so that what no message showed of EVs can be found (`weave`, `hidden`); then it is written
+//! down (`write`). What no step can say is a [`Remark`], in the file and for the user. Pure: text comes in and goes out.
 
 mod heading;
 mod hidden;
@@ -68,29 +68,12 @@ pub fn scenario(
 ) -> Result<Draft, Box<Diagnostic>> {
     let heading = Heading::of(path, &recording)?;
     let has_heading = heading.is_some();
-    let mut station_file = file.clone().unwrap_or_else(|| StationFile::of(&recording));
+    let is_known = has_heading || file.is_some();
     let side = wish.side.or(heading.as_ref().map(|heading| heading.under_test)).unwrap_or(Side::Everest);
-    let mut release = file.as_ref().filter(|file| file.names_release).map(|file| file.station.release);
-    if file.is_none() {
-        release = release.or_else(|| station_file.shown_release(&recording));
-        // Only before the first release there was another version.
-        release = release.or_else(|| Release::of_api_version(&station_file.api_version));
-        if let Some(heading) = &heading {
-            let modules = station_file.station.clone();
-            station_file.station = heading.station.clone();
-            release = Some(heading.station.release);
-            // Topics have the ids that were in force.
-            for api in ApiType::AUTH_APIS {
-                if station_file.station.cadence(api).is_some() || heading.api == Some(api) {
-                    let id = modules.cadence(api).map(|cadence| cadence.module_id.to_owned());
-                    id.into_iter().for_each(|id| station_file.station.add_module(api, &id));
-                }
-            }
-        }
-    }
-    release = wish.release.or(release);
-    station_file.station.release = release.unwrap_or_default();
-    let whole = Script { recording, file: station_file };
+    let (mut file, release) = station_file(&recording, heading.as_ref(), file);
+    let release = wish.release.or(release);
+    file.station.release = release.unwrap_or_default();
+    let whole = Script { recording, file };
     let api = match (wish.api, side, &heading) {
         (_, Side::Everest, _) => ApiType::AUTH_CONSUMER,
         (Some(api), ..) => api,
@@ -112,7 +95,7 @@ pub fn scenario(
         return Err(too_long(path, format!("{said} messages belong to the conversation, the most are {MOST_EVENTS}")));
     }
     let tokens = tokens::name_all(&mut read, &part.script.file.station.tokens, (has_heading, is_whole));
-    let station = reading::station(&part.script, &read, tokens, has_heading || file.is_some());
+    let station = reading::station(&part.script, &read, tokens, is_known);
     if !read.iter().any(|event| event.is_of_conversation()) {
         let headline = format!("recording `{path}` has nothing that a scenario could be made of");
         let is_everest = part.script.recording.messages.iter().any(|message| message.topic.contains("everest_api/"));
@@ -145,6 +128,34 @@ pub fn scenario(
         return Err(too_long(path, format!("the scenario has {} bytes, the most is {LARGEST}", draft.text.len())));
     }
     Ok(draft)
+}
+
+/// What is known of the station: what the user says, or the recording, or its topics; and its release, if anybody says it.
+fn station_file(
+    recording: &Recording,
+    heading: Option<&Heading>,
+    file: Option<StationFile>,
+) -> (StationFile, Option<Release>) {
+    if let Some(file) = file {
+        let release = file.names_release.then_some(file.station.release);
+        return (file, release);
+    }
+    let mut file = StationFile::of(recording);
+    let Some(heading) = heading else {
+        // Only before the first release there was another version.
+        let release = file.shown_release(recording).or_else(|| Release::of_api_version(&file.api_version));
+        return (file, release);
+    };
+    let modules = std::mem::replace(&mut file.station, heading.station.clone());
+    // Topics have the ids that were in force.
+    for api in ApiType::AUTH_APIS {
+        if (heading.station.cadence(api).is_some() || heading.api == Some(api))
+            && let Some(cadence) = modules.cadence(api)
+        {
+            file.station.add_module(api, cadence.module_id);
+        }
+    }
+    (file, Some(heading.station.release))
 }
 
 /// Nobody reads a scenario of more steps.

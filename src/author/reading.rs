@@ -31,6 +31,7 @@ pub(super) struct Event {
 }
 
 /// What it is.
+#[allow(clippy::large_enum_variant, reason = "a recording has a few thousand of them at most")]
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum What {
     /// Something was done.

@@ -273,7 +273,7 @@ impl Writer<'_> {
             // Each once: what comes again and again is counted elsewhere.
             let line = if remark.line > 0 { format!("Line {}: ", remark.line) } else { String::new() };
             let is_new = told.insert(remark.what.clone());
-            is_new.then(|| format!("  # {line}{}\n", printable(&remark.what))).unwrap_or_default()
+            if is_new { format!("  # {line}{}\n", printable(&remark.what)) } else { String::new() }
         };
         if let Some(act) = &turn.act {
             if let Act::Present { token, name, .. } = act {

@@ -108,6 +108,8 @@ pub(super) const SIM: &str = concat!(
     "Examples:
   khumbu sim --listen 127.0.0.1:1883
       a charger to develop against; it takes commands on standard input, `help` lists them
+  khumbu sim --record sim.jsonl
+      the same, recorded: `khumbu scenario sim.jsonl` makes a scenario of what happened
 ",
     ends!()
 );
