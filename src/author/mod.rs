@@ -8,6 +8,7 @@ mod heading;
 mod hidden;
 mod reading;
 mod span;
+mod station;
 mod tokens;
 mod weave;
 mod write;
@@ -95,7 +96,7 @@ pub fn scenario(
         return Err(too_long(path, format!("{said} messages belong to the conversation, the most are {MOST_EVENTS}")));
     }
     let tokens = tokens::name_all(&mut read, &part.script.file.station.tokens, (has_heading, is_whole));
-    let station = reading::station(&part.script, &read, tokens, is_known);
+    let station = station::station(&part.script, &read, tokens, is_known);
     if !read.iter().any(|event| event.is_of_conversation()) {
         let headline = format!("recording `{path}` has nothing that a scenario could be made of");
         let is_everest = part.script.recording.messages.iter().any(|message| message.topic.contains("everest_api/"));

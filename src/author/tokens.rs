@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::reading::{Act, Event, Seen, What, as_config, as_validation};
+use super::reading::{Act, Event, Seen, What};
+use super::station::{as_config, as_validation};
 use crate::protocol::control::Validation;
 use crate::protocol::types::{AuthorizationStatus, ProvidedIdToken, TokenValidationStatus};
 use crate::scenario::written::is_word;

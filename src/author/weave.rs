@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::Remark;
 use super::hidden::{self, Wanted, is_same};
-use super::reading::{Act, Event, Seen, What, evse_of};
+use super::reading::{Act, Event, Seen, What};
+use super::station::evse_of;
 use crate::fuzz::{Input, Led, Model, Payload};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::{AtConnector, Command, HeartbeatControl, SetReply};

@@ -15,7 +15,7 @@ use crate::protocol::channel::ApiType;
 use crate::protocol::control::{Command, HeartbeatControl};
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
-use crate::protocol::types::TokenValidationStatusMessage;
+use crate::protocol::types::{TokenValidationStatus, TokenValidationStatusMessage};
 use crate::protocol::wire::Wire;
 use crate::scenario::written::{Frame, expected_status, flow, in_any_order, station_to_text};
 use crate::station::config::StationConfig;
@@ -162,10 +162,10 @@ fn comment(origin: &Origin<'_>, ground: &Ground, requirements: &[&str]) -> Strin
 /// What happens, in the words of its steps.
 fn description(turns: &[Turn]) -> String {
     let mut words: Vec<String> = Vec::new();
-    for act in turns.iter().filter_map(|turn| turn.act.as_ref()) {
+    for (turn, act) in turns.iter().filter_map(|turn| Some((turn, turn.act.as_ref()?))) {
         let word = match act {
-            Act::Present { name, .. } => format!("{name} is presented"),
-            Act::Verdict { name, verdict, .. } => format!("{name} is {verdict:?} from then on"),
+            Act::Present { name, .. } => format!("{name} is presented{}", outcome(turn)),
+            Act::Verdict { name, verdict, .. } => format!("the verdict on {name} becomes {verdict:?}"),
             Act::Check(false) => "communication checks end".to_owned(),
             Act::Check(true) => "communication checks begin again".to_owned(),
             Act::Restart => "EVerest starts again".to_owned(),
@@ -188,6 +188,23 @@ fn description(turns: &[Turn]) -> String {
         "What EVerest says by itself.".clone_into(&mut text);
     }
     text[..1].to_uppercase() + &text[1..]
+}
+
+/// What became of a token that was presented, where that is more than its use.
+fn outcome(turn: &Turn) -> &'static str {
+    match last_status(turn) {
+        Some(TokenValidationStatus::Rejected) => " and rejected",
+        Some(TokenValidationStatus::TimedOut) => " and times out",
+        Some(TokenValidationStatus::UsedToStop) => " and stops the transaction",
+        _ => "",
+    }
+}
+
+fn last_status(turn: &Turn) -> Option<TokenValidationStatus> {
+    turn.seen.iter().rev().find_map(|(_, seen)| match seen {
+        Seen::Status(status) => Some(status.status),
+        _ => None,
+    })
 }
 
 fn in_words(command: &Command) -> String {
@@ -298,7 +315,9 @@ impl Writer<'_> {
         } else if let Some(act) = &turn.act
             && turn.seen.iter().any(|(_, seen)| matches!(seen, Seen::Status(_) | Seen::Reply { .. }))
         {
-            self.at_stake.push(at_stake(&to_input(act), &self.led(turn)));
+            let is_timed_out = last_status(turn) == Some(TokenValidationStatus::TimedOut);
+            let input = if is_timed_out { Input::AwaitTimeout } else { to_input(act) };
+            self.at_stake.push(at_stake(&input, &self.led(turn)));
         }
         (text, waits_ms)
     }
