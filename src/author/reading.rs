@@ -126,9 +126,10 @@ pub(super) fn read(script: &Script, side: Side, api: ApiType, tells_all: bool) -
     };
     // With this a client says that it leaves.
     let is_of_client = |sense: &Sense| matches!(sense, Sense::Received(of, _) if *of == api);
-    let farewell = senses.iter().rposition(is_of_client).filter(|last| {
-        side == Side::Client && script.recording.messages[*last].json().and_then(Value::as_bool) == Some(false)
-    });
+    let farewell = senses
+        .iter()
+        .rposition(is_of_client)
+        .filter(|last| script.recording.messages[*last].json().and_then(Value::as_bool) == Some(false));
     for (at, (message, sense)) in script.recording.messages.iter().zip(senses).enumerate() {
         if Heading::is_in(message) || Some(at) == farewell {
             continue;

@@ -400,22 +400,3 @@ fn what_a_fault_did_to_the_wire_is_said() {
     let made = project.run(&["scenario", "own.jsonl"]).exits(0);
     made.says("recording/not-expressed").says("a step `drop` was here, of which no message shows more");
 }
-
-/// The page that shows the way.
-const PAGE: &str = include_str!("../../docs/recording.md");
-
-#[test]
-fn the_page_shows_what_is_made() {
-    let (_, rest) = PAGE.split_once("```yaml\n").unwrap();
-    let (shown, _) = rest.split_once("```").unwrap();
-    let project = Project::new();
-    assert_eq!(steps(&made_of(&project, &of_suite("client/withdraw_by_evse"), &[])), steps(shown));
-    project.write("display.yaml", shown);
-    project.run(&["check", "display.yaml"]).exits(0);
-    // The warning is that of a recording that is there.
-    let recording = std::fs::read_to_string(fixture("recordings/withdraw.jsonl")).unwrap();
-    project.write("tap.jsonl", &recording);
-    let flags = ["scenario", "tap.jsonl", "--station", &fixture("recordings/withdraw.yaml")];
-    let said = project.run(&flags).exits(0).stderr;
-    assert!(PAGE.contains(said.trim_end()), "{said}");
-}

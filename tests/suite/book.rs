@@ -21,8 +21,8 @@ use crate::project::{Project, Running};
 /// Pages that are made from code, or are lists; all others are for reading.
 const LISTS: [&str; 3] = ["docs/messages.md", "docs/requirements.md", "docs/scenario_language.md"];
 /// The pages in which commands are shown with what they print.
-const SESSIONS: [&str; 5] =
-    ["README.md", "docs/a_failure.md", "docs/releases.md", "docs/tutorial.md", "docs/verdicts.md"];
+const SESSIONS: [&str; 6] =
+    ["README.md", "docs/a_failure.md", "docs/recording.md", "docs/releases.md", "docs/tutorial.md", "docs/verdicts.md"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -412,6 +412,15 @@ fn the_failure_is_as_it_is_read() {
 fn what_is_shown_of_releases_and_of_messages_is_so() {
     carry_out("docs/releases.md", &checkout());
     carry_out("docs/verdicts.md", &checkout());
+}
+
+#[test]
+fn a_recording_becomes_a_scenario_as_it_is_shown() {
+    let project = checkout();
+    for (name, file) in [("tap.jsonl", "withdraw.jsonl"), ("station.yaml", "withdraw.yaml")] {
+        project.write(name, &read(&format!("fixtures/recordings/{file}")));
+    }
+    carry_out("docs/recording.md", &project);
 }
 
 #[test]

@@ -6,8 +6,8 @@ mod rows;
 
 mod annotations;
 mod asyncapi;
-mod book;
 mod authoring;
+mod book;
 mod broker;
 mod broker_abuse;
 mod broker_clients;
