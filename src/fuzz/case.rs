@@ -20,7 +20,6 @@ use crate::protocol::wire::Wire;
 use crate::scenario::written::{Frame, each_once};
 use crate::scenario::{self, Known};
 use crate::station::config::{StationConfig, TokenConfig};
-use crate::yaml::flow;
 
 /// What a case stands on.
 #[derive(Debug, Clone)]
