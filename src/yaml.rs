@@ -4,7 +4,6 @@
 //! keys. Anchors are shared, not copied, so that an alias bomb costs nothing here; whoever walks the tree counts its
 //! steps. Pure; the words of a [`Problem`] are here, the ids belong to whoever reads.
 
-mod flow;
 mod pointer;
 mod scalar;
 
@@ -14,7 +13,6 @@ use std::sync::Arc;
 
 use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError};
 
-pub use flow::{flow, flow_key};
 pub use pointer::{Pointer, escaped};
 pub use scalar::{Scalar, resolve};
 

@@ -6,8 +6,8 @@
 use serde_json::{Map, Value};
 
 use super::parse::{Known, Scenario, parse_begun};
+use super::written::{flow, is_word, word};
 use crate::diagnostic::Diagnostic;
-use crate::yaml::{flow, flow_key};
 
 /// So deep a head is written with a line for each key.
 const LINES_DEEP: usize = 3;
@@ -49,10 +49,10 @@ impl Draft {
         let mut longer = self.clone();
         longer.steps.push(match step {
             Value::Object(entries) if entries.len() == 1 => {
-                entries.iter().map(|(name, value)| format!("{}: {}", flow_key(name), flow(value))).collect()
+                entries.iter().map(|(name, value)| format!("{}: {}", word(name), flow(value))).collect()
             }
             // As people write a step that takes nothing.
-            Value::String(name) if flow_key(name) == *name => name.clone(),
+            Value::String(name) if is_word(name) => name.clone(),
             other => flow(other),
         });
         longer
@@ -78,7 +78,7 @@ impl Draft {
 
 fn write_block(lines: &mut String, depth: usize, key: &str, value: &Value) {
     let indent = "  ".repeat(depth);
-    let key = flow_key(key);
+    let key = word(key);
     match value {
         Value::Object(entries) if depth + 1 < LINES_DEEP && !entries.is_empty() => {
             lines.push_str(&format!("{indent}{key}:\n"));
@@ -106,12 +106,12 @@ mod tests {
         let draft = draft.with(&json!({"plug_in": {"evse": 1}})).with(&json!("restart_everest"));
         let text = "\
 description: \"A session.\"
-under_test: \"client\"
+under_test: client
 requirements: [\"HB-1\"]
 station:
   evses: 2
   tokens:
-    ALICE: {type: \"ISO14443\", value: \"04A2\"}
+    ALICE: {type: ISO14443, value: \"04A2\"}
 steps:
   - plug_in: {evse: 1}
   - restart_everest

@@ -187,7 +187,7 @@ pub fn is_word(text: &str) -> bool {
 }
 
 /// A text, quoted unless it is a word or a length of time.
-fn word(text: &str) -> String {
+pub fn word(text: &str) -> String {
     if is_word(text) || text.parse::<Timespan>().is_ok() { text.to_owned() } else { quoted(text) }
 }
 
