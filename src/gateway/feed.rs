@@ -12,12 +12,13 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::fleet::now;
 use super::log::LogEntry;
+use crate::ocpp::Part;
 use crate::transcript::record::{Direction, Event, Record};
 
 /// How far a watcher may fall behind, in things that passed.
 const BEHIND: usize = 1024;
 /// The most bytes of a payload that are kept for watchers.
-const LONGEST_PAYLOAD: usize = 2048;
+pub const LONGEST_PAYLOAD: usize = 8192;
 
 /// Where everything passes; cloning shares it.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ pub enum Passed {
         charger_id: String,
         /// It.
         entry: LogEntry,
+        /// What it is in the conversation of OCPP.
+        part: Part,
     },
 }
 
@@ -91,9 +94,10 @@ impl Feed {
     }
 
     /// Shows an entry of a charger's log.
-    pub fn note_entry(&self, charger_id: &str, entry: impl FnOnce() -> LogEntry) {
+    pub fn note_entry(&self, charger_id: &str, entry: impl FnOnce() -> (LogEntry, Part)) {
         if self.is_watched() {
-            self.pass(Passed::Said { charger_id: charger_id.to_owned(), entry: entry() });
+            let (entry, part) = entry();
+            self.pass(Passed::Said { charger_id: charger_id.to_owned(), entry, part });
         }
     }
 

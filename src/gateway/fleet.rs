@@ -17,6 +17,7 @@ use super::owners::Owners;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::ocpp::{self, Identity};
 use crate::protocol::channel::Topics;
+use crate::protocol::schema::Schemas;
 use crate::protocol::wire::Wire;
 use crate::sim::bugs::edge::Edge;
 use crate::sim::csms::{Connection, Endpoint, Proxied};
@@ -48,6 +49,8 @@ pub struct Charger {
     pub config: Arc<ChargerConfig>,
     /// What was said.
     pub log: Arc<Log>,
+    /// The shapes of messages in its release.
+    pub schemas: Arc<Schemas>,
     orders: mpsc::UnboundedSender<Order>,
     /// Takes messages for a CSMS outside; absent where it is inside.
     csms: Option<mpsc::Sender<Proxied>>,
@@ -97,7 +100,8 @@ impl Fleet {
         let log = Arc::new(Log::default());
         // Ends when nothing is passed on any more.
         tokio::spawn(listen(log.clone(), config.ocpp_version, said));
-        let charger = Charger { config: Arc::new(config), log, orders, csms: None };
+        let schemas = Arc::new(Schemas::of(config.station.in_force()));
+        let charger = Charger { config: Arc::new(config), log, schemas, orders, csms: None };
         let chargers = BTreeMap::from([(id.to_owned(), charger)]);
         Self { chargers, started_at: now(), feed: Feed::default(), owners: Owners::default() }
     }
@@ -153,12 +157,12 @@ impl Fleet {
                 Some(connection) => {
                     let (csms, proxied) = mpsc::channel(PROXIED);
                     let noted = log.clone();
-                    let note = move |direction, action: &str, message: &Value| {
-                        let direction = match direction {
+                    let note = move |note: ocpp::Note| {
+                        let direction = match note.direction {
                             ocpp::Direction::ToCsms => Direction::Outgoing,
                             ocpp::Direction::FromCsms => Direction::Incoming,
                         };
-                        noted.note(direction, action, message, now());
+                        noted.note_part(direction, note.action, &note.message, note.part, now());
                     };
                     tokio::spawn(connection.run(said, orders.downgrade(), proxied, note));
                     Some(csms)
@@ -168,7 +172,8 @@ impl Fleet {
                     None
                 }
             };
-            fleet.chargers.insert(id, Charger { config: Arc::new(config), log, orders, csms });
+            let schemas = Arc::new(Schemas::of(config.station.in_force()));
+            fleet.chargers.insert(id, Charger { config: Arc::new(config), log, schemas, orders, csms });
         }
         for (id, is_ready) in waiting {
             let why = match is_ready.await {

@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 
 use super::chargers::OcppVersion;
 use super::feed::Feed;
+use crate::ocpp::Part;
 use crate::ocpp::call::{self, Occasion};
 pub use crate::ocpp::rfc3339;
 use crate::sim::everest::Said;
-use crate::station::charge_point::CsmsInput;
+use crate::station::charge_point::{CsmsInput, Report};
 
 /// Entries that are kept; older ones are forgotten.
 pub const CAPACITY: usize = 200;
@@ -92,8 +93,20 @@ impl Log {
         Self { entries: Mutex::default(), watched: Some((charger_id.to_owned(), feed.clone())) }
     }
 
-    /// Takes note of something; `at` counts from the Unix epoch.
+    /// Takes note of something that is no message of OCPP; `at` counts from the Unix epoch.
     pub fn note(&self, direction: Direction, action: impl Into<String>, message: &Value, at: Duration) {
+        self.note_part(direction, action, message, Part::Notice, at);
+    }
+
+    /// Takes note of something that is this part of the conversation; `at` counts from the Unix epoch.
+    pub fn note_part(
+        &self,
+        direction: Direction,
+        action: impl Into<String>,
+        message: &Value,
+        part: Part,
+        at: Duration,
+    ) {
         let text = message.to_string();
         let message = match text.len() {
             length if length > LARGEST_MESSAGE => json!({"omitted_bytes": length}).to_string(),
@@ -107,23 +120,28 @@ impl Log {
         let at = Duration::new(at.as_secs(), at.subsec_millis() * 1_000_000);
         let kept = Kept { direction, action: action.into(), message, at };
         if let Some((charger_id, feed)) = &self.watched {
-            feed.note_entry(charger_id, || kept.shown());
+            feed.note_entry(charger_id, || (kept.shown(), part));
         }
         entries.push_back(kept);
     }
 
     /// Takes note of what passed between charger and CSMS.
     pub fn note_csms(&self, version: OcppVersion, said: &Said, at: Duration) {
-        let (direction, action, message) = match said {
+        let (direction, action, message, part) = match said {
             Said::ByChargePoint(report) => {
                 let occasion = Occasion { at, ..Occasion::default() };
+                // The CSMS inside answers nothing else.
+                let part = match report {
+                    Report::Authorize { request, .. } => Part::Call(request.0.to_string()),
+                    _ => Part::Notice,
+                };
                 match call::of_report(version, report, occasion, None) {
-                    Some(Ok(call)) => (Direction::Outgoing, call.action, call.payload),
+                    Some(Ok(call)) => (Direction::Outgoing, call.action, call.payload, part),
                     Some(Err(_)) | None => return,
                 }
             }
-            Said::ByCsms(CsmsInput::Authorized { info, .. }) => {
-                (Direction::Incoming, "Authorize", call::of_info(version, info))
+            Said::ByCsms(CsmsInput::Authorized { request, info }) => {
+                (Direction::Incoming, "Authorize", call::of_info(version, info), Part::Answer(request.0.to_string()))
             }
             // These are notices of the link, which nobody said.
             Said::ByCsms(
@@ -133,7 +151,7 @@ impl Log {
                 | CsmsInput::TransactionNoted { .. },
             ) => return,
         };
-        self.note(direction, action, &message, at);
+        self.note_part(direction, action, &message, part, at);
     }
 
     /// Some of the entries that are wanted, the latest first, and how many of these there are.
@@ -164,7 +182,7 @@ impl Kept {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::station::charge_point::{ConnectorStatus, Report};
+    use crate::station::charge_point::ConnectorStatus;
 
     #[test]
     fn only_the_last_is_kept_and_the_latest_comes_first() {

@@ -13,8 +13,8 @@
 //! | `routes` | what is done for a request |
 //! | `fleet` | the chargers while they run |
 //! | `log` | what chargers and CSMS said |
-//! | `feed`, `owners`, `stream` | what passes, to which charger it belongs, and how it is shown live |
-//! | `state`, `page` | the chargers as they are now, and the page for people |
+//! | `feed`, `owners`, `conversation`, `stream` | what passes, to which charger it belongs, what it is in the conversation, and how it is shown live |
+//! | `state`, `schemas`, `page` | the chargers as they are now, the shapes of messages, and the page for people |
 //! | `openapi` | the description of it all |
 //! | `server` | connections, limits, timeouts |
 
@@ -23,6 +23,7 @@ mod answers;
 mod body;
 pub mod chargers;
 pub mod commands;
+mod conversation;
 mod error;
 mod events;
 mod feed;
@@ -32,6 +33,7 @@ mod openapi;
 mod owners;
 mod page;
 mod routes;
+mod schemas;
 mod server;
 mod state;
 mod stream;

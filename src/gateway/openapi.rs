@@ -9,8 +9,10 @@ use super::commands::{self, Command};
 use super::error::{TextError, ValidationError};
 use super::events::{ChargerTarget, CommandTarget};
 use super::routes::{COMMANDS, LARGEST_BODY, LAST, MOST_CHARGERS, MOST_ENTRIES, PAGE};
+use super::schemas;
 use super::state::StatePage;
 use super::stream::StreamEvent;
+use crate::protocol::channel::ApiType;
 
 /// The whole description.
 pub fn document(commands: &[Command]) -> Value {
@@ -54,6 +56,7 @@ pub fn document(commands: &[Command]) -> Value {
     paths.insert("/ocpp/chargers/{charger_id}/logs".to_owned(), json!({"get": get}));
     paths.insert("/state".to_owned(), json!({"get": of_state(&mut generator)}));
     paths.insert("/events".to_owned(), json!({"get": of_events(&mut generator)}));
+    paths.insert(schemas::PATH.to_owned(), json!({"get": of_schemas(&mut generator)}));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -129,6 +132,20 @@ fn of_events(generator: &mut SchemaGenerator) -> Value {
     let mut get = reading("watch_events", "What passes, live", &parameters, Value::Null, &errors, generator);
     get["responses"]["200"]["content"] = json!({"text/event-stream": {"schema": text}});
     get
+}
+
+fn of_schemas(generator: &mut SchemaGenerator) -> Value {
+    let of = |name: &str, schema: Value| json!({"name": name, "in": "path", "required": true, "schema": schema});
+    let apis: Vec<_> = ApiType::all().map(ApiType::name).collect();
+    let parameters = [
+        charger_id(),
+        of("api", json!({"type": "string", "enum": apis})),
+        of("channel", json!({"type": "string"})),
+        of("part", json!({"type": "string", "enum": schemas::PARTS})),
+    ];
+    let schema = json!({"type": "object", "description": "A JSON Schema, draft 7."});
+    let summary = "The schema of a message over MQTT, in the charger's release";
+    reading("get_schema", summary, &parameters, schema, &["401", "403", "404"], generator)
 }
 
 fn reading(

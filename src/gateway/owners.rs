@@ -8,10 +8,19 @@ use crate::protocol::channel::{ApiType, Topics};
 /// Topics and MQTT clients of chargers.
 #[derive(Debug, Default)]
 pub struct Owners {
-    /// Charger by pathname; `None` where two chargers have the same.
-    pathnames: BTreeMap<String, Option<String>>,
+    /// By pathname, and by the topic on which a charger is driven.
+    pathnames: BTreeMap<String, Owner>,
     /// Charger by client id.
     clients: BTreeMap<String, String>,
+}
+
+/// What is below a pathname.
+#[derive(Debug)]
+struct Owner {
+    /// The charger; `None` where two have the same.
+    charger: Option<String>,
+    /// The topics of the API module; `None` where a charger is driven.
+    topics: Option<Topics>,
 }
 
 impl Owners {
@@ -22,11 +31,13 @@ impl Owners {
             (ApiType::AUTH_TOKEN_PROVIDER, station.auth_token_provider.as_ref().map(|it| &it.module_id)),
             (ApiType::AUTH_TOKEN_VALIDATOR, station.auth_token_validator.as_ref().map(|it| &it.module_id)),
         ];
-        let of_other_apis = other_apis.into_iter().filter_map(|(api, module)| Some(topics.of(api, module?).base()));
-        for pathname in [topics.base(), topics.control_topic()].into_iter().chain(of_other_apis) {
-            let owner = self.pathnames.entry(pathname).or_insert_with(|| Some(id.to_owned()));
-            if owner.as_deref() != Some(id) {
-                *owner = None;
+        let of_other_apis = other_apis.into_iter().filter_map(|(api, module)| Some(topics.of(api, module?)));
+        let of_modules = [topics.clone()].into_iter().chain(of_other_apis).map(|topics| (topics.base(), Some(topics)));
+        for (pathname, topics) in of_modules.chain([(topics.control_topic(), None)]) {
+            let owner = self.pathnames.entry(pathname);
+            let owner = owner.or_insert_with(|| Owner { charger: Some(id.to_owned()), topics });
+            if owner.charger.as_deref() != Some(id) {
+                owner.charger = None;
             }
         }
         self.clients.insert(client.to_owned(), id.to_owned());
@@ -34,9 +45,33 @@ impl Owners {
 
     /// The charger of a message; `None` if it is of none, or nobody can say.
     pub fn of(&self, topic: &str, client: &str) -> Option<&str> {
-        let mut prefixes = std::iter::successors(Some(topic), |prefix| Some(prefix.rsplit_once('/')?.0));
-        let by_topic = prefixes.find_map(|prefix| self.pathnames.get(prefix)).and_then(Option::as_deref);
+        let by_topic = self.owner(topic).and_then(|owner| owner.charger.as_deref());
         by_topic.or_else(|| self.clients.get(client).map(String::as_str))
+    }
+
+    /// The topics of the API module that a topic is below.
+    pub fn module(&self, topic: &str) -> Option<&Topics> {
+        self.owner(topic)?.topics.as_ref()
+    }
+
+    /// The topics of an API module; all have one EVerest's prefix.
+    pub fn any_module(&self) -> Option<&Topics> {
+        self.modules().next()
+    }
+
+    /// The topics of all API modules.
+    pub fn modules(&self) -> impl Iterator<Item = &Topics> {
+        self.pathnames.values().filter_map(|owner| owner.topics.as_ref())
+    }
+
+    /// Whether a charger is driven on this topic.
+    pub fn is_control(&self, topic: &str) -> bool {
+        self.pathnames.get(topic).is_some_and(|owner| owner.topics.is_none())
+    }
+
+    fn owner(&self, topic: &str) -> Option<&Owner> {
+        let mut prefixes = std::iter::successors(Some(topic), |prefix| Some(prefix.rsplit_once('/')?.0));
+        prefixes.find_map(|prefix| self.pathnames.get(prefix))
     }
 }
 

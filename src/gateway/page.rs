@@ -17,7 +17,7 @@ use axum::routing::get;
 
 use super::error::ApiError;
 use super::routes::Gateway;
-use super::{state, stream};
+use super::{schemas, state, stream};
 
 const HTML: &str = include_str!("page/page.html");
 const SCRIPT: &str = include_str!("page/page.js");
@@ -34,6 +34,7 @@ pub fn router(is_local: bool) -> Router<Arc<Gateway>> {
         .route("/page.css", get(async || file("text/css; charset=utf-8", STYLE)))
         .route("/state", get(state::show))
         .route("/events", get(stream::show))
+        .route(schemas::PATH, get(schemas::show))
         .layer(middleware::from_fn(move |request, next| protect(request, next, is_local)))
 }
 

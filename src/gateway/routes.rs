@@ -163,7 +163,10 @@ impl Gateway {
     }
 
     /// The charger of this id, if the caller may act on it.
-    fn charger(&self, caller: &Caller, id: &str) -> Result<&Charger, ApiError> {
+    ///
+    /// # Errors
+    /// There is none, or the token is not good for it.
+    pub fn charger(&self, caller: &Caller, id: &str) -> Result<&Charger, ApiError> {
         let charger = self.fleet.chargers.get(id);
         let charger = charger.ok_or_else(|| ApiError::NotFound(format!("unknown charger `{}`", quoted(id))))?;
         if caller.may(id, &charger.config) {

@@ -33,8 +33,10 @@ pub struct ChargerState {
     charger: answers::Charger,
     /// The tokens of its station.
     tokens: Vec<TokenState>,
-    /// Its charge point; absent if it does not run any more.
+    /// Its charge point; absent if its EVerest does not run any more.
     charge_point: Option<Overview>,
+    /// Why its EVerest does not run any more.
+    ended: Option<String>,
 }
 
 /// A token of a station, as it was described.
@@ -56,11 +58,17 @@ pub async fn show(State(gateway): Shared, Asked { caller, query }: Asked) -> Res
     let asked: Vec<_> = chargers.into_iter().map(|(id, charger)| (id, charger, charger.ask(Request::Look))).collect();
     let mut data = Vec::with_capacity(asked.len());
     for (id, charger, answer) in asked {
-        let charge_point = match answer.await {
-            Ok(Answer::Seen(overview)) => Some(*overview),
-            _ => None,
+        let (charge_point, ended) = match answer.await {
+            Ok(Answer::Seen(overview)) => (Some(*overview), None),
+            Ok(_) => (None, None),
+            Err(why) => (None, Some(why)),
         };
-        data.push(ChargerState { charger: gateway.describe(id, charger), tokens: tokens(charger), charge_point });
+        data.push(ChargerState {
+            charger: gateway.describe(id, charger),
+            tokens: tokens(charger),
+            charge_point,
+            ended,
+        });
     }
     Ok(json(StatusCode::OK, &StatePage { data, total, page, limit }))
 }

@@ -30,5 +30,5 @@ mod version;
 
 pub use backoff::Backoff;
 pub use moment::{from_rfc3339, rfc3339};
-pub use session::{Direction, Effect, Identity, Input, Session};
+pub use session::{Direction, Effect, Identity, Input, Note, Part, Session};
 pub use version::OcppVersion;

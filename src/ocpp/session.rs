@@ -72,7 +72,31 @@ pub enum Effect {
     /// Restart the charge point; it will report that it has booted.
     Restart,
     /// Take note of what was said.
-    Note(Direction, String, Value),
+    Note(Note),
+}
+
+/// What was said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Note {
+    /// By whom.
+    pub direction: Direction,
+    /// What it is in the conversation.
+    pub part: Part,
+    /// The action, of an answer that of its call; of a notice, what happened.
+    pub action: String,
+    /// The payload.
+    pub message: Value,
+}
+
+/// What something is in the conversation of OCPP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// A call, by its message id.
+    Call(String),
+    /// What answers the call of this message id, or that nothing does.
+    Answer(String),
+    /// What nobody said, as that the connection was lost.
+    Notice,
 }
 
 /// Who said something.
@@ -218,7 +242,7 @@ impl Session {
             Input::Opened if self.phase == Phase::Opening => self.opened(now),
             Input::Opened => self.out.push(Effect::Close),
             Input::Closed(why) if matches!(self.phase, Phase::Opening | Phase::Open) => {
-                self.note(Direction::FromCsms, "Disconnected", json!({"reason": why}));
+                self.note(Direction::FromCsms, Part::Notice, "Disconnected", json!({"reason": why}));
                 self.closed(now);
             }
             Input::Closed(_) => {}
@@ -279,8 +303,8 @@ impl Session {
         self.phase == Phase::Open && self.registration == Some(RegistrationStatus::Accepted)
     }
 
-    fn note(&mut self, direction: Direction, action: &str, message: Value) {
-        self.out.push(Effect::Note(direction, action.to_owned(), message));
+    fn note(&mut self, direction: Direction, part: Part, action: &str, message: Value) {
+        self.out.push(Effect::Note(Note { direction, part, action: action.to_owned(), message }));
     }
 
     fn push(&mut self, waiting: Waiting) {
@@ -371,12 +395,12 @@ impl Session {
             && let Some(current) = self.current.take()
         {
             let why = format!("no answer within {} s", PATIENCE.as_secs());
-            self.note(Direction::FromCsms, current.action, json!({"error": why}));
+            self.note(Direction::FromCsms, Part::Answer(current.id), current.action, json!({"error": why}));
             self.failed(now, current.what);
         }
         if self.ping_at.is_some_and(|at| at <= now) {
             if std::mem::replace(&mut self.is_pong_awaited, true) {
-                self.note(Direction::FromCsms, "Disconnected", json!({"reason": "no pong"}));
+                self.note(Direction::FromCsms, Part::Notice, "Disconnected", json!({"reason": "no pong"}));
                 self.out.push(Effect::Close);
                 return self.closed(now);
             }
@@ -406,7 +430,7 @@ impl Session {
             match of_report(self.identity.version, report, occasion, named) {
                 Some(Ok(call)) => self.call(now, call, What::Kept),
                 Some(Err(why)) => {
-                    self.note(Direction::ToCsms, "Dropped", json!({"reason": why}));
+                    self.note(Direction::ToCsms, Part::Notice, "Dropped", json!({"reason": why}));
                     self.outbox.drop_first();
                 }
                 None => drop(self.outbox.drop_first()),
@@ -423,7 +447,7 @@ impl Session {
         let frame = Frame::Call { id: id.clone(), action: call.action.to_owned(), payload: call.payload };
         self.out.push(Effect::Send(frame.to_text()));
         if let Frame::Call { action, payload, .. } = frame {
-            self.note(Direction::ToCsms, &action, payload);
+            self.note(Direction::ToCsms, Part::Call(id.clone()), &action, payload);
         }
         let until = now.saturating_add(PATIENCE);
         self.current = Some(Current { id, action: call.action, what, until });
@@ -449,7 +473,7 @@ impl Session {
                         self.push(Waiting { call, what: What::Authorize(*request), is_early: false });
                     }
                     Some(Err(why)) => {
-                        self.note(Direction::ToCsms, "Dropped", json!({"reason": why}));
+                        self.note(Direction::ToCsms, Part::Notice, "Dropped", json!({"reason": why}));
                         self.out.push(Effect::Tell(CsmsInput::Unanswered(*request)));
                     }
                     _ => self.out.push(Effect::Tell(CsmsInput::Unanswered(*request))),
@@ -508,14 +532,14 @@ impl Session {
         self.is_pong_awaited = false;
         match Frame::parse(text) {
             Ok(Frame::Call { id, action, payload }) => {
-                self.note(Direction::FromCsms, &action, payload.clone());
+                self.note(Direction::FromCsms, Part::Call(id.clone()), &action, payload.clone());
                 self.called(now, id, action, payload);
             }
             Ok(Frame::Result { id, payload }) => {
                 if let Some(current) = self.current.take_if(|current| current.id == id) {
-                    self.note(Direction::FromCsms, current.action, payload.clone());
+                    self.note(Direction::FromCsms, Part::Answer(id.clone()), current.action, payload.clone());
                     if let Err(Refusal { why, .. }) = self.succeeded(now, current.what, payload) {
-                        self.note(Direction::FromCsms, current.action, json!({"error": why}));
+                        self.note(Direction::FromCsms, Part::Answer(id), current.action, json!({"error": why}));
                         self.failed(now, current.what);
                     }
                 }
@@ -523,12 +547,12 @@ impl Session {
             Ok(Frame::Error { id, code, description }) => {
                 if let Some(current) = self.current.take_if(|current| current.id == id) {
                     let message = json!({"errorCode": code, "errorDescription": description});
-                    self.note(Direction::FromCsms, current.action, message);
+                    self.note(Direction::FromCsms, Part::Answer(id), current.action, message);
                     self.failed(now, current.what);
                 }
             }
             Err(unreadable) => {
-                self.note(Direction::FromCsms, "Unreadable", json!({"reason": unreadable.why}));
+                self.note(Direction::FromCsms, Part::Notice, "Unreadable", json!({"reason": unreadable.why}));
                 let version = self.identity.version;
                 // 2.0.1, part 4, 4.2.3: what has no id is answered with -1. In 1.6 nobody could tell what was meant.
                 let id = unreadable.id.or_else(|| (version == OcppVersion::Ocpp201).then(|| "-1".to_owned()));

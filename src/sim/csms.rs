@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::everest::{CsmsMessage, Order, Said};
-use crate::ocpp::{Direction, Effect, Identity, Input, Session};
+use crate::ocpp::{Effect, Identity, Input, Note, Session};
 
 /// Where a CSMS takes a charge point.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,7 +138,7 @@ impl Connection {
         mut said: mpsc::UnboundedReceiver<CsmsMessage>,
         orders: mpsc::WeakUnboundedSender<Order>,
         mut proxied: mpsc::Receiver<Proxied>,
-        note: impl FnMut(Direction, &str, &Value) + Send,
+        note: impl FnMut(Note) + Send,
     ) {
         let session = Session::new(self.identity.clone());
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -226,7 +226,7 @@ impl Connection {
     }
 }
 
-impl<N: FnMut(Direction, &str, &Value)> Link<N> {
+impl<N: FnMut(Note)> Link<N> {
     fn now(&self) -> Duration {
         self.epoch.saturating_add(self.born.elapsed())
     }
@@ -266,8 +266,8 @@ impl<N: FnMut(Direction, &str, &Value)> Link<N> {
                     self.order(Order::Restart(oneshot::channel().0));
                     None
                 }
-                Effect::Note(direction, action, message) => {
-                    (self.note)(direction, &action, &message);
+                Effect::Note(note) => {
+                    (self.note)(note);
                     None
                 }
             };

@@ -46,7 +46,8 @@ pub struct Station {
     pub(super) ready: bool,
     /// Whether the selection algorithm is `PlugEventsLIFO`.
     selects_last: bool,
-    pub(super) ended: bool,
+    /// Why it has ended by itself, if it has.
+    pub(super) ended: Option<&'static str>,
     /// What was sent to Auth and not taken yet, with what validators say of tokens.
     pub(super) for_auth: VecDeque<(auth::Input, Option<Validation>)>,
     /// What the broker holds for when EVerest subscribes.
@@ -95,7 +96,7 @@ impl Station {
             modules: ApiModule::all(config, deviations),
             ready: false,
             selects_last: config.auth.selection_algorithm == SelectionAlgorithm::PlugEventsLIFO,
-            ended: false,
+            ended: None,
             for_auth: VecDeque::new(),
             retained: Vec::new(),
             deviations,
@@ -123,7 +124,7 @@ impl Station {
 
     /// Whether the thread of `auth_consumer` waits for [`Input::RequestDone`].
     pub fn awaits_request_done(&self) -> bool {
-        !self.ended && self.api.lingers()
+        self.ended.is_none() && self.api.lingers()
     }
 
     /// Takes one input; total: what cannot be is [`Effect::Ignored`].
@@ -134,7 +135,7 @@ impl Station {
         let now = self.now.max(now);
         let mut out = Vec::new();
         self.run_out(now, &mut out);
-        if self.ended {
+        if self.ended.is_some() {
             out.push(ignored("EVerest has ended"));
             return out;
         }
@@ -151,7 +152,10 @@ impl Station {
     /// Why it was not done, in words; nothing has changed then.
     pub fn request(&mut self, now: Duration, request: Request) -> (Result<Answer, String>, Vec<Effect>) {
         let mut out = self.apply(now, Input::Deadline);
-        let answer = if self.ended { Err("EVerest has ended".to_owned()) } else { self.fulfil(request, &mut out) };
+        let answer = match self.ended {
+            Some(why) => Err(format!("EVerest has ended: {why}")),
+            None => self.fulfil(request, &mut out),
+        };
         self.settle_charge_point(&mut out);
         self.run_out(self.now, &mut out);
         (answer, out)
@@ -205,7 +209,7 @@ impl Station {
 
     /// The first part that time does something to. Asked before and after every input, and so without detours.
     fn next_part(&self) -> Option<(Duration, Part)> {
-        if self.ended {
+        if self.ended.is_some() {
             return None;
         }
         let mut first: Option<(Duration, Part)> = None;
@@ -273,14 +277,19 @@ impl Station {
         self.read_meters();
     }
 
+    /// EVerest ends by itself.
+    pub(super) fn exit(&mut self, why: &'static str, out: &mut Vec<Effect>) {
+        self.ended = Some(why);
+        out.push(Effect::Exit { why });
+    }
+
     fn start(&mut self, out: &mut Vec<Effect>) {
         if mem::replace(&mut self.ready, true) {
             out.push(ignored("the station is ready already"));
             return;
         }
         if self.selects_last && self.deviations.is_on(Deviation::NoPlugEventsLifo) {
-            self.ended = true;
-            return out.push(Effect::Exit { why: "Auth has no selection algorithm PlugEventsLIFO" });
+            return self.exit("Auth has no selection algorithm PlugEventsLIFO", out);
         }
         for id in (1..).take(self.evses.len()) {
             self.at_evse(id, |evse| Ok(evse.wake()), out);
@@ -408,7 +417,7 @@ impl Station {
     /// The next message for Auth, unless nobody takes it.
     fn next_for_auth(&mut self) -> Option<(auth::Input, Option<Validation>)> {
         let waits = self.deviations.is_on(Deviation::WithdrawBlocksAuth) && self.auth.is_withdrawing();
-        if self.ended || waits { None } else { self.for_auth.pop_front() }
+        if self.ended.is_some() || waits { None } else { self.for_auth.pop_front() }
     }
 
     fn auth_takes(&mut self, input: auth::Input, mut validation: Option<Validation>, out: &mut Vec<Effect>) {
@@ -457,13 +466,10 @@ impl Station {
                     Some(reply_to) => self.reply(reply_to, Payload::WithdrawResult(result), out),
                     None => out.push(ignored("the result of a withdraw request that was given up")),
                 },
-                auth::Effect::Exit { why } => {
-                    self.ended = true;
-                    out.push(Effect::Exit { why });
-                }
+                auth::Effect::Exit { why } => self.exit(why, out),
                 auth::Effect::Ignored { why } => out.push(ignored(why)),
             }
-            if self.ended {
+            if self.ended.is_some() {
                 return;
             }
         }

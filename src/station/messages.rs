@@ -70,7 +70,7 @@ impl Station {
 
     /// Handles messages of clients until one has to wait.
     pub(super) fn work_on_messages(&mut self, out: &mut Vec<Effect>) {
-        while !self.ended
+        while self.ended.is_none()
             && let Some((request, payload)) = self.api.next_message()
         {
             match request {
@@ -146,8 +146,7 @@ impl Station {
         if self.deviations.is_on(Deviation::ExitOnMissingReplyTo)
             && codec::lacks_reply_address(payload, self.deviations)
         {
-            self.ended = true;
-            return out.push(Effect::Exit { why: "an assertion failed: a request without `headers.replyTo`" });
+            return self.exit("an assertion failed: a request without `headers.replyTo`", out);
         }
         match codec::decode_withdraw(payload, self.deviations) {
             Decoded::Execute { request, reply_to } => {
@@ -249,8 +248,7 @@ impl Station {
         let ends = topic.is_empty() && self.deviations.is_on(Deviation::ExitOnEmptyReplyTo)
             || topic.contains(['+', '#']) && self.deviations.is_on(Deviation::ExitOnWildcardReplyTo);
         if ends {
-            self.ended = true;
-            return out.push(Effect::Exit { why: "the broker cut the API module off: it replied on an invalid topic" });
+            return self.exit("the broker cut the API module off: it replied on an invalid topic", out);
         }
         out.push(match codec::unusable_topic(&topic) {
             Some(why) => ignored(format!("executed without reply: {why}")),

@@ -70,7 +70,7 @@ impl Station {
         });
         StationStatus {
             ready: self.ready,
-            ended: self.ended,
+            ended: self.ended.is_some(),
             evses: evses.collect(),
             tokens_in_process: self.auth.tokens_in_process().cloned().collect(),
             latched: self.api.latched().cloned(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{BOOT_AGAIN, Direction, Effect, Session, What};
+use super::{BOOT_AGAIN, Direction, Effect, Part, Session, What};
 use crate::ocpp::call::{self, BootReason, Refusal, Registration, RegistrationStatus, read_as};
 use crate::station::charge_point::{CsmsInput, Report, Request, Transaction};
 
@@ -81,7 +81,12 @@ impl Session {
             What::Kept => {
                 let interval = self.keys.seconds("TransactionMessageRetryInterval").unwrap_or_default();
                 if !self.outbox.put_off(now, self.keys.number("TransactionMessageAttempts"), interval) {
-                    self.note(Direction::ToCsms, "Dropped", json!({"reason": "the CSMS does not take it"}));
+                    self.note(
+                        Direction::ToCsms,
+                        Part::Notice,
+                        "Dropped",
+                        json!({"reason": "the CSMS does not take it"}),
+                    );
                     self.outbox.drop_first();
                 }
             }

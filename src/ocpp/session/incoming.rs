@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Asked, Direction, Effect, How, Identity, LAST_WORDS, Phase, Restart, Session, Waiting, What, heartbeat};
+use super::{
+    Asked, Direction, Effect, How, Identity, LAST_WORDS, Part, Phase, Restart, Session, Waiting, What, heartbeat,
+};
 use crate::ocpp::call::{self, BootReason, Incoming, Refusal, RegistrationStatus, Reset, Situation, Trigger};
 use crate::ocpp::frame::{ErrorCode, Frame};
 use crate::ocpp::version::OcppVersion;
@@ -70,15 +72,16 @@ impl Session {
     fn answer(&mut self, id: String, action: &str, payload: Value) {
         let frame = Frame::Result { id, payload };
         self.out.push(Effect::Send(frame.to_text()));
-        if let Frame::Result { payload, .. } = frame {
-            self.note(Direction::ToCsms, action, payload);
+        if let Frame::Result { id, payload } = frame {
+            self.note(Direction::ToCsms, Part::Answer(id), action, payload);
         }
     }
 
     pub(super) fn refuse(&mut self, id: String, action: &str, code: ErrorCode, why: &str) {
         let version = self.identity.version;
-        self.out.push(Effect::Send(Frame::error(version, id, code, why).to_text()));
-        self.note(Direction::ToCsms, action, json!({"errorCode": code.name(version), "errorDescription": why}));
+        self.out.push(Effect::Send(Frame::error(version, id.clone(), code, why).to_text()));
+        let part = Part::Answer(id);
+        self.note(Direction::ToCsms, part, action, json!({"errorCode": code.name(version), "errorDescription": why}));
     }
 
     fn triggered(&mut self, now: Duration, trigger: Trigger, evse: Option<i32>) {
