@@ -15,7 +15,8 @@
 //! | `log` | what chargers and CSMS said |
 //! | `feed`, `owners`, `conversation`, `stream` | what passes, to which charger it belongs, what it is in the conversation, and how it is shown live |
 //! | `state`, `schemas`, `page` | the chargers as they are now, the shapes of messages, and the page for people |
-//! | `openapi` | the description of it all |
+//! | `openapi`, `docs` | the description of it all, for programs and for people |
+//! | `paths` | which path is meant by one that is nearly it |
 //! | `server` | connections, limits, timeouts |
 
 mod actions;
@@ -24,6 +25,7 @@ mod body;
 pub mod chargers;
 pub mod commands;
 mod conversation;
+mod docs;
 mod error;
 mod events;
 mod feed;
@@ -32,6 +34,7 @@ mod log;
 mod openapi;
 mod owners;
 mod page;
+mod paths;
 mod routes;
 mod schemas;
 mod server;

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -20,26 +21,41 @@ use super::routes::Gateway;
 use super::{schemas, state, stream};
 
 const HTML: &str = include_str!("page/page.html");
-const SCRIPT: &str = include_str!("page/page.js");
-const STYLE: &str = include_str!("page/page.css");
+/// The scripts and styles, by their paths.
+const FILES: [(&str, &str); 9] = [
+    ("/page.js", include_str!("page/page.js")),
+    ("/chargers.js", include_str!("page/chargers.js")),
+    ("/commands.js", include_str!("page/commands.js")),
+    ("/diagram.js", include_str!("page/diagram.js")),
+    ("/elements.js", include_str!("page/elements.js")),
+    ("/gateway.js", include_str!("page/gateway.js")),
+    ("/plot.js", include_str!("page/plot.js")),
+    ("/page.css", include_str!("page/page.css")),
+    ("/docs.css", include_str!("page/docs.css")),
+];
 /// Nothing but what is served here, and no text becomes HTML or a script.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// The page and what it reads; for names of this machine only, if the gateway `is_local`.
-pub fn router(is_local: bool) -> Router<Arc<Gateway>> {
-    Router::new()
+/// The page, what it reads, and the description `docs`; for names of this machine only, if the gateway `is_local`.
+pub fn router(is_local: bool, docs: String) -> Router<Arc<Gateway>> {
+    let docs = Bytes::from(docs);
+    let mut router = Router::new();
+    for (path, text) in FILES {
+        let kind = if path.ends_with(".js") { "text/javascript; charset=utf-8" } else { "text/css; charset=utf-8" };
+        router = router.route(path, get(async move || file(kind, text)));
+    }
+    router
         .route("/", get(async || file("text/html; charset=utf-8", HTML)))
-        .route("/page.js", get(async || file("text/javascript; charset=utf-8", SCRIPT)))
-        .route("/page.css", get(async || file("text/css; charset=utf-8", STYLE)))
+        .route("/docs", get(async move || file("text/html; charset=utf-8", docs)))
         .route("/state", get(state::show))
         .route("/events", get(stream::show))
         .route(schemas::PATH, get(schemas::show))
         .layer(middleware::from_fn(move |request, next| protect(request, next, is_local)))
 }
 
-fn file(kind: &'static str, text: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], text).into_response()
+fn file(kind: &'static str, text: impl Into<Bytes>) -> Response {
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], text.into()).into_response()
 }
 
 async fn protect(request: Request, next: Next, is_local: bool) -> Response {
@@ -96,6 +112,7 @@ mod tests {
 
     #[test]
     fn the_page_is_small() {
-        assert!(HTML.len() + SCRIPT.len() + STYLE.len() < 20 * 1024);
+        let size = FILES.iter().map(|(_, text)| text.len()).sum::<usize>() + HTML.len();
+        assert!(size < 64 * 1024, "{size}");
     }
 }

@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt;
@@ -27,7 +27,7 @@ use super::events::{ChargerTarget, CommandTarget, ProxyEvent};
 use super::fleet::{Charger, Fleet, now};
 use super::log::{Direction, Wanted, rfc3339};
 use super::tokens::{Caller, ORGANIZATION_HEADER, Tokens};
-use super::{openapi, page};
+use super::{docs, openapi, page, paths};
 use crate::ocpp::from_rfc3339;
 use crate::station::charge_point::Request;
 
@@ -98,13 +98,16 @@ impl FromRequestParts<Arc<Gateway>> for Asked {
 /// Everything that is served; to browsers of this machine only, if it `is_local`.
 pub fn router(gateway: Arc<Gateway>, is_local: bool) -> Router {
     let commands = commands::all();
-    let description: Bytes = openapi::document(&commands).to_string().into();
+    let document = openapi::document(&commands);
+    let described_paths = document["paths"].as_object().into_iter().flat_map(|paths| paths.keys().cloned());
+    let known: Vec<String> = described_paths.chain(["/docs", "/openapi.json"].map(str::to_owned)).collect();
+    let description: Bytes = document.to_string().into();
     let mut router = Router::new()
         .route("/openapi.json", get(async move || described(description)))
         .route("/ocpp/chargers", get(list))
         .route("/ocpp/chargers/{charger_id}", get(show))
         .route("/ocpp/chargers/{charger_id}/logs", get(show_log))
-        .merge(page::router(is_local));
+        .merge(page::router(is_local, docs::page(&document)));
     for command in commands {
         let path = format!("{COMMANDS}{}", command.path);
         let command = Arc::new(command);
@@ -114,7 +117,11 @@ pub fn router(gateway: Arc<Gateway>, is_local: bool) -> Router {
         router = router.route(&path, post(follow));
     }
     router
-        .fallback(async || ApiError::NotFound("Not Found".to_owned()))
+        .fallback(async move |uri: Uri| {
+            let near = paths::near(uri.path(), known.iter().map(String::as_str));
+            let near = near.map(|path| format!(": did you mean `{path}`?"));
+            ApiError::NotFound(format!("Not Found{}", near.unwrap_or_default()))
+        })
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .with_state(gateway)
 }

@@ -130,16 +130,33 @@ impl Browser {
         self.call("Input.insertText", json!({"text": text}));
     }
 
-    /// Presses Enter or Tab where the focus is.
+    /// Presses Enter, Space or Tab where the focus is.
     #[track_caller]
     pub fn press(&mut self, key: &str) {
-        let (code, text) = match key {
-            "Enter" => (13, "\r"),
-            _ => (9, ""),
+        let (key, code, text) = match key {
+            "Enter" => (key, 13, "\r"),
+            "Space" => (" ", 32, " "),
+            _ => (key, 9, ""),
         };
         let down = json!({"type": "keyDown", "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text});
         self.call("Input.dispatchKeyEvent", down);
         self.call("Input.dispatchKeyEvent", json!({"type": "keyUp", "key": key, "code": key}));
+    }
+
+    /// Chooses this value of the select with this id.
+    #[track_caller]
+    pub fn choose(&mut self, id: &str, value: &str) {
+        let (select, value) = (format!("document.getElementById('{id}')"), json!(value));
+        self.value(&format!("{select}.value = {value}; {select}.dispatchEvent(new Event('input', {{bubbles: true}}))"));
+        self.value(&format!("{select}.dispatchEvent(new Event('change', {{bubbles: true}}))"));
+        assert_eq!(self.value(&format!("{select}.value")), value);
+    }
+
+    /// Prefers this colour scheme.
+    #[track_caller]
+    pub fn prefer(&mut self, scheme: &str) {
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.call("Emulation.setEmulatedMedia", features);
     }
 
     /// Makes the window so many pixels wide.

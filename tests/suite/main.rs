@@ -61,6 +61,7 @@ mod ocpp_session;
 mod other_api;
 mod outputs;
 mod page;
+mod page_in_browser;
 mod parity;
 mod parity_recordings;
 mod patterns;

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use khumbu::sim::link::Link;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
@@ -36,24 +37,40 @@ tokens:
 ";
 
 /// A gateway that runs.
-struct Gateway {
-    url: String,
+pub struct Gateway {
+    pub url: String,
     mqtt: String,
-    _sim: Sim,
-    _project: Project,
+    pub sim: Sim,
+    project: Project,
 }
 
 impl Gateway {
     fn start() -> Self {
-        let project = Project::with(&[("chargers.yaml", CHARGERS), ("tokens.yaml", TOKENS)]);
-        let files = ["--chargers", "chargers.yaml", "--tokens", "tokens.yaml"];
-        let sim = Sim::start(&project, &[&["--gateway", "127.0.0.1:0", "--json", "-"][..], &files].concat());
-        let first: Value = serde_json::from_str(&sim.out()).unwrap();
-        let text = |key: &str| first[key].as_str().unwrap().to_owned();
-        Self { url: text("gateway"), mqtt: text("mqtt"), _sim: sim, _project: project }
+        Self::with(CHARGERS)
     }
 
-    fn get(&self, path: &str, headers: &[(&str, &str)]) -> minreq::Response {
+    /// With these chargers.
+    pub fn with(chargers: &str) -> Self {
+        let project = Project::with(&[("chargers.yaml", chargers), ("tokens.yaml", TOKENS)]);
+        Self::at("127.0.0.1:0", project)
+    }
+
+    fn at(address: &str, project: Project) -> Self {
+        let files = ["--chargers", "chargers.yaml", "--tokens", "tokens.yaml"];
+        let sim = Sim::start(&project, &[&["--gateway", address, "--json", "-"][..], &files].concat());
+        let first: Value = serde_json::from_str(&sim.out()).unwrap();
+        let text = |key: &str| first[key].as_str().unwrap().to_owned();
+        Self { url: text("gateway"), mqtt: text("mqtt"), sim, project }
+    }
+
+    /// Ends it; another one can be started in its place.
+    pub fn end(self) -> impl FnOnce() -> Self {
+        let address = self.url.strip_prefix("http://").unwrap().to_owned();
+        assert_eq!(self.sim.end(Signal::SIGINT), Some(0));
+        move || Self::at(&address, self.project)
+    }
+
+    pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> minreq::Response {
         let request = minreq::get(format!("{}{path}", self.url)).with_timeout(DEADLINE.as_secs());
         headers.iter().fold(request, |request, (name, value)| request.with_header(*name, *value)).send().unwrap()
     }
@@ -64,7 +81,7 @@ impl Gateway {
         (response.status_code.into(), serde_json::from_slice(response.as_bytes()).unwrap())
     }
 
-    fn command(&self, command: &str, event: Value) {
+    pub fn command(&self, command: &str, event: Value) {
         let response = minreq::post(format!("{}/ocpp/commands/{command}", self.url))
             .with_header("authorization", "Bearer everything-0123456789")
             .with_body(json!({"target": {"charger_id": "dep-1"}, "event": event}).to_string())
@@ -74,7 +91,7 @@ impl Gateway {
     }
 
     /// Publishes over MQTT as some client.
-    fn publish(&self, topic: &str, payload: &str) {
+    pub fn publish(&self, topic: &str, payload: &str) {
         let address = self.mqtt.strip_prefix("mqtt://").unwrap().parse().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -124,7 +141,7 @@ impl Stream {
 #[test]
 fn the_page_has_no_secret_and_lets_nobody_in() {
     let gateway = Gateway::start();
-    for path in ["/", "/page.js", "/page.css"] {
+    for path in ["/", "/page.js", "/diagram.js", "/page.css", "/docs"] {
         let response = gateway.get(path, &[]);
         assert_eq!(response.status_code, 200, "{path}");
         assert!(!response.as_str().unwrap().contains("0123456789"), "{path}");
@@ -134,13 +151,14 @@ fn the_page_has_no_secret_and_lets_nobody_in() {
         assert_eq!(header("x-frame-options"), "DENY");
         assert_eq!(header("access-control-allow-origin"), "");
     }
-    for path in ["/", "/page.js", "/state", "/events"] {
+    let schema = "/schemas/dep-1/auth_consumer/withdraw_authorization/reply";
+    for path in ["/", "/page.js", "/docs", "/state", "/events", schema] {
         let response =
             gateway.get(path, &[("host", "evil.example"), ("authorization", "Bearer everything-0123456789")]);
         assert_eq!(response.status_code, 403, "{path}");
         assert!(!response.as_str().unwrap().contains("evil"));
     }
-    for path in ["/state", "/events"] {
+    for path in ["/state", "/events", schema] {
         assert_eq!(gateway.get(path, &[]).status_code, 401);
     }
     let bad = gateway.get("/events?heartbeats=maybe", &[("authorization", "Bearer everything-0123456789")]);
@@ -286,14 +304,15 @@ fn a_browser_shows_and_drives_the_chargers() {
     browser.until("document.getElementById('messages').textContent.includes(\"<script>document.title = 'owned'\")");
 
     // A location, whose name has everything in it.
-    browser.value("document.getElementById('target').value = 'location <loc 1>'");
-    browser.value("document.getElementById('event').value = '{\"evse_id\": 2}'");
-    browser.value("document.querySelector('#command button').click()");
+    browser.choose("name", "plug-connector");
+    browser.choose("target", "location <loc 1>");
+    browser.value("document.querySelector('[data-name=evse_id] input').value = '2'");
+    browser.value("document.querySelector('#command button.main').click()");
     browser.until("document.getElementById('answer').textContent.includes('\"queued_count\": 1')");
-    browser.until("document.getElementById('connection').textContent.includes('there is no EVSE 2')");
+    browser.until("document.getElementById('answer').textContent.includes('there is no EVSE 2')");
 
     // Narrow and wide.
-    for width in [400, 1600] {
+    for width in [400, 480, 1600] {
         browser.widen(width);
         let inside = "document.documentElement.scrollWidth === document.documentElement.clientWidth";
         assert_eq!(browser.value(inside), true, "at {width} pixels something sticks out");
