@@ -94,7 +94,7 @@ fn every_path_wants_a_token() {
     let (status, description) = send(minreq::get(format!("{}/openapi.json", gateway.url)));
     assert_eq!(status, 200);
     let paths = description["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 23);
+    assert_eq!(paths.len(), 24);
     for (path, methods) in paths {
         let url = format!("{}{}", gateway.url, path.replace("{charger_id}", "dep-1"));
         let (request, wrong) = match methods.as_object().unwrap().contains_key("get") {
@@ -407,7 +407,7 @@ fn schemathesis_finds_nothing() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).replace(&gateway.token, "…");
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("Tested: 22"), "{text}");
+    assert!(text.contains("Tested: 23"), "{text}");
     assert!(gateway.sim.child.try_wait().unwrap().is_none());
     gateway.command("cache/reset", json!({}));
 }

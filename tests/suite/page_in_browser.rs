@@ -18,7 +18,7 @@ chargers:
 "#;
 /// Shows each row of the diagram as a line: what it is called, and in brackets what else its summary says.
 const ROWS: &str =
-    "[...document.querySelectorAll('#messages li:not([hidden])')].map(it => it.querySelector('.name').textContent)";
+    "[...document.querySelectorAll('#messages > li:not([hidden])')].map(it => it.querySelector('.name').textContent)";
 const WITHDRAW: &str = "everest_api/1/auth_consumer/dep-1/m2e/withdraw_authorization";
 
 /// A browser that has connected to a gateway with these chargers.
@@ -47,7 +47,7 @@ fn row(text: &str) -> String {
 /// Unfolds the last row with this text.
 fn unfold(browser: &mut Browser, text: &str) {
     let last = format!("{ROWS}.findLastIndex(it => it.includes({}))", json!(text));
-    let rows = "[...document.querySelectorAll('#messages li:not([hidden])')]";
+    let rows = "[...document.querySelectorAll('#messages > li:not([hidden])')]";
     browser.value(&format!("(window.row = {rows}[{last}]).querySelector('summary').click()"));
     browser.until("window.row.querySelector('.unfolded pre')");
 }
@@ -58,7 +58,7 @@ fn messages_become_arrows_that_unfold_and_answers_name_what_they_answer() {
     gateway
         .publish(WITHDRAW, &request("reply/1", &json!({"id_token": {"value": "<script>1</script>", "type": "Local"}})));
     browser.until(&row("withdraw_authorization reply\"AuthorizationNotFound\"answers "));
-    let ways = "[...document.querySelectorAll('#messages li')].map(it => it.querySelector('.arrow').getAttribute('aria-label'))";
+    let ways = "[...document.querySelectorAll('#messages > li')].map(it => it.querySelector('.arrow').getAttribute('aria-label'))";
     assert_eq!(browser.value(ways), json!(["from client to everest", "from everest to client"]));
     unfold(&mut browser, "withdraw_authorization{");
     let text = browser.value("window.row.querySelector('pre').textContent");
@@ -81,14 +81,14 @@ fn messages_become_arrows_that_unfold_and_answers_name_what_they_answer() {
     browser.until("window.row.textContent.includes('/payload/evse_id: \"0412345678ABCD\" is not of type \"integer\"')");
     // Hidden tags are in no quotation.
     browser.value("document.getElementById('hide').click()");
-    browser.until("document.querySelector('#messages li.is-bad .bad li').textContent === '/payload/evse_id'");
+    browser.until("document.querySelector('#messages > li.is-bad .bad li').textContent === '/payload/evse_id'");
     browser.value("document.getElementById('hide').click()");
 
     // A command of the gateway, the call of OCPP that comes of it, and its answer.
     gateway.command("start-session", json!({"id_tag": "0412345678ABCD", "connector_id": 1}));
     browser.until(&row("Authorize answer"));
     browser.until(&row("start_session{"));
-    let ways = "Object.fromEntries([...document.querySelectorAll('#messages li')].map(it => [it.querySelector('strong').textContent, it.querySelector('.arrow').getAttribute('aria-label')]))";
+    let ways = "Object.fromEntries([...document.querySelectorAll('#messages > li')].map(it => [it.querySelector('strong').textContent, it.querySelector('.arrow').getAttribute('aria-label')]))";
     let ways = browser.value(ways);
     assert_eq!(ways["start_session"], "from gateway to everest");
     assert_eq!(ways["Authorize"], "from everest to csms");
@@ -182,9 +182,9 @@ fn the_diagram_pauses_says_what_it_dropped_and_gives_messages_away() {
         browser.value(&format!("Promise.all([{sent}])"));
     }
     browser.until("Number(document.getElementById('tally').textContent.match(/(\\d+) dropped/)[1]) > 0");
-    assert_eq!(browser.value("document.querySelectorAll('#messages li').length"), 500);
+    assert_eq!(browser.value("document.querySelectorAll('#messages > li').length"), 500);
     browser.value("document.getElementById('clear').click()");
-    browser.until("document.querySelectorAll('#messages li').length === 0");
+    browser.until("document.querySelectorAll('#messages > li').length === 0");
 }
 
 #[test]
