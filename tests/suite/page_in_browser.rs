@@ -153,6 +153,8 @@ fn the_diagram_pauses_says_what_it_dropped_and_gives_messages_away() {
     browser.value("document.getElementById('paused').click()");
     gateway.publish("some/later", "2");
     browser.until("document.getElementById('tally').textContent.includes('paused, 1 wait')");
+    browser.value("import('./diagram.js').then(diagram => diagram.flush())");
+    assert_eq!(browser.value("document.getElementById('tally').textContent.includes('paused, 1 wait')"), true);
     assert_eq!(browser.value(&row("some/later")), false);
     browser.value("document.getElementById('paused').click()");
     browser.until(&row("some/later"));
