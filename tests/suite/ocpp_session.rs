@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use khumbu::ocpp::frame::Frame;
-use khumbu::ocpp::{Effect, Identity, Input, OcppVersion, Session};
+use khumbu::ocpp::{Direction, Effect, Identity, Input, Note, OcppVersion, Part, Session};
 use khumbu::station::RequestId;
 use khumbu::station::charge_point::{
     Answer, ConnectorStatus, CsmsInput, IdTag, Keys, Report, Request, StopReason, Transaction,
@@ -140,6 +140,37 @@ fn started(id: &str) -> Input {
 fn stopped(id: &str) -> Input {
     let (transaction, reason) = (transaction(id), StopReason::Local);
     Input::Reported(Report::TransactionStopped { evse: 1, transaction, meter_wh: 5, reason })
+}
+
+#[test]
+fn notes_name_the_call_that_they_are_or_answer() {
+    let mut bench = Bench::new(OcppVersion::Ocpp16);
+    bench.input(Input::Opened);
+    let (boot, ..) = bench.request().unwrap();
+    bench.answers(json!({"currentTime": "2026-09-21T00:00:00Z", "interval": 300, "status": "Accepted"}));
+    let call = Frame::Call { id: "theirs".to_owned(), action: "GetLocalListVersion".to_owned(), payload: json!({}) };
+    bench.input(Input::Received(call.to_text()));
+    bench.input(Input::Answered(Ok(Answer::Done)));
+    bench.input(Input::Received("[2,\"wrong\",\"Fly\",{}]".to_owned()));
+    bench.input(Input::Closed("gone".to_owned()));
+    let notes: Vec<(Direction, &str, Part)> = bench
+        .effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Note(Note { direction, part, action, .. }) => Some((*direction, action.as_str(), part.clone())),
+            _ => None,
+        })
+        .collect();
+    let (call, answer) = (|id: &str| Part::Call(id.to_owned()), |id: &str| Part::Answer(id.to_owned()));
+    for note in [
+        (Direction::FromCsms, "BootNotification", answer(&boot)),
+        (Direction::FromCsms, "GetLocalListVersion", call("theirs")),
+        (Direction::FromCsms, "Fly", call("wrong")),
+        (Direction::ToCsms, "Fly", answer("wrong")),
+        (Direction::FromCsms, "Disconnected", Part::Notice),
+    ] {
+        assert!(notes.contains(&note), "{note:?} of {notes:?}");
+    }
 }
 
 #[test]
