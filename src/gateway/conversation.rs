@@ -255,7 +255,7 @@ mod tests {
     fn heartbeats_are_of_their_module_and_foreign_topics_of_nobody() {
         let (owners, mut seen) = (owners(), Conversation::default());
         let heartbeat =
-            seen.published(&owners, "x/everest_api/1/auth_token_validator/token_validator/e2m/heartbeat", b"1");
+            seen.published(&owners, "x/everest_api/1/auth_token_validator/token_validator_api/e2m/heartbeat", b"1");
         assert_eq!((heartbeat.to, heartbeat.manner), (Some(Party::TokenValidator), Some(Manner::Heartbeat)));
         let foreign = seen.published(&owners, "some/topic", b"");
         assert_eq!((foreign.from, foreign.to, foreign.manner, foreign.number), (None, None, None, 2));
