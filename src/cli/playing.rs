@@ -37,7 +37,8 @@ pub struct PlayFlags {
     /// main with EVerest's pull requests #2167, #2613 and #2637
     #[arg(long, value_name = "1.0|2025.10|2025.12|2026.02|main|next|all", hide_possible_values = true)]
     pub release: Option<ReleaseChoice>,
-    /// Only scenarios whose path or description contains this text, in upper and lower case as it stands there
+    /// Only scenarios whose path or description contains this text, in upper and lower case as it stands there, or that are
+    /// about the requirement of this id
     #[arg(short, long, value_name = "TEXT")]
     pub keyword: Option<String>,
     /// Only the i-th of n parts, for runs on several machines
@@ -128,7 +129,10 @@ impl PlayFlags {
         known: &[KnownFailure],
     ) -> Result<Selection, Vec<Diagnostic>> {
         let keyword = self.keyword.as_deref().unwrap_or_default();
-        let has_word = |it: &Scenario| it.source.path.contains(keyword) || it.model.description.contains(keyword);
+        let is_about = |it: &Scenario| it.model.requirements.iter().any(|id| id == keyword);
+        let has_word = |it: &Scenario| {
+            it.source.path.contains(keyword) || it.model.description.contains(keyword) || is_about(it)
+        };
         let chosen: Vec<_> =
             scenarios.into_iter().filter(|scenario| is_wanted(scenario) && has_word(scenario)).collect();
         let choice = self.release(config)?;

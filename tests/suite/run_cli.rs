@@ -101,6 +101,11 @@ fn keyword_side_and_shard_choose() {
     };
     assert_eq!(paths(&["-k", "b_cl"]), ["scenarios/b_client.yaml"]);
     assert_eq!(paths(&["-k", "EVerest's side answers"]), ["scenarios/x_everest.yaml"]);
+    // By what they are about, and not by what only begins so.
+    for (name, requirement) in [("one", "RR-1"), ("twelve", "RR-12")] {
+        project.write(&format!("about/{name}.yaml"), &format!("requirements: [{requirement}]\n{REPLY}"));
+    }
+    assert_eq!(paths(&["about", "-k", "RR-1"]), ["about/one.yaml"]);
     assert_eq!(paths(&["--side", "everest"]), ["scenarios/x_everest.yaml"]);
     assert_eq!(paths(&["--side", "client", "-k", "a"]).len(), 5);
     let whole = paths(&[]);
