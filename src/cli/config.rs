@@ -73,6 +73,8 @@ pub struct Config {
 pub struct Module {
     /// Its command line.
     pub command: Option<String>,
+    /// The API whose client it is, for `conform` and `doctor`, where no `--api` says so.
+    pub api: Option<ApiType>,
     /// When it counts as ready; `topic:FILTER` as on the command line, or `{topic: FILTER}` as in a scenario.
     #[serde(deserialize_with = "ready")]
     #[schemars(schema_with = "ready_schema")]

@@ -188,6 +188,7 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
         return Err(vec![Diagnostic::new(Severity::Error, "usage/other-side", headline)]);
     }
     let apis = match (arguments.api.as_slice(), side) {
+        ([], Side::Client) if let Some(api) = config.module.api => vec![api],
         ([], Side::Client) if !settings.module.is_builtin() => {
             print::diagnostics(&[assumed()]);
             vec![ApiType::AUTH_CONSUMER]

@@ -53,10 +53,10 @@ fn prepared(arguments: &Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let config = Config::load(flags.topics.config.as_deref())?;
     let settings = flags.settings(&config).map_err(|diagnostic| vec![*diagnostic])?;
     let side = arguments.side.unwrap_or(Side::Client);
-    let api = arguments.api.unwrap_or(ApiType::AUTH_CONSUMER);
+    let api = arguments.api.or(config.module.api).unwrap_or(ApiType::AUTH_CONSUMER);
     // Whoever is there says so, again and again.
     let (under_test, sign) = match side {
-        Side::Client => ("client", "communication_check"),
+        Side::Client => ("client", "communication_check, payload: true"),
         Side::Everest => ("everest", "heartbeat"),
     };
     let of_api = if side == Side::Client { format!("api: {}\n", api.name()) } else { String::new() };
@@ -99,7 +99,10 @@ impl Prepared {
         let story = Story::of(&records, side, &topics, bound);
         print::out(&story.text());
         print::out(&format!("\n{}", checklist(&story.signs())));
-        if results.iter().all(|result| result.findings.is_empty()) {
+        let misses = story.misses();
+        if !misses.is_empty() {
+            print::out(&format!("\nit will not see: {misses}\n"));
+        } else if results.iter().all(|result| result.findings.is_empty()) {
             print::out("\nnothing is missing\n");
         }
         for result in &results {

@@ -213,6 +213,9 @@ impl Wanted {
         };
         // JSON is YAML, whatever stands in it.
         let mut config = format!("scenarios: [scenarios]\nmodule:\n  command: {}\n", json!(module));
+        if *side == Side::Client {
+            let _ = writeln!(config, "  api: {}", api.name());
+        }
         if let Some(bindings) = client.map(Client::bindings) {
             let _ = writeln!(config, "  bindings: {bindings}");
         }

@@ -130,9 +130,8 @@ impl PlayFlags {
     ) -> Result<Selection, Vec<Diagnostic>> {
         let keyword = self.keyword.as_deref().unwrap_or_default();
         let is_about = |it: &Scenario| it.model.requirements.iter().any(|id| id == keyword);
-        let has_word = |it: &Scenario| {
-            it.source.path.contains(keyword) || it.model.description.contains(keyword) || is_about(it)
-        };
+        let has_word =
+            |it: &Scenario| it.source.path.contains(keyword) || it.model.description.contains(keyword) || is_about(it);
         let chosen: Vec<_> =
             scenarios.into_iter().filter(|scenario| is_wanted(scenario) && has_word(scenario)).collect();
         let choice = self.release(config)?;

@@ -400,3 +400,19 @@ fn what_a_fault_did_to_the_wire_is_said() {
     let made = project.run(&["scenario", "own.jsonl"]).exits(0);
     made.says("recording/not-expressed").says("a step `drop` was here, of which no message shows more");
 }
+
+/// Nobody was connected: a scenario of that for a client may not pass with one that does nothing.
+#[test]
+fn a_simulation_without_a_client_demands_that_one_is_there() {
+    let project = Project::new();
+    let mut sim = Sim::start(&project, &["--record", "sim.jsonl"]);
+    sim.out();
+    sim.type_line("present_token ALICE");
+    wait_for("the token to be used", || project.read("sim.jsonl").contains("UsedToStart").then_some(()));
+    assert_eq!(sim.end(Signal::SIGTERM), Some(0));
+    project.write("made.yaml", &project.run(&["scenario", "sim.jsonl", "--side", "client"]).exits(0).stdout);
+    let checked = project.run(&["check", "made.yaml"]).exits(0);
+    assert!(!checked.stderr.contains("scenario/demands-nothing"), "{}", checked.stderr);
+    project.run(&["run", "made.yaml"]).exits(0);
+    project.run(&["run", "made.yaml", "--module", "builtin:client?bug=never_checks"]).exits(1);
+}

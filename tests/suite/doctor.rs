@@ -53,6 +53,24 @@ fn topics_that_are_nearly_right_are_named_with_the_right_one() {
     }
 }
 
+/// One that says that it is there, and of two topics hears one.
+#[test]
+fn what_it_will_not_see_is_missing() {
+    let Some(python) = clients::python() else { return };
+    let says = "client.connect(sys.argv[1], int(sys.argv[2]))\nclient.publish(sys.argv[3] + '/m2e/communication_check', 'true', 1)";
+    let display = LISTENER.replace("client.connect(sys.argv[1], int(sys.argv[2]))", says);
+    let display = display.replace("subscribe(sys.argv[3])", "subscribe(sys.argv[3] + '/e2m/heartbeat')");
+    let project = Project::with(&[("display.py", &display)]);
+    let base = "everest_api/1/auth_consumer/auth_api";
+    let command = format!("{} display.py {{host}} {{port}} {base}", python.display());
+    let ran = project.run(&["doctor", "--module", &command]).exits(0);
+    assert!(ran.stdout.ends_with("\nit will not see: token validation status\n"), "{}", ran.stdout);
+    // `false` is no sign of life.
+    project.write("display.py", &display.replace("'true'", "'false'"));
+    let ran = project.run(&["doctor", "--module", &command]).exits(1);
+    assert!(ran.stdout.contains("[expect/missing]"), "{}", ran.stdout);
+}
+
 #[test]
 fn what_never_connects_and_what_ends_says_so() {
     let project = Project::new();

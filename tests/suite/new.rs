@@ -116,11 +116,19 @@ fn a_client_conforms(lang: &str, api: &str, scenarios: &[&str], ready: impl FnOn
     };
     let scenario = |name: &&str| format!("{}/scenarios/{folder}/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     let paths: Vec<_> = ["scenarios/first.yaml".to_owned()].into_iter().chain(scenarios.iter().map(scenario)).collect();
-    let mut command = project.command(&["run"]);
+    let with_python = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        if let Some(python) = clients::provision().join("venv/bin").to_str() {
+            command.env("PATH", format!("{python}:{}", std::env::var("PATH").unwrap_or_default()));
+        }
+        command
+    };
+    // It knows of which API the client is.
+    let looked = Running::start(with_python(&["doctor"])).finish().exits(0);
+    assert!(looked.stdout.contains(&format!("a client of `{api}`")), "{}", looked.stdout);
+    assert!(looked.stdout.contains("\nnothing is missing\n"), "{}", looked.stdout);
+    let mut command = with_python(&["run"]);
     command.args(paths);
-    if let Some(python) = clients::provision().join("venv/bin").to_str() {
-        command.env("PATH", format!("{python}:{}", std::env::var("PATH").unwrap_or_default()));
-    }
     let ran = Running::start(command).finish().exits(0);
     assert!(ran.stdout.contains(&format!("\n{} passed, 0 failed", scenarios.len() + 1)), "{}", ran.stdout);
     project.assert_nothing_left();

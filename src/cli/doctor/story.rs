@@ -30,7 +30,7 @@ pub(super) struct Story {
     hears: BTreeSet<&'static str>,
     /// Names of what it has said.
     says: BTreeSet<&'static str>,
-    /// Filters and topics that mean nothing to the API.
+    /// Filters that mean nothing to the API.
     foreign: BTreeSet<String>,
     takes_orders: bool,
     /// The commands for which `khumbu.yaml` has a binding.
@@ -151,9 +151,6 @@ impl Story {
         if *publish.topic == *EntryPoint::Discover.topic(&topics.external_prefix) {
             return "a discovery";
         }
-        if !publish.topic.starts_with(&self.base) {
-            self.foreign.insert(publish.topic.to_string());
-        }
         "a message"
     }
 
@@ -168,6 +165,12 @@ impl Story {
             text.push_str(&format!("          and {} more\n", self.left_out));
         }
         text
+    }
+
+    /// What it does not listen to, of what it is sent; empty if it listens to nothing of the API.
+    pub fn misses(&self) -> String {
+        let missing: Vec<_> = self.wanted.iter().copied().filter(|name| !self.hears.contains(name)).collect();
+        if self.hears.is_empty() || !self.is_client { String::new() } else { missing.join(", ") }
     }
 
     /// What it does and what is missing.
