@@ -50,7 +50,7 @@ pub struct Remark {
 
 /// A scenario made of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
+pub struct Authored {
     /// The file.
     pub text: String,
     /// What could not be expressed, in the order of the recording.
@@ -66,7 +66,7 @@ pub fn scenario(
     recording: Recording,
     file: Option<StationFile>,
     wish: &Wish,
-) -> Result<Draft, Box<Diagnostic>> {
+) -> Result<Authored, Box<Diagnostic>> {
     let heading = Heading::of(path, &recording)?;
     let has_heading = heading.is_some();
     let is_known = has_heading || file.is_some();

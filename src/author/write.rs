@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::reading::{Act, Seen};
 use super::weave::{Ground, Turn, to_input};
-use super::{Draft, Remark};
+use super::{Authored, Remark};
 use crate::diagnostic::printable;
 use crate::diagnostic::words::shown;
 use crate::fuzz::{Input, Led, at_stake};
@@ -44,7 +44,7 @@ pub(super) struct Origin<'a> {
 }
 
 /// The scenario file, and what is not in it.
-pub(super) fn draft(origin: &Origin<'_>, ground: &Ground, turns: &[Turn]) -> Draft {
+pub(super) fn draft(origin: &Origin<'_>, ground: &Ground, turns: &[Turn]) -> Authored {
     let remarks = summed(turns);
     let mut writer = Writer { ground, named: named_requests(turns), names: BTreeMap::new(), at_stake: Vec::new() };
     for (name, token) in &ground.station.tokens {
@@ -89,7 +89,7 @@ pub(super) fn draft(origin: &Origin<'_>, ground: &Ground, turns: &[Turn]) -> Dra
         within_ms: None,
         station: station_to_text(&written_station(ground)),
     };
-    Draft { text: frame.text() + &steps, remarks }
+    Authored { text: frame.text() + &steps, remarks }
 }
 
 /// In half seconds, rounded up but for what a machine takes to go from one step to the next.

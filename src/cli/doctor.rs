@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::config::Config;
 use super::module_flags::{ModuleFlags, api, side};
+use super::replay::without_places;
 use super::{Exit, examples, playing, print};
 use crate::diagnostic::Diagnostic;
 use crate::protocol::channel::{ApiType, Topics};
@@ -17,7 +18,6 @@ use crate::report;
 use crate::runner::{self, ModuleSource, Piece, Settings};
 use crate::scenario::{self, Known};
 use crate::transcript::record::Record;
-use crate::verdict::ScenarioResult;
 use story::{Sign, Story};
 
 /// Starts a module and tells what it does: whether it connects, what it subscribes to, what it publishes, and what is missing
@@ -105,12 +105,8 @@ impl Prepared {
         } else if results.iter().all(|result| result.findings.is_empty()) {
             print::out("\nnothing is missing\n");
         }
-        for result in &results {
-            let found: Vec<_> = result.findings.iter().map(without_place).collect();
-            let told = ScenarioResult { findings: found, ..ScenarioResult::clone(result) };
-            if !told.findings.is_empty() {
-                print::out(&report::terminal::details(&told, print::screen()));
-            }
+        for result in results.iter().filter(|result| !result.findings.is_empty()) {
+            print::out(&report::terminal::details(&without_places(result), print::screen()));
         }
         Exit::from(report::exit_code(results.iter().map(|result| result.verdict), is_interrupted))
     }
@@ -130,9 +126,4 @@ fn checklist(signs: &[Sign]) -> String {
         format!("{:<34}{mark}{detail}\n", sign.what)
     };
     signs.iter().map(line).collect()
-}
-
-/// Nobody wrote the scenario, so that no place in it tells anything.
-fn without_place(found: &Diagnostic) -> Diagnostic {
-    Diagnostic { place: None, ..found.clone() }
 }

@@ -187,8 +187,8 @@ fn announcement(path: &str, replay: &Replay) -> String {
     format!("{}: {messages}, {bound}{minutes}m {seconds:02}s once the module is ready\n", printable(path))
 }
 
-/// Nobody wrote the scenario, so that no place in it tells anything.
-fn without_places(result: &ScenarioResult) -> ScenarioResult {
+/// A result of a scenario that nobody wrote, so that no place in it tells anything.
+pub(super) fn without_places(result: &ScenarioResult) -> ScenarioResult {
     let mut result = result.clone();
     for found in &mut result.findings {
         found.place = None;

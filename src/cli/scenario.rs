@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::module_flags::side;
 use super::parity::{read_recording, read_station};
 use super::{Exit, print};
-use crate::author::{self, Bound, Draft, Span, Wish};
+use crate::author::{self, Authored, Bound, Span, Wish};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::gateway;
@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     Exit::Pass
 }
 
-fn draft(arguments: &Arguments) -> Result<Draft, Vec<Diagnostic>> {
+fn draft(arguments: &Arguments) -> Result<Authored, Vec<Diagnostic>> {
     if let Some(path) = arguments.output.as_deref().filter(|path| path.exists()) {
         return Err(vec![*taken(path)]);
     }
@@ -89,7 +89,7 @@ fn draft(arguments: &Arguments) -> Result<Draft, Vec<Diagnostic>> {
     Ok(draft)
 }
 
-fn unexpressed(path: &Path, draft: &Draft) -> Vec<Diagnostic> {
+fn unexpressed(path: &Path, draft: &Authored) -> Vec<Diagnostic> {
     if draft.remarks.is_empty() {
         return Vec::new();
     }

@@ -1,7 +1,10 @@
 //! Results as the Test Anything Protocol, version 14 (testanything.org): a line for each, and a block of YAML for what went wrong.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
+use super::has_several_releases;
 use crate::diagnostic::{Diagnostic, Style};
 use crate::verdict::{ScenarioResult, Verdict};
 
@@ -37,10 +40,9 @@ pub fn document<'d>(points: impl ExactSizeIterator<Item = (String, Outcome<'d>)>
 }
 
 /// Scenarios as test points.
-pub fn tap<R: AsRef<ScenarioResult>>(results: &[R]) -> String {
-    let several = results.iter().map(|it| it.as_ref().release).collect::<std::collections::BTreeSet<_>>().len() > 1;
+pub fn tap(results: &[Arc<ScenarioResult>]) -> String {
+    let several = has_several_releases(results);
     document(results.iter().map(|result| {
-        let result = result.as_ref();
         let release = if several { format!(" [{}]", result.release.label()) } else { String::new() };
         let why = || result.findings.first().map(|found| found.headline.clone()).unwrap_or_default();
         let decides = result.findings.iter().find(|found| Verdict::of(found) == result.verdict);

@@ -72,6 +72,7 @@ pub use arriving::{Message, Met, Outcome, TooMany};
 pub use clock::Speed;
 pub use faults::Fault;
 pub use observer::is_own;
+pub use presence::asks_for_orders;
 pub use process::{Process, kill_all_groups};
 pub use replay::{Missing, Replay, Replayed, Requests};
 pub use session::{Closed, Session, Wanted, keys, outcome};

@@ -69,6 +69,7 @@ fn what_it_will_not_see_is_missing() {
     project.write("display.py", &display.replace("'true'", "'false'"));
     let ran = project.run(&["doctor", "--module", &command]).exits(1);
     assert!(ran.stdout.contains("[expect/missing]"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("\nsays that it is there             no: communication check\n"), "{}", ran.stdout);
 }
 
 #[test]

@@ -4,12 +4,15 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde_json::Value;
+
+use crate::conformance::sighting::{Classifier, Kind, Party, Sighting};
 use crate::diagnostic::words::cut;
 use crate::protocol::channel::{Channel, EntryPoint, Topics};
 use crate::protocol::side::Side;
 use crate::protocol::topic;
-use crate::runner::is_own;
-use crate::transcript::record::{Direction, Event, Publish, Record};
+use crate::runner::{asks_for_orders, is_own};
+use crate::transcript::record::{Direction, Event, Record};
 
 /// Lines that are shown; a module that floods has more.
 const MOST: usize = 40;
@@ -60,13 +63,18 @@ impl Story {
         let life = if is_client { Channel::COMMUNICATION_CHECK } else { Channel::HEARTBEAT };
         let base = topics.base();
         let mut story = Self { is_client, wanted, sign_of_life: name(life), bound, base, ..Self::default() };
-        for record in records.iter().filter(|record| !is_own(&record.client)) {
-            story.take(record, topics);
+        let mut classifier = Classifier::new(topics.clone(), &[]);
+        for record in records {
+            let from = if is_own(&record.client) { Party::Harness } else { Party::Module };
+            let seen = classifier.sight(record, from);
+            if from == Party::Module {
+                story.take(record, seen.as_ref(), topics);
+            }
         }
         story
     }
 
-    fn take(&mut self, record: &Record, topics: &Topics) {
+    fn take(&mut self, record: &Record, seen: Option<&Sighting>, topics: &Topics) {
         let client = cut(&record.client, LONGEST_CLIENT);
         let line = match &record.event {
             Event::Connected { protocol, clean, session_present, keep_alive, .. } => {
@@ -87,10 +95,13 @@ impl Story {
                 let meant = self.heard_by(filter, topics);
                 format!("`{client}` subscribes to `{}` at QoS {qos}: {meant}", self.short(filter))
             }
-            // What khumbu asks a module when it wants to know whether it is ready.
-            Event::Publish { publish, .. } if publish.topic.starts_with("khumbu/") => return,
             Event::Publish { direction: Direction::FromClient, publish } => {
-                let meant = self.said(publish, topics);
+                let meant = match seen {
+                    // What khumbu asks a module when it wants to know whether it is ready.
+                    Some(seen) if seen.kind == Kind::Control => return,
+                    Some(seen) => self.said(seen),
+                    None => "a message",
+                };
                 let payload = cut(&String::from_utf8_lossy(&publish.payload), LONGEST);
                 let retained = if publish.retain { ", retained" } else { "" };
                 let topic = self.short(&publish.topic);
@@ -114,7 +125,7 @@ impl Story {
     /// What a filter lets a module hear.
     fn heard_by(&mut self, filter: &str, topics: &Topics) -> String {
         let is_heard = |topic: &str| topic::matches(filter, topic);
-        if is_heard(&topics.control_topic()) && !filter.starts_with(['#', '+']) {
+        if asks_for_orders(filter, &topics.control_topic()) {
             self.takes_orders = true;
             return "orders of khumbu".to_owned();
         }
@@ -140,18 +151,15 @@ impl Story {
         }
     }
 
-    fn said(&mut self, publish: &Publish, topics: &Topics) -> &'static str {
-        let is_it = |channel: &Channel| topics.topic(*channel) == *publish.topic;
-        let channel =
-            topics.api.channels().find(|channel| channel.is_from_everest() != self.is_client && is_it(channel));
-        if let Some(channel) = channel {
+    /// What a message is that the module has sent.
+    fn said(&mut self, seen: &Sighting) -> &'static str {
+        let Kind::Channel(channel) = seen.kind else { return seen.kind.name() };
+        // A check that says `false` says that nobody is there.
+        let is_said = channel != Channel::COMMUNICATION_CHECK || seen.json == Some(Value::Bool(true));
+        if is_said && channel.is_from_everest() != self.is_client {
             self.says.insert(name(channel));
-            return name(channel);
         }
-        if *publish.topic == *EntryPoint::Discover.topic(&topics.external_prefix) {
-            return "a discovery";
-        }
-        "a message"
+        name(channel)
     }
 
     /// One line a moment.
