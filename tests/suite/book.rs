@@ -101,7 +101,7 @@ fn prose(page: &str) -> Vec<(usize, String)> {
 
 /// The command lines of khumbu in a line of a shell.
 fn commands_in(line: &str) -> Vec<Vec<String>> {
-    let line = line.replace("cargo run --release -- ", "khumbu ").replace("cargo run -- ", "khumbu ");
+    let line = line.replace("cargo run -- ", "khumbu ");
     let words = shell_words::split(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
     let commands = words.split(|word| ["&&", "|", ";"].contains(&word.as_str()));
     let commands = commands.map(|words| words.split(|word| word == ">").next().unwrap_or_default());
@@ -263,8 +263,8 @@ fn pages_are_short_and_all_of_them_are_in_the_index() {
     let readme = read("README.md");
     assert!(readme.len() < 9000, "README.md has {} bytes; what goes beyond the first minute has a page", readme.len());
     let commands = "With Rust 1.89 or newer on the machine:\n\n```sh\n\
-        cargo run --release -- run     # plays scenarios/ against the built-in modules; exit code 0\n\
-        ci/test                        # the whole test gate; installs the clients it needs into target/provision\n```\n";
+        cargo run -- run     # plays scenarios/ against the built-in modules; exit code 0\n\
+        ci/test              # the whole test gate; installs the clients it needs into target/provision\n```\n";
     assert!(readme.contains(&format!("## Two commands\n\n{commands}")));
     let scenario = format!("```yaml\n{}```\n", read("scenarios/everest/withdraw_by_evse.yaml"));
     assert!(
