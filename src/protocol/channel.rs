@@ -46,7 +46,7 @@ impl ApiType {
 
     /// Its level in topics, and its name in discovery.
     pub fn name(self) -> &'static str {
-        &self.description().name
+        api::name_at(self.0)
     }
 
     /// Its channels, in the order of its description.

@@ -36,6 +36,11 @@ pub fn at(place: usize) -> &'static Api {
     }
 }
 
+/// The name of the description at a place, which is not read for it.
+pub fn name_at(place: usize) -> &'static str {
+    TEXTS.get(place).map_or_else(|| at(place).name.as_str(), |(name, _)| name)
+}
+
 /// The places of all APIs: those of the program, then those that were added.
 pub fn places() -> impl Iterator<Item = usize> {
     let added = ADDED.read().unwrap_or_else(PoisonError::into_inner).len();

@@ -14,7 +14,7 @@ use super::deviations::{Deviation, Deviations};
 use super::release::Release;
 pub use behaviour::{Behaviour, Described, RETAINED};
 pub(super) use known::{TEXTS, place_of, place_of_channel, stands_at};
-pub use known::{add, all_built_in, at, channels, known, listed, module_names, of, of_modules, places};
+pub use known::{add, all_built_in, at, channels, known, listed, module_names, name_at, of, of_modules, places};
 pub use read::read;
 
 /// An API, or the types that several have in common.
