@@ -251,7 +251,9 @@ impl ModuleMonitors {
             Change::None => {}
         }
         self.collecting.look(record.at, links);
-        self.resubscription.look(record, links);
+        if self.under_test == Side::Client {
+            self.resubscription.look(record, links);
+        }
         match &record.event {
             Event::Subscribed { filter, .. } => {
                 let mut found = self.asking.subscribed(filter, record.at);
