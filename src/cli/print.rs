@@ -5,6 +5,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use terminal_size::{Width, terminal_size_of};
 
@@ -15,6 +16,23 @@ use crate::diagnostic::{Diagnostic, Screen, Style};
 static IS_LOST: AtomicBool = AtomicBool::new(false);
 /// Whether some of standard output is.
 static IS_STDOUT_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Shows a text above the line that somebody types at the terminal; `false` where nobody does.
+pub type Above = Box<dyn Fn(&str) -> bool + Send>;
+
+/// Who does that.
+static ABOVE: Mutex<Option<Above>> = Mutex::new(None);
+
+/// From now on, what is written to the terminal appears above the line that is typed there; with `None`, as it comes.
+pub fn above_the_line(above: Option<Above>) {
+    *ABOVE.lock().unwrap_or_else(PoisonError::into_inner) = above;
+}
+
+/// Whether a text is shown above the line that is typed.
+fn is_shown_above(text: &str, stream: &impl IsTerminal) -> bool {
+    let above = ABOVE.lock().unwrap_or_else(PoisonError::into_inner);
+    above.as_ref().is_some_and(|above| stream.is_terminal() && above(text))
+}
 
 /// Writes results.
 pub fn out(text: &str) {
@@ -27,6 +45,9 @@ pub fn report(text: &str) {
 }
 
 fn to_stdout(id: &str, what: &str, text: &str) {
+    if text.is_empty() || is_shown_above(text, &io::stdout()) {
+        return;
+    }
     let mut stdout = io::stdout().lock();
     if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
         && !IS_STDOUT_LOST.swap(true, Ordering::Relaxed)
@@ -37,6 +58,9 @@ fn to_stdout(id: &str, what: &str, text: &str) {
 
 /// Writes messages.
 pub fn err(text: &str) {
+    if is_shown_above(text, &io::stderr()) {
+        return;
+    }
     if io::stderr().lock().write_all(text.as_bytes()).is_err() {
         IS_LOST.store(true, Ordering::Relaxed);
     }
@@ -85,9 +109,12 @@ pub fn screen() -> Screen {
     Screen { style: style(), columns }
 }
 
-/// Colours on a terminal, unless the user wants none (<https://no-color.org>).
+/// Colours on a terminal, unless the user wants none (<https://no-color.org>, <https://bixense.com/clicolors>) or the terminal has
+/// none.
 pub fn style_of(stream: &impl IsTerminal) -> Style {
-    let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is = |name, wanted: &str| std::env::var_os(name).is_some_and(|value| value == wanted);
+    let is_wanted = !(is_unwanted || is("CLICOLOR", "0") || is("TERM", "dumb"));
     if is_wanted && stream.is_terminal() { Style::Coloured } else { Style::Plain }
 }
 

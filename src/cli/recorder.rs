@@ -95,10 +95,35 @@ impl RecordingFile {
     pub fn create(path: PathBuf, topics: &Topics, heading: &Heading) -> Result<Self, Box<Diagnostic>> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let created = parent.map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create(&path));
-        let mut file = created.map_err(|error| unwritable(&path, &error))?;
+        let file = created.map_err(|error| unwritable(&path, &error))?;
+        Ok(Self::begin(path, file, topics, heading))
+    }
+
+    /// The same for what nobody can have happen once more: overwrites nothing, and makes no directory.
+    ///
+    /// # Errors
+    /// `usage/other-file`, `usage/unwritable-recording`.
+    pub fn create_new(path: PathBuf, topics: &Topics, heading: &Heading) -> Result<Self, Box<Diagnostic>> {
+        match File::create_new(&path) {
+            Ok(file) => Ok(Self::begin(path, file, topics, heading)),
+            // What is written to a device or a pipe takes nothing away.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !path.is_file() => {
+                let file = File::options().write(true).open(&path).map_err(|error| unwritable(&path, &error))?;
+                Ok(Self::begin(path, file, topics, heading))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let headline = format!("`{}` is there already, and no recording is overwritten", path.display());
+                let help = "name another file, or take it away first";
+                Err(Box::new(Diagnostic::new(Severity::Error, "usage/other-file", headline).with_help(help)))
+            }
+            Err(error) => Err(unwritable(&path, &error)),
+        }
+    }
+
+    fn begin(path: PathBuf, mut file: File, topics: &Topics, heading: &Heading) -> Self {
         let writer = Writer::new(topics.clone());
         let failed = file.write_all(heading.message().to_line().as_bytes()).err();
-        Ok(Self { path, state: Mutex::new(State { writer, file, failed }) })
+        Self { path, state: Mutex::new(State { writer, file, failed }) }
     }
 
     /// Line by line: a run that is ended in haste has written what it saw.

@@ -1,40 +1,43 @@
 //! `khumbu sim`: a broker and a simulated station to develop against, until a signal comes.
 
+mod commands;
+mod console;
+mod history;
+mod input;
+mod line_editor;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use self::console::Console;
+use self::input::{Input, Next};
 use super::config::{Config, wire_forms};
 use super::module_flags::TopicFlags;
 use super::recorder::RecordingFile;
 use super::{Exit, files, print, quiet_runtime, release, signals};
 use crate::author::Heading;
 use crate::broker::{self, Broker, PacketLimit};
-use crate::diagnostic::{Diagnostic, Severity, printable};
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::gateway::{Chargers, Feed, Fleet, Server, Tokens};
 use crate::parity::StationFile;
 use crate::parity::station_file::Binding;
 use crate::protocol::channel::Topics;
-use crate::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl, RESTART_EVEREST, control_topic_of};
 use crate::protocol::deviations::TABLE;
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
-use crate::protocol::types::AuthorizationStatus;
 use crate::protocol::wire::Wire;
 use crate::scenario;
 use crate::sim::bugs::edge::Edge;
-use crate::sim::everest::{End, Everest, Order};
+use crate::sim::everest::{End, Everest};
 use crate::station::config::StationConfig;
-use crate::station::config::TokenConfig;
-use crate::timespan::Timespan;
 use crate::transcript::record::{Direction, Event, Record};
 
 /// Simulates EVerest's side, with a broker of its own, until it is interrupted.
@@ -71,7 +74,8 @@ pub struct Arguments {
     /// Print where running EVerest differs from its specification, and end
     #[arg(long)]
     list_deviations: bool,
-    /// Record what passes, and what is typed, in the form of `khumbu run --record`; `khumbu scenario` makes a scenario of it
+    /// Record what passes, and what is typed, in the form of `khumbu run --record`, in a file that is not there yet; `khumbu
+    /// scenario` makes a scenario of it
     #[arg(long, value_name = "FILE", conflicts_with = "gateway")]
     record: Option<PathBuf>,
     /// Print every message that passes, on standard error
@@ -89,21 +93,6 @@ const LARGEST: usize = 256 * 1024;
 const LARGEST_CHARGERS: usize = 1024 * 1024;
 /// Time for the chargers to say goodbye.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
-
-const HELP: &str = "\
-plug_in EVSE              an EV is plugged in
-unplug EVSE               the EV is unplugged
-present_token NAME        a token of the station is presented
-set_verdict NAME VERDICT  what validators will say of it
-start_transaction EVSE    energy flows
-stop_transaction EVSE     the transaction ends
-inject_fault EVSE         the EVSE becomes unusable
-clear_fault EVSE          the EVSE becomes usable again
-heartbeats WHAT           pause, resume, every TIME, next NUMBER
-restart_everest           everything starts anew, also an EVerest that has ended
-status                    the station as JSON; `ended` says whether EVerest has
-help                      this
-";
 
 /// Simulates.
 pub fn run(arguments: Arguments) -> Exit {
@@ -199,7 +188,7 @@ fn prepare(arguments: &Arguments) -> Result<Plan, Vec<Diagnostic>> {
         Some(path) => {
             // A simulation stands for EVerest: who is under test are its clients, whichever they are.
             let heading = Heading { under_test: Side::Client, api: None, station: station.clone() };
-            let file = RecordingFile::create(path.clone(), &topics, &heading).map_err(|error| vec![*error])?;
+            let file = RecordingFile::create_new(path.clone(), &topics, &heading).map_err(|error| vec![*error])?;
             Some(Arc::new(file))
         }
         None => None,
@@ -322,9 +311,7 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
     if print::is_lost() {
         return Ok(());
     }
-    // Not by text lines: what is no UTF-8 is a bad command, not the end.
-    let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
-    let mut is_open = true;
+    let mut input = Input::open(console.words());
     loop {
         tokio::select! {
             _ = interrupt.wait_for(|wanted| *wanted) => break,
@@ -332,17 +319,24 @@ async fn simulate(arguments: Arguments, plan: Plan) -> Result<(), Box<Diagnostic
                 return Err(broken(ended.unwrap_or_else(|error| error.to_string())));
             }
             Some(end) = ended.recv() => print::diagnostics(&[has_ended(&end, &console)]),
-            line = lines.next_segment(), if is_open => match line {
-                Ok(Some(line)) => match console.follow(&String::from_utf8_lossy(&line)).await {
-                    Ok(answer) => print::out(&answer),
-                    Err(why) => print::err(&format!("error[sim/command]: {}\n", printable(&why))),
-                },
-                // The end of standard input is no wish to stop.
-                Ok(None) | Err(_) => is_open = false,
+            next = input.next() => match next {
+                Next::End => break,
+                Next::Line(line) => {
+                    let followed = console.follow(&line).await;
+                    let is_followed = followed.is_ok();
+                    match followed {
+                        Ok(answer) => print::out(&answer),
+                        Err(why) => {
+                            let wrong = Diagnostic::new(Severity::Error, "sim/command", why);
+                            print::err(&wrong.render(print::screen()));
+                        }
+                    }
+                    input.go_on(is_followed);
+                }
             },
         }
     }
-    drop((console, server));
+    drop((input, console, server));
     // Their outcome is of no interest any more; a request that is still answered may hold them.
     let _ = timeout(GOODBYE_WITHIN, async { while simulations.join_next().await.is_some() {} }).await;
     broker.stop().await;
@@ -363,6 +357,7 @@ struct Simulated {
 
 async fn start_station(everest: Everest) -> Result<Simulated, String> {
     let (module_id, tokens) = (everest.topics.module_id.clone(), everest.station.tokens.clone());
+    let evses = everest.station.evses;
     let (orders, received) = mpsc::unbounded_channel();
     let (ready, is_ready) = oneshot::channel();
     let mut simulations = JoinSet::new();
@@ -372,7 +367,8 @@ async fn start_station(everest: Everest) -> Result<Simulated, String> {
     });
     match is_ready.await {
         Ok(Ok(())) => {
-            Ok(Simulated { simulations, console: Console { module_id, orders, tokens, recording: None }, server: None })
+            let console = Console { module_id, orders, tokens, evses, recording: None };
+            Ok(Simulated { simulations, console, server: None })
         }
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the simulation has ended".to_owned()),
@@ -397,6 +393,7 @@ async fn start_gateway(
         module_id: charger.config.module_id(id).to_owned(),
         orders: charger.orders(),
         tokens: charger.config.station.tokens.clone(),
+        evses: charger.config.station.evses,
         recording: None,
     });
     let no_gateway = |error: std::io::Error| {
@@ -415,6 +412,7 @@ async fn start_gateway(
         module_id: String::new(),
         orders: mpsc::unbounded_channel().0,
         tokens: BTreeMap::new(),
+        evses: 0,
         recording: None,
     };
     let console = first.unwrap_or_else(nobody);
@@ -431,114 +429,6 @@ fn has_ended(end: &End, console: &Console) -> Diagnostic {
     Diagnostic::new(Severity::Warning, "sim/ended", headline)
         .with_evidence("it answers nothing any more, as that release of EVerest would not")
         .with_help(help)
-}
-
-/// Follows commands that an author types.
-struct Console {
-    /// Of the station that it is for.
-    module_id: String,
-    orders: mpsc::UnboundedSender<Order>,
-    tokens: BTreeMap<String, TokenConfig>,
-    /// What is typed stands in it, with the time since then.
-    recording: Option<(Arc<RecordingFile>, Instant)>,
-}
-
-impl Console {
-    /// Follows one line; what it answers, or what is wrong with it.
-    async fn follow(&mut self, line: &str) -> Result<String, String> {
-        let words: Vec<_> = line.split_ascii_whitespace().collect();
-        let [name, arguments @ ..] = &words[..] else { return Ok(String::new()) };
-        let command = match (*name, arguments) {
-            ("help", []) => return Ok(HELP.to_owned()),
-            ("status", []) => return self.status().await,
-            ("restart_everest", []) => return self.restart().await,
-            ("set_verdict", [token, verdict]) => return self.set_verdict(token, verdict),
-            ("present_token", [token]) => self.token(token)?.to_command(),
-            ("plug_in", [evse]) => Command::PlugIn(AtConnector { evse: number(evse)?, connector: None }),
-            ("unplug", [evse]) => Command::Unplug(AtEvse { evse: number(evse)? }),
-            ("start_transaction", [evse]) => Command::StartTransaction(AtEvse { evse: number(evse)? }),
-            ("stop_transaction", [evse]) => Command::StopTransaction(AtEvse { evse: number(evse)? }),
-            ("inject_fault", [evse]) => Command::InjectFault(AtConnector { evse: number(evse)?, connector: None }),
-            ("clear_fault", [evse]) => Command::ClearFault(AtConnector { evse: number(evse)?, connector: None }),
-            ("heartbeats", ["pause"]) => Command::Heartbeats(HeartbeatControl::Pause),
-            ("heartbeats", ["resume"]) => Command::Heartbeats(HeartbeatControl::Resume),
-            ("heartbeats", ["every", span]) => {
-                let span: Timespan = span.parse()?;
-                let millis = u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX).max(1);
-                Command::Heartbeats(HeartbeatControl::Every(millis))
-            }
-            ("heartbeats", ["next", value]) => {
-                let value = value.parse().map_err(|_| format!("`{value}` is no 64-bit number"))?;
-                Command::Heartbeats(HeartbeatControl::Next(value))
-            }
-            _ => {
-                let known = HELP.lines().find(|known| known.split(' ').next() == Some(name));
-                return Err(match known {
-                    Some(usage) => format!("write it like this: {usage}"),
-                    None => format!("unknown command `{name}`; `help` lists them"),
-                });
-            }
-        };
-        let (answer, ignored) = oneshot::channel();
-        self.note(&json!(command));
-        self.order(Order::Command(Box::new(command), answer))?;
-        match ignored.await {
-            Ok(None) => Ok(String::new()),
-            Ok(Some(why)) => Err(format!("`{line}` came to nothing: {why}")),
-            Err(_) => Err("the simulation has ended".to_owned()),
-        }
-    }
-
-    /// Has the recording say what no message shows.
-    fn note(&self, what: &Value) {
-        if let Some((recording, started)) = &self.recording {
-            let topic = control_topic_of(&self.module_id);
-            recording.take(&Record::of_deed(started.elapsed(), &topic, what));
-        }
-    }
-
-    fn order(&self, order: Order) -> Result<(), String> {
-        self.orders.send(order).map_err(|_| "the simulation has ended".to_owned())
-    }
-
-    async fn status(&self) -> Result<String, String> {
-        let (answer, status) = oneshot::channel();
-        self.order(Order::Status(answer))?;
-        let status = status.await.map_err(|_| "the simulation has ended".to_owned())?;
-        Ok(format!("{status:#}\n"))
-    }
-
-    async fn restart(&self) -> Result<String, String> {
-        let (done, again) = oneshot::channel();
-        self.note(&json!({RESTART_EVEREST: {}}));
-        self.order(Order::Restart(done))?;
-        match again.await {
-            Ok(Ok(())) => Ok(String::new()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("the simulation has ended".to_owned()),
-        }
-    }
-
-    fn set_verdict(&mut self, token: &str, verdict: &str) -> Result<String, String> {
-        let verdict: AuthorizationStatus = serde_json::from_value(json!(verdict))
-            .map_err(|_| format!("`{verdict}` is no verdict; try Accepted, Blocked, Expired or Invalid"))?;
-        self.token(token)?;
-        if let Some(config) = self.tokens.get_mut(token) {
-            config.verdict = verdict;
-        }
-        Ok(String::new())
-    }
-
-    fn token(&self, name: &str) -> Result<&TokenConfig, String> {
-        self.tokens.get(name).ok_or_else(|| {
-            let names: Vec<_> = self.tokens.keys().map(String::as_str).collect();
-            format!("the station has no token `{name}`; it has {}", names.join(", "))
-        })
-    }
-}
-
-fn number(text: &str) -> Result<i32, String> {
-    text.parse().map_err(|_| format!("`{text}` is no EVSE id"))
 }
 
 fn trace(record: &Record) {

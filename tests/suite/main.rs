@@ -93,10 +93,12 @@ mod serve;
 mod shell;
 mod sim;
 mod sim_releases;
+mod sim_terminal;
 mod strangers;
 mod sweep;
 #[path = "../targets/mod.rs"]
 mod targets;
 mod templates;
+mod terminal;
 mod test_suites;
 mod wire;

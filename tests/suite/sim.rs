@@ -294,3 +294,18 @@ fn what_it_does_inside_is_told_to_whoever_drives_it() {
     until(&sim, "khumbu/auth_api/did");
     assert_eq!(sim.end(Signal::SIGTERM), Some(0));
 }
+
+#[test]
+fn a_recording_overwrites_nothing_and_makes_no_directory() {
+    let project = Project::with(&[("old.jsonl", "mine\n")]);
+    let refused = project.run(&["sim", "--record", "old.jsonl"]).exits(2);
+    let why = "error[usage/other-file]: `old.jsonl` is there already, and no recording is overwritten";
+    assert!(refused.stderr.starts_with(why), "{}", refused.stderr);
+    assert_eq!(project.read("old.jsonl"), "mine\n");
+    project.run(&["sim", "--record", "nowhere/new.jsonl"]).exits(2).says("usage/unwritable-recording");
+    assert!(!project.path("nowhere").exists());
+    let sim = Sim::start(&project, &["--record", "new.jsonl"]);
+    sim.out();
+    assert_eq!(sim.end(Signal::SIGTERM), Some(0));
+    assert!(project.read("new.jsonl").contains("khumbu/recording"));
+}
