@@ -277,6 +277,15 @@ pub enum RunEvent {
         /// Its path.
         path: String,
     },
+    /// A scenario waits.
+    Awaited {
+        /// Its path, as when it began.
+        path: String,
+        /// What it waits for: the line of the step, and the step as it is written.
+        what: String,
+        /// How long it may still take.
+        within: Duration,
+    },
     /// A scenario ended.
     ScenarioFinished(Arc<ScenarioResult>),
     /// The run was interrupted by the user; scenarios that had not begun are not in the results.

@@ -30,6 +30,7 @@ impl Stage<'_> {
     /// # Errors
     /// As [`Lookout::wait`](super::lookout::Lookout::wait).
     pub async fn let_it_take_in(&mut self) -> Result<(), Stop> {
+        self.lookout.awaited.phase(self.scene.scenario, "the module is to take in what it was sent");
         if self.scene.scenario.model.under_test == Side::Everest {
             return self.let_it_speak_out().await;
         }

@@ -14,6 +14,7 @@ impl Stage<'_> {
     /// # Errors
     /// When the module is not ready, or cannot be played with.
     pub async fn begin(&mut self, fault: Option<&Fault>) -> Result<(), Stop> {
+        self.lookout.awaited.phase(self.scene.scenario, "the module is to be ready");
         self.wait_ready().await?;
         if self.scene.settings.module == ModuleSource::Attached && self.scene.scenario.model.under_test == Side::Everest
         {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::awaited::Awaited;
 use super::faults::Laid;
 use super::findings;
 use super::lag::Lag;
@@ -33,6 +34,8 @@ pub struct Lookout<'s> {
     /// The faults that were injected.
     pub(super) faults: Laid,
     interrupt: watch::Receiver<bool>,
+    /// Who is told what is waited for.
+    pub(super) awaited: Awaited,
 }
 
 /// What ended a wait.
@@ -54,8 +57,9 @@ impl<'s> Lookout<'s> {
         module: Module,
         faults: Laid,
         interrupt: watch::Receiver<bool>,
+        awaited: Awaited,
     ) -> Self {
-        Self { case, observer, module, faults, interrupt }
+        Self { case, observer, module, faults, interrupt, awaited }
     }
 
     /// Waits for something new, until `deadline`.
@@ -63,6 +67,7 @@ impl<'s> Lookout<'s> {
     /// # Errors
     /// When the user interrupts, or when the side that khumbu plays has broken down.
     pub async fn wait(&mut self, deadline: Instant) -> Result<Wake, Stop> {
+        self.awaited.until(deadline);
         let has_ended = self.module.has_ended();
         if self.observer.waiting() > SWAMPED {
             return Err(findings::flooded(&self.case, &self.observer.messages, SWAMPED).into());

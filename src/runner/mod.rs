@@ -5,6 +5,7 @@
 mod aftermath;
 mod applicable;
 mod arriving;
+mod awaited;
 mod beacon;
 mod beginning;
 mod charge_point;
@@ -67,10 +68,12 @@ use crate::scenario::Scenario;
 use crate::transcript::record::Record;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 use arriving::Arriving;
+use awaited::Awaited;
 
 pub use arriving::{Message, Met, Outcome, TooMany};
 pub use clock::Speed;
 pub use faults::Fault;
+pub use module::{misspelt_placeholder, placeholders};
 pub use observer::is_own;
 pub use presence::asks_for_orders;
 pub use process::{Process, kill_all_groups};
@@ -158,10 +161,13 @@ pub async fn run(
     loop {
         while playing.len() < jobs && !is_over && !*interrupt.borrow() {
             let Some((index, piece)) = waiting.next() else { break };
-            let _ = events.send(RunEvent::ScenarioStarted { path: piece.to_result().title().into_owned() });
+            let path = piece.to_result().title().into_owned();
+            let _ = events.send(RunEvent::ScenarioStarted { path: path.clone() });
+            let awaited = Awaited::of(events.clone(), path);
             let (settings, interrupt) = (settings.clone(), interrupt.clone());
             let open = kept.take();
-            let handle = playing.spawn(async move { (index, perform(&piece, &settings, open, interrupt).await) });
+            let handle =
+                playing.spawn(async move { (index, perform(&piece, &settings, open, interrupt, awaited).await) });
             names.insert(handle.id(), index);
         }
         let Some(joined) = playing.join_next_with_id().await else { break };
@@ -218,6 +224,7 @@ async fn perform(
     settings: &Settings,
     open: Option<play::OpenBroker>,
     interrupt: watch::Receiver<bool>,
+    awaited: Awaited,
 ) -> (ScenarioResult, Option<play::OpenBroker>) {
     let open = match open {
         Some(open) => open,
@@ -226,7 +233,7 @@ async fn perform(
             Err(error) => return (no_broker(piece, &error), None),
         },
     };
-    play::play(piece, settings, open, interrupt).await
+    play::play(piece, settings, open, interrupt, awaited).await
 }
 
 async fn open_broker(settings: &Settings) -> Result<play::OpenBroker, StartError> {

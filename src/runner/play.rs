@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::applicable::not_applicable;
+use super::awaited::Awaited;
 use super::faults::{self, Laid};
 use super::forecast::soften;
 use super::last_words::last_words;
@@ -32,6 +33,10 @@ use crate::scenario::{Pointer, placeholder};
 use crate::transcript::record::Record;
 use crate::verdict::{ScenarioResult, Verdict};
 
+/// What to do where a scenario has no occasion under a fault.
+const UNDER_A_FAULT: &str =
+    "play it without `--fault`: if that passes, the fault has taken the occasion, and a milder one leaves it";
+
 /// A broker with its record, which one scenario after the other may use.
 pub struct OpenBroker {
     /// The broker.
@@ -48,6 +53,7 @@ pub async fn play(
     settings: &Settings,
     open: OpenBroker,
     interrupt: watch::Receiver<bool>,
+    awaited: Awaited,
 ) -> (ScenarioResult, Option<OpenBroker>) {
     let mut result = piece.to_result();
     let scene = Scene::new(piece, settings);
@@ -61,7 +67,7 @@ pub async fn play(
     let (classifier, monitors) = (scene.classifier(), Monitors::new(scene.context()));
     let mut observer = Observer::new(records, classifier, monitors, connections);
     observer.recorder.clone_from(&piece.recorder);
-    let released = perform(&scene, piece, &broker, observer, interrupt, &mut findings, &mut result).await;
+    let released = perform(&scene, piece, &broker, observer, (interrupt, awaited), &mut findings, &mut result).await;
     result.duration = started.elapsed();
     soften(&scene, &mut findings);
     judge(&mut result, findings);
@@ -77,7 +83,7 @@ async fn perform(
     piece: &Piece,
     broker: &Broker,
     mut observer: Observer,
-    interrupt: watch::Receiver<bool>,
+    (interrupt, awaited): (watch::Receiver<bool>, Awaited),
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
 ) -> Option<Released> {
@@ -108,7 +114,7 @@ async fn perform(
     let modules = std::iter::once(&scene.topics).chain(&scene.other_apis);
     let id = |topics: &Topics| (placeholder::id_of(topics.api), topics.module_id.clone().into());
     let captures: Captures = modules.map(id).collect();
-    let lookout = Lookout::new(scene.case(), observer, module, faults, interrupt);
+    let lookout = Lookout::new(scene.case(), observer, module, faults, interrupt, awaited);
     let mut stage = Stage::new(scene, broker, lookout, Judge::new(scene.case(), captures), cast);
     let limit = scene.limit();
     let patience = stage.lookout.patience();
@@ -145,7 +151,16 @@ async fn perform(
     result.survived = stage.proof().survived();
     result.hears_orders = stage.judging.means(&stage.lookout).listens;
     let unproven = match piece.replay {
-        None if is_complete => [stage.idle_faults(), stage.proof().unproven(&result.evidence)].concat(),
+        None if is_complete => {
+            let mut unproven = stage.proof().unproven(&result.evidence);
+            if piece.fault.is_some() {
+                // What is missing may well be what the fault has taken.
+                for found in unproven.iter_mut().filter(|found| found.id == "scenario/no-occasion") {
+                    found.help = Some(UNDER_A_FAULT.to_owned());
+                }
+            }
+            [stage.idle_faults(), unproven].concat()
+        }
         _ => Vec::new(),
     };
     let written = last_passed::written(stage.case(), &stage.lookout.observer.messages);

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::applicable::not_applicable;
 use super::arriving::{Arriving, Outcome, Sending, TooMany, known};
+use super::awaited::Awaited;
 use super::module::environment;
 use super::play::play;
 use super::settings::{ModuleSource, Scene, Settings};
@@ -167,7 +168,7 @@ impl Session {
         let address = open.broker.address();
         let environment = environment(&scene, address);
         let task = tokio::spawn(async move {
-            let (result, open) = play(&piece, &settings, open, interrupt).await;
+            let (result, open) = play(&piece, &settings, open, interrupt, Awaited::untold()).await;
             if let Some(open) = open {
                 open.broker.stop().await;
             }

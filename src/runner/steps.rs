@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::findings;
 use super::losses;
@@ -56,6 +57,7 @@ impl Stage<'_> {
     /// # Errors
     /// When it cannot be met.
     pub async fn play_one(&mut self, step: &Step, at: &Pointer) -> Result<(), Stop> {
+        self.lookout.awaited.step(self.scene.scenario, at);
         match Box::pin(self.step(step, at)).await {
             Ok(()) => self.note_met(step),
             // What a fault from outside has kept from happening is no end: the rest is played under it, too.
@@ -302,6 +304,8 @@ impl Stage<'_> {
     async fn run_command(&mut self, run: &Run, at: &Pointer) -> Result<(), Stop> {
         self.set_mark();
         self.judging.judge.past.is_told_by_hand = true;
+        let within = run.within.map_or(RUN_WITHIN, |span| span.0);
+        self.lookout.awaited.until(Instant::now() + within);
         let pointer = at.key("run");
         let broker = self.broker.address();
         let not_started = |error: &dyn std::fmt::Display| {
@@ -310,7 +314,6 @@ impl Stage<'_> {
         let words = shell_words::split(&run.command).map_err(|error| not_started(&error))?;
         let command: Vec<String> = words.iter().map(|word| fill(word, &self.scene.topics, broker)).collect();
         let environment = environment(self.scene, broker);
-        let within = run.within.map_or(RUN_WITHIN, |span| span.0);
         let stdin = run.stdin.as_deref().unwrap_or_default();
         let finished = tokio::select! {
             finished = run_to_end(&command, &environment, stdin, within) => finished,

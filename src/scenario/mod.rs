@@ -39,4 +39,4 @@ pub use reference::reference;
 pub use releases::played;
 pub use rules::{faults_of_station, from_hex};
 pub use schema::{Takes, keys, schema, schema_of, step_names, steps};
-pub use suggest::suggestion;
+pub use suggest::{distance, suggestion};

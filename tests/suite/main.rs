@@ -66,6 +66,7 @@ mod parity;
 mod parity_recordings;
 mod patterns;
 mod profile;
+mod progress;
 mod project;
 mod recordings;
 mod releases;
