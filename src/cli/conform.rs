@@ -54,7 +54,8 @@ pub struct Arguments {
     /// Write a report for people: a page that stands alone if FILE ends in `.html`, Markdown if in `.md`; may be repeated
     #[arg(long, value_name = "FILE", value_parser = report_file)]
     report: Vec<PathBuf>,
-    /// Play every play once under each fault on the wire that a requirement says a module survives, in place of the suite
+    /// Instead of the suite, play scenarios that demand nothing of the module (`scenarios/plays`): each first without a fault, and
+    /// then under every fault on the wire that its requirements say a module survives, such as a lost connection
     #[arg(long, conflicts_with_all = ["fault", "record"])]
     sweep: bool,
     /// Print the requirements, and play nothing; with `--sweep`, faults and plays; `--json` prints them for machines
@@ -247,7 +248,10 @@ fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic
         is_partial: arguments.sweep || fault.is_some() || flags.keyword.is_some(),
         part,
         elsewhere,
-        command: command_without(&["--only", "--shard", "--keyword", "-k", "--fault"], &["--strict", "--sweep"]),
+        command: command_without(
+            &["--only", "--shard", "--keyword", "-k", "--fault", "--jobs", "-j"],
+            &["--strict", "--sweep"],
+        ),
     };
     let is_release_chosen = choice.is_some();
     Ok(Prepared { pieces, settings, known_failures, scope, is_release_chosen, reports, recordings })

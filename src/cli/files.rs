@@ -23,7 +23,7 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 pub struct Loaded {
     /// Those without an error, in the order of the paths given, sorted within a directory.
     pub scenarios: Vec<Scenario>,
-    /// How many files were read.
+    /// How many files could be read.
     pub files: usize,
     /// All errors of all files.
     pub errors: Vec<Diagnostic>,
@@ -44,12 +44,17 @@ pub fn load_all(paths: &[PathBuf], known_requirements: &[&str]) -> Loaded {
     let mut loaded = Loaded::default();
     let known = Known { requirements: known_requirements, answers: Some(gateway::answer_schema) };
     let (files, errors) = find(paths);
-    loaded.files = files.len();
     loaded.errors = errors;
     for path in files {
-        let parsed =
-            read_text(&path, LARGEST).and_then(|text| scenario::parse(&path.display().to_string(), &text, known));
-        match parsed {
+        let text = match read_text(&path, LARGEST) {
+            Ok(text) => text,
+            Err(errors) => {
+                loaded.errors.extend(errors);
+                continue;
+            }
+        };
+        loaded.files += 1;
+        match scenario::parse(&path.display().to_string(), &text, known) {
             Ok(scenario) => loaded.scenarios.push(scenario),
             Err(errors) => loaded.errors.extend(errors),
         }

@@ -132,6 +132,7 @@ fn played(arguments: &Arguments, whole: &Report) -> Exit {
         Err(found) => return print::refused(found),
     };
     run_reports::tell(&whole.results, whole.duration, reports.beside());
-    reports.write(&whole.results, &whole.part, whole.is_interrupted, &made(whole.duration), &whole.command);
+    let end = run_reports::End { is_interrupted: whole.is_interrupted, unplayed: &[] };
+    reports.write(&whole.results, &whole.part, end, &made(whole.duration), &whole.command);
     Exit::from(report::exit_code(whole.results.iter().map(|result| result.verdict), whole.is_interrupted))
 }

@@ -10,7 +10,7 @@ use crate::broker::{PacketLimit, Upstream};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::side::Side;
-use crate::runner::{ModuleSource, Settings};
+use crate::runner::{ModuleSource, Settings, misspelt_placeholder, placeholders};
 use crate::scenario::Scenario;
 use crate::scenario::model::Ready;
 use crate::timespan::Timespan;
@@ -88,7 +88,10 @@ impl ModuleFlags {
             None => ModuleSource::Builtin(None),
             Some(name) if BuiltIn::is_meant(name) => ModuleSource::Builtin(BuiltIn::read(name)?.bug),
             Some(command) => match shell_words::split(command) {
-                Ok(words) if !words.is_empty() => ModuleSource::Command(words),
+                Ok(words) if !words.is_empty() => {
+                    check_placeholders(&words)?;
+                    ModuleSource::Command(words)
+                }
                 Ok(_) => return Err(usage("the module's command line is empty".to_owned())),
                 Err(error) => return Err(usage(format!("the module's command line `{command}` has {error}"))),
             },
@@ -147,6 +150,18 @@ impl ModuleFlags {
     fn command<'a>(&'a self, config: &'a Config) -> Option<&'a String> {
         self.module.as_ref().or(config.module.command.as_ref())
     }
+}
+
+/// Whether a command line has no placeholder that is nearly one, and would be left as it stands.
+///
+/// # Errors
+/// `usage/bad-value`.
+pub fn check_placeholders(words: &[String]) -> Result<(), Box<Diagnostic>> {
+    let Some((written, meant)) = words.iter().find_map(|word| misspelt_placeholder(word)) else { return Ok(()) };
+    let headline = format!("`{written}` in the module's command line is no placeholder; did you mean `{{{meant}}}`?");
+    let known = format!("placeholders: {}", placeholders());
+    let help = "where these braces are meant as they stand, put blanks into them: `{ … }`";
+    Err(Box::new(Diagnostic::new(Severity::Error, "usage/bad-value", headline).with_evidence(known).with_help(help)))
 }
 
 /// Reads the name of an auth API.

@@ -8,11 +8,13 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use self::client::{Client, Lang};
-use super::module_flags::{api, side};
-use super::{Exit, examples, print};
+use super::module_flags::{api, check_placeholders, side};
+use super::{Exit, examples, print, quiet_runtime, signals};
 use crate::diagnostic::words::cut;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::ApiType;
@@ -91,18 +93,44 @@ pub fn run(arguments: Arguments) -> Exit {
         return Exit::Pass;
     }
     print::out("\nkhumbu run\n");
-    // As the user will, in that directory.
-    let played = std::env::current_exe().and_then(|khumbu| {
-        process::Command::new(khumbu).arg("run").current_dir(&directory).stdin(process::Stdio::null()).status()
-    });
-    let Some(code) = played.ok().and_then(|status| status.code()).and_then(|code| u8::try_from(code).ok()) else {
-        return Exit::Error;
+    let code = match play(&directory) {
+        Ok(Some(code)) => code,
+        Ok(None) => return Exit::Error,
+        Err(exit) => return exit,
     };
     wanted.tell_of_ci();
+    if code != 0 {
+        let what = "(says what is missing; how the module is started stands in khumbu.yaml)";
+        print::out(&format!("\nNext: {there}khumbu doctor   {what}\n"));
+        return Exit::from(code);
+    }
     print::out(&format!(
         "\nNext: change scenarios/first.yaml, or have the module judged by all that is required of it: {there}{conform}\n"
     ));
     Exit::from(code)
+}
+
+/// Plays as the user will, in that directory; the exit code, if it ended by itself. It ends when this process is to end.
+fn play(directory: &Path) -> Result<Option<u8>, Exit> {
+    let runtime = quiet_runtime()?;
+    let played: io::Result<_> = runtime.block_on(async {
+        let mut wishes = signals::wishes()?;
+        // A group of its own: what the user wants comes from here alone, and so once.
+        let mut command = tokio::process::Command::new(std::env::current_exe()?);
+        let mut khumbu =
+            command.arg("run").current_dir(directory).stdin(process::Stdio::null()).process_group(0).spawn()?;
+        loop {
+            tokio::select! {
+                status = khumbu.wait() => return status,
+                () = wishes.next() => {
+                    if let Some(id) = khumbu.id().and_then(|id| i32::try_from(id).ok()) {
+                        let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
+                    }
+                }
+            }
+        }
+    });
+    Ok(played.ok().and_then(|status| status.code()).and_then(|code| u8::try_from(code).ok()))
 }
 
 /// Where a file stands, as short as can be said.
@@ -142,7 +170,7 @@ fn asked(given: Arguments) -> Result<Wanted, Box<Diagnostic>> {
     let module = match given.module.or(client.map(|client| client.command().to_owned())) {
         Some(module) => module,
         None if is_terminal => ask("How is it started? {host} and {port} are the broker's.", "", |line| {
-            can_be_started(line).map(|()| line.to_owned()).map_err(|why| format!("it {why}"))
+            can_be_started(line).map(|_| line.to_owned()).map_err(|why| format!("it {why}"))
         })?,
         None => {
             let missing = Diagnostic::new(Severity::Error, "usage/no-module", "nobody says how the module is started");
@@ -153,17 +181,19 @@ fn asked(given: Arguments) -> Result<Wanted, Box<Diagnostic>> {
         let headline = "an EVerest under test has all of its APIs, and `--api` is for clients";
         return Err(Box::new(Diagnostic::new(Severity::Error, "usage/other-side", headline).with_help("leave it out")));
     }
-    can_be_started(&module).map_err(|why| {
+    let words = can_be_started(&module).map_err(|why| {
         let headline = format!("the module's command line `{}` {why}", cut(&module, 80));
         Box::new(Diagnostic::new(Severity::Error, "usage/bad-value", headline))
     })?;
+    check_placeholders(&words)?;
     Ok(Wanted { side, api, module, client, ci: given.ci })
 }
 
-fn can_be_started(module: &str) -> Result<(), String> {
+/// The words of a command line.
+fn can_be_started(module: &str) -> Result<Vec<String>, String> {
     match shell_words::split(module) {
         Ok(words) if words.is_empty() => Err("is empty".to_owned()),
-        Ok(_) => Ok(()),
+        Ok(words) => Ok(words),
         Err(_) => Err("has a quote without its end".to_owned()),
     }
 }

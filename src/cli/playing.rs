@@ -314,7 +314,14 @@ impl Playing {
             let again = plays.iter().zip(&spare).filter(|(plays, _)| is_repeat || self.wants_another(plays));
             let pieces: Vec<_> = again.map(|(_, piece)| unrecorded(piece)).collect();
             let has_failed = || plays.iter().flatten().any(|result| self.is_failure(result));
-            if pieces.is_empty() || *self.interrupt.borrow() || self.fails_fast && has_failed() {
+            if pieces.is_empty() || *self.interrupt.borrow() {
+                break;
+            }
+            if self.fails_fast && has_failed() {
+                (self.say)(&format!(
+                    "\nended at the first failure, as `--fail-fast` says: {round} of {} rounds played\n",
+                    rounds + 1
+                ));
                 break;
             }
             (self.say)(&match is_repeat {
@@ -388,6 +395,11 @@ pub fn without(mut arguments: impl Iterator<Item = String>, options: &[&str], sw
     let mut words = Vec::new();
     while let Some(word) = arguments.next() {
         let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
+        // `-j16`
+        let is_attached = |option: &&str| option.len() == 2 && word.len() > 2 && word.starts_with(*option);
+        if !word.starts_with("--") && options.iter().any(is_attached) {
+            continue;
+        }
         match REPORTS.contains(&name) || options.contains(&name) {
             true if name == word => drop(arguments.next()),
             true => {}

@@ -1,6 +1,6 @@
 //! `khumbu run`: plays scenarios, prints what happened, writes reports, picks the exit code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use super::module_flags::side;
 use super::playing::{Flaky, PlayFlags, Playing, Selection, made, perform, without};
 use super::recorder::RecordingFile;
 use super::release::forecast;
-use super::run_reports::{Reports, tell};
+use super::run_reports::{End, Reports, tell};
 use super::watch::Watch;
 use super::{Exit, apis, faults, files, goldens, merge, print};
 use crate::conformance::requirements;
@@ -48,7 +48,7 @@ pub struct Arguments {
     /// Only what did not pass in this JSON report of an earlier run
     #[arg(long, value_name = "FILE")]
     failed: Option<PathBuf>,
-    /// Begin nothing more when something has failed; not with `--retries`
+    /// Begin nothing more when something has failed, no other scenario and no other round; not with `--retries`
     #[arg(long, conflicts_with = "retries")]
     fail_fast: bool,
     /// Play each scenario N times, at most 100, one round after the other: what passes in one and fails in another is flaky;
@@ -179,6 +179,10 @@ fn prepare(arguments: Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     if !errors.is_empty() {
         return Err(errors);
     }
+    // Under some releases a scenario may have passed.
+    if left.is_some() && flags.shard.is_none() {
+        part.plays = pieces.len();
+    }
     if let Some(left) = left.filter(|_| pieces.is_empty()) {
         return Err(vec![left.nothing()]);
     }
@@ -211,6 +215,8 @@ impl Prepared {
         let is_update = self.settings.is_updating_goldens;
         let (pieces, settings, known, retries) = (self.pieces, self.settings, self.known_failures, self.retries);
         let (repeat, fails_fast, all) = (self.repeat, self.fails_fast, pieces.len());
+        let idle: BTreeMap<_, _> = pieces.iter().filter_map(|piece| of_idle(&piece.scenario)).collect();
+        let planned: Vec<_> = pieces.iter().map(|piece| (piece.scenario.source.path.clone(), piece.release)).collect();
         let shown_known = known.clone();
         let played = perform(|interrupt| async move {
             Playing { settings, known: shown_known, retries, repeat, fails_fast, say, interrupt }.play(pieces).await
@@ -219,13 +225,16 @@ impl Prepared {
             Ok(played) => played,
             Err(exit) => return exit,
         };
-        if fails_fast && results.len() < all {
+        let unplayed = unplayed(planned, &results);
+        if !unplayed.is_empty() {
+            let left = print::count(unplayed.len(), "scenario");
+            let why = if is_interrupted { "interrupted" } else { "ended at the first failure, as `--fail-fast` says" };
+            say(&format!("\n{why}: {left} of {all} not played\n"));
             is_interrupted = true;
-            let left = print::count(all - results.len(), "scenario");
-            say(&format!("\nended at the first failure, as `--fail-fast` says: {left} of {all} not played\n"));
         }
         let is_whole = !self.part.selected && self.part.is_whole() && !is_interrupted;
         let mut results = report::excuse_all(&results, &known, today(), is_whole);
+        remark(&mut results, &idle);
         if self.flaky == Flaky::Pass {
             report::let_flaky_pass(&mut results);
         }
@@ -242,9 +251,35 @@ impl Prepared {
         for recording in self.recordings {
             recording.finish();
         }
-        self.reports.write(&results, &self.part, is_interrupted, &made(duration), &self.again);
+        let end = End { is_interrupted, unplayed: &unplayed };
+        self.reports.write(&results, &self.part, end, &made(duration), &self.again);
         exit
     }
+}
+
+/// What is to be remarked of a scenario that asks nothing of the module.
+fn of_idle(scenario: &scenario::Scenario) -> Option<(String, Diagnostic)> {
+    scenario::idle(scenario).map(|remark| (scenario.source.path.clone(), remark))
+}
+
+/// Says of scenarios that have passed that whatever listens passes them.
+fn remark(results: &mut [Arc<ScenarioResult>], idle: &BTreeMap<String, Diagnostic>) {
+    for result in results.iter_mut().filter(|result| result.verdict == Verdict::Pass) {
+        if let Some(remark) = idle.get(&result.path) {
+            Arc::make_mut(result).findings.push(remark.clone());
+        }
+    }
+}
+
+/// What was to be played, and has no result.
+fn unplayed(mut planned: Vec<(String, Release)>, results: &[Arc<ScenarioResult>]) -> Vec<(String, Release)> {
+    for result in results {
+        if let Some(at) = planned.iter().position(|(path, release)| (path, *release) == (&result.path, result.release))
+        {
+            planned.remove(at);
+        }
+    }
+    planned
 }
 
 /// What an earlier run has left to be played.
@@ -313,7 +348,7 @@ impl Left {
 fn again(given: impl Iterator<Item = String>, paths: &[PathBuf]) -> String {
     let words = without(
         given,
-        &["--shard", "--keyword", "-k", "--side", "--release", "--fault", "--failed"],
+        &["--shard", "--keyword", "-k", "--side", "--release", "--fault", "--failed", "--jobs", "-j"],
         &["--update", "--fail-fast"],
     );
     shell_words::join(["khumbu".to_owned()].into_iter().chain(without_paths(words, paths)))
@@ -370,6 +405,8 @@ mod tests {
             "run scenarios --module scenarios -k word --fault disconnect a.yaml --release all --html=x.html -j 2";
         let given = words.split(' ').map(str::to_owned);
         let left = again(given, &["scenarios".into(), "a.yaml".into()]);
-        assert_eq!(left, "khumbu run --module scenarios -j 2");
+        assert_eq!(left, "khumbu run --module scenarios");
+        let given = ["run", "a.yaml", "-j16", "--jobs=4", "-kword", "--attach"].map(str::to_owned);
+        assert_eq!(again(given.into_iter(), &["a.yaml".into()]), "khumbu run --attach");
     }
 }

@@ -10,6 +10,7 @@ use super::playing::open_reports;
 use super::print;
 use super::report_files::{Form, ReportFiles};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::protocol::release::Release;
 use crate::report::code_quality::code_quality;
 use crate::report::html::Made;
 use crate::report::{self, Part};
@@ -17,6 +18,15 @@ use crate::verdict::{ScenarioResult, Verdict};
 
 /// More scenarios than this scroll their verdicts off the screen.
 const SCREEN: usize = 20;
+
+/// How a run ended.
+#[derive(Clone, Copy)]
+pub struct End<'a> {
+    /// Whether before everything was played.
+    pub is_interrupted: bool,
+    /// What was not played, as far as that is known.
+    pub unplayed: &'a [(String, Release)],
+}
 
 /// Reports that are open.
 pub struct Reports(Vec<(Form, Output)>);
@@ -36,11 +46,12 @@ impl Reports {
     }
 
     /// Writes them; `again` is the command line that plays a scenario again, once its path is added.
-    pub fn write(self, results: &[Arc<ScenarioResult>], part: &Part, is_interrupted: bool, made: &Made, again: &str) {
+    pub fn write(self, results: &[Arc<ScenarioResult>], part: &Part, end: End<'_>, made: &Made, again: &str) {
+        let End { is_interrupted, unplayed } = end;
         for (form, output) in self.0 {
             output.write(&match form {
                 Form::Json => report::json(results, part, is_interrupted, made.took, again),
-                Form::JUnit => report::junit(results, made),
+                Form::JUnit => report::junit(results, unplayed, made),
                 Form::Tap => report::tap::tap(results),
                 Form::CodeQuality => {
                     let results = results.iter().map(AsRef::as_ref);

@@ -13,20 +13,33 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, T
 
 use super::html::Made;
 use crate::diagnostic::{Diagnostic, Severity, Style, Subject};
-use crate::protocol::release::FORECAST;
+use crate::protocol::release::{FORECAST, Release};
 use crate::verdict::{ScenarioResult, Verdict};
 
 /// The whole report as XML.
-pub fn junit(results: &[Arc<ScenarioResult>], made: &Made) -> String {
+///
+/// What was not played, because the run ended before, is `skipped`.
+pub fn junit(results: &[Arc<ScenarioResult>], unplayed: &[(String, Release)], made: &Made) -> String {
     let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
     let mut played: BTreeMap<&str, usize> = BTreeMap::new();
-    for result in results {
-        *played.entry(&result.path).or_default() += 1;
+    for path in results.iter().map(|result| &result.path).chain(unplayed.iter().map(|(path, _)| path)) {
+        *played.entry(path).or_default() += 1;
     }
     for result in results {
         let directory = result.path.rsplit_once('/').map_or(".", |(directory, _)| directory);
         let suite = suites.entry(directory).or_insert_with(|| TestSuite::new(directory));
         suite.add_test_case(case(result, directory, played[result.path.as_str()] > 1));
+    }
+    for (path, release) in unplayed {
+        let directory = path.rsplit_once('/').map_or(".", |(directory, _)| directory);
+        let several = played[path.as_str()] > 1 || release.is_forecast();
+        let name = if several { format!("{path} [{}]", release.label()) } else { path.clone() };
+        let mut status = TestCaseStatus::skipped();
+        status.set_message("not played: the run ended before");
+        let mut case = TestCase::new(name, status);
+        case.set_classname(directory);
+        case.extra.insert("file".into(), path.as_str().into());
+        suites.entry(directory).or_insert_with(|| TestSuite::new(directory)).add_test_case(case);
     }
     let mut report = Report::new("khumbu");
     report.set_time(made.took);

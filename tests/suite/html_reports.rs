@@ -243,7 +243,7 @@ fn run_and_conform_write_pages() {
     for words in [
         "1 of 2 scenarios failed",
         "A conforming client does not.",
-        "khumbu run -j 2 --wire everest scenarios/fail.yaml --release main</pre>",
+        "khumbu run --wire everest scenarios/fail.yaml --release main</pre>",
     ] {
         assert!(page.contains(words), "no {words} in {page}");
     }

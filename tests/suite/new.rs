@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::clients;
-use crate::project::{Project, Running, python_module};
+use crate::project::{PASS, Project, Running, python_module, wait_for};
 
 #[test]
 fn a_project_begins_with_a_scenario_that_plays() {
@@ -223,4 +224,50 @@ fn a_client_is_written_for_clients_only_and_in_languages_that_have_one() {
         assert!(ran.stderr.contains(why), "{}", ran.stderr);
         assert!(!project.path("there").exists());
     }
+}
+
+#[test]
+fn a_module_that_cannot_be_started_is_looked_at_next() {
+    let project = Project::new();
+    let ran = project.run(&["new", "--module", "./nonexistent --port {port}"]).exits(3);
+    assert!(ran.stdout.contains("\nNext: khumbu doctor   (says what is missing; "), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("khumbu conform"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_word_that_is_nearly_a_placeholder_is_refused() {
+    let project = Project::with(&[("p.yaml", PASS)]);
+    for (written, meant) in
+        [("{prt}", "{port}"), ("{module-id}", "{module_id}"), ("{id}", "{module_id}"), ("{Host}", "{host}")]
+    {
+        let why = format!(
+            "error[usage/bad-value]: `{written}` in the module's command line is no placeholder; did you mean `{meant}`?"
+        );
+        let module = format!("./display --port={written}");
+        for command in [&["new", "made", "--module", &module][..], &["run", "p.yaml", "--module", &module]] {
+            let refused = project.run(command).exits(2);
+            assert!(
+                refused.stderr.starts_with(&why) && refused.stderr.contains("{external_prefix}"),
+                "{}",
+                refused.stderr
+            );
+        }
+    }
+    assert!(!project.path("made").exists());
+    // Braces of others stay as they stand; the command ends, which is another matter.
+    for module in ["awk 'BEGIN {print}'", "sh -c 'echo ${prt} {prt,x} { prt; } {\"prt\":1}'", "echo {} {0} {whatever}"]
+    {
+        let ran = project.run(&["run", "p.yaml", "--module", module]);
+        assert!(!ran.stderr.contains("is no placeholder"), "{module}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn nothing_of_a_module_is_left_when_it_is_ended() {
+    let project = Project::new();
+    let running = project.start(&["new", "--module", "sh -c 'touch begun; exec sleep 100'"]);
+    wait_for("the module", || project.path("begun").exists().then_some(()));
+    running.signal(Signal::SIGTERM);
+    running.finish();
+    project.assert_nothing_left();
 }

@@ -83,7 +83,7 @@ fn junit_holds_nothing_that_xml_forbids() {
         requirements: vec![forbidden.into()],
         ..result(&format!("a{forbidden}/b{forbidden}.yaml"), Verdict::Fail, 1)
     };
-    let text = junit(&[Arc::new(result)], &made());
+    let text = junit(&[Arc::new(result)], &[], &made());
     let is_xml = |c: char| matches!(u32::from(c), 0x9 | 0xa | 0xd | 0x20..=0xd7ff | 0xe000..=0xfffd | 0x10000..);
     assert!(text.chars().all(is_xml), "{text:?}");
     assert!(text.contains("so\u{fffd}\u{10ffff}"), "{text:?}");
@@ -166,18 +166,18 @@ mod as_junit {
 
     #[test]
     fn every_verdict_has_its_element() {
-        insta::assert_snapshot!(junit(&results(), &made()));
+        insta::assert_snapshot!(junit(&results(), &[], &made()));
     }
 
     #[test]
     fn a_verdict_without_a_reason_is_still_told() {
-        let xml = junit(&[Arc::new(result("a.yaml", Verdict::Error, 1))], &made());
+        let xml = junit(&[Arc::new(result("a.yaml", Verdict::Error, 1))], &[], &made());
         assert!(xml.contains(r#"<error message="error" type="harness/no-reason""#), "{xml}");
     }
 
     #[test]
     fn what_xml_cannot_hold_is_left_out() {
-        let xml = junit(&results(), &made());
+        let xml = junit(&results(), &[], &made());
         assert!(!xml.contains(['\u{1b}', '\u{0}']), "{xml}");
         assert!(
             xml.contains("takes &lt;any> reply &amp; goes on") || xml.contains("takes &lt;any&gt; reply &amp; goes on")
@@ -403,7 +403,7 @@ mod outcome {
             // Every report says so.
             assert_eq!(report["scenarios"][1]["verdict"], "excused");
             assert_eq!(report["summary"]["excused"], 1);
-            assert!(junit(&excused, &made()).contains(" type=\"known-failure/excused\""));
+            assert!(junit(&excused, &[], &made()).contains(" type=\"known-failure/excused\""));
             assert!(terminal::line(&excused[1], false, Style::Plain).starts_with("excused "));
             assert!(terminal::summary(&excused, TOOK, Style::Plain).contains("1 excused"));
         }

@@ -95,7 +95,7 @@ fn every_report_shows_what_is_flaky_with_its_first_failure() {
         let json = suite::json(&matrix, &results, 0, TOOK);
         let made = Made { command: "khumbu".to_owned(), at: DateTime::UNIX_EPOCH, took: TOOK, host: None };
         let page = suite::html(&matrix, &results, &made);
-        let of_run = (report::junit(&results, &made), of_run);
+        let of_run = (report::junit(&results, &[], &made), of_run);
         for (report, words) in [
             of_run,
             (page.clone(), "1 requirement is flaky"),

@@ -1,5 +1,6 @@
 //! `khumbu run` while somebody works: only what failed, until something fails, again and again, and what took long.
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::project::{ERROR, FAIL, PASS, Project, wait_for};
@@ -136,7 +137,72 @@ fn what_has_changed_is_played_again() {
     project.write("khumbu.yaml", "{module_id: other}");
     assert!(last(&wait(3)).starts_with("1 passed, 1 failed"), "{}", project.read("told"));
     let id = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
-    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+    nix::sys::signal::kill(id, Signal::SIGTERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "as the last time");
     project.assert_nothing_left();
+}
+
+#[test]
+fn what_was_not_played_stands_in_junit_and_in_the_summary() {
+    let project = project();
+    let all = ["run", "f.yaml", "a.yaml", "p.yaml", "q.yaml", "-j", "1", "--fail-fast", "--junit", "ff.xml"];
+    let ran = project.run(&all).exits(1);
+    assert!(ran.stdout.contains("as `--fail-fast` says: 3 scenarios of 4 not played"), "{}", ran.stdout);
+    let junit = project.read("ff.xml");
+    assert_eq!(junit.matches("not played: the run ended before").count(), 3, "{junit}");
+    assert!(junit.contains("name=\"q.yaml\"") && junit.contains("skipped=\"3\""), "{junit}");
+    // So it is where the user ends it.
+    project.write(
+        "slow.yaml",
+        &FAIL.replace("note: A conforming client does not.", "run: {command: touch begun}").replace("200ms", "50s"),
+    );
+    let running = project.start(&["run", "slow.yaml", "a.yaml", "-j", "1", "--junit", "cut.xml"]);
+    wait_for("the first step", || project.path("begun").exists().then_some(()));
+    running.signal(Signal::SIGINT);
+    let ran = running.finish().exits(3);
+    assert!(ran.stdout.contains("\ninterrupted: 1 scenario of 2 not played\n"), "{}", ran.stdout);
+    assert_eq!(project.read("cut.xml").matches("not played: the run ended before").count(), 1);
+}
+
+#[test]
+fn no_other_round_begins_after_a_failure() {
+    let project = project();
+    let ran = project.run(&["run", "f.yaml", "--repeat", "3", "--fail-fast"]).exits(1);
+    assert!(ran.stdout.contains("as `--fail-fast` says: 1 of 3 rounds played"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_report_of_what_failed_can_be_merged() {
+    let project = Project::with(&[("h.yaml", HEARTBEAT)]);
+    let flags = ["run", "h.yaml", "--module", "builtin:everest"];
+    project.run(&[&flags[..], &["--release", "all", "--json", "first.json"]].concat()).exits(1);
+    project.run(&[&flags[..], &["--failed", "first.json", "--json", "again.json"]].concat()).exits(1);
+    let merged = project.run(&["merge", "again.json"]).exits(1);
+    assert!(!merged.stderr.contains("run/missing-results"), "{}", merged.stderr);
+}
+
+#[test]
+fn the_command_that_plays_again_says_not_how_many_at_once() {
+    let project = project();
+    project.run(&["run", "f.yaml", "-j16", "--html", "page.html"]).exits(1);
+    let page = project.read("page.html");
+    let again = page.lines().find(|line| line.contains("khumbu run")).unwrap_or_default();
+    assert!(page.contains("khumbu run f.yaml") && !again.contains("run -j16"), "{again}");
+}
+
+/// A scenario in which khumbu alone does something.
+const IDLE: &str = "\
+description: EVerest beats.
+under_test: client
+steps:
+  - expect: {message: heartbeat}
+";
+
+#[test]
+fn a_pass_of_a_scenario_that_asks_nothing_is_remarked() {
+    let project = Project::with(&[("idle.yaml", IDLE), ("p.yaml", PASS)]);
+    let ran = project.run(&["run", "idle.yaml", "p.yaml"]).exits(0);
+    let remark = "warning[scenario/demands-nothing]: no step asks anything of the module: whatever listens passes";
+    assert_eq!(ran.stdout.matches(remark).count(), 1, "{}", ran.stdout);
+    assert!(ran.stdout.contains(" --> idle.yaml:4:3") && ran.stdout.contains(", 1 warning"), "{}", ran.stdout);
 }

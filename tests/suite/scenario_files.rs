@@ -13,6 +13,8 @@ use khumbu::conformance::requirements;
 use khumbu::scenario;
 use serde_json::Value;
 
+use crate::project::{PASS, Project};
+
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -381,4 +383,18 @@ fn usage_errors_exit_2_and_help_exits_0() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
         assert_eq!(output.stdout.is_empty(), code == 2, "{arguments:?}");
     }
+}
+
+#[test]
+fn what_cannot_be_read_is_not_counted() {
+    let project = Project::with(&[("p.yaml", PASS)]);
+    let nowhere = project.run(&["check", "nowhere.yaml"]).exits(2);
+    assert!(
+        nowhere.stderr.contains("error[file/not-found]")
+            && nowhere.stderr.ends_with("\n0 scenarios checked, 1 error\n"),
+        "{}",
+        nowhere.stderr
+    );
+    let one = project.run(&["check", "nowhere.yaml", "p.yaml"]).exits(2);
+    assert!(one.stderr.ends_with("\n1 scenario checked, 1 error\n"), "{}", one.stderr);
 }
