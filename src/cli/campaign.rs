@@ -21,8 +21,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use self::play::Outcome;
-pub use self::play::read;
-use super::finds::{Found, TIMES, Tally, reached, told};
+pub use self::play::{Places, read};
+use super::finds::{Found, Tally, reached, told};
 use super::{print, progress};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::fuzz::{Case, Coverage, Find, Ground, Head, Input, strategies};
@@ -30,7 +30,7 @@ use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::report::Shard;
 use crate::runner::{self, Settings};
-use crate::verdict::Verdict;
+use crate::verdict::{ScenarioResult, Verdict};
 
 /// So many cases are played by one module, if all goes well.
 const BATCH: u64 = 16;
@@ -47,6 +47,8 @@ pub struct Campaign {
     pub grounds: Vec<Ground>,
     /// How they are played.
     pub settings: Settings,
+    /// Those for modules that play at once.
+    pub places: Places,
     /// What the draws begin with.
     pub seed: u64,
     /// The most inputs of a case.
@@ -132,11 +134,7 @@ impl Campaign {
 
     async fn play_all(self: Arc<Self>, source: Arc<Source>, tally: &mut Tally, end: &watch::Sender<bool>) {
         let bar = progress::bar(None, "{wide_msg}");
-        // A batch keeps its module busy nearly all the time, a single case waits most of it.
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let jobs = self.settings.jobs.max(1);
-        let is_single = runner::one_at_a_time(&self.settings).is_some();
-        let at_once = if is_single { 1 } else { jobs.min(processors * MODULES) };
+        let at_once = at_once(&self.settings);
         let apart = APART[usize::from(self.settings.module.is_builtin())];
         let batches = self.cases.map_or(u64::MAX, |cases| cases.div_ceil(BATCH));
         let mut open = (0..batches).filter(|batch| self.is_ours(*batch)).enumerate();
@@ -151,7 +149,7 @@ impl Campaign {
         loop {
             // Modules that start all at once keep each other from being ready in time.
             let begun = self.began.elapsed().as_millis() / apart.as_millis();
-            let room = at_once.min(processors * 2 + usize::try_from(begun).unwrap_or(usize::MAX));
+            let room = at_once.min(processors() * 2 + usize::try_from(begun).unwrap_or(usize::MAX));
             while playing.len() < room && !self.is_over(tally) {
                 let Some((order, batch)) = open.next() else { break };
                 let (me, source, send) = (self.clone(), source.clone(), send.clone());
@@ -213,7 +211,7 @@ impl Campaign {
 
     /// Whether nothing more is to be looked at, not even what was played in time.
     fn is_enough(&self, tally: &Tally) -> bool {
-        let finds = || tally.found.iter().filter(|found| found.times == TIMES).count();
+        let finds = || tally.found.iter().filter(|found| found.is_one()).count();
         *self.interrupt.borrow() || self.finds.is_some_and(|enough| finds() >= enough) || tally.is_broken
     }
 
@@ -232,8 +230,7 @@ impl Campaign {
         for ground in &mut self.grounds {
             ground.is_driven = result.hears_orders;
         }
-        self.take(tally, Outcome { number: 0, case, result }).await;
-        tally.cases -= 1;
+        self.take(tally, Outcome { number: 0, count: 0, case, result }).await;
     }
 
     /// The cases of a batch: the same ones whatever was drawn before, all on one ground.
@@ -276,9 +273,9 @@ impl Campaign {
 
     /// Looks at how a case came out; what fails in a new way is made smaller and kept.
     async fn take(&self, tally: &mut Tally, outcome: Outcome) {
-        let Outcome { number, case, result } = outcome;
-        tally.cases += 1;
-        tally.inputs += case.inputs.len() as u64;
+        let Outcome { number, count, case, result } = outcome;
+        tally.cases += count;
+        tally.inputs += if count > 0 { case.inputs.len() as u64 } else { 0 };
         if tally.coverage.take(Coverage::of(&case, result.occasions.iter())) && result.verdict == Verdict::Pass {
             self.keep_in_corpus(tally, number, &case);
         }
@@ -302,17 +299,17 @@ impl Campaign {
             return;
         }
         let Some(find) = Find::of(&result) else {
-            if [Verdict::Inconclusive, Verdict::NotApplicable].contains(&result.verdict) {
+            if count > 0 && [Verdict::Inconclusive, Verdict::NotApplicable].contains(&result.verdict) {
                 let is_inconclusive = |found: &&Diagnostic| found.severity == Severity::Inconclusive;
                 let why = result.findings.iter().find(is_inconclusive).or(result.findings.first());
                 let why = why.map_or_else(String::new, |why| format!("[{}]: {}", why.id, why.headline));
-                *tally.unjudged.entry(why).or_default() += 1;
+                *tally.unjudged.entry(why).or_default() += count;
             }
             return;
         };
         // What is a guess may be the same as another one.
         let is_like = |other: &Find| *other == find || other.is_guess && find.is_guess && other.id == find.id;
-        let is_in_file = tally.known.iter().any(|(_, known)| *known == find);
+        let is_in_file = tally.known.iter().any(|(_, known)| Find::from(known) == find);
         let looks = tally.found.iter().filter(|found| is_like(&found.find)).count() as u64
             + tally.again.iter().filter(|(other, _)| is_like(other)).map(|(_, count)| count).sum::<u64>();
         if is_in_file || looks >= LOOKS || looks > 0 && self.is_late() {
@@ -324,18 +321,22 @@ impl Campaign {
             tally.cut_short += 1;
             return;
         };
-        let same: Vec<_> = results.iter().filter_map(|result| find.finding(result)).collect();
-        let is_known = tally.found.iter().any(|found| {
-            let is_same = found.find == find && Find::shape(&found.case) == Find::shape(&case);
-            is_same || find.is_shown_by_less(&case, (&found.find, &found.case))
-        });
-        if is_known {
+        let shown = |find: &Find, results: &[Arc<ScenarioResult>]| {
+            let same: Vec<_> = results.iter().filter_map(|result| find.finding(result)).collect();
+            let named = same.iter().copied().find(|found| Find::from(*found) == *find);
+            Some((named.or_else(|| find.finding(&result))?.clone(), same.len()))
+        };
+        let Some((finding, _)) = shown(&find, &results) else { return };
+        if tally.knows(&case, &finding) {
             *tally.again.entry(find).or_default() += 1;
             return;
         }
-        let named = same.iter().copied().find(|found| Find::from(*found) == find);
-        let Some(finding) = named.or_else(|| find.finding(&result)).cloned() else { return };
-        let mut found = Found { case, number, drawn, times: same.len(), finding, file: None, find };
+        let Some((find, results)) = self.confirmed(&case, find, results).await else {
+            tally.cut_short += 1;
+            return;
+        };
+        let Some((finding, times)) = shown(&find, &results) else { return };
+        let mut found = Found { case, number, drawn, times, finding, file: None, find };
         self.keep(&mut found);
         (self.say)(&told(&found, self.seed));
         tally.found.push(found);
@@ -345,6 +346,20 @@ impl Campaign {
     fn is_late(&self) -> bool {
         self.within.is_some_and(|within| self.began.elapsed() >= within)
     }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// How many batches play at once, and how many modules, where these are processes.
+fn at_once(settings: &Settings) -> usize {
+    if is_alone(settings) { 1 } else { settings.jobs.clamp(1, processors() * MODULES) }
+}
+
+/// Whether one module plays everything.
+fn is_alone(settings: &Settings) -> bool {
+    runner::one_at_a_time(settings).is_some()
 }
 
 /// Has the user's wish to end reach what plays.
@@ -360,14 +375,13 @@ mod tests {
     use super::*;
     use crate::protocol::channel::ApiType;
     use crate::protocol::release::Release;
-    use crate::verdict::ScenarioResult;
 
     #[test]
     fn outcomes_are_taken_in_the_order_of_their_batches_and_as_soon_as_they_are_there() {
         let ground = Ground::all(Side::Everest, ApiType::AUTH_CONSUMER, Release::default()).remove(0);
         let outcome = |number| {
             let case = Case { ground: ground.clone(), inputs: Vec::new() };
-            Outcome { number, case, result: Arc::new(ScenarioResult::default()) }
+            Outcome { number, count: 1, case, result: Arc::new(ScenarioResult::default()) }
         };
         let mut in_turn = InTurn::default();
         let taken = |in_turn: &mut InTurn| {

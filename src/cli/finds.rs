@@ -32,6 +32,13 @@ pub struct Found {
     pub file: Option<PathBuf>,
 }
 
+impl Found {
+    /// Whether it is a find: it fails each time.
+    pub fn is_one(&self) -> bool {
+        self.times == TIMES
+    }
+}
+
 /// What came of the whole.
 #[derive(Default)]
 pub struct Tally {
@@ -45,8 +52,8 @@ pub struct Tally {
     pub again: BTreeMap<Find, u64>,
     /// What kept cases from judging the module, and how often.
     pub unjudged: BTreeMap<String, u64>,
-    /// Known files that fail.
-    pub known: Vec<(PathBuf, Find)>,
+    /// Known files that fail, and how.
+    pub known: Vec<(PathBuf, Diagnostic)>,
     /// Files of earlier finds that cannot be read.
     pub unread: Vec<PathBuf>,
     /// Whether the corpus takes no file.
@@ -61,6 +68,18 @@ pub struct Tally {
     pub reachable: Coverage,
     /// How many cases the corpus has got.
     pub kept: usize,
+}
+
+impl Tally {
+    /// Whether a case shows what is known, in a file or by as little; what is no find hides none.
+    pub fn knows(&self, case: &Case, finding: &Diagnostic) -> bool {
+        let is_shown = |found: &Found| {
+            let is_same = Find::is_same(&found.finding, finding) && Find::shape(&found.case) == Find::shape(case);
+            is_same || Find::from(finding).is_shown_by_less(case, (&found.find, &found.case))
+        };
+        self.found.iter().filter(|found| found.is_one()).any(is_shown)
+            || self.known.iter().any(|(_, known)| Find::is_same(known, finding))
+    }
 }
 
 /// Writes a file under a name that no other one has.
@@ -78,6 +97,14 @@ pub fn write_new(directory: &Path, (name, extension): (&str, &str), text: &str) 
         }
     }
     unreachable!("there are more numbers than files")
+}
+
+/// Makes sure that a directory is there and takes files.
+///
+/// # Errors
+/// When it does not.
+pub fn try_to_write(directory: &Path) -> io::Result<()> {
+    fs::remove_file(write_new(directory, (".khumbu", "tmp"), "")?)
 }
 
 /// The name of a find, for people.
@@ -141,9 +168,13 @@ pub fn summary(tally: &Tally, took: Duration) -> String {
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = *cases as f64 / seconds.max(0.001);
     text.push_str(&reached(tally));
+    let finds = found.iter().filter(|found| found.is_one()).count();
+    let others = match found.len() - finds {
+        0 => String::new(),
+        others => format!(", {others} not reproduced"),
+    };
     text.push_str(&format!(
-        "{} found, {} known; {cases} cases, {inputs} inputs in {}, {rate:.0} cases a second\n",
-        found.len(),
+        "{finds} found{others}, {} known; {cases} cases, {inputs} inputs in {}, {rate:.0} cases a second\n",
         known.len(),
         crate::diagnostic::words::shown(took)
     ));

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::campaign::{Campaign, read};
+use super::campaign::{Campaign, Places, read};
 use super::config::Config;
-use super::finds::{TIMES, Tally, report, summary};
+use super::finds::{Found, Tally, report, summary, try_to_write};
 use super::module_flags::{ModuleFlags, api, side};
 use super::output::Output;
 use super::playing::{perform, shard};
@@ -50,7 +50,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     cases: Option<u64>,
     /// How long cases are played at most; what was found by then is still made smaller [default: 60s, if no --cases are given]
-    #[arg(long = "for", value_name = "TIME")]
+    #[arg(long = "for", value_name = "TIME", value_parser = some_time)]
     within: Option<Timespan>,
     /// The most inputs of a case
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
@@ -76,7 +76,7 @@ pub struct Arguments {
     /// Only the i-th of n parts, for campaigns on several machines: give each the same --seed
     #[arg(long, value_name = "i/n", value_parser = shard)]
     shard: Option<Shard>,
-    /// How many modules play at once [default: 16 times the processors; 64 times for a built-in client, 32 for EVerest]
+    /// How many modules play at once [default: 8 times the processors; 64 times for a built-in client, 32 for EVerest]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// Write a JSON report; `-` is standard output
@@ -90,12 +90,9 @@ pub fn run(arguments: Arguments) -> Exit {
         Ok(out) => out,
         Err(diagnostic) => return print::refused(vec![*diagnostic]),
     };
-    for directory in [&arguments.save, &arguments.corpus].into_iter().flatten() {
-        if directory.exists() && !directory.is_dir() {
-            let headline = format!("`{}` is no directory", directory.display());
-            let why = Diagnostic::new(Severity::Error, "usage/no-directory", headline);
-            return print::refused(vec![why.with_help("name one that there is, or one that khumbu is to create")]);
-        }
+    let directories = [&arguments.save, &arguments.corpus];
+    if let Some(diagnostic) = directories.into_iter().flatten().find_map(|directory| not_writable(directory)) {
+        return print::refused(vec![diagnostic]);
     }
     let prepared = Config::load(arguments.module.topics.config.as_deref()).and_then(|config| {
         let mut settings = arguments.module.settings(&config).map_err(|diagnostic| vec![*diagnostic])?;
@@ -129,7 +126,7 @@ pub fn run(arguments: Arguments) -> Exit {
         let times = match (settings.module.is_builtin(), arguments.side) {
             (true, Side::Client) => 4,
             (true, Side::Everest) => 2,
-            (false, _) => 8,
+            (false, _) => 4,
         };
         settings.jobs = arguments.jobs.map_or(settings.jobs * times, usize::from);
         Ok((settings, grounds))
@@ -146,6 +143,7 @@ pub fn run(arguments: Arguments) -> Exit {
     let played = perform(|interrupt| async move {
         let campaign = Campaign {
             grounds,
+            places: Places::new(&settings),
             settings,
             seed,
             inputs: usize::from(arguments.inputs),
@@ -175,7 +173,7 @@ pub fn run(arguments: Arguments) -> Exit {
     if let Some(out) = out {
         out.write(&report(&tally, seed, took));
     }
-    let is_found = tally.found.iter().any(|found| found.times == TIMES) || !tally.known.is_empty();
+    let is_found = tally.found.iter().any(Found::is_one) || !tally.known.is_empty();
     let is_unjudged = tally.unjudged.values().sum::<u64>() >= tally.cases || !tally.found.is_empty();
     let is_unjudged = is_unjudged || tally.cut_short > 0 || !tally.unread.is_empty() || tally.is_unsaved;
     match tally {
@@ -183,6 +181,27 @@ pub fn run(arguments: Arguments) -> Exit {
         _ if is_found => Exit::Fail,
         _ if is_unjudged => Exit::Error,
         _ => Exit::Pass,
+    }
+}
+
+/// Why a directory will take no file, which is to be known before anything is played.
+fn not_writable(directory: &Path) -> Option<Diagnostic> {
+    let why = if directory.exists() && !directory.is_dir() {
+        format!("`{}` is no directory", directory.display())
+    } else {
+        let error = try_to_write(directory).err()?;
+        format!("`{}` takes no file: {error}", directory.display())
+    };
+    let why = Diagnostic::new(Severity::Error, "usage/no-directory", why);
+    Some(why.with_help("name one that there is, or one that khumbu is to create"))
+}
+
+fn some_time(text: &str) -> Result<Timespan, String> {
+    let span: Timespan = text.parse()?;
+    if span.0.is_zero() {
+        Err("no case is played in no time; write it like `60s` or `10m`".to_owned())
+    } else {
+        Ok(span)
     }
 }
 

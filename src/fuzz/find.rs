@@ -41,6 +41,12 @@ impl Find {
         finds.into_iter().max_by_key(count).unwrap_or(self)
     }
 
+    /// Whether two findings may tell of one fault: they say the same of it, or what they guess from has something in common.
+    pub fn is_same(one: &Diagnostic, other: &Diagnostic) -> bool {
+        let (find, has_suspect) = (Self::from(one), |id| other.suspects.contains(id));
+        find == Self::from(other) || find.id == other.id && one.suspects.iter().any(has_suspect)
+    }
+
     fn in_order(result: &ScenarioResult) -> impl Iterator<Item = Self> {
         result.findings.iter().filter(|found| found.severity == Severity::Fail).map(Self::from)
     }
@@ -94,5 +100,10 @@ mod tests {
         assert!(Find::from(&shape).finding(&of(&[&fail(shape.id, "SC-2", &[])])).is_none());
         assert_eq!(find.clone().by_most(&[&other, &ended, &other]), Find::from(&other));
         assert_eq!(find.clone().by_most(&[]), find);
+        assert!(Find::is_same(&ended, &other) && Find::is_same(&shape, &shape));
+        for another in [fail("module/ended", "WD-13", &["WD-13"]), fail("module/no-reply", "TV-14", &["TV-14"]), shape]
+        {
+            assert!(!Find::is_same(&ended, &another), "{another:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::clients;
-use crate::project::{PASS, Project, Ran};
+use crate::project::{PASS, Project, Ran, python_module};
 
 fn fuzz(project: &Project, flags: &[&str]) -> Ran {
     project.run(&[&["fuzz"], flags].concat())
@@ -186,6 +186,7 @@ fn what_makes_no_sense_is_refused() {
         (&["--side", "everest", "--api", "auth_token_provider"], "usage/other-side"),
         (&["--side", "client", "--module", "builtin:everest"], "usage/wrong-side"),
         (&["--side", "client", "--for", "long"], "--for"),
+        (&["--side", "client", "--for", "0s"], "--for"),
         (&["--side", "client", "--shard", "3/2"], "2/5"),
         (&["--side", "everest", "--behaviour", "as_it_likes"], "as_specified"),
         (&["--side", "everest", "--release", "all"], "usage/one-release"),
@@ -194,26 +195,51 @@ fn what_makes_no_sense_is_refused() {
         (&["--side", "client", "--finds", "0"], "--finds"),
         (&["--side", "client", "--save", "a_file"], "usage/no-directory"),
         (&["--side", "client", "--corpus", "a_file"], "usage/no-directory"),
+        (&["--side", "client", "--save", "a_file/in"], "`a_file/in` takes no file"),
+        (&["--side", "client", "--corpus", "a_file/in"], "`a_file/in` takes no file"),
     ] {
-        fuzz(&project, flags).exits(2).says(says);
+        let ran = fuzz(&project, flags).exits(2).says(says);
+        assert_eq!(ran.stdout, "", "something was played");
     }
-    // What cannot be kept is said, and is a find all the same.
-    let module = "builtin:everest?bug=accepted_twice";
-    let flags = [
-        "--side",
-        "everest",
-        "--module",
-        module,
-        "--seed",
-        "1",
-        "--cases",
-        "64",
-        "--finds",
-        "1",
-        "--save",
-        "a_file/in",
-    ];
-    fuzz(&project, &flags).exits(1).says("error[fuzz/not-saved]");
-    let flags = ["--side", "everest", "--seed", "1", "--cases", "16", "--corpus", "a_file/in"];
-    fuzz(&project, &flags).exits(3).says("error[fuzz/not-saved]");
+}
+
+#[test]
+fn what_cannot_be_kept_is_said_and_is_a_find_all_the_same() {
+    let Some(python) = clients::python() else { return };
+    // A file takes the place of the directory as soon as the module is started.
+    const TAKES: &str = "
+import os, shutil
+from consumer import Consumer, arguments
+if os.path.isdir('kept'):
+    shutil.rmtree('kept')
+    open('kept', 'w').close()
+class Crashing(Consumer):
+    def on_message(self, topic, payload):
+        if ENDS and topic.endswith('/heartbeat'):
+            os._exit(9)
+        super().on_message(topic, payload)
+Crashing(arguments('').parse_args()).run()
+";
+    for (ends, flag, code) in [("True", "--save", 1), ("False", "--corpus", 3)] {
+        let project = Project::with(&[("takes.py", &*TAKES.replace("ENDS", ends))]);
+        let module = format!("{} takes.py", python.display());
+        let flags = ["--side", "client", "--module", &module, "--seed", "1", "--cases", "2", "-j", "2"];
+        let flags = [&flags[..], &[flag, "kept", "--max-shrink", "1s"]].concat();
+        fuzz(&project, &flags).exits(code).says("error[fuzz/not-saved]");
+    }
+}
+
+#[test]
+fn a_module_that_ends_is_one_find_whatever_is_guessed() {
+    let Some(module) = python_module("misbehaving.py") else { return };
+    let (project, module) = (Project::new(), format!("{module} --behaviour dies-of-no-json"));
+    // Another campaign, whose draws show it otherwise, has it in its files.
+    for (seed, says) in [("1", "1 found, 0 known"), ("2", "0 found, 1 known")] {
+        let flags = ["--side", "client", "--module", &module, "--seed", seed, "--cases", "16", "--finds", "1"];
+        let ran = fuzz(&project, &[&flags[..], &["--save", "kept", "--max-shrink", "5s", "-j", "4"]].concat()).exits(1);
+        tells(&ran, says);
+    }
+    let kept: Vec<_> =
+        std::fs::read_dir(project.path("kept")).unwrap().flatten().map(|file| file.file_name()).collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
 }

@@ -4,10 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::super::finds::{Found, TIMES, Tally, file, named, write_new};
+use super::super::finds::{Found, Tally, file, named, write_new};
 use super::super::print;
 use super::Campaign;
-use super::play::{piece, read};
+use super::play::{Turn, piece, read};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::fuzz::{Case, Find};
 
@@ -36,11 +36,12 @@ impl Campaign {
             if !is_meant {
                 continue;
             }
-            let results = self.play_pieces(vec![piece(scenario, ground.release())]).await;
+            let results = self.play_pieces(vec![piece(scenario, ground.release())], Turn::Waits).await;
             for result in results {
-                if let Some(find) = Find::of(&result) {
-                    (self.say)(&format!("fails still: {} ({})\n", path.display(), named(&find)));
-                    tally.known.push((path.clone(), find));
+                let find = Find::of(&result);
+                if let Some(finding) = find.as_ref().and_then(|find| find.finding(&result)) {
+                    (self.say)(&format!("fails still: {} ({})\n", path.display(), named(&finding.into())));
+                    tally.known.push((path.clone(), finding.clone()));
                 }
             }
         }
@@ -88,7 +89,7 @@ impl Campaign {
 
     /// Writes the file of a find, under a name that no other file has.
     pub(super) fn keep(&self, found: &mut Found) {
-        let Some(directory) = self.save.as_deref().filter(|_| found.times == TIMES) else { return };
+        let Some(directory) = self.save.as_deref().filter(|_| found.is_one()) else { return };
         match write_new(directory, (&found.find.name(), "yaml"), &file(found, self.seed)) {
             Ok(path) => found.file = Some(path),
             Err(error) => self.not_saved(directory, &error),

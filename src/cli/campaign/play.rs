@@ -1,16 +1,18 @@
 //! Plays cases: many with one module, if all goes well, and what fails by itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, mpsc, watch};
+use tokio::task::JoinSet;
 
-use super::Campaign;
+use super::{Campaign, at_once, is_alone};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::fuzz::{Case, Find, Head, Joined};
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
-use crate::runner::{self, Piece};
+use crate::runner::{self, Piece, Settings};
 use crate::scenario::{self, Known, Scenario};
 use crate::verdict::{ScenarioResult, Verdict};
 
@@ -18,10 +20,49 @@ use crate::verdict::{ScenarioResult, Verdict};
 /// again.
 const TOGETHER: u64 = 1000;
 
+/// Those for modules that play at once.
+#[derive(Debug, Clone)]
+pub struct Places {
+    free: Arc<Semaphore>,
+    all: u32,
+}
+
+/// So many modules may play that are no processes: what they cost is their work alone, and most of them wait.
+const BUILT_IN: usize = 1 << 16;
+
+impl Places {
+    /// As many as the settings have.
+    pub fn new(settings: &Settings) -> Self {
+        let is_many = settings.module.is_builtin() && !is_alone(settings);
+        let count = if is_many { BUILT_IN } else { at_once(settings) };
+        Self { free: Arc::new(Semaphore::new(count)), all: u32::try_from(count).unwrap_or(u32::MAX) }
+    }
+
+    async fn one(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        self.free.acquire().await
+    }
+
+    /// Nothing else plays but what does not wait for a place.
+    pub(super) async fn all(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        self.free.acquire_many(self.all).await
+    }
+}
+
+/// When something is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// As soon as there is a place for its module.
+    Waits,
+    /// At once, beside what plays.
+    Beside,
+}
+
 /// A case that was played.
 pub(super) struct Outcome {
     /// Its number.
     pub number: u64,
+    /// For how many cases that were drawn it stands: for none, where these have come out already.
+    pub count: u64,
     /// What was done.
     pub case: Case,
     /// What came of it.
@@ -36,14 +77,15 @@ impl Campaign {
     pub(super) async fn play_batch(&self, cases: Vec<(u64, Case)>, take: Take<'_>) -> bool {
         let joined = Case::joined(&cases.iter().map(|(_, case)| case).collect::<Vec<_>>());
         let heads: Vec<_> = joined.iter().map(head).collect();
-        let results = self.play_as(heads.iter().zip(joined.iter().map(|joined| &joined.whole))).await;
+        let wholes = heads.iter().zip(joined.iter().map(|joined| &joined.whole));
+        let results = self.play_as(wholes, Turn::Waits).await;
         let (mut cases, mut is_failed) = (cases.into_iter(), false);
         for ((joined, head), result) in joined.into_iter().zip(&heads).zip(results) {
             let of_it: Vec<_> = cases.by_ref().take(joined.ends.len()).collect();
             if of_it.len() == 1 || result.verdict == Verdict::Pass {
                 is_failed |= Find::of(&result).is_some();
                 for (number, case) in of_it {
-                    take(Outcome { number, case, result: result.clone() });
+                    take(Outcome { number, count: 1, case, result: result.clone() });
                 }
             } else {
                 is_failed |= self.play_apart(of_it, joined, (head, result), take).await;
@@ -68,11 +110,11 @@ impl Campaign {
         let is_hasty = is_fail && head.within_ms.is_some() && result.findings.iter().all(is_missed);
         if self.is_late() {
             // As they are, all together.
-            if is_hasty {
-                return self.play_again(number, joined.whole, take).await;
-            }
-            take(Outcome { number, case: joined.whole, result });
-            return is_fail;
+            let result = if is_hasty { self.play(std::iter::once(&joined.whole)).await.pop() } else { Some(result) };
+            let Some(result) = result else { return false };
+            let is_failed = Find::of(&result).is_some();
+            take(Outcome { number, count: cases.len() as u64, case: joined.whole, result });
+            return is_failed;
         }
         let culprit = culprit(&joined, head, &result);
         let mut is_failed = false;
@@ -101,7 +143,7 @@ impl Campaign {
                 is_failed |= is_one;
                 // The others are known to pass.
                 if is_one || culprit.is_none() {
-                    take(Outcome { number, case, result });
+                    take(Outcome { number, count: u64::from(culprit.is_none()), case, result });
                 }
             }
         }
@@ -111,31 +153,32 @@ impl Campaign {
         }
         // What fails but once.
         if is_fail && !is_failed && !is_hasty {
-            take(Outcome { number, case: joined.whole, result });
+            take(Outcome { number, count: 0, case: joined.whole, result });
             is_failed = true;
         }
         is_failed
     }
 
-    /// Plays what several cases are together, which counts if it fails.
+    /// Plays what several cases are together that have come out already, which matters if it fails.
     async fn play_again(&self, number: u64, case: Case, take: Take<'_>) -> bool {
         let Some(result) = self.play(std::iter::once(&case)).await.pop() else { return false };
         let is_failed = Find::of(&result).is_some();
         if is_failed {
-            take(Outcome { number, case, result });
+            take(Outcome { number, count: 0, case, result });
         }
         is_failed
     }
 
     /// Plays cases, and returns their results in order.
     pub(super) async fn play(&self, cases: impl Iterator<Item = &Case>) -> Vec<Arc<ScenarioResult>> {
-        self.play_as(std::iter::repeat(&Head::AS_PLAYED).zip(cases)).await
+        self.play_as(std::iter::repeat(&Head::AS_PLAYED).zip(cases), Turn::Waits).await
     }
 
     /// The same, each in its own way.
     pub(super) async fn play_as<'c>(
         &self,
         cases: impl Iterator<Item = (&'c Head<'c>, &'c Case)>,
+        turn: Turn,
     ) -> Vec<Arc<ScenarioResult>> {
         let (mut pieces, mut results) = (Vec::new(), Vec::new());
         for (head, case) in cases {
@@ -143,15 +186,38 @@ impl Campaign {
             results.push(read.as_ref().err().map(|why| Arc::new(unread(why))));
             pieces.extend(read.ok().map(|scenario| piece(scenario, case.ground.release())));
         }
-        let mut played = self.play_pieces(pieces).await.into_iter();
+        let mut played = self.play_pieces(pieces, turn).await.into_iter();
         results.into_iter().map_while(|unread| unread.or_else(|| played.next())).collect()
     }
 
-    pub(super) async fn play_pieces(&self, pieces: Vec<Piece>) -> Vec<Arc<ScenarioResult>> {
-        // Nobody watches each of them.
-        let (events, _) = mpsc::unbounded_channel();
-        runner::run(pieces, self.settings.clone(), events, self.interrupt.clone(), |_| false).await
+    pub(super) async fn play_pieces(&self, pieces: Vec<Piece>, turn: Turn) -> Vec<Arc<ScenarioResult>> {
+        let (settings, interrupt) = (self.settings.clone(), self.interrupt.clone());
+        // It goes from one to the next by itself.
+        if is_alone(&settings) {
+            let _place = self.places.one().await;
+            return run(pieces, settings, interrupt).await;
+        }
+        if turn == Turn::Beside {
+            return run(pieces, settings, interrupt).await;
+        }
+        let mut playing = JoinSet::new();
+        for (index, piece) in pieces.into_iter().enumerate() {
+            let (places, settings, interrupt) = (self.places.clone(), settings.clone(), interrupt.clone());
+            playing.spawn(async move {
+                let _place = places.one().await;
+                (index, run(vec![piece], settings, interrupt).await.pop())
+            });
+        }
+        let results: BTreeMap<_, _> = playing.join_all().await.into_iter().collect();
+        // Where the user wants an end, nobody knows of the rest.
+        results.into_values().map_while(|result| result).collect()
     }
+}
+
+async fn run(pieces: Vec<Piece>, settings: Settings, interrupt: watch::Receiver<bool>) -> Vec<Arc<ScenarioResult>> {
+    // Nobody watches each of them.
+    let (events, _) = mpsc::unbounded_channel();
+    runner::run(pieces, settings, events, interrupt, |_| false).await
 }
 
 /// How cases are played together, or one by itself.

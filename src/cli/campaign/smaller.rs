@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::finds::TIMES;
-use super::Campaign;
+use super::play::Turn;
+use super::{Campaign, is_alone};
 use crate::fuzz::{Case, Find, Ground, Head, Shrink};
 use crate::protocol::wire::Wire;
 use crate::verdict::ScenarioResult;
@@ -16,6 +17,25 @@ const IN_HASTE: u64 = 500;
 const AT_ONCE: usize = 8;
 
 impl Campaign {
+    /// What a find shows while nothing else plays; nothing if the user wants an end.
+    ///
+    /// Processes that play at once make each other slow, and everything makes slow what is in a hurry, which is no fault of
+    /// the module.
+    pub(super) async fn confirmed(
+        &self,
+        case: &Case,
+        find: Find,
+        results: Vec<Arc<ScenarioResult>>,
+    ) -> Option<(Find, Vec<Arc<ScenarioResult>>)> {
+        let is_shown = results.iter().all(|result| find.finding(result).is_some());
+        let is_touchy = !self.settings.module.is_builtin() || case.ground.site.is_slow();
+        if !is_shown || !is_touchy || is_alone(&self.settings) {
+            return Some((find, results));
+        }
+        let _all = self.places.all().await;
+        self.shown_again(case, find).await
+    }
+
     /// A case as small as it gets, and what it shows; nothing if the user wants an end.
     pub(super) async fn made_smaller(
         &self,
@@ -59,7 +79,7 @@ impl Campaign {
         let mut find = find;
         for is_last in [false, true] {
             let head = Head { requirement: find.requirement, ..Head::AS_PLAYED };
-            let results = self.play_as(std::iter::repeat_n((&head, case), TIMES)).await;
+            let results = self.play_as(std::iter::repeat_n((&head, case), TIMES), Turn::Beside).await;
             if results.len() < TIMES {
                 // Nobody knows whether it fails again.
                 return None;
@@ -125,7 +145,7 @@ impl Campaign {
         // Only the first counts, but most of them wait.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         for some in possible.chunks(self.settings.jobs.clamp(1, processors * AT_ONCE)) {
-            let results = self.play_as(some.iter().map(|(_, case)| (head, case))).await;
+            let results = self.play_as(some.iter().map(|(_, case)| (head, case)), Turn::Beside).await;
             let failed = some.iter().zip(&results).find(|(_, result)| find.finding(result).is_some());
             if let Some(((index, _), _)) = failed {
                 return Some(*index);
