@@ -32,6 +32,7 @@ mod module;
 mod near_topics;
 mod observer;
 mod other_clients;
+mod other_settings;
 mod passed;
 mod patterns;
 mod play;

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::observer::{Observer, is_own};
+use super::other_settings::OtherSettings;
 use super::settings::Scene;
 use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
@@ -24,22 +25,29 @@ struct Expected {
     said: Vec<KnownTopic>,
 }
 
+/// The topics that are nearly right, or would be under other settings.
+#[derive(Debug, Default)]
+pub struct NearTopics {
+    /// One line each, with what may be meant.
+    lines: Vec<String>,
+    /// What can be done.
+    help: String,
+}
+
 /// Has the finding that decides say which topics the module may have meant.
-pub fn explain(lines: Vec<String>, findings: &mut [Diagnostic]) {
+pub fn explain(near: NearTopics, findings: &mut [Diagnostic]) {
     let is_monitors = |found: &Diagnostic| found.subject == Subject::Requirement;
     let deciding = findings
         .iter_mut()
         .filter(|found| matches!(found.severity, Severity::Fail | Severity::Inconclusive))
         .min_by_key(|found| is_monitors(found));
-    let Some(found) = deciding.filter(|_| !lines.is_empty()) else { return };
-    found.evidence.extend(lines);
-    let help = "let the module use these topics, or khumbu the module's, with `--module-id`, `--api-version` or \
-                `--external-prefix`";
-    found.help = Some(help.to_owned());
+    let Some(found) = deciding.filter(|_| !near.lines.is_empty()) else { return };
+    found.evidence.extend(near.lines);
+    found.help = Some(near.help);
 }
 
-/// The topics that are nearly right, each with the one that may be meant.
-pub fn find(scene: &Scene<'_>, observer: &Observer) -> Vec<String> {
+/// The topics that are nearly right, each with the one that may be meant, and the flags under which they are right.
+pub fn find(scene: &Scene<'_>, observer: &Observer) -> NearTopics {
     let expected = expected(scene);
     let replies: BTreeSet<&str> = observer.requests().iter().map(|request| request.reply_topic.as_str()).collect();
     let granted = observer.records.iter().filter(|record| !is_own(&record.client)).filter_map(|record| {
@@ -48,21 +56,52 @@ pub fn find(scene: &Scene<'_>, observer: &Observer) -> Vec<String> {
     });
     // One that runs already may have subscribed before.
     let filters = granted.chain(observer.connections.subscriptions.values().flatten());
-    let filters = filters.map(String::as_str).filter(|filter| !replies.contains(filter));
-    let topics = observer.messages.iter().filter(|seen| seen.from == Party::Module && seen.kind == Kind::Other);
-    let heard = mistaken(filters.collect(), &expected.heard);
-    let said = mistaken(topics.map(|seen| &*seen.publish.topic).collect(), &expected.said);
-    let line = |deed: &str, (written, meant): &(String, String)| {
-        format!("it {deed} `{written}`, which is none of EVerest's: did you mean `{meant}`?")
+    let filters: BTreeSet<&str> = filters.map(String::as_str).filter(|filter| !replies.contains(filter)).collect();
+    let of_module = || observer.messages.iter().filter(|seen| seen.from == Party::Module);
+    let topics: BTreeSet<&str> = of_module().map(|seen| &*seen.publish.topic).collect();
+    let strange = of_module().filter(|seen| seen.kind == Kind::Other).map(|seen| &*seen.publish.topic).collect();
+    let other = OtherSettings::of(&scene.topics, scene.scenario.model.under_test, &filters, &topics);
+    let other_api = other.as_ref().and_then(|other| other.other_api(&scene.topics));
+    let near = |written: BTreeSet<&str>, known: &[KnownTopic], fits: Option<&BTreeSet<String>>| {
+        let is_fit = |written: &str| fits.is_some_and(|fits| fits.contains(written));
+        let near = mistaken(written, known).into_iter().filter(|(written, _)| !is_fit(written));
+        let meant = |written: &String| Some((written.clone(), other.as_ref()?.meant(written, &scene.topics)));
+        fits.into_iter().flatten().filter_map(meant).chain(near).collect::<Vec<_>>()
     };
-    let heard = heard.iter().map(|near| line("subscribed to", near));
-    let mut lines: Vec<_> = heard.chain(said.iter().map(|near| line("published on", near))).collect();
+    let heard = near(filters, &expected.heard, other.as_ref().map(|other| &other.heard));
+    let said = near(strange, &expected.said, other.as_ref().map(|other| &other.said));
+    let is_slash = |(written, meant): &(String, String)| written.trim_matches('/') == meant.trim_matches('/');
+    let are_slashes = other_api.is_none() && heard.iter().chain(&said).all(is_slash);
+    let line = |deed: &str, (written, meant): (String, String)| match other_api {
+        Some(api) if meant == written => {
+            format!("it {deed} `{written}`, which is `{}`'s, and none of `{}`'s", api.name(), scene.topics.api.name())
+        }
+        _ => format!("it {deed} `{written}`, which is none of EVerest's: did you mean `{meant}`?"),
+    };
+    let heard = heard.into_iter().map(|near| line("subscribed to", near));
+    let mut lines: Vec<_> = heard.chain(said.into_iter().map(|near| line("published on", near))).collect();
     let more = lines.len().saturating_sub(SHOWN);
     lines.truncate(SHOWN);
     if more > 0 {
         lines.push(format!("and {more} more of its topics are nearly right"));
     }
-    lines
+    let help = match (&other, other_api) {
+        _ if are_slashes => "let no topic of the module begin or end with `/`".to_owned(),
+        (Some(other), Some(api)) => format!(
+            "if it is a client of `{0}`, say so with `{1}`, or with `api: {0}` in the scenario",
+            api.name(),
+            other.flags(&scene.topics)
+        ),
+        // A prefix that the scenario has, no flag takes away.
+        (Some(other), None) if !(other.lacks_prefix(&scene.topics) && scene.has_prefix_of_its_own()) => {
+            let flags = other.flags(&scene.topics);
+            format!("let the module use these topics, or khumbu the module's, with `{flags}`")
+        }
+        _ => "let the module use these topics, or khumbu the module's, with `--module-id`, `--api-version` or \
+              `--external-prefix`"
+            .to_owned(),
+    };
+    NearTopics { lines, help }
 }
 
 fn expected(scene: &Scene<'_>) -> Expected {
@@ -135,6 +174,12 @@ mod tests {
             ("everest_api/auth_consumer/auth_api/e2m/heartbeat", heartbeat),
             ("everest_api/1/auth_consumer/auth_api/heartbeat", heartbeat),
             ("auth_consumer/auth_api/e2m/heartbeat", heartbeat),
+            // A prefix, or a slash at an end.
+            ("site/7/everest_api/1/auth_consumer/auth_api/e2m/heartbeat", heartbeat),
+            ("/everest_api/1/auth_consumer/auth_api/e2m/heartbeat", heartbeat),
+            ("everest_api/1/auth_consumer/auth_api/e2m/heartbeat/", heartbeat),
+            ("/everest_api/1/auth_consumer/my_display/e2m/heartbeat", heartbeat),
+            ("/everest_api/1/auth_consumer/+/e2m/#", "everest_api/1/auth_consumer/+/e2m/#"),
             // Wildcards stay.
             ("everest_api/1/auth_consumr/+/e2m/#", "everest_api/1/auth_consumer/+/e2m/#"),
             ("everest_api/2/auth_consumer/#", "everest_api/1/auth_consumer/#"),

@@ -24,11 +24,23 @@ pub struct KnownTopic {
 impl KnownTopic {
     /// How many levels of a topic or a filter are mistaken, and what would be right; `None` where it is another topic.
     pub fn near(&self, written: &str) -> Option<(usize, String)> {
+        let bare = written.trim_matches('/');
+        self.near_level_by_level(written).or_else(|| match bare.len() < written.len() {
+            // A slash at an end is a level without a name.
+            true if matches(bare, &self.topic) => Some((1, bare.to_owned())),
+            true => self.near_level_by_level(bare),
+            false => None,
+        })
+    }
+
+    fn near_level_by_level(&self, written: &str) -> Option<(usize, String)> {
         let (levels, wanted): (Vec<_>, Vec<_>) = (written.split('/').collect(), self.topic.split('/').collect());
-        // A level too few, or a prefix.
+        // A level too few, or a prefix that is missing or too many.
         let lacks_one = levels.len() + 1 == wanted.len()
             && (0..wanted.len()).any(|gap| wanted[..gap] == levels[..gap] && wanted[gap + 1..] == levels[gap..]);
-        if lacks_one || self.topic.ends_with(&format!("/{written}")) && levels.len() > 2 {
+        let is_behind = |one: &str, other: &str| one.strip_suffix(other).is_some_and(|before| before.ends_with('/'));
+        let is_prefix = levels.len() > 2 && is_behind(&self.topic, written) || is_behind(written, &self.topic);
+        if lacks_one || is_prefix {
             return Some((1, self.topic.clone()));
         }
         let mut meant = Vec::new();
