@@ -1,6 +1,7 @@
 //! `khumbu doctor`: what a module does once it is started, moment by moment, and why it does not get ready. It is no test: it
-//! plays one scenario that asks for a single sign of life.
+//! plays one scenario that asks for a sign of life, and tells the module what bindings say how to tell.
 
+mod played;
 mod story;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,10 +19,16 @@ use crate::report;
 use crate::runner::{self, ModuleSource, Piece, Settings};
 use crate::scenario::{self, Known};
 use crate::transcript::record::Record;
+use crate::verdict::ScenarioResult;
+use played::Played;
 use story::{Sign, Story};
 
-/// Starts a module and tells what it does: whether it connects, what it subscribes to, what it publishes, and what is missing
-/// until it is ready. Topics that are nearly right are named with the right one.
+/// What is found where a module has ended before it was told to.
+const ENDED: [&str; 3] = ["module/ended", "module/ended-by-itself", "module/ended-early"];
+
+/// Starts a module and tells what it does: whether it connects, what it subscribes to, what it publishes, what it is handed, and
+/// what is missing until it is ready. Topics that are nearly right are named with the right one, or with the flag under which they
+/// are right. What khumbu.yaml has `bindings` for, the module is told once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples::DOCTOR)]
 pub struct Arguments {
@@ -43,6 +50,7 @@ pub fn run(arguments: &Arguments) -> Exit {
 struct Prepared {
     piece: Piece,
     settings: Settings,
+    played: Played,
     side: Side,
     topics: Topics,
     records: Arc<Mutex<Vec<Record>>>,
@@ -54,16 +62,8 @@ fn prepared(arguments: &Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let settings = flags.settings(&config).map_err(|diagnostic| vec![*diagnostic])?;
     let side = arguments.side.unwrap_or(Side::Client);
     let api = arguments.api.or(config.module.api).unwrap_or(ApiType::AUTH_CONSUMER);
-    // Whoever is there says so, again and again.
-    let (under_test, sign) = match side {
-        Side::Client => ("client", "communication_check, payload: true"),
-        Side::Everest => ("everest", "heartbeat"),
-    };
-    let of_api = if side == Side::Client { format!("api: {}\n", api.name()) } else { String::new() };
-    let text = format!(
-        "description: A module is started.\nunder_test: {under_test}\n{of_api}steps:\n  - expect: {{message: {sign}, within: 10s}}\n"
-    );
-    let scenario = scenario::parse("doctor", &text, Known::default())?;
+    let played = Played::of(side, api, &settings.bindings, &settings.cannot);
+    let scenario = scenario::parse("doctor", &played.text, Known::default())?;
     flags.check_sides(std::slice::from_ref(&scenario), &config).map_err(|diagnostic| vec![*diagnostic])?;
     let release = scenario.release_unasked();
     let mut topics = settings.topics.clone().under(release);
@@ -73,43 +73,58 @@ fn prepared(arguments: &Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let kept = Arc::clone(&records);
     piece.recorder =
         Some(Arc::new(move |record| kept.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone())));
-    Ok(Prepared { piece, settings, side, topics, records })
+    Ok(Prepared { piece, settings, played, side, topics, records })
 }
 
 impl Prepared {
     fn perform(self) -> Exit {
-        let Self { piece, settings, side, topics, records } = self;
+        let Self { piece, settings, played, side, topics, records } = self;
+        let is_attached = settings.module == ModuleSource::Attached;
         let module = match &settings.module {
             ModuleSource::Builtin(_) | ModuleSource::Untold(_) => "khumbu's own module".to_owned(),
             ModuleSource::Command(words) => format!("`{}`", shell_words::join(words)),
             ModuleSource::Attached => format!("a module that runs already, at {}", settings.listen),
         };
         print::out(&format!("{module}, {}, topics below `{}`\n\n", what(side, &topics), topics.base()));
-        let bound = settings.bindings.keys().cloned().collect();
-        let played = playing::perform(|interrupt| async move {
+        let outcome = playing::perform(|interrupt| async move {
             // There is one scenario, whose end is told by what comes of it.
             let (events, _) = mpsc::unbounded_channel();
             runner::run(vec![piece], settings, events, interrupt, |_| false).await
         });
-        let (results, is_interrupted) = match played {
-            Ok(played) => played,
+        let (results, is_interrupted) = match outcome {
+            Ok(outcome) => outcome,
             Err(exit) => return exit,
         };
         let records = std::mem::take(&mut *records.lock().unwrap_or_else(PoisonError::into_inner));
-        let story = Story::of(&records, side, &topics, bound);
+        let result = results.first().map(|result| &**result);
+        // The end of one that runs already shows nowhere.
+        let has_ended = result.filter(|_| !is_attached).map(has_ended);
+        let story = Story::of(&records, side, &topics, played.bindings(result), has_ended);
         print::out(&story.text());
         print::out(&format!("\n{}", checklist(&story.signs())));
         let misses = story.misses();
         if !misses.is_empty() {
             print::out(&format!("\nit will not see: {misses}\n"));
-        } else if results.iter().all(|result| result.findings.is_empty()) {
+        } else if results.iter().all(|result| told(result).findings.is_empty()) {
             print::out("\nnothing is missing\n");
         }
-        for result in results.iter().filter(|result| !result.findings.is_empty()) {
-            print::out(&report::terminal::details(&without_places(result), print::screen()));
+        for result in &results {
+            print::out(&report::terminal::details(&told(result), print::screen()));
         }
         Exit::from(report::exit_code(results.iter().map(|result| result.verdict), is_interrupted))
     }
+}
+
+/// The result as it is told: what the module does not see, the story says already.
+fn told(result: &ScenarioResult) -> ScenarioResult {
+    let mut result = without_places(result);
+    result.findings.retain(|found| found.id != "scenario/not-shown");
+    result
+}
+
+/// Whether the module has ended before it was told to.
+fn has_ended(result: &ScenarioResult) -> bool {
+    result.findings.iter().any(|found| ENDED.contains(&found.id))
 }
 
 fn what(side: Side, topics: &Topics) -> String {
@@ -121,7 +136,11 @@ fn what(side: Side, topics: &Topics) -> String {
 
 fn checklist(signs: &[Sign]) -> String {
     let line = |sign: &Sign| {
-        let mark = if sign.is_there { "yes" } else { "no" };
+        let mark = match sign.is_there {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "unknown",
+        };
         let detail = if sign.detail.is_empty() { String::new() } else { format!(": {}", sign.detail) };
         format!("{:<34}{mark}{detail}\n", sign.what)
     };

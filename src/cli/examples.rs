@@ -191,7 +191,7 @@ pub(super) const DOCTOR: &str = concat!(
   khumbu doctor --side client --api auth_token_validator --attach --listen 127.0.0.1:1883
       waits for a backend that runs already
 ",
-    exits!("it is ready, and says that it is there", "it says nothing, or breaks a rule")
+    exits!("it is ready, and says that it is there", "it says nothing, ends with an error, or breaks a rule")
 );
 
 pub(super) const COMPLETIONS: &str = concat!(

@@ -25,6 +25,7 @@ fn what_a_module_does_is_told_and_what_is_missing() {
         "\nlistens to the API                yes: heartbeat, token validation status\n",
         "\nsays that it is there             yes: communication check\n",
         "\ntakes orders                      no: neither on the control topic, nor by `bindings` of khumbu.yaml\n",
+        "\nstays                             yes\n",
         "\nnothing is missing\n",
     ] {
         assert!(ran.stdout.contains(words), "no {words} in {}", ran.stdout);
@@ -70,6 +71,155 @@ fn what_it_will_not_see_is_missing() {
     let ran = project.run(&["doctor", "--module", &command]).exits(1);
     assert!(ran.stdout.contains("[expect/missing]"), "{}", ran.stdout);
     assert!(ran.stdout.contains("\nsays that it is there             no: communication check\n"), "{}", ran.stdout);
+}
+
+/// A display below any base, which sends its checks and hears all that EVerest says there. What it does with a message, and
+/// with a line on its standard input, is written into it.
+const DISPLAY: &str = "\
+import os, sys, threading, time
+import paho.mqtt.client as mqtt
+base = sys.argv[3]
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+client.on_connect = lambda *_: client.subscribe(base + '/e2m/#')
+def on_message(_client, _userdata, message):
+    pass  # MESSAGE
+def follow():
+    for line in sys.stdin:
+        pass  # LINE
+client.on_message = on_message
+client.connect(sys.argv[1], int(sys.argv[2]))
+client.loop_start()
+threading.Thread(target=follow, daemon=True).start()
+while True:
+    client.publish(base + '/m2e/communication_check', 'true', 1)
+    time.sleep(1)
+";
+
+/// The output without line breaks and what indents them: findings are wrapped as the terminal has it.
+fn unwrapped(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn topics_that_other_flags_make_right_name_these_flags() {
+    let Some(python) = clients::python() else { return };
+    let project = Project::with(&[("display.py", DISPLAY)]);
+    for (base, flags) in [
+        ("site/7/everest_api/1/auth_consumer/auth_api", vec!["--external-prefix", "site/7/"]),
+        ("everest_api/1/auth_token_provider/auth_api", vec!["--api", "auth_token_provider"]),
+        ("everest_api/1.0/auth_consumer/display_1", vec!["--api-version", "1.0", "--module-id", "display_1"]),
+    ] {
+        let command = format!("{} display.py {{host}} {{port}} {base}", python.display());
+        let ran = project.run(&["doctor", "--ready-within", "2s", "--module", &command]).exits(3);
+        let wanted = format!("`{}`", flags.join(" "));
+        assert!(unwrapped(&ran.stdout).contains(&wanted), "no {wanted} in {}", ran.stdout);
+        // They do make it right.
+        let ran = project.run(&[&["doctor", "--module", &command], flags.as_slice()].concat()).exits(0);
+        assert!(ran.stdout.contains("\nlistens to the API                yes: "), "{}", ran.stdout);
+    }
+    let base = "everest_api/1/auth_consumer/auth_api";
+    let command = format!("{} display.py {{host}} {{port}} /{base}", python.display());
+    let ran = project.run(&["doctor", "--ready-within", "2s", "--module", &command]).exits(3);
+    let told = unwrapped(&ran.stdout);
+    for words in [&format!("did you mean `{base}/e2m/#`?"), "help: let no topic of the module begin or end with `/`"] {
+        assert!(told.contains(words), "no {words} in {}", ran.stdout);
+    }
+}
+
+/// A trailing slash is one level more, and a topic of nobody.
+#[test]
+fn a_slash_at_the_end_is_named() {
+    let Some(python) = clients::python() else { return };
+    let project =
+        Project::with(&[("display.py", &DISPLAY.replace("'/m2e/communication_check'", "'/m2e/communication_check/'"))]);
+    let base = "everest_api/1/auth_consumer/auth_api";
+    let command = format!("{} display.py {{host}} {{port}} {base}", python.display());
+    let ran = project.run(&["doctor", "--module", &command]).exits(1);
+    let told = unwrapped(&ran.stdout);
+    for words in [
+        &format!("it published on `{base}/m2e/communication_check/`"),
+        &format!("did you mean `{base}/m2e/communication_check`?"),
+        "help: let no topic of the module begin or end with `/`",
+    ] {
+        assert!(told.contains(words), "no {words} in {}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_binding_counts_when_the_module_follows_it() {
+    let Some(python) = clients::python() else { return };
+    let request = r#"client.subscribe(base + '/m2e/reply/1')
+        client.publish(base + '/m2e/withdraw_authorization', '{"headers": {"replyTo": "' + base + '/m2e/reply/1"}, "payload": ' + line + '}', 1)"#;
+    let project = Project::with(&[("display.py", &DISPLAY.replace("pass  # LINE", request))]);
+    let command = format!("{} display.py {{host}} {{port}} everest_api/1/auth_consumer/auth_api", python.display());
+    for (binding, exit, words) in [
+        ("{stdin: \"{arguments}\"}", 0, "yes: by bindings for withdraw; not tried: bindings for set_verdict\n"),
+        ("{run: no-such-program}", 3, "no: the binding for `withdraw` failed: No such file or directory (os error 2)"),
+        ("{run: \"sh -c 'exit 5'\"}", 3, "no: the binding for `withdraw` failed: exited with code 5"),
+        (
+            "{run: \"true\"}",
+            1,
+            "no: nothing comes of the binding for `withdraw`: module `auth_api` sent no withdraw_authorization request",
+        ),
+        ("{publish: {topic: my/cmd}}", 3, "no: nothing comes of the binding for `withdraw`: "),
+        ("{by_itself: 1s}", 0, "unknown: not tried: bindings for set_verdict; by itself: withdraw\n"),
+    ] {
+        let bindings = format!("module: {{bindings: {{withdraw: {binding}, set_verdict: {{run: \"true\"}}}}}}\n");
+        project.write("khumbu.yaml", &bindings);
+        let ran = project.run(&["doctor", "--module", &command]).exits(exit);
+        let wanted = format!("\ntakes orders                      {words}");
+        assert!(ran.stdout.contains(&wanted), "no {wanted} in {}", ran.stdout);
+    }
+}
+
+/// A validator is told what tokens are worth before it is asked about one.
+#[test]
+fn a_validator_that_does_not_follow_its_binding_is_found() {
+    let Some(python) = clients::python() else { return };
+    let backend = crate::project::fixture("modules/stranger_backend.py");
+    let command = format!("{} {backend}", python.display());
+    let project = Project::new();
+    for (binding, exit, words) in [
+        ("no-such-program", 3, "no: the binding for `set_verdict` failed: "),
+        ("\"true\"", 1, "no: nothing comes of the binding for `set_verdict`: "),
+    ] {
+        project.write("khumbu.yaml", &format!("module: {{bindings: {{set_verdict: {{run: {binding}}}}}}}\n"));
+        let ran = project.run(&["doctor", "--api", "auth_token_validator", "--module", &command]).exits(exit);
+        let wanted = format!("\ntakes orders                      {words}");
+        assert!(ran.stdout.contains(&wanted), "no {wanted} in {}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_module_that_ends_upon_a_message_says_upon_which() {
+    let Some(python) = clients::python() else { return };
+    let project = Project::new();
+    let command = format!("{} display.py {{host}} {{port}} everest_api/1/auth_consumer/auth_api", python.display());
+    for (last_level, code, exit, handed) in [
+        ("heartbeat", 3, 1, "heartbeat on `…/e2m/heartbeat` at QoS 0: `"),
+        ("token_validation_status", 4, 1, "token validation status on `…/e2m/token_validation_status` at QoS 0: `{"),
+        // It may do so, and is told.
+        ("heartbeat", 0, 0, "heartbeat on `…/e2m/heartbeat` at QoS 0: `"),
+    ] {
+        let end = format!(
+            "if message.topic.endswith('/{last_level}'):\n        print('cannot read', file=sys.stderr, flush=True)\n        os._exit({code})"
+        );
+        project.write("display.py", &DISPLAY.replace("pass  # MESSAGE", &end));
+        let ran = project.run(&["doctor", "--module", &command]).exits(exit);
+        for words in [
+            &format!(" is handed {handed}"),
+            &format!("\nstays                             no: it has ended, and was handed last {handed}"),
+            &format!(" exited with code {code} before the end of the scenario\n"),
+            "= it wrote: cannot read\n",
+        ] {
+            assert!(ran.stdout.contains(words), "no {words} in {}", ran.stdout);
+        }
+        assert!(!ran.stdout.contains("nothing is missing"), "{}", ran.stdout);
+        // The story has no id token.
+        let (story, _) = ran.stdout.split_once("[module/").unwrap();
+        assert!(!story.contains("04A2F3B1"), "{story}");
+        assert_eq!(story.contains("\"value\":\"…\""), last_level != "heartbeat", "{story}");
+    }
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::played::Bindings;
 use crate::conformance::sighting::{Classifier, Kind, Party, Sighting};
 use crate::diagnostic::words::cut;
 use crate::protocol::channel::{Channel, EntryPoint, Topics};
@@ -18,6 +20,8 @@ use crate::transcript::record::{Direction, Event, Record};
 const MOST: usize = 40;
 /// The longest payload that is shown, in characters.
 const LONGEST: usize = 60;
+/// The same of the payload that a module has ended upon.
+const LONGEST_LAST: usize = 400;
 /// The same of a client id.
 const LONGEST_CLIENT: usize = 23;
 
@@ -36,8 +40,14 @@ pub(super) struct Story {
     /// Filters that mean nothing to the API.
     foreign: BTreeSet<String>,
     takes_orders: bool,
-    /// The commands for which `khumbu.yaml` has a binding.
-    bound: Vec<String>,
+    /// What came of the bindings of `khumbu.yaml`.
+    bindings: Bindings,
+    /// Topics of which it was handed a message.
+    handed: BTreeSet<Arc<str>>,
+    /// The last message that it was handed.
+    handed_last: Option<String>,
+    /// Whether it ended before it was told to, if that can be known.
+    has_ended: Option<bool>,
     base: String,
     wanted: Vec<&'static str>,
     sign_of_life: &'static str,
@@ -48,21 +58,22 @@ pub(super) struct Story {
 pub(super) struct Sign {
     /// What it would do.
     pub what: &'static str,
-    /// Whether it does.
-    pub is_there: bool,
+    /// Whether it does, if that is known.
+    pub is_there: Option<bool>,
     /// How, or what is missing.
     pub detail: String,
 }
 
 impl Story {
     /// What the module has done of which these are the topics.
-    pub fn of(records: &[Record], side: Side, topics: &Topics, bound: Vec<String>) -> Self {
+    pub fn of(records: &[Record], side: Side, topics: &Topics, bindings: Bindings, has_ended: Option<bool>) -> Self {
         let is_client = side == Side::Client;
         let channels = || topics.api.channels();
         let wanted = channels().filter(|channel| channel.is_from_everest() == is_client).map(name).collect();
         let life = if is_client { Channel::COMMUNICATION_CHECK } else { Channel::HEARTBEAT };
         let base = topics.base();
-        let mut story = Self { is_client, wanted, sign_of_life: name(life), bound, base, ..Self::default() };
+        let sign_of_life = name(life);
+        let mut story = Self { is_client, wanted, sign_of_life, bindings, has_ended, base, ..Self::default() };
         let mut classifier = Classifier::new(topics.clone(), &[]);
         for record in records {
             let from = if is_own(&record.client) { Party::Harness } else { Party::Module };
@@ -102,10 +113,26 @@ impl Story {
                     Some(seen) => self.said(seen),
                     None => "a message",
                 };
-                let payload = cut(&String::from_utf8_lossy(&publish.payload), LONGEST);
+                let payload = without_tokens(&publish.payload, LONGEST);
                 let retained = if publish.retain { ", retained" } else { "" };
                 let topic = self.short(&publish.topic);
                 format!("`{client}` publishes {meant} on `{topic}` at QoS {}{retained}: `{payload}`", publish.qos)
+            }
+            Event::Publish { direction: Direction::ToClient, publish } => {
+                let kind = match seen.map(|seen| &seen.kind) {
+                    Some(Kind::Control) if self.is_client => "an order of khumbu",
+                    Some(Kind::Control) => "khumbu's question whether it is ready",
+                    Some(Kind::Channel(channel)) => name(*channel),
+                    Some(kind) => kind.name(),
+                    None => "a message",
+                };
+                let on = format!("{kind} on `{}` at QoS {}", self.short(&publish.topic), publish.qos);
+                self.handed_last = Some(format!("{on}: `{}`", without_tokens(&publish.payload, LONGEST_LAST)));
+                // Heartbeats go on and on.
+                if !self.handed.insert(publish.topic.clone()) {
+                    return;
+                }
+                format!("`{client}` is handed {on}: `{}`", without_tokens(&publish.payload, LONGEST))
             }
             Event::Breach { what, .. } => format!("`{client}` breaks MQTT: {what}"),
             Event::Disconnected { cause, .. } => format!("`{client}` is gone: {cause}"),
@@ -198,23 +225,80 @@ impl Story {
             (None, refused) => format!("{refused} connections were refused"),
         };
         let mut signs = vec![
-            Sign { what: "connects", is_there: self.connected.is_some(), detail: connected },
-            Sign { what: "listens to the API", is_there: !self.hears.is_empty(), detail: hears },
+            Sign { what: "connects", is_there: Some(self.connected.is_some()), detail: connected },
+            Sign { what: "listens to the API", is_there: Some(!self.hears.is_empty()), detail: hears },
             Sign {
                 what: "says that it is there",
-                is_there: self.says.contains(self.sign_of_life),
+                is_there: Some(self.says.contains(self.sign_of_life)),
                 detail: self.sign_of_life.to_owned(),
             },
         ];
         if self.is_client {
-            let detail = match (self.takes_orders, self.bound.is_empty()) {
-                (true, _) => "on the control topic".to_owned(),
-                (false, true) => "neither on the control topic, nor by `bindings` of khumbu.yaml".to_owned(),
-                (false, false) => format!("by bindings for {}", self.bound.join(", ")),
+            signs.push(self.orders());
+        }
+        if let Some(has_ended) = self.has_ended.filter(|has_ended| *has_ended || self.connected.is_some()) {
+            let detail = match (has_ended, &self.handed_last) {
+                (false, _) => String::new(),
+                (true, Some(last)) => format!("it has ended, and was handed last {last}"),
+                (true, None) => "it has ended, and was handed nothing".to_owned(),
             };
-            signs.push(Sign { what: "takes orders", is_there: self.takes_orders || !self.bound.is_empty(), detail });
+            signs.push(Sign { what: "stays", is_there: Some(!has_ended), detail });
         }
         signs
+    }
+
+    /// Whether it can be told what to do: a binding that leads to nothing is no way of telling.
+    fn orders(&self) -> Sign {
+        let Bindings { followed, dead, untried, by_itself } = &self.bindings;
+        let mut parts = Vec::new();
+        if self.takes_orders {
+            parts.push("on the control topic".to_owned());
+        }
+        if !followed.is_empty() {
+            parts.push(format!("by bindings for {}", followed.join(", ")));
+        }
+        parts.extend(dead.clone());
+        if !untried.is_empty() {
+            parts.push(format!("not tried: bindings for {}", untried.join(", ")));
+        }
+        if !by_itself.is_empty() && !self.takes_orders {
+            parts.push(format!("by itself: {}", by_itself.join(", ")));
+        }
+        if parts.is_empty() {
+            parts.push("neither on the control topic, nor by `bindings` of khumbu.yaml".to_owned());
+        }
+        let is_there = match (self.takes_orders || !followed.is_empty(), dead, untried.is_empty()) {
+            (_, Some(_), _) => Some(false),
+            (true, None, _) => Some(true),
+            (false, None, is_known) => is_known.then_some(false),
+        };
+        Sign { what: "takes orders", is_there, detail: parts.join("; ") }
+    }
+}
+
+/// A payload of at most so many characters, without the values of id tokens.
+fn without_tokens(payload: &[u8], longest: usize) -> String {
+    let text = match serde_json::from_slice::<Value>(payload) {
+        Ok(json @ (Value::Object(_) | Value::Array(_))) => hidden(json).to_string(),
+        _ => String::from_utf8_lossy(payload).escape_debug().to_string(),
+    };
+    cut(&text, longest)
+}
+
+/// The same without values that stand beside a type, as those of id tokens do, and without certificates.
+fn hidden(json: Value) -> Value {
+    match json {
+        Value::Array(items) => items.into_iter().map(hidden).collect(),
+        Value::Object(entries) => {
+            let is_typed = entries.contains_key("type");
+            let is_secret = |key: &str| key == "certificate" || is_typed && key == "value";
+            let entries = entries.into_iter();
+            let entry = |(key, value): (String, Value)| {
+                if is_secret(&key) { (key, Value::from("…")) } else { (key, hidden(value)) }
+            };
+            entries.map(entry).collect()
+        }
+        other => other,
     }
 }
 
