@@ -4,6 +4,7 @@
 //! keys. Anchors are shared, not copied, so that an alias bomb costs nothing here; whoever walks the tree counts its
 //! steps. Pure; the words of a [`Problem`] are here, the ids belong to whoever reads.
 
+mod format;
 mod pointer;
 mod scalar;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError};
 
+pub use format::{Unformatted, format};
 pub use pointer::{Pointer, escaped};
 pub use scalar::{Scalar, resolve};
 

@@ -22,6 +22,7 @@ use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 use crate::recording::Recording;
 use crate::scenario::LARGEST;
+use crate::yaml;
 
 pub use heading::Heading;
 pub use span::{Bound, Span};
@@ -124,7 +125,10 @@ pub fn scenario(
         release,
         external_prefix: &part.script.file.external_prefix,
     };
-    let draft = write::draft(&origin, &ground, &turns);
+    let mut draft = write::draft(&origin, &ground, &turns);
+    if let Ok(formatted) = yaml::format(&draft.text) {
+        draft.text = formatted;
+    }
     if draft.text.len() > LARGEST {
         return Err(too_long(path, format!("the scenario has {} bytes, the most is {LARGEST}", draft.text.len())));
     }

@@ -104,6 +104,19 @@ pub(super) const CHECK: &str = concat!(
     ends!()
 );
 
+pub(super) const FMT: &str = concat!(
+    "Examples:
+  khumbu fmt
+      formats scenarios/, or what khumbu.yaml names, and khumbu.yaml itself
+  khumbu fmt --check
+      changes nothing; prints what would change, as a patch
+  khumbu fmt - < scenarios/first.yaml
+      from standard input to standard output, for editors
+",
+    "\nExit codes:\n  0  done; with --check: all is formatted\n  1  with --check: something is not\n  \
+     2  wrong usage or a bad file\n  3  khumbu is at fault, or its output got lost"
+);
+
 pub(super) const SIM: &str = concat!(
     "Examples:
   khumbu sim --listen 127.0.0.1:1883

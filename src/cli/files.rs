@@ -4,8 +4,8 @@
 //! directory: a link that leads out of it is refused, and one that leads back is followed once.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Severity};
@@ -70,8 +70,8 @@ pub fn load_all(paths: &[PathBuf], known_requirements: &[&str]) -> Loaded {
 pub fn read_text(path: &Path, largest: usize) -> Result<String, Vec<Diagnostic>> {
     let name = path.display();
     let fail = |id, headline: String| Diagnostic::new(Severity::Error, id, headline);
-    let unreadable = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => vec![fail("file/not-found", format!("file `{name}` does not exist"))],
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => vec![fail("file/not-found", format!("file `{name}` does not exist"))],
         _ => vec![fail("file/unreadable", format!("file `{name}` cannot be read")).with_evidence(error.to_string())],
     };
     let too_large =
@@ -92,17 +92,54 @@ pub fn read_text(path: &Path, largest: usize) -> Result<String, Vec<Diagnostic>>
     if bytes.len() > largest {
         return Err(too_large(bytes.len() as u64));
     }
+    to_text(path, bytes)
+}
+
+/// Bytes as text, without a byte order mark; `path` is for messages.
+///
+/// # Errors
+///
+/// `file/not-utf8`.
+pub fn to_text(path: &Path, mut bytes: Vec<u8>) -> Result<String, Vec<Diagnostic>> {
+    let name = path.display();
     if bytes.starts_with(BYTE_ORDER_MARK) {
         bytes.drain(..BYTE_ORDER_MARK.len());
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let headline = format!("file `{name}` is not UTF-8 text");
         vec![
-            fail("file/not-utf8", format!("file `{name}` is not UTF-8 text"))
+            Diagnostic::new(Severity::Error, "file/not-utf8", headline)
                 .with_evidence(format!("byte 0x{:02x} at offset {at}, line {line}", error.as_bytes()[at])),
         ]
     })
+}
+
+/// Puts a text in the place of a file that is there, all or nothing of it. A link stays one, and so do the file's permissions
+/// and its byte order mark.
+///
+/// # Errors
+/// Why the file stays as it is; one that is read-only does.
+pub fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let real = fs::canonicalize(path)?;
+    let permissions = fs::metadata(&real)?.permissions();
+    if permissions.readonly() {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is read-only"));
+    }
+    let mut first = Vec::new();
+    File::open(&real)?.take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut first)?;
+    let mark = if first == BYTE_ORDER_MARK { BYTE_ORDER_MARK } else { &[] };
+    // In the same directory, so that it is the same file system; hidden, so that nobody takes it for a scenario.
+    let beside = real.with_file_name(format!(".khumbu-{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&beside)?;
+    let written = file
+        .set_permissions(permissions)
+        .and_then(|()| file.write_all(mark))
+        .and_then(|()| file.write_all(text.as_bytes()))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&beside, &real));
+    written.inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
 /// The scenario files of these paths, each once; and what is wrong with the paths.
@@ -124,7 +161,7 @@ pub fn find(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<Diagnostic>) {
                 }
             }
             Ok(_) => walk.file(path),
-            Err(error) if is_default && error.kind() == std::io::ErrorKind::NotFound => walk.errors.push(
+            Err(error) if is_default && error.kind() == io::ErrorKind::NotFound => walk.errors.push(
                 Diagnostic::new(Severity::Error, "file/not-found", format!("there is no directory `{DEFAULT}` here"))
                     .with_help("khumbu check PATH"),
             ),
@@ -212,7 +249,7 @@ impl Walk<'_> {
         );
     }
 
-    fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
+    fn unreadable(&mut self, path: &Path, error: &io::Error) {
         let headline = format!("directory `{}` cannot be read", path.display());
         self.errors
             .push(Diagnostic::new(Severity::Error, "file/unreadable", headline).with_evidence(error.to_string()));

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::diagnostic::Diagnostic;
 use crate::fuzz::{Case, Coverage, Find, Head};
+use crate::yaml;
 
 /// So often a find must fail in the same way to be one.
 pub const TIMES: usize = 3;
@@ -119,12 +120,13 @@ pub fn named(find: &Find) -> String {
 pub fn file(found: &Found, seed: u64) -> String {
     let comment =
         format!("Found by `khumbu fuzz --seed {seed}`, case {}, as one of {} inputs.", found.number, found.drawn);
-    found.case.scenario(&Head {
+    let text = found.case.scenario(&Head {
         comment: &comment,
         description: &found.finding.headline,
         requirement: found.find.requirement,
         within_ms: None,
-    })
+    });
+    yaml::format(&text).unwrap_or(text)
 }
 
 /// A find, for people.

@@ -16,6 +16,7 @@ pub mod explain;
 mod faults;
 pub mod files;
 mod finds;
+pub mod fmt;
 pub mod fuzz;
 pub mod goldens;
 mod matrix_reports;
@@ -130,6 +131,7 @@ enum Command {
     Merge(merge::Arguments),
     Sim(sim::Arguments),
     Check(check::Arguments),
+    Fmt(fmt::Arguments),
     Schema(schema::Arguments),
     Serve(serve::Arguments),
     Review(review::Arguments),
@@ -167,6 +169,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Merge(arguments) => merge::run(&arguments),
         Command::Sim(arguments) => sim::run(arguments),
         Command::Check(arguments) => check::run(&arguments, &requirements::ids().collect::<Vec<_>>()),
+        Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Review(arguments) => review::run(&arguments),

@@ -19,6 +19,7 @@ use crate::diagnostic::words::cut;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::ApiType;
 use crate::protocol::side::Side;
+use crate::yaml;
 
 /// Files of a job of GitHub: where they go, and what they say.
 const GITHUB: [(&str, &str); 4] = [
@@ -249,6 +250,7 @@ impl Wanted {
         if let Some(bindings) = client.map(Client::bindings) {
             let _ = writeln!(config, "  bindings: {bindings}");
         }
+        let config = yaml::format(&config).unwrap_or(config);
         let jobs = match ci {
             None => &[][..],
             Some(Ci::Github) => &GITHUB,

@@ -10,6 +10,7 @@ mod draft;
 mod expect_reply;
 mod fault;
 mod features;
+mod format;
 mod involves;
 pub mod model;
 mod near_topic;
@@ -30,6 +31,7 @@ pub use crate::yaml::Pointer;
 pub use api::{api_of, channel_of};
 pub use draft::Draft;
 pub use features::{lacking, looks_inside};
+pub use format::format;
 pub use involves::{idle, shown_channels};
 pub use near_topic::{KnownTopic, near_topics};
 pub use parse::{

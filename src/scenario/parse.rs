@@ -232,11 +232,12 @@ fn walk<'a>(root: &'a Node, pointer: &str) -> Found<'a> {
     (node, key, true)
 }
 
-fn to_source(path: &str, text: &str) -> Arc<Source> {
+pub(super) fn to_source(path: &str, text: &str) -> Arc<Source> {
     Arc::new(Source { path: path.to_owned(), text: text.to_owned() })
 }
 
-fn read_tree(source: &Arc<Source>) -> Result<Node, Vec<Diagnostic>> {
+/// The tree of a text, or what is wrong with it as YAML.
+pub(super) fn read_tree(source: &Arc<Source>) -> Result<Node, Vec<Diagnostic>> {
     let fault = if source.text.len() > LARGEST {
         Fault::new(
             "scenario/too-large",

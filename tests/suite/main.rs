@@ -33,6 +33,7 @@ mod everest_command;
 mod expectations;
 mod explain;
 mod faulty_everest;
+mod fmt;
 mod forecast;
 mod fuzz;
 mod fuzz_stations;
