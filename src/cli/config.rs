@@ -211,10 +211,17 @@ impl Config {
             None if Path::new(DEFAULT).exists() => Path::new(DEFAULT),
             None => return Ok(Self::default()),
         };
-        let text = files::read_text(path, LARGEST)?;
+        Self::read(path, &files::read_text(path, LARGEST)?)
+    }
+
+    /// Reads the text of a file at a path.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(path: &Path, text: &str) -> Result<Self, Vec<Diagnostic>> {
         let directory = path.parent().unwrap_or(Path::new(""));
         let mut config: Config =
-            scenario::parse_checked(&path.display().to_string(), &text, |config: &Self| config.astray(directory))?;
+            scenario::parse_checked(&path.display().to_string(), text, |config: &Self| config.astray(directory))?;
         for known in &mut config.known_failures {
             known.scenario = known.scenario.as_deref().and_then(|scenario| found(directory, scenario));
         }

@@ -117,6 +117,15 @@ pub(super) const FMT: &str = concat!(
      2  wrong usage or a bad file\n  3  khumbu is at fault, or its output got lost"
 );
 
+pub(super) const LSP: &str = concat!(
+    "Examples:
+  khumbu lsp
+      answers an editor, which starts it by itself; docs/editors.md has the settings for VS Code, Neovim and Helix
+",
+    "\nExit codes:\n  0  the editor was done, or went away\n  1  it left without saying so first, as the protocol asks\n  \
+     2  wrong usage, or what came is not the protocol\n  3  khumbu is at fault, or its output got lost"
+);
+
 pub(super) const SIM: &str = concat!(
     "Examples:
   khumbu sim --listen 127.0.0.1:1883
@@ -161,6 +170,8 @@ pub(super) const SCHEMA: &str = concat!(
       prints it, for an editor that completes and checks scenario files
   khumbu schema config
       the same for khumbu.yaml
+  khumbu schema recording
+      that of a line of a recording
   khumbu schema --markdown
       every key and step with its description, as a page
 ",

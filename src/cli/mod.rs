@@ -19,6 +19,7 @@ mod finds;
 pub mod fmt;
 pub mod fuzz;
 pub mod goldens;
+pub mod lsp;
 mod matrix_reports;
 pub mod merge;
 mod module_flags;
@@ -132,6 +133,7 @@ enum Command {
     Sim(sim::Arguments),
     Check(check::Arguments),
     Fmt(fmt::Arguments),
+    Lsp(lsp::Arguments),
     Schema(schema::Arguments),
     Serve(serve::Arguments),
     Review(review::Arguments),
@@ -170,6 +172,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sim(arguments) => sim::run(arguments),
         Command::Check(arguments) => check::run(&arguments, &requirements::ids().collect::<Vec<_>>()),
         Command::Fmt(arguments) => fmt::run(&arguments),
+        Command::Lsp(arguments) => lsp::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Review(arguments) => review::run(&arguments),

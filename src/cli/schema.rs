@@ -7,15 +7,16 @@ use super::{Exit, print};
 use crate::gateway::chargers::Chargers;
 use crate::gateway::tokens;
 use crate::parity::StationFile;
+use crate::recording::Line;
 use crate::scenario;
 
 /// Prints the JSON Schema of files that khumbu reads, or the reference of the language.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::examples::SCHEMA)]
 pub struct Arguments {
-    /// Which files: scenarios, `khumbu.yaml`, station files, or a gateway's chargers or bearer tokens
+    /// Which files: scenarios, `khumbu.yaml`, station files, a gateway's chargers or bearer tokens, or each line of a recording
     #[arg(
-        value_name = "scenario|config|station|chargers|tokens",
+        value_name = "scenario|config|station|chargers|tokens|recording",
         value_enum,
         default_value = "scenario",
         hide_possible_values = true,
@@ -28,12 +29,13 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Of {
+pub(super) enum Of {
     Scenario,
     Config,
     Station,
     Chargers,
     Tokens,
+    Recording,
 }
 
 /// Prints it.
@@ -46,13 +48,18 @@ pub fn run(arguments: &Arguments) -> Exit {
 }
 
 impl Of {
-    fn schema(self) -> Value {
+    /// Those that are YAML.
+    pub(super) const YAML: [Self; 5] = [Of::Scenario, Of::Config, Of::Station, Of::Chargers, Of::Tokens];
+
+    /// The schema of a file; of a recording, that of a line.
+    pub(super) fn schema(self) -> Value {
         match self {
             Of::Scenario => scenario::schema(),
             Of::Config => scenario::schema_of::<Config>(),
             Of::Station => scenario::schema_of::<StationFile>(),
             Of::Chargers => scenario::schema_of::<Chargers>(),
             Of::Tokens => tokens::schema(),
+            Of::Recording => scenario::schema_of::<Line<'_>>(),
         }
     }
 }

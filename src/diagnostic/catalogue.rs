@@ -32,6 +32,11 @@ pub fn find(id: &str) -> Option<Entry> {
 }
 
 impl Entry {
+    /// All of it, as Markdown.
+    pub fn markdown(&self) -> &'static str {
+        self.text
+    }
+
     /// What it says, in one paragraph on one line.
     pub fn summary(&self) -> String {
         let first = self.text.split("\n\n").next().unwrap_or_default();

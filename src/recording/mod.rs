@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::protocol::codec;
 
+pub use read::Line;
 pub use write::Writer;
 
 /// The latest time that a message may have: ten days, in milliseconds.

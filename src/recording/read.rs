@@ -8,9 +8,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::{LATEST_MS, Message, Recording};
 use crate::diagnostic::{Diagnostic, Place, Severity, Source};
@@ -19,21 +20,46 @@ use crate::protocol::codec::json;
 /// So many bad lines are told; a file that is something else altogether has no better ones.
 const MOST_ERRORS: usize = 10;
 
-/// A line as it is written.
-#[derive(Deserialize)]
-struct Line<'a> {
+/// A message that passed a broker: one line of a recording. Other keys are passed over.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(
+    extend("additionalProperties" = true),
+    extend("oneOf" = [{"required": ["payload"]}, {"required": ["hex"]}]),
+    extend("if" = raw_is(&json!({"const": true, "description": "Whether the payload is a text that is no JSON."}))),
+    extend("then" = {
+        "properties": {"payload": {"type": "string", "description": "The text."}},
+        "additionalProperties": true,
+    })
+)]
+pub struct Line<'a> {
+    /// Milliseconds since the start of the recording.
+    #[schemars(range(min = 0, max = LATEST_MS))]
     t_ms: f64,
+    /// The topic, as it was on the wire.
     topic: String,
+    /// The payload, as JSON; or, with `raw`, as a text.
     #[serde(borrow, default, deserialize_with = "present")]
+    #[schemars(with = "Value")]
     payload: Option<&'a RawValue>,
+    /// Whether `payload` is a text that is no JSON.
     #[serde(default)]
     raw: bool,
+    /// The payload, where it is no text: its bytes in hexadecimal.
     #[serde(default)]
+    #[schemars(regex(pattern = "^([0-9a-fA-F]{2})*$"))]
     hex: Option<String>,
+    /// The QoS as published.
     #[serde(default)]
+    #[schemars(range(max = 2))]
     qos: u8,
+    /// The retain flag as published.
     #[serde(default)]
     retain: bool,
+}
+
+/// What holds of lines whose `raw` is so.
+fn raw_is(raw: &Value) -> Value {
+    json!({"properties": {"raw": raw}, "required": ["raw"], "additionalProperties": true})
 }
 
 /// `null` is a payload; only a key that is not there is none.

@@ -21,8 +21,15 @@ use crate::project::{Project, Running};
 /// Pages that are made from code, or are lists; all others are for reading.
 const LISTS: [&str; 3] = ["docs/messages.md", "docs/requirements.md", "docs/scenario_language.md"];
 /// The pages in which commands are shown with what they print.
-const SESSIONS: [&str; 7] =
-    ["README.md", "docs/a_failure.md", "docs/editors.md", "docs/recording.md", "docs/releases.md", "docs/tutorial.md", "docs/verdicts.md"];
+const SESSIONS: [&str; 7] = [
+    "README.md",
+    "docs/a_failure.md",
+    "docs/editors.md",
+    "docs/recording.md",
+    "docs/releases.md",
+    "docs/tutorial.md",
+    "docs/verdicts.md",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -59,6 +59,15 @@ pub fn node() -> Option<(PathBuf, PathBuf)> {
     on_path("node").or_else(|| skipped("no `node` on PATH")).map(|node| (node, folder))
 }
 
+/// Node, and the folder whose `node_modules` has the library with which VS Code speaks to language servers.
+pub fn language_client() -> Option<(PathBuf, PathBuf)> {
+    found(
+        provision().join("node_modules/vscode-languageserver-protocol"),
+        "no vscode-languageserver-protocol in target/provision",
+    )?;
+    node()
+}
+
 /// One of `mosquitto`, `mosquitto_pub` and `mosquitto_sub`.
 pub fn mosquitto(tool: &str) -> Option<PathBuf> {
     on_path(tool).or_else(|| skipped(&format!("no `{tool}` on PATH")))

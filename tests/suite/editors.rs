@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use khumbu::recording::Recording;
 use khumbu::scenario;
 use serde_json::{Value, json};
 
@@ -175,7 +176,7 @@ fn mistakes_are_found_in_every_kind_of_file_and_none_where_there_is_none() {
 #[test]
 fn schemas_have_standard_formats_titles_and_a_sentence_for_each_key() {
     let project = Project::new();
-    for of in ["scenario", "config", "station", "chargers", "tokens"] {
+    for of in ["scenario", "config", "station", "chargers", "tokens", "recording"] {
         let schema: Value = serde_json::from_str(&project.run(&["schema", of]).exits(0).stdout).unwrap();
         let mut bare = Vec::new();
         walk(&schema, of, &mut bare);
@@ -184,8 +185,39 @@ fn schemas_have_standard_formats_titles_and_a_sentence_for_each_key() {
             assert!(definition["title"].is_string(), "{of}: {name}");
         }
     }
-    let ran = project.run(&["schema", "recording"]).exits(2);
-    assert!(ran.stderr.contains("scenario, config, station, chargers, tokens"), "{}", ran.stderr);
+    let ran = project.run(&["schema", "report"]).exits(2);
+    assert!(ran.stderr.contains("scenario, config, station, chargers, tokens, recording"), "{}", ran.stderr);
+}
+
+/// What khumbu reads, the schema takes, and nothing else.
+#[test]
+fn lines_of_recordings_are_what_their_schema_says() {
+    let schema: Value = serde_json::from_str(&Project::new().run(&["schema", "recording"]).exits(0).stdout).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let is_read = |line: &str| Recording::parse("x.jsonl", line).is_ok();
+    let is_valid = |line: &str| validator.is_valid(&serde_json::from_str(line).unwrap());
+    let recorded = include_str!("../../fixtures/recordings/withdraw.jsonl");
+    for line in recorded.lines().filter(|line| !line.is_empty()) {
+        assert!(is_read(line) && is_valid(line), "{line}");
+    }
+    for (line, is_good) in [
+        (r#"{"t_ms": 0.5, "topic": "a", "payload": null}"#, true),
+        (r#"{"t_ms": 1, "topic": "a", "hex": "fF00", "qos": 2, "retain": true}"#, true),
+        (r#"{"t_ms": 1, "topic": "a", "payload": "x", "raw": true, "client": "b"}"#, true),
+        (r#"{"t_ms": 1, "topic": "a", "payload": 1, "raw": false}"#, true),
+        (r#"{"t_ms": 1, "topic": "a", "payload": 1, "raw": true}"#, false),
+        (r#"{"t_ms": 1, "topic": "a", "payload": 1, "hex": "00"}"#, false),
+        (r#"{"t_ms": 1, "topic": "a"}"#, false),
+        (r#"{"t_ms": 1, "topic": "a", "hex": "0"}"#, false),
+        (r#"{"t_ms": 1, "topic": "a", "hex": "zz"}"#, false),
+        (r#"{"t_ms": -1, "topic": "a", "payload": 1}"#, false),
+        (r#"{"t_ms": 864000001, "topic": "a", "payload": 1}"#, false),
+        (r#"{"t_ms": 1, "topic": "a", "payload": 1, "qos": 3}"#, false),
+        (r#"{"t_ms": 1, "topic": 7, "payload": 1}"#, false),
+        (r#"{"topic": "a", "payload": 1}"#, false),
+    ] {
+        assert_eq!((is_read(line), is_valid(line)), (is_good, is_good), "{line}");
+    }
 }
 
 fn walk(schema: &Value, at: &str, bare: &mut Vec<String>) {

@@ -40,6 +40,7 @@ fn a_fault_is_found_made_small_and_kept() {
     let file = find["file"].as_str().unwrap();
     assert_eq!(file, "kept/lv_2_expect_payload_mismatch_2.yaml");
     assert!(ran.stdout.contains(file) && project.read(file).contains("--seed 3"), "{}", ran.stdout);
+    project.run(&["fmt", "--check", file]).exits(0);
     let again = project.play(&[file, "--module", module]).exits(1);
     assert_eq!(again.report()["scenarios"][0]["failures"][0]["requirement"], "LV-2");
     project.play(&[file]).fails_with(&[]).exits(0);

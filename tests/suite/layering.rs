@@ -19,7 +19,7 @@ const PURE_UP_TO: u32 = 5;
 /// Except this one, whose business is sockets.
 const IMPURE: &str = "broker";
 /// And these are pure though they stand higher.
-const PURE_TOO: [&str; 4] = ["author", "fuzz", "report", "suite"];
+const PURE_TOO: [&str; 5] = ["author", "editor", "fuzz", "report", "suite"];
 /// What a pure module may not name: input and output, threads, clocks, randomness, maps without order.
 const FORBIDDEN_IN_PURE: [&str; 14] = [
     "std::fs",
@@ -40,7 +40,7 @@ const FORBIDDEN_IN_PURE: [&str; 14] = [
 /// What no code may contain: loose ends, and waiting for time instead of a condition.
 const FORBIDDEN: [&str; 4] = ["todo!", "unimplemented!", "dbg!", "thread::sleep"];
 /// The subjects of diagnostics, the part of an id before its slash.
-const AREAS: [&str; 18] = [
+const AREAS: [&str; 19] = [
     "asyncapi",
     "broker",
     "config",
@@ -50,6 +50,7 @@ const AREAS: [&str; 18] = [
     "golden",
     "harness",
     "known-failure",
+    "lsp",
     "module",
     "monitor",
     "recording",

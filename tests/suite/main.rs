@@ -43,6 +43,7 @@ mod gateway_abuse;
 mod golden;
 mod html_reports;
 mod layering;
+mod lsp;
 mod merge;
 mod misbehaviour;
 mod model;

@@ -33,6 +33,10 @@ pub fn run(bytes: &[u8]) {
             assert_eq!(scenario::parse("x.yaml", text, known()).err(), Some(diagnostics));
         }
     }
+    match scenario::format("x.yaml", text) {
+        Ok(formatted) => assert_eq!(scenario::format("x.yaml", &formatted).as_ref(), Ok(&formatted)),
+        Err(diagnostics) => super::are_inside(&diagnostics, text),
+    }
     match scenario::parse_station("station.yaml", text) {
         Ok(station) => runs(&station),
         Err(diagnostics) => super::are_inside(&diagnostics, text),
