@@ -139,10 +139,8 @@ pub fn kind_of(text: &str, schemas: &[&Value]) -> usize {
 
 /// Whether a value is of the kind that a schema names, if it names one; lists and mappings are told apart.
 fn may_be(schema: &Value, node: &Node) -> bool {
-    match (schema.get("type").and_then(Value::as_str), node.content()) {
-        (Some("array"), Content::Mapping(_)) | (Some("object"), Content::List(_)) => false,
-        _ => true,
-    }
+    let named = schema.get("type").and_then(Value::as_str);
+    !matches!((named, node.content()), (Some("array"), Content::Mapping(_)) | (Some("object"), Content::List(_)))
 }
 
 #[cfg(test)]
