@@ -134,10 +134,7 @@ fn what_stands_at_a_place_is_explained() {
     let cases = [
         (GOOD.replace("plug_in", "plug|_in"), "An EV is plugged in."),
         (GOOD.replace("evse: 1", "ev|se: 1"), "EVSE"),
-        (
-            GOOD.replace("connection", "connection").replace("under_test", "under|_test"),
-            "side on which the module stands",
-        ),
+        (GOOD.replace("under_test", "under|_test"), "side on which the module stands"),
         (GOOD.replace("[WD-2]", "[WD|-2]"), requirements::find("WD-2").unwrap().source),
         (GOOD.replace("present_token: ALICE", "present_token: AL|ICE"), "value: \"04A2F3B1\""),
         (GOOD.replace("  - plug_in: {evse: 1}", "  - disconn|ect"), "Cuts the module"),
