@@ -111,8 +111,15 @@ fn commands_in(line: &str) -> Vec<Vec<String>> {
     let line = line.replace("cargo run -- ", "khumbu ");
     let words = shell_words::split(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
     let commands = words.split(|word| ["&&", "|", ";"].contains(&word.as_str()));
-    let commands = commands.map(|words| words.split(|word| word == ">").next().unwrap_or_default());
-    commands.filter(|words| words.first().is_some_and(|word| word == "khumbu")).map(<[String]>::to_vec).collect()
+    let commands = commands.map(|words| words.split(|word| word == ">").next().unwrap_or_default().to_vec());
+    let commands = commands.filter_map(|mut words| {
+        // A container has khumbu as its program.
+        if let Some(image) = words.iter().position(|word| word.starts_with("khumbu:")) {
+            words.splice(..=image, ["khumbu".to_owned()]);
+        }
+        (words.first()? == "khumbu").then_some(words)
+    });
+    commands.collect()
 }
 
 #[test]
