@@ -108,7 +108,8 @@ pub fn scenario(
             }
         };
         let what = if is_everest { "signs of life" } else { "messages of something else" };
-        let evidence = format!("all that is there are {what}: {count} messages without a token, a request or a reply");
+        let messages = if count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
+        let evidence = format!("all that is there are {what}: {messages} without a token, a request or a reply");
         return Err(Box::new(
             Diagnostic::new(Severity::Error, "recording/no-conversation", headline)
                 .with_evidence(evidence)

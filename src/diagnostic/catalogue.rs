@@ -43,6 +43,12 @@ impl Entry {
         first.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
+    /// What khumbu prints where it happens; `…` stands for what is left out.
+    pub fn example(&self) -> &'static str {
+        let (_, rest) = self.text.split_once("```text\n").unwrap_or_default();
+        rest.split("```").next().unwrap_or_default()
+    }
+
     /// All of it as plain text, in lines of at most so many columns where its example is not longer.
     pub fn plain(&self, columns: usize) -> String {
         let mut text = String::new();
@@ -86,8 +92,7 @@ mod tests {
         for entry in entries {
             let parts = ["**Cause.** ", "**Example.**", "**Cure.** "].map(|part| entry.text.matches(part).count());
             assert_eq!(parts, [1, 1, 1], "{}", entry.id);
-            let example = entry.text.split("```text\n").nth(1).unwrap_or_default();
-            let first = example.lines().next().unwrap_or_default();
+            let first = entry.example().lines().next().unwrap_or_default();
             assert!(first.contains(&format!("[{}]", entry.id)), "{}: {first}", entry.id);
         }
     }

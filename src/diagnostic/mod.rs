@@ -181,6 +181,12 @@ impl Diagnostic {
             .about(Subject::Harness)
     }
 
+    /// The harness itself is at fault, and what it did was lost.
+    pub fn panicked(why: &str) -> Self {
+        Self::new(Severity::Error, "harness/panic", format!("khumbu itself panicked: {why}"))
+            .with_help("this is a fault of khumbu; please report it with the scenario")
+    }
+
     /// Points at a place.
     #[must_use]
     pub fn at(mut self, place: Place) -> Self {

@@ -140,11 +140,15 @@ fn status(result: &ScenarioResult) -> TestCaseStatus {
         Verdict::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Verdict::Inconclusive | Verdict::Error => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
-    match worst(result) {
-        Some(finding) => status.set_type(finding.id).set_message(&finding.headline),
-        None => status.set_type("harness/no-reason").set_message(result.verdict.word()),
-    };
-    status.set_description(told(result, |severity| severity > Severity::Warning));
+    if let Some(finding) = worst(result) {
+        status.set_type(finding.id).set_message(&finding.headline);
+        status.set_description(told(result, |severity| severity > Severity::Warning));
+    } else {
+        let headline = format!("khumbu gives no reason for the verdict `{}`", result.verdict.word());
+        let unsaid = Diagnostic::new(Severity::Error, "harness/no-reason", headline)
+            .with_help("this is a fault of khumbu; please report it with the scenario");
+        status.set_type(unsaid.id).set_message(&unsaid.headline).set_description(unsaid.render(Style::Plain));
+    }
     status
 }
 

@@ -49,6 +49,7 @@ pub struct Conform {
 
 /// What every version has to have for the next to be understood.
 #[derive(Deserialize)]
+#[serde(expecting = "a report")]
 struct Header {
     schema_version: u32,
     part: Written,
@@ -83,7 +84,12 @@ struct File {
 pub fn read(path: &str, text: &str) -> Result<Report, Box<Diagnostic>> {
     let Header { schema_version, part } = parse(path, text)?;
     if schema_version != SCHEMA_VERSION || part.khumbu != VERSION {
-        let headline = format!("`{path}` was written by khumbu {}, and this is khumbu {VERSION}", part.khumbu);
+        let headline = match part.khumbu == VERSION {
+            true => {
+                format!("`{path}` is of schema {schema_version}, and khumbu {VERSION} reads schema {SCHEMA_VERSION}")
+            }
+            false => format!("`{path}` was written by khumbu {}, and this is khumbu {VERSION}", part.khumbu),
+        };
         let diagnostic = Diagnostic::new(Severity::Error, "file/other-version", headline);
         return Err(Box::new(diagnostic.with_help("use the khumbu that played, or play again with this one")));
     }

@@ -191,7 +191,7 @@ pub async fn run(
                         .unwrap_or_else(|| "no message".to_owned()),
                     Err(error) => error.to_string(),
                 };
-                (index, play::panicked(&pieces[index], why))
+                (index, play::panicked(&pieces[index], &why))
             }
         };
         is_over |= is_enough(&result);

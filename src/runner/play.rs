@@ -272,11 +272,9 @@ fn judge(result: &mut ScenarioResult, findings: Vec<Diagnostic>) {
 }
 
 /// A result for a scenario whose performance panicked: a fault of ours, told as such.
-pub fn panicked(piece: &Piece, why: String) -> Arc<ScenarioResult> {
+pub fn panicked(piece: &Piece, why: &str) -> Arc<ScenarioResult> {
     let mut result = piece.to_result();
-    let diagnostic = Diagnostic::new(Severity::Error, "harness/panic", format!("khumbu itself panicked: {why}"))
-        .with_help("this is a fault of khumbu; please report it with the scenario");
-    judge(&mut result, vec![diagnostic]);
+    judge(&mut result, vec![Diagnostic::panicked(why)]);
     Arc::new(result)
 }
 
@@ -295,7 +293,7 @@ mod tests {
         let scenario = Arc::new(scenario::parse("x.yaml", TEXT, scenario::Known::default()).unwrap());
         let release = scenario.release();
         let piece = Piece::new(scenario, release);
-        let result = panicked(&piece, "index out of bounds".to_owned());
+        let result = panicked(&piece, "index out of bounds");
         assert_eq!(result.verdict, Verdict::Error);
         assert_eq!(result.findings[0].id, "harness/panic");
         assert!(result.findings[0].headline.contains("index out of bounds"));

@@ -198,8 +198,7 @@ impl Session {
         let Self { sending, arriving, recording, task, .. } = self;
         drop(sending);
         let result = task.await.unwrap_or_else(|error| {
-            let headline = format!("khumbu itself panicked: {error}");
-            let panicked = Diagnostic::new(Severity::Error, "harness/panic", headline);
+            let panicked = Diagnostic::panicked(&error.to_string());
             ScenarioResult { verdict: Verdict::of(&panicked), findings: vec![panicked], ..ScenarioResult::default() }
         });
         let recording = recording.map(|recording| std::mem::take(&mut *locked(&recording)));

@@ -6,9 +6,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use khumbu::diagnostic::{Diagnostic, Source, Style};
+use khumbu::diagnostic::{Diagnostic, Source};
 use khumbu::protocol::api::{self, Api, Pattern, Shape};
 use khumbu::protocol::asyncapi::{self, Document, Reading, api_of, name_of};
+
+use crate::printed;
 
 /// EVerest's documents, by release.
 pub const SHARED: &str = "../shared/asyncapi";
@@ -93,7 +95,7 @@ fn good(text: &str) -> Document {
 }
 
 fn texts(faults: &[Diagnostic]) -> String {
-    faults.iter().map(|fault| fault.render(Style::Plain)).collect()
+    printed::told(faults).concat()
 }
 
 /// The model in the notation of Khumbu's own descriptions.
@@ -373,6 +375,7 @@ fn what_is_wrong_with_a_document_is_said_with_its_place() {
         ("info: {title: Things}", "info: {title: 'Things}", "asyncapi/syntax", "", "no valid YAML"),
         ("    Colour: {", "    Paint: {", "asyncapi/syntax", "Paint", "key `Paint` is given twice"),
         ("info: {title: Things}", "info: {}", "asyncapi/missing-field", "info", "field `title` is missing"),
+        ("\nservers:", "\nhosts:", "asyncapi/missing-field", "", "field `servers` is missing"),
         ("asyncapi: 3.0.0", "asyncapi: 2.6.0", "asyncapi/unknown-version", "2.6.0", "AsyncAPI 2.6.0 is not understood"),
         (
             "info: {title: Things}",
@@ -405,6 +408,7 @@ fn what_is_wrong_with_a_document_is_said_with_its_place() {
         ),
         ("State: {type: string}", "State: {type: text}", "asyncapi/unknown-type", "text", "unknown type `text`"),
         ("State: {type: string}", "State: {type: integer, minimum: x}", "asyncapi/wrong-type", "x", "a whole number"),
+        ("required: [colour]", "required: colour", "asyncapi/wrong-type", "colour", "expected a list, found `colour`"),
         ("State: {type: string}", "State: 5", "asyncapi/wrong-type", "5", "expected a mapping, found `5`"),
         (
             "schemas/Result'}",
@@ -435,19 +439,22 @@ fn what_is_wrong_with_a_document_is_said_with_its_place() {
         assert_eq!(fault.id, id, "{to}");
         let place = fault.place.as_ref().unwrap();
         assert!(at.is_empty() || text[place.range.clone()] == *at, "{to}: {}", &text[place.range.clone()]);
-        assert!(fault.render(Style::Plain).contains(says), "{to}: {}", fault.render(Style::Plain));
+        let told = texts(std::slice::from_ref(fault));
+        assert!(told.contains(says), "{to}: {told}");
     }
     // What would take for ever ends.
     let text = edited(&format!("{}{THING}", bomb(9)), "payload: dry", "payload: *a8");
     let reading = thing(&text);
-    assert_eq!(reading.faults.iter().map(|fault| fault.id).collect::<Vec<_>>(), ["asyncapi/too-large"]);
+    let [fault] = &reading.faults[..] else { panic!("{}", texts(&reading.faults)) };
+    assert!(fault.id == "asyncapi/too-large" && texts(&reading.faults).contains("50000 values"), "{fault:?}");
 }
 
 #[test]
 fn two_documents_of_one_name_are_refused_and_broken_ones_matter_to_those_that_need_them() {
-    let reading = asyncapi::read(&[source("a/thing_API.yaml", THING), source("b/thing_API.yaml", THING)], &|_| true);
+    let reading =
+        asyncapi::read(&["docs/thing_API/asyncapi.yaml", "docs/thing_API.yaml"].map(|it| source(it, THING)), &|_| true);
     assert_eq!(reading.faults[0].id, "asyncapi/duplicate");
-    assert!(texts(&reading.faults).contains("a/thing_API.yaml"));
+    assert!(texts(&reading.faults).contains("the other one is docs/thing_API/asyncapi.yaml"));
     let broken = source("broken_API.yaml", "a: [");
     let wants = |name: &str| name == "thing_API";
     assert!(asyncapi::read(&[source("thing_API.yaml", THING), broken.clone()], &wants).faults.is_empty());

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::printed;
 use crate::project::{PASS, Project};
 
 /// A module with its bug, a scenario of the suite, and what fails there: ids, each with the requirement that it names.
@@ -27,12 +28,12 @@ rows! { earns(&Case):
 }
 
 fn earns((module, scenario, failures): &Case) {
-    let output = Command::new(env!("CARGO_BIN_EXE_khumbu"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_khumbu"));
+    command
         .args(["run", &format!("scenarios/{scenario}.yaml"), "--module", &format!("builtin:{module}"), "--json", "-"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+        .stdin(Stdio::null());
+    let output = printed::output(&mut command).unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let mut found: Vec<(&str, &str)> = Vec::new();
     for failure in report["scenarios"][0]["failures"].as_array().unwrap() {

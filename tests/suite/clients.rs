@@ -102,5 +102,6 @@ fn skipped<T>(why: &str) -> Option<T> {
     let is_excused = excused.split_whitespace().any(|package| why.contains(package));
     assert!(!is_required || is_excused, "{why}; run ci/provision");
     println!("skipped: {why}");
+    crate::printed::skipped(why);
     None
 }

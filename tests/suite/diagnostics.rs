@@ -10,10 +10,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use khumbu::cli::files;
-use khumbu::diagnostic::Style;
+use khumbu::diagnostic::{Diagnostic, Style};
 use khumbu::{gateway, scenario};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
+
+use crate::printed;
+use crate::project::Project;
 
 const KNOWN: [&str; 4] = ["RR-1", "WD-1", "WD-2", "TV-2"];
 
@@ -29,7 +32,7 @@ fn project() -> &'static Path {
 fn messages(name: &str, text: &str) -> String {
     match scenario::parse(name, text, words()) {
         Ok(_) => "no errors\n".to_owned(),
-        Err(errors) => errors.iter().map(|error| error.render(Style::Plain)).collect::<Vec<_>>().join("\n"),
+        Err(errors) => printed::told(&errors).join("\n"),
     }
 }
 
@@ -100,10 +103,27 @@ fn every_id_of_the_language_is_provoked_by_a_bad_file() {
 }
 
 #[test]
+fn a_topic_that_is_nearly_right_is_warned_of() {
+    let steps = "description: x\nunder_test: client\nsteps:\n  - publish: {topic: \"{e2m}/hartbeat\", text: x}\n";
+    let project = Project::with(&[("s.yaml", steps)]);
+    project
+        .run(&["check", "s.yaml"])
+        .exits(0)
+        .says("warning[scenario/near-topic]")
+        .says("did you mean `{e2m}/heartbeat`?");
+}
+
+#[test]
+fn a_fault_of_khumbu_is_told_as_such() {
+    let told = printed::told([&Diagnostic::panicked("index out of bounds")]).concat();
+    assert!(told.starts_with("error[harness/panic]: khumbu itself panicked: index out of bounds\n"), "{told}");
+}
+
+#[test]
 fn other_files_get_messages_of_their_own() {
     let station = |text: &str| {
         let errors = scenario::parse_station("station.yaml", text).unwrap_err();
-        errors.iter().map(|error| error.render(Style::Plain)).collect::<String>()
+        printed::told(&errors).concat()
     };
     insta::assert_snapshot!(
         ["evces: 2\n", "evses: 0\ntokens: {A: {value: \"ü\", type: Central}}\n", "\ta: b\n", "a: 1\na: 2\n", "[1]\n"]

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use khumbu::conformance::requirements::{self, Binds};
 
-use crate::clients;
+use crate::{clients, printed};
 
 /// A requirement and the scenario of `scenarios/everest` that finds whoever breaks it.
 type Broken = (&'static str, &'static str);
@@ -103,12 +103,12 @@ fn fails((requirement, scenario): &Broken) {
         "{python} fixtures/modules/faulty_everest.py --host {{host}} --port {{port}} --module-id {{module_id}} \
          --api-version {{api_version}} --breaks {requirement}"
     );
-    let output = Command::new(env!("CARGO_BIN_EXE_khumbu"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_khumbu"));
+    command
         .args(["run", &format!("scenarios/everest/{scenario}.yaml"), "--module", &module])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+        .stdin(Stdio::null());
+    let output = printed::output(&mut command).unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
 }
 

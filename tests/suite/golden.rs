@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use khumbu::diagnostic::{Source, Style};
+use khumbu::diagnostic::Source;
 use khumbu::protocol::channel::{ApiType, Topics};
 use khumbu::transcript::golden::{Names, transcript};
 use khumbu::transcript::injected::{Effect, Injected};
@@ -15,6 +15,8 @@ use khumbu::transcript::record::{Direction, Event, Publish, Record};
 use khumbu::transcript::snapshot::{Snapshot, compare, difference, pending};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+
+use crate::printed;
 
 fn topics() -> Topics {
     Topics {
@@ -282,10 +284,10 @@ fn every_failure_of_a_golden_has_its_message() {
         (Some(&golden), ""),
         (Some(&golden), "first\n  e2m  x\n  m2e  y\nsubscriptions\n  q1 z\n"),
     ] {
-        messages.push_str(&compare(golden, body, &scenario).unwrap_err().render(Style::Plain));
+        messages.push_str(&printed::told([&*compare(golden, body, &scenario).unwrap_err()]).concat());
         messages.push('\n');
     }
-    messages.push_str(&khumbu::transcript::snapshot::orphan("a/c.snap").render(Style::Plain));
+    messages.push_str(&printed::told([&khumbu::transcript::snapshot::orphan("a/c.snap")]).concat());
     insta::assert_snapshot!(messages);
 }
 

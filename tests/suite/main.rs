@@ -67,6 +67,7 @@ mod page_in_browser;
 mod parity;
 mod parity_recordings;
 mod patterns;
+mod printed;
 mod profile;
 mod progress;
 mod project;

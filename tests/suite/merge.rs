@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use khumbu::diagnostic::{Diagnostic, Place, Severity, Source, Style, Subject};
+use khumbu::diagnostic::{Diagnostic, Place, Severity, Source, Subject};
 use khumbu::protocol::release::Release;
 use khumbu::report::{self, KnownFailure, Listed, Part, Report, Shard};
 use khumbu::suite::{self, Scope};
@@ -14,6 +14,7 @@ use khumbu::verdict::{Evidence, Passed, ScenarioResult, Verdict};
 use serde_json::{Value, json};
 
 use crate::conform::scope;
+use crate::printed;
 use crate::project::{FAIL, PASS, Project};
 
 const TOOK: Duration = Duration::from_millis(2500);
@@ -82,7 +83,7 @@ fn written(index: usize, result: &Arc<ScenarioResult>) -> Value {
 
 fn read(value: &Value) -> Result<Report, String> {
     let text = serde_json::to_string_pretty(value).unwrap();
-    report::read("r.json", &text).map_err(|found| found.render(Style::Plain))
+    report::read("r.json", &text).map_err(|found| printed::told([&*found]).concat())
 }
 
 /// Both shards.
@@ -200,7 +201,7 @@ fn is_refused(Case(change, id, says): &Case) {
             second.path = "other.json".to_owned();
             let found = report::merge(vec![read(&first).unwrap(), second]).unwrap_err();
             assert_eq!(found.len(), 1, "{found:?}");
-            found[0].render(Style::Plain)
+            printed::told(&found).concat()
         }
     };
     assert!(told.contains(id) && told.contains(says), "no {id} with `{says}` in {told}");
@@ -240,7 +241,7 @@ rows! { is_refused(&Case):
     another_command: Case(|it| it["side"] = json!("everest"), "run/other-whole", "side everest"),
     a_result_too_few: Case(|it| it["scenarios"] = json!([]), "run/missing-results", "1 of 2"),
     another_version: Case(|it| it["part"]["khumbu"] = json!("9.9.9"), "file/other-version", "9.9.9"),
-    another_schema: Case(|it| it["schema_version"] = json!(2), "file/other-version", "0.1.0"),
+    another_schema: Case(|it| it["schema_version"] = json!(2), "file/other-version", "is of schema 2"),
     no_part: Case(|it| drop(it.as_object_mut().unwrap().remove("part")), "file/no-report", "missing field `part`"),
     an_unknown_verdict: Case(
         |it| it["scenarios"][0]["verdict"] = json!("fine"),
@@ -284,12 +285,13 @@ fn text_that_is_no_report_is_told_with_its_place() {
     for (text, place) in [
         ("", "r.json:1:1"),
         ("{\n  \"schema_version\": 1,\n  \"part\": é}", "r.json:3:11"),
+        ("{}", "r.json:1:2"),
         ("[]", "r.json:1:2"),
         ("{\"schema_version\": 1", "r.json:1:20"),
     ] {
         let found = report::read("r.json", text).unwrap_err();
         assert_eq!(found.id, "file/no-report");
-        let told = found.render(Style::Plain);
+        let told = printed::told([&*found]).concat();
         assert!(told.contains(place), "no {place} in {told}");
     }
 }

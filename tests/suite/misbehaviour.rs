@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::clients;
+use crate::{clients, printed};
 
 /// A fault and what it must earn.
 struct Case {
@@ -308,16 +308,16 @@ fn play(case: &Case, python: &str) -> Result<(), String> {
         case.behaviour
     );
     let prefix = if scenario.ends_with("_prefix") { "site/" } else { "" };
-    let output = Command::new(env!("CARGO_BIN_EXE_khumbu"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_khumbu"));
+    command
         .args(["run", &path, "--module", &module])
         .args(["--external-prefix", prefix])
         .args(["--ready-within", "5s", "--json", "-"])
         .args(flags.split_whitespace())
         .env("KHUMBU_TEST_CASE", &mark)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| error.to_string())?;
+        .stdin(Stdio::null());
+    let output = printed::output(&mut command).map_err(|error| error.to_string())?;
     let report: Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("no report: {error}\n{}", String::from_utf8_lossy(&output.stderr)))?;
     let played = &report["scenarios"][0];

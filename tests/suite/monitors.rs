@@ -36,6 +36,8 @@ use khumbu::protocol::side::Side;
 use khumbu::transcript::record::{Direction, Event, Publish, Record};
 use serde_json::{Value, json};
 
+use crate::printed;
+
 const BASE: &str = "everest_api/1/auth_consumer/api";
 
 fn topics() -> Topics {
@@ -164,6 +166,7 @@ impl Wire {
     #[track_caller]
     fn found(&mut self, severity: Severity, id: &str, requirement: &str) -> &Diagnostic {
         self.found.extend(self.monitors.finish(self.at));
+        printed::told(&self.found);
         assert_eq!(self.ids(), [id], "{:#?}", self.found);
         let finding = &self.found[0];
         assert_eq!((finding.severity, finding.requirement), (severity, Some(requirement)), "{finding:#?}");
@@ -213,6 +216,7 @@ fn a_flood_is_counted_instead_of_told() {
     }
     assert_eq!(wire.ids(), ["monitor/schema-violation"; 5]);
     let last = wire.monitors.finish(wire.at);
+    printed::told(&last);
     let told: Vec<_> = last.iter().map(|finding| (finding.id, finding.severity)).collect();
     assert_eq!(told, [("monitor/repeated", Severity::Note)]);
     assert!(last[0].headline.contains("100 times"), "{}", last[0].headline);
@@ -223,8 +227,8 @@ fn findings_read_like_this() {
     let mut text = String::new();
     let mut tell = |wire: &mut Wire| {
         let end = wire.monitors.finish(wire.at);
-        for finding in wire.found.iter().chain(&end) {
-            text.push_str(&finding.render(khumbu::diagnostic::Style::Plain));
+        for told in printed::told(wire.found.iter().chain(&end)) {
+            text.push_str(&told);
             text.push('\n');
         }
     };

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::clients;
+use crate::{clients, printed};
 
 /// No run of these tests takes this long, also on a busy machine; whatever does, hangs.
 pub const DEADLINE: Duration = Duration::from_secs(300);
@@ -218,6 +218,7 @@ impl Running {
         };
         let took = self.started.elapsed();
         let [stdout, stderr] = self.output.map(|reader| text(reader.join().unwrap()));
+        [&stdout, &stderr].into_iter().for_each(|text| printed::keep(text));
         Ran { status, stdout, stderr, took }
     }
 }

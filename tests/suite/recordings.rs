@@ -9,9 +9,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::clients;
 use crate::project::{FAIL, PASS, Project, REPLY, fixture, wait_for};
 use crate::sim::Sim;
+use crate::{clients, printed};
 
 /// EVerest starts a second time; a client publishes where only EVerest does; heartbeats go on from a number that nobody
 /// sent; or only the forecast is played; or a message is lost, broken or doubled on the way, which a recording does not tell.
@@ -129,6 +129,7 @@ impl Tap {
         let status = wait_for("its end", || self.child.try_wait().unwrap());
         let mut rest = String::new();
         std::io::Read::read_to_string(&mut self.stderr, &mut rest).unwrap();
+        printed::keep(&rest);
         (status.code(), rest)
     }
 }

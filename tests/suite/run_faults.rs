@@ -5,11 +5,12 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use crate::broker_wire::Bench;
+use crate::printed;
 
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_khumbu"));
     command.arg("run").args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
-    command.output().unwrap()
+    printed::output(&mut command).unwrap()
 }
 
 fn reported(arguments: &[&str]) -> Value {

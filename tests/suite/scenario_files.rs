@@ -14,13 +14,15 @@ use khumbu::scenario;
 use serde_json::Value;
 
 use crate::project::{PASS, Project};
+use crate::printed;
 
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn khumbu(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_khumbu")).args(arguments).current_dir(directory).output().unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_khumbu"));
+    printed::output(command.args(arguments).current_dir(directory)).unwrap()
 }
 
 fn stderr(output: &Output) -> String {

@@ -8,8 +8,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::clients;
 use crate::project::{Project, fixture, wait_for};
+use crate::{clients, printed};
 
 /// The server, spoken to by hand.
 struct Served {
@@ -44,6 +44,7 @@ impl Served {
         self.stdout.read_line(&mut line).unwrap();
         let answer: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: `{line}`"));
         assert_eq!(answer["jsonrpc"], "2.0", "{answer}");
+        printed::keep(answer["error"]["data"]["text"].as_str().unwrap_or_default());
         answer
     }
 
@@ -79,7 +80,9 @@ impl Served {
     fn end(mut self) -> (Option<i32>, String) {
         drop(self.stdin.take());
         let code = wait_for("its end", || self.child.try_wait().unwrap()).code();
-        (code, self.stderr.take().unwrap().join().unwrap())
+        let stderr = self.stderr.take().unwrap().join().unwrap();
+        printed::keep(&stderr);
+        (code, stderr)
     }
 }
 

@@ -9,9 +9,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::clients;
 use crate::project::{DEADLINE, Project, wait_for};
 use crate::recordings::publish;
+use crate::{clients, printed};
 
 /// A simulation that runs.
 pub struct Sim {
@@ -62,11 +62,18 @@ impl Drop for Sim {
 pub fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
+        // A message ends with an empty line.
+        let mut message = String::new();
         for line in BufReader::new(pipe).lines() {
-            if line.map(|line| sender.send(line)).is_err() {
-                return;
+            let Ok(line) = line else { break };
+            message.extend([line.as_str(), "\n"]);
+            if line.is_empty() {
+                printed::keep(&std::mem::take(&mut message));
             }
+            // Whoever waited for lines may have gone.
+            let _ = sender.send(line);
         }
+        printed::keep(&message);
     });
     receiver
 }
@@ -252,7 +259,7 @@ fn the_station_writes_as_it_is_told() {
 #[test]
 fn deviations_are_listed_and_releases_known() {
     let project = Project::new();
-    let listed = project.command(&["sim", "--list-deviations"]).output().unwrap();
+    let listed = printed::output(&mut project.command(&["sim", "--list-deviations"])).unwrap();
     let text = String::from_utf8(listed.stdout).unwrap();
     assert_eq!(listed.status.code(), Some(0));
     for entry in &khumbu::protocol::deviations::TABLE {
@@ -264,7 +271,7 @@ fn deviations_are_listed_and_releases_known() {
     let sim = Sim::start(&project, &["--release", "2025.10"]);
     assert!(sim.out().starts_with("mqtt://"));
     assert_eq!(sim.end(Signal::SIGTERM), Some(0));
-    let refused = project.command(&["sim", "--release", "2024.1"]).output().unwrap();
+    let refused = printed::output(&mut project.command(&["sim", "--release", "2024.1"])).unwrap();
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8(refused.stderr).unwrap().contains("`2024.1` is no release; there are 2025.10"));
 }
