@@ -50,8 +50,10 @@ impl Collecting {
         self.0.clear();
     }
 
-    /// An API module replied: the reply is lost if nobody listens any more.
+    /// An API module replied: the reply is lost if nobody listens any more. What has no `apis` answers something else that was
+    /// asked for on the same topic.
     pub(super) fn replied(&mut self, seen: &Worded<'_>) -> Option<Diagnostic> {
+        seen.json.as_ref()?.get("apis")?;
         let topic = &seen.answers.as_ref().filter(|answered| answered.has_prefix)?.topic.on_wire;
         let lasted = self.0.get(topic)?.lasted.filter(|lasted| *lasted < AT_ONCE)?;
         let Listening { since, .. } = self.0.remove(topic)?;

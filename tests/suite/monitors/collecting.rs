@@ -59,6 +59,15 @@ fn nobody_is_blamed_who_lost_nothing_or_could_not_help_it() {
     reply(&mut wire);
     wire.is_clean();
 
+    // What comes later answers something else that it asked for on the same topic.
+    let mut wire = Wire::client();
+    ask(&mut wire, DISCOVER);
+    reply(&mut wire);
+    stop(&mut wire, 2);
+    wire.subscribe("module", REPLIES).module(Channel::WITHDRAW_AUTHORIZATION, withdraw(REPLIES));
+    stop(&mut wire, 2);
+    wire.sends("harness", REPLIES, json!("Accepted").to_string()).is_clean();
+
     // It asked for modules of one type, and knows which.
     let mut wire = Wire::client();
     ask(&mut wire, "everest_api/query-modules/auth_consumer");
@@ -139,6 +148,7 @@ fn sends_under(told: u8, versions: &[&str]) -> Wire {
 fn whoever_sends_under_another_version_than_it_found_fails() {
     let wire = sends_under(1, &["1.0", "1.0", "1.0"]);
     let finding = wire.found.iter().find(|found| found.id == "monitor/topic-not-discovered").unwrap();
+    printed::told([finding]);
     assert_eq!((finding.severity, finding.requirement), (Severity::Fail, Some("DI-8")));
     assert!(finding.evidence.concat().contains("type `auth_consumer`, version `1`"), "{finding:#?}");
     // It speaks to several releases, has just begun, or was told something else that khumbu does not know of.
