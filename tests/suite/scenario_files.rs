@@ -13,8 +13,8 @@ use khumbu::conformance::requirements;
 use khumbu::scenario;
 use serde_json::Value;
 
-use crate::project::{PASS, Project};
 use crate::printed;
+use crate::project::{PASS, Project};
 
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
