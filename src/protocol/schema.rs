@@ -4,7 +4,7 @@
 //! Unknown extra fields are valid everywhere (`additionalProperties: true`); unknown enum values are not. How EVerest
 //! *decodes* what violates a schema is another question, see [`super::codec`].
 //!
-//! Pure. A schema is compiled on its first use: where a payload does not fit at first sight ([`fit`]).
+//! Pure. A schema is compiled on its first use: where a payload does not fit at first sight (`fit`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};

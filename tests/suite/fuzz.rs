@@ -235,10 +235,13 @@ fn a_module_that_ends_is_one_find_whatever_is_guessed() {
     let Some(module) = python_module("misbehaving.py") else { return };
     let (project, module) = (Project::new(), format!("{module} --behaviour dies-of-no-json"));
     // Another campaign, whose draws show it otherwise, has it in its files.
-    for (seed, says) in [("1", "1 found, 0 known"), ("2", "0 found, 1 known")] {
+    // What a busy machine keeps from being shown three times of three stands between the two.
+    for (seed, says) in [("1", ["1 found,", " 0 known"]), ("2", ["0 found,", " 1 known"])] {
         let flags = ["--side", "client", "--module", &module, "--seed", seed, "--cases", "16", "--finds", "1"];
         let ran = fuzz(&project, &[&flags[..], &["--save", "kept", "--max-shrink", "5s", "-j", "4"]].concat()).exits(1);
-        tells(&ran, says);
+        for says in says {
+            tells(&ran, says);
+        }
     }
     let kept: Vec<_> =
         std::fs::read_dir(project.path("kept")).unwrap().flatten().map(|file| file.file_name()).collect();

@@ -15,6 +15,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::clients;
+use crate::printed;
 use crate::project::{Project, fixture};
 
 const URI: &str = "file:///a%20b/first.yaml";
@@ -254,6 +255,7 @@ fn an_editor_that_goes_is_let_go_and_one_that_is_none_is_told() {
     {
         let (code, said, told) = raw(bytes);
         assert_eq!((code, &*said), (2, ""));
+        printed::keep(&told);
         assert!(told.contains("error[lsp/bad-message]") && told.contains("docs/editors.md"), "{told}");
     }
     // Parameters that are none, files that are not open, and places that are not there are no harm.

@@ -214,7 +214,7 @@ rows! { earns(&Case):
     hears_no_statuses_on_client: case("hears-no-statuses", CLIENT, "pass", &[], &["scenario/not-shown"]),
     hears_no_heartbeats_on_client: case("hears-no-heartbeats", CLIENT, "pass", &[], &[]),
     hears_no_heartbeats_on_restarts: case("hears-no-heartbeats", RESTARTS, "inconclusive", &["scenario/no-occasion"], &[]),
-    leave_grandchild_on_client_display: case("leave-grandchild", ["client", "client_display", ""], "pass", &[], &[]),
+    leave_grandchild_on_client_display: case("leave-grandchild", ["client", "client_display", ""], "pass", &[], &["scenario/demands-nothing"]),
     // It has ended in the scenario, not after it.
     ends_at_use_on_client_display: case("ends-at-use", ["client", "client_display", ""], "fail", &["module/ended"], &[]),
 

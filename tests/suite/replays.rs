@@ -111,13 +111,16 @@ fn an_everest_that_does_otherwise_fails() {
 /// The conversation with an EV that is plugged in by a message that no API knows.
 fn plugged_in_by(topic: &str, payload: Value) -> Vec<Value> {
     let mut messages = conversation();
+    // Of another token: EVerest holds a request that it could not follow against the next token that fits.
+    messages[1]["payload"]["payload"]["id_token"] = json!({"type": "ISO14443", "value": "BOB"});
     messages[3]["topic"] = json!(topic);
     messages[3]["payload"] = payload;
     messages
 }
 
 /// As [`STATION`], where a token waits until an EV is plugged in.
-const WAITING: &str = "evses: 2\nauth: {connection_timeout: 8, selection_algorithm: PlugEvents}\ndeviations: {sticky-withdraw: false}\nstart: {communication_check: false}\n";
+const WAITING: &str =
+    "evses: 2\nauth: {connection_timeout: 8, selection_algorithm: PlugEvents}\nstart: {communication_check: false}\n";
 
 #[test]
 fn what_follows_a_stimulus_that_finds_nobody_is_not_judged() {

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
 
+use crate::printed;
 use crate::project::Project;
 use crate::terminal::Terminal;
 
@@ -92,6 +93,7 @@ fn it_works_without_a_home_and_says_when_nothing_can_be_kept() {
     });
     terminal.until_shown("warning[sim/no-history]: what is typed cannot be kept in `");
     terminal.until_last_line(PROMPT);
+    printed::keep(&terminal.screen());
     terminal.type_line(PROMPT, "plug_in 1");
     terminal.until_last_line(PROMPT);
     terminal.press(CTRL_D);
