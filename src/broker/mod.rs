@@ -49,7 +49,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Mutex;
 
 pub use faults::{Rule, Sieve};
@@ -182,11 +182,16 @@ pub struct StartError {
     pub source: io::Error,
 }
 
+/// So many connections may wait to be accepted, as tokio has it for a listener.
+const BACKLOG: u32 = 1024;
+
 /// A running broker. Dropping it closes everything without a record; [`Broker::stop`] is the proper end.
 pub struct Broker {
     hub: Arc<Hub>,
     address: SocketAddr,
     running: Mutex<Option<Running>>,
+    /// The port while it is closed: bound and not listening, so that clients are refused, and the system gives it to nobody else.
+    kept: Mutex<Option<TcpSocket>>,
 }
 
 impl Broker {
@@ -200,7 +205,7 @@ impl Broker {
         let address = listener.local_addr().map_err(|source| StartError { address: asked, source })?;
         let hub = Arc::new(Hub::new(config, Box::new(record)));
         let running = Mutex::new(Some(Running::start(hub.clone(), listener)));
-        Ok(Self { hub, address, running })
+        Ok(Self { hub, address, running, kept: Mutex::default() })
     }
 
     /// Where it listens, with the real port.
@@ -218,6 +223,7 @@ impl Broker {
     pub async fn suspend(&self) {
         if let Some(running) = self.running.lock().await.take() {
             running.stop("broker down").await;
+            self.keep_port().await;
         }
     }
 
@@ -225,7 +231,7 @@ impl Broker {
     pub async fn resume(&self) -> Result<(), StartError> {
         let mut running = self.running.lock().await;
         if running.is_none() {
-            let listener = listen(self.address).await?;
+            let listener = self.listen_again().await?;
             *running = Some(Running::start(self.hub.clone(), listener));
         }
         Ok(())
@@ -269,6 +275,7 @@ impl Broker {
     pub async fn go_away(&self) {
         if let Some(running) = self.running.lock().await.as_mut().filter(|running| !running.is_shut()) {
             running.shut().await;
+            self.keep_port().await;
         }
     }
 
@@ -278,11 +285,25 @@ impl Broker {
     /// When somebody else has taken it.
     pub async fn come_back(&self) -> Result<(), StartError> {
         if let Some(running) = self.running.lock().await.as_mut().filter(|running| running.is_shut()) {
-            let listener = listen(self.address).await?;
+            let listener = self.listen_again().await?;
             self.hub.record(&"broker".into(), Event::Injected(Injected::BrokerBack));
             running.open(listener);
         }
         Ok(())
+    }
+
+    /// Keeps the port that was just closed. If that fails it is as free as any, and [`Self::listen_again`] finds out.
+    async fn keep_port(&self) {
+        *self.kept.lock().await = bind(self.address).ok();
+    }
+
+    /// Listens on the port that was kept, or on the same one if it was not.
+    async fn listen_again(&self) -> Result<TcpListener, StartError> {
+        let address = self.address;
+        match self.kept.lock().await.take() {
+            Some(socket) => socket.listen(BACKLOG).map_err(|source| StartError { address, source }),
+            None => listen(address).await,
+        }
     }
 
     /// Ends: every connection is closed and its end recorded, the port is free, and no task is left.
@@ -299,6 +320,15 @@ impl Drop for Broker {
             running.abort();
         }
     }
+}
+
+/// A socket with this address that does not listen.
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections that came through the port before may be there still.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use khumbu::broker::{Broker, Config, StartError, Upstream};
 use khumbu::transcript::record::{Direction, Event};
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::broker_wire::{Bench, PATIENCE, Wire, connect4, publish4, publishes};
 
@@ -26,7 +27,7 @@ async fn goes_down_and_comes_back_within_100_ms() {
         assert_eq!(clean.next().await, None);
         assert_eq!(lasting.next().await, None);
         assert_eq!(waiting.next().await, None);
-        assert!(tokio::net::TcpStream::connect(address).await.is_err(), "the port is closed");
+        assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
         bench.broker.resume().await.unwrap();
         lasting = Wire::open(address).await;
         lasting.send(&connect4("lasting", 0, 0)).await;
@@ -51,6 +52,24 @@ async fn goes_down_and_comes_back_within_100_ms() {
         assert_eq!(ends.iter().filter(|seen| *seen == end).count(), times, "{ends:?}");
     }
     assert_eq!(ends.iter().filter(|end| end.ends_with("broker stopped")).count(), 2, "{ends:?}");
+}
+
+#[tokio::test]
+async fn its_port_is_kept_while_it_is_down() {
+    let bench = Bench::start().await;
+    let address = bench.address();
+    let closed = async || {
+        let taken = TcpSocket::new_v4().unwrap().bind(address);
+        assert!(taken.is_err() && TcpStream::connect(address).await.is_err());
+    };
+    bench.broker.suspend().await;
+    closed().await;
+    bench.broker.resume().await.unwrap();
+    bench.broker.go_away().await;
+    closed().await;
+    bench.broker.come_back().await.unwrap();
+    Wire::v4(address, "client").await;
+    bench.stop().await;
 }
 
 #[tokio::test]
