@@ -150,9 +150,9 @@ pub fn find(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<Diagnostic>) {
     for path in if is_default { &default } else { paths } {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
-                let before = walk.found.len() + walk.errors.len();
+                let before = walk.errors.len();
                 walk.directory(path);
-                if walk.found.len() + walk.errors.len() == before {
+                if walk.errors.len() == before && !walk.has_files_of(path) {
                     let headline = format!("no scenarios in `{}`", path.display());
                     walk.errors.push(
                         Diagnostic::new(Severity::Error, "file/no-scenarios", headline)
@@ -184,7 +184,9 @@ pub fn find_in(directory: &Path, extensions: &[&str]) -> Vec<PathBuf> {
 struct Walk<'a> {
     extensions: &'a [&'a str],
     found: Vec<PathBuf>,
-    seen: BTreeSet<PathBuf>,
+    /// Where we have been, and what has been found, by real paths.
+    directories: BTreeSet<PathBuf>,
+    files: BTreeSet<PathBuf>,
     errors: Vec<Diagnostic>,
 }
 
@@ -196,6 +198,11 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether files of a directory have been found, on this way or on another.
+    fn has_files_of(&self, directory: &Path) -> bool {
+        fs::canonicalize(directory).is_ok_and(|real| self.files.iter().any(|file| file.starts_with(&real)))
+    }
+
     fn walk(&mut self, directory: &Path, root: &Path) {
         let real = match fs::canonicalize(directory) {
             Ok(real) => real,
@@ -205,7 +212,7 @@ impl Walk<'_> {
             return self.outside(directory, root);
         }
         // A link to where we have been, be it a loop or not, adds nothing.
-        if !self.seen.insert(real) {
+        if !self.directories.insert(real) {
             return;
         }
         let mut entries: Vec<PathBuf> = match fs::read_dir(directory) {
@@ -234,7 +241,7 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, path: &Path) {
-        let is_new = fs::canonicalize(path).map_or(true, |real| self.seen.insert(real));
+        let is_new = fs::canonicalize(path).map_or(true, |real| self.files.insert(real));
         if is_new {
             self.found.push(path.to_owned());
         }

@@ -133,6 +133,29 @@ fn files_are_formatted_in_their_place_and_others_are_not_touched() {
 }
 
 #[test]
+fn a_file_that_is_named_twice_is_formatted_once() {
+    let project = Project::with(&[("real/a.yaml", PRETTY), ("real/sub/b.yaml", PRETTY), ("deep/er/c.yaml", PRETTY)]);
+    symlink(project.path("real"), project.path("link")).unwrap();
+    fs::create_dir(project.path("real/bare")).unwrap();
+    for (paths, count) in [
+        (&["real", "real/sub"][..], 2),
+        (&["real/sub", "real"], 2),
+        (&["real", "real"], 2),
+        (&["link", "real"], 2),
+        (&["real", "real/a.yaml"], 2),
+        (&["deep/er/c.yaml", "deep"], 1),
+        (&["deep/er", "deep"], 1),
+    ] {
+        let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
+        let ran = project.run(&[&["fmt"], paths].concat()).exits(0);
+        assert_eq!(ran.stderr, format!("{files} read, 0 formatted\n"), "{paths:?}");
+        let checked = project.run(&[&["check"], paths].concat()).exits(0);
+        assert!(!checked.stderr.contains("file/no-scenarios"), "{paths:?}: {}", checked.stderr);
+    }
+    project.run(&["fmt", "real", "real/bare"]).exits(2).says("error[file/no-scenarios]: no scenarios in `real/bare`");
+}
+
+#[test]
 fn check_prints_a_patch_and_changes_nothing() {
     let project = Project::with(&[("scenarios/ugly.yaml", UGLY), ("scenarios/pretty.yaml", PRETTY)]);
     let ran = project.run(&["fmt", "--check"]).exits(1);
