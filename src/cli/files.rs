@@ -16,7 +16,7 @@ use crate::scenario::{self, Known, LARGEST, Scenario};
 pub const DEFAULT: &str = "scenarios";
 
 /// What some editors begin a UTF-8 text with; it is no part of the text.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+pub(super) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// All that was found.
 #[derive(Debug, Default)]
@@ -102,7 +102,7 @@ pub fn read_text(path: &Path, largest: usize) -> Result<String, Vec<Diagnostic>>
 /// `file/not-utf8`.
 pub fn to_text(path: &Path, mut bytes: Vec<u8>) -> Result<String, Vec<Diagnostic>> {
     let name = path.display();
-    if bytes.starts_with(BYTE_ORDER_MARK) {
+    if bytes.starts_with(BYTE_ORDER_MARK.as_bytes()) {
         bytes.drain(..BYTE_ORDER_MARK.len());
     }
     String::from_utf8(bytes).map_err(|error| {
@@ -129,13 +129,13 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     }
     let mut first = Vec::new();
     File::open(&real)?.take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut first)?;
-    let mark = if first == BYTE_ORDER_MARK { BYTE_ORDER_MARK } else { &[] };
+    let mark = if first == BYTE_ORDER_MARK.as_bytes() { BYTE_ORDER_MARK } else { "" };
     // In the same directory, so that it is the same file system; hidden, so that nobody takes it for a scenario.
     let beside = real.with_file_name(format!(".khumbu-{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create_new(true).open(&beside)?;
     let written = file
         .set_permissions(permissions)
-        .and_then(|()| file.write_all(mark))
+        .and_then(|()| file.write_all(mark.as_bytes()))
         .and_then(|()| file.write_all(text.as_bytes()))
         .and_then(|()| file.sync_all())
         .and_then(|()| fs::rename(&beside, &real));

@@ -111,12 +111,13 @@ fn from_stdin(arguments: &Arguments) -> Exit {
         let headline = format!("{STDIN_NAME} cannot be read");
         return print::refused(vec![refused("file/unreadable", headline).with_evidence(error.to_string())]);
     }
+    let mark = if bytes.starts_with(files::BYTE_ORDER_MARK.as_bytes()) { files::BYTE_ORDER_MARK } else { "" };
     let formatted = files::to_text(Path::new(STDIN_NAME), bytes)
         .and_then(|text| scenario::format(STDIN_NAME, &text).map(|formatted| (text, formatted)));
     match formatted {
         Err(errors) => print::refused(errors),
         Ok((_, formatted)) if !arguments.check => {
-            print::report(&formatted);
+            print::report(&format!("{mark}{formatted}"));
             Exit::Pass
         }
         Ok((text, formatted)) if text == formatted => Exit::Pass,

@@ -32,6 +32,9 @@ pub enum Unformatted {
 /// # Errors
 /// Why it stays as it is.
 pub fn format(text: &str) -> Result<String, Unformatted> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
     let is_crlf = text.split_once('\n').is_some_and(|(first, _)| first.ends_with('\r'));
     let before = said(text).ok_or(Unformatted::NotRead)?;
     if events(text).map_while(Result::ok).any(|(event, _)| is_tabbed(&event)) {
@@ -169,6 +172,7 @@ mod tests {
             ("a: |\n   x  \n   y\n", "a: |\n  x  \n  y\n"),
             ("a: {\n b: 1, c: 2}\n", "a: {\n  b: 1,\n  c: 2\n}\n"),
             ("# only this", "# only this\n"),
+            ("", ""),
             ("a: &x [1]\nb:   *x\n", "a: &x [1]\nb: *x\n"),
         ] {
             assert_eq!(formatted(before), after);

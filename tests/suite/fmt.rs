@@ -219,7 +219,10 @@ fn line_ends_and_a_byte_order_mark_stay() {
         (format!("\u{feff}{UGLY}"), format!("\u{feff}{PRETTY}")),
         (format!("\u{feff}{PRETTY}"), format!("\u{feff}{PRETTY}")),
         ("# nothing yet".to_owned(), "# nothing yet\n".to_owned()),
+        (String::new(), String::new()),
+        ("\u{feff}".to_owned(), "\u{feff}".to_owned()),
     ] {
+        assert_eq!(String::from_utf8(piped(&project, &["fmt", "-"], before.as_bytes()).stdout).unwrap(), after);
         project.write("a.yaml", &before);
         project.run(&["fmt", "a.yaml"]).exits(0);
         assert_eq!(project.read("a.yaml"), after);
