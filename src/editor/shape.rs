@@ -114,10 +114,19 @@ fn expand<'s>(root: &'s Value, schema: &'s Value, depth: usize, choices: &mut Ve
     }
 }
 
-/// Which of these schemas a text is likeliest of: the one that has most of its keys at the top, the first of equals.
-pub fn kind_of(text: &str, schemas: &[&Value]) -> usize {
+/// Which of these schemas a text is likeliest of: the one that has most of its keys at the top, the first of equals; and
+/// whether it is of that kind at all, which it is if most of its keys are. Other programs have YAML files, too.
+pub fn kind_of(text: &str, schemas: &[&Value]) -> (usize, bool) {
     let root = yaml::read(text).ok();
     let entries = root.as_ref().map(Node::content);
+    // The keys at the top of what is no YAML yet.
+    let typed =
+        || text.lines().filter(|line| !line.starts_with([' ', '\t', '#', '-'])).filter_map(|it| it.split_once(':'));
+    let all = match entries {
+        Some(Content::Mapping(entries)) => entries.len(),
+        Some(_) => 0,
+        None => typed().count(),
+    };
     let known = |schema: &&Value| {
         let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return 0 };
         match entries {
@@ -125,22 +134,26 @@ pub fn kind_of(text: &str, schemas: &[&Value]) -> usize {
                 let takes = |entry: &&Entry| properties.get(&entry.key).is_some_and(|it| may_be(it, &entry.value));
                 entries.iter().filter(takes).count()
             }
+            Some(_) => 0,
             // It is being written.
-            _ => {
-                let keys = text.lines().filter_map(|line| line.split_once(':'));
-                keys.filter(|(key, _)| properties.contains_key(*key)).count()
-            }
+            None => typed().filter(|(key, _)| properties.contains_key(*key)).count(),
         }
     };
     let known: Vec<usize> = schemas.iter().map(known).collect();
-    let most = known.iter().max();
-    known.iter().position(|count| Some(count) == most).unwrap_or(0)
+    let most = known.iter().copied().max().unwrap_or(0);
+    (known.iter().position(|count| *count == most).unwrap_or(0), most * 2 > all)
 }
 
-/// Whether a value is of the kind that a schema names, if it names one; lists and mappings are told apart.
+/// Whether a value is of the kind that a schema names, if it names one; lists, mappings and all else are told apart.
 fn may_be(schema: &Value, node: &Node) -> bool {
     let named = schema.get("type").and_then(Value::as_str);
-    !matches!((named, node.content()), (Some("array"), Content::Mapping(_)) | (Some("object"), Content::List(_)))
+    match (named, node.content()) {
+        (None, _) => true,
+        (Some(named), Content::Mapping(_)) => named == "object",
+        (Some(named), Content::List(_)) => named == "array",
+        // Nothing, or a word, may be what is yet to become a list.
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -154,16 +167,25 @@ mod tests {
         let list = json!({"properties": {"steps": {}, "station": {}}});
         let (named, listed) = (
             json!({"properties": {"tokens": {"type": "object"}}}),
-            json!({"properties": {"tokens": {"type": "array"}}}),
+            json!({"properties": {"tokens": {"type": "array"}, "jobs": {"type": "integer"}}}),
         );
         let kinds = [&list, &named, &listed];
         for (text, kind) in [
-            ("", 0),
-            ("x: 1\n", 0),
-            ("tokens: {A: 1}\n", 1),
-            ("tokens: [A]\n", 2),
-            ("tokens: {A: 1}\nsteps: []\nstation: {}\n", 0),
-            ("tokens: [\n", 1),
+            ("", (0, false)),
+            ("# steps: []\n", (0, false)),
+            ("x: 1\n", (0, false)),
+            ("- steps: []\n", (0, false)),
+            ("steps", (0, false)),
+            ("steps:", (0, true)),
+            ("steps: []\nstaton: {}\n", (0, false)),
+            ("steps: []\nstation: {}\nstaton: {}\n", (0, true)),
+            ("jobs: {build: 1}\n", (0, false)),
+            ("jobs: 2\n", (2, true)),
+            ("tokens: {A: 1}\n", (1, true)),
+            ("tokens: [A]\n", (2, true)),
+            ("tokens: {A: 1}\nsteps: []\nstation: {}\n", (0, true)),
+            ("tokens: [\n", (1, true)),
+            ("tokens: [\nname: x\n  steps: 1\n", (1, false)),
         ] {
             assert_eq!(kind_of(text, &kinds), kind, "{text}");
         }

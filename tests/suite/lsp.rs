@@ -131,6 +131,46 @@ fn what_check_finds_is_shown_where_it_stands_while_it_is_typed() {
 }
 
 #[test]
+fn files_of_other_programs_are_left_alone_and_a_new_scenario_is_not() {
+    let others = [
+        ("docker-compose.yml", "version: \"3\"\nservices:\n  web: {image: nginx}\n"),
+        (
+            "mkdocs.yml",
+            "site_name: x\nnav:\n  - Home: index.md\nmarkdown_extensions:\n  - x: {f: !!python/name:a.b }\n",
+        ),
+        (".github/workflows/ci.yml", "name: CI\non: [push]\njobs:\n  build:\n    steps:\n      - run: make\n"),
+        (".pre-commit-config.yaml", "repos:\n  - repo: https://example.org/x\n    rev: v1\n"),
+        ("config.yaml", "active_modules:\n  auth:\n    module: Auth\n    config_module: {connection_timeout: 10}\n"),
+        ("manifest.yaml", "description: A module.\nprovides: {}\nmetadata: {license: x}\n"),
+        ("k8s.yaml", "apiVersion: v1\nkind: Pod\n---\napiVersion: v1\nkind: Pod\n"),
+        ("playbook.yaml", "- hosts: all\n  description: x\n"),
+        ("open.yaml", "services: [\n"),
+        ("empty.yaml", ""),
+        ("comment.yaml", "# yet to come\n"),
+        ("khumbu.yaml", ""),
+    ];
+    let ours = [
+        ("described.yaml", "description: x\n", "scenario/missing-field"),
+        ("stepped.yaml", "steps:\n  - plug_inn: {evse: 1}\n", "scenario/unknown-step"),
+        ("mistyped.yaml", "descripton: x\nunder_test: client\nsteps: []\n", "scenario/unknown-field"),
+        ("khumbu.yaml", "active_modules: {}\n", "config/invalid"),
+    ];
+    let uri = |at: usize, name: &str| format!("file:///{at}/{name}");
+    let others_open = others.iter().enumerate().map(|(at, (name, text))| open(&uri(at, name), text));
+    let ours_open = ours.iter().enumerate().map(|(at, (name, text, _))| open(&uri(at + others.len(), name), text));
+    let empty = uri(9, "empty.yaml");
+    let completion = ask("completion", &empty, &json!({"line": 0, "character": 0}));
+    let Some(answers) = converse(&others_open.chain(ours_open).chain([completion]).collect::<Vec<_>>()) else { return };
+    for ((name, _), answer) in others.iter().zip(&answers) {
+        assert_eq!(answer, &json!([]), "{name}");
+    }
+    for ((name, _, id), answer) in ours.iter().zip(&answers[others.len()..]) {
+        assert!(answer.as_array().unwrap().iter().any(|it| it["code"] == *id), "{name}: {answer}");
+    }
+    assert!(labels(&answers[others.len() + ours.len()]).contains("under_test"));
+}
+
+#[test]
 fn what_stands_at_a_place_is_explained() {
     let cases = [
         (GOOD.replace("plug_in", "plug|_in"), "An EV is plugged in."),
@@ -250,9 +290,7 @@ fn an_editor_that_goes_is_let_go_and_one_that_is_none_is_told() {
         code == 0 && said.contains("-32601") && said.contains("-32600") && said.contains("\"id\":3,\"result\":null"),
         "{code}: {said}"
     );
-    for bytes in
-        [&b"help\n"[..], b"Content-Length: 9999999999\r\n\r\n", b"Content-Length: 2\r\n\r\n[]", b"\xff\xfe\r\n"]
-    {
+    for bytes in [&b"help\n"[..], b"Content-Length: 9999999999\r\n\r\n", b"Content-Length: 2\r\n\r\n[]", b"\xff\xfe\r\n"] {
         let (code, said, told) = raw(bytes);
         assert_eq!((code, &*said), (2, ""));
         printed::keep(&told);

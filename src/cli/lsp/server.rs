@@ -39,6 +39,8 @@ struct Open {
     version: i32,
     text: String,
     kind: usize,
+    /// It is a file of khumbu's, and no other program's.
+    is_ours: bool,
     found: Vec<Diagnostic>,
     is_looked_at: bool,
 }
@@ -79,7 +81,8 @@ impl Server {
         let mut out = Vec::new();
         for (uri, open) in self.open.iter_mut().filter(|(_, open)| !open.is_looked_at) {
             open.is_looked_at = true;
-            open.found = found(self.kinds[open.kind].0, &to_path(uri), &open.text);
+            let of = open.is_ours.then_some(self.kinds[open.kind].0);
+            open.found = of.map(|of| found(of, &to_path(uri), &open.text)).unwrap_or_default();
             let shown = open.found.iter().map(|it| shown(it, &open.text, self.shows_links)).collect();
             out.push(published(uri, Some(open.version), shown));
         }
@@ -125,11 +128,11 @@ impl Server {
 
     fn put(&mut self, uri: String, version: i32, text: String) {
         let is_config = to_path(&uri).file_name().is_some_and(|name| name == config::DEFAULT);
-        let kind = match self.kinds.iter().position(|(of, _)| *of == Of::Config).filter(|_| is_config) {
-            Some(kind) => kind,
+        let (kind, is_ours) = match self.kinds.iter().position(|(of, _)| *of == Of::Config).filter(|_| is_config) {
+            Some(kind) => (kind, true),
             None => editor::kind_of(&text, &self.kinds.iter().map(|(_, schema)| schema).collect::<Vec<_>>()),
         };
-        self.open.insert(uri, Open { version, text, kind, found: Vec::new(), is_looked_at: false });
+        self.open.insert(uri, Open { version, text, kind, is_ours, found: Vec::new(), is_looked_at: false });
     }
 
     fn answer(&mut self, request: Request) -> Response {
