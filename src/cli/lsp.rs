@@ -11,6 +11,7 @@ use std::thread;
 
 use lsp_server::Message;
 
+use self::frames::Body;
 use self::server::Server;
 use super::{Exit, print};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -52,7 +53,11 @@ pub fn run(_: &Arguments) -> Exit {
             next => next.unwrap_or(Ok(None)),
         };
         match next {
-            Ok(Some(message)) => send(server.take(message)),
+            Ok(Some(Body::Message(message))) => send(server.take(message)),
+            Ok(Some(Body::Refused(answer))) => {
+                let text = answer.to_string();
+                print::out(&format!("Content-Length: {}\r\n\r\n{text}", text.len()));
+            }
             Ok(None) => return Exit::Pass,
             Err(why) => {
                 let headline = "the editor has sent what is no message of the Language Server Protocol";

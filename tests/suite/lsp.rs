@@ -171,6 +171,23 @@ fn files_of_other_programs_are_left_alone_and_a_new_scenario_is_not() {
 }
 
 #[test]
+fn a_message_that_cannot_be_read_does_not_end_the_server() {
+    let framed = |text: &str| format!("Content-Length: {}\r\n\r\n{text}", text.len());
+    let initialize = frame(&json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}));
+    let shutdown = frame(&json!({"jsonrpc": "2.0", "id": 2, "method": "shutdown"}));
+    let exit = frame(&json!({"jsonrpc": "2.0", "method": "exit"}));
+    let halved = framed(
+        r#"{"jsonrpc":"2.0","method":"textDocument/didOpen","params":{"textDocument":{"uri":"file:///a.yaml","languageId":"yaml","version":1,"text":"description: \ud83e\nstps: []\nsteps: []\n"}}}"#,
+    );
+    let (code, said, told) =
+        raw((initialize + &framed("[]") + &framed("{\"id\"") + &halved + &shutdown + &exit).as_bytes());
+    assert_eq!((code, &*told), (0, ""), "{said}");
+    for what in ["-32600", "-32700", "\"id\":null", "file:///a.yaml", "`stps`"] {
+        assert!(said.contains(what), "{what}: {said}");
+    }
+}
+
+#[test]
 fn what_stands_at_a_place_is_explained() {
     let cases = [
         (GOOD.replace("plug_in", "plug|_in"), "An EV is plugged in."),
@@ -290,7 +307,7 @@ fn an_editor_that_goes_is_let_go_and_one_that_is_none_is_told() {
         code == 0 && said.contains("-32601") && said.contains("-32600") && said.contains("\"id\":3,\"result\":null"),
         "{code}: {said}"
     );
-    for bytes in [&b"help\n"[..], b"Content-Length: 9999999999\r\n\r\n", b"Content-Length: 2\r\n\r\n[]", b"\xff\xfe\r\n"] {
+    for bytes in [&b"help\n"[..], b"Content-Length: 9999999999\r\n\r\n", b"\xff\xfe\r\n"] {
         let (code, said, told) = raw(bytes);
         assert_eq!((code, &*said), (2, ""));
         printed::keep(&told);

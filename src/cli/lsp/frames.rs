@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, Read};
 
-use lsp_server::Message;
+use lsp_server::{ErrorCode, Message};
+use serde_json::{Value, json};
 
 use crate::scenario::LARGEST;
 
@@ -13,11 +14,19 @@ const LONGEST_LINE: u64 = 4096;
 /// The most lines of a head.
 const MOST_LINES: usize = 16;
 
-/// The next message; nothing where there is none any more.
+/// What stands behind a head.
+#[derive(Debug)]
+pub(super) enum Body {
+    Message(Message),
+    /// It is no message, and this is what to answer.
+    Refused(Value),
+}
+
+/// What stands behind the next head; nothing where there is none any more.
 ///
 /// # Errors
-/// What is wrong with it; what comes behind it cannot be told apart then.
-pub(super) fn read(input: &mut impl BufRead) -> Result<Option<Message>, String> {
+/// What is wrong with the head; what comes behind it cannot be told apart then.
+pub(super) fn read(input: &mut impl BufRead) -> Result<Option<Body>, String> {
     let (mut frame, mut length) = (Vec::new(), None);
     for _ in 0..MOST_LINES {
         let start = frame.len();
@@ -32,7 +41,7 @@ pub(super) fn read(input: &mut impl BufRead) -> Result<Option<Message>, String> 
         }
         if line == "\r\n" {
             let length = length.ok_or("its head has no `Content-Length`")?;
-            return body(input, frame, length);
+            return body(input, length).map(Some);
         }
         if let Some((name, value)) = line.trim_end().split_once(": ")
             && name.eq_ignore_ascii_case("content-length")
@@ -43,16 +52,64 @@ pub(super) fn read(input: &mut impl BufRead) -> Result<Option<Message>, String> 
     Err(format!("its head has more than {MOST_LINES} lines"))
 }
 
-fn body(input: &mut impl BufRead, mut frame: Vec<u8>, length: usize) -> Result<Option<Message>, String> {
+fn body(input: &mut impl BufRead, length: usize) -> Result<Body, String> {
     if length > LONGEST {
         return Err(format!("it has {length} bytes, the most is {LONGEST}"));
     }
-    let whole = frame.len() + length;
-    input.take(length as u64).read_to_end(&mut frame).map_err(|error| error.to_string())?;
-    if frame.len() < whole {
-        return Err(format!("it ends {} bytes before its end", whole - frame.len()));
+    let mut bytes = Vec::new();
+    input.take(length as u64).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() < length {
+        return Err(format!("it ends {} bytes before its end", length - bytes.len()));
     }
-    Message::read(&mut frame.as_slice()).map_err(|_| "it is no message of JSON-RPC 2.0".to_owned())
+    if let Ok(message) = serde_json::from_slice(&bytes) {
+        return Ok(Body::Message(message));
+    }
+    let text = paired(&String::from_utf8_lossy(&bytes));
+    Ok(serde_json::from_str(&text).map_or_else(|_| Body::Refused(refusal(&text)), Body::Message))
+}
+
+/// The answer to what is no message, as JSON-RPC 2.0 has it.
+fn refusal(text: &str) -> Value {
+    let (code, id, message) = match serde_json::from_str::<Value>(text) {
+        Ok(it) => {
+            let id = it.get("id").filter(|id| it.get("method").is_some() && (id.is_string() || id.is_number()));
+            (
+                ErrorCode::InvalidRequest,
+                id.cloned().unwrap_or_default(),
+                "this is no message of JSON-RPC 2.0".to_owned(),
+            )
+        }
+        Err(error) => (ErrorCode::ParseError, Value::Null, format!("this is no JSON: {error}")),
+    };
+    json!({"jsonrpc": "2.0", "id": id, "error": {"code": code as i32, "message": message}})
+}
+
+/// A JSON text with U+FFFD for each half of a surrogate pair that stands alone, which JavaScript writes and UTF-8 has not.
+fn paired(text: &str) -> String {
+    let unit = |at: usize| {
+        let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let (mut whole, mut copied, mut at) = (String::with_capacity(text.len()), 0, 0);
+    while let Some(next) = text.get(at..).and_then(|rest| rest.find('\\')) {
+        at += next;
+        let (first, second) = (unit(at), unit(at + 6));
+        let low = 0xdc00..=0xdfff;
+        at += match first {
+            Some(0xd800..=0xdbff) if second.is_some_and(|second| low.contains(&second)) => 12,
+            Some(0xd800..=0xdfff) => {
+                whole.push_str(&text[copied..at]);
+                whole.push_str("\\ufffd");
+                copied = at + 6;
+                6
+            }
+            Some(_) => 6,
+            // The backslash, and what stands behind it.
+            None => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+    }
+    whole.push_str(&text[copied..]);
+    whole
 }
 
 #[cfg(test)]
@@ -60,11 +117,11 @@ mod tests {
     use super::*;
 
     fn method(bytes: &[u8]) -> Result<Option<String>, String> {
-        read(&mut &*bytes).map(|message| {
-            message.map(|message| match message {
-                Message::Request(request) => request.method,
-                Message::Notification(notification) => notification.method,
-                Message::Response(response) => format!("{response:?}"),
+        read(&mut &*bytes).map(|body| {
+            body.map(|body| match body {
+                Body::Message(Message::Request(request)) => request.method,
+                Body::Message(Message::Notification(notification)) => notification.method,
+                other => format!("{other:?}"),
             })
         })
     }
@@ -78,6 +135,34 @@ mod tests {
     }
 
     #[test]
+    fn half_a_surrogate_pair_becomes_a_replacement_character() {
+        for (text, whole) in [
+            (r"a\ud83e\n", r"a\ufffd\n"),
+            (r"\udd70\uD83E", r"\ufffd\ufffd"),
+            (r"\ud83e\ud83e\udd70", r"\ufffd\ud83e\udd70"),
+            (r"\\ud83e \u00e9 é\", r"\\ud83e \u00e9 é\"),
+            (r"\ud83", r"\ud83"),
+            (r"\é\u", r"\é\u"),
+        ] {
+            assert_eq!(paired(text), whole);
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_answered_where_its_end_is_known() {
+        for (text, code, id) in [
+            ("[]", -32600, Value::Null),
+            ("{\"id\":1", -32700, Value::Null),
+            (r#"{"id":7,"method":3}"#, -32600, json!(7)),
+            (r#"{"id":7}"#, -32600, Value::Null),
+        ] {
+            let frame = format!("Content-Length: {}\r\n\r\n{text}", text.len());
+            let Ok(Some(Body::Refused(answer))) = read(&mut frame.as_bytes()) else { panic!("{text}") };
+            assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(code), &id), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_message_is_refused_whatever_it_says_of_its_length() {
         let many = "a: b\r\n".repeat(MOST_LINES);
         let long = "x".repeat(8192);
@@ -88,7 +173,6 @@ mod tests {
             ("Content-Length: many\r\n\r\n", "no number"),
             ("Content-Length: 99999999999999\r\n\r\n", "the most is"),
             ("Content-Length: 9\r\n\r\n{}", "before its end"),
-            ("Content-Length: 2\r\n\r\n[]", "JSON-RPC"),
             (&*many, "more than"),
         ] {
             let said = method(frame.as_bytes());
