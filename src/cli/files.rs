@@ -150,9 +150,9 @@ pub fn find(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<Diagnostic>) {
     for path in if is_default { &default } else { paths } {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
-                let before = walk.errors.len();
+                let before = walk.found.len() + walk.errors.len();
                 walk.directory(path);
-                if walk.errors.len() == before && !walk.has_files_of(path) {
+                if walk.found.len() + walk.errors.len() == before && !walk.has_files_of(path) {
                     let headline = format!("no scenarios in `{}`", path.display());
                     walk.errors.push(
                         Diagnostic::new(Severity::Error, "file/no-scenarios", headline)

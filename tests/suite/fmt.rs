@@ -152,6 +152,10 @@ fn a_file_that_is_named_twice_is_formatted_once() {
         let checked = project.run(&[&["check"], paths].concat()).exits(0);
         assert!(!checked.stderr.contains("file/no-scenarios"), "{paths:?}: {}", checked.stderr);
     }
+    fs::create_dir(project.path("dangling")).unwrap();
+    symlink("nothing.yaml", project.path("dangling/a.yaml")).unwrap();
+    let ran = project.run(&["fmt", "dangling"]).exits(2);
+    assert!(ran.stderr.contains("file/not-found") && !ran.stderr.contains("no-scenarios"), "{}", ran.stderr);
     project.run(&["fmt", "real", "real/bare"]).exits(2).says("error[file/no-scenarios]: no scenarios in `real/bare`");
 }
 
