@@ -142,7 +142,7 @@ fn the_console_does_what_it_is_told_and_says_what_is_wrong() {
     sim.out();
     for (line, wrong) in [
         ("fly", "unknown command `fly`"),
-        ("plug_in", "write it like this: plug_in EVSE"),
+        ("plug_in", "write it like this: `plug_in EVSE`: an EV is plugged in"),
         ("plug_in one", "`one` is no EVSE id"),
         ("plug_in 9", "came to nothing"),
         ("unplug 1", "came to nothing"),

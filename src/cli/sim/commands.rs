@@ -166,7 +166,7 @@ pub fn help(name: &str) -> Result<String, String> {
 /// A line that begins with this word cannot be followed, and how it is written.
 pub fn misused(name: &str) -> String {
     match find(name) {
-        Some(known) => format!("write it like this: {}", known.line()),
+        Some(known) => format!("write it like this: `{}`: {}", known.usage(), known.does),
         None => unknown(name),
     }
 }
