@@ -174,6 +174,58 @@ fn ctrl_c_gives_a_line_up_and_ends_where_there_is_none() {
 }
 
 #[test]
+fn ctrl_c_gives_a_search_of_the_history_up() {
+    let project = Project::new();
+    let mut terminal = start(&project, &[]);
+    terminal.type_line(PROMPT, "plug_in 1");
+    terminal.until_last_line(PROMPT);
+    terminal.press("\x12plug");
+    terminal.until_shown("(search: plug)");
+    terminal.press(CTRL_C);
+    terminal.until_last_line(PROMPT);
+    terminal.type_line(PROMPT, "unplug 2");
+    terminal.until_shown("no EV is plugged in");
+    terminal.until_last_line(PROMPT);
+    terminal.press(CTRL_C);
+    assert_eq!(terminal.end(), Some(0));
+}
+
+#[test]
+fn lines_that_come_at_once_are_all_followed() {
+    // Line feeds, a paste that has them, the latter with Enter behind it, and both ends of the program.
+    for (keys, ends) in [
+        ("plug_in 1\nplug_in 2\nsta", false),
+        ("\x1b[200~plug_in 1\nplug_in 2\n\x1b[201~sta", false),
+        ("\x1b[200~plug_in 1\r\nplug_in 2\x1b[201~\rsta", false),
+        ("plug_in 1\nplug_in 2\n\x03", true),
+        ("plug_in 1\nplug_in 2\n\x04", true),
+    ] {
+        let project = Project::new();
+        let mut terminal = start(&project, &[]);
+        terminal.press(keys);
+        if !ends {
+            terminal
+                .until("what is still typed", |terminal| terminal.last_line().starts_with("khumbu> sta").then_some(()));
+            terminal.press("tus\n");
+            terminal.until("both EVs", |terminal| {
+                (terminal.screen().matches("\"plugged_in\": true").count() == 2).then_some(())
+            });
+            terminal.until_last_line(PROMPT);
+            for line in ["status", "plug_in 2", "plug_in 1"] {
+                terminal.press(UP);
+                terminal.until_last_line(&format!("khumbu> {line}"));
+            }
+            terminal.press(CTRL_C);
+            terminal.until_last_line(PROMPT);
+            terminal.press(CTRL_D);
+        }
+        assert_eq!(terminal.end(), Some(0), "{keys:?}");
+        let history = project.read("state/khumbu/sim_history");
+        assert_eq!(history, if ends { "plug_in 1\nplug_in 2\n" } else { "plug_in 1\nplug_in 2\nstatus\n" }, "{keys:?}");
+    }
+}
+
+#[test]
 fn a_signal_leaves_the_terminal_as_it_was() {
     let project = Project::new();
     let mut terminal = start(&project, &[]);

@@ -11,9 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use reedline::{
-    ColumnarMenu, Completer, EditCommand, Emacs, ExternalPrinter, FileBackedHistory, Highlighter, Hinter, History,
-    HistoryItem, KeyCode, KeyModifiers, MenuBuilder, Prompt, PromptEditMode, PromptHistorySearch, Reedline,
-    ReedlineEvent, ReedlineMenu, Signal, Span, StyledText, Suggestion, default_emacs_keybindings,
+    ColumnarMenu, Completer, EditCommand, EditMode, Emacs, ExternalPrinter, FileBackedHistory, Highlighter, Hinter,
+    History, HistoryItem, KeyCode, KeyModifiers, MenuBuilder, Prompt, PromptEditMode, PromptHistorySearch, Reedline,
+    ReedlineEvent, ReedlineMenu, ReedlineRawEvent, Signal, Span, StyledText, Suggestion, default_emacs_keybindings,
 };
 use terminal_size::{Width, terminal_size};
 use tokio::sync::mpsc;
@@ -26,6 +26,8 @@ use crate::diagnostic::Style;
 const MENU: &str = "words";
 /// What Ctrl-C says to the loop that reads. No line has a line feed.
 const CTRL_C: &str = "\n";
+/// How Ctrl-C and Ctrl-D stand behind a line end that came with them.
+const BREAKS: [char; 2] = ['\x03', '\x04'];
 /// More messages do not wait for a terminal that stands still.
 const WAITING: usize = 10_000;
 /// How often messages are looked for while nothing is typed.
@@ -48,8 +50,10 @@ pub struct LineEditor {
     lines: mpsc::UnboundedReceiver<Typed>,
     /// Whether the last line could be followed; dropped at the end.
     followed: Option<blocking::Sender<bool>>,
-    /// Has the editor give up.
-    give_up: Arc<AtomicBool>,
+    /// Set at the end, before the editor is interrupted.
+    is_over: Arc<AtomicBool>,
+    /// Has the editor give back what was typed.
+    interrupt: Arc<AtomicBool>,
     /// Ends when the terminal is as it was.
     given_back: blocking::Receiver<()>,
 }
@@ -67,16 +71,27 @@ impl LineEditor {
         for line in kept.lines() {
             let _ = history.save(HistoryItem::from_command_line(line));
         }
-        let (printer, give_up) = (ExternalPrinter::new(WAITING), Arc::new(AtomicBool::new(false)));
-        let editor = editor(words, history).with_external_printer(printer.clone()).with_break_signal(give_up.clone());
-        let is_edited = Arc::new(AtomicBool::new(false));
+        let printer = ExternalPrinter::new(WAITING);
+        let [is_over, interrupt, is_edited] = std::array::from_fn(|_| Arc::new(AtomicBool::new(false)));
+        let editor = editor(words, history, interrupt.clone()).with_external_printer(printer.clone());
         print::above_the_line(Some(above(printer.clone(), is_edited.clone())));
         let (typed, lines) = mpsc::unbounded_channel();
         let (followed, is_followed) = blocking::channel();
         let (gives_back, given_back) = blocking::channel();
-        let typing = Typing { editor, kept, printer, is_edited, typed, is_followed, _gives_back: gives_back };
+        let typing = Typing {
+            editor,
+            ahead: String::new(),
+            kept,
+            printer,
+            is_edited,
+            is_over: is_over.clone(),
+            interrupt: interrupt.clone(),
+            typed,
+            is_followed,
+            _gives_back: gives_back,
+        };
         thread::spawn(move || typing.read());
-        Some(Self { lines, followed: Some(followed), give_up, given_back })
+        Some(Self { lines, followed: Some(followed), is_over, interrupt, given_back })
     }
 
     /// The next line.
@@ -93,7 +108,8 @@ impl LineEditor {
 
 impl Drop for LineEditor {
     fn drop(&mut self) {
-        self.give_up.store(true, Ordering::Relaxed);
+        self.is_over.store(true, Ordering::SeqCst);
+        self.interrupt.store(true, Ordering::SeqCst);
         self.followed = None;
         let _ = self.given_back.recv_timeout(GIVEN_BACK_WITHIN);
         print::above_the_line(None);
@@ -142,11 +158,13 @@ fn folded(text: &str, columns: usize) -> String {
     folded
 }
 
-fn editor(words: Words, history: FileBackedHistory) -> Reedline {
+fn editor(words: Words, history: FileBackedHistory, interrupt: Arc<AtomicBool>) -> Reedline {
     let mut keys = default_emacs_keybindings();
     let complete = ReedlineEvent::UntilFound(vec![ReedlineEvent::Menu(MENU.to_owned()), ReedlineEvent::MenuNext]);
     keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete);
-    keys.add_binding(KeyModifiers::CONTROL, KeyCode::Char('c'), ReedlineEvent::ExecuteHostCommand(CTRL_C.to_owned()));
+    keys.add_binding(KeyModifiers::CONTROL, KeyCode::Char('c'), ctrl_c());
+    // What `Keys` tells from Enter.
+    keys.add_binding(KeyModifiers::CONTROL, KeyCode::Char('j'), ReedlineEvent::Submit);
     let menu = ReedlineMenu::EngineCompleter(Box::new(ColumnarMenu::default().with_name(MENU).with_marker("> ")));
     let is_coloured = print::style_of(&stdout()) == Style::Coloured;
     Reedline::create()
@@ -156,20 +174,68 @@ fn editor(words: Words, history: FileBackedHistory) -> Reedline {
         .with_quick_completions(true)
         .with_partial_completions(true)
         .with_menu(menu)
-        .with_edit_mode(Box::new(Emacs::new(keys)))
+        .with_edit_mode(Box::new(Keys { emacs: Emacs::new(keys), interrupt: interrupt.clone() }))
+        .with_break_signal(interrupt)
         .with_highlighter(Box::new(Commands))
         .with_hinter(Box::new(StillToCome))
         .with_ansi_colors(is_coloured)
         .with_poll_interval(EVERY)
 }
 
+/// Ctrl-C: only a search of the history takes it itself, for it does not apply `Multiple`.
+fn ctrl_c() -> ReedlineEvent {
+    let command = ReedlineEvent::ExecuteHostCommand(CTRL_C.to_owned());
+    ReedlineEvent::UntilFound(vec![ReedlineEvent::Multiple(vec![command]), ReedlineEvent::CtrlC])
+}
+
+/// What keys do. The editor takes all that has arrived at once, up to Enter, and forgets what follows a line that is
+/// submitted by anything else. So a line feed becomes a part of what is typed, and interrupts the editor, which then
+/// gives back all lines.
+struct Keys {
+    emacs: Emacs,
+    interrupt: Arc<AtomicBool>,
+}
+
+impl EditMode for Keys {
+    fn parse_event(&mut self, event: ReedlineRawEvent) -> ReedlineEvent {
+        let event = self.emacs.parse_event(event);
+        let is_behind = self.interrupt.load(Ordering::SeqCst);
+        let typed = match &event {
+            ReedlineEvent::Submit => '\n',
+            ReedlineEvent::Enter if is_behind => '\n',
+            ReedlineEvent::CtrlD if is_behind => BREAKS[1],
+            event if is_behind && *event == ctrl_c() => BREAKS[0],
+            ReedlineEvent::Edit(edits) => {
+                let has_lines = |edit: &EditCommand| matches!(edit, EditCommand::InsertString(it) if it.contains('\n'));
+                if edits.iter().any(has_lines) {
+                    self.interrupt.store(true, Ordering::SeqCst);
+                }
+                return event;
+            }
+            _ => return event,
+        };
+        self.interrupt.store(true, Ordering::SeqCst);
+        let edits = vec![EditCommand::MoveToEnd { select: false }, EditCommand::InsertChar(typed)];
+        // A search of the history ends with it, as with Enter.
+        ReedlineEvent::UntilFound(vec![ReedlineEvent::Multiple(vec![ReedlineEvent::Edit(edits)]), ReedlineEvent::Enter])
+    }
+
+    fn edit_mode(&self) -> PromptEditMode {
+        self.emacs.edit_mode()
+    }
+}
+
 /// The thread that reads.
 struct Typing {
     editor: Reedline,
+    /// Typed already, and not yet looked at: lines that came at once.
+    ahead: String,
     kept: Kept,
     printer: ExternalPrinter<String>,
     /// Whether the terminal is the editor's.
     is_edited: Arc<AtomicBool>,
+    is_over: Arc<AtomicBool>,
+    interrupt: Arc<AtomicBool>,
     typed: mpsc::UnboundedSender<Typed>,
     is_followed: blocking::Receiver<bool>,
     /// Goes away with the thread.
@@ -219,14 +285,25 @@ impl Typing {
     /// When the terminal cannot be used.
     fn next(&mut self) -> io::Result<Option<String>> {
         loop {
+            let is_whole = match self.look_ahead() {
+                Some(is_whole) => is_whole,
+                None => return Ok(None),
+            };
+            self.accept_at_once(is_whole);
             self.is_edited.store(true, Ordering::SeqCst);
             let read = self.editor.read_line(&Sim);
+            self.interrupt.store(false, Ordering::SeqCst);
+            let is_over = self.is_over.load(Ordering::SeqCst);
+            if let (Ok(Signal::ExternalBreak(typed)), false) = (&read, is_over) {
+                self.ahead.insert_str(0, typed);
+                self.editor.run_edit_commands(&[EditCommand::Clear]);
+                continue;
+            }
             self.is_edited.store(false, Ordering::SeqCst);
-            let typed = self.editor.current_buffer_contents();
-            let is_given_up = matches!(&read, Ok(Signal::Success(line)) if line == CTRL_C) && !typed.is_empty();
-            if matches!(&read, Ok(Signal::Success(line)) if line == CTRL_C && !is_given_up)
-                || matches!(read, Ok(Signal::ExternalBreak(_)))
-            {
+            let is_ctrl_c = matches!(&read, Ok(Signal::Success(line)) if line == CTRL_C);
+            let is_given_up =
+                is_ctrl_c && !self.editor.current_buffer_contents().is_empty() || matches!(read, Ok(Signal::CtrlC));
+            if is_ctrl_c && !is_given_up || matches!(read, Ok(Signal::ExternalBreak(_))) {
                 // The cursor is still in the line.
                 print::out("\n");
             }
@@ -235,12 +312,46 @@ impl Typing {
                 print::err(&text);
             }
             match read? {
+                _ if is_over => return Ok(None),
                 // As in a shell.
                 _ if is_given_up => self.editor.run_edit_commands(&[EditCommand::Clear]),
                 Signal::Success(line) if line != CTRL_C => return Ok(Some(line.trim_end().to_owned())),
                 _ => return Ok(None),
             }
         }
+    }
+
+    /// Puts what was typed already into the editor, up to the first line end; whether there was one. `None` at the end.
+    fn look_ahead(&mut self) -> Option<bool> {
+        loop {
+            let ahead = std::mem::take(&mut self.ahead);
+            let is_end = |c: char| c == '\n' || BREAKS.contains(&c);
+            let (line, end) = match ahead.find(is_end) {
+                Some(at) => {
+                    self.ahead = ahead[at + 1..].to_owned();
+                    (&ahead[..at], ahead[at..].chars().next())
+                }
+                None => (ahead.as_str(), None),
+            };
+            match end {
+                Some(end) if BREAKS.contains(&end) && line.is_empty() => return None,
+                // Ctrl-C gives the line up, Ctrl-D has nothing to delete.
+                Some(end) if end == BREAKS[0] => {}
+                Some(end) if end == BREAKS[1] => self.ahead.insert_str(0, line),
+                _ => {
+                    if !line.is_empty() {
+                        self.editor.run_edit_commands(&[EditCommand::InsertString(line.to_owned())]);
+                    }
+                    return Some(end.is_some());
+                }
+            }
+        }
+    }
+
+    /// Whether the editor takes what is in it as a line, and waits for no key.
+    fn accept_at_once(&mut self, does: bool) {
+        let editor = std::mem::replace(&mut self.editor, Reedline::create());
+        self.editor = editor.with_immediately_accept(does);
     }
 }
 
