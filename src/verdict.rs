@@ -285,6 +285,8 @@ pub enum RunEvent {
         what: String,
         /// How long it may still take.
         within: Duration,
+        /// Whether this wait was told of before, with another time.
+        is_prolonged: bool,
     },
     /// A scenario ended.
     ScenarioFinished(Arc<ScenarioResult>),

@@ -49,7 +49,9 @@ pub async fn show(mut events: Events, known: Vec<KnownFailure>, today: NaiveDate
                 bar.set_length(scenarios as u64);
             }
             RunEvent::ScenarioStarted { path } => running.begins(path),
-            RunEvent::Awaited { path, what, within } => running.waits(&path, what, Instant::now(), within),
+            RunEvent::Awaited { path, what, within, is_prolonged } => {
+                running.waits(&path, what, Instant::now(), within, is_prolonged);
+            }
             RunEvent::ScenarioFinished(result) => {
                 running.ends(&result.title());
                 let result = report::excuse(&result, &known, today);
@@ -79,6 +81,8 @@ struct Wait {
     what: String,
     since: Instant,
     until: Instant,
+    /// When it was first to be over: a wait may be prolonged, but the time that is left never grows.
+    at_most: Instant,
 }
 
 impl Running {
@@ -86,10 +90,12 @@ impl Running {
         self.scenarios.push((path, None));
     }
 
-    fn waits(&mut self, path: &str, what: String, now: Instant, within: Duration) {
+    fn waits(&mut self, path: &str, what: String, now: Instant, within: Duration, is_prolonged: bool) {
         if let Some((_, wait)) = self.scenarios.iter_mut().find(|(running, _)| running == path) {
-            let since = wait.take().filter(|wait| wait.what == what).map_or(now, |wait| wait.since);
-            *wait = Some(Wait { what, since, until: now + within });
+            let until = now + within;
+            let same = wait.take().filter(|wait| is_prolonged && wait.what == what);
+            let (since, at_most) = same.map_or((now, until), |wait| (wait.since, wait.at_most.min(until)));
+            *wait = Some(Wait { what, since, until, at_most });
         }
     }
 
@@ -110,9 +116,11 @@ impl Running {
         }
         let left_out = waits.len().saturating_sub(WAITS);
         let mut text = String::new();
-        for Wait { what, until, .. } in waits.into_iter().take(WAITS) {
-            let left = until.saturating_duration_since(now).as_millis().div_ceil(1000);
-            let left = format!("  (at most {left} s more)");
+        for Wait { what, at_most, .. } in waits.into_iter().take(WAITS) {
+            let left = match at_most.saturating_duration_since(now).as_millis().div_ceil(1000) {
+                0 => "  (still waiting)".to_owned(),
+                left => format!("  (at most {left} s more)"),
+            };
             text += &format!("\n  {}{left}", cut(&printable(what), columns.saturating_sub(left.len() + 4)));
         }
         if left_out > 0 {
@@ -161,7 +169,7 @@ mod tests {
         assert_eq!(running.text(start, 80), "6.yaml");
         for number in 1..7 {
             let what = format!("{number}.yaml:5 expect: {{message: heartbeat}}");
-            running.waits(&format!("{number}.yaml"), what, at(number), Duration::from_secs(30));
+            running.waits(&format!("{number}.yaml"), what, at(number), Duration::from_secs(30), false);
         }
         running.ends("2.yaml");
         let text = running.text(at(8), 48);
@@ -172,5 +180,21 @@ mod tests {
         assert_eq!(lines[5], "  and 1 more");
         // What is over, or has just begun, is not shown.
         assert_eq!(running.text(at(90), 80), "6.yaml");
+    }
+
+    #[test]
+    fn the_time_that_is_left_never_grows() {
+        let (mut running, start) = (Running::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        running.begins("a.yaml".to_owned());
+        let mut waits = |now, within, is_prolonged, seen| {
+            running.waits("a.yaml", "a.yaml:5".to_owned(), at(now), Duration::from_secs(within), is_prolonged);
+            running.text(at(seen), 80)
+        };
+        assert_eq!(waits(0, 5, false, 4), "\n  a.yaml:5  (at most 1 s more)");
+        assert_eq!(waits(4, 3, true, 4), "\n  a.yaml:5  (at most 1 s more)");
+        assert_eq!(waits(4, 3, true, 6), "\n  a.yaml:5  (still waiting)");
+        // The same step begins again.
+        assert_eq!(waits(7, 5, false, 8), "\n  a.yaml:5  (at most 4 s more)");
     }
 }

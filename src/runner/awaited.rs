@@ -21,7 +21,8 @@ const LONGEST: usize = 100;
 pub struct Awaited {
     to: Option<(mpsc::UnboundedSender<RunEvent>, String)>,
     what: String,
-    told: Option<(String, Instant)>,
+    /// Until when, of what began last.
+    told: Option<Instant>,
 }
 
 impl Awaited {
@@ -42,6 +43,7 @@ impl Awaited {
             let written = scenario.source.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
             let written = written.trim().trim_start_matches("- ");
             self.what = format!("{}:{line} {}", scenario.source.path, cut(written, LONGEST));
+            self.told = None;
         }
     }
 
@@ -49,6 +51,7 @@ impl Awaited {
     pub fn phase(&mut self, scenario: &Scenario, what: &str) {
         if self.to.is_some() {
             self.what = format!("{} {what}", scenario.source.path);
+            self.told = None;
         }
     }
 
@@ -56,15 +59,14 @@ impl Awaited {
     pub fn until(&mut self, deadline: Instant) {
         let Some((to, title)) = &self.to else { return };
         let within = deadline.saturating_duration_since(Instant::now());
-        let is_told = |(what, told): &(String, Instant)| {
-            *what == self.what
-                && deadline.saturating_duration_since(*told).max(told.saturating_duration_since(deadline)) < SAME
+        let is_told = |told: &Instant| {
+            deadline.saturating_duration_since(*told).max(told.saturating_duration_since(deadline)) < SAME
         };
         if within < SHORT || self.what.is_empty() || self.told.as_ref().is_some_and(is_told) {
             return;
         }
-        self.told = Some((self.what.clone(), deadline));
-        let event = RunEvent::Awaited { path: title.clone(), what: self.what.clone(), within };
+        let is_prolonged = self.told.replace(deadline).is_some();
+        let event = RunEvent::Awaited { path: title.clone(), what: self.what.clone(), within, is_prolonged };
         // Nobody listening is in their right.
         let _ = to.send(event);
     }
@@ -91,12 +93,19 @@ mod tests {
         for deadline in [500_000, 500_200, 300, 500_100, 800_000] {
             awaited.until(of(deadline));
         }
+        // The same step again, as in a `repeat`.
+        awaited.step(&scenario, &"/steps/1".into());
+        awaited.until(of(800_000));
         drop(awaited);
-        let mut count = 0;
-        while let Some(RunEvent::Awaited { what, .. }) = told.recv().await {
+        let mut all = Vec::new();
+        while let Some(RunEvent::Awaited { what, is_prolonged, .. }) = told.recv().await {
             assert_eq!(what, "x.yaml:5 expect: {message: communication_check}");
-            count += 1;
+            all.push(is_prolonged);
         }
-        assert_eq!(count, 2, "nothing is told before a step, of what is over at once, and of what was told");
+        assert_eq!(
+            all,
+            [false, true, false],
+            "nothing is told before a step, of what is over at once, and of what was told"
+        );
     }
 }

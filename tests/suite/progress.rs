@@ -1,5 +1,10 @@
 //! What `khumbu run` shows at a terminal while it runs.
 
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
 use crate::project::Project;
 use crate::terminal::Terminal;
 
@@ -29,6 +34,26 @@ fn what_is_waited_for_is_shown_with_the_time_that_is_left() {
         terminal.until("the summary", |terminal| terminal.screen().contains("1 failed").then_some(()));
         assert!(!terminal.screen().contains(" s more)"), "{}", terminal.screen());
     }
+}
+
+/// The harness is held up, so that it prolongs the wait.
+#[test]
+fn the_time_that_is_left_never_grows() {
+    let project = Project::with(&[("slow.yaml", SLOW)]);
+    let mut terminal = Terminal::start(&project, &["run", "slow.yaml"]);
+    terminal.until_shown("(at most 4 s more)");
+    terminal.signal(Signal::SIGSTOP);
+    // The hold-up itself: nothing is waited for.
+    thread::sleep(Duration::from_millis(2500));
+    terminal.signal(Signal::SIGCONT);
+    assert_eq!(terminal.end(), Some(1));
+    terminal.until_shown("1 failed");
+    let written = terminal.written();
+    let step = format!("{STEP}  (at most ");
+    let left: Vec<u64> =
+        written.split(step.as_str()).skip(1).map(|rest| rest.split(' ').next().unwrap().parse().unwrap()).collect();
+    assert!(left.len() > 1 && left.is_sorted_by(|earlier, later| earlier >= later), "{left:?}");
+    assert!(written.contains(&format!("{STEP}  (still waiting)")), "{left:?}");
 }
 
 #[test]
