@@ -149,10 +149,8 @@ fn from_hex(text: &str) -> Option<Bytes> {
 
 /// The line with JSON of the same length in the place of what recorders write beyond JSON.
 fn tamed(line: &str) -> Cow<'_, str> {
-    let mut tame: Option<String> = None;
-    let mut replace = |at: usize, with: &str| {
-        tame.get_or_insert_with(|| line.to_owned()).replace_range(at..at + with.len(), with);
-    };
+    let mut tame = json::paired(line);
+    let mut replace = |at: usize, with: &str| tame.to_mut().replace_range(at..at + with.len(), with);
     let (mut at, mut in_string) = (0, false);
     while let Some(rest) = line.as_bytes().get(at..).filter(|rest| !rest.is_empty()) {
         at += match rest[0] {
@@ -160,14 +158,7 @@ fn tamed(line: &str) -> Cow<'_, str> {
                 in_string = !in_string;
                 1
             }
-            b'\\' if in_string => match (unit(rest), rest.get(6..).and_then(unit)) {
-                (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
-                (Some(0xD800..=0xDFFF), _) => {
-                    replace(at, "\\ufffd");
-                    6
-                }
-                _ => 2,
-            },
+            b'\\' if in_string => 2,
             b'N' if !in_string && rest.starts_with(b"NaN") => {
                 replace(at, "0.0");
                 3
@@ -179,13 +170,7 @@ fn tamed(line: &str) -> Cow<'_, str> {
             _ => 1,
         };
     }
-    tame.map_or(Cow::Borrowed(line), Cow::Owned)
-}
-
-/// The UTF-16 unit that a text begins with, as `\uXXXX`.
-fn unit(text: &[u8]) -> Option<u16> {
-    let digits = text.strip_prefix(b"\\u")?.get(..4)?;
-    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    tame
 }
 
 /// U+FFFD stands for a byte that was no UTF-8.

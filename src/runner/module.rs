@@ -227,7 +227,7 @@ pub fn in_words(status: ExitStatus) -> String {
     }
 }
 
-/// The placeholders of a command line.
+/// The placeholders of a command line, in the order in which [`fill`] has their values.
 const PLACEHOLDERS: [&str; 6] = ["host", "port", "api", "module_id", "api_version", "external_prefix"];
 
 /// What looks like a placeholder of a command line, and is none: how it is written, and the one that is meant.
@@ -263,12 +263,11 @@ pub fn placeholders() -> String {
 
 /// Fills the placeholders of a command line.
 pub fn fill(word: &str, topics: &Topics, broker: SocketAddr) -> String {
-    word.replace("{host}", &broker.ip().to_string())
-        .replace("{port}", &broker.port().to_string())
-        .replace("{api}", topics.api.name())
-        .replace("{module_id}", &topics.module_id)
-        .replace("{api_version}", &topics.api_version)
-        .replace("{external_prefix}", &topics.external_prefix)
+    let Topics { api, module_id, api_version, external_prefix } = topics;
+    let (host, port) = (broker.ip().to_string(), broker.port().to_string());
+    let values = [&host, &port, api.name(), module_id, api_version, external_prefix];
+    let filled = PLACEHOLDERS.into_iter().zip(values);
+    filled.fold(word.to_owned(), |word, (name, value)| word.replace(&format!("{{{name}}}"), value))
 }
 
 /// What a module finds in its environment: the names that EVerest people use, and ours.

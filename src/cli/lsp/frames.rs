@@ -5,6 +5,7 @@ use std::io::{BufRead, Read};
 use lsp_server::{ErrorCode, Message};
 use serde_json::{Value, json};
 
+use crate::protocol::codec::json;
 use crate::scenario::LARGEST;
 
 /// The longest message: a file as long as any may be, with an escape for every character.
@@ -64,7 +65,8 @@ fn body(input: &mut impl BufRead, length: usize) -> Result<Body, String> {
     if let Ok(message) = serde_json::from_slice(&bytes) {
         return Ok(Body::Message(message));
     }
-    let text = paired(&String::from_utf8_lossy(&bytes));
+    let text = String::from_utf8_lossy(&bytes);
+    let text = json::paired(&text);
     Ok(serde_json::from_str(&text).map_or_else(|_| Body::Refused(refusal(&text)), Body::Message))
 }
 
@@ -82,34 +84,6 @@ fn refusal(text: &str) -> Value {
         Err(error) => (ErrorCode::ParseError, Value::Null, format!("this is no JSON: {error}")),
     };
     json!({"jsonrpc": "2.0", "id": id, "error": {"code": code as i32, "message": message}})
-}
-
-/// A JSON text with U+FFFD for each half of a surrogate pair that stands alone, which JavaScript writes and UTF-8 has not.
-fn paired(text: &str) -> String {
-    let unit = |at: usize| {
-        let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
-        u16::from_str_radix(digits, 16).ok()
-    };
-    let (mut whole, mut copied, mut at) = (String::with_capacity(text.len()), 0, 0);
-    while let Some(next) = text.get(at..).and_then(|rest| rest.find('\\')) {
-        at += next;
-        let (first, second) = (unit(at), unit(at + 6));
-        let low = 0xdc00..=0xdfff;
-        at += match first {
-            Some(0xd800..=0xdbff) if second.is_some_and(|second| low.contains(&second)) => 12,
-            Some(0xd800..=0xdfff) => {
-                whole.push_str(&text[copied..at]);
-                whole.push_str("\\ufffd");
-                copied = at + 6;
-                6
-            }
-            Some(_) => 6,
-            // The backslash, and what stands behind it.
-            None => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
-        };
-    }
-    whole.push_str(&text[copied..]);
-    whole
 }
 
 #[cfg(test)]
@@ -132,20 +106,6 @@ mod tests {
         let frame = format!("Content-Length: {}\r\nContent-Type: x\r\n\r\n{text}", text.len());
         assert_eq!(method(frame.as_bytes()), Ok(Some("é".to_owned())));
         assert_eq!(method(b""), Ok(None));
-    }
-
-    #[test]
-    fn half_a_surrogate_pair_becomes_a_replacement_character() {
-        for (text, whole) in [
-            (r"a\ud83e\n", r"a\ufffd\n"),
-            (r"\udd70\uD83E", r"\ufffd\ufffd"),
-            (r"\ud83e\ud83e\udd70", r"\ufffd\ud83e\udd70"),
-            (r"\\ud83e \u00e9 é\", r"\\ud83e \u00e9 é\"),
-            (r"\ud83", r"\ud83"),
-            (r"\é\u", r"\é\u"),
-        ] {
-            assert_eq!(paired(text), whole);
-        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! JSON of any depth: nothing that the API means lies deep, and no sender can exhaust the stack.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -18,6 +19,32 @@ pub fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     let value = Below(DEPTH).deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
+}
+
+/// A document with `\ufffd` for each half of a surrogate pair that stands alone, which JavaScript and Python write and a text cannot
+/// have; as long as before.
+pub fn paired(text: &str) -> Cow<'_, str> {
+    let (mut whole, mut at) = (Cow::Borrowed(text), 0);
+    while let Some(next) = text.as_bytes()[at..].iter().position(|byte| *byte == b'\\') {
+        at += next;
+        let rest = &text.as_bytes()[at..];
+        at += match (unit(rest), rest.get(6..).and_then(unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                whole.to_mut().replace_range(at..at + 6, "\\ufffd");
+                6
+            }
+            // The backslash, and the first byte of what it escapes.
+            _ => rest.len().min(2),
+        };
+    }
+    whole
+}
+
+/// The UTF-16 unit that a text begins with, as `\uXXXX`.
+fn unit(text: &[u8]) -> Option<u16> {
+    let digits = text.strip_prefix(b"\\u")?.get(..4)?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// A value, with so many levels left.
@@ -86,5 +113,24 @@ impl<'de> Visitor<'de> for Below {
             members.insert(key, access.next_value_seed(Below(self.0 - 1))?);
         }
         Ok(Value::Object(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_surrogate_pair_becomes_a_replacement_character() {
+        for (text, whole) in [
+            (r"a\ud83e\n", r"a\ufffd\n"),
+            (r"\udd70\uD83E", r"\ufffd\ufffd"),
+            (r"\ud83e\ud83e\udd70", r"\ufffd\ud83e\udd70"),
+            (r"\\ud83e \u00e9 é\", r"\\ud83e \u00e9 é\"),
+            (r"\ud83", r"\ud83"),
+            (r"\é\u", r"\é\u"),
+        ] {
+            assert_eq!(paired(text), whole);
+        }
     }
 }
