@@ -450,10 +450,10 @@ impl ModuleMonitors {
         if !seen.ends_like(Channel::COMMUNICATION_CHECK) {
             self.timeouts.moved(seen.at);
         }
-        if seen.ends_like(Channel::VALIDATE_RESULT_UPDATE) {
+        if seen.is_on(Channel::VALIDATE_RESULT_UPDATE) {
             self.statuses.updated();
         }
-        if seen.ends_like(Channel::PROVIDED_TOKEN) {
+        if seen.is_on(Channel::PROVIDED_TOKEN) {
             self.provided.handed_in(&seen.publish.payload);
         }
         if let Some(channel) = self.request_to_module(seen) {

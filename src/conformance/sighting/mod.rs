@@ -209,6 +209,16 @@ impl Sighting {
         has_api && levels.nth(1).is_some_and(|level| level.ends_with("everest_api"))
     }
 
+    /// Whether it is on a channel, also of a module that nobody knows. Where it is on another one, the description of the
+    /// channel's API is not read for it.
+    pub fn is_on(&self, channel: Channel) -> bool {
+        match self.place {
+            Place::Channel { channel: at, .. } => at == channel,
+            Place::Misspelt { .. } | Place::Elsewhere => self.ends_like(channel),
+            _ => false,
+        }
+    }
+
     /// Whether its topic ends like that of a channel, whatever module it names.
     pub fn ends_like(&self, channel: Channel) -> bool {
         self.publish.topic.strip_suffix(channel.address()).is_some_and(|rest| rest.ends_with('/'))

@@ -531,6 +531,21 @@ fn a_topic_may_end_like_a_channel_of_any_module() {
 }
 
 #[test]
+fn a_message_is_on_a_channel_of_a_module_that_is_known_or_not() {
+    let mut wire = Wire::new("");
+    for (topic, is_on) in [
+        (format!("{PROVIDER}/m2e/provided_token"), true),
+        ("everest_api/1/auth_token_provider/nobody_knows/m2e/provided_token".to_owned(), true),
+        (PROVIDER.replace("/1/", "/2/") + "/m2e/provided_token", true),
+        (format!("{PROVIDER}/m2e/communication_check"), false),
+        (format!("{BASE}/m2e/provided_token"), false),
+        ("m2e/provided_token".to_owned(), false),
+    ] {
+        assert_eq!(wire.harness(&topic, json!({})).is_on(Channel::PROVIDED_TOKEN), is_on, "{topic}");
+    }
+}
+
+#[test]
 fn only_channels_of_today_are_found_at_a_place() {
     let mut wire = Wire::new("");
     let place = wire.place(&format!("{PROVIDER}/m2e/provided_token"));
