@@ -20,7 +20,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 
 /// An API, by the place of its description.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ApiType(pub(super) usize);
+pub struct ApiType(pub(super) u32);
 
 impl ApiType {
     /// The API of this name, if it has a description and modules of its own.
@@ -83,7 +83,7 @@ impl ApiType {
     }
 
     fn channels_when(self, at_present: bool) -> impl Iterator<Item = Channel> {
-        let channels = self.description().channels.iter().enumerate();
+        let channels = (0..).zip(&self.description().channels);
         let channels = channels.filter(move |(_, channel)| channel.when.is_specified(Release::Main) == at_present);
         channels.map(move |(place, channel)| match channel.pattern {
             Pattern::Heartbeat => Channel::HEARTBEAT,
@@ -128,7 +128,7 @@ impl JsonSchema for ApiType {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Channel {
     pub(super) api: ApiType,
-    pub(super) place: usize,
+    pub(super) place: u32,
 }
 
 /// The channel of this name of an API that is part of the program.
@@ -178,7 +178,7 @@ impl Channel {
 
     /// Its description.
     pub fn description(self) -> &'static api::Channel {
-        &self.api.description().channels[self.place]
+        &self.api.description().channels[self.place as usize]
     }
 
     /// The address below the pathname, as the specification has it.

@@ -18,7 +18,7 @@ pub(in crate::protocol) const TEXTS: [(&str, &str); 6] = [
     ("evse_manager", include_str!("../apis/evse_manager.yaml")),
 ];
 /// How many of them are APIs.
-const APIS: usize = 4;
+const APIS: u32 = 4;
 
 /// The same, read.
 static READ: [OnceLock<Api>; TEXTS.len()] = [const { OnceLock::new() }; TEXTS.len()];
@@ -27,7 +27,8 @@ static READ: [OnceLock<Api>; TEXTS.len()] = [const { OnceLock::new() }; TEXTS.le
 static ADDED: RwLock<Vec<&'static Api>> = RwLock::new(Vec::new());
 
 /// The description at a place that [`places`] or `place_of` tells.
-pub fn at(place: usize) -> &'static Api {
+pub fn at(place: u32) -> &'static Api {
+    let place = place as usize;
     match (READ.get(place), TEXTS.get(place)) {
         (Some(known), Some((name, text))) => {
             known.get_or_init(|| read(name, text).expect("a test reads what is part of the program"))
@@ -37,14 +38,14 @@ pub fn at(place: usize) -> &'static Api {
 }
 
 /// The name of the description at a place, which is not read for it.
-pub fn name_at(place: usize) -> &'static str {
-    TEXTS.get(place).map_or_else(|| at(place).name.as_str(), |(name, _)| name)
+pub fn name_at(place: u32) -> &'static str {
+    TEXTS.get(place as usize).map_or_else(|| at(place).name.as_str(), |(name, _)| name)
 }
 
 /// The places of all APIs: those of the program, then those that were added.
-pub fn places() -> impl Iterator<Item = usize> {
+pub fn places() -> impl Iterator<Item = u32> {
     let added = ADDED.read().unwrap_or_else(PoisonError::into_inner).len();
-    (0..APIS).chain((TEXTS.len()..).take(added))
+    (0..APIS).chain((TEXTS.len() as u32..).take(added))
 }
 
 // Constants are handles, and are found by macros: where a constant that calls a function of this crate stands in an async
@@ -66,10 +67,10 @@ macro_rules! stands_at {
 macro_rules! place_of {
     ($api:expr) => {{
         let (texts, api) = (&$crate::protocol::api::TEXTS, $api.as_bytes());
-        let mut place = 0;
+        let mut place = 0_u32;
         loop {
-            assert!(place < texts.len(), "no description has this name");
-            let name = texts[place].0.as_bytes();
+            assert!((place as usize) < texts.len(), "no description has this name");
+            let name = texts[place as usize].0.as_bytes();
             if name.len() == api.len() && $crate::protocol::api::stands_at!(name, 0, api) {
                 break place;
             }
@@ -82,8 +83,8 @@ macro_rules! place_of {
 /// spaces deep it is, the channels before the types. A constant that names none does not compile.
 macro_rules! place_of_channel {
     ($api:expr, $channel:expr) => {{
-        let (text, channel) = ($crate::protocol::api::TEXTS[$api].1.as_bytes(), $channel.as_bytes());
-        let (mut at, mut place) = (0, 0);
+        let (text, channel) = ($crate::protocol::api::TEXTS[$api as usize].1.as_bytes(), $channel.as_bytes());
+        let (mut at, mut place) = (0, 0_u32);
         loop {
             let is_over = at >= text.len() || $crate::protocol::api::stands_at!(text, at, b"\ntypes:");
             assert!(!is_over, "the description has no channel of this name");
@@ -96,7 +97,7 @@ macro_rules! place_of_channel {
                 break place;
             }
             at += 1;
-            place += is_key as usize;
+            place += is_key as u32;
         }
     }};
 }
@@ -116,7 +117,7 @@ pub fn known() -> impl Iterator<Item = &'static Api> {
 /// A description by its name.
 pub fn of(name: &str) -> Option<&'static Api> {
     // One that is being read may ask for another.
-    let built_in = TEXTS.iter().position(|(known, _)| *known == name).map(at);
+    let built_in = (0..).zip(TEXTS).find(|(_, (known, _))| *known == name).map(|(place, _)| at(place));
     built_in.or_else(|| known().find(|api| api.name == name))
 }
 
@@ -201,8 +202,8 @@ mod tests {
 
     #[test]
     fn a_channel_is_found_in_the_text_where_it_is_once_that_is_read() {
-        for (place, (name, _)) in TEXTS.iter().enumerate() {
-            for (index, channel) in at(place).channels.iter().enumerate() {
+        for (place, (name, _)) in (0..).zip(TEXTS) {
+            for (index, channel) in (0..).zip(&at(place).channels) {
                 let found = (place_of!(name), place_of_channel!(place, channel.name));
                 assert_eq!(found, (place, index), "{name} {}", channel.name);
             }
