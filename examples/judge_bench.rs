@@ -56,6 +56,7 @@ fn main() {
         wire: Wire::Everest,
         is_builtin: false,
         shows_calls: true,
+        bindings: &[],
         answer_within: Duration::ZERO,
     };
     let mut court = Court::new(&topics, &other_apis);

@@ -15,7 +15,7 @@ use crate::conformance::judge::Case;
 use crate::conformance::monitors::{ApiModule, Context};
 use crate::conformance::sighting::Classifier;
 use crate::parity::inside;
-use crate::parity::station_file::{self, Meaning, StationFile};
+use crate::parity::station_file::{self, StationFile};
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
@@ -171,7 +171,6 @@ impl<'s> Scene<'s> {
     pub fn case(&self) -> Case<'_> {
         // One with a deliberate fault is judged as anybody's.
         let is_builtin = matches!(self.settings.module, ModuleSource::Builtin(None) | ModuleSource::Untold(None));
-        let is_bound = |binding: &station_file::Binding| matches!(binding.is, Meaning::EvseCall(_));
         Case {
             scenario: self.scenario,
             topics: &self.topics,
@@ -181,9 +180,8 @@ impl<'s> Scene<'s> {
             is_builtin,
             answer_within: self.answer_within(),
             // Khumbu's own EVerest tells of them.
-            shows_calls: self.scenario.model.under_test == Side::Client
-                || self.settings.module.is_builtin()
-                || self.bindings().iter().any(is_bound),
+            shows_calls: self.scenario.model.under_test == Side::Client || self.settings.module.is_builtin(),
+            bindings: self.bindings(),
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::conformance::sighting::{Kind, Party, Request, Sighting};
 use crate::diagnostic::words::{cut, elide};
 use crate::diagnostic::{Diagnostic, Place};
+use crate::parity::station_file::{Binding, Meaning};
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::side::Side;
 use crate::protocol::topic;
@@ -35,6 +36,8 @@ pub struct Case<'s> {
     pub is_builtin: bool,
     /// Whether EVerest's calls to EVSEs are shown for sure.
     pub shows_calls: bool,
+    /// What messages on foreign topics mean, calls to EVSEs among them.
+    pub bindings: &'s [Binding],
     /// How long EVerest waits for the answer of a module under test that it asks something.
     pub answer_within: Duration,
 }
@@ -64,6 +67,11 @@ impl<'s> Case<'s> {
     /// Whether the module under test is a client at an API whose messages EVerest's statuses follow from.
     pub fn is_other_api(&self) -> bool {
         self.side() == Side::Client && self.topics.api != ApiType::AUTH_CONSUMER
+    }
+
+    /// The topics on which a station file has EVerest's calls to EVSEs shown.
+    pub fn shown_on(&self) -> impl Iterator<Item = &'s Binding> {
+        self.bindings.iter().filter(|binding| matches!(binding.is, Meaning::EvseCall(_)))
     }
 
     /// The default time limit.

@@ -70,7 +70,7 @@ impl Findings<'_> {
             Why::Expected(expectation, fault) => self.of_fault(expectation, fault),
             Why::Unexpected(seq) => self.unexpected(pointer, *seq),
             Why::EndedInSilence => self.module.ended_while(self.case, pointer, "while silence was demanded of it"),
-            Why::CallsUnseen => shows_no_calls(self.case, pointer),
+            Why::CallsUnseen => self.shows_no_calls(pointer),
         }
     }
 
@@ -429,6 +429,40 @@ impl Findings<'_> {
         lines[lines.len().saturating_sub(SHOWN)..].iter().map(|line| format!("meanwhile: {line}")).collect()
     }
 
+    /// Nobody can say whether the module calls its EVSEs as the scenario wants.
+    fn shows_no_calls(&self, pointer: &str) -> Diagnostic {
+        let case = self.case;
+        let headline = format!("{} does not show what it asks of EVSEs", case.culprit());
+        let found = Diagnostic::new(Severity::Inconclusive, "module/calls-unseen", headline)
+            .about(Subject::Module)
+            .at(case.place(pointer, ""))
+            .with_evidence(format!("it has sent nothing on `{}`", case.topics.did_topic()));
+        let Some(binding) = case.shown_on().next() else {
+            return found.with_evidence("no station file has a binding `evse_call`").with_help(
+                "name a station file that says where calls are shown, or put `expect_evse` under `cannot:` in khumbu.yaml",
+            );
+        };
+        let found = found.with_evidence(format!("nor on `{}`, as the binding `evse_call` has it", binding.topic));
+        // The binding may lack the levels before it, such as EVerest's external prefix.
+        let longer = self.view.messages.iter().find_map(|seen| {
+            let topic = &seen.publish.topic;
+            let (prefix, _) = topic
+                .match_indices('/')
+                .map(|(at, _)| topic.split_at(at + 1))
+                .find(|(_, rest)| binding.evse_of(rest).is_some())?;
+            Some((prefix, topic))
+        });
+        match longer {
+            Some((prefix, topic)) => found.with_evidence(format!("something passed on `{topic}`")).with_help(format!(
+                "write `{prefix}{}` into the bindings that have this topic: the external prefix stands there too",
+                binding.topic
+            )),
+            None => {
+                found.with_help("let EVerest show its calls there, or name the topic in the binding on which it does")
+            }
+        }
+    }
+
     /// Messages that tell something: no commands of ours, no heartbeats, no checks.
     fn telling(&self, since: u64) -> impl Iterator<Item = &Sighting> {
         self.view.messages[self.view.since(since)..].iter().filter(|seen| {
@@ -467,19 +501,6 @@ impl ModuleTraces {
             .with_lines(unbound.into_iter().collect())
             .unexercised(what_would_exercise(case, command))
     }
-}
-
-/// Nobody can say whether the module calls its EVSEs as the scenario wants.
-fn shows_no_calls(case: &Case<'_>, pointer: &str) -> Diagnostic {
-    let headline = format!("{} does not show what it asks of EVSEs", case.culprit());
-    Diagnostic::new(Severity::Inconclusive, "module/calls-unseen", headline)
-        .about(Subject::Module)
-        .at(case.place(pointer, ""))
-        .with_evidence(format!("it has sent nothing on `{}`", case.topics.did_topic()))
-        .with_evidence("no station file has a binding `evse_call`")
-        .with_help(
-            "name a station file that says where calls are shown, or put `expect_evse` under `cannot:` in khumbu.yaml",
-        )
 }
 
 /// A step asks for a reply where no request asked for one.

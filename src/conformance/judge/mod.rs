@@ -33,6 +33,7 @@ pub use past::{Past, Replies};
 use super::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::Diagnostic;
 use crate::parity;
+use crate::parity::station_file::Binding;
 use crate::protocol::control::Deed;
 use crate::protocol::side::Side;
 use crate::scenario::Pointer;
@@ -600,9 +601,14 @@ impl<'s> Judge<'s> {
         }
     }
 
-    /// Whether calls to EVSEs can be seen: it is known that they are shown, or one of them was.
+    /// Whether calls to EVSEs can be seen: it is known that they are shown, or one of them was, or something else where
+    /// they are to be shown.
     fn shows_calls(&self, view: View<'_>) -> bool {
-        self.case.shows_calls || view.messages.iter().any(|seen| seen.kind == Kind::Did(Deed::EvseCall))
+        let shows = |seen: &Sighting| {
+            let is_bound = |binding: &Binding| binding.evse_of(&seen.publish.topic).is_some();
+            seen.kind == Kind::Did(Deed::EvseCall) || seen.from != Party::Harness && self.case.shown_on().any(is_bound)
+        };
+        self.case.shows_calls || view.messages.iter().any(shows)
     }
 
     /// Where the module under test wants the reply to its last question, or to its last request that has met a step; to

@@ -14,6 +14,7 @@ use super::super::{
 use super::script::{ALICE, BOB, Event, Message, Sort, discover, request};
 use crate::conformance::sighting::{Classifier, Kind, Party, Request, Sighting};
 use crate::diagnostic::{Diagnostic, Subject};
+use crate::parity::station_file::Binding;
 use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::control::Deed;
 use crate::protocol::side::Side;
@@ -106,6 +107,8 @@ pub struct Court {
     pub wire: Wire,
     pub is_builtin: bool,
     pub shows_calls: bool,
+    /// What a station file says of foreign topics.
+    pub bindings: Vec<Binding>,
     /// How long EVerest waits for an answer.
     pub answer_within: Duration,
     /// How the module comes to know what is demanded of it.
@@ -198,6 +201,7 @@ impl Court {
             wire: Wire::Everest,
             is_builtin: false,
             shows_calls: true,
+            bindings: Vec::new(),
             answer_within: Duration::ZERO,
             prompt: Prompt::Told,
             is_told_by_hand: false,
@@ -214,6 +218,7 @@ impl Court {
             wire: self.wire,
             is_builtin: self.is_builtin,
             shows_calls: self.shows_calls,
+            bindings: &self.bindings,
             answer_within: self.answer_within,
         }
     }

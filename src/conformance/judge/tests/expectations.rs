@@ -220,6 +220,31 @@ fn where_calls_are_not_shown_nobody_can_say_that_one_is_missing() {
 }
 
 #[test]
+fn where_nothing_passes_on_the_topic_of_calls_nobody_can_say_that_one_is_missing() {
+    let mut court = Court::of_everest("- note: x\n- expect_evse: {evse: 1, call: authorize_response, within: 1s}");
+    court.shows_calls = false;
+    let bound = json!({"topic": "bench/evse{evse}/log", "is": {"evse_call": {"name": "what", "arguments": "detail"}}});
+    court.bindings = vec![serde_json::from_value(bound).unwrap()];
+    let passes = |topic: &str| court.judge(&[at(1, stray(topic, json!({"what": "session_event"})).by_module())]);
+    assert_eq!(passes("bench/evse2/log").id(), "expect/missing", "it says something else there");
+    let by_khumbu = stray("bench/evse2/log", json!({}));
+    assert_eq!(court.judge(&[at(1, by_khumbu)]).id(), "module/calls-unseen", "what khumbu sends shows nothing");
+    for (topic, help) in [
+        ("bench/log", "let EVerest show its calls there, or name the topic in the binding on which it does"),
+        (
+            "depot/a/bench/evse2/log",
+            "write `depot/a/bench/evse{evse}/log` into the bindings that have this topic: the external prefix stands there too",
+        ),
+    ] {
+        let unseen = passes(topic);
+        assert_eq!(unseen.id(), "module/calls-unseen", "{topic}");
+        let told = unseen.told.unwrap();
+        assert_eq!(told.evidence[1], "nor on `bench/evse{evse}/log`, as the binding `evse_call` has it");
+        assert_eq!(told.help.as_deref(), Some(help));
+    }
+}
+
+#[test]
 fn time_that_khumbu_is_held_up_is_added() {
     for (held_up, when, id, over) in [
         (0, 1000, "met", 1000),

@@ -296,7 +296,13 @@ impl<'s> Naive<'s> {
     }
 
     fn shows_calls(&self, view: View<'_>) -> bool {
-        self.case.shows_calls || view.messages.iter().any(|seen| seen.kind == Kind::Did(Deed::EvseCall))
+        let is_bound = |topic: &str| self.case.shown_on().any(|binding| binding.evse_of(topic).is_some());
+        let mut messages = view.messages.iter();
+        self.case.shows_calls
+            || messages.any(|seen| match seen.from {
+                Party::Harness => seen.kind == Kind::Did(Deed::EvseCall),
+                _ => seen.kind == Kind::Did(Deed::EvseCall) || is_bound(&seen.publish.topic),
+            })
     }
 }
 
