@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::evse::Evse;
+use super::course::{Course, CourseOverview};
 use super::tag::IdTag;
 
 /// The state of a connector (OCPP 1.6, ChargePointStatus).
@@ -55,6 +56,8 @@ pub struct Connector {
     pub(super) is_finishing: bool,
     /// The transaction that runs.
     pub(super) transaction: Option<Transaction>,
+    /// What flowed in the latest transaction.
+    course: Option<Course>,
     /// What was last told of it.
     pub(super) told: ConnectorStatus,
 }
@@ -110,6 +113,7 @@ impl Connector {
             fault: None,
             is_finishing: false,
             transaction: None,
+            course: None,
             told: ConnectorStatus::Available,
         }
     }
@@ -130,6 +134,7 @@ impl Connector {
     pub(super) fn survive(&mut self, before: &Connector) {
         self.register = before.register;
         self.read_at = before.read_at;
+        self.course.clone_from(&before.course);
         self.is_operative = before.is_operative;
         self.fault.clone_from(&before.fault);
     }
@@ -151,7 +156,28 @@ impl Connector {
 
     /// The meter, in watt-hours.
     pub(super) fn meter_wh(&self) -> u64 {
-        self.register / PER_WATT_HOUR
+        to_watt_hours(self.register)
+    }
+
+    /// A transaction begins; the meter has been read.
+    pub(super) fn begin(&mut self, transaction: Transaction) {
+        self.course = Some(Course::begin(transaction.id.clone(), transaction.started_at, self.register));
+        self.transaction = Some(transaction);
+    }
+
+    /// The transaction ends, if one runs; the meter has been read.
+    pub(super) fn end(&mut self) -> Option<Transaction> {
+        let transaction = self.transaction.take()?;
+        if let Some(course) = &mut self.course {
+            course.end(&transaction.id, self.read_at, self.register);
+        }
+        Some(transaction)
+    }
+
+    /// What flowed in the latest transaction, up to when the meter was last read.
+    pub(super) fn course(&self, evse: &Evse) -> Option<CourseOverview> {
+        let id = self.transaction.as_ref().map(|it| it.id.as_str());
+        Some(self.course.as_ref()?.overview((self.read_at, self.register), self.flowing(evse), id))
     }
 
     /// Watts that flow now.
@@ -162,7 +188,11 @@ impl Connector {
     /// Brings the meter forward; must be called before anything changes the flow.
     pub(super) fn read(&mut self, now: Duration, evse: &Evse) {
         let millis = u64::try_from(now.saturating_sub(self.read_at).as_millis()).unwrap_or(u64::MAX);
-        self.register = self.register.saturating_add(millis.saturating_mul(self.flowing(evse).into()));
+        let power = self.flowing(evse);
+        if let (Some(course), 1..) = (&mut self.course, millis) {
+            course.flows(self.read_at, self.register, power);
+        }
+        self.register = self.register.saturating_add(millis.saturating_mul(power.into()));
         self.read_at = self.read_at.max(now);
     }
 
@@ -188,6 +218,11 @@ impl Connector {
         });
         [transaction.ends_at, by_energy].into_iter().flatten().min()
     }
+}
+
+/// The state of a register, in watt-hours.
+pub(super) fn to_watt_hours(register: u64) -> u64 {
+    register / PER_WATT_HOUR
 }
 
 #[cfg(test)]

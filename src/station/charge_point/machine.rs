@@ -391,13 +391,13 @@ impl Station {
             charge_point.next_transaction += 1;
             connector.ev_takes = true;
             out.push(Effect::Csms(Report::TransactionStarted { evse: id, transaction: transaction.clone() }));
-            connector.transaction = Some(transaction);
+            connector.begin(transaction);
             if let Some(energy_wh) = plan.and_then(|plan| plan.energy_wh) {
                 connector.end_after(energy_wh);
             }
         }
         if !evse.transaction
-            && let Some(transaction) = connector.transaction.take()
+            && let Some(transaction) = connector.end()
         {
             let otherwise = if evse.plugged_in { StopReason::Local } else { StopReason::EVDisconnected };
             let reason = charge_point.reasons.remove(&id).unwrap_or(otherwise);

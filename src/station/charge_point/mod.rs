@@ -12,6 +12,7 @@
 //! | `keys` | the configuration |
 //! | `authorization` | who decides about a tag |
 //! | `connector` | states of connectors, meters |
+//! | `course` | what flowed in a transaction over time |
 //! | `machine` | the charge point at work within the station |
 //! | `requests` | what a gateway asks of it |
 //! | `remote` | what a CSMS asks of it |
@@ -22,6 +23,7 @@ mod authorization;
 mod cache;
 pub mod config;
 mod connector;
+mod course;
 pub mod keys;
 mod local_list;
 mod machine;
@@ -34,6 +36,7 @@ mod tag;
 pub use authorization::{Authorization, DecidedBy, Decision};
 pub use cache::{Cache, CachedTag};
 pub use connector::{ConnectorStatus, Transaction};
+pub use course::{ChangeOverview, CourseOverview};
 pub use keys::{Keys, SetResult};
 pub use local_list::{LocalList, UpdateStatus, UpdateType};
 pub(super) use machine::ChargePoint;

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::super::Station;
 use super::connector::ConnectorStatus;
+use super::course::CourseOverview;
 
 /// A charge point at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -42,6 +43,8 @@ pub struct ConnectorOverview {
     pub power_w: u32,
     /// The transaction that runs.
     pub transaction: Option<TransactionOverview>,
+    /// What flowed in the latest transaction.
+    pub course: Option<CourseOverview>,
 }
 
 /// A transaction at one moment.
@@ -80,6 +83,7 @@ impl Station {
                 meter_wh,
                 power_w: connector.flowing(evse),
                 transaction,
+                course: connector.course(evse),
             }
         });
         Some(Overview {
