@@ -22,9 +22,9 @@ pub enum ApiError {
     /// The charger does not do it, and why.
     #[error("{0}")]
     Refused(String),
-    /// There is such a path, but not with this method.
-    #[error("Method Not Allowed")]
-    MethodNotAllowed,
+    /// There is such a path, but only with this method.
+    #[error("Method Not Allowed: this path takes {0}")]
+    MethodNotAllowed(&'static str),
     /// The client took too long.
     #[error("the request took longer than {0} s")]
     TooSlow(u64),
@@ -70,7 +70,7 @@ impl ApiError {
             ApiError::Forbidden(_) => StatusCode::FORBIDDEN,
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
             ApiError::Refused(_) => StatusCode::CONFLICT,
-            ApiError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             ApiError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::TooMany(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -116,7 +116,8 @@ fn of_command(command: &Command, generator: &mut SchemaGenerator) -> Value {
 fn of_state(generator: &mut SchemaGenerator) -> Value {
     let answer = generator.subschema_for::<StatePage>().to_value();
     let at_location = text("location_id", &json!({}), "Only those of this location.");
-    let parameters = [at_location, integer("page", 1, LAST, 1), integer("limit", 1, MOST_CHARGERS, PAGE)];
+    let search = text("search", &json!({}), "Only those with this in their id, identity, name or location.");
+    let parameters = [at_location, search, integer("page", 1, LAST, 1), integer("limit", 1, MOST_CHARGERS, PAGE)];
     reading("get_state", "Chargers as they are now", &parameters, answer, &["401", "403", "422"], generator)
 }
 

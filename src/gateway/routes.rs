@@ -122,7 +122,9 @@ pub fn router(gateway: Arc<Gateway>, is_local: bool) -> Router {
             let near = near.map(|path| format!(": did you mean `{path}`?"));
             ApiError::NotFound(format!("Not Found{}", near.unwrap_or_default()))
         })
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .method_not_allowed_fallback(async |uri: Uri| {
+            ApiError::MethodNotAllowed(if uri.path().starts_with(COMMANDS) { "POST" } else { "GET" })
+        })
         .with_state(gateway)
 }
 
@@ -223,14 +225,19 @@ impl Gateway {
         Ok(meant)
     }
 
-    /// The page of chargers that a query asks for, of those that the caller may act on.
-    pub fn page(&self, caller: &Caller, query: &[(String, String)]) -> Result<Page<'_>, ApiError> {
+    /// The page of chargers that a query asks for, of those that are wanted and that the caller may act on.
+    pub fn page(
+        &self,
+        caller: &Caller,
+        query: &[(String, String)],
+        is_wanted: impl Fn(&str, &ChargerConfig) -> bool,
+    ) -> Result<Page<'_>, ApiError> {
         let page = in_range::<1, LAST>(query, "page", 1)?;
         let limit = in_range::<1, MOST_CHARGERS>(query, "limit", PAGE)?;
         let location = parameter(query, "location_id");
         let is_there = |config: &ChargerConfig| location.is_none_or(|it| config.location.as_deref() == Some(it));
-        let chargers = self.fleet.chargers.iter();
-        let visible: Vec<_> = chargers.filter(|(id, it)| caller.may(id, &it.config) && is_there(&it.config)).collect();
+        let is_shown = |id: &str, it: &ChargerConfig| caller.may(id, it) && is_there(it) && is_wanted(id, it);
+        let visible: Vec<_> = self.fleet.chargers.iter().filter(|(id, it)| is_shown(id, &it.config)).collect();
         let skipped = usize::try_from((page - 1) * limit).unwrap_or(usize::MAX);
         let shown = visible.iter().skip(skipped).take(usize::try_from(limit).unwrap_or(0));
         let chargers = shown.map(|(id, charger)| (id.as_str(), *charger)).collect();
@@ -259,7 +266,7 @@ impl Gateway {
 }
 
 async fn list(State(gateway): Shared, Asked { caller, query }: Asked) -> Result<Response, ApiError> {
-    let Page { chargers, total, page, limit } = gateway.page(&caller, &query)?;
+    let Page { chargers, total, page, limit } = gateway.page(&caller, &query, |_, _| true)?;
     let data = chargers.into_iter().map(|(id, charger)| gateway.describe(id, charger)).collect();
     Ok(json(StatusCode::OK, &ChargerPage { data, total, page, limit }))
 }

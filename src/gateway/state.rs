@@ -7,9 +7,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::answers;
+use super::chargers::ChargerConfig;
 use super::error::{ApiError, json};
 use super::fleet::Charger;
-use super::routes::{Asked, Page, Shared};
+use super::routes::{Asked, Page, Shared, parameter};
 use crate::protocol::types::AuthorizationStatus;
 use crate::station::charge_point::{Answer, Overview, Request};
 
@@ -53,7 +54,8 @@ pub struct TokenState {
 
 /// Answers with a page of chargers.
 pub async fn show(State(gateway): Shared, Asked { caller, query }: Asked) -> Result<Response, ApiError> {
-    let Page { chargers, total, page, limit } = gateway.page(&caller, &query)?;
+    let search = parameter(&query, "search").unwrap_or_default();
+    let Page { chargers, total, page, limit } = gateway.page(&caller, &query, |id, config| has(search, id, config))?;
     // All are asked before one is waited for.
     let asked: Vec<_> = chargers.into_iter().map(|(id, charger)| (id, charger, charger.ask(Request::Look))).collect();
     let mut data = Vec::with_capacity(asked.len());
@@ -71,6 +73,13 @@ pub async fn show(State(gateway): Shared, Asked { caller, query }: Asked) -> Res
         });
     }
     Ok(json(StatusCode::OK, &StatePage { data, total, page, limit }))
+}
+
+/// Whether a charger has this text in what it is called or in where it is, in letters of whatever case.
+fn has(text: &str, id: &str, config: &ChargerConfig) -> bool {
+    let texts = [Some(id), Some(config.identity(id)), config.name.as_deref(), config.location.as_deref()];
+    let text = text.to_lowercase();
+    texts.into_iter().flatten().any(|it| it.to_lowercase().contains(&text))
 }
 
 fn tokens(charger: &Charger) -> Vec<TokenState> {

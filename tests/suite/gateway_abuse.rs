@@ -97,15 +97,16 @@ fn every_path_wants_a_token() {
     assert_eq!(paths.len(), 24);
     for (path, methods) in paths {
         let url = format!("{}{}", gateway.url, path.replace("{charger_id}", "dep-1"));
-        let (request, wrong) = match methods.as_object().unwrap().contains_key("get") {
-            true => (minreq::get(&url), minreq::post(&url)),
-            false => (minreq::post(&url), minreq::get(&url)),
+        let (method, request, wrong) = match methods.as_object().unwrap().contains_key("get") {
+            true => ("GET", minreq::get(&url), minreq::post(&url)),
+            false => ("POST", minreq::post(&url), minreq::get(&url)),
         };
         let (status, body) = send(request.clone());
         assert_eq!((status, &body["detail"]), (401, &json!("missing or wrong bearer token")), "{path}");
         let (status, _) = send(request.with_header("Authorization", "Bearer 0123456789abcdef0123456789abcdef"));
         assert_eq!(status, 401, "{path}");
-        assert_eq!(send(wrong), (405, json!({"detail": "Method Not Allowed"})), "{path}");
+        let detail = format!("Method Not Allowed: this path takes {method}");
+        assert_eq!(send(wrong), (405, json!({"detail": detail})), "{path}");
     }
     assert_eq!(gateway.get("/ocpp/commands/fly"), (404, json!({"detail": "Not Found"})));
     assert_eq!(gateway.get("/ocpp/chargers/").0, 404);

@@ -189,6 +189,19 @@ fn the_state_is_that_of_the_charge_points() {
 }
 
 #[test]
+fn chargers_are_searched_by_what_they_are_called_and_where_they_are() {
+    let gateway = Gateway::start();
+    for (search, total) in
+        [("", 2), ("dep-", 2), ("EP-2", 1), ("left", 1), ("loc+1", 2), ("%3Cscript%3E", 1), ("0412", 0)]
+    {
+        let token = [("authorization", "Bearer everything-0123456789")];
+        let answer = gateway.get(&format!("/state?search={search}"), &token);
+        let state: Value = serde_json::from_slice(answer.as_bytes()).unwrap();
+        assert_eq!((answer.status_code, &state["total"]), (200, &json!(total)), "{search}");
+    }
+}
+
+#[test]
 fn watchers_see_what_is_theirs() {
     let gateway = Gateway::start();
     let mut all = gateway.watch("everything", "?heartbeats=false");
