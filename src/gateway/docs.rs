@@ -12,10 +12,7 @@ pub fn page(document: &Value) -> String {
     let info = &document["info"];
     let schemas = members(&document["components"]["schemas"]);
     let operations = operations(document);
-    let groups = ["Commands", "Chargers"].map(|tag| {
-        let of_tag = operations.iter().filter(|it| it.about["tags"][0] == tag).collect::<Vec<_>>();
-        (tag, of_tag)
-    });
+    let groups = ["Commands", "Chargers"].map(|tag| Group::of(tag, &operations));
     let text = html! {
         (DOCTYPE)
         html lang="en" {
@@ -35,12 +32,13 @@ pub fn page(document: &Value) -> String {
                         code { "Authorization: Bearer TOKEN" } "; khumbu prints the token when it starts, or it stands in the file of "
                         code { "--tokens" } ". " a href="openapi.json" { "openapi.json" } " has the same for programs." }
                     nav aria-label="Operations" {
-                        @for (tag, operations) in &groups {
-                            h2 { (tag) }
+                        @for Group { tag, operations, .. } in &groups {
+                            p { a href={"#" (tag)} { (tag) } }
                             ul { @for it in operations { li { a href={"#" (it.id())} { (word(&it.about["summary"])) } } } }
                         }
+                        p { a href="#schemas" { "Schemas" } }
                     }
-                    @for (_, operations) in &groups { @for it in operations { (it.shown(document)) } }
+                    @for group in &groups { (group.shown(document)) }
                     h2 id="schemas" { "Schemas" }
                     @for (name, schema) in schemas {
                         section.schema id={"schema-" (name)} {
@@ -60,6 +58,43 @@ pub fn page(document: &Value) -> String {
     text.into_string()
 }
 
+/// Operations of a kind.
+struct Group<'a> {
+    tag: &'static str,
+    operations: Vec<&'a Operation<'a>>,
+    /// What all of them may be given, and answer; said once.
+    parameters: Vec<&'a Value>,
+    answers: Vec<(&'a String, &'a Value)>,
+}
+
+impl<'a> Group<'a> {
+    fn of(tag: &'static str, all: &'a [Operation<'a>]) -> Self {
+        let operations: Vec<_> = all.iter().filter(|it| it.about["tags"][0] == tag).collect();
+        let (mut parameters, mut answers) = (Vec::new(), Vec::new());
+        if let Some((first, others)) = operations.split_first() {
+            parameters
+                .extend(first.parameters().iter().filter(|it| others.iter().all(|one| one.parameters().contains(it))));
+            let has = |one: &Operation, (status, answer): (&String, &Value)| {
+                one.about["responses"].get(status) == Some(answer)
+            };
+            answers.extend(members(&first.about["responses"]).filter(|it| others.iter().all(|one| has(one, *it))));
+        }
+        Self { tag, operations, parameters, answers }
+    }
+
+    fn shown(&self, document: &Value) -> Markup {
+        html! {
+            h2 id=(self.tag) { (self.tag) }
+            section {
+                h3 { "What all of these take and answer" }
+                @if !self.parameters.is_empty() { (table_of(&self.parameters)) }
+                ul.answers { @for (status, answer) in &self.answers { (answered(status, answer)) } }
+            }
+            @for it in &self.operations { (it.shown(document, self)) }
+        }
+    }
+}
+
 /// Something that can be asked for.
 struct Operation<'a> {
     method: &'a str,
@@ -77,41 +112,54 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
         .collect()
 }
 
-impl Operation<'_> {
+impl<'a> Operation<'a> {
     fn id(&self) -> &str {
         word(&self.about["operationId"])
     }
 
-    fn shown(&self, document: &Value) -> Markup {
+    fn parameters(&self) -> &'a [Value] {
+        self.about["parameters"].as_array().map_or(&[], Vec::as_slice)
+    }
+
+    fn shown(&self, document: &Value, group: &Group) -> Markup {
         let body = &self.about["requestBody"]["content"]["application/json"]["schema"];
-        let parameters = self.about["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+        let parameters: Vec<_> = self.parameters().iter().filter(|it| !group.parameters.contains(it)).collect();
+        let answers = members(&self.about["responses"]).filter(|it| !group.answers.contains(it));
         html! {
             section.operation id=(self.id()) {
                 h3 { (word(&self.about["summary"])) }
                 p { span.method { (self.method.to_uppercase()) } " " code { (self.path) } }
-                @if !parameters.is_empty() {
-                    table {
-                        thead { tr { th { "Parameter" } th { "In" } th { "Kind" } th { "" } } }
-                        tbody { @for it in parameters { tr {
-                            td { code { (word(&it["name"])) } (mark(it["required"] == true)) }
-                            td { (word(&it["in"])) }
-                            td { (kind(&it["schema"])) }
-                            td { (word(&it["description"])) }
-                        } } }
-                    }
-                }
+                @if !parameters.is_empty() { (table_of(&parameters)) }
                 @for (part, schema) in members(&body["properties"]) {
                     h4 { "Body: " code { (part) } (mark(is_required(body, part))) }
                     (part_of_body(schema, document))
                 }
-                ul.answers { @for (status, answer) in members(&self.about["responses"]) {
-                    li { strong { (status) } " " (word(&answer["description"]))
-                        @for (media, content) in members(&answer["content"]) {
-                            " " (kind(&content["schema"]))
-                            @if media != "application/json" { " (" (media) ")" }
-                        }
-                    }
-                } }
+                h4 { "Answers" }
+                ul.answers { @for (status, answer) in answers { (answered(status, answer)) } }
+            }
+        }
+    }
+}
+
+fn table_of(parameters: &[&Value]) -> Markup {
+    html! {
+        table {
+            thead { tr { th { "Parameter" } th { "Kind" } th { "Meaning" } } }
+            tbody { @for it in parameters { tr {
+                td { code { (word(&it["name"])) } (mark(it["required"] == true)) }
+                td { (word(&it["in"])) ", " (kind(&it["schema"])) }
+                td { (word(&it["description"])) }
+            } } }
+        }
+    }
+}
+
+fn answered(status: &str, answer: &Value) -> Markup {
+    html! {
+        li { strong { (status) } " " (word(&answer["description"]))
+            @for (media, content) in members(&answer["content"]) {
+                " " (kind(&content["schema"]))
+                @if media != "application/json" { " (" (media) ")" }
             }
         }
     }
@@ -135,7 +183,7 @@ fn fields(schema: &Value) -> Markup {
         @if fields.is_empty() && schema["type"] == "object" { p.facts { "No fields." } }
         @if !fields.is_empty() {
             table {
-                thead { tr { th { "Field" } th { "Kind" } th { "" } } }
+                thead { tr { th { "Field" } th { "Kind" } th { "Meaning" } } }
                 tbody { @for (name, it) in fields { tr {
                     td { code { (name) } (mark(is_required(schema, name))) }
                     td { (kind(it)) }
@@ -239,5 +287,8 @@ mod tests {
             assert!(page.contains(&format!("id=\"{link}\"")), "{link}");
         }
         assert!(!page.contains("<script") && !page.contains("style="));
+        // What all operations of a kind have stands there once.
+        assert_eq!(page.matches("<code>X-Organization-Id</code>").count(), 2);
+        assert_eq!(page.matches("<strong>413</strong>").count(), 1);
     }
 }

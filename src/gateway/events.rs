@@ -63,7 +63,7 @@ impl JsonSchema for CommandTarget {
                     "type": "object",
                     "required": ["charger_id"],
                     "properties": {
-                        "charger_id": {"type": "string"},
+                        "charger_id": {"type": "string", "description": "The id of the charger."},
                         "location_id": {"type": "null"},
                         "charger_ids": {"type": "null"}
                     }
@@ -73,8 +73,9 @@ impl JsonSchema for CommandTarget {
                     "required": ["location_id"],
                     "properties": {
                         "charger_id": {"type": "null"},
-                        "location_id": {"type": "string"},
-                        "charger_ids": {"type": ["array", "null"], "items": {"type": "string"}, "minItems": 1}
+                        "location_id": {"type": "string", "description": "The location whose chargers are meant."},
+                        "charger_ids": {"type": ["array", "null"], "items": {"type": "string"}, "minItems": 1,
+                            "description": "Only these of them; all if absent."}
                     }
                 }
             ]
