@@ -21,8 +21,13 @@ const ROWS: &str =
     "[...document.querySelectorAll('#messages > li:not([hidden])')].map(it => it.querySelector('.name').textContent)";
 const WITHDRAW: &str = "everest_api/1/auth_consumer/dep-1/m2e/withdraw_authorization";
 
-/// A browser that has connected to a gateway with these chargers.
+/// A browser that has connected to a gateway with these two chargers.
 fn opened(chargers: &str) -> Option<(Browser, Gateway)> {
+    opened_with(chargers, 2)
+}
+
+/// The same with so many.
+fn opened_with(chargers: &str, count: usize) -> Option<(Browser, Gateway)> {
     let mut browser = Browser::start()?;
     let gateway = Gateway::with(chargers);
     browser.widen(1400);
@@ -30,7 +35,7 @@ fn opened(chargers: &str) -> Option<(Browser, Gateway)> {
     browser.value("sessionStorage.setItem('khumbu-token', 'everything-0123456789')");
     browser.open(&format!("{}/?connected", gateway.url));
     browser.until("document.getElementById('connection').textContent === 'Connected'");
-    browser.until("document.querySelectorAll('#chargers article').length === 2");
+    browser.until(&format!("document.querySelectorAll('#chargers article').length === {count}"));
     browser.until("document.querySelectorAll('#fields .field').length > 0");
     Some((browser, gateway))
 }
@@ -137,7 +142,9 @@ fn messages_can_be_filtered_and_heartbeats_are_hidden_by_default() {
     browser.value("document.getElementById('filter').value = 'of a STRANGER'");
     browser.value("document.getElementById('filter').dispatchEvent(new Event('input'))");
     assert_eq!(browser.value(&names), json!(["some"]));
-    browser.until("/^1 of \\d+ messages; 0 dropped/.test(document.getElementById('tally').textContent)");
+    browser.until(
+        "/^1 of \\d+ messages; the page keeps the last 500$/.test(document.getElementById('tally').textContent)",
+    );
     browser.value("document.getElementById('filter').value = ''");
     browser.value("document.getElementById('heartbeats').click()");
     browser.until(&row("heartbeat"));
@@ -183,7 +190,7 @@ fn the_diagram_pauses_says_what_it_dropped_and_gives_messages_away() {
         let sent: String = many.map(|body| format!("fetch('ocpp/commands/start-transaction', {{method: 'POST', headers: {{authorization: 'Bearer everything-0123456789'}}, body: JSON.stringify({body})}}),")).collect();
         browser.value(&format!("Promise.all([{sent}])"));
     }
-    browser.until("Number(document.getElementById('tally').textContent.match(/(\\d+) dropped/)[1]) > 0");
+    browser.until("Number(document.getElementById('tally').textContent.match(/(\\d+) older ones dropped/)[1]) > 0");
     assert_eq!(browser.value("document.querySelectorAll('#messages > li').length"), 500);
     browser.value("document.getElementById('clear').click()");
     browser.until("document.querySelectorAll('#messages > li').length === 0");
@@ -366,18 +373,145 @@ fn power_and_energy_of_a_transaction_are_plotted() {
         )
     };
     browser.until(&format!("{plot}.querySelector('figcaption').textContent.includes('runs: power 5 kW, energy ')"));
-    // Time goes on to the right, and energy grows upwards.
-    browser.until(&format!("{}.length >= 4", points("energy")));
-    let energy = browser.value(&points("energy"));
-    let energy: Vec<(f64, f64)> = serde_json::from_value(energy).unwrap();
-    assert!(energy.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 >= pair[1].1), "{energy:?}");
-    assert!(energy.first().unwrap().1 > energy.last().unwrap().1, "{energy:?}");
+    browser.until(&format!("/energy [1-9]/.test({plot}.textContent)"));
     gateway.command("power-update", json!({"power_w": 1000, "evse_id": 1}));
     browser.until(&format!("{plot}.querySelector('svg').getAttribute('aria-label').includes('power 1 kW')"));
-    browser.until(&format!("{0}.at(-1)[1] > {0}[0][1]", points("power")));
-    gateway.command("stop-session", json!({"connector_id": 1}));
-    browser.until(&format!("{plot}.querySelector('figcaption').textContent.includes('has ended: ')"));
+    // Whoever opens the page now sees what was before; and so does whoever opens it when all is over.
+    for (query, caption) in
+        [("?later", "Transaction 1 runs: power 1 kW, "), ("?over", "Transaction 1 has ended: energy ")]
+    {
+        browser.open(&format!("{}/{query}", gateway.url));
+        browser.until(&format!("{plot}.querySelector('figcaption').textContent.startsWith('{caption}')"));
+        assert_eq!(
+            browser.value(&format!("[...{plot}.querySelectorAll('text')].some(it => it.textContent === '0 s')")),
+            true
+        );
+        let read = |browser: &mut Browser, of: &str| -> Vec<(f64, f64)> {
+            serde_json::from_value(browser.value(&points(of))).unwrap()
+        };
+        // Time goes on to the right, energy grows upwards from nothing, and power falls once.
+        let (energy, power) = (read(&mut browser, "energy"), read(&mut browser, "power"));
+        let zero = browser.value(&format!(
+            "Number({plot}.querySelector('polygon').getAttribute('points').split(' ')[0].split(',')[1])"
+        ));
+        assert_eq!(Some(energy[0].1), zero.as_f64(), "{energy:?}");
+        assert!(energy.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 >= pair[1].1), "{energy:?}");
+        assert!(energy[0].1 > energy.last().unwrap().1, "{energy:?}");
+        // It goes on growing when power falls, also by less than a watt-hour.
+        assert!(energy[1].1 > energy.last().unwrap().1, "{energy:?}");
+        assert!(power[0].1 < power.last().unwrap().1, "{power:?}");
+        assert_eq!(power[0].0, energy[0].0);
+        if query == "?later" {
+            gateway.command("stop-session", json!({"connector_id": 1}));
+        }
+    }
     assert_eq!(browser.complaints(), Vec::<Value>::new());
+}
+
+#[test]
+fn hidden_tags_are_in_no_text_at_all() {
+    let Some((mut browser, gateway)) = opened(CHARGERS) else { return };
+    // One that a station has, and one that nobody knows until a message says what it is.
+    gateway.publish("doors/car-07-Z/open", r#"{"by": "car-07-Z"}"#);
+    gateway.publish("cards/0412345678ABCD/seen", "{}");
+    let payload = json!({"id_token": {"value": "0412345678abcd", "type": "ISO14443"}});
+    gateway.publish(WITHDRAW, &request("reply/0412345678ABCD", &payload));
+    browser.until(&row("withdraw_authorization reply"));
+    browser.value("document.getElementById('hide').click()");
+    browser.until("document.querySelector('#messages').textContent.includes('cards/•••••/seen')");
+    assert_eq!(browser.value(&row("doors/car-07-Z/open")), true);
+    gateway.publish("some/topic", r#"{"idTag": "CAR-07-z", "value": "shown", "n": 1}"#);
+    browser.until(&row(r#"{"idTag":"•••••","value":"shown","n":1}"#));
+    for text in ["withdraw_authorization reply", "withdraw_authorization{", "doors/", "some/topic"] {
+        unfold(&mut browser, text);
+    }
+    assert_eq!(browser.value("document.body.innerText.match(/.*(0412345678abcd|car-07-z).*/gi)"), Value::Null);
+    assert_eq!(browser.value(&row(r#"{"by":"•••••"}"#)), true);
+    // Nor in what leaves the page.
+    browser.value(
+        "const make = URL.createObjectURL; URL.createObjectURL = blob => { window.saved = blob; return make(blob) }",
+    );
+    browser.value("document.getElementById('export').click()");
+    let lines = browser.value("window.saved.text()").as_str().unwrap().to_lowercase();
+    assert!(lines.contains("doors/•••••/open") && lines.contains("reply/•••••"), "{lines}");
+    assert!(!lines.contains("0412345678abcd") && !lines.contains("car-07-z"), "{lines}");
+    browser.value("document.getElementById('hide').click()");
+    browser.until(&row("cards/0412345678ABCD/seen"));
+    assert_eq!(browser.complaints(), Vec::<Value>::new());
+}
+
+#[test]
+fn many_chargers_are_folded_and_found() {
+    let chargers = (1..=30).map(|number| {
+        format!("  dep-{number}: {{name: \"Bay {number}\", location: {}}}\n", ["depot", "yard"][number % 2])
+    });
+    let Some((mut browser, gateway)) = opened_with(&format!("chargers:\n{}", chargers.collect::<String>()), 30) else {
+        return;
+    };
+    let shown = "[...document.querySelectorAll('#chargers > article:not([hidden])')]";
+    assert_eq!(browser.value(&format!("{shown}.some(it => it.querySelector('details').open)")), false);
+    assert_eq!(browser.value("document.getElementById('range').textContent"), "30 chargers");
+    assert_eq!(browser.value("document.getElementById('target').options.length"), 32, "locations, too");
+    // A line says how a charger is.
+    gateway.command("inject-fault", json!({"fault_type": "GroundFault", "evse_id": 1}));
+    let glance = "document.querySelector('#chargers [data-id=dep-1] .glance')";
+    browser.until(&format!("{glance}.checkVisibility() && {glance}.textContent.includes('1 Faulted')"));
+    browser.choose("state", "Faulted");
+    assert_eq!(browser.value(&format!("{shown}.map(it => it.dataset.id)")), json!(["dep-1"]));
+    browser.choose("state", "");
+    // By what it is called, whatever the case, and where it is.
+    let find = |browser: &mut Browser, text: &str| {
+        browser.value(&format!(
+            "(it => {{ it.value = {}; it.dispatchEvent(new Event('input')) }})(document.getElementById('find'))",
+            json!(text)
+        ));
+    };
+    find(&mut browser, "bay 2");
+    browser.until(&format!("{shown}.length === 11"));
+    assert_eq!(browser.value("document.getElementById('target').options.length"), 32, "what was there can be told");
+    find(&mut browser, "YARD");
+    browser.until(&format!("{shown}.length === 15"));
+    find(&mut browser, "nowhere");
+    browser.until("document.getElementById('none').textContent.startsWith('No charger has this')");
+    find(&mut browser, "");
+    browser.until(&format!("{shown}.length === 30"));
+    assert_eq!(browser.value("document.getElementById('none').hidden"), true);
+    // From a charger to the form, with it as the target.
+    browser.value("document.querySelector('#chargers [data-id=dep-17] summary').click()");
+    browser.value("document.querySelector('#chargers [data-id=dep-17] .more').click()");
+    assert_eq!(
+        browser.value("[document.getElementById('target').value, document.activeElement.id]"),
+        json!(["charger dep-17", "name"])
+    );
+    browser.widen(480);
+    assert_eq!(browser.value("document.documentElement.scrollWidth > innerWidth"), false);
+    assert_eq!(browser.complaints(), Vec::<Value>::new());
+}
+
+#[test]
+fn the_form_stands_beside_the_chargers_where_there_is_room() {
+    let Some((mut browser, _gateway)) = opened(CHARGERS) else { return };
+    let place = "(([one, other]) => other.left >= one.right ? 'beside' : other.top >= one.bottom ? 'below' : 'over')(['chargers', 'command'].map(id => document.getElementById(id).getBoundingClientRect()))";
+    for (width, expected) in [(1920, "beside"), (1400, "beside"), (1200, "below"), (480, "below")] {
+        browser.widen(width);
+        assert_eq!(browser.value(place), expected, "{width}");
+    }
+}
+
+/// Where there is nothing to see, the page says why.
+#[test]
+fn an_empty_diagram_says_why() {
+    let Some((mut browser, gateway)) = opened(CHARGERS) else { return };
+    let nothing = "(it => it.checkVisibility() ? it.textContent : '')(document.getElementById('nothing'))";
+    assert_eq!(
+        browser.value(nothing),
+        "Nothing has passed since this page was opened or cleared. Heartbeats are hidden."
+    );
+    gateway.publish("some/topic", "{}");
+    browser.until(&row("some/topic"));
+    assert_eq!(browser.value(nothing), "");
+    browser.choose("kind", "request");
+    assert_eq!(browser.value(nothing), "No message fits the filters.");
 }
 
 #[test]

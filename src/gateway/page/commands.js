@@ -1,6 +1,6 @@
 // Commands: their forms are made from the gateway's own description (/openapi.json), so that there is no second list.
 
-import { $, button, element, hides, isTag, options, redacted } from "./elements.js";
+import { $, button, conceal, element, hides, isTag, options, redacted } from "./elements.js";
 import { Refusal, ask } from "./gateway.js";
 
 const PATH = "/ocpp/commands/";
@@ -26,7 +26,7 @@ function objectField(schema, loc) {
   const members = Object.entries(schema.properties ?? {}).filter(([, it]) => kindOf(it) !== "null");
   const required = schema.required ?? [];
   const fixed = members.filter(([, it]) => "const" in it).map(([name, it]) => [name, it.const]);
-  const free = members.filter(([, it]) => !("const" in it));
+  const free = members.filter(([, it]) => !("const" in it)).sort(([one], [other]) => required.includes(other) - required.includes(one));
   const fields = free.map(([name, it]) => [name, field(name, plain(it), [...loc, name], required.includes(name))]);
   const read = () => {
     const entries = fields.map(([name, it]) => [name, it.read()]).filter(([, value]) => value !== undefined);
@@ -72,7 +72,7 @@ function labelled(name, schema, control, required) {
 }
 
 const isBelow = (loc, fault) => loc.every((step, at) => String(fault.loc[at]) === String(step));
-const inWords = (fault) => (hides() && isTag(String(fault.loc.at(-1))) ? "not valid" : fault.msg);
+const inWords = (fault) => (hides() && isTag(String(fault.loc.at(-1))) ? "not valid" : conceal(fault.msg));
 
 function simpleField(name, schema, loc, required) {
   const kind = kindOf(schema);
@@ -177,13 +177,13 @@ function result(place, title, answer) {
   const outcome = all === undefined ? answer.message ?? answer.status ?? "done" : all === 1 ? (done ? "done" : "not done") : `done at ${done} of ${all} chargers`;
   const isBad = failed.length > 0 || /^(rejected|failed)$/i.test(answer.status ?? "");
   const raw = element("details", {}, element("summary", {}, "Answer"), element("pre", {}, redacted(JSON.stringify(answer), 2)));
-  const whys = failed.map((it) => element("li", {}, `${it.identity}: ${it.error}`));
+  const whys = failed.map((it) => element("li", {}, conceal(`${it.identity}: ${it.error}`)));
   place.replaceChildren(element("p", {}, `${title}: ${outcome}`), ...(whys.length ? [element("ul", {}, ...whys)] : []), raw);
   place.className = `result ${isBad ? "bad" : "good"}`;
 }
 
 function failure(place, title, text) {
-  place.replaceChildren(element("p", {}, `${title}: ${text}`));
+  place.replaceChildren(element("p", {}, conceal(`${title}: ${text}`)));
   place.className = "result bad";
 }
 
@@ -234,6 +234,12 @@ export function targets(chargers, locations) {
     const takesLocation = Boolean(schemaOf(description.paths[PATH + $("name").value].post.requestBody.content["application/json"].schema.properties.target).oneOf);
     for (const it of $("target").options) it.disabled = !takesLocation && it.value.startsWith("location ");
   }
+}
+
+// Makes this charger the target, for whoever wants more than its buttons.
+export function aim(id) {
+  $("target").value = `charger ${id}`;
+  $("name").focus();
 }
 
 // Texts of tags are shown or hidden in fields, too.

@@ -1,6 +1,6 @@
 // What passes, as a sequence diagram that grows downwards.
 
-import { $, button, concealed, copy, element, hides, options, picture, redacted } from "./elements.js";
+import { $, button, conceal, concealed, copy, counted, element, hides, learn, learntTags, options, picture, redacted } from "./elements.js";
 import { ask } from "./gateway.js";
 
 export const KEPT = 500; // messages on the page
@@ -9,6 +9,7 @@ const LANES = ["client", "everest", "token_provider", "token_validator", "csms"]
 const EVEREST = LANES.indexOf("everest");
 const CUT = 8192; // bytes of a payload that the gateway shows
 const GIST = 160;
+const LONG = 9; // characters of a charger's id that have room beside a message
 const LIFE = ["heartbeat", "communication_check"];
 
 let messages = []; // the latest last, each { event, row, text, number, … }
@@ -19,7 +20,7 @@ let leftOut = 0;
 // What a message is called here.
 function named({ kind, topic, specified, place, entry }) {
   if (kind === "mqtt" && specified) return `${specified.channel}${place.manner === "reply" ? " reply" : ""}`;
-  if (kind === "mqtt") return topic;
+  if (kind === "mqtt") return conceal(topic);
   return `${entry.action}${place.manner === "ocpp_answer" ? " answer" : ""}`;
 }
 
@@ -44,17 +45,21 @@ export function take(event) {
 // Shows what has come, unless it is paused.
 export function flush() {
   if ($("paused").checked || (!waiting.length && !leftOut)) return;
-  const list = $("messages");
-  const follows = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  const [list, log] = [$("messages"), $("log")];
+  const follows = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   const fresh = waiting;
   waiting = [];
+  const before = learntTags();
+  for (const { event } of fresh) learn(payloadOf(event));
+  // What is a tag may stand in messages that were there before it was known.
+  if (hides() && learntTags() > before) messages.forEach(draw);
   for (const it of fresh) add(it);
   list.append(...fresh.map((it) => it.row));
   const surplus = messages.splice(0, Math.max(messages.length - KEPT, 0));
   for (const it of surplus) it.row.remove();
   dropped += surplus.length;
   tally();
-  if (follows) list.scrollTop = list.scrollHeight;
+  if (follows) log.scrollTop = log.scrollHeight;
 }
 
 function add(it) {
@@ -67,12 +72,17 @@ function add(it) {
 
 function tally() {
   const visible = messages.filter((it) => !it.row.hidden).length;
-  const parts = [visible === messages.length ? `${messages.length} messages` : `${visible} of ${messages.length} messages`];
+  const parts = [`${visible === messages.length ? "" : `${visible} of `}${counted(messages.length, "message")}`];
   if ($("paused").checked) parts.push(`paused, ${waiting.length} wait`);
-  parts.push(`${dropped} dropped: the page keeps the last ${KEPT}`);
+  parts.push(dropped ? `${dropped} older ones dropped: the page keeps the last ${KEPT}` : `the page keeps the last ${KEPT}`);
   if (leftOut) parts.push(`${leftOut} left out: too many for this page`);
   $("tally").textContent = parts.join("; ");
+  $("nothing").hidden = visible > 0;
+  $("nothing").textContent = messages.length ? "No message fits the filters." : `Nothing has passed since this page was opened or cleared.${$("heartbeats").checked ? "" : " Heartbeats are hidden."}`;
 }
+
+// The end of an id tells more than its beginning.
+const shortened = (id) => (id.length > LONG ? `…${id.slice(1 - LONG)}` : id);
 
 // One message
 
@@ -111,9 +121,7 @@ function draw(it) {
   if (violations.length) name.append(element("span", { class: "badge bad" }, "violates its schema"));
   if (failed) name.append(element("span", { class: "badge bad" }, "error"));
   const drawing = arrow(event);
-  const isLeft = Math.min(...[event.place.from, event.place.to].map((party) => LANES.indexOf(party))) < 2;
-  name.classList.add(isLeft ? "to-left" : "to-right");
-  const summary = element("summary", {}, element("span", { class: "when" }, time, element("span", {}, [number, event.charger_id].filter(Boolean).join(" · "))), element("span", { class: "lifelines" }, name, drawing));
+  const summary = element("summary", {}, element("span", { class: "when" }, time, element("span", { title: event.charger_id ?? undefined }, [number, event.charger_id && shortened(event.charger_id)].filter(Boolean).join(" · "))), element("span", { class: "lifelines" }, name, drawing));
   const details = element("details", { open: isOpen }, summary);
   const row = element("li", { "data-number": number, "data-manner": kindOf(event), class: violations.length || failed ? "is-bad" : false }, details);
   const unfold = () => { if (details.open && details.children.length === 1) details.append(unfolded(it)); };
@@ -126,7 +134,7 @@ function draw(it) {
   const hadFocus = it.row?.contains(document.activeElement);
   it.row?.replaceWith(row);
   it.row = row;
-  it.text = [named(event), event.topic, event.client, event.charger_id, payload].join("\n").toLowerCase();
+  it.text = [named(event), conceal([event.topic, event.client, event.charger_id].join("\n")), payload].join("\n").toLowerCase();
   filter(it);
   if (hadFocus) summary.focus();
 }
@@ -143,7 +151,7 @@ function unfolded(it) {
   const inside = [];
   const facts = (...texts) => inside.push(element("p", { class: "facts" }, ...texts));
   if (event.kind === "mqtt") {
-    facts("Topic ", element("code", {}, event.topic), `, by the client ${event.client}, ${event.bytes} bytes`);
+    facts("Topic ", element("code", {}, conceal(event.topic)), conceal(`, by the client ${event.client}, ${event.bytes} bytes`));
     if (event.bytes > CUT) facts(`Cut off after ${CUT} bytes.`);
   } else {
     facts(event.place.manner === "command" ? "A command that came to this gateway." : "In the words of the charger's version of OCPP.");
@@ -157,7 +165,7 @@ function unfolded(it) {
     if (wrong.length) inside.push(element("ul", { class: "bad" }, ...wrong.map((text) => element("li", {}, text))));
     if (specified.schema) bar.append(button("Schema", (pressed) => showSchema(specified.schema, bar, pressed.target)));
   } else if (event.kind === "mqtt") {
-    facts("The topic is none of EVerest's API.");
+    facts("This is no topic of EVerest's API.");
   }
   for (const [words, one] of [["Answers", it.request], ["Answered by", it.answer]]) {
     if (!one) continue;

@@ -1,21 +1,24 @@
 // The page of khumbu's gateway: who is connected, and what is shown when.
 
-import { showChargers } from "./chargers.js";
+import { filterStates, showChargers } from "./chargers.js";
 import * as commands from "./commands.js";
 import * as diagram from "./diagram.js";
-import { $, element } from "./elements.js";
+import { $, conceal, counted, element, know, learntTags } from "./elements.js";
 import { Lost, Refusal, ask, begin, hasToken, setToken, watch } from "./gateway.js";
-import * as plots from "./plot.js";
 
-const PAGE = 20; // chargers on the page
-const [OFTEN, SELDOM] = [1000, 5000]; // ms from one look at the chargers to the next
+const PAGE = 100; // chargers on the page
+const FEW = 4; // chargers that nobody has to search
+const MOST_ENDED = 3; // that are told of one by one
+const [OFTEN, SELDOM] = [1000, 2000]; // ms from one look at the chargers to the next
 
 let page = 1;
 let turn = 0;
 let refreshing = null;
 let runs = false; // a transaction does
 let lost = null; // why, and since when
-let ended = []; // chargers whose EVerest has ended
+const seen = new Set(); // ids of chargers
+const locations = new Set();
+const ended = new Map(); // why the EVerest of a charger has
 
 function say(text, bad = false) {
   $("connection").textContent = text;
@@ -25,8 +28,9 @@ function say(text, bad = false) {
 // What is wrong as a whole stands at the top. It is not told again while it stays the same.
 function alarm() {
   const lines = [];
-  if (lost) lines.push(["Connection lost", `${lost.why}. What is shown is of ${lost.since}, and commands reach no charger. Trying again every second; if khumbu sim has ended, start it again.`]);
-  for (const { id, why } of ended) lines.push([`Charger ${id}: ${why}`, "It answers nothing any more. Start it again with restart_everest where khumbu sim runs, if it is the first charger; otherwise start khumbu sim again."]);
+  if (lost) lines.push(["Connection lost.", `${lost.why}. What is shown is of ${lost.since}, and commands reach no charger. Trying again every second; if khumbu sim has ended, start it again.`]);
+  for (const [id, why] of [...ended].slice(0, MOST_ENDED)) lines.push([conceal(`Charger ${id}: ${why}.`), "It answers nothing any more. If it is the first charger, type restart_everest where khumbu sim runs; otherwise start khumbu sim again."]);
+  if (ended.size > MOST_ENDED) lines.push([`${ended.size - MOST_ENDED} more chargers have ended.`, "Choose the state “ended” to see them."]);
   const text = lines.flat().join("\n");
   if ($("alarm").dataset.text === text) return;
   $("alarm").dataset.text = text;
@@ -60,7 +64,7 @@ async function refresh() {
   refreshing = null;
   const mine = ++turn;
   try {
-    const state = await (await ask(`state?page=${page}&limit=${PAGE}`)).json();
+    const state = await (await ask(`state?page=${page}&limit=${PAGE}&search=${encodeURIComponent($("find").value)}`)).json();
     // An answer that was overtaken is old.
     if (mine === turn) show(state);
   } catch (error) {
@@ -69,18 +73,39 @@ async function refresh() {
   }
 }
 
+function turnTo(number) {
+  page = number;
+  soon();
+}
+
 function show({ data, total }) {
   const first = (page - 1) * PAGE;
-  $("range").textContent = `${Math.min(first + 1, total)}–${first + data.length} of ${total}`;
+  // Fewer fit than before.
+  if (!data.length && page > 1) return turnTo(1);
+  const isAll = total <= PAGE;
+  $("range").textContent = isAll ? counted(total, "charger") : `${first + 1}–${first + data.length} of ${total}`;
+  $("previous").hidden = $("next").hidden = isAll;
   $("previous").disabled = page === 1;
   $("next").disabled = first + data.length >= total;
-  $("pages").hidden = total <= PAGE && page === 1;
+  $("finding").hidden = total <= FEW && !$("find").value;
+  $("none").hidden = total > 0;
+  $("none").textContent = $("find").value ? "No charger has this in its id, identity, name or location." : "This token is good for no charger.";
+  const before = learntTags();
+  for (const it of data) {
+    const { id, location_id: location } = it.charger;
+    seen.add(id);
+    if (location) locations.add(location);
+    if (it.ended) ended.set(id, it.ended);
+    else ended.delete(id);
+    for (const one of it.tokens) know(one.id_tag);
+    for (const one of it.charge_point?.connectors ?? []) [one.granted_to, one.transaction?.id_tag].forEach(know);
+  }
+  if ($("hide").checked && learntTags() > before) diagram.redraw();
   runs = data.some((it) => it.charge_point?.connectors.some((connector) => connector.transaction));
-  ended = data.filter((it) => it.ended).map((it) => ({ id: it.charger.id, why: it.ended }));
   alarm();
   showChargers(data, soon);
-  const ids = data.map((it) => it.charger.id);
-  commands.targets(ids, [...new Set(data.map((it) => it.charger.location_id).filter(Boolean))]);
+  const ids = [...seen].sort();
+  commands.targets(ids, [...locations].sort());
   diagram.ofChargers(ids);
   const tags = [...new Set(data.flatMap((it) => it.tokens.map((one) => one.id_tag)))];
   $("tags").replaceChildren(...($("hide").checked ? [] : tags.map((tag) => new Option(tag))));
@@ -100,7 +125,7 @@ function take(event) {
 
 function signIn() {
   const known = hasToken();
-  $("main").hidden = $("sign-out").hidden = !known;
+  $("main").hidden = $("sign-out").hidden = $("jump").hidden = !known;
   $("sign-in").hidden = known;
   if (!known) return begin();
   listen();
@@ -110,10 +135,10 @@ function signIn() {
 function signOut(why) {
   setToken("");
   diagram.clear();
-  plots.forget();
   $("chargers").replaceChildren();
   $("answer").replaceChildren();
-  [lost, ended] = [null, []];
+  lost = null;
+  for (const it of [seen, locations, ended]) it.clear();
   alarm();
   signIn();
   say(why, why !== "Not connected");
@@ -128,13 +153,16 @@ $("sign-in").addEventListener("submit", (event) => {
   signIn();
 });
 $("sign-out").addEventListener("click", () => signOut("Not connected"));
-$("previous").addEventListener("click", () => { page -= 1; soon(); });
-$("next").addEventListener("click", () => { page += 1; soon(); });
+$("previous").addEventListener("click", () => turnTo(page - 1));
+$("next").addEventListener("click", () => turnTo(page + 1));
+$("find").addEventListener("input", () => turnTo(1));
+$("state").addEventListener("input", filterStates);
 $("heartbeats").addEventListener("change", () => { listen(); diagram.filterAll(); });
 $("hide").addEventListener("change", () => {
   diagram.redraw();
   commands.hideTags();
   for (const it of document.querySelectorAll("article .result")) it.replaceChildren();
+  alarm();
   soon();
 });
 commands.prepare(soon);
