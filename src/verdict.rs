@@ -124,10 +124,15 @@ impl Passed {
         if self.is_by_module { "module" } else { "khumbu" }
     }
 
+    /// Its payload without its line feeds, and what indents the lines.
+    pub fn gist(&self) -> String {
+        self.payload.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+    }
+
     /// All of it in one line, safe to print.
     pub fn line(&self) -> String {
-        let Self { at, topic, payload, qos, retain, .. } = self;
-        let retained = if *retain { " retained" } else { "" };
+        let Self { at, topic, qos, retain, .. } = self;
+        let (retained, payload) = (if *retain { " retained" } else { "" }, self.gist());
         let line = format!("{:>9.3} s  {}  {topic} q{qos}{retained} {payload}", at.as_secs_f64(), self.sender());
         printable(&line)
     }

@@ -163,7 +163,10 @@ fn other(it: &Broken<'_>, is_open: bool) -> Markup {
     let word = it.finding.severity.word();
     html! {
         details.card.(if it.finding.severity == Severity::Inconclusive { "open" } else { "bad" }) open[is_open] {
-            summary { span.badge { (icon(word)) " " (word) } " " (where_(it.result)) }
+            summary {
+                span.badge { (icon(word)) " " (word) } " " h3.place { (where_(it.result)) }
+                p.glance { (sentence(&it.finding.headline)) " " code { (it.finding.id) } }
+            }
             (findings(it.result, [it.finding]))
         }
     }
@@ -213,7 +216,7 @@ fn line(row: &Row<'_>) -> Markup {
             }
             td.state { span { (icon(row.state.key())) " " (row.state.word()) } }
             td { (level) }
-            td.number data-unit="occasions" { @if row.occasions > 0 { (row.occasions) } }
+            td.number data-unit=(if row.occasions == 1 { "occasion" } else { "occasions" }) { @if row.occasions > 0 { (row.occasions) } }
             td {
                 (sentence(requirement.statement))
                 @if !row.reason.is_empty() {

@@ -105,13 +105,30 @@ fn a_page_has_what_a_failure_needs() {
         "To see it again",
     ];
     for (page, more) in [
-        (conformance(), ["1 requirement is broken", "--only TV-15", "2 are met, on 4 occasions in all."]),
-        (of_run(), ["1 of 2 scenarios failed", "khumbu run", "2 in 12.3s"]),
+        (
+            conformance(),
+            [
+                "1 requirement is broken",
+                "--only TV-15",
+                "2 are met, on 4 occasions in all.",
+                "data-unit=\"occasion\">1<",
+                "data-unit=\"occasions\">3<",
+            ]
+            .as_slice(),
+        ),
+        (of_run(), &["1 of 2 scenarios failed", "khumbu run", "2 in 12.3s"]),
     ] {
-        for words in words.into_iter().chain(more) {
+        for words in words.iter().chain(more) {
             assert!(page.contains(words), "no {words} in {page}");
         }
     }
+}
+
+/// A payload that was sent in several lines is one in a list of messages.
+#[test]
+fn a_message_is_one_line() {
+    let line = passed(3, "{\n    \"messages\": [],\n    \"status\": \"Accepted\"\n}").line();
+    assert!(line.ends_with(r#" q2 { "messages": [], "status": "Accepted" }"#), "{line}");
 }
 
 /// Whatever the page says, it names no place to fetch from, and has one script: its own.
@@ -143,6 +160,39 @@ fn a_long_report_stays_small() {
     let page = report::html::html(&results, &made(), false, "khumbu run");
     assert!(page.len() < 40 * 1024 * 1024, "{}", page.len());
     assert!(page.contains("500 of 1000 scenarios failed"));
+}
+
+/// Many that failed for the same reason are one to read.
+#[test]
+fn the_first_with_each_finding_is_unfolded_and_the_rest_are_counted() {
+    let failed = |id: &'static str, number: usize| ScenarioResult {
+        path: format!("scenarios/{number}.yaml"),
+        verdict: Verdict::Fail,
+        findings: vec![Diagnostic::new(Severity::Fail, id, format!("what {number} did"))],
+        ..ScenarioResult::default()
+    };
+    let ids = ["expect/late", "expect/late", "expect/missing", "expect/late"];
+    let results: Vec<_> = ids.into_iter().enumerate().map(|(number, id)| Arc::new(failed(id, number))).collect();
+    let page = report::html::html(&results, &made(), false, "khumbu run");
+    for (id, is_open) in [("result-1", true), ("result-2", false), ("result-3", true), ("result-4", false)] {
+        assert_eq!(page.contains(&format!("id=\"{id}\" open>")), is_open, "{id} in {page}");
+    }
+    assert!(
+        page.contains("<a href=\"#result-1\"><code>expect/late</code></a> <span class=\"dim\">3 scenarios</span>"),
+        "{page}"
+    );
+    let Some(mut browser) = Browser::start() else { return };
+    let project = Project::with(&[("run.html", &page)]);
+    open(&mut browser, &project.path("run.html"));
+    let second = "document.getElementById('result-2')";
+    assert_eq!(browser.value(&format!("{second}.querySelector('.glance').checkVisibility()")), true);
+    assert_eq!(browser.value(&format!("{second}.querySelector('.glance').textContent")), "What 1 did expect/late");
+    // Whoever is led to it sees it.
+    browser.value("document.querySelector('#scenarios a[href=\"#result-2\"]').click()");
+    browser.until(&format!("{second}.open && !{second}.querySelector('.glance').checkVisibility()"));
+    let headings = browser.value("[...document.querySelectorAll('h1, h2, h3, h4')].map(it => Number(it.tagName[1]))");
+    let headings: Vec<u8> = serde_json::from_value(headings).unwrap();
+    assert!(headings.windows(2).all(|pair| pair[1] <= pair[0] + 1), "no level is left out: {headings:?}");
 }
 
 fn open(browser: &mut Browser, path: &Path) {

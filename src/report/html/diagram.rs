@@ -60,7 +60,7 @@ fn message(passed: &Passed) -> Markup {
                     span.at { (format!("{:.3} s", at.as_secs_f64())) }
                     span.name { @if *name == OTHER { (printable(topic)) } @else { (name) } }
                     (arrow(*is_by_module))
-                    span.gist { (printable(&cut(&in_one_line(payload), GIST))) }
+                    span.gist { (printable(&cut(&passed.gist(), GIST))) }
                 }
                 div.payload {
                     p { "Topic " code { (printable(topic)) } ", QoS " (qos) @if *retain { ", retained" } }
@@ -70,11 +70,6 @@ fn message(passed: &Passed) -> Markup {
             }
         }
     }
-}
-
-/// A payload without its line feeds, and what indents the lines.
-fn in_one_line(payload: &str) -> String {
-    payload.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// An arrow from one lifeline to the other.

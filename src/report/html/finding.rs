@@ -101,7 +101,8 @@ fn excerpt(place: &Place) -> Markup {
         figure.excerpt {
             figcaption { code { (printable(&place.source.path)) ":" (place.line()) ":" (place.column()) } }
             @if !shown.is_empty() {
-                pre {
+                // Its lines may be longer than there is room.
+                pre tabindex="0" aria-label="Lines of the file" {
                     @for line in &shown {
                         span.line.marked[line.number == place.line()] {
                             span.number { (format!("{:>margin$} ", line.number)) } (line.text) "\n"

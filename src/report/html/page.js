@@ -1,5 +1,15 @@
-// The filters of tables; everything else on the page does without a script.
+// The filters of tables, and what is folded opens for whoever is led to it; everything else on the page does without a script.
 'use strict';
+
+const unfold = (hash) => {
+  const target = document.getElementById(hash.slice(1));
+  if (target?.tagName === 'DETAILS') target.open = true;
+};
+document.addEventListener('click', ({ target }) => {
+  const link = target.closest('a[href^="#"]');
+  if (link) unfold(link.hash);
+});
+unfold(location.hash);
 
 for (const bar of document.querySelectorAll('.filters')) {
   const table = document.getElementById(bar.dataset.table);

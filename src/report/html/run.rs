@@ -14,7 +14,7 @@ use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::verdict::{ScenarioResult, Verdict, fault_flags};
 
-/// So many of what did not pass are unfolded.
+/// So many of what did not pass are unfolded, each the first with its finding.
 const OPEN: usize = 10;
 
 /// The whole page; `again` is the command line that plays a scenario again, once its path is added.
@@ -35,7 +35,8 @@ pub fn html(results: &[Arc<ScenarioResult>], made: &Made, is_interrupted: bool, 
         Some(_) => ("Nothing failed".to_owned(), Tone::Good),
     };
     let lead = is_interrupted.then(|| "The run was interrupted before its end.".to_owned()).into_iter().collect();
-    let mut told: Vec<_> = results.iter().enumerate().filter(|(_, result)| is_told(result)).collect();
+    let mut told: Vec<(usize, &Arc<ScenarioResult>)> =
+        results.iter().enumerate().filter(|(_, result)| is_told(result)).collect();
     told.sort_by_key(|(_, result)| std::cmp::Reverse(result.verdict));
     let releases: BTreeSet<_> = results.iter().map(|result| result.release).collect();
     let releases: Vec<_> = releases.into_iter().map(|release| release.label()).collect();
@@ -43,8 +44,15 @@ pub fn html(results: &[Arc<ScenarioResult>], made: &Made, is_interrupted: bool, 
     let body = html! {
         @if !told.is_empty() {
             h2 { "What did not pass" }
-            @for (number, (index, result)) in told.iter().enumerate() {
-                (card(result, &anchor(*index), number < OPEN, again))
+            @let kinds = kinds(&told);
+            @if kinds.len() < told.len() {
+                ul.kinds { @for Kind { id, first, count } in &kinds {
+                    li { a href={"#" (anchor(*first))} { code { (id) } } " " span.dim { (number_of(*count)) } }
+                } }
+            }
+            @for (index, result) in &told {
+                @let is_open = kinds.iter().take(OPEN).any(|kind| kind.first == *index);
+                (card(result, &anchor(*index), is_open, again))
             }
         }
         h2 { "Scenarios" }
@@ -52,6 +60,30 @@ pub fn html(results: &[Arc<ScenarioResult>], made: &Made, is_interrupted: bool, 
     };
     let head = Page { kind: "test report", sentence, tone, lead, facts, counts: &counts, table: ID, made };
     page(&head, &body)
+}
+
+/// What was found first in so many results, and the index of the first of them.
+struct Kind<'a> {
+    id: &'a str,
+    first: usize,
+    count: usize,
+}
+
+fn kinds<'a>(told: &[(usize, &'a Arc<ScenarioResult>)]) -> Vec<Kind<'a>> {
+    let mut kinds: Vec<Kind<'a>> = Vec::new();
+    for (index, result) in told {
+        let id = decisive(result).map_or(result.verdict.word(), |finding| finding.id);
+        match kinds.iter_mut().find(|kind| kind.id == id) {
+            Some(kind) => kind.count += 1,
+            None => kinds.push(Kind { id, first: *index, count: 1 }),
+        }
+    }
+    kinds
+}
+
+/// The finding that says most about why a result is what it is.
+fn decisive(result: &ScenarioResult) -> Option<&Diagnostic> {
+    result.findings.iter().find(|it| makes_verdict(it))
 }
 
 fn number_of(scenarios: usize) -> String {
@@ -83,8 +115,13 @@ fn card(result: &ScenarioResult, id: &str, is_open: bool, again: &str) -> Markup
         details.card.(tone_of(word)) id=(id) open[is_open] {
             summary {
                 span.badge { (icon(word)) " " (word.replace('_', " ")) }
-                " " (where_(result))
-                @if !result.description.is_empty() { h3 { (sentence(&result.description)) } }
+                @if result.description.is_empty() {
+                    " " h3.place { (where_(result)) }
+                } @else {
+                    " " (where_(result))
+                    h3 { (sentence(&result.description)) }
+                }
+                @if let Some(finding) = decisive(result) { p.glance { (sentence(&finding.headline)) " " code { (finding.id) } } }
             }
             @for requirement in broken.into_iter().filter_map(requirements::find) {
                 p.requirement {
