@@ -24,6 +24,7 @@ mod charge_point;
 mod charge_point_model;
 mod clients;
 mod conform;
+mod contrast;
 mod csms;
 mod diagnostics;
 mod doctor;
