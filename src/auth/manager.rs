@@ -147,13 +147,19 @@ impl AuthManager {
 
     /// When [`Input::Deadline`] is due; `None` if nothing waits for time to pass.
     pub fn next_deadline(&self) -> Option<Duration> {
-        self.next_timer().into_iter().chain(self.overtaken_until()).min()
+        earlier(self.next_timer(), self.overtaken_until())
     }
 
+    /// Asked several times for every input, and so without detours.
     fn next_timer(&self) -> Option<Duration> {
-        let timers = self.evses.iter().filter_map(|evse| evse.timer.as_ref().map(|timer| timer.at));
-        let waits = self.in_process.iter().filter_map(Attempt::waits_until);
-        timers.chain(waits).chain(self.reservations.next_deadline()).min()
+        let mut first = self.reservations.next_deadline();
+        for evse in &self.evses {
+            first = earlier(first, evse.timer.as_ref().map(|timer| timer.at));
+        }
+        for attempt in &self.in_process {
+            first = earlier(first, attempt.waits_until());
+        }
+        first
     }
 
     /// Whether a withdraw request waits for a token in process.
@@ -388,6 +394,15 @@ impl Identifier {
 /// A status without what validators said.
 pub(super) fn status(token: ProvidedIdToken, status: TokenValidationStatus) -> Effect {
     Effect::Status { token, status, messages: Vec::new(), results: Vec::new() }
+}
+
+/// The earlier of two times, either of which there may not be.
+fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, None) => one,
+        (None, other) => other,
+    }
 }
 
 fn index(id: i32) -> Option<usize> {

@@ -54,6 +54,10 @@ pub(super) struct Reservations {
 
 impl Reservations {
     pub(super) fn next_deadline(&self) -> Option<Duration> {
+        // Mostly there are none, and this is asked several times for every input.
+        if self.by_evse.is_empty() && self.global.is_empty() {
+            return None;
+        }
         self.by_evse.values().chain(&self.global).filter_map(|reservation| reservation.expires).min()
     }
 
