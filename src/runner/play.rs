@@ -190,7 +190,7 @@ async fn perform(
         // Why it has ended, before what became of its connections.
         let words = last_words(&result.output).into_iter().map(|line| format!("it wrote: {line}"));
         let at = found.evidence.len().min(1);
-        let delivered = delivered.filter(|_| found.subject == Subject::ModuleEnd);
+        let delivered = delivered.into_iter().filter(|_| found.subject == Subject::ModuleEnd).collect::<Vec<_>>();
         found.evidence.splice(at..at, words.chain(delivered));
     }
     if !has_ended && let Some(warning) = ending::crashed(&ended, scene, &result.output) {

@@ -222,6 +222,37 @@ fn a_module_that_ends_upon_a_message_says_upon_which() {
     }
 }
 
+/// While it is busy with one message, others are on the wire: over those it has not ended.
+#[test]
+fn a_module_that_ends_over_a_message_is_said_to_have_left_that_unacknowledged() {
+    let Some(python) = clients::python() else { return };
+    let end = "if message.topic.endswith('/token_validation_status'):
+        more = threading.Event()
+        other = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        other.on_connect = lambda *_: other.subscribe(base + '/e2m/heartbeat')
+        other.on_message = lambda *_: more.set()
+        other.connect(sys.argv[1], int(sys.argv[2]))
+        other.loop_start()
+        more.wait()
+        os._exit(4)";
+    let display = DISPLAY.replace("pass  # MESSAGE", end).replace("'/e2m/#')", "'/e2m/#', 1)");
+    // With a thread of its own the library acknowledges a message only behind what it has read besides.
+    let display =
+        display.replace("client.loop_start()", "threading.Thread(target=client.loop_forever, daemon=True).start()");
+    let project = Project::with(&[("display.py", &display)]);
+    let command = format!("{} display.py {{host}} {{port}} everest_api/1/auth_consumer/auth_api", python.display());
+    let ran = project.run(&["doctor", "--module", &command]).exits(1);
+    let told = unwrapped(&ran.stdout);
+    for words in [
+        "no: it has ended, and has not acknowledged token validation status on `…/e2m/token_validation_status` at QoS 1: `{",
+        " = delivered to it, and not acknowledged: …/e2m/token_validation_status q1 {",
+    ] {
+        let (_, rest) = told.split_once(words).unwrap_or_else(|| panic!("no {words} in {}", ran.stdout));
+        assert!(rest.contains(" more followed"), "{}", ran.stdout);
+    }
+    assert!(!told.contains("delivered to it last"), "{}", ran.stdout);
+}
+
 #[test]
 fn what_never_connects_and_what_ends_says_so() {
     let project = Project::new();

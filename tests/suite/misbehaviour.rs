@@ -283,7 +283,7 @@ rows! { earns(&Case):
 
 /// What the report of a fault must say, besides its id.
 const SAYS: [(&str, &str); 4] = [
-    ("rejected-unforeseen", "delivered to it last: …/e2m/"),
+    ("rejected-unforeseen", "delivered to it"),
     ("reply-to-beside-headers", "the request: …/m2e/withdraw_authorization"),
     ("withdraws-after-reply", "no step demands: …/m2e/withdraw_authorization"),
     ("never-acknowledges", "acknowledged none of them within 5s"),

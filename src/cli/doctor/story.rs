@@ -13,7 +13,7 @@ use crate::diagnostic::words::cut;
 use crate::protocol::channel::{Channel, EntryPoint, Topics};
 use crate::protocol::side::Side;
 use crate::protocol::topic;
-use crate::runner::{asks_for_orders, is_own};
+use crate::runner::{HandedAtEnd, asks_for_orders, handed_at_end, is_own};
 use crate::transcript::record::{Direction, Event, Record};
 
 /// Lines that are shown; a module that floods has more.
@@ -44,8 +44,8 @@ pub(super) struct Story {
     bindings: Bindings,
     /// Topics of which it was handed a message.
     handed: BTreeSet<Arc<str>>,
-    /// The last message that it was handed.
-    handed_last: Option<String>,
+    /// What it was handed when it ended.
+    handed_at_end: Option<String>,
     /// Whether it ended before it was told to, if that can be known.
     has_ended: Option<bool>,
     base: String,
@@ -75,17 +75,24 @@ impl Story {
         let sign_of_life = name(life);
         let mut story = Self { is_client, wanted, sign_of_life, bindings, has_ended, base, ..Self::default() };
         let mut classifier = Classifier::new(topics.clone(), &[]);
+        let at_end = handed_at_end(records);
         for record in records {
             let from = if is_own(&record.client) { Party::Harness } else { Party::Module };
             let seen = classifier.sight(record, from);
             if from == Party::Module {
-                story.take(record, seen.as_ref(), topics);
+                story.take(record, seen.as_ref(), topics, at_end.filter(|it| it.seq == record.seq));
             }
         }
         story
     }
 
-    fn take(&mut self, record: &Record, seen: Option<&Sighting>, topics: &Topics) {
+    fn take(
+        &mut self,
+        record: &Record,
+        seen: Option<&Sighting>,
+        topics: &Topics,
+        at_end: Option<HandedAtEnd<'_>>,
+    ) {
         let client = cut(&record.client, LONGEST_CLIENT);
         let line = match &record.event {
             Event::Connected { protocol, clean, session_present, keep_alive, .. } => {
@@ -127,7 +134,11 @@ impl Story {
                     None => "a message",
                 };
                 let on = format!("{kind} on `{}` at QoS {}", self.short(&publish.topic), publish.qos);
-                self.handed_last = Some(format!("{on}: `{}`", without_tokens(&publish.payload, LONGEST_LAST)));
+                if let Some(at_end) = at_end {
+                    let how = if at_end.is_unacknowledged { "has not acknowledged" } else { "was handed last" };
+                    let payload = without_tokens(&publish.payload, LONGEST_LAST);
+                    self.handed_at_end = Some(format!("{how} {on}: `{payload}`{}", at_end.followed()));
+                }
                 // Heartbeats go on and on.
                 if !self.handed.insert(publish.topic.clone()) {
                     return;
@@ -237,9 +248,9 @@ impl Story {
             signs.push(self.orders());
         }
         if let Some(has_ended) = self.has_ended.filter(|has_ended| *has_ended || self.connected.is_some()) {
-            let detail = match (has_ended, &self.handed_last) {
+            let detail = match (has_ended, &self.handed_at_end) {
                 (false, _) => String::new(),
-                (true, Some(last)) => format!("it has ended, and was handed last {last}"),
+                (true, Some(handed)) => format!("it has ended, and {handed}"),
                 (true, None) => "it has ended, and was handed nothing".to_owned(),
             };
             signs.push(Sign { what: "stays", is_there: Some(!has_ended), detail });
