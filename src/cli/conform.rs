@@ -339,6 +339,7 @@ fn without_release(result: Arc<ScenarioResult>) -> Arc<ScenarioResult> {
 /// anything. What it then would have to be told in vain is not started.
 async fn play_all(pieces: Vec<Piece>, playing: &Playing) -> Vec<Arc<ScenarioResult>> {
     let settings = &playing.settings;
+    let planned = planned(&pieces);
     let can_be_told = matches!(settings.module, ModuleSource::Builtin(_)) || settings.station.is_some();
     let (mut first, mut rest): (Vec<_>, Vec<_>) =
         pieces.into_iter().partition(|piece| can_be_told || untold(piece, settings).is_empty());
@@ -359,8 +360,16 @@ async fn play_all(pieces: Vec<Piece>, playing: &Playing) -> Vec<Arc<ScenarioResu
             results.extend(rest.iter().map(not_started).map(Arc::new));
         }
     }
+    if *playing.interrupt.borrow() {
+        suite::fill_up(&mut results, planned);
+    }
     results.sort_by(|a, b| (&a.path, a.release).cmp(&(&b.path, b.release)));
     results
+}
+
+/// The results of these pieces, should the run be interrupted before it comes to them.
+fn planned(pieces: &[Piece]) -> Vec<ScenarioResult> {
+    pieces.iter().map(|piece| piece.unplayed(suite::not_played())).collect()
 }
 
 /// Plays first the plays without a fault, then under the faults.
@@ -371,12 +380,15 @@ async fn sweep_all(
 ) -> Result<Vec<Arc<ScenarioResult>>, Vec<Diagnostic>> {
     let plays: Vec<_> = pieces.iter().map(Play::of).collect();
     let mut results = play_all(pieces, playing).await;
-    if *playing.interrupt.borrow() {
-        return Ok(results);
-    }
     let Sweep { pieces, unplayed } = sweep(&plays, &results, only, &playing.settings)?;
     results.extend(unplayed);
-    results.extend(playing.play(pieces).await);
+    let planned = planned(&pieces);
+    if !*playing.interrupt.borrow() {
+        results.extend(playing.play(pieces).await);
+    }
+    if *playing.interrupt.borrow() {
+        suite::fill_up(&mut results, planned);
+    }
     Ok(results)
 }
 

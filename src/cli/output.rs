@@ -1,8 +1,13 @@
-//! Where a report goes: to a file that was opened before anything began, or to standard output.
+//! Where a report goes: to a file that could be opened before anything began, or to standard output.
+//!
+//! A file appears whole or not at all: it is written beside its place and then renamed, so that whoever ends khumbu before
+//! finds the report of an earlier run, or none.
 
-use std::fs::File;
-use std::io::Write;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
 
 use super::print;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -11,12 +16,14 @@ use crate::diagnostic::{Diagnostic, Severity};
 pub enum Output {
     /// Standard output, which then belongs to the report alone.
     Stdout,
-    /// A file, by its path.
-    File(File, PathBuf),
+    /// A file: where it is to be, links followed, and its path as it was given.
+    File(PathBuf, PathBuf),
+    /// What is there and no file, such as a pipe, by its path.
+    Stream(File, PathBuf),
 }
 
 impl Output {
-    /// Opens a path; `-` is standard output.
+    /// Makes sure that a path can be written to; `-` is standard output.
     ///
     /// # Errors
     /// `usage/unwritable-report`.
@@ -24,25 +31,56 @@ impl Output {
         if path == Path::new("-") {
             return Ok(Output::Stdout);
         }
-        match File::create(path) {
-            Ok(file) => Ok(Output::File(file, path.to_owned())),
-            Err(error) => {
-                let headline = format!("report `{}` cannot be written: {error}", path.display());
-                Err(Box::new(Diagnostic::new(Severity::Error, "usage/unwritable-report", headline)))
-            }
+        Self::file(path).map_err(|error| {
+            let headline = format!("report `{}` cannot be written: {error}", path.display());
+            Box::new(Diagnostic::new(Severity::Error, "usage/unwritable-report", headline))
+        })
+    }
+
+    fn file(path: &Path) -> io::Result<Self> {
+        let is_new = !path.exists();
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Ok(Output::Stream(file, path.to_owned()));
         }
+        // Through a link the file itself is meant.
+        let real = fs::canonicalize(path)?;
+        if is_new {
+            fs::remove_file(&real)?;
+        }
+        Ok(Output::File(real, path.to_owned()))
     }
 
     /// Writes the report.
     pub fn write(self, text: &str) {
-        match self {
-            Output::Stdout => print::report(text),
-            Output::File(mut file, path) => {
-                if let Err(error) = file.write_all(text.as_bytes()) {
-                    print::lost("run/report-lost", &format!("report `{}`", path.display()), &error);
-                }
-            }
+        let (written, path) = match self {
+            Output::Stdout => return print::report(text),
+            Output::File(real, path) => (replace(&real, text), path),
+            Output::Stream(mut file, path) => (file.write_all(text.as_bytes()), path),
+        };
+        if let Err(error) = written {
+            print::lost("run/report-lost", &format!("report `{}`", path.display()), &error);
         }
+    }
+}
+
+/// Puts a text in the place of a file, and what went before stays until it is whole.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let beside = path.with_file_name(format!(".khumbu-{}", Uuid::new_v4().simple()));
+    let Ok(mut file) = File::create_new(&beside) else {
+        // A file that may be written in a directory that may not.
+        return fs::write(path, text);
+    };
+    let rights = fs::metadata(path).map(|there| there.permissions());
+    let written = file.write_all(text.as_bytes()).and_then(|()| rights.map_or(Ok(()), |it| file.set_permissions(it)));
+    let renamed = written.map(|()| fs::rename(&beside, path));
+    if !matches!(renamed, Ok(Ok(()))) {
+        let _ = fs::remove_file(&beside);
+    }
+    match renamed? {
+        Ok(()) => Ok(()),
+        // A file that is mounted by itself cannot be another one.
+        Err(_) => fs::write(path, text),
     }
 }
 

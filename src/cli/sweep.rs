@@ -77,6 +77,9 @@ fn passed_on() -> Diagnostic {
 
 /// Why a fault is not laid over a play with this result.
 fn why_not(bare: &ScenarioResult, fault: &Survived) -> Option<Diagnostic> {
+    if let Some(why) = suite::why_unplayed(bare) {
+        return Some(why.clone());
+    }
     let new = |headline: String| Some(Diagnostic::new(Severity::Inconclusive, "run/not-swept", headline));
     let stopped = |it: &&Diagnostic| it.severity >= Severity::Inconclusive && !it.is_unexercised;
     if let Some(found) = bare.findings.iter().find(stopped) {

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use super::list::side_of;
 use super::matrix::{Broken, Matrix, Row, State};
+use super::unplayed::why_unplayed;
 use crate::conformance::requirements::Level;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::ApiType;
@@ -27,6 +28,7 @@ const OPEN: usize = 10;
 pub fn html(matrix: &Matrix<'_>, results: &[Arc<ScenarioResult>], made: &Made) -> String {
     let counts = counts(matrix);
     let (sentence, tone) = outcome(matrix);
+    let results: Vec<_> = results.iter().filter(|result| why_unplayed(result).is_none()).cloned().collect();
     let broken: Vec<_> = matrix.rows.iter().filter(|row| !row.failures.is_empty()).collect();
     let body = html! {
         @if !broken.is_empty() {
@@ -42,7 +44,7 @@ pub fn html(matrix: &Matrix<'_>, results: &[Arc<ScenarioResult>], made: &Made) -
         (legend(matrix))
         details.section {
             summary { h2 { "Scenarios that were played" } }
-            (table(results, |_| None))
+            (table(&results, |_| None))
         }
     };
     let head = Page {
@@ -50,7 +52,7 @@ pub fn html(matrix: &Matrix<'_>, results: &[Arc<ScenarioResult>], made: &Made) -
         sentence,
         tone,
         lead: lead(matrix),
-        facts: facts(matrix, results, made),
+        facts: facts(matrix, &results, made),
         counts: &counts,
         table: ID,
         made,

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::unplayed::why_unplayed;
 use crate::conformance::occasions;
 use crate::conformance::requirements::{self, Requirement};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
@@ -327,6 +328,11 @@ fn row<'r>(
     if !named.is_empty() && named.iter().all(|result| result.verdict == Verdict::NotApplicable) {
         let why = named.iter().flat_map(|result| &result.findings).map(|found| found.headline.clone()).next();
         return new(State::NotApplicable, Vec::new(), why.unwrap_or_default());
+    }
+    // What is watched everywhere any scenario might have put to the test.
+    let is_of_it = |result: &&Arc<ScenarioResult>| occasions::is_watched(id, scope.side) || names(result, requirement);
+    if let Some(why) = results.iter().filter(is_of_it).find_map(|result| why_unplayed(result)) {
+        return new(State::NotExercised, Vec::new(), why.headline.clone());
     }
     let (reason, is_advice) = what_would_exercise(&named);
     Row { is_advice, ..new(State::NotExercised, Vec::new(), reason) }

@@ -15,6 +15,7 @@ mod settle;
 mod sweep;
 mod tap;
 mod text;
+mod unplayed;
 
 pub use annotations::annotations;
 pub use files::{FILES, File, ROOT};
@@ -28,3 +29,4 @@ pub use settle::settle;
 pub use sweep::{Pair, is_play, pairs, sweep_list, sweep_list_json};
 pub use tap::tap;
 pub use text::text;
+pub use unplayed::{fill_up, not_played, why_unplayed};

@@ -65,7 +65,10 @@ fn a_first_signal_ends_everything_in_order() {
 #[test]
 fn a_second_signal_ends_at_once() {
     let Some((project, module)) = stubborn() else { return };
-    let running = project.start(&["run", "s/a.yaml", "--module", &module, "--stop-within", "10m"]);
+    project.write("old.json", "{\"old\": 1}");
+    let reports = ["--json", "old.json", "--junit", "junit.xml"];
+    let running =
+        project.start(&[&["run", "s/a.yaml", "--module", &module, "--stop-within", "10m"], &reports[..]].concat());
     wait_for("the module", || project.path("ready").exists().then_some(()));
     running.signal(Signal::SIGINT);
     // A second signal of the same kind that comes too early is one with the first.
@@ -82,6 +85,53 @@ fn a_second_signal_ends_at_once() {
     };
     ran.exits(130);
     wait_for("the processes to go", || project.left_behind().is_empty().then_some(()));
+    // An old report or none, and no half of one.
+    assert_eq!(project.read("old.json"), "{\"old\": 1}");
+    let files = std::fs::read_dir(project.path(".")).unwrap().map(|file| file.unwrap().file_name());
+    let files: Vec<_> = files.map(|file| file.into_string().unwrap()).collect();
+    assert!(!files.iter().any(|file| file == "junit.xml" || file.starts_with(".khumbu")), "{files:?}");
+}
+
+/// One that says when it is there.
+const READY: &str = "
+from consumer import Consumer, arguments
+class Ready(Consumer):
+    def on_ready(self):
+        super().on_ready()
+        open('ready', 'w').close()
+Ready(arguments('').parse_args()).run()
+";
+
+#[test]
+fn what_an_interrupted_conform_did_not_come_to_was_not_played() {
+    let Some(python) = clients::python() else { return };
+    let project = Project::with(&[("display.py", READY)]);
+    let module = format!("{} display.py", python.display());
+    let reports = ["--json", "r.json", "--junit", "r.xml", "--report", "r.md", "--report", "r.html"];
+    let running =
+        project.start(&[&["conform", "--side", "client", "--module", &module, "-j", "1"], &reports[..]].concat());
+    wait_for("the module", || project.path("ready").exists().then_some(()));
+    running.signal(Signal::SIGINT);
+    let ran = running.finish().exits(3).says("interrupted");
+    let not_played = "not played, the run was interrupted";
+    let report: Value = serde_json::from_str(&project.read("r.json")).unwrap();
+    let requirements = report["requirements"].as_array().unwrap();
+    for id in ["WD-18", "TV-15", "DI-6", "CC-9"] {
+        let row = requirements.iter().find(|row| row["id"] == id).unwrap();
+        assert_eq!((&row["state"], &row["reason"]), (&"not_exercised".into(), &not_played.into()), "{id}");
+    }
+    let scenarios = report["scenarios"].as_array().unwrap();
+    assert_eq!(scenarios.len(), report["part"]["plays"], "each has a result");
+    let is_unplayed = |it: &&Value| it["failures"][0]["message"] == not_played;
+    assert!(scenarios.iter().filter(is_unplayed).count() + 3 > scenarios.len());
+    for text in [&ran.stdout, &project.read("r.xml"), &project.read("r.md"), &project.read("r.html")] {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        assert!(text.contains(not_played) && !text.contains("did nothing"), "{text}");
+    }
+    // No scenario judges these, played or not.
+    let is_other = |row: &&Value| row["reason"] == "no scenario that was chosen judges it";
+    let others: Vec<_> = requirements.iter().filter(is_other).map(|row| row["id"].as_str().unwrap()).collect();
+    assert!(!others.contains(&"WD-12") && others.len() < 10, "{others:?}");
 }
 
 #[test]
