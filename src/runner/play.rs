@@ -155,7 +155,9 @@ async fn perform(
             let mut unproven = stage.proof().unproven(&result.evidence);
             if piece.fault.is_some() {
                 // What is missing may well be what the fault has taken.
-                for found in unproven.iter_mut().filter(|found| found.id == "scenario/no-occasion") {
+                for found in
+                    unproven.iter_mut().filter(|found| found.id == "scenario/no-occasion" && !found.is_unexercised)
+                {
                     found.help = Some(UNDER_A_FAULT.to_owned());
                 }
             }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::unplayed::why_unplayed;
+use crate::conformance::judge::is_unheard;
 use crate::conformance::occasions;
 use crate::conformance::requirements::{self, Requirement};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
@@ -334,7 +335,7 @@ fn row<'r>(
     if let Some(why) = results.iter().filter(is_of_it).find_map(|result| why_unplayed(result)) {
         return new(State::NotExercised, Vec::new(), why.headline.clone());
     }
-    let (reason, is_advice) = what_would_exercise(&named);
+    let (reason, is_advice) = what_would_exercise(id, &named);
     Row { is_advice, ..new(State::NotExercised, Vec::new(), reason) }
 }
 
@@ -342,7 +343,7 @@ const ENDED_EARLY: &str = "the scenarios that name it ended early, over another 
 
 /// What would put a requirement to the test, from what kept the scenarios that name it from doing so; or what that was, if
 /// nobody knows better.
-fn what_would_exercise(named: &[&Arc<ScenarioResult>]) -> (String, bool) {
+fn what_would_exercise(id: &str, named: &[&Arc<ScenarioResult>]) -> (String, bool) {
     // What failed before it came to that would have put it to the test without more ado.
     let is_cut_short = |found: &Diagnostic| {
         found.severity == Severity::Fail && matches!(found.subject, Subject::Expectation | Subject::ModuleEnd)
@@ -351,7 +352,9 @@ fn what_would_exercise(named: &[&Arc<ScenarioResult>]) -> (String, bool) {
         return (ENDED_EARLY.to_owned(), false);
     }
     let open = || named.iter().flat_map(|result| &result.findings).filter(|it| it.severity == Severity::Inconclusive);
-    let best = open().find(|found| found.is_unexercised).or_else(|| open().next());
+    // Nothing need be told to a module that would only have to listen.
+    let best = open().find(|found| is_unheard(found, id));
+    let best = best.or_else(|| open().find(|found| found.is_unexercised)).or_else(|| open().next());
     match best {
         Some(Diagnostic { help: Some(help), is_unexercised: true, .. }) => (help.clone(), true),
         Some(found) => (found.headline.clone(), false),

@@ -137,6 +137,24 @@ fn a_requirement_is_met_broken_not_exercised_or_not_applicable() {
     }
 }
 
+/// Nobody need tell a module anything that would only have to subscribe.
+#[test]
+fn what_a_module_would_only_have_to_listen_to_is_advised_before_what_it_would_be_told() {
+    let untold = found(Severity::Inconclusive, "module/not-drivable").unexercised("a binding for `withdraw`");
+    let headline = "HB-6 was not put to the test: module `auth_api` was shown no heartbeat";
+    let unheard = Diagnostic::new(Severity::Inconclusive, "scenario/no-occasion", headline);
+    let unheard = unheard.unexercised("a module that subscribes to heartbeats");
+    let of = |path, found: &Diagnostic| {
+        let findings = vec![found.clone()];
+        let result = result(path, &["HB-6", "WD-18"], &[], Verdict::Inconclusive);
+        Arc::new(ScenarioResult { findings, ..result })
+    };
+    let states = states(&[of("a.yaml", &untold), of("b.yaml", &unheard)], &scope());
+    for (id, reason) in [("HB-6", "a module that subscribes to heartbeats"), ("WD-18", "a binding for `withdraw`")] {
+        assert_eq!(states[id], (State::NotExercised, 0, reason.to_owned()));
+    }
+}
+
 /// A forecast's requirement is met under the forecast alone, whatever else was played.
 #[test]
 fn what_holds_from_a_release_on_is_met_under_that() {

@@ -20,6 +20,15 @@ use crate::protocol::schema::Message;
 use crate::protocol::side::Side;
 use crate::verdict::Evidence;
 
+/// A requirement was not put to the test by a scenario that was played to its end.
+const NO_OCCASION: &str = "scenario/no-occasion";
+
+/// Whether it is found that a module does not subscribe to what would have put this requirement to the test.
+pub fn is_unheard(found: &Diagnostic, requirement: &str) -> bool {
+    let is_of_it = |headline: &str| headline.strip_prefix(requirement).is_some_and(|rest| rest.starts_with(' '));
+    found.id == NO_OCCASION && found.is_unexercised && is_of_it(&found.headline)
+}
+
 /// All that is known of what was put to the test.
 #[derive(Debug, Clone, Copy)]
 pub struct Proof<'a> {
@@ -107,14 +116,14 @@ impl Proof<'_> {
         let unproven = requirements.filter_map(|(index, id)| Some((index, id, lacking(id, facts)?)));
         let mut found: Vec<_> = unproven
             .map(|(index, id, lack)| {
-                Diagnostic::new(
-                    Severity::Inconclusive,
-                    "scenario/no-occasion",
-                    format!("{id} was not put to the test: {module} {lack}"),
-                )
-                .at(self.case.place(&format!("/requirements/{index}"), ""))
-                .with_lines(self.missed(evidence))
-                .with_help("let the module subscribe to what the scenario shows it")
+                let headline = format!("{id} was not put to the test: {module} {lack}");
+                let found = Diagnostic::new(Severity::Inconclusive, NO_OCCASION, headline)
+                    .at(self.case.place(&format!("/requirements/{index}"), ""))
+                    .with_lines(self.missed(evidence));
+                match self.unheard(id, &messages) {
+                    Some(topic) => found.unexercised(self.subscribing_to(&topic)),
+                    None => found.with_help("let the module subscribe to what the scenario shows it"),
+                }
             })
             .collect();
         if found.is_empty() && !evidence.not_shown.is_empty() {
@@ -124,6 +133,30 @@ impl Proof<'_> {
             );
         }
         found
+    }
+
+    /// The topic to which the module does not subscribe, and where it would have been shown what puts a requirement to the
+    /// test.
+    fn unheard(&self, requirement: &str, messages: &[Fact<'_>]) -> Option<String> {
+        let topics = self.case.topics;
+        let mut channels = topics.api.channels().filter(|channel| channel.is_from_everest());
+        let is_unheard = |channel: Channel| {
+            let mut messages = messages.to_vec();
+            let missed = messages.iter_mut().filter(|fact| fact.fate == Fate::Missed);
+            missed.filter(|fact| fact.message == Message::On(channel)).for_each(|fact| fact.fate = Fate::Shown);
+            !self.view.is_subscribed(&topics.topic(channel)) && lacking(requirement, self.facts(&messages)).is_none()
+        };
+        channels.find(|channel| is_unheard(*channel)).map(|channel| topics.topic(channel))
+    }
+
+    /// A module that would subscribe to a topic, and what this one does instead.
+    fn subscribing_to(&self, topic: &str) -> String {
+        let topics = self.case.topics;
+        let channels = topics.api.channels().filter(|channel| channel.is_from_everest());
+        let heard = channels.map(|channel| topics.topic(channel)).filter(|topic| self.view.is_subscribed(topic));
+        let heard: Vec<_> = heard.map(|topic| format!("`{}`", self.case.elided(&topic))).collect();
+        let heard = if heard.is_empty() { "nothing that EVerest says".to_owned() } else { heard.join(", ") };
+        format!("a module that subscribes to `{}`; this one subscribes to {heard}", self.case.elided(topic))
     }
 
     /// Whether the scenario asked something of the module, or showed it something that it could stumble over.

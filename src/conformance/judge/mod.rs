@@ -26,7 +26,7 @@ pub use accord::{Means, Prompt};
 pub use blame::Blame;
 pub use case::{Case, View, WITHIN};
 pub use claims::{Claim, Claims};
-pub use evidence::Proof;
+pub use evidence::{Proof, is_unheard};
 pub use expectation::{Expectation, What, is_of_kind, matches};
 pub use past::{Past, Replies};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::{Case, Claim, Claims, Past, Proof, View};
+use super::super::{Case, Claim, Claims, Past, Proof, View, is_unheard};
 use super::court::Court;
 use super::script::{ALICE, Message, Sort, beat, discover, on, request, status, stray, withdraw};
 use crate::conformance::deliveries::Deliveries;
@@ -315,6 +315,33 @@ fn a_requirement_without_its_occasion_is_not_proven() {
     assert_eq!(everest.ids(), NONE, "nor has an EVerest");
     let everest = Exhibits::of_everest().about("TV-4");
     assert_eq!(everest.ids(), NOTHING, "but for an EVerest, too, something must be able to go wrong");
+}
+
+#[test]
+fn what_a_module_would_only_have_to_subscribe_to_is_named() {
+    let of = |requirement| Exhibits::of_client().about(requirement).passes(withdraw("r/1"));
+    let mut missed = of("HB-6").passes(beat(7)).passes(beat(0)).shown(status(ALICE, "Accepted"));
+    let base = missed.court.topics.base();
+    let mut hears = |filter: &str| {
+        missed.subscriptions.clear();
+        missed.subscriptions.insert("more".into(), BTreeSet::from([format!("{base}/{filter}")]));
+        let found = missed.unproven().remove(0);
+        (found.is_unexercised, is_unheard(&found, "HB-6"), found.help.unwrap())
+    };
+    let what = |instead: &str| {
+        (true, true, format!("a module that subscribes to `…/e2m/heartbeat`; this one subscribes to {instead}"))
+    };
+    assert_eq!(hears("e2m/token_validation_status"), what("`…/e2m/token_validation_status`"));
+    assert_eq!(hears("m2e/reply/1"), what("nothing that EVerest says"));
+    // It listened, and was shown none, or it would have had no occasion either.
+    let other = (false, false, "let the module subscribe to what the scenario shows it".to_owned());
+    assert_eq!(hears("e2m/#"), other);
+    let none = of("HB-6").passes(beat(1)).passes(beat(2)).unproven().remove(0);
+    assert_eq!((none.is_unexercised, none.help.unwrap()), (false, other.2));
+    let mut missed = of("TV-4").passes(status(ALICE, "Accepted"));
+    missed.subscriptions.clear();
+    let status = missed.unproven().remove(0);
+    assert!(is_unheard(&status, "TV-4") && !is_unheard(&status, "TV-40") && !is_unheard(&status, "TV"));
 }
 
 #[test]
