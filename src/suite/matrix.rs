@@ -149,7 +149,7 @@ pub struct Row<'r> {
     pub state: State,
     /// On how many occasions it could have been broken.
     pub occasions: usize,
-    /// The failures that break it, also those that are excused.
+    /// The failures that break it, the most telling first, also those that are excused.
     pub failures: Vec<Broken<'r>>,
     /// Why it is not applicable or was not exercised, or what would exercise it; under which releases it is met, if not under
     /// all that were played; empty otherwise.
@@ -289,7 +289,9 @@ fn row<'r>(
     let id = requirement.id;
     let occasions = results.iter().filter_map(|result| result.occasions.get(id)).sum();
     let of_it = || all_findings(results).filter(|it| it.finding.requirement == Some(id));
-    let failures: Vec<_> = of_it().filter(|it| it.finding.severity == Severity::Fail).collect();
+    let mut failures: Vec<_> = of_it().filter(|it| it.finding.severity == Severity::Fail).collect();
+    // Stable: of those that tell as much, the first.
+    failures.sort_by_key(|it| (!it.result.faults.is_empty(), telling(it.finding)));
     let excused = || {
         let is_known = |it: &Broken<'_>| {
             let listed = |found: &Diagnostic| found.id == "known-failure/excused" && found.requirement == Some(id);
@@ -337,6 +339,16 @@ fn row<'r>(
     }
     let (reason, is_advice) = what_would_exercise(id, &named);
     Row { is_advice, ..new(State::NotExercised, Vec::new(), reason) }
+}
+
+/// How much a failure tells of what is wrong, the most first: that the module ended, what it was seen to do, and at last what it
+/// was not seen to do.
+fn telling(found: &Diagnostic) -> u8 {
+    match found.subject {
+        Subject::ModuleEnd => 0,
+        _ if found.id == "expect/missing" => 2,
+        _ => 1,
+    }
 }
 
 const ENDED_EARLY: &str = "the scenarios that name it ended early, over another failure";

@@ -137,6 +137,30 @@ fn a_requirement_is_met_broken_not_exercised_or_not_applicable() {
     }
 }
 
+/// A mere absence says least of what is wrong, and how a module ended most.
+#[test]
+fn of_a_broken_requirement_the_most_telling_failure_is_shown_first() {
+    let of = |path, id, subject, faults: &[&str]| {
+        let findings = vec![found(Severity::Fail, id).about(subject).breaking("TV-15")];
+        let faults = faults.iter().map(|fault| (*fault).to_owned()).collect();
+        Arc::new(ScenarioResult { findings, faults, ..result(path, &["TV-15"], &[], Verdict::Fail) })
+    };
+    let results = [
+        of("a.yaml", "expect/missing", Subject::Expectation, &[]),
+        of("b.yaml", "monitor/stray-reply", Subject::Requirement, &[]),
+        of("c.yaml", "expect/payload-mismatch", Subject::Expectation, &[]),
+        of("d.yaml", "module/ended", Subject::ModuleEnd, &[]),
+        of("e.yaml", "module/ended", Subject::ModuleEnd, &["disconnect"]),
+    ];
+    let scope = scope();
+    let matrix = suite::matrix(&results, &scope, false);
+    let row = matrix.rows.iter().find(|row| row.requirement.id == "TV-15").unwrap();
+    let order: String = row.failures.iter().map(|it| &it.result.path[..1]).collect();
+    assert_eq!(order, "dbcae", "without a fault first");
+    let text = suite::text(&matrix, TOOK, Style::Plain);
+    assert!(text.contains("fail[module/ended]") && !text.contains("fail[expect/missing]"), "{text}");
+}
+
 /// Nobody need tell a module anything that would only have to subscribe.
 #[test]
 fn what_a_module_would_only_have_to_listen_to_is_advised_before_what_it_would_be_told() {
