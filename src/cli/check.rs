@@ -1,11 +1,12 @@
-//! `khumbu check`: all errors of all files; starts nothing.
+//! `khumbu check`: all errors of all files, and of khumbu.yaml; starts nothing.
 
 use std::path::PathBuf;
 
+use super::config::Config;
 use super::{Exit, apis, files, print};
 use crate::scenario::{Scenario, idle, near_topics};
 
-/// Checks scenario files without playing them.
+/// Checks scenario files without playing them, and khumbu.yaml, if there is one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::examples::CHECK)]
 pub struct Arguments {
@@ -34,17 +35,19 @@ pub fn run(arguments: &Arguments, known_requirements: &[&str]) -> Exit {
     let checked = print::count(loaded.files, "scenario");
     let warned = loaded.scenarios.iter().flat_map(|scenario| idle(scenario).into_iter().chain(near_topics(scenario)));
     let warnings: Vec<_> = warned.collect();
-    print::diagnostics(&loaded.errors);
+    // With these defaults they would be played.
+    let errors = [Config::load(None).err().unwrap_or_default(), loaded.errors].concat();
+    print::diagnostics(&errors);
     print::diagnostics(&warnings);
-    if loaded.errors.is_empty() {
+    if errors.is_empty() {
         if arguments.told {
             print::out(&told(&loaded.scenarios));
         }
         print::out(&format!("{checked} checked, no errors\n"));
         return Exit::Pass;
     }
-    print::err(&format!("`khumbu explain {}` says what leads to this, and what to do\n", loaded.errors[0].id));
-    print::err(&format!("{checked} checked, {}\n", print::count(loaded.errors.len(), "error")));
+    print::err(&format!("`khumbu explain {}` says what leads to this, and what to do\n", errors[0].id));
+    print::err(&format!("{checked} checked, {}\n", print::count(errors.len(), "error")));
     Exit::Usage
 }
 

@@ -15,6 +15,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, VariantAccess, Visitor};
+use serde_json::Value;
 
 use super::files;
 use super::release::ReleaseChoice;
@@ -26,8 +27,9 @@ use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::release::Release;
 use crate::protocol::wire::Wire;
 use crate::report::{KnownFailure, Listed};
-use crate::runner::Binding;
+use crate::runner::{Binding, BoundPublish};
 use crate::scenario::model::Ready;
+use crate::scenario::placeholder::{IN_COMMANDS, OF_COMMANDS, misspelt};
 use crate::scenario::step::driven_by;
 use crate::scenario::{self, Pointer, Scenario};
 use crate::timespan::Timespan;
@@ -92,6 +94,58 @@ pub struct Module {
     /// How it is told what to do.
     #[schemars(schema_with = "bindings_schema")]
     pub bindings: BTreeMap<Drive, Binding>,
+}
+
+/// What is wrong at a place of the file.
+type Astray = (&'static str, Pointer, String);
+
+impl Module {
+    /// Words in braces that are nearly placeholders, and would be left as they stand.
+    fn misspelt(&self) -> Vec<Astray> {
+        let of_run = [&IN_COMMANDS[..], &OF_COMMANDS].concat();
+        let mut texts: Vec<(Pointer, String, &str, &[&str])> = Vec::new();
+        if let Some(command) = &self.command {
+            texts.push((
+                Pointer::from("/module/command"),
+                "the module's command line".to_owned(),
+                command,
+                &IN_COMMANDS,
+            ));
+        }
+        for (Drive(name), binding) in &self.bindings {
+            let at = Pointer::from("/module/bindings").key(name);
+            let what = format!("the binding for `{name}`");
+            match binding {
+                Binding::Stdin(line) => texts.push((at.key("stdin"), what, line, &OF_COMMANDS)),
+                Binding::Run(command) => texts.push((at.key("run"), what, command, &of_run)),
+                Binding::Publish(BoundPublish { topic, payload }) => {
+                    let at = at.key("publish");
+                    texts.push((at.key("topic"), what.clone(), topic, &["module_id"]));
+                    let mut payloads = Vec::new();
+                    payload.iter().for_each(|payload| strings(payload, &at.key("payload"), &mut payloads));
+                    texts.extend(payloads.into_iter().map(|(at, text)| (at, what.clone(), text, &OF_COMMANDS[..])));
+                }
+                Binding::ByItself(_) => {}
+            }
+        }
+        let found = texts.into_iter().filter_map(|(at, what, text, known)| {
+            let (written, meant) = misspelt(text, known)?;
+            Some(("config/invalid", at, format!("`{written}` in {what} is no placeholder; did you mean `{meant}`?")))
+        });
+        found.collect()
+    }
+}
+
+/// Every text of a JSON value, with its place.
+fn strings<'v>(value: &'v Value, at: &Pointer, found: &mut Vec<(Pointer, &'v str)>) {
+    match value {
+        Value::String(text) => found.push((at.clone(), text)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| strings(item, &at.index(index), found));
+        }
+        Value::Object(entries) => entries.iter().for_each(|(key, value)| strings(value, &at.key(key), found)),
+        _ => {}
+    }
 }
 
 /// Reads what ready means, in the words of the command line or of scenarios.
@@ -220,8 +274,9 @@ impl Config {
     /// What is wrong with it.
     pub fn read(path: &Path, text: &str) -> Result<Self, Vec<Diagnostic>> {
         let directory = path.parent().unwrap_or(Path::new(""));
-        let mut config: Config =
-            scenario::parse_checked(&path.display().to_string(), text, |config: &Self| config.astray(directory))?;
+        let mut config: Config = scenario::parse_checked(&path.display().to_string(), text, |config: &Self| {
+            config.module.misspelt().into_iter().chain(config.astray(directory)).collect()
+        })?;
         for known in &mut config.known_failures {
             known.scenario = known.scenario.as_deref().and_then(|scenario| found(directory, scenario));
         }
@@ -270,7 +325,7 @@ impl Config {
     }
 
     /// What is wrong with the known failures: one that names no file and no requirement excuses nothing.
-    fn astray(&self, directory: &Path) -> Vec<(&'static str, Pointer, String)> {
+    fn astray(&self, directory: &Path) -> Vec<Astray> {
         let known = self.known_failures.iter().enumerate();
         let at = |index: usize| Pointer::from("/known_failures").index(index);
         let faults = known.flat_map(|(index, known)| {

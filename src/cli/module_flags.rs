@@ -10,9 +10,10 @@ use crate::broker::{PacketLimit, Upstream};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::channel::{ApiType, Topics};
 use crate::protocol::side::Side;
-use crate::runner::{ModuleSource, Settings, misspelt_placeholder, placeholders};
+use crate::runner::{ModuleSource, Settings};
 use crate::scenario::Scenario;
 use crate::scenario::model::Ready;
+use crate::scenario::placeholder::{IN_COMMANDS, MEANT_AS_THEY_STAND, listed, misspelt};
 use crate::timespan::Timespan;
 
 /// Flags about topics.
@@ -157,11 +158,10 @@ impl ModuleFlags {
 /// # Errors
 /// `usage/bad-value`.
 pub fn check_placeholders(words: &[String]) -> Result<(), Box<Diagnostic>> {
-    let Some((written, meant)) = words.iter().find_map(|word| misspelt_placeholder(word)) else { return Ok(()) };
-    let headline = format!("`{written}` in the module's command line is no placeholder; did you mean `{{{meant}}}`?");
-    let known = format!("placeholders: {}", placeholders());
-    let help = "where these braces are meant as they stand, put blanks into them: `{ … }`";
-    Err(Box::new(Diagnostic::new(Severity::Error, "usage/bad-value", headline).with_evidence(known).with_help(help)))
+    let Some((written, meant)) = words.iter().find_map(|word| misspelt(word, &IN_COMMANDS)) else { return Ok(()) };
+    let headline = format!("`{written}` in the module's command line is no placeholder; did you mean `{meant}`?");
+    let diagnostic = Diagnostic::new(Severity::Error, "usage/bad-value", headline);
+    Err(Box::new(diagnostic.with_evidence(listed(&IN_COMMANDS)).with_help(MEANT_AS_THEY_STAND)))
 }
 
 /// Reads the name of an auth API.

@@ -75,7 +75,6 @@ pub use arriving::{Message, Met, Outcome, TooMany};
 pub use clock::Speed;
 pub use faults::Fault;
 pub use last_passed::{HandedAtEnd, handed_at_end};
-pub use module::{misspelt_placeholder, placeholders};
 pub use observer::is_own;
 pub use presence::asks_for_orders;
 pub use process::{Process, kill_all_groups};

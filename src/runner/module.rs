@@ -14,7 +14,7 @@ use super::settings::{ModuleSource, Scene, Settings};
 use crate::protocol::channel::Topics;
 use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
-use crate::scenario::distance;
+use crate::scenario::placeholder::IN_COMMANDS;
 use crate::sim::bugs::Bug;
 use crate::sim::bugs::edge::Edge;
 use crate::sim::client::check_period;
@@ -227,46 +227,12 @@ pub fn in_words(status: ExitStatus) -> String {
     }
 }
 
-/// The placeholders of a command line, in the order in which [`fill`] has their values.
-const PLACEHOLDERS: [&str; 6] = ["host", "port", "api", "module_id", "api_version", "external_prefix"];
-
-/// What looks like a placeholder of a command line, and is none: how it is written, and the one that is meant.
-///
-/// Braces are also a shell's, awk's and JSON's. So only a single word in them counts, without `$` before it, and only one that is
-/// nearly a placeholder, or part of the name of one.
-pub fn misspelt_placeholder(word: &str) -> Option<(String, &'static str)> {
-    let opened = word.match_indices('{').filter(|(at, _)| !word[..*at].ends_with('$'));
-    let inside = opened.filter_map(|(at, _)| word[at + 1..].split_once('}').map(|(inside, _)| inside));
-    let mut suspects = inside.filter(|inside| {
-        let is_word = |c: char| c.is_ascii_alphabetic() || c == '_' || c == '-';
-        !inside.is_empty() && inside.chars().all(is_word) && !PLACEHOLDERS.contains(inside)
-    });
-    suspects.find_map(|written| Some((format!("{{{written}}}"), meant(written)?)))
-}
-
-/// The placeholder that is meant by this word.
-fn meant(written: &str) -> Option<&'static str> {
-    let plain = written.to_lowercase().replace('-', "_");
-    let is_near = |known: &&str| {
-        // Short words are near to many others, such as awk's `print`.
-        let most = if known.len() < 8 { 1 } else { 2 };
-        distance(&plain, known) <= most
-    };
-    let is_part = |known: &&str| plain.len() > 1 && known.split('_').any(|part| part == plain);
-    PLACEHOLDERS.into_iter().find(is_near).or_else(|| PLACEHOLDERS.into_iter().find(is_part))
-}
-
-/// How the placeholders are written.
-pub fn placeholders() -> String {
-    PLACEHOLDERS.map(|name| format!("{{{name}}}")).join(", ")
-}
-
-/// Fills the placeholders of a command line.
+/// Fills the placeholders of a command line, which [`IN_COMMANDS`] lists.
 pub fn fill(word: &str, topics: &Topics, broker: SocketAddr) -> String {
     let Topics { api, module_id, api_version, external_prefix } = topics;
     let (host, port) = (broker.ip().to_string(), broker.port().to_string());
     let values = [&host, &port, api.name(), module_id, api_version, external_prefix];
-    let filled = PLACEHOLDERS.into_iter().zip(values);
+    let filled = IN_COMMANDS.into_iter().zip(values);
     filled.fold(word.to_owned(), |word, (name, value)| word.replace(&format!("{{{name}}}"), value))
 }
 

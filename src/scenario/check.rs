@@ -447,6 +447,13 @@ impl<'a> Checker<'a> {
                 self.report("scenario/bad-command", &pointer, "a quote in the command is not closed");
             }
         }
+        if let Some((written, meant)) = placeholder::misspelt(&run.command, &placeholder::IN_COMMANDS) {
+            let diagnostic =
+                self.report("scenario/unknown-placeholder", &pointer, format!("unknown placeholder `{written}`"));
+            label(diagnostic, Some(&meant));
+            diagnostic.evidence.push(placeholder::listed(&placeholder::IN_COMMANDS));
+            diagnostic.help = Some(placeholder::MEANT_AS_THEY_STAND.to_owned());
+        }
         if let Some(stdout) = &run.stdout {
             let captured = self.check_pattern(&Value::String(stdout.clone()), &at.key("stdout"));
             self.captured.extend(captured);
@@ -474,7 +481,7 @@ impl<'a> Checker<'a> {
                 let headline = format!("unknown placeholder `{{{name}}}`");
                 let diagnostic = self.report("scenario/unknown-placeholder", pointer, headline);
                 label(diagnostic, near.map(|near| format!("{{{near}}}")).as_deref());
-                diagnostic.evidence.push(format!("placeholders: {{{}}}", known.join("}, {")));
+                diagnostic.evidence.push(placeholder::listed(known));
             } else if let Some(wanted) = placeholder::api(name)
                 && !api::is_spoken(wanted, &self.scenario.model)
             {

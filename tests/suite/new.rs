@@ -263,6 +263,31 @@ fn a_word_that_is_nearly_a_placeholder_is_refused() {
 }
 
 #[test]
+fn a_word_in_a_binding_that_is_nearly_a_placeholder_is_refused() {
+    let project = Project::with(&[("p.yaml", PASS)]);
+    let binding = |binding: &str| format!("{{bindings: {{withdraw: {binding}}}}}");
+    let (of_binding, of_command) = ("the binding for `withdraw`", "the module's command line");
+    for (module, what, written, meant) in [
+        (binding("{run: 'tell --port {prt}'}"), of_binding, "{prt}", "{port}"),
+        (binding("{run: 'tell {arguments} {argumnets}'}"), of_binding, "{argumnets}", "{arguments}"),
+        (binding("{stdin: 'withdraw {argument}'}"), of_binding, "{argument}", "{arguments}"),
+        (binding("{publish: {topic: 'cmd/{module-id}'}}"), of_binding, "{module-id}", "{module_id}"),
+        (binding("{publish: {topic: cmd, payload: {a: ['{comand}']}}}"), of_binding, "{comand}", "{command}"),
+        ("{command: './display {prt}'}".to_owned(), of_command, "{prt}", "{port}"),
+    ] {
+        project.write("khumbu.yaml", &format!("module: {module}\n"));
+        let why = format!("error[config/invalid]: `{written}` in {what} is no placeholder; did you mean `{meant}`?");
+        for command in [&["run", "p.yaml"][..], &["check", "p.yaml"]] {
+            let refused = project.run(command).exits(2);
+            assert!(refused.stderr.contains(&why) && refused.stderr.contains("^^^"), "{}", refused.stderr);
+        }
+    }
+    let fine = "module: {bindings: {withdraw: {run: \"sh -c 'echo ${prt} {print} {arguments} {command} {port}'\"}}}\n";
+    project.write("khumbu.yaml", fine);
+    project.run(&["check", "p.yaml"]).exits(0);
+}
+
+#[test]
 fn nothing_of_a_module_is_left_when_it_is_ended() {
     let project = Project::new();
     let running = project.start(&["new", "--module", "sh -c 'touch begun; exec sleep 100'"]);
