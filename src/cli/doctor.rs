@@ -2,6 +2,7 @@
 //! plays one scenario that asks for a sign of life, and tells the module what bindings say how to tell.
 
 mod played;
+mod secrets;
 mod story;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,7 @@ use crate::scenario::{self, Known};
 use crate::transcript::record::Record;
 use crate::verdict::ScenarioResult;
 use played::Played;
+use secrets::Secrets;
 use story::{Sign, Story};
 
 /// What is found where a module has ended before it was told to.
@@ -38,6 +40,9 @@ pub struct Arguments {
     /// The API whose client it is [default: auth_consumer]
     #[arg(long, value_name = "NAME", value_parser = api)]
     api: Option<ApiType>,
+    /// Show the values of id tokens, and certificates, which are hidden otherwise
+    #[arg(long)]
+    show_tokens: bool,
     #[command(flatten)]
     module: ModuleFlags,
 }
@@ -54,6 +59,7 @@ struct Prepared {
     side: Side,
     topics: Topics,
     records: Arc<Mutex<Vec<Record>>>,
+    shows_tokens: bool,
 }
 
 fn prepared(arguments: &Arguments) -> Result<Prepared, Vec<Diagnostic>> {
@@ -73,12 +79,12 @@ fn prepared(arguments: &Arguments) -> Result<Prepared, Vec<Diagnostic>> {
     let kept = Arc::clone(&records);
     piece.recorder =
         Some(Arc::new(move |record| kept.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone())));
-    Ok(Prepared { piece, settings, played, side, topics, records })
+    Ok(Prepared { piece, settings, played, side, topics, records, shows_tokens: arguments.show_tokens })
 }
 
 impl Prepared {
     fn perform(self) -> Exit {
-        let Self { piece, settings, played, side, topics, records } = self;
+        let Self { piece, settings, played, side, topics, records, shows_tokens } = self;
         let is_attached = settings.module == ModuleSource::Attached;
         let module = match &settings.module {
             ModuleSource::Builtin(_) | ModuleSource::Untold(_) => "khumbu's own module".to_owned(),
@@ -96,10 +102,12 @@ impl Prepared {
             Err(exit) => return exit,
         };
         let records = std::mem::take(&mut *records.lock().unwrap_or_else(PoisonError::into_inner));
-        let result = results.first().map(|result| &**result);
+        let secrets = if shows_tokens { Secrets::default() } else { Secrets::of(&records) };
+        let results: Vec<_> = results.iter().map(|result| secrets.hide_in(ScenarioResult::clone(result))).collect();
+        let result = results.first();
         // The end of one that runs already shows nowhere.
         let has_ended = result.filter(|_| !is_attached).map(has_ended);
-        let story = Story::of(&records, side, &topics, played.bindings(result), has_ended);
+        let story = Story::of(&records, (side, &topics), played.bindings(result), has_ended, &secrets);
         print::out(&story.text());
         print::out(&format!("\n{}", checklist(&story.signs())));
         let misses = story.misses();

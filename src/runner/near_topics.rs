@@ -10,12 +10,14 @@ use super::other_settings::OtherSettings;
 use super::settings::Scene;
 use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
-use crate::protocol::channel::{EntryPoint, Topics};
+use crate::protocol::channel::{ApiType, EntryPoint, Topics};
 use crate::protocol::side::Side;
 use crate::protocol::topic;
-use crate::scenario::KnownTopic;
+use crate::scenario::{KnownTopic, without_empty_levels};
 use crate::transcript::record::Event;
 
+/// What is to be known of a prefix without a slash at its end.
+const LEVEL_OF_ITS_OWN: &str = "; a prefix that is a level of its own ends with `/`";
 /// Topics that are shown.
 const SHOWN: usize = 3;
 
@@ -30,8 +32,8 @@ struct Expected {
 pub struct NearTopics {
     /// One line each, with what may be meant.
     lines: Vec<String>,
-    /// What can be done.
-    help: String,
+    /// What can be done, if that is something else than the finding says itself.
+    help: Option<String>,
 }
 
 /// Has the finding that decides say which topics the module may have meant.
@@ -43,7 +45,7 @@ pub fn explain(near: NearTopics, findings: &mut [Diagnostic]) {
         .min_by_key(|found| is_monitors(found));
     let Some(found) = deciding.filter(|_| !near.lines.is_empty()) else { return };
     found.evidence.extend(near.lines);
-    found.help = Some(near.help);
+    found.help = near.help.or(found.help.take());
 }
 
 /// The topics that are nearly right, each with the one that may be meant, and the flags under which they are right.
@@ -61,6 +63,8 @@ pub fn find(scene: &Scene<'_>, observer: &Observer) -> NearTopics {
     let topics: BTreeSet<&str> = of_module().map(|seen| &*seen.publish.topic).collect();
     let strange = of_module().filter(|seen| seen.kind == Kind::Other).map(|seen| &*seen.publish.topic).collect();
     let other = OtherSettings::of(&scene.topics, scene.scenario.model.under_test, &filters, &topics);
+    let foreign = of_other_api(filters.iter().chain(&topics).copied(), &scene.topics);
+    let is_client = scene.scenario.model.under_test == Side::Client;
     let other_api = other.as_ref().and_then(|other| other.other_api(&scene.topics));
     let near = |written: BTreeSet<&str>, known: &[KnownTopic], fits: Option<&BTreeSet<String>>| {
         let is_fit = |written: &str| fits.is_some_and(|fits| fits.contains(written));
@@ -70,7 +74,7 @@ pub fn find(scene: &Scene<'_>, observer: &Observer) -> NearTopics {
     };
     let heard = near(filters, &expected.heard, other.as_ref().map(|other| &other.heard));
     let said = near(strange, &expected.said, other.as_ref().map(|other| &other.said));
-    let is_slash = |(written, meant): &(String, String)| written.trim_matches('/') == meant.trim_matches('/');
+    let is_slash = |(written, meant): &(String, String)| without_empty_levels(written) == without_empty_levels(meant);
     let are_slashes = other_api.is_none() && heard.iter().chain(&said).all(is_slash);
     let line = |deed: &str, (written, meant): (String, String)| match other_api {
         Some(api) if meant == written => {
@@ -86,22 +90,51 @@ pub fn find(scene: &Scene<'_>, observer: &Observer) -> NearTopics {
         lines.push(format!("and {more} more of its topics are nearly right"));
     }
     let help = match (&other, other_api) {
-        _ if are_slashes => "let no topic of the module begin or end with `/`".to_owned(),
+        _ if are_slashes => "let no topic of the module begin or end with `/`, or have two in a row".to_owned(),
         (Some(other), Some(api)) => format!(
             "if it is a client of `{0}`, say so with `{1}`, or with `api: {0}` in the scenario",
             api.name(),
             other.flags(&scene.topics)
         ),
         // A prefix that the scenario has, no flag takes away.
-        (Some(other), None) if !(other.lacks_prefix(&scene.topics) && scene.has_prefix_of_its_own()) => {
-            let flags = other.flags(&scene.topics);
-            format!("let the module use these topics, or khumbu the module's, with `{flags}`")
+        (Some(other), None) if other.lacks_prefix(&scene.topics) && scene.has_prefix_of_its_own() => {
+            return NearTopics { lines, help: None };
         }
-        _ => "let the module use these topics, or khumbu the module's, with `--module-id`, `--api-version` or \
-              `--external-prefix`"
-            .to_owned(),
+        (Some(other), None) => {
+            let flags = other.flags(&scene.topics);
+            let levels = if other.is_prefix_without_slash(&scene.topics) { LEVEL_OF_ITS_OWN } else { "" };
+            format!("let the module use these topics, or khumbu the module's, with `{flags}`{levels}")
+        }
+        // No flag makes a word right that is none of EVerest's.
+        (None, _) => "let the module use these topics".to_owned(),
     };
-    NearTopics { lines, help }
+    if lines.is_empty()
+        && is_client
+        && let Some((written, api)) = foreign
+    {
+        let own = scene.topics.api.name();
+        return NearTopics {
+            lines: vec![format!("it uses `{written}`, which is `{api}`'s, and none of `{own}`'s")],
+            help: Some(format!(
+                "start a client of `{own}`, or play scenarios of `{api}`: `khumbu run --asyncapi FILE`"
+            )),
+        };
+    }
+    NearTopics { lines, help: Some(help) }
+}
+
+/// A topic of another API of EVerest than the auth APIs, and that API; where the module has none of the API that is asked for.
+fn of_other_api<'t>(written: impl Iterator<Item = &'t str>, topics: &Topics) -> Option<(&'t str, &'t str)> {
+    let api_of = |written: &'t str| {
+        let (_, rest) = written.split_once("everest_api/")?;
+        let api = rest.split('/').nth(1)?;
+        (!api.contains(['+', '#']) && !api.is_empty()).then_some((written, api))
+    };
+    let is_known = |api: &str| api == topics.api.name() || ApiType::AUTH_APIS.iter().any(|known| known.name() == api);
+    let mut found = written.filter_map(api_of);
+    let first = found.next()?;
+    let is_other = |(_, api): &(&str, &str)| !is_known(api);
+    (is_other(&first) && found.all(|it| is_other(&it))).then_some(first)
 }
 
 fn expected(scene: &Scene<'_>) -> Expected {
@@ -179,6 +212,9 @@ mod tests {
             ("/everest_api/1/auth_consumer/auth_api/e2m/heartbeat", heartbeat),
             ("everest_api/1/auth_consumer/auth_api/e2m/heartbeat/", heartbeat),
             ("/everest_api/1/auth_consumer/my_display/e2m/heartbeat", heartbeat),
+            ("everest_api/1/auth_consumer/auth_api//e2m/heartbeat", heartbeat),
+            ("everest_api//1/auth_consumer/auth_api/e2m//heartbeat/", heartbeat),
+            ("site//everest_api/1/auth_consumer/auth_api/e2m/heartbeat", heartbeat),
             ("/everest_api/1/auth_consumer/+/e2m/#", "everest_api/1/auth_consumer/+/e2m/#"),
             // Wildcards stay.
             ("everest_api/1/auth_consumr/+/e2m/#", "everest_api/1/auth_consumer/+/e2m/#"),
@@ -214,5 +250,21 @@ mod tests {
         let both =
             ["everest_api/1/auth_consumer/other/e2m/heartbeat", "everest_api/1/auth_consumer/auth_api/e2m/heartbeat"];
         assert!(meant(&both, "").is_empty());
+    }
+
+    #[test]
+    fn a_topic_of_another_api_is_one_where_none_is_of_an_auth_api() {
+        let topics = Topics {
+            api: ApiType::AUTH_CONSUMER,
+            external_prefix: String::new(),
+            api_version: "1".to_owned(),
+            module_id: "auth_api".to_owned(),
+        };
+        let of = |written: &[&'static str]| of_other_api(written.iter().copied(), &topics).map(|(_, api)| api);
+        let evse = "everest_api/1/evse_manager_consumer/evse_1/e2m/session_event";
+        assert_eq!(of(&["x", evse, "site/everest_api/1/power_supply_DC/p/m2e/mode"]), Some("evse_manager_consumer"));
+        assert_eq!(of(&[evse, "everest_api/1/auth_token_provider/auth_api/e2m/heartbeat"]), None);
+        assert_eq!(of(&["everest_api/1/auth_consumer/auth_api/e2m/heartbeat", evse]), None);
+        assert_eq!(of(&["everest_api/1/+/auth_api/#", "everest_api/#", "everest_api/discover", ""]), None);
     }
 }

@@ -37,11 +37,13 @@ impl OtherSettings {
             is_entry || channels.any(|channel| topic::matches(written, &topics.topic(channel)))
         };
         let all = || heard.iter().map(|it| (*it, true)).chain(said.iter().map(|it| (*it, false)));
-        if all().any(|(written, is_heard)| is_right(expected, written, is_heard)) {
+        // A discovery is right whatever module is meant.
+        let tells = |written: &str| !is_discovery(written, &expected.external_prefix);
+        if all().any(|(written, is_heard)| tells(written) && is_right(expected, written, is_heard)) {
             return None;
         }
         let mut found: Vec<Self> = Vec::new();
-        for (written, is_heard) in all() {
+        for (written, is_heard) in all().filter(|(written, _)| tells(written)) {
             let Some(topics) = as_written(written, expected) else { continue };
             // An EVerest has modules of several APIs, of which this one is tested.
             if !is_right(&topics, written, is_heard) || !is_client && topics.api != expected.api {
@@ -66,6 +68,12 @@ impl OtherSettings {
     /// Whether only the lack of an external prefix is wrong.
     pub fn lacks_prefix(&self, expected: &Topics) -> bool {
         self.topics == Topics { external_prefix: String::new(), ..expected.clone() }
+    }
+
+    /// Whether a prefix, theirs or the expected one, is no level of its own.
+    pub fn is_prefix_without_slash(&self, expected: &Topics) -> bool {
+        let prefixes = [&self.topics.external_prefix, &expected.external_prefix];
+        prefixes[0] != prefixes[1] && prefixes.iter().any(|prefix| !prefix.is_empty() && !prefix.ends_with('/'))
     }
 
     /// What such a topic would be as khumbu expects it.
@@ -103,9 +111,9 @@ fn is_discovery(written: &str, prefix: &str) -> bool {
 fn as_written(written: &str, expected: &Topics) -> Option<Topics> {
     let (prefix, rest) = written.split_at(written.find(ROOT)?);
     let is_ours = prefix == expected.external_prefix;
-    // A slash too many or too few is a slip of the module's, and a name that ends otherwise another one.
-    let is_slip = prefix.trim_matches('/') == expected.external_prefix.trim_matches('/');
-    let can_be = prefix.is_empty() || prefix.ends_with('/') && !is_slip;
+    // A slash too many is a slip of the module's; one too few may be in what khumbu was told.
+    let is_same = prefix.trim_matches('/') == expected.external_prefix.trim_matches('/');
+    let can_be = !(prefix.contains("//") || is_same && prefix.starts_with('/'));
     if prefix.contains(['+', '#']) || prefix.chars().count() > LONGEST || !is_ours && !can_be {
         return None;
     }
@@ -167,6 +175,25 @@ mod tests {
                 "--external-prefix 'my site/' --api-version 1.0 --module-id Auth",
                 "everest_api/1/+/auth_api/e2m/#",
             ),
+            // Without its slash it may be a prefix, or lack it.
+            (
+                "",
+                "site7everest_api/1/auth_consumer/auth_api/e2m/heartbeat",
+                "--external-prefix site7",
+                "everest_api/1/auth_consumer/auth_api/e2m/heartbeat",
+            ),
+            (
+                "site7/",
+                "site7everest_api/1/auth_consumer/auth_api/e2m/heartbeat",
+                "--external-prefix site7",
+                "site7/everest_api/1/auth_consumer/auth_api/e2m/heartbeat",
+            ),
+            (
+                "site7",
+                "site7/everest_api/1/auth_consumer/auth_api/e2m/heartbeat",
+                "--external-prefix site7/",
+                "site7everest_api/1/auth_consumer/auth_api/e2m/heartbeat",
+            ),
             (
                 "",
                 "everest_api/1/auth_token_provider/auth_api/e2m/heartbeat",
@@ -196,7 +223,8 @@ mod tests {
             "everest_api/2/auth_consumer/auth_api/e2m/heartbeat",
             "everest_api/1/power_supply/auth_api/e2m/heartbeat",
             "everest_api/1/auth_token_provider/auth_api/m2e/heartbeat",
-            "my_everest_api/1/auth_consumer/auth_api/e2m/heartbeat",
+            "site//everest_api/1/auth_consumer/auth_api/e2m/heartbeat",
+            "everest_api/discover",
             "+/everest_api/1/auth_consumer/auth_api/e2m/heartbeat",
             "site/everest_api/1/auth_consumer//e2m/heartbeat",
             "homeassistant/status",

@@ -306,6 +306,23 @@ impl Stage<'_> {
         }
     }
 
+    /// What can be done for a module that is connected. Whether one is there that neither says nor hears anything of the API nobody
+    /// can judge, whatever ready means.
+    fn how_it_gets_ready(&self) -> String {
+        let (observer, topics) = (&self.lookout.observer, &self.scene.topics);
+        let is_client = self.scene.scenario.model.under_test == Side::Client;
+        let heard = topics.api.channels().filter(|channel| channel.is_from_everest() == is_client);
+        let mut heard: Vec<_> = heard.map(|channel| topics.topic(channel)).collect();
+        let speaks = observer.messages.iter().any(|seen| seen.from == Party::Module && seen.kind != Kind::Other);
+        let is_told = observer.connections.is_subscribed(&topics.control_topic());
+        if speaks || is_told || heard.iter().any(|topic| observer.connections.is_subscribed(topic)) {
+            return "say what ready means for this module with `--ready connected`, or `ready:` in khumbu.yaml"
+                .to_owned();
+        }
+        heard.truncate(1);
+        format!("let the module subscribe to what it is to hear, such as `{}`", heard.concat())
+    }
+
     /// The module is not ready within its time.
     pub(super) fn not_ready(&self, meaning: &str) -> Diagnostic {
         let module = &self.scene.topics.module_id;
@@ -336,7 +353,7 @@ impl Stage<'_> {
                 format!("module `{module}` connected but was not ready within {within}"),
             )
             .with_evidence(format!("ready means: {meaning}"))
-            .with_help("say what ready means for this module with `--ready connected`, or `ready:` in khumbu.yaml"),
+            .with_help(self.how_it_gets_ready()),
         };
         diagnostic.place = Some(self.scene.scenario.place("/under_test"));
         diagnostic = diagnostic

@@ -33,7 +33,7 @@ pub use draft::Draft;
 pub use features::{lacking, looks_inside};
 pub use format::format;
 pub use involves::{idle, shown_channels};
-pub use near_topic::{KnownTopic, near_topics};
+pub use near_topic::{KnownTopic, near_topics, without_empty_levels};
 pub use parse::{
     AnswerSchema, Known, LARGEST, Scenario, parse, parse_around_station, parse_as, parse_checked, parse_station,
 };

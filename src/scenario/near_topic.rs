@@ -24,11 +24,11 @@ pub struct KnownTopic {
 impl KnownTopic {
     /// How many levels of a topic or a filter are mistaken, and what would be right; `None` where it is another topic.
     pub fn near(&self, written: &str) -> Option<(usize, String)> {
-        let bare = written.trim_matches('/');
+        let bare = without_empty_levels(written);
         self.near_level_by_level(written).or_else(|| match bare.len() < written.len() {
-            // A slash at an end is a level without a name.
-            true if matches(bare, &self.topic) => Some((1, bare.to_owned())),
-            true => self.near_level_by_level(bare),
+            // A slash at an end, or two in a row, make a level without a name.
+            true if matches(&bare, &self.topic) => Some((1, bare)),
+            true => self.near_level_by_level(&bare),
             false => None,
         })
     }
@@ -65,6 +65,11 @@ impl KnownTopic {
 }
 
 /// Whether somebody who writes one level may mean the other.
+/// A topic or a filter without the levels that have no name.
+pub fn without_empty_levels(written: &str) -> String {
+    written.split('/').filter(|level| !level.is_empty()).collect::<Vec<_>>().join("/")
+}
+
 fn is_slip(written: &str, meant: &str) -> bool {
     is_branch(written) && is_branch(meant) || suggestion(written, [meant]).is_some()
 }

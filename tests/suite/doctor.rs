@@ -41,7 +41,11 @@ fn topics_that_are_nearly_right_are_named_with_the_right_one() {
     let base = "everest_api/1/auth_consumer/auth_ap";
     for (topic, near) in [
         (format!("{base}/e2m/heartbeat"), "did you mean `everest_api/1/auth_consumer/auth_api/e2m/heartbeat`?"),
-        ("my/own/topic".to_owned(), "--ready connected"),
+        // Whatever ready means, nobody can judge it.
+        (
+            "my/own/topic".to_owned(),
+            "help: let the module subscribe to what it is to hear, such as `everest_api/1/auth_consumer/auth_api/e2m/token_validation_status`",
+        ),
     ] {
         let command = format!("{} listener.py {{host}} {{port}} {topic}", python.display());
         let ran = project.run(&["doctor", "--ready-within", "2s", "--module", &command]).exits(3);
@@ -50,8 +54,13 @@ fn topics_that_are_nearly_right_are_named_with_the_right_one() {
         assert!(ran.stdout.contains("\nsays that it is there             no: communication check\n"), "{}", ran.stdout);
         // Wrapped as the terminal has it.
         let words = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains(near), "{}", ran.stdout);
+        assert!(words.contains(near) && !words.contains("--ready connected"), "{}", ran.stdout);
     }
+    // One that says that it is there may have nothing to hear.
+    project.write("display.py", &DISPLAY.replace("base + '/e2m/#'", "'my/own/topic'"));
+    let command = format!("{} display.py {{host}} {{port}} {base}i", python.display());
+    let ran = project.run(&["doctor", "--ready-within", "2s", "--module", &command]).exits(3);
+    assert!(unwrapped(&ran.stdout).contains("`--ready connected`"), "{}", ran.stdout);
 }
 
 /// One that says that it is there, and of two topics hears one.
@@ -106,22 +115,45 @@ fn topics_that_other_flags_make_right_name_these_flags() {
     let project = Project::with(&[("display.py", DISPLAY)]);
     for (base, flags) in [
         ("site/7/everest_api/1/auth_consumer/auth_api", vec!["--external-prefix", "site/7/"]),
+        ("site7everest_api/1/auth_consumer/auth_api", vec!["--external-prefix", "site7"]),
         ("everest_api/1/auth_token_provider/auth_api", vec!["--api", "auth_token_provider"]),
         ("everest_api/1.0/auth_consumer/display_1", vec!["--api-version", "1.0", "--module-id", "display_1"]),
     ] {
         let command = format!("{} display.py {{host}} {{port}} {base}", python.display());
         let ran = project.run(&["doctor", "--ready-within", "2s", "--module", &command]).exits(3);
         let wanted = format!("`{}`", flags.join(" "));
-        assert!(unwrapped(&ran.stdout).contains(&wanted), "no {wanted} in {}", ran.stdout);
+        let told = unwrapped(&ran.stdout);
+        assert!(told.contains(&wanted), "no {wanted} in {}", ran.stdout);
+        let levels = "a prefix that is a level of its own ends with `/`";
+        assert_eq!(told.contains(levels), flags.last() == Some(&"site7"), "{}", ran.stdout);
         // They do make it right.
         let ran = project.run(&[&["doctor", "--module", &command], flags.as_slice()].concat()).exits(0);
         assert!(ran.stdout.contains("\nlistens to the API                yes: "), "{}", ran.stdout);
     }
     let base = "everest_api/1/auth_consumer/auth_api";
-    let command = format!("{} display.py {{host}} {{port}} /{base}", python.display());
+    for written in [&format!("/{base}"), "everest_api//1/auth_consumer/auth_api"] {
+        let command = format!("{} display.py {{host}} {{port}} {written}", python.display());
+        let ran = project.run(&["doctor", "--ready-within", "2s", "--module", &command]).exits(3);
+        let told = unwrapped(&ran.stdout);
+        let help = "help: let no topic of the module begin or end with `/`, or have two in a row";
+        for words in [&format!("did you mean `{base}/e2m/#`?"), help] {
+            assert!(told.contains(words), "no {words} in {}", ran.stdout);
+        }
+    }
+}
+
+#[test]
+fn a_module_of_another_api_of_everest_is_told_which() {
+    let Some(python) = clients::python() else { return };
+    let project = Project::with(&[("display.py", DISPLAY)]);
+    let base = "everest_api/1/evse_manager_consumer/evse_1";
+    let command = format!("{} display.py {{host}} {{port}} {base}", python.display());
     let ran = project.run(&["doctor", "--ready-within", "2s", "--module", &command]).exits(3);
     let told = unwrapped(&ran.stdout);
-    for words in [&format!("did you mean `{base}/e2m/#`?"), "help: let no topic of the module begin or end with `/`"] {
+    for words in [
+        &format!("it uses `{base}/e2m/#`, which is `evse_manager_consumer`'s, and none of `auth_consumer`'s"),
+        "help: start a client of `auth_consumer`, or play scenarios of `evse_manager_consumer`: `khumbu run --asyncapi FILE`",
+    ] {
         assert!(told.contains(words), "no {words} in {}", ran.stdout);
     }
 }
@@ -215,10 +247,17 @@ fn a_module_that_ends_upon_a_message_says_upon_which() {
             assert!(ran.stdout.contains(words), "no {words} in {}", ran.stdout);
         }
         assert!(!ran.stdout.contains("nothing is missing"), "{}", ran.stdout);
-        // The story has no id token.
-        let (story, _) = ran.stdout.split_once("[module/").unwrap();
-        assert!(!story.contains("04A2F3B1"), "{story}");
-        assert_eq!(story.contains("\"value\":\"…\""), last_level != "heartbeat", "{story}");
+        // Neither the story nor what is found has an id token, but where somebody wants to see them.
+        let (story, found) = ran.stdout.split_once("[module/").unwrap();
+        for told in [story, found] {
+            assert!(!told.contains("04A2F3B1"), "{told}");
+            assert_eq!(told.contains("\"value\":\"…\""), last_level != "heartbeat", "{told}");
+        }
+        if last_level != "heartbeat" {
+            let ran = project.run(&["doctor", "--show-tokens", "--module", &command]).exits(exit);
+            let (story, found) = ran.stdout.split_once("[module/").unwrap();
+            assert!(story.contains("04A2F3B1") && found.contains("04A2F3B1"), "{}", ran.stdout);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::played::Bindings;
+use super::secrets::Secrets;
 use crate::conformance::sighting::{Classifier, Kind, Party, Sighting};
 use crate::diagnostic::words::cut;
 use crate::protocol::channel::{Channel, EntryPoint, Topics};
@@ -66,7 +67,13 @@ pub(super) struct Sign {
 
 impl Story {
     /// What the module has done of which these are the topics.
-    pub fn of(records: &[Record], side: Side, topics: &Topics, bindings: Bindings, has_ended: Option<bool>) -> Self {
+    pub fn of(
+        records: &[Record],
+        (side, topics): (Side, &Topics),
+        bindings: Bindings,
+        has_ended: Option<bool>,
+        secrets: &Secrets,
+    ) -> Self {
         let is_client = side == Side::Client;
         let channels = || topics.api.channels();
         let wanted = channels().filter(|channel| channel.is_from_everest() == is_client).map(name).collect();
@@ -80,7 +87,7 @@ impl Story {
             let from = if is_own(&record.client) { Party::Harness } else { Party::Module };
             let seen = classifier.sight(record, from);
             if from == Party::Module {
-                story.take(record, seen.as_ref(), topics, at_end.filter(|it| it.seq == record.seq));
+                story.take(record, seen.as_ref(), (topics, secrets), at_end.filter(|it| it.seq == record.seq));
             }
         }
         story
@@ -90,7 +97,7 @@ impl Story {
         &mut self,
         record: &Record,
         seen: Option<&Sighting>,
-        topics: &Topics,
+        (topics, secrets): (&Topics, &Secrets),
         at_end: Option<HandedAtEnd<'_>>,
     ) {
         let client = cut(&record.client, LONGEST_CLIENT);
@@ -120,7 +127,7 @@ impl Story {
                     Some(seen) => self.said(seen),
                     None => "a message",
                 };
-                let payload = without_tokens(&publish.payload, LONGEST);
+                let payload = cut(&secrets.hide_in_payload(&publish.payload), LONGEST);
                 let retained = if publish.retain { ", retained" } else { "" };
                 let topic = self.short(&publish.topic);
                 format!("`{client}` publishes {meant} on `{topic}` at QoS {}{retained}: `{payload}`", publish.qos)
@@ -136,14 +143,14 @@ impl Story {
                 let on = format!("{kind} on `{}` at QoS {}", self.short(&publish.topic), publish.qos);
                 if let Some(at_end) = at_end {
                     let how = if at_end.is_unacknowledged { "has not acknowledged" } else { "was handed last" };
-                    let payload = without_tokens(&publish.payload, LONGEST_LAST);
+                    let payload = cut(&secrets.hide_in_payload(&publish.payload), LONGEST_LAST);
                     self.handed_at_end = Some(format!("{how} {on}: `{payload}`{}", at_end.followed()));
                 }
                 // Heartbeats go on and on.
                 if !self.handed.insert(publish.topic.clone()) {
                     return;
                 }
-                format!("`{client}` is handed {on}: `{}`", without_tokens(&publish.payload, LONGEST))
+                format!("`{client}` is handed {on}: `{}`", cut(&secrets.hide_in_payload(&publish.payload), LONGEST))
             }
             Event::Breach { what, .. } => format!("`{client}` breaks MQTT: {what}"),
             Event::Disconnected { cause, .. } => format!("`{client}` is gone: {cause}"),
@@ -284,32 +291,6 @@ impl Story {
             (false, None, is_known) => is_known.then_some(false),
         };
         Sign { what: "takes orders", is_there, detail: parts.join("; ") }
-    }
-}
-
-/// A payload of at most so many characters, without the values of id tokens.
-fn without_tokens(payload: &[u8], longest: usize) -> String {
-    let text = match serde_json::from_slice::<Value>(payload) {
-        Ok(json @ (Value::Object(_) | Value::Array(_))) => hidden(json).to_string(),
-        _ => String::from_utf8_lossy(payload).escape_debug().to_string(),
-    };
-    cut(&text, longest)
-}
-
-/// The same without values that stand beside a type, as those of id tokens do, and without certificates.
-fn hidden(json: Value) -> Value {
-    match json {
-        Value::Array(items) => items.into_iter().map(hidden).collect(),
-        Value::Object(entries) => {
-            let is_typed = entries.contains_key("type");
-            let is_secret = |key: &str| key == "certificate" || is_typed && key == "value";
-            let entries = entries.into_iter();
-            let entry = |(key, value): (String, Value)| {
-                if is_secret(&key) { (key, Value::from("…")) } else { (key, hidden(value)) }
-            };
-            entries.map(entry).collect()
-        }
-        other => other,
     }
 }
 
