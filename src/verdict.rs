@@ -282,6 +282,13 @@ pub enum RunEvent {
         /// Its path.
         path: String,
     },
+    /// A step of a scenario begins.
+    StepBegan {
+        /// The path of the scenario, as when it began.
+        path: String,
+        /// The line of the step.
+        line: usize,
+    },
     /// A scenario waits.
     Awaited {
         /// Its path, as when it began.

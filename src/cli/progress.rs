@@ -63,7 +63,7 @@ pub async fn show(mut events: Events, known: Vec<KnownFailure>, today: NaiveDate
                 });
                 bar.inc(1);
             }
-            RunEvent::Interrupted => {}
+            RunEvent::StepBegan { .. } | RunEvent::Interrupted => {}
             RunEvent::Finished { .. } => break,
         }
     }

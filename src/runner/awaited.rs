@@ -38,8 +38,10 @@ impl Awaited {
 
     /// A step begins.
     pub fn step(&mut self, scenario: &Scenario, at: &Pointer) {
-        if self.to.is_some() {
+        if let Some((to, title)) = &self.to {
             let line = scenario.line(at);
+            // Nobody listening is in their right, here and below.
+            let _ = to.send(RunEvent::StepBegan { path: title.clone(), line });
             let written = scenario.source.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
             let written = written.trim().trim_start_matches("- ");
             self.what = format!("{}:{line} {}", scenario.source.path, cut(written, LONGEST));
@@ -67,7 +69,6 @@ impl Awaited {
         }
         let is_prolonged = self.told.replace(deadline).is_some();
         let event = RunEvent::Awaited { path: title.clone(), what: self.what.clone(), within, is_prolonged };
-        // Nobody listening is in their right.
         let _ = to.send(event);
     }
 }
@@ -98,13 +99,19 @@ mod tests {
         awaited.until(of(800_000));
         drop(awaited);
         let mut all = Vec::new();
-        while let Some(RunEvent::Awaited { what, is_prolonged, .. }) = told.recv().await {
-            assert_eq!(what, "x.yaml:5 expect: {message: communication_check}");
-            all.push(is_prolonged);
+        while let Some(event) = told.recv().await {
+            match event {
+                RunEvent::StepBegan { line: 5, .. } => all.push(None),
+                RunEvent::Awaited { what, is_prolonged, .. } => {
+                    assert_eq!(what, "x.yaml:5 expect: {message: communication_check}");
+                    all.push(Some(is_prolonged));
+                }
+                other => panic!("{other:?}"),
+            }
         }
         assert_eq!(
             all,
-            [false, true, false],
+            [None, Some(false), Some(true), None, Some(false)],
             "nothing is told before a step, of what is over at once, and of what was told"
         );
     }
