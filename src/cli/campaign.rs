@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use self::play::Outcome;
 pub use self::play::{Places, read};
+use self::smaller::Smaller;
 use super::finds::{Found, Tally, reached, told};
 use super::{print, progress};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -317,7 +318,7 @@ impl Campaign {
             return;
         }
         let drawn = case.inputs.len();
-        let Some((case, find, results)) = self.made_smaller(case, find, &result).await else {
+        let Some(Smaller { case, find, results, is_cut_off }) = self.made_smaller(case, find, &result).await else {
             tally.cut_short += 1;
             return;
         };
@@ -336,7 +337,8 @@ impl Campaign {
             return;
         };
         let Some((finding, times)) = shown(&find, &results) else { return };
-        let mut found = Found { case, number, drawn, times, finding, file: None, find };
+        let cut_off_after = is_cut_off.then_some(self.max_shrink);
+        let mut found = Found { case, number, drawn, cut_off_after, times, finding, file: None, find };
         self.keep(&mut found);
         (self.say)(&told(&found, self.seed));
         tally.found.push(found);

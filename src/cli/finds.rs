@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::diagnostic::Diagnostic;
 use crate::fuzz::{Case, Coverage, Find, Head};
+use crate::timespan::Timespan;
 use crate::yaml;
 
 /// So often a find must fail in the same way to be one.
@@ -25,6 +26,8 @@ pub struct Found {
     pub number: u64,
     /// See `number`.
     pub drawn: usize,
+    /// After how long it was made smaller no more, if it might have got smaller.
+    pub cut_off_after: Option<Duration>,
     /// How often of [`TIMES`] times it failed in the same way.
     pub times: usize,
     /// What is said of it.
@@ -142,6 +145,13 @@ pub fn told(found: &Found, seed: u64) -> String {
     let mut text = format!("\n{word}: {what} by {inputs}{rate} (shrunk from {drawn}, seed {seed}, case {number})\n");
     text.push_str(&format!("   = [{}]: {}\n", finding.id, finding.headline));
     text.extend(case.inputs.iter().map(|input| format!("   | - {}\n", input.step().replace('\n', "\n   |"))));
+    if let Some(after) = found.cut_off_after {
+        let longer = Timespan((after * 2).max(Duration::from_secs(1)));
+        text.push_str(&format!(
+            "   = it was made smaller for {} only; `--max-shrink {longer}` goes on\n",
+            Timespan(after)
+        ));
+    }
     match path {
         Some(path) => text.push_str(&format!("   = saved: {}\n", path.display())),
         None if *times == TIMES => text.push_str("   = help: `--save DIR` keeps it as a scenario file\n"),
@@ -192,7 +202,7 @@ pub fn report(tally: &Tally, seed: u64, took: Duration) -> String {
             json!({
                 "id": found.find.id, "requirement": found.find.requirement, "message": found.finding.headline,
                 "case": found.number, "drawn": found.drawn, "inputs": found.case.inputs.iter().map(|it| it.step()).collect::<Vec<_>>(),
-                "reproduced": found.times, "of": TIMES, "file": found.file,
+                "cut_off": found.cut_off_after.is_some(), "reproduced": found.times, "of": TIMES, "file": found.file,
             })
         })
         .collect();

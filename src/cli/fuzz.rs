@@ -25,7 +25,7 @@ use crate::timespan::Timespan;
 /// How long is fuzzed if nobody says.
 const FOR: Duration = Duration::from_secs(60);
 /// How long a find is made smaller if nobody says.
-const MAX_SHRINK: Duration = Duration::from_secs(30);
+const MAX_SHRINK: Duration = Duration::from_secs(60);
 
 /// Plays what nobody thought of: inputs drawn from a model of the station, and messages drawn from the description of the
 /// API. What fails is made as small as it gets, and is a scenario file.
@@ -55,7 +55,7 @@ pub struct Arguments {
     /// The most inputs of a case
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
     inputs: u16,
-    /// How long a find is made smaller at most [default: 30s]
+    /// How long a find is made smaller at most [default: 60s]
     #[arg(long, value_name = "TIME")]
     max_shrink: Option<Timespan>,
     /// End after so many finds

@@ -3,6 +3,7 @@
 mod steps;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::steps::at_stake;
 use self::steps::awaits_reply;
@@ -20,6 +21,9 @@ use crate::protocol::wire::Wire;
 use crate::scenario::written::{Frame, each_once};
 use crate::scenario::{self, Known};
 use crate::station::config::{StationConfig, TokenConfig};
+
+/// What takes less time is not waited for where it is left out.
+const WORTH_A_WAIT: Duration = Duration::from_millis(20);
 
 /// What a case stands on.
 #[derive(Debug, Clone)]
@@ -141,6 +145,57 @@ impl Case {
         self.ground.model().through(&self.inputs).is_some()
     }
 
+    /// What is done with these of its inputs alone, and which of them that is: what is not possible without the others is not
+    /// done. Where it is said how long each input took, it is waited as long in the place of those that are not done.
+    pub fn with_inputs(&self, kept: &[usize], took: Option<&[Duration]>) -> (Self, Vec<usize>) {
+        let (mut model, mut inputs, mut done) = (self.ground.model(), Vec::new(), Vec::new());
+        let (mut kept, mut gap) = (kept.iter().copied().peekable(), Duration::ZERO);
+        for at in 0..=self.inputs.len() {
+            let input = kept.next_if_eq(&at).and_then(|at| self.inputs.get(at));
+            if (input.is_some() || at == self.inputs.len()) && gap >= WORTH_A_WAIT {
+                let wait = wait(gap);
+                if let Some((after, _)) = model.tried(&wait) {
+                    (model, gap) = (after, Duration::ZERO);
+                    inputs.push(wait);
+                }
+            }
+            match input.and_then(|input| Some((input, model.tried(input)?))) {
+                Some((input, (after, _))) => {
+                    model = after;
+                    inputs.push(input.clone());
+                    done.push(at);
+                }
+                None => gap += took.and_then(|took| took.get(at)).copied().unwrap_or_default(),
+            }
+        }
+        (Self { ground: self.ground.clone(), inputs }, done)
+    }
+
+    /// The same with a wait before the input with this number, or behind all.
+    pub fn with_wait(&self, at: usize, long: Duration) -> Self {
+        let mut case = self.clone();
+        case.inputs.insert(at.min(self.inputs.len()), wait(long));
+        case
+    }
+
+    /// The same with one of its waits shorter, each in several lengths, the shortest first.
+    pub fn with_shorter_waits(&self) -> Vec<Vec<Self>> {
+        let waits = self.inputs.iter().enumerate().filter_map(|(at, input)| match input {
+            Input::Wait(ms) => Some((at, *ms)),
+            _ => None,
+        });
+        let shorter = |(at, ms): (usize, u64)| {
+            let lengths = (1..=4).flat_map(|power| [1, 2, 5].map(|times| times * 10_u64.pow(power)));
+            let with = |length| {
+                let mut case = self.clone();
+                case.inputs[at] = Input::Wait(length);
+                case
+            };
+            lengths.filter(|length| *length < ms).map(with).collect()
+        };
+        waits.map(shorter).collect()
+    }
+
     /// The same with less in one of its inputs, or something plainer, each; no message strays further from the shape that is
     /// described.
     pub fn simpler(&self) -> Vec<Self> {
@@ -252,6 +307,13 @@ impl Case {
         self.written(head).0
     }
 
+    /// The lines on which the inputs begin in a scenario that was written of this case with this head.
+    pub fn lines(&self, head: &Head<'_>) -> Vec<usize> {
+        let (text, begins) = self.written(head);
+        let line = |at: usize| text[..at].matches('\n').count() + 1;
+        begins.into_iter().map(line).collect()
+    }
+
     /// The number of the input, from 0, at which something stands in a scenario that was written of this case with this head;
     /// `None` if it stands before all.
     pub fn input_at(&self, place: &Place, head: &Head<'_>) -> Option<usize> {
@@ -297,6 +359,10 @@ impl Case {
     }
 }
 
+fn wait(span: Duration) -> Input {
+    Input::Wait(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// A request that is published as a step of its own.
 fn as_command(input: &Input) -> Option<Input> {
     let Input::Publish { topic, payload: Payload::Json(json) } = input else { return None };
@@ -307,4 +373,102 @@ fn as_command(input: &Input) -> Option<Input> {
     }
     let request = serde_json::from_value(json.get("payload")?.clone()).ok()?;
     is_it(Channel::WITHDRAW_AUTHORIZATION).then_some(Input::Command(Command::Withdraw(request)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    use serde_json::json;
+
+    use super::*;
+    use crate::fuzz::{Shrink, strategies};
+
+    /// Each input takes so many milliseconds, as what they are is drawn anew.
+    fn took(of: &Case) -> Vec<Duration> {
+        (0..of.inputs.len()).map(|at| Duration::from_millis(100 + 37 * (at as u64 % 7))).collect()
+    }
+
+    fn drawn(ground: &Ground, runner: &mut TestRunner) -> Case {
+        let inputs = strategies::inputs(ground, 10..30).new_tree(runner).unwrap().current();
+        Case { ground: ground.clone(), inputs }
+    }
+
+    fn grounds() -> Vec<Ground> {
+        let all =
+            [Side::Client, Side::Everest].map(|side| Ground::all(side, ApiType::AUTH_CONSUMER, Release::default()));
+        all.into_iter().flatten().map(|ground| Ground { is_driven: true, ..ground }).collect()
+    }
+
+    #[test]
+    fn what_is_done_of_a_case_is_possible_and_as_much_as_can_be() {
+        let mut runner = TestRunner::deterministic();
+        for ground in grounds() {
+            for _ in 0..20 {
+                let case = drawn(&ground, &mut runner);
+                let all: Vec<_> = (0..case.inputs.len()).collect();
+                let (whole, done) = case.with_inputs(&all, Some(&took(&case)));
+                assert_eq!((&whole.inputs, &done), (&case.inputs, &all));
+                let kept: Vec<_> = all.iter().copied().filter(|at| at % 3 != 0).collect();
+                for took in [None, Some(took(&case))] {
+                    let (part, done) = case.with_inputs(&kept, took.as_deref());
+                    assert!(part.is_possible(), "{part:?}");
+                    assert!(done.iter().all(|at| kept.contains(at)));
+                    let waits = part.inputs.iter().filter(|input| matches!(input, Input::Wait(_))).count();
+                    assert_eq!(part.inputs.len(), done.len() + waits);
+                    assert!(took.is_some() || waits == 0);
+                    // Once more, nothing is left out.
+                    let again = (0..part.inputs.len()).collect::<Vec<_>>();
+                    assert_eq!(part.with_inputs(&again, None).0.inputs, part.inputs);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+        /// What shows some time after one input gets as small as that input and a wait, whatever took the time.
+        #[test]
+        fn what_takes_an_input_and_time_is_an_input_and_a_wait(seed in any::<u64>(), at in any::<prop::sample::Index>()) {
+            let mut runner = TestRunner::new_with_rng(
+                ProptestConfig::default(),
+                proptest::test_runner::TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &[seed.to_le_bytes(); 4].concat()),
+            );
+            let ground = grounds().swap_remove(0);
+            let mut case = drawn(&ground, &mut runner);
+            let at = at.index(case.inputs.len() - 5);
+            let first = Input::Publish { topic: "{e2m}/heartbeat".to_owned(), payload: Payload::Json(json!(4711)) };
+            case.inputs.insert(at, first.clone());
+            prop_assume!(case.is_possible());
+            let took = took(&case);
+            let enough = took[at..].iter().sum::<Duration>() * 3 / 4;
+            let fails = |part: &(Case, Vec<usize>)| {
+                let mut done = part.1.iter();
+                let mut since = None;
+                for input in &part.0.inputs {
+                    let span = match input {
+                        Input::Wait(ms) => Duration::from_millis(*ms),
+                        _ => took[*done.next().unwrap()],
+                    };
+                    since = since.or((*input == first).then_some(Duration::ZERO)).map(|since| since + span);
+                }
+                since.is_some_and(|since| since >= enough)
+            };
+            let mut shrink = Shrink::new((0..case.inputs.len()).collect());
+            loop {
+                let candidates: Vec<Vec<usize>> = shrink.candidates();
+                if candidates.is_empty() {
+                    break;
+                }
+                let parts = candidates.iter().map(|kept| case.with_inputs(kept, Some(&took))).enumerate();
+                shrink.failed(parts.filter(|(_, part)| fails(part)).map(|(at, (_, done))| (at, done)).collect());
+            }
+            let least = case.with_inputs(shrink.least(), Some(&took)).0.inputs;
+            let is_wait = |input: Option<&Input>| matches!(input, Some(Input::Wait(_)));
+            prop_assert!(least.contains(&first) && is_wait(least.last()) && least.len() <= 3, "{:?}", least);
+        }
+    }
 }

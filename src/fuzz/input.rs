@@ -1,5 +1,7 @@
 //! What is done in a case, each as one step of the language of scenarios.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -7,6 +9,7 @@ use crate::protocol::control::{Command, SetReply, command_name};
 use crate::protocol::types::{AuthorizationStatus, WithdrawAuthorizationRequest};
 use crate::protocol::wire::{Encoder, Wire};
 use crate::scenario::written::flow;
+use crate::timespan::Timespan;
 use crate::yaml::escaped;
 
 /// Where the reply to a request goes that nobody answers, as the request says it.
@@ -14,6 +17,9 @@ pub(super) const NOWHERE: &str = "khumbu/{module_id}/nowhere";
 
 /// An EVSE that no station of a case has.
 pub(super) const NO_EVSE: i32 = 9;
+
+/// Where nobody publishes.
+const NOTHING: &str = "khumbu/{module_id}/nothing";
 
 /// One thing that khumbu does, or has the module under test do.
 #[allow(clippy::large_enum_variant, reason = "a case has a few of them")]
@@ -43,6 +49,8 @@ pub enum Input {
     AwaitNoCheck,
     /// The token with this value, which was presented last, is not handed in again.
     AwaitNoMoreOf(String),
+    /// So many milliseconds pass. It is not drawn: it takes the place of what did nothing else.
+    Wait(u64),
     /// Whatever EVerest waits for has run out.
     AwaitTimeout,
     /// EVerest ends and starts again.
@@ -147,6 +155,7 @@ impl Input {
             Input::AwaitCheck => "expect a communication check".to_owned(),
             Input::AwaitNoCheck => "expect no communication check".to_owned(),
             Input::AwaitNoMoreOf(_) => "expect no token again".to_owned(),
+            Input::Wait(_) => "wait".to_owned(),
             Input::AwaitTimeout => "wait until times have run out".to_owned(),
             Input::RestartEverest => "restart_everest".to_owned(),
             Input::Disconnect => "disconnect".to_owned(),
@@ -234,6 +243,9 @@ impl Input {
                 let payload = flow(&json!({"id_token": {"value": value}}));
                 format!("expect_none: {{message: provided_token, payload: {payload}, for: 300ms}}")
             }
+            Input::Wait(ms) => {
+                format!("expect_none: {{topic: \"{NOTHING}\", for: {}}}", Timespan(Duration::from_millis(*ms)))
+            }
             Input::AwaitTimeout => "note: Times run out.".to_owned(),
             Input::Fault(name, Value::Null) => name.clone(),
             Input::Fault(name, arguments) => format!("{name}: {}", flow(arguments)),
@@ -315,6 +327,7 @@ mod tests {
             ),
             (Input::PresentToken("ALICE".to_owned()), "present_token: ALICE"),
             (Input::RestartEverest, "restart_everest"),
+            (Input::Wait(50), "expect_none: {topic: \"khumbu/{module_id}/nothing\", for: 50ms}"),
             (
                 publish(Payload::Json(json!({"null": [1, "{"], "a b": {}}))),
                 "publish: {topic: \"{e2m}/heartbeat\", qos: 2, payload: {\"a b\": {}, \"null\": [1, \"{\"]}}",

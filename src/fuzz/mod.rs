@@ -20,5 +20,5 @@ pub use coverage::Coverage;
 pub use find::Find;
 pub use input::{Input, Payload};
 pub use model::{Led, Model};
-pub use shrink::Shrink;
+pub use shrink::{SHORT, Shrink, without_some};
 pub use site::Site;

@@ -282,6 +282,7 @@ impl Model {
                 self.wait(PATIENCE, &mut led);
                 led.is_ignored = false;
             }
+            Input::Wait(ms) => self.wait(Duration::from_millis(*ms), &mut led),
             Input::RestartEverest => {
                 let new = Self::new(self.under_test, self.api, self.is_driven, self.config.clone());
                 // The module and the network go on.
@@ -301,10 +302,13 @@ impl Model {
                 let token = self.config.tokens.get(name);
                 token.map_or(Last::Other, |token| Last::Presented(token.value.clone()))
             }
+            // Nothing comes between.
+            Input::Wait(_) => std::mem::replace(&mut self.last, Last::Other),
             _ => Last::Other,
         };
         let is_seen = !led.statuses.is_empty() || !led.replies.is_empty();
-        let is_idle = matches!(input, Input::AwaitHeartbeat | Input::AwaitNoHeartbeat | Input::RestartEverest);
+        let is_idle =
+            matches!(input, Input::AwaitHeartbeat | Input::AwaitNoHeartbeat | Input::RestartEverest | Input::Wait(_));
         self.is_settled = is_seen || self.is_settled && is_idle;
         led
     }

@@ -50,6 +50,20 @@ fn a_fault_is_found_made_small_and_kept() {
 }
 
 #[test]
+fn a_find_says_that_there_was_no_time_to_make_it_small() {
+    let flags =
+        ["--side", "everest", "--module", "builtin:everest?bug=latches_the_first", "--seed", "3", "--finds", "1"];
+    let flags = [&flags[..], &["--cases", "64", "--json", "fuzz.json"]].concat();
+    for (most, is_cut_off) in [("1ms", true), ("600s", false)] {
+        let project = Project::new();
+        let ran = fuzz(&project, &[&flags[..], &["--max-shrink", most]].concat()).exits(1);
+        assert_eq!(found(&project)[0]["cut_off"], is_cut_off);
+        let says = "= it was made smaller for 1ms only; `--max-shrink 1s` goes on";
+        assert_eq!(ran.stdout.contains(says), is_cut_off, "{}", ran.stdout);
+    }
+}
+
+#[test]
 fn one_seed_draws_the_same_whatever_is_played_at_once() {
     let inputs = |jobs: &str| {
         let project = Project::new();

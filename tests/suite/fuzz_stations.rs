@@ -41,7 +41,7 @@ fn shrunk(running: &Model, specified: &Model, inputs: Vec<Input>) -> Vec<Input> 
         if candidates.is_empty() {
             return shrink.least().to_vec();
         }
-        shrink.failed(candidates.iter().position(differs_at_last));
+        shrink.failed(candidates.into_iter().enumerate().filter(|(_, inputs)| differs_at_last(inputs)).collect());
     }
 }
 

@@ -14,7 +14,7 @@ use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 use crate::runner::{self, Piece, Settings};
 use crate::scenario::{self, Known, Scenario};
-use crate::verdict::{ScenarioResult, Verdict};
+use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
 /// How long a message of EVerest is waited for where cases are played together, in milliseconds: what does not pass is played
 /// again.
@@ -217,6 +217,16 @@ impl Campaign {
 async fn run(pieces: Vec<Piece>, settings: Settings, interrupt: watch::Receiver<bool>) -> Vec<Arc<ScenarioResult>> {
     // Nobody watches each of them.
     let (events, _) = mpsc::unbounded_channel();
+    run_told(pieces, settings, events, interrupt).await
+}
+
+/// Plays pieces, and tells what happens.
+pub(super) async fn run_told(
+    pieces: Vec<Piece>,
+    settings: Settings,
+    events: mpsc::UnboundedSender<RunEvent>,
+    interrupt: watch::Receiver<bool>,
+) -> Vec<Arc<ScenarioResult>> {
     runner::run(pieces, settings, events, interrupt, |_| false).await
 }
 

@@ -1,6 +1,8 @@
 //! Which inputs are possible: those that the station has use for, and of which khumbu can tell what becomes of them and when.
 
-use super::{DISCOVER, Last, Led, Model, UNKNOWN_TYPE, bytes, index};
+use std::time::Duration;
+
+use super::{DISCOVER, Last, Led, Model, PATIENCE, UNKNOWN_TYPE, bytes, index};
 use crate::fuzz::input::{Input, Payload};
 use crate::protocol::channel::{ApiType, Channel};
 use crate::protocol::control::Command;
@@ -65,6 +67,11 @@ impl Model {
             // Nothing has come between that would explain one.
             Input::AwaitNoCheck => self.last == Last::SaidFalse && !self.has_faults,
             Input::AwaitNoMoreOf(value) => self.last == Last::Presented(value.clone()) && !self.has_faults,
+            // When exactly something runs out, nobody can tell.
+            Input::Wait(ms) => {
+                let led = self.clone().waited(Duration::from_millis(*ms) + PATIENCE);
+                self.under_test == Side::Client || led == Led::default()
+            }
             // Once in a case: it takes seconds.
             Input::AwaitTimeout if self.has_waited => false,
             Input::AwaitTimeout => return None,
