@@ -341,13 +341,14 @@ fn row<'r>(
     Row { is_advice, ..new(State::NotExercised, Vec::new(), reason) }
 }
 
-/// How much a failure tells of what is wrong, the most first: that the module ended, what it was seen to do, and at last what it
-/// was not seen to do.
+/// How much a failure tells of what is wrong, the most first: that it is excused no longer, that the module ended, what it was
+/// seen to do, and at last what it was not seen to do.
 fn telling(found: &Diagnostic) -> u8 {
     match found.subject {
-        Subject::ModuleEnd => 0,
-        _ if found.id == "expect/missing" => 2,
-        _ => 1,
+        _ if found.id.starts_with("known-failure/") => 0,
+        Subject::ModuleEnd => 1,
+        _ if found.id == "expect/missing" => 3,
+        _ => 2,
     }
 }
 

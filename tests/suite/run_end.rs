@@ -279,3 +279,32 @@ fn what_a_module_says_at_its_end_hides_nothing_that_was_before() {
     assert!(output[0] == "before" && output.contains(&"130".into()), "{output:?}");
     ran.says("output of the module until khumbu ended it:\n    | before\n\n");
 }
+
+/// One that acknowledges nothing, and ends over the first status.
+const ENDS: &str = "
+import os, sys
+import paho.mqtt.client as mqtt
+STATUSES = 'everest_api/1/auth_consumer/auth_api/e2m/token_validation_status'
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, manual_ack=True)
+client.on_connect = lambda *_: client.subscribe(STATUSES, 1)
+def on_message(*_):
+    print('fatal: no such status', flush=True)
+    os._exit(7)
+client.on_message = on_message
+client.connect(sys.argv[1], int(sys.argv[2]))
+client.loop_forever()
+";
+
+#[test]
+fn a_module_that_ends_is_shown_with_what_it_has_not_acknowledged() {
+    const SCENARIO: &str = "description: A display shows whatever status comes.\nunder_test: client\nstation:\n  tokens:\n    \
+                            ALICE: {value: \"04A2F3B1\", type: ISO14443, verdict_after: 2s}\nsteps:\n  \
+                            - present_token: ALICE\n  - expect: {message: communication_check, payload: true}\n";
+    let Some(python) = clients::python() else { return };
+    let project = Project::with(&[("display.py", ENDS), ("scenario.yaml", SCENARIO)]);
+    let command = format!("{} display.py {{host}} {{port}}", python.display());
+    let ran = project.run(&["run", "scenario.yaml", "--module", &command]).exits(1);
+    let told = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = "= delivered to it, and not acknowledged: …/e2m/token_validation_status q1 {\"messages\":[]";
+    assert!(told.contains(words) && !told.contains("more followed"), "{}", ran.stdout);
+}

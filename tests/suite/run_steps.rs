@@ -304,10 +304,13 @@ import json, sys
 from everest import Everest, arguments, DEFAULTS
 class Shown(Everest):
     def show(self, what, detail):
-        if 'bench' in sys.argv:
+        if 'bench' in sys.argv or 'log' in sys.argv and what == 'ready':
             self.publish('bench/1/log', json.dumps({'what': what, 'detail': json.dumps(detail)}))
-        elif 'did' in sys.argv:
+        elif 'did' in sys.argv and what != 'ready':
             self.publish('khumbu/auth_api/did', json.dumps({'evse_call': {'evse': 1, 'call': what, 'arguments': detail}}))
+    def on_ready(self):
+        super().on_ready()
+        self.show('ready', None)
     def publish_status(self, token, status, messages):
         if status == 'UsedToStart':
             self.show('authorize_response', {'token': token, 'result': {'authorization_status': 'Accepted'}})
@@ -325,14 +328,23 @@ Shown(args, json.loads(os.environ['KHUMBU_STATION'])).run()
     let project = Project::with(&files);
     project.write("khumbu.yaml", "module: {station: bench.yaml}\n");
     let module = |way: &str| format!("{} shown.py {way}", python.display());
-    for (config, way, exits) in [("khumbu.yaml", "bench", 0), ("none.yaml", "did", 0), ("none.yaml", "silent", 3)] {
-        project.write("none.yaml", "{}\n");
-        for scenario in ["called.yaml", "not.yaml"] {
+    project.write("none.yaml", "{}\n");
+    // Silence about everything shows nothing.
+    for (config, way, called, not) in [
+        ("khumbu.yaml", "bench", 0, 0),
+        ("khumbu.yaml", "log", 1, 0),
+        ("khumbu.yaml", "silent", 3, 3),
+        ("none.yaml", "did", 0, 3),
+        ("none.yaml", "silent", 3, 3),
+    ] {
+        for (scenario, exits) in [("called.yaml", called), ("not.yaml", not)] {
             let ran = project.play(&[scenario, "--config", config, "--module", &module(way)]);
-            // Silence about everything shows nothing.
-            let exits = if scenario == "not.yaml" && way == "did" { 3 } else { exits };
             assert_eq!(ran.status.code(), Some(exits), "{scenario} {way}\n{}", ran.stderr);
-            let failures: &[&str] = if exits == 0 { &[] } else { &["module/calls-unseen"] };
+            let failures: &[&str] = match exits {
+                0 => &[],
+                1 => &["expect/missing"],
+                _ => &["module/calls-unseen"],
+            };
             assert_eq!(ran.failures(), failures, "{scenario} {way}\n{}", ran.stderr);
         }
     }
