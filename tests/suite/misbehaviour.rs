@@ -282,8 +282,10 @@ rows! { earns(&Case):
 }
 
 /// What the report of a fault must say, besides its id.
-const SAYS: [(&str, &str); 4] = [
+const SAYS: [(&str, &str); 5] = [
     ("rejected-unforeseen", "delivered to it"),
+    // Whatever else its library has not acknowledged.
+    ("rejected-unforeseen", ": …/e2m/"),
     ("reply-to-beside-headers", "the request: …/m2e/withdraw_authorization"),
     ("withdraws-after-reply", "no step demands: …/m2e/withdraw_authorization"),
     ("never-acknowledges", "acknowledged none of them within 5s"),
