@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::conformance::losses::Losses;
 use crate::conformance::sighting::Sighting;
 use crate::transcript::injected::{Copies, Effect};
+use crate::transcript::record::{Direction, Event, Record};
 
 /// More messages of khumbu's own than wait for their delivery at any time.
 const REMEMBERED: usize = 64;
@@ -32,7 +33,20 @@ pub struct Deliveries {
     /// What the module had yet to acknowledge when it acknowledged something that it was handed later.
     overtaken: BTreeSet<u64>,
     /// What the module has yet to acknowledge, by client and packet identifier.
-    unacknowledged: BTreeMap<(Arc<str>, u16), u64>,
+    unacknowledged: BTreeMap<(Arc<str>, u16), Open>,
+    /// What the module has received for good at QoS 2 and was told to release, and has not.
+    uncompleted: BTreeSet<u64>,
+}
+
+/// A message that the module has yet to acknowledge: by PUBACK, or by PUBREC and then PUBCOMP.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    /// The record of the message.
+    seq: u64,
+    /// The record with which the module was last waited for: the message was handed over, or its PUBREL.
+    since: u64,
+    /// Whether its PUBCOMP is all that is missing.
+    is_released: bool,
 }
 
 impl Deliveries {
@@ -66,28 +80,51 @@ impl Deliveries {
         }
         match publish.qos {
             0 => drop(self.shown.insert(seq)),
-            _ => drop(self.unacknowledged.insert((seen.client.clone(), publish.pkid), seq)),
+            _ => {
+                let open = Open { seq, since: seen.seq, is_released: false };
+                self.unacknowledged.insert((seen.client.clone(), publish.pkid), open);
+            }
         }
     }
 
-    /// The module has acknowledged what it was handed under a packet identifier.
-    pub fn acknowledged(&mut self, client: &Arc<str>, pkid: u16) {
-        let Some(seq) = self.unacknowledged.remove(&(client.clone(), pkid)) else { return };
+    /// Takes note of an acknowledgement that passed between the broker and the module.
+    ///
+    /// At QoS 2 a message counts as taken with PUBREC only as long as no PUBREL asks for PUBCOMP, which is when many libraries
+    /// show it to their user.
+    pub fn acknowledged(&mut self, record: &Record) {
+        let Event::Packet { direction, kind, pkid } = record.event else { return };
+        let key = (record.client.clone(), pkid);
+        let Some(open) = self.unacknowledged.get_mut(&key) else { return };
+        let (seq, since) = (open.seq, open.since);
+        match (direction, kind) {
+            (Direction::ToClient, "PUBREL") => {
+                (open.since, open.is_released) = (record.seq, true);
+                self.shown.remove(&seq);
+                self.uncompleted.insert(seq);
+                return;
+            }
+            (Direction::FromClient, "PUBREC") => {}
+            (Direction::FromClient, "PUBACK" | "PUBCOMP") => drop(self.unacknowledged.remove(&key)),
+            _ => return,
+        }
+        self.uncompleted.remove(&seq);
         self.shown.insert(seq);
-        let earlier = self.unacknowledged.iter().filter(|((of, _), other)| of == client && **other < seq);
-        self.overtaken.extend(earlier.map(|(_, other)| *other));
+        // Whoever is waited for longer, and has not answered, has been passed over.
+        let earlier = self.unacknowledged.iter().filter(|((of, _), other)| *of == key.0 && other.since < since);
+        let earlier = earlier.map(|(_, other)| other.seq).filter(|seq| !self.shown.contains(seq));
+        self.overtaken.extend(earlier);
     }
 
     /// A connection of the module is over: what it has not acknowledged on it, it never will. What its session keeps is
-    /// handed over anew.
+    /// handed over anew, or if the module has received it, released anew.
     pub fn connection_over(&mut self, client: &Arc<str>) {
         let delivered = &mut self.delivered;
-        self.unacknowledged.retain(|(of, _), seq| {
+        self.unacknowledged.retain(|(of, _), open| {
             let is_over = of == client;
             if is_over {
-                delivered.remove(seq);
+                delivered.remove(&open.seq);
             }
-            !is_over
+            !is_over || open.is_released
         });
     }
 
@@ -101,14 +138,19 @@ impl Deliveries {
         self.handed.contains(&seen.seq)
     }
 
-    /// Whether the broker has handed it to the module, which has acknowledged it, if its QoS asks for that.
+    /// Whether the broker has handed it to the module, which has acknowledged it as its QoS asks.
     pub fn is_shown(&self, seen: &Sighting) -> bool {
         self.shown.contains(&seen.seq)
     }
 
-    /// Whether the module has acknowledged over the same connection what was published later.
+    /// Whether the module has acknowledged over the same connection what it was handed later.
     pub fn is_overtaken(&self, seen: &Sighting) -> bool {
         self.overtaken.contains(&seen.seq)
+    }
+
+    /// Whether PUBCOMP is all that the module still owes for it.
+    pub fn is_uncompleted(&self, seen: &Sighting) -> bool {
+        self.uncompleted.contains(&seen.seq)
     }
 
     /// What became of a message on its way, by an injected fault. What is delivered exactly once is never redelivered.
@@ -139,7 +181,7 @@ mod tests {
     use crate::conformance::sighting::{Classifier, Party};
     use crate::protocol::channel::{ApiType, Topics};
     use crate::transcript::injected::{Corruption, Injected};
-    use crate::transcript::record::{Direction, Event, Publish, Record};
+    use crate::transcript::record::Publish;
 
     fn passes(seq: u64, direction: Direction, payload: &'static str, qos: u8, pkid: u16) -> Sighting {
         let topics = Topics {
@@ -160,12 +202,21 @@ mod tests {
     }
 
     fn handed(payload: &'static str, qos: u8, pkid: u16) -> Sighting {
-        passes(99, Direction::ToClient, payload, qos, pkid)
+        passes(1000 + u64::from(pkid), Direction::ToClient, payload, qos, pkid)
+    }
+
+    fn packet(seq: u64, client: &str, direction: Direction, kind: &'static str, pkid: u16) -> Record {
+        let event = Event::Packet { direction, kind, pkid };
+        Record { seq, at: Duration::ZERO, client: client.into(), event }
+    }
+
+    fn puback(client: &str, pkid: u16) -> Record {
+        packet(2000, client, Direction::FromClient, "PUBACK", pkid)
     }
 
     #[test]
     fn a_message_is_shown_once_it_is_acknowledged_or_needs_not_be() {
-        let (mut deliveries, client) = (Deliveries::default(), "c".into());
+        let mut deliveries = Deliveries::default();
         let (one, two) = (sent(1, "one"), sent(2, "two"));
         deliveries.sent(&one);
         deliveries.sent(&two);
@@ -176,26 +227,84 @@ mod tests {
         deliveries.handed_over(&handed("two", 0, 0));
         assert_eq!((state(&deliveries, &one), state(&deliveries, &two)), ((true, false), (true, true)));
         assert_eq!(deliveries.unacknowledged().count(), 1);
-        deliveries.acknowledged(&client, 8);
-        deliveries.acknowledged(&"d".into(), 7);
+        deliveries.acknowledged(&puback("c", 8));
+        deliveries.acknowledged(&puback("d", 7));
         assert!(!deliveries.is_shown(&one));
-        deliveries.acknowledged(&client, 7);
+        deliveries.acknowledged(&puback("c", 7));
         assert!(deliveries.is_shown(&one) && deliveries.unacknowledged().next().is_none());
     }
 
     #[test]
     fn a_message_is_overtaken_by_the_acknowledgement_of_a_later_one_of_the_same_client() {
-        let (mut deliveries, client) = (Deliveries::default(), "c".into());
+        let mut deliveries = Deliveries::default();
         let all = [sent(1, "one"), sent(2, "two"), sent(3, "three")];
         all.iter().for_each(|seen| deliveries.sent(seen));
         for (payload, pkid) in [("one", 7), ("two", 8), ("three", 9)] {
             deliveries.handed_over(&handed(payload, 1, pkid));
         }
-        deliveries.acknowledged(&client, 7);
-        deliveries.acknowledged(&"d".into(), 9);
+        deliveries.acknowledged(&puback("c", 7));
+        deliveries.acknowledged(&puback("d", 9));
         assert!(!all.iter().any(|seen| deliveries.is_overtaken(seen)));
-        deliveries.acknowledged(&client, 9);
+        deliveries.acknowledged(&puback("c", 9));
         assert_eq!(all.each_ref().map(|seen| deliveries.is_overtaken(seen)), [false, true, false]);
+    }
+
+    /// What three messages at QoS 2 are after these packets behind the PUBLISH of each: shown, uncompleted, overtaken.
+    fn exactly_once(packets: &[(Direction, &'static str, u16)]) -> [[bool; 3]; 3] {
+        let mut deliveries = Deliveries::default();
+        let all = [sent(1, "one"), sent(2, "two"), sent(3, "three")];
+        all.iter().for_each(|seen| deliveries.sent(seen));
+        let mut seq = 10;
+        let mut next = || {
+            seq += 1;
+            seq
+        };
+        for (direction, kind, pkid) in packets {
+            match *kind {
+                "PUBLISH" => {
+                    let payload = ["one", "two", "three"][usize::from(*pkid) - 1];
+                    deliveries.handed_over(&passes(next(), *direction, payload, 2, *pkid));
+                }
+                kind => deliveries.acknowledged(&packet(next(), "c", *direction, kind, *pkid)),
+            }
+        }
+        all.each_ref()
+            .map(|seen| [deliveries.is_shown(seen), deliveries.is_uncompleted(seen), deliveries.is_overtaken(seen)])
+    }
+
+    #[test]
+    fn at_qos_2_a_message_is_acknowledged_with_its_pubcomp() {
+        use Direction::{FromClient, ToClient};
+        let packet = |direction, kind: &'static str| move |pkid: u16| (direction, kind, pkid);
+        let (publish, pubrel) = (packet(ToClient, "PUBLISH"), packet(ToClient, "PUBREL"));
+        let (pubrec, pubcomp) = (packet(FromClient, "PUBREC"), packet(FromClient, "PUBCOMP"));
+        let (none, shown) = ([false; 3], [true, false, false]);
+        let (uncompleted, overtaken) = ([false, true, false], [false, true, true]);
+        let first = |packets: &[_]| exactly_once(packets)[0];
+        let one = [publish(1), pubrec(1), pubrel(1), pubcomp(1)];
+        assert_eq!([1, 2, 3, 4].map(|count| first(&one[..count])), [none, shown, uncompleted, shown]);
+        // It has been sent PUBREL before it was handed what it then received.
+        let after = [&one[..3], &[publish(2), pubrec(2)]].concat();
+        assert_eq!(first(&after), overtaken);
+        assert_eq!(first(&[&after[..], &[pubcomp(1)]].concat())[..2], shown[..2]);
+        // PUBREL may still have been on its way.
+        let crossing = [publish(1), publish(2), pubrec(1), pubrel(1), pubrec(2), pubrel(2)];
+        assert_eq!(exactly_once(&crossing), [uncompleted, uncompleted, none]);
+        assert_eq!(exactly_once(&[&crossing[..], &[pubcomp(2)]].concat()), [overtaken, shown, none]);
+    }
+
+    #[test]
+    fn what_was_received_may_be_completed_over_another_connection() {
+        let (mut deliveries, one) = (Deliveries::default(), sent(1, "one"));
+        deliveries.sent(&one);
+        deliveries.handed_over(&handed("one", 2, 1));
+        deliveries.acknowledged(&packet(2000, "c", Direction::FromClient, "PUBREC", 1));
+        deliveries.acknowledged(&packet(2001, "c", Direction::ToClient, "PUBREL", 1));
+        deliveries.connection_over(&"c".into());
+        assert!(!deliveries.is_delivered(&one) && deliveries.was_handed(&one) && !deliveries.is_shown(&one));
+        deliveries.acknowledged(&packet(2002, "c", Direction::ToClient, "PUBREL", 1));
+        deliveries.acknowledged(&packet(2003, "c", Direction::FromClient, "PUBCOMP", 1));
+        assert!(deliveries.is_shown(&one) && !deliveries.is_uncompleted(&one));
     }
 
     #[test]
@@ -224,7 +333,7 @@ mod tests {
         [&one, &two].into_iter().for_each(|seen| deliveries.sent(seen));
         deliveries.handed_over(&handed("one", 1, 1));
         deliveries.handed_over(&handed("two", 1, 2));
-        deliveries.acknowledged(&client, 1);
+        deliveries.acknowledged(&puback("c", 1));
         deliveries.connection_over(&"d".into());
         assert!(deliveries.is_delivered(&two));
         deliveries.connection_over(&client);
@@ -232,7 +341,7 @@ mod tests {
         assert!(deliveries.was_handed(&two));
         // Its session kept it.
         deliveries.handed_over(&handed("two", 1, 1));
-        deliveries.acknowledged(&client, 1);
+        deliveries.acknowledged(&puback("c", 1));
         assert!(deliveries.is_shown(&two));
     }
 

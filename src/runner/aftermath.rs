@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::findings;
+use super::findings::{self, Stuck};
 use super::lookout::Wake;
 use super::observer::Observer;
 use super::stage::Stage;
@@ -45,7 +45,9 @@ impl Stage<'_> {
             return Err(findings::never_acknowledges(self.case(), unacknowledged, within).into());
         }
         if let Some(stuck) = self.stuck_at(&waiting).filter(|_| taken.is_none()) {
-            let finding = match self.lookout.observer.deliveries.is_overtaken(stuck) {
+            let deliveries = &self.lookout.observer.deliveries;
+            let stuck = Stuck { message: stuck, is_uncompleted: deliveries.is_uncompleted(stuck) };
+            let finding = match deliveries.is_overtaken(stuck.message) {
                 true => findings::skipped_acknowledgement,
                 false => findings::stopped_acknowledging,
             };

@@ -23,31 +23,54 @@ pub fn never_acknowledges(case: &Case<'_>, count: usize, within: Duration) -> Di
         .breaking("MQ-4")
 }
 
+/// What is missing of the acknowledgement of a message, and of which.
+#[derive(Debug, Clone, Copy)]
+pub struct Stuck<'m> {
+    /// The first message that the module did not acknowledge.
+    pub message: &'m Sighting,
+    /// Whether PUBCOMP is all that is missing.
+    pub is_uncompleted: bool,
+}
+
+impl Stuck<'_> {
+    fn evidence(self, case: &Case<'_>, finding: Diagnostic) -> Diagnostic {
+        let line = case.line(self.message);
+        let finding = finding.with_evidence(format!("the first message that it did not acknowledge: {line}"));
+        match self.is_uncompleted {
+            true => finding.with_evidence("it sent PUBREC, was sent PUBREL, and did not answer that with PUBCOMP"),
+            false => finding,
+        }
+    }
+}
+
 /// The module has acknowledged messages, and then no more.
-pub fn stopped_acknowledging(case: &Case<'_>, stuck: &Sighting, within: Duration) -> Diagnostic {
-    let name = stuck.kind.name();
+pub fn stopped_acknowledging(case: &Case<'_>, stuck: Stuck<'_>, within: Duration) -> Diagnostic {
+    let name = stuck.message.kind.name();
     let headline = format!("{} did not acknowledge a {name} within {}, and lives on", case.culprit(), shown(within));
-    Diagnostic::new(Severity::Fail, "module/stopped-acknowledging", headline)
+    let finding = Diagnostic::new(Severity::Fail, "module/stopped-acknowledging", headline)
         .about(Subject::Module)
-        .at(case.scenario.labelled("/under_test", ""))
-        .with_evidence(format!("the first message that it did not acknowledge: {}", case.line(stuck)))
+        .at(case.scenario.labelled("/under_test", ""));
+    stuck
+        .evidence(case, finding)
         .with_help("what reads the module's messages may have ended over this one: look at what the module prints")
 }
 
 /// The module has left a message out, and acknowledged later ones.
-pub fn skipped_acknowledgement(case: &Case<'_>, skipped: &Sighting, within: Duration) -> Diagnostic {
-    let name = skipped.kind.name();
+pub fn skipped_acknowledgement(case: &Case<'_>, skipped: Stuck<'_>, within: Duration) -> Diagnostic {
+    let name = skipped.message.kind.name();
     let headline = format!(
         "{} did not acknowledge a {name} within {}, and acknowledged later ones",
         case.culprit(),
         shown(within)
     );
-    Diagnostic::new(Severity::Fail, "module/skipped-acknowledgement", headline)
+    let finding = Diagnostic::new(Severity::Fail, "module/skipped-acknowledgement", headline)
         .about(Subject::Module)
-        .at(case.scenario.labelled("/under_test", ""))
-        .with_evidence(format!("the first message that it did not acknowledge: {}", case.line(skipped)))
-        .with_help("acknowledge every message, also one that it has no use for")
-        .breaking("MQ-4")
+        .at(case.scenario.labelled("/under_test", ""));
+    let help = match skipped.is_uncompleted {
+        true => "answer each PUBREL with PUBCOMP",
+        false => "acknowledge every message, also one that it has no use for",
+    };
+    skipped.evidence(case, finding).with_help(help).breaking("MQ-4")
 }
 
 /// What tells the module to do something reaches nobody.

@@ -215,10 +215,8 @@ impl Observer {
             }
             (Party::Harness, _) => {}
         }
-        if let (Event::Packet { direction: Direction::FromClient, kind: "PUBACK" | "PUBREC", pkid }, Party::Module) =
-            (&record.event, from)
-        {
-            self.deliveries.acknowledged(&record.client, *pkid);
+        if from == Party::Module {
+            self.deliveries.acknowledged(&record);
         }
         let seen = self.classifier.sight(&record, from);
         self.monitors.held_up(self.lag.total());

@@ -116,6 +116,8 @@ rows! { earns(&Case):
     never_acknowledges_on_client_display: case("never-acknowledges", ["client", "client_display", ""], "fail", &["module/acknowledges-nothing"], &[]),
     stops_acknowledging_on_client_display: case("stops-acknowledging", ["client", "client_display", ""], "fail", &["module/stopped-acknowledging"], &[]),
     skips_acknowledgement_on_client_display: case("skips-acknowledgement", ["client", "client_display", ""], "fail", &["module/skipped-acknowledgement"], &[]),
+    never_completes_on_client_display: case("never-completes", ["client", "client_display", ""], "fail", &["module/skipped-acknowledgement"], &[]),
+    stops_at_release_on_client_display: case("stops-at-release", ["client", "client_display", ""], "fail", &["module/stopped-acknowledging"], &[]),
     request_before_subscribe_on_client: case("request-before-subscribe", CLIENT, "fail", &["monitor/reply-topic-not-subscribed"], &[]),
     same_reply_topic_on_client_twice: case("same-reply-topic", ["client", "client_twice", ""], "fail", &["monitor/reply-topic-reused"], &[]),
     same_reply_topic_on_client_cut_off: case("same-reply-topic", ["client", "client_cut_off", ""], "fail", &["expect/outcome"], &[]),
@@ -282,12 +284,14 @@ rows! { earns(&Case):
 }
 
 /// What the report of a fault must say, besides its id.
-const SAYS: [(&str, &str); 5] = [
+const SAYS: [(&str, &str); 7] = [
     ("rejected-unforeseen", "delivered to it"),
     // Whatever else its library has not acknowledged.
     ("rejected-unforeseen", ": …/e2m/"),
     ("reply-to-beside-headers", "the request: …/m2e/withdraw_authorization"),
     ("withdraws-after-reply", "no step demands: …/m2e/withdraw_authorization"),
+    ("never-completes", "did not answer that with PUBCOMP"),
+    ("stops-at-release", "did not answer that with PUBCOMP"),
     ("never-acknowledges", "acknowledged none of them within 5s"),
 ];
 

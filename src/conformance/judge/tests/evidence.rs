@@ -380,7 +380,10 @@ fn what_is_delivered_exactly_once_is_never_redelivered() {
     let redelivered = |copies, qos| {
         let mut exhibits = Exhibits::of_client().about("CN-3").passes(status(ALICE, "Accepted")).handed_over(qos);
         let pkid = exhibits.messages[0].publish.pkid;
-        exhibits.deliveries.acknowledged(&Arc::from("module"), pkid);
+        let kind = if qos == 1 { "PUBACK" } else { "PUBREC" };
+        let event = Event::Packet { direction: Direction::FromClient, kind, pkid };
+        let acknowledgement = Record { seq: 99, at: Duration::ZERO, client: "module".into(), event };
+        exhibits.deliveries.acknowledged(&acknowledgement);
         exhibits.befell(Effect::Duplicate(copies)).ids()
     };
     assert_eq!(redelivered(Copies::Redelivery, 1), NONE);
