@@ -49,7 +49,7 @@ mod watch;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::conformance::requirements;
@@ -126,6 +126,7 @@ struct Cli {
 }
 
 #[derive(Debug, clap::Subcommand)]
+#[command(defer = true)]
 enum Command {
     Run(Box<run::Arguments>),
     Conform(Box<conform::Arguments>),
@@ -151,9 +152,23 @@ enum Command {
     Man(shell::Man),
 }
 
+/// What a command line says. Of all commands only the one that it names is described to the parser; where it names none, all
+/// of them are, to be listed.
+///
+/// # Errors
+/// What is wrong with it; also where it asks for help or the version.
+fn parsed(line: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut commands = Cli::command();
+    if line.get(1).is_none_or(|word| word.as_encoded_bytes().starts_with(b"-")) {
+        commands.build();
+    }
+    let mut matches = commands.try_get_matches_from_mut(line)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut commands))
+}
+
 /// Runs the program with these arguments, the first of which is its own name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match parsed(arguments.into_iter().collect()) {
         Ok(cli) => cli,
         Err(error) => {
             let text = error.render().to_string();
@@ -197,18 +212,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// # Errors
 /// What is wrong with it, as it would be printed; also where it asks for help or the version.
 pub fn usage(words: impl IntoIterator<Item = String>) -> Result<(), clap::Error> {
-    Cli::try_parse_from(words).map(|_| ())
+    parsed(words.into_iter().map(OsString::from).collect()).map(|_| ())
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn every_command_has_examples_that_can_be_read() {
-        for command in Cli::command().get_subcommands() {
+        let mut commands = Cli::command();
+        commands.build();
+        for command in commands.get_subcommands() {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let examples: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  khumbu ")).collect();
             assert!(!examples.is_empty(), "{}", command.get_name());
