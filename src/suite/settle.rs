@@ -5,6 +5,9 @@
 //! about that keeps it from it. Nor does a module that sleeps until it is woken break more than what it sleeps by, nor one
 //! that is late wherever it is more than that where it is too late.
 //!
+//! A module that goes on without an acknowledgement in one scenario has not stopped over a message in another one where nothing
+//! comes after it.
+//!
 //! What may be an accident once is none where a module does so in one scenario after the other, and never does otherwise.
 //!
 //! A module that ends may have stumbled over several things that it was handed at once. It has rather stumbled over what it
@@ -23,7 +26,11 @@ pub fn settle(results: Vec<Arc<ScenarioResult>>) -> Vec<Arc<ScenarioResult>> {
     let owes = Owes::of(&results);
     let ends = Ends::of(&results);
     let habits = habits(&results);
+    let skipped = skipped(&results);
     let other = |found: &Diagnostic| {
+        if found.id == STOPPED && skipped.is_some() {
+            return Some((found.severity, skipped));
+        }
         if is_accident(found) && habits.contains(found.id) {
             return Some((Severity::Fail, found.requirement));
         }
@@ -51,6 +58,17 @@ fn settled(result: &Arc<ScenarioResult>, other: &impl Fn(&Diagnostic) -> Option<
     }
     result.other_plays = result.other_plays.iter().map(|play| settled(play, other)).collect();
     Arc::new(result)
+}
+
+/// A module that acknowledges no more, as far as its scenario shows.
+const STOPPED: &str = "module/stopped-acknowledging";
+/// One that has left an acknowledgement out.
+const SKIPPED: &str = "module/skipped-acknowledgement";
+
+/// What a module breaks that leaves acknowledgements out, if it is seen to.
+fn skipped(results: &[Arc<ScenarioResult>]) -> Option<&'static str> {
+    let mut findings = results.iter().flat_map(|result| &result.findings);
+    findings.find(|found| found.id == SKIPPED).and_then(|found| found.requirement)
 }
 
 /// Warnings of what is an accident once.
@@ -270,6 +288,16 @@ mod tests {
             Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() })
         };
         assert_eq!(said(&[late(), late()]), [accident, accident]);
+    }
+
+    #[test]
+    fn who_skips_acknowledgements_has_not_stopped_where_nothing_comes_after() {
+        let stuck = |id, requirement| {
+            let found = Diagnostic::new(Severity::Fail, id, "x").about(Subject::Module).breaking(requirement);
+            Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() })
+        };
+        assert_eq!(named(&[stuck(STOPPED, "TV-17"), stuck(SKIPPED, "MQ-4")]), ["MQ-4", "MQ-4"]);
+        assert_eq!(named(&[stuck(STOPPED, "TV-17"), ended(&["LV-6"])]), ["TV-17", "LV-6"]);
     }
 
     #[test]
