@@ -77,13 +77,13 @@ type Failed = Arc<Mutex<BTreeSet<String>>>;
 
 fn main() -> ExitCode {
     let mut names: Vec<String> = std::env::args().skip(1).collect();
-    let mut at_once = AT_ONCE;
+    let is_fuzzed = names.iter().any(|name| name == "--fuzz");
+    names.retain(|name| name != "--fuzz");
+    let mut at_once = if is_fuzzed { campaigns_at_once() } else { AT_ONCE };
     if let Some(at) = names.iter().position(|name| name == "-j") {
         at_once = names[at + 1].parse().unwrap();
         names.drain(at..at + 2);
     }
-    let is_fuzzed = names.iter().any(|name| name == "--fuzz");
-    names.retain(|name| name != "--fuzz");
     let wanted: Vec<_> =
         bugs::all().filter(|bug| names.is_empty() || names.iter().any(|name| bug.name.contains(name))).collect();
     if is_fuzzed {
@@ -114,6 +114,11 @@ fn main() -> ExitCode {
     eprintln!("played in {:.0} s", began.elapsed().as_secs_f64());
     println!("killed {driven} of {}", rows.len());
     if driven == rows.len() && driven > 0 && idle.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A campaign keeps two cores busy.
+fn campaigns_at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 /// Has each fault looked for by `khumbu fuzz`, through every API that has it, and prints in how many inputs it was found.
