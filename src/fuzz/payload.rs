@@ -51,6 +51,7 @@ pub(super) fn broken(valid: SBoxedStrategy<Value>) -> SBoxedStrategy<Payload> {
     prop_oneof![
         3 => (valid.clone(), any::<prop::sample::Index>()).prop_map(cut),
         2 => (valid.clone(), any::<prop::sample::Index>(), other.clone()).prop_map(bent),
+        1 => (valid.clone(), any::<prop::sample::Index>()).prop_map(quoted),
         1 => valid.prop_map(twice),
         2 => other.prop_map(Payload::Json),
         2 => text.prop_map(Payload::Text),
@@ -74,6 +75,16 @@ fn bent((mut value, which, other): (Value, prop::sample::Index, Value)) -> Paylo
         value = bent.unwrap_or(value);
     }
     Payload::Json(value)
+}
+
+/// A message with a number or a boolean as text, as some languages read it all the same; `null` in place of one without any.
+fn quoted((value, which): (Value, prop::sample::Index)) -> Payload {
+    let mut pointers = Vec::new();
+    members(&value, "", &mut pointers);
+    pointers.retain(|pointer| value.pointer(pointer).is_some_and(|it| it.is_number() || it.is_boolean()));
+    let pointer = if pointers.is_empty() { "" } else { which.get(&pointers) };
+    let text = |it: &Value| if it.is_number() || it.is_boolean() { json!(it.to_string()) } else { Value::Null };
+    Payload::Json(value.pointer(pointer).and_then(|it| with(&value, pointer, text(it))).unwrap_or_default())
 }
 
 /// A message that says its first member twice, with `null` before.
@@ -197,6 +208,18 @@ mod tests {
                 assert!(violations.is_empty(), "{} {value}: {violations:?}", channel.name());
             }
         }
+    }
+
+    #[test]
+    fn numbers_and_booleans_may_be_broken_into_texts() {
+        let mut runner = TestRunner::deterministic();
+        let mut draws = |value: Value, expected: Value| {
+            let drawn = broken(Just(value).sboxed());
+            (0..500).any(|_| drawn.new_tree(&mut runner).unwrap().current() == Payload::Json(expected.clone()))
+        };
+        assert!(draws(json!({"a": ["b", {"c": 17}]}), json!({"a": ["b", {"c": "17"}]})));
+        assert!(draws(json!({"a": {"b": true, "c": "d"}}), json!({"a": {"b": "true", "c": "d"}})));
+        assert!(draws(json!(true), json!("true")));
     }
 
     #[test]

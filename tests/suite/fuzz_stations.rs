@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use khumbu::fuzz::{Ground, Input, Model, Shrink, strategies};
+use khumbu::fuzz::{Ground, Input, Model, Shrink, strategies, without_some};
 use khumbu::protocol::channel::ApiType;
 use khumbu::protocol::deviations::{Behaviour, Deviation, TABLE};
 use khumbu::protocol::release::Release;
@@ -33,13 +33,18 @@ fn specified(ground: &Ground, but_for: impl IntoIterator<Item = Deviation>) -> M
 fn shrunk(running: &Model, specified: &Model, inputs: Vec<Input>) -> Vec<Input> {
     let differs_at_last = |inputs: &Vec<Input>| {
         let is_possible = specified.clone().through(inputs).is_some();
-        is_possible && running.clone().first_difference(specified.clone(), inputs) == Some(inputs.len() - 1)
+        is_possible && running.clone().first_difference(specified.clone(), inputs).map(|at| at + 1) == Some(inputs.len())
     };
     let mut shrink = Shrink::new(inputs);
     loop {
         let candidates = shrink.candidates();
         if candidates.is_empty() {
-            return shrink.least().to_vec();
+            // What holds only where something else does not goes with it.
+            let Some(fewer) = without_some(shrink.least()).into_iter().find(&differs_at_last) else {
+                return shrink.least().to_vec();
+            };
+            shrink = Shrink::new(fewer);
+            continue;
         }
         shrink.failed(candidates.into_iter().enumerate().filter(|(_, inputs)| differs_at_last(inputs)).collect());
     }
