@@ -33,7 +33,8 @@ fn specified(ground: &Ground, but_for: impl IntoIterator<Item = Deviation>) -> M
 fn shrunk(running: &Model, specified: &Model, inputs: Vec<Input>) -> Vec<Input> {
     let differs_at_last = |inputs: &Vec<Input>| {
         let is_possible = specified.clone().through(inputs).is_some();
-        is_possible && running.clone().first_difference(specified.clone(), inputs).map(|at| at + 1) == Some(inputs.len())
+        is_possible
+            && running.clone().first_difference(specified.clone(), inputs).map(|at| at + 1) == Some(inputs.len())
     };
     let mut shrink = Shrink::new(inputs);
     loop {
