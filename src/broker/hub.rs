@@ -187,6 +187,11 @@ impl Hub {
         self.with(|core| core.recorder.record_breach(client, fault));
     }
 
+    /// What time it is for the next record.
+    pub(super) fn now(&self) -> Duration {
+        self.with(|core| core.recorder.at)
+    }
+
     pub(super) fn record(&self, client: &Arc<str>, event: Event) {
         self.with(|core| core.recorder.record(client, event));
     }

@@ -213,6 +213,11 @@ impl Broker {
         self.address
     }
 
+    /// What time it is by the clock of the records.
+    pub fn now(&self) -> Duration {
+        self.hub.now()
+    }
+
     /// Cuts a client off, as a network that fails; its will is published. `false` if there is no such client.
     pub fn disconnect(&self, client: &str) -> bool {
         self.hub.disconnect(client)

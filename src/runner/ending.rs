@@ -12,6 +12,7 @@ use super::module::in_words;
 use super::played::FAREWELL;
 use super::process::Ending;
 use super::settings::{ModuleSource, Scene, Settings};
+use crate::broker::Broker;
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 
@@ -19,9 +20,12 @@ use crate::diagnostic::{Diagnostic, Severity, Subject};
 const TOLD_TO_END: [i32; 2] = [Signal::SIGINT as i32, Signal::SIGTERM as i32];
 
 /// Ends the module, and takes everything it had still sent: a second reply hides best at the end.
-pub async fn farewell(lookout: &mut Lookout<'_>, settings: &Settings, is_complete: bool) -> Ending {
+pub async fn farewell(lookout: &mut Lookout<'_>, broker: &Broker, settings: &Settings, is_complete: bool) -> Ending {
+    let until = broker.now();
+    lookout.observer.drain();
     let now = lookout.observer.records.last().map_or(Duration::ZERO, |record| record.at);
     lookout.observer.monitors.held_up(lookout.held_up());
+    lookout.observer.monitors.silent_until(until);
     let last_word = lookout.observer.monitors.finish(now);
     lookout.observer.findings.extend(last_word);
     // A module that is told to end says goodbye; what it sent before arrives before that.

@@ -30,7 +30,7 @@ impl Stage<'_> {
     /// the requirement that says it is survived.
     pub fn blame(&self, fault: Option<&Fault>) -> Blame {
         match fault.and_then(|fault| fault.requirement).map(|requirement| requirement.id) {
-            Some(survived) => Blame { about: Some(survived), is_exercised: true, suspects: Vec::new() },
+            Some(survived) => Blame { about: Some(survived), is_exercised: true, ..Blame::default() },
             None => self.proof().blame(self.about),
         }
     }

@@ -174,7 +174,7 @@ async fn perform(
     let has_ended = by_itself.is_some();
     let written_by_then = stage.lookout.module.output().map_or(0, |output| output.count());
     faults::end(broker).await;
-    let ended = ending::farewell(&mut stage.lookout, settings, is_complete).await;
+    let ended = ending::farewell(&mut stage.lookout, broker, settings, is_complete).await;
     if is_complete {
         findings.extend(stage.proof().asked_again());
     }

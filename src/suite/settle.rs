@@ -17,6 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::conformance::monitors::NOT_RESUMED;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::verdict::{ScenarioResult, Verdict};
 
@@ -27,14 +28,14 @@ pub fn settle(results: Vec<Arc<ScenarioResult>>) -> Vec<Arc<ScenarioResult>> {
     let ends = Ends::of(&results);
     let habits = habits(&results);
     let skipped = skipped(&results);
-    let other = |found: &Diagnostic| {
+    let other = |play: &ScenarioResult, found: &Diagnostic| {
         if found.id == STOPPED && skipped.is_some() {
             return Some((found.severity, skipped));
         }
         if is_accident(found) && habits.contains(found.id) {
             return Some((Severity::Fail, found.requirement));
         }
-        let requirement = owes.broken(found).or_else(|| ends.culprit(found))?;
+        let requirement = owes.broken(play, found).or_else(|| ends.culprit(found))?;
         (found.requirement != Some(requirement)).then_some((found.severity, Some(requirement)))
     };
     results.iter().map(|result| settled(result, &other)).collect()
@@ -44,13 +45,18 @@ pub fn settle(results: Vec<Arc<ScenarioResult>>) -> Vec<Arc<ScenarioResult>> {
 type Revised = (Severity, Option<&'static str>);
 
 /// The result, where each finding is what it is now, if that is something else. So it is in all plays of a scenario.
-fn settled(result: &Arc<ScenarioResult>, other: &impl Fn(&Diagnostic) -> Option<Revised>) -> Arc<ScenarioResult> {
-    if !result.plays().flat_map(|play| &play.findings).any(|found| other(found).is_some()) {
+fn settled(
+    result: &Arc<ScenarioResult>,
+    other: &impl Fn(&ScenarioResult, &Diagnostic) -> Option<Revised>,
+) -> Arc<ScenarioResult> {
+    let is_other = |play: &ScenarioResult| play.findings.iter().any(|found| other(play, found).is_some());
+    if !result.plays().any(|play| is_other(play)) {
         return result.clone();
     }
+    let revised: Vec<_> = result.findings.iter().map(|found| other(result, found)).collect();
     let mut result = ScenarioResult::clone(result);
-    for found in &mut result.findings {
-        let Some((severity, requirement)) = other(found) else { continue };
+    for (found, revised) in result.findings.iter_mut().zip(revised) {
+        let Some((severity, requirement)) = revised else { continue };
         if severity != found.severity {
             result.verdict = result.verdict.max(Verdict::Fail);
         }
@@ -102,6 +108,8 @@ struct Owes {
     asleep: Option<&'static str>,
     /// What it does late again and again, and does all the same, where nothing is found amiss but that.
     late: BTreeSet<&'static str>,
+    /// What it does not do any more once it has lost its connection, where nothing else was at stake.
+    not_resumed: BTreeSet<&'static str>,
 }
 
 /// In so many scenarios a module is late in, being late has nothing to do with what they are about.
@@ -117,8 +125,12 @@ impl Owes {
         });
         let slept = |found: &&Diagnostic| found.severity == Severity::Fail && found.subject == Subject::NotReady;
         let asleep = results.iter().flat_map(|result| &result.findings).find(slept).and_then(|found| found.requirement);
-        let mut owes = Self { kept: kept.collect(), broken: BTreeSet::new(), asleep, late: late(results) };
-        let unmet = results.iter().flat_map(|result| &result.findings).filter(|found| is_unmet(found));
+        let not_resumed = not_resumed(results);
+        let mut owes = Self { kept: kept.collect(), broken: BTreeSet::new(), asleep, late: late(results), not_resumed };
+        // What it does elsewhere, but for a lost connection, it was not seen not to do at all.
+        let does = |result: &ScenarioResult| silent(result).is_some_and(|id| owes.kept.contains(id));
+        let unmet = results.iter().filter(|result| !does(result)).flat_map(|result| &result.findings);
+        let unmet = unmet.filter(|found| is_unmet(found));
         owes.broken = unmet.filter_map(|found| owes.shown(found).or(found.requirement)).collect();
         owes
     }
@@ -130,14 +142,15 @@ impl Owes {
     }
 
     /// What a failure breaks, if this says another thing than its scenario.
-    fn broken(&self, found: &Diagnostic) -> Option<&'static str> {
+    fn broken(&self, play: &ScenarioResult, found: &Diagnostic) -> Option<&'static str> {
         if !is_unmet(found) {
             return None;
         }
         if found.owed_by.is_some() && self.asleep.is_some() {
             return self.asleep;
         }
-        let is_explained = |id: &&str| self.broken.contains(*id) || self.late.contains(*id);
+        let is_silent = |id| self.not_resumed.contains(id) && silent(play) == Some(id);
+        let is_explained = |id: &&'static str| self.broken.contains(*id) || self.late.contains(*id) || is_silent(*id);
         found.owed_by.filter(is_explained).or_else(|| self.shown(found))
     }
 }
@@ -156,6 +169,23 @@ fn late(results: &[Arc<ScenarioResult>]) -> BTreeSet<&'static str> {
         ids.into_iter().for_each(|id| *seen.entry(id).or_default() += 1);
     }
     seen.into_iter().filter(|(_, count)| *count >= LATE).map(|(id, _)| id).collect()
+}
+
+/// What the module owed and did not do any more after it had lost its connection, as a monitor has seen.
+fn silent(result: &ScenarioResult) -> Option<&'static str> {
+    result.findings.iter().find(|found| found.id == NOT_RESUMED).and_then(|found| found.requirement)
+}
+
+/// The same, where no step says that something else may be why.
+fn not_resumed(results: &[Arc<ScenarioResult>]) -> BTreeSet<&'static str> {
+    let is_it = |result: &&Arc<ScenarioResult>| {
+        let fails = |found: &Diagnostic| {
+            let is_alone = found.suspects.iter().all(|id| *id == "CN-1");
+            found.severity == Severity::Fail && is_alone && found.requirement == silent(result)
+        };
+        result.findings.iter().any(fails)
+    };
+    results.iter().filter(is_it).filter_map(|result| silent(result)).collect()
 }
 
 /// Whether it is that the module has not done what a step expects.
@@ -376,6 +406,38 @@ mod tests {
         // What it owes nobody is another matter.
         let other = &Diagnostic { owed_by: Some("VA-3"), ..missing.clone() };
         assert_eq!(named(&[of(&[other]), of(&[late]), of(&[late])]), ["CN-2", "CC-8", "CC-8"]);
+    }
+
+    #[test]
+    fn whoever_falls_silent_with_each_lost_connection_breaks_nothing_else_by_that() {
+        let missing = |about: &'static str| {
+            let found = Diagnostic::new(Severity::Fail, "expect/missing", "x").about(Subject::Expectation);
+            let found = Diagnostic { requirement: Some(about), owed_by: Some("CC-8"), ..found };
+            Diagnostic { suspects: vec![about], ..found }
+        };
+        let at_stake = || Diagnostic { suspects: Vec::new(), ..missing("CC-8") };
+        let silent = |severity| Diagnostic::new(severity, NOT_RESUMED, "x").breaking("CC-8");
+        let of = |findings: &[Diagnostic]| {
+            Arc::new(ScenarioResult { findings: findings.to_vec(), ..ScenarioResult::default() })
+        };
+        let does = || Arc::new(ScenarioResult { occasions: [("CC-8", 1)].into(), ..ScenarioResult::default() });
+        let (fail, warning) = (Severity::Fail, Severity::Warning);
+        let back = of(&[at_stake(), silent(warning)]);
+        let other = of(&[missing("CN-3"), silent(warning)]);
+        let no_loss = of(&[missing("CN-2")]);
+        let results = [back.clone(), other.clone(), no_loss.clone(), does()];
+        assert_eq!(named(&results), ["CC-8", "CC-8", "CC-8", "CC-8", "CN-2"]);
+        // What the monitor alone has seen says the same.
+        assert_eq!(named(&[of(&[silent(fail)]), other.clone(), does()]), ["CC-8", "CC-8", "CC-8"]);
+        // It was cut off before it had sent any.
+        let early = |about| of(&[Diagnostic { suspects: vec![about], ..at_stake() }, silent(warning)]);
+        assert_eq!(named(&[early("CN-1"), does()]), ["CC-8", "CC-8"]);
+        assert_eq!(named(&[early("CN-3"), early("CN-1"), does()]), ["CC-8"; 4]);
+        assert_eq!(named(&[early("CN-3"), does()]), ["CN-3", "CC-8"]);
+        // It comes back as it should where nothing else is at stake.
+        assert_eq!(named(&[other.clone(), no_loss, does()]), ["CN-3", "CC-8", "CN-2"]);
+        // It was seen to check nowhere.
+        assert_eq!(named(&[back, of(&[missing("CN-2")])]), ["CC-8", "CC-8", "CC-8"]);
     }
 
     #[test]

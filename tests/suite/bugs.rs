@@ -16,6 +16,7 @@ type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]
 rows! { earns(&Case):
     same_reply_topic: ("client?bug=same_reply_topic", "client/withdraw_while_waiting_for_reply", &[("monitor/reply-topic-reused", "RR-13")]),
     rejected_unforeseen: ("client?bug=rejected_unforeseen", "client/withdraw_rejected", &[("module/ended", "WD-13")]),
+    checks_until_cut_off: ("client?bug=checks_until_cut_off", "client/reconnect_cut_off", &[("expect/missing", "CC-8")]),
     checks_under_e2m: ("client?bug=checks_under_e2m", "client/withdraw_rejected", &[("monitor/wrong-direction", "SC-2")]),
     token_retained: ("client?bug=token_retained", "provider/token_presented", &[("monitor/retained", "TP-3")]),
     answers_twice: ("client?bug=answers_twice", "validator/token_accepted", &[("monitor/second-reply", "VA-3")]),

@@ -181,6 +181,7 @@ rows! { earns(&Case):
     leave_grandchild_on_rejected: case("leave-grandchild", REJECTED, "pass", &[], &[]),
 
     subscribes_in_steps_on_future: case("subscribes-in-steps", FUTURE, "fail", &["module/ended"], &[]),
+    checks_until_cut_off_on_cut_off: case("checks-until-cut-off", CUT_OFF, "fail", &["expect/missing"], &["monitor/checks-not-resumed"]),
     subscribes_once_on_cut_off: case("subscribes-once", CUT_OFF, "fail", &["monitor/not-subscribed-again"], &[]),
     stays_away_on_cut_off: case("stays-away", CUT_OFF, "fail", &["module/stayed-away"], &[]),
     keeps_session_on_cut_off: case("keeps-session", CUT_OFF, "pass", &[], &[]),

@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use super::evidence::Proof;
+use crate::conformance::monitors::NOT_RESUMED;
 use crate::conformance::requirements::Requirement;
 use crate::conformance::{occasions, risks};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
@@ -30,7 +31,7 @@ impl Proof<'_> {
     pub fn blame(&self, about: Option<&'static Requirement>) -> Blame {
         let about = about.map(|requirement| requirement.id);
         if self.case.side() == Side::Everest {
-            return Blame { about, is_exercised: true, suspects: Vec::new() };
+            return Blame { about, is_exercised: true, ..Blame::default() };
         }
         let handed = self.handed(self.view.messages);
         let facts = self.facts(&handed);
@@ -67,16 +68,26 @@ impl Blame {
             |found: &&Diagnostic| found.severity == Severity::Fail && found.subject == Subject::Requirement;
         let objections = findings.iter().filter(is_objection);
         let objections: Vec<_> = objections.filter_map(|found| Some((found.at_record?, found.requirement?))).collect();
+        let silent = findings.iter().find(|found| found.id == NOT_RESUMED).and_then(|found| found.requirement);
         for found in findings.iter_mut().filter(|found| is_failure(found)) {
-            found.requirement = self.of_cause(found, &objections).or(found.requirement).or_else(|| self.own(found));
-            found.suspects = self.suspects_of(found);
+            // Whoever is back and listens again has kept what a lost connection asks, but for its silence.
+            let not_resumed = || silent.filter(|_| found.owed_by == silent && self.about == Some("CN-1"));
+            let cause = self.of_cause(found, &objections).or(found.requirement);
+            match (cause, not_resumed()) {
+                (None, Some(id)) => found.requirement = Some(id),
+                (cause, _) => {
+                    found.requirement = cause.or_else(|| self.own(found));
+                    found.suspects = self.suspects_of(found);
+                }
+            }
         }
         let missed = findings.iter().filter(|found| is_failure(found) && found.subject == Subject::Expectation);
         let missed: BTreeSet<_> =
             missed.filter(|it| it.requirement != it.owed_by).filter_map(|it| it.owed_by).collect();
         // What a step has waited for in vain, and why, is not missed once more at the end.
         let is_told = |found: &&mut Diagnostic| {
-            let is_silence = found.id == "monitor/communication-check-late" && found.at_record.is_none();
+            let is_silence = ["monitor/communication-check-late", NOT_RESUMED].contains(&found.id);
+            let is_silence = is_silence && found.at_record.is_none();
             is_failure(found) && is_silence && found.requirement.is_some_and(|id| missed.contains(id))
         };
         findings.iter_mut().filter(is_told).for_each(|found| found.severity = Severity::Warning);

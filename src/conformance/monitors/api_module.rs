@@ -165,7 +165,7 @@ impl ModuleMonitors {
     }
 
     pub(super) fn module_cut_off(&mut self) {
-        self.presence.begin_anew();
+        self.presence.lost();
         self.presentations.lost();
         self.collecting.forget();
         self.answers.cut_off();
@@ -189,6 +189,10 @@ impl ModuleMonitors {
     pub(super) fn held_up(&mut self, held_up: Duration) {
         self.heartbeats.held_up(held_up);
         self.presence.held_up(held_up);
+    }
+
+    pub(super) fn silent_until(&mut self, at: Duration) {
+        self.presence.silent_until(at);
     }
 
     pub(super) fn heartbeats_changed(&mut self) {
@@ -245,7 +249,7 @@ impl ModuleMonitors {
                 self.latched.lost();
                 self.timeouts.forget();
                 if !clean {
-                    self.presence.begin_anew();
+                    self.presence.lost();
                 }
             }
             Change::None => {}
@@ -253,6 +257,7 @@ impl ModuleMonitors {
         self.collecting.look(record.at, links);
         if self.under_test == Side::Client {
             self.resubscription.look(record, links);
+            self.presence.linked(record.at, links.online(), self.resubscription.hears_again());
         }
         match &record.event {
             Event::Subscribed { filter, .. } => {

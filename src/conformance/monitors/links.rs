@@ -111,6 +111,11 @@ impl Links {
         self.clients.values().any(|link| link.online)
     }
 
+    /// How many clients are connected.
+    pub(super) fn online(&self) -> usize {
+        self.clients.values().filter(|link| link.online).count()
+    }
+
     /// Whether a client that is connected gets messages on this topic.
     pub(super) fn hears(&self, topic: &str) -> bool {
         let hears = |link: &Link| link.unseen || link.filters.iter().any(|filter| covers(filter, topic));

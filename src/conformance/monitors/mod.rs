@@ -25,6 +25,7 @@
 //! | `monitor/topic-not-discovered` | DI-8 | a client that makes other topics of what it has found than the replies say |
 //! | `monitor/request-ignored` | RR-2 | warning: a request without reply address, in releases that ignore it |
 //! | `monitor/communication-check-late` | CC-8 | cadence of communication checks |
+//! | `monitor/checks-not-resumed` | CC-8 | a client that is back after a lost connection, and checks no more |
 //! | `monitor/not-subscribed-again` | CN-1 | what a client does not listen to any more after a lost connection |
 //! | `monitor/checks-stopped` | CC-9 | `false` as the last will ends the checks of whoever is lost; whoever sends `false` again does not mean to stop; warning: `true` after `false` has no effect |
 //! | `monitor/illegal-transition` | TV-2, TV-4 | status after status |
@@ -68,6 +69,7 @@ use crate::protocol::side::Side;
 use crate::transcript::record::{Direction, Event, Record};
 use api_module::ModuleMonitors;
 use links::{Change, Links};
+pub use presence::NOT_RESUMED;
 pub(in crate::conformance) use presentations::AT_ONCE;
 
 /// What the monitors need to know of the scenario.
@@ -185,6 +187,11 @@ impl Monitors {
     /// How long the harness itself was held up, all in all: a busy machine is not the module's fault.
     pub fn held_up(&mut self, held_up: Duration) {
         self.modules.iter_mut().for_each(|module| module.held_up(held_up));
+    }
+
+    /// What has not come by this time of the record's clock has stayed out; the last record may be much older.
+    pub fn silent_until(&mut self, at: Duration) {
+        self.modules.iter_mut().for_each(|module| module.silent_until(at));
     }
 
     /// The harness told the module under test, by whatever way, to hand a token in.

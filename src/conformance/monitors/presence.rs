@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Severity};
 
+use super::resubscription::SETTLED;
 use super::wording::{Worded, time};
+
+/// A client that is connected again, and sends no communication check any more.
+pub const NOT_RESUMED: &str = "monitor/checks-not-resumed";
 
 /// What a `true` may be late by before it counts: half a second and a tenth of the timeout. A module that keeps half
 /// the timeout, as it should, is then never accused because the machine was busy.
@@ -23,6 +27,16 @@ pub(super) struct Presence {
     told: Duration,
     heartbeat_interval: Option<Duration>,
     last_true: Option<Duration>,
+    /// What it had said last before the count began anew, if anything.
+    said: Option<bool>,
+    /// Whether it has lost its connection, and sent no `true` since.
+    is_lost: bool,
+    /// Since when it has its connections again, and hears again what it listened to.
+    back: Option<Duration>,
+    /// How many connections it had before it lost them.
+    links: usize,
+    /// Until when nothing more has come, if that is known.
+    silent_until: Duration,
     /// After `false` EVerest does not check any more.
     ended: bool,
     /// Whether a `true` after `false` needs no remark: the harness asked for it, or it has been made.
@@ -47,6 +61,11 @@ impl Presence {
             told: Duration::ZERO,
             heartbeat_interval,
             last_true: None,
+            said: None,
+            is_lost: false,
+            back: None,
+            links: 0,
+            silent_until: Duration::ZERO,
             ended: false,
             remarked: false,
             resumed: false,
@@ -63,9 +82,34 @@ impl Presence {
         self.held_up.0 = held_up;
     }
 
+    /// Nothing more has come by then.
+    pub(super) fn silent_until(&mut self, at: Duration) {
+        self.silent_until = at;
+    }
+
+    /// The module lost its connection: the count begins anew with the next `true`, which it owes once it is back.
+    pub(super) fn lost(&mut self) {
+        self.begin_anew();
+        self.is_lost = true;
+        self.back = None;
+    }
+
+    /// So many connections the module has now, and it hears again what it listened to, or does not.
+    pub(super) fn linked(&mut self, at: Duration, links: usize, hears_again: bool) {
+        if !self.is_lost {
+            self.links = links;
+        } else if !hears_again || links < self.links.max(1) {
+            self.back = None;
+        } else if self.back.is_none() {
+            self.back = Some(at);
+            // While no heartbeat comes, a client may take EVerest for gone.
+            self.last_heartbeat.get_or_insert(at);
+        }
+    }
+
     /// The module was cut off, or EVerest is new: the count begins anew with the next `true`.
-    pub(super) fn begin_anew(&mut self) {
-        self.last_true = None;
+    fn begin_anew(&mut self) {
+        self.said = self.last_true.take().map(|_| true).or(self.said);
         self.last_heartbeat = None;
     }
 
@@ -130,6 +174,7 @@ impl Presence {
         if !is_good {
             self.ended = true;
             self.last_true = None;
+            self.said = Some(false);
             if !std::mem::take(&mut self.resumed) {
                 return None;
             }
@@ -155,12 +200,20 @@ impl Presence {
             // The lag so far is spent; a heartbeat still to come is late from here.
             self.last_heartbeat = self.last_heartbeat.max(at.checked_sub(self.heartbeat_interval.unwrap_or_default()));
         }
+        let back = self.back.filter(|_| self.said == Some(true));
         let previous = self.last_true.replace(at);
-        let (timeout, gap) = (self.timeout?, at.saturating_sub(previous?.max(self.told)));
-        let headline = format!("module sent `true` {} after the one before", time(gap));
-        let severity = severity(gap, timeout, lag)?;
+        (self.is_lost, self.back) = (false, None);
+        let timeout = self.timeout?;
+        // Whoever is just back has other things to do first.
+        let (since, settling, what) = match (previous, back) {
+            (Some(previous), _) => (previous, Duration::ZERO, "after the one before"),
+            (None, back) => (back?, SETTLED, "after it had come back"),
+        };
+        let gap = at.saturating_sub(since.max(self.told));
+        let headline = format!("module sent `true` {} {what}", time(gap));
+        let severity = severity(gap, timeout, lag + settling)?;
         let finding = seen.finding(severity, "monitor/communication-check-late", headline);
-        Some(explained(finding, timeout, lag))
+        Some(explained(finding, timeout, lag, settling))
     }
 
     /// Judges a communication check that the module leaves as its last will: that is sent when it does not mean to stop.
@@ -175,11 +228,23 @@ impl Presence {
 
     /// Judges the silence at the end, while the module is still connected.
     pub(super) fn finish(&self, at: Duration) -> Option<Diagnostic> {
-        let (timeout, last) = (self.timeout?, self.last_true?);
-        let (gap, lag) = (at.saturating_sub(last.max(self.told)), self.lag_until(at));
+        let (timeout, lag) = (self.timeout?, self.lag_until(at));
+        if let Some(back) = self.back.filter(|_| self.said != Some(false)) {
+            // Where EVerest says nothing, the client's silence is all that there is.
+            let gap = at.max(self.silent_until).saturating_sub(back.max(self.told));
+            let headline = format!("module sent no communication check in the {} since it came back", time(gap));
+            let severity = severity(gap, timeout, lag + SETTLED)?;
+            // Who has sent none before has not ceased to: a step that expects one says more.
+            let severity = if self.said.is_some() { severity } else { Severity::Warning };
+            let finding = Diagnostic::new(severity, NOT_RESUMED, headline)
+                .with_evidence("it lost its connection, has connected again, and listens again to what it listened to")
+                .with_help("send `true` again once the connection is back, whatever was sent on the one before");
+            return Some(explained(finding, timeout, lag, SETTLED));
+        }
+        let gap = at.saturating_sub(self.last_true?.max(self.told));
         let headline = format!("module sent no communication check in the last {}", time(gap));
         let finding = Diagnostic::new(severity(gap, timeout, lag)?, "monitor/communication-check-late", headline);
-        Some(explained(finding, timeout, lag))
+        Some(explained(finding, timeout, lag, Duration::ZERO))
     }
 }
 
@@ -193,8 +258,8 @@ fn severity(gap: Duration, timeout: Duration, lag: Duration) -> Option<Severity>
     }
 }
 
-fn explained(finding: Diagnostic, timeout: Duration, lag: Duration) -> Diagnostic {
-    let tolerated = time(timeout + slack(timeout) + lag);
+fn explained(finding: Diagnostic, timeout: Duration, lag: Duration, settling: Duration) -> Diagnostic {
+    let tolerated = time(timeout + slack(timeout) + lag + settling);
     let mut finding = finding.with_evidence(format!("allowed {}, tolerated {tolerated}", time(timeout)));
     if !lag.is_zero() {
         finding = finding.with_evidence(format!("khumbu was held up, or did not send heartbeats, for {}", time(lag)));

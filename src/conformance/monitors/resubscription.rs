@@ -11,7 +11,7 @@ use super::links::Links;
 use super::wording::{Wording, time};
 
 /// Whoever has been back for as long has subscribed to all that it wants.
-const SETTLED: Duration = Duration::from_millis(2500);
+pub(super) const SETTLED: Duration = Duration::from_millis(2500);
 
 /// What the module under test has listened to, of all that EVerest says.
 #[derive(Debug)]
@@ -49,6 +49,11 @@ impl Resubscription {
                 since.get_or_insert(record.at);
             }
         }
+    }
+
+    /// Whether the module hears all that it listened to and never gave up.
+    pub(super) fn hears_again(&self) -> bool {
+        self.lost.is_empty()
     }
 
     /// The last word, while the module is connected.

@@ -40,6 +40,11 @@ pub(super) static BUGS: &[Bug] = &[
         let is_first = memory.said_on(CHECK).next().is_none();
         packet.when_on(CHECK, |packet| if is_first { packet.alone() } else { Vec::new() })
     }),
+    bug(ANY, "checks_until_cut_off", "CC-8", "sends no communication check any more once it has lost its connection")
+        .publishing(|memory, packet| {
+            let is_first = memory.connections == 1;
+            packet.when_on(CHECK, |packet| if is_first { packet.alone() } else { Vec::new() })
+        }),
     bug(ANY, "check_as_text", "CC-8", "sends the text \"true\" as its communication check")
         .publishing(|_, packet| packet.when_on(CHECK, |packet| packet.with_text("\"true\"").alone())),
     bug(ANY, "check_in_envelope", "CC-8", "wraps its communication checks up as requests are").publishing(

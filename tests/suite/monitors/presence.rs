@@ -176,3 +176,103 @@ fn a_machine_that_stood_still_is_not_held_against_it() {
     wire.monitors.held_up(Duration::from_secs(5));
     wire.check_after(1000).check_after(6000).fails("monitor/communication-check-late", "CC-8");
 }
+
+/// A client that was cut off after a check, and is back a second later: what it does then.
+fn back(then: impl FnOnce(&mut Wire)) -> Wire {
+    let mut wire = Wire::with(Context {
+        communication_check_timeout: Some(Duration::from_secs(5)),
+        ..Context::new(topics(), Side::Client)
+    });
+    wire.subscribe("module", &format!("{BASE}/e2m/heartbeat")).module(Channel::COMMUNICATION_CHECK, json!(true));
+    wire.monitors.module_cut_off();
+    wire.disconnect("module", false).after(1000).connect("module");
+    then(&mut wire);
+    wire
+}
+
+fn listen(wire: &mut Wire) -> &mut Wire {
+    wire.subscribe("module", &format!("{BASE}/e2m/heartbeat"))
+}
+
+#[test]
+fn a_client_that_is_back_and_listens_again_owes_its_checks() {
+    let never = |millis| {
+        back(|wire| {
+            listen(wire).after(millis);
+        })
+    };
+    never(6000).is_clean();
+    // It may be about to.
+    never(8400).warns("monitor/checks-not-resumed", "CC-8");
+    let mut silent = never(9000);
+    let found = silent.fails("monitor/checks-not-resumed", "CC-8");
+    assert!(found.headline.ends_with("in the 9s since it came back"), "{}", found.headline);
+    // Nothing else need pass meanwhile.
+    let mut quiet = never(0);
+    quiet.monitors.silent_until(Duration::from_secs(10));
+    quiet.fails("monitor/checks-not-resumed", "CC-8");
+    back(|wire| {
+        listen(wire).check_after(6000);
+    })
+    .is_clean();
+    back(|wire| {
+        listen(wire).check_after(9000);
+    })
+    .fails("monitor/communication-check-late", "CC-8");
+    // Then all is as before.
+    back(|wire| {
+        listen(wire).check_after(1000).after(4000);
+    })
+    .is_clean();
+    back(|wire| {
+        listen(wire).check_after(1000).after(9000);
+    })
+    .fails("monitor/communication-check-late", "CC-8");
+    // EVerest has started again before it was cut off, which excuses nobody.
+    let mut wire = back(|_| ());
+    wire.monitors.everest_restarted();
+    listen(&mut wire).after(9000).fails("monitor/checks-not-resumed", "CC-8");
+}
+
+#[test]
+fn a_client_that_is_not_back_or_meant_to_stop_owes_no_checks() {
+    // It does not listen again: that is another fault.
+    back(|wire| {
+        wire.after(9000);
+    })
+    .fails("monitor/not-subscribed-again", "CN-1");
+    back(|wire| {
+        listen(wire.after(8000)).after(4000);
+    })
+    .is_clean();
+    back(|wire| {
+        listen(wire).after(4000).disconnect("module", false).after(9000);
+    })
+    .is_clean();
+    back(|wire| {
+        listen(wire).disconnect("module", false).after(9000).connect("module").after(100).subscribe("module", "#");
+    })
+    .is_clean();
+    // One of its connections stays away.
+    let mut wire = checked(5);
+    wire.connect("module2").monitors.module_cut_off();
+    wire.disconnect("module2", false).disconnect("module", false).connect("module").after(30_000).is_clean();
+    // It said that it stops.
+    let mut wire = checked(5);
+    wire.module(Channel::COMMUNICATION_CHECK, json!(false)).monitors.module_cut_off();
+    wire.disconnect("module", false).connect("module").after(30_000).is_clean();
+    let mut wire = checked(5);
+    wire.module(Channel::COMMUNICATION_CHECK, json!(false)).monitors.everest_restarted();
+    wire.disconnect("module", false).connect("module").after(30_000).is_clean();
+    // Nobody has told it a timeout.
+    let mut wire = Wire::client();
+    wire.module(Channel::COMMUNICATION_CHECK, json!(true)).disconnect("module", false).connect("module");
+    wire.subscribe("module", "#").after(30_000).is_clean();
+    // It had not begun.
+    let timeout = Some(Duration::from_secs(5));
+    let mut wire = Wire::with(Context { communication_check_timeout: timeout, ..Context::new(topics(), Side::Client) });
+    wire.disconnect("module", false).connect("module").after(30_000).warns("monitor/checks-not-resumed", "CC-8");
+    // While heartbeats stay out, it may take EVerest for gone.
+    let mut wire = checked(5);
+    wire.disconnect("module", false).connect("module").after(30_000).warns("monitor/checks-not-resumed", "CC-8");
+}

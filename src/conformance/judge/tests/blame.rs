@@ -108,6 +108,31 @@ fn a_silence_that_a_step_has_waited_through_is_told_once() {
 }
 
 #[test]
+fn whoever_is_back_and_silent_has_kept_what_a_lost_connection_asks() {
+    let missing = || Diagnostic { owed_by: Some("CC-8"), ..unmet() };
+    let silent = |severity| {
+        let found = Diagnostic::new(severity, "monitor/checks-not-resumed", "x");
+        found.about(Subject::Requirement).breaking("CC-8")
+    };
+    let named = |about, first: Diagnostic, silent: &[Diagnostic]| {
+        let mut found = [&[first], silent].concat();
+        Blame { about: Some(about), is_exercised: true, ..Blame::default() }.name(&mut found);
+        let last = found.last().map(|it| it.severity);
+        (found[0].requirement.unwrap(), found[0].suspects.clone(), last.unwrap())
+    };
+    let (fail, warning) = (Severity::Fail, Severity::Warning);
+    for grave in [fail, warning] {
+        assert_eq!(named("CN-1", missing(), &[silent(grave)]), ("CC-8", vec![], grave));
+    }
+    assert_eq!(named("CN-1", missing(), &[]), ("CN-1", vec!["CN-1"], fail), "it may not be back");
+    // What it was shown since may have stopped it.
+    assert_eq!(named("CN-3", missing(), &[silent(fail)]), ("CN-3", vec!["CN-3"], warning));
+    let other = || Diagnostic { owed_by: Some("VA-3"), ..unmet() };
+    assert_eq!(named("CN-1", other(), &[silent(fail)]), ("CN-1", vec!["CN-1"], fail));
+    assert_eq!(named("CN-1", missing().breaking("RR-13"), &[silent(fail)]).0, "RR-13");
+}
+
+#[test]
 fn a_question_with_more_is_not_like_others() {
     let question = |more: Value| {
         let mut question = json!({"headers": {"replyTo": "q/1"}, "payload": token()});
@@ -192,7 +217,7 @@ fn what_was_not_put_to_the_test_is_not_broken() {
     let owed = Diagnostic { owed_by: Some("VA-3"), ..unmet() };
     for (is_exercised, broken) in [(true, "CN-1"), (false, "VA-3")] {
         let mut found = [owed.clone()];
-        Blame { about: Some("CN-1"), is_exercised, suspects: Vec::new() }.name(&mut found);
+        Blame { about: Some("CN-1"), is_exercised, ..Blame::default() }.name(&mut found);
         assert_eq!(found[0].requirement, Some(broken));
     }
     let client = Exhibits::of_client().shown(usual("Processing"));
