@@ -36,6 +36,10 @@ pub enum Fate {
 /// A message that passed between EVerest and the client under test, in the order of the broker.
 #[derive(Debug, Clone, Copy)]
 pub struct Fact<'a> {
+    /// The number of its record.
+    pub seq: u64,
+    /// The number of the record of the request that it replies to.
+    pub answers: Option<u64>,
     /// What became of it.
     pub fate: Fate,
     /// What it is.
@@ -59,6 +63,8 @@ pub struct Facts<'a> {
     pub messages: &'a [Fact<'a>],
     /// Whether the client lost its connection and came back.
     pub came_back: bool,
+    /// The number of the first record since khumbu last took its connection away.
+    pub cut_off_since: Option<u64>,
     /// The time between heartbeats that EVerest keeps when it is left to itself.
     pub heartbeat_interval: Duration,
     /// What is right in the release.
@@ -79,6 +85,11 @@ pub(super) const GET_REPLY: Message = Message::ReplyTo(Channel::GET_TOKEN_VALIDA
 /// A gap between heartbeats is so many intervals long.
 const GAP: u32 = 2;
 
+/// A reply that is not there by now is late.
+const LATE_REPLY: Duration = Duration::from_millis(250);
+/// Whoever does something so long after a request that nobody has answered goes on without the reply.
+const GOES_ON: Duration = Duration::from_secs(1);
+
 /// What was missing for the occasion of a requirement, to be read after "the module"; nothing if there was one, or if the
 /// requirement has none of its own here.
 pub fn lacking(requirement: &str, facts: Facts<'_>) -> Option<&'static str> {
@@ -92,6 +103,8 @@ pub fn count(requirement: &str, facts: Facts<'_>) -> usize {
         // One that was told its topics need not discover, and shows nothing of how it would.
         "DI-6" => facts.count(Fate::Sent, |fact| fact.message == Message::DISCOVER_REQUEST),
         "DI-8" => facts.findings(),
+        // That a reply stays out shows nothing of whoever does nothing else.
+        "RR-14" => facts.unanswered_and_gone_on(),
         "TP-4" => facts.presentations(),
         // A grant is withdrawn with both; for want of one, or in a transaction, there is the reply alone.
         "WD-12" => facts.replied("Accepted").min(facts.withdrawn_statuses()),
@@ -164,7 +177,8 @@ fn of_client(requirement: &str, facts: Facts<'_>) -> Option<(usize, &'static str
         "CN-2" => (facts.broken(), "was shown nothing that is broken"),
         "CN-3" => (facts.twice(), "was shown no message twice"),
         "RR-9" => (facts.shown(|fact| fact.message != HEARTBEAT), "was shown no message with fields"),
-        "RR-13" | "RR-14" => (facts.requests(), "made no request that asks for a reply"),
+        "RR-13" => (facts.requests().count(), "made no request that asks for a reply"),
+        "RR-14" => (facts.unanswered(), "made no request of which the reply stayed out, or came late"),
         "RR-15" => (facts.in_other_form(), "was shown no message in another form than EVerest's"),
         "RR-17" | "SC-1" | "SC-2" | "DI-6" | "DI-8" => (facts.count(Fate::Sent, |_| true), "sent nothing"),
         _ if requirement.starts_with("MQ-") => (facts.count(Fate::Sent, |_| true), "sent nothing"),
@@ -247,11 +261,42 @@ impl<'a> Facts<'a> {
         kinds.into_iter().map(|message| self.successions(message, is_twice)).sum()
     }
 
-    fn requests(self) -> usize {
-        self.count(Fate::Sent, |fact| {
+    fn requests(self) -> impl Iterator<Item = &'a Fact<'a>> {
+        self.messages.iter().filter(|fact| {
             let is_request = matches!(fact.message, WITHDRAW | GET | Message::DISCOVER_REQUEST);
-            is_request && fact.json.is_some_and(|json| json.pointer("/headers/replyTo").is_some())
+            let asks = || fact.json.is_some_and(|json| json.pointer("/headers/replyTo").is_some());
+            fact.fate == Fate::Sent && is_request && asks()
         })
+    }
+
+    /// When the client was shown the first reply to a request.
+    fn answered_at(self, request: &Fact<'_>) -> Option<Duration> {
+        let is_reply = |fact: &&Fact<'_>| fact.fate == Fate::Shown && fact.answers == Some(request.seq);
+        let at = |fact: &Fact<'_>| match fact.befell {
+            Some(Effect::Delay(by)) => fact.at + by,
+            _ => fact.at,
+        };
+        self.messages.iter().filter(is_reply).map(at).min()
+    }
+
+    /// Requests of which the client was shown the reply late, or never.
+    fn unanswered(self) -> usize {
+        let is_late = |request: &&Fact<'_>| self.answered_at(request).is_none_or(|at| at > request.at + LATE_REPLY);
+        self.requests().filter(is_late).count()
+    }
+
+    /// Requests of which no reply had come when the client did something else, a while later and over the same connection.
+    fn unanswered_and_gone_on(self) -> usize {
+        let goes_on = |request: &&Fact<'_>| {
+            let answered_at = self.answered_at(request).unwrap_or(Duration::MAX);
+            let is_linked = |fact: &Fact<'_>| match self.cut_off_since {
+                Some(cut_off) => request.seq >= cut_off || fact.seq < cut_off,
+                None => !self.came_back,
+            };
+            let is_while_open = |fact: &Fact<'_>| (request.at + GOES_ON..answered_at).contains(&fact.at);
+            self.messages.iter().any(|fact| fact.fate == Fate::Sent && is_while_open(fact) && is_linked(fact))
+        };
+        self.requests().filter(goes_on).count()
     }
 
     fn in_other_form(self) -> usize {
@@ -398,6 +443,8 @@ mod tests {
             .zip(&bytes)
             .enumerate()
             .map(|(index, ((fate, message, json), payload))| Fact {
+                seq: index as u64,
+                answers: None,
                 fate: *fate,
                 message: *message,
                 at: Duration::from_millis(index as u64 * 50),
@@ -408,7 +455,8 @@ mod tests {
             })
             .collect();
         let heartbeat_interval = Duration::from_millis(50);
-        ask(Facts { messages: &facts, came_back: false, heartbeat_interval, in_force: Deviations::default() })
+        let (came_back, cut_off_since, in_force) = (false, None, Deviations::default());
+        ask(Facts { messages: &facts, came_back, cut_off_since, heartbeat_interval, in_force })
     }
 
     #[test]
@@ -477,6 +525,69 @@ mod tests {
         assert!(lack("WD-19", std::slice::from_ref(&reply)));
         assert!(!lack("WD-19", &[(Fate::Shown, WITHDRAW_REPLY, json!("EvseNotFound"))]));
         assert!(!lack("WD-17", &[reply]));
+    }
+
+    /// A message that passed after so many milliseconds, and the one that it replies to.
+    type Passed = (u64, Fate, Message, Option<u64>);
+
+    #[test]
+    fn whoever_goes_on_without_a_reply_does_not_wait_for_it_for_ever() {
+        use Fate::{Missed, Sent, Shown};
+        let body = json!({"headers": {"replyTo": "a"}});
+        let asks = |passed: &[Passed], change: &dyn Fn(&mut Fact<'_>), cut_off_since, came_back| {
+            let facts = passed.iter().zip(0..).map(|((millis, fate, message, answers), seq)| {
+                let (at, answers) = (Duration::from_millis(*millis), *answers);
+                let mut fact = Fact {
+                    seq,
+                    answers,
+                    fate: *fate,
+                    message: *message,
+                    at,
+                    payload: b"",
+                    json: Some(&body),
+                    form: None,
+                    befell: None,
+                };
+                change(&mut fact);
+                fact
+            });
+            let (messages, in_force) = (&facts.collect::<Vec<_>>()[..], Deviations::default());
+            let facts = Facts { messages, came_back, cut_off_since, heartbeat_interval: Duration::ZERO, in_force };
+            (facts.unanswered(), count("RR-14", facts))
+        };
+        let plain = |passed: &[Passed]| asks(passed, &|_| (), None, false);
+        let (asked, check) = ((0, Sent, GET, None), |millis| (millis, Sent, CHECK, None));
+        let reply = |millis| (millis, Shown, GET_REPLY, Some(0));
+        for (passed, expected) in [
+            (&[][..], (0, 0)),
+            // It was answered, and so has not waited.
+            (&[asked, reply(20), check(3000)], (0, 0)),
+            // The reply is late or never comes, and it does nothing meanwhile.
+            (&[asked], (1, 0)),
+            (&[asked, check(900)], (1, 0)),
+            (&[asked, reply(2000), check(3000)], (1, 0)),
+            (&[asked, reply(300)], (1, 0)),
+            // It does something.
+            (&[asked, check(1000)], (1, 1)),
+            (&[asked, check(1900), reply(2000)], (1, 1)),
+            (&[asked, (2000, Sent, WITHDRAW, None)], (2, 1)),
+            (&[asked, (2000, Shown, HEARTBEAT, None)], (1, 0)),
+            // What another request gets, and what it is not shown, is no reply.
+            (&[asked, (20, Shown, GET_REPLY, Some(9)), check(1500)], (1, 1)),
+            (&[asked, (20, Missed, GET_REPLY, Some(0)), check(1500)], (1, 1)),
+            // Nobody has asked for one.
+            (&[(0, Shown, STATUS, None), check(3000)], (0, 0)),
+        ] {
+            assert_eq!(plain(passed), expected, "{passed:?}");
+        }
+        let held_back = |fact: &mut Fact<'_>| {
+            fact.befell = (fact.message == GET_REPLY).then_some(Effect::Delay(Duration::from_secs(2)));
+        };
+        assert_eq!(asks(&[asked, reply(20), check(1500)], &held_back, None, false), (1, 1));
+        // With its connection it may have given the request up.
+        let lost = [asked, check(1500), check(3000)];
+        let cut = |cut_off, passed: &[Passed]| asks(passed, &|_| (), cut_off, true).1;
+        assert_eq!([None, Some(0), Some(1), Some(2)].map(|cut_off| cut(cut_off, &lost)), [0, 1, 0, 1]);
     }
 
     #[test]

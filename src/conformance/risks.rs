@@ -276,6 +276,8 @@ mod tests {
     fn ask<T>(passed: &[Passed<'_>], came_back: bool, ask: impl Fn(Facts<'_>) -> T) -> T {
         let parsed: Vec<_> = passed.iter().map(|(.., text)| serde_json::from_str::<Value>(text).ok()).collect();
         let facts = passed.iter().zip(&parsed).enumerate().map(|(index, ((fate, message, text), json))| Fact {
+            seq: index as u64,
+            answers: None,
             fate: *fate,
             message: *message,
             at: Duration::from_millis(150 * index as u64),
@@ -285,7 +287,8 @@ mod tests {
             befell: None,
         });
         let (facts, heartbeat_interval) = (facts.collect::<Vec<_>>(), Duration::from_secs(1));
-        ask(Facts { messages: &facts, came_back, heartbeat_interval, in_force: Deviations::default() })
+        let in_force = Deviations::default();
+        ask(Facts { messages: &facts, came_back, cut_off_since: None, heartbeat_interval, in_force })
     }
 
     fn suspects(about: &'static str, passed: &[Passed<'_>]) -> Vec<&'static str> {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::unplayed::why_unplayed;
-use crate::conformance::judge::is_unheard;
+use crate::conformance::judge::{is_undecided, is_unheard};
 use crate::conformance::occasions;
 use crate::conformance::requirements::{self, Requirement};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
@@ -313,6 +313,11 @@ fn row<'r>(
     if !releases.is_empty() && !releases.iter().any(|release| requirement.is_in_force(*release)) {
         let from = requirement.from.map_or("another release", Release::name);
         return new(State::NotApplicable, Vec::new(), format!("EVerest makes it from {from} on"));
+    }
+    let mut undecided = all_findings(results).filter(|it| is_undecided(it.finding, id));
+    if let Some(Broken { finding, .. }) = undecided.next() {
+        let reason = finding.help.clone().unwrap_or_default();
+        return Row { occasions: 0, is_advice: true, ..new(State::NotExercised, Vec::new(), reason) };
     }
     if occasions > 0 {
         let (in_force, others): (Vec<Release>, Vec<Release>) =

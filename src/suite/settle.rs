@@ -3,7 +3,8 @@
 //! A scenario that asks for what a module owes, and shows it nothing else, tells whether the module does that at all. If it
 //! does not, other scenarios say no more by its absence, whatever they are about; if it does so elsewhere, it is what they are
 //! about that keeps it from it. Nor does a module that sleeps until it is woken break more than what it sleeps by, nor one
-//! that is late wherever it is more than that where it is too late.
+//! that is late wherever it is more than that where it is too late; nor one that falls silent with each lost connection, or while a
+//! reply stays out, more than what it was seen to break by that alone.
 //!
 //! A module that goes on without an acknowledgement in one scenario has not stopped over a message in another one where nothing
 //! comes after it.
@@ -50,7 +51,7 @@ fn settled(
     other: &impl Fn(&ScenarioResult, &Diagnostic) -> Option<Revised>,
 ) -> Arc<ScenarioResult> {
     let is_other = |play: &ScenarioResult| play.findings.iter().any(|found| other(play, found).is_some());
-    if !result.plays().any(|play| is_other(play)) {
+    if !result.plays().any(is_other) {
         return result.clone();
     }
     let revised: Vec<_> = result.findings.iter().map(|found| other(result, found)).collect();
@@ -151,7 +152,9 @@ impl Owes {
         }
         let is_silent = |id| self.not_resumed.contains(id) && silent(play) == Some(id);
         let is_explained = |id: &&'static str| self.broken.contains(*id) || self.late.contains(*id) || is_silent(*id);
-        found.owed_by.filter(is_explained).or_else(|| self.shown(found))
+        // What else may keep it from it, where that was seen on its own.
+        let other = found.suspects.iter().skip(1).copied().find(|id| self.broken.contains(id));
+        found.owed_by.filter(is_explained).or(other).or_else(|| self.shown(found))
     }
 }
 
@@ -438,6 +441,20 @@ mod tests {
         assert_eq!(named(&[other.clone(), no_loss, does()]), ["CN-3", "CC-8", "CN-2"]);
         // It was seen to check nowhere.
         assert_eq!(named(&[back, of(&[missing("CN-2")])]), ["CC-8", "CC-8", "CC-8"]);
+    }
+
+    #[test]
+    fn what_keeps_a_module_from_all_else_is_broken_where_it_was_seen_on_its_own() {
+        let missing = |suspects: &[&'static str]| {
+            let found = Diagnostic::new(Severity::Fail, "expect/missing", "x").about(Subject::Expectation);
+            let (requirement, owed_by) = (suspects.first().copied(), Some("CC-8"));
+            let found = Diagnostic { requirement, owed_by, suspects: suspects.to_vec(), ..found };
+            Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() })
+        };
+        let (waits, other) = (missing(&["RR-14"]), missing(&["HB-6", "RR-14"]));
+        assert_eq!(named(&[waits.clone(), other.clone(), missing(&["HB-6"])]), ["RR-14", "RR-14", "HB-6"]);
+        assert_eq!(named(std::slice::from_ref(&other)), ["HB-6"]);
+        assert_eq!(named(&[other, missing(&["TV-17"])]), ["HB-6", "TV-17"]);
     }
 
     #[test]

@@ -179,6 +179,21 @@ fn what_a_module_would_only_have_to_listen_to_is_advised_before_what_it_would_be
     }
 }
 
+#[test]
+fn what_may_be_patience_or_waiting_for_ever_is_not_met() {
+    let occasions = &[("RR-14", 2)];
+    let went_on = || Arc::new(result("a.yaml", &["RR-14"], occasions, Verdict::Pass));
+    let silent = |id, requirement| {
+        let found = found(Severity::Inconclusive, id).unexercised("another one").breaking(requirement);
+        let result = result("b.yaml", &["RR-14"], &[], Verdict::Inconclusive);
+        Arc::new(ScenarioResult { findings: vec![found], ..result })
+    };
+    let state = |other| states(&[went_on(), other], &scope())["RR-14"].clone();
+    assert_eq!(state(silent("module/waits-for-reply", "RR-14")), (State::NotExercised, 0, "another one".to_owned()));
+    assert_eq!(state(silent("module/waits-for-reply", "RR-13")).0, State::Met);
+    assert_eq!(state(silent("module/acts-by-itself", "RR-14")).0, State::Met);
+}
+
 /// A forecast's requirement is met under the forecast alone, whatever else was played.
 #[test]
 fn what_holds_from_a_release_on_is_met_under_that() {

@@ -65,7 +65,7 @@ impl Findings<'_> {
         let case = self.case;
         let command = match &not_met.why {
             // A demand that it cannot be told of has a finding of its own.
-            Why::Expected(_, Fault::Ended | Fault::NotDrivable | Fault::NotDone)
+            Why::Expected(_, Fault::Ended | Fault::NotDrivable | Fault::NotDone | Fault::NotAskedAgain(_))
             | Why::EndedInSilence
             | Why::CallsUnseen => None,
             Why::Expected(expectation, fault) => self.steers(expectation, fault),

@@ -22,6 +22,8 @@ pub struct Blame {
     pub about: Option<&'static str>,
     /// Whether it was put to the test by then.
     pub is_exercised: bool,
+    /// Whether a request of the module was not answered, and it still listens for the reply.
+    pub waits: bool,
     /// What a module may have broken that has ended, the likeliest first: what it was handed last was an occasion for it.
     pub suspects: Vec<&'static str>,
 }
@@ -36,8 +38,9 @@ impl Proof<'_> {
         let handed = self.handed(self.view.messages);
         let facts = self.facts(&handed);
         let is_exercised = about.is_some_and(|id| occasions::lacking(id, facts).is_none());
+        let waits = self.view.waits_for_reply().is_some();
         let Some(cut_off) = self.past.cut_off_since else {
-            return Blame { about, is_exercised, suspects: risks::suspects(about, facts, 0, self.gone_at) };
+            return Blame { about, is_exercised, waits, suspects: risks::suspects(about, facts, 0, self.gone_at) };
         };
         // What was handed nothing since it lost its connection has ended over that, or before.
         let before = self.handed(&self.view.messages[..self.view.since(cut_off)]);
@@ -49,7 +52,7 @@ impl Proof<'_> {
                 suspects.push(id);
             }
         }
-        Blame { about, is_exercised, suspects }
+        Blame { about, is_exercised, waits, suspects }
     }
 
     /// What the module could have broken by ending over what it was shown, and has not.
@@ -114,7 +117,11 @@ impl Blame {
                 suspects.sort_by_key(|id| self.about != Some(*id));
                 suspects
             }
-            Subject::Expectation if found.owed_by.is_some() => self.about.into_iter().collect(),
+            // Or it waits for a reply, and does nothing else.
+            Subject::Expectation if found.owed_by.is_some() => {
+                let waits = self.waits.then_some("RR-14").filter(|id| self.about != Some(*id));
+                self.about.into_iter().chain(waits).collect()
+            }
             _ => Vec::new(),
         }
     }

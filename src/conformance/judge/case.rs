@@ -221,7 +221,13 @@ impl<'a> View<'a> {
 
     /// The module's last request of which the reply is still to come, and for which it still listens.
     pub fn waits_for_reply(&self) -> Option<&'a Request> {
-        let mut requests = self.requests.iter().rev();
-        requests.find(|it| it.from == Party::Module && !it.is_answered && self.is_subscribed(&it.reply_topic))
+        self.open_requests().next()
+    }
+
+    /// The module's requests of which the reply is still to come, and for which it still listens, the last first.
+    pub fn open_requests(self) -> impl Iterator<Item = &'a Request> {
+        let is_open =
+            move |it: &&Request| it.from == Party::Module && !it.is_answered && self.is_subscribed(&it.reply_topic);
+        self.requests.iter().rev().filter(is_open)
     }
 }

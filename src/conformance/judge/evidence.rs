@@ -222,6 +222,7 @@ impl Proof<'_> {
         Facts {
             messages,
             came_back: self.came_back,
+            cut_off_since: self.past.cut_off_since,
             heartbeat_interval: self.heartbeat_interval,
             in_force: self.in_force,
         }
@@ -248,6 +249,10 @@ impl Proof<'_> {
                 (Party::Harness, true) => Fate::Missed,
                 (Party::Harness, false) => return None,
             };
+            let answers = match &seen.kind {
+                Kind::Answer(index) | Kind::Reply(index) => Some(self.view.requests[*index].seq),
+                _ => None,
+            };
             let message = match &seen.kind {
                 Kind::Channel(channel) => Message::On(*channel),
                 Kind::EntryPoint(EntryPoint::Discover | EntryPoint::QueryModules(_)) => Message::DISCOVER_REQUEST,
@@ -261,7 +266,7 @@ impl Proof<'_> {
             let (payload, json) = (&*seen.publish.payload, seen.json.as_ref());
             let form = if fate == Fate::Sent { None } else { seen.form() };
             let befell = self.deliveries.befell(seen.seq);
-            Some(Fact { fate, message, at: seen.at, payload, json, form, befell })
+            Some(Fact { seq: seen.seq, answers, fate, message, at: seen.at, payload, json, form, befell })
         });
         facts.collect()
     }

@@ -294,6 +294,19 @@ impl Mismatch {
     }
 }
 
+impl What {
+    /// Whether it is a message or a request of this kind.
+    pub(super) fn is_of_kind(&self, kind: &Kind) -> bool {
+        match self {
+            What::Message { kind: Some(wanted), api, .. } => {
+                channel_of(*wanted, *api).is_some_and(|channel| *kind == Kind::Channel(channel))
+            }
+            What::Request { kind: wanted, .. } => wanted == kind,
+            _ => false,
+        }
+    }
+}
+
 /// Who has to send a message of this kind of this API, for a module under test on `side` with the API `under_test`.
 pub fn sender(kind: MessageKind, api: ApiType, side: Side, under_test: ApiType) -> Party {
     let is_clients = match channel_of(kind, api) {

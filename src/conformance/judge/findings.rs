@@ -24,6 +24,15 @@ const SHOWN: usize = 6;
 /// Differences of the nearest message shown as evidence.
 const DIFFERENCES: usize = 4;
 
+/// A client has made no other request while one of its own is not answered.
+const WAITS: &str = "module/waits-for-reply";
+
+/// Whether it is found that a module may wait for a reply for ever, and may as well be patient: what else it did while it
+/// waited says nothing of that.
+pub fn is_undecided(found: &Diagnostic, requirement: &str) -> bool {
+    found.id == WAITS && found.is_unexercised && found.requirement == Some(requirement)
+}
+
 /// All that a finding is told with.
 #[derive(Debug, Clone, Copy)]
 pub struct Findings<'a> {
@@ -83,6 +92,7 @@ impl Findings<'_> {
             Fault::Ended => self.ended(expectation),
             Fault::NotDrivable => self.not_drivable(expectation),
             Fault::NotDone => self.not_done(expectation),
+            Fault::NotAskedAgain(seq) => self.not_asked_again(expectation, *seq),
             Fault::WaitsForReply(seq) => self.waits_for_reply(expectation, *seq),
             Fault::NoAnswer => self.does_not_answer(expectation),
         };
@@ -335,6 +345,25 @@ impl Findings<'_> {
             .unexercised(help)
     }
 
+    /// The module has made no other request of its own accord while one of the same kind is not answered: that may be
+    /// patience, or it may never ask again.
+    fn not_asked_again(&self, expectation: &Expectation, seq: u64) -> Diagnostic {
+        let (what, within) = (expectation.in_words(), shown(expectation.within));
+        let headline = format!(
+            "{} made no other {what} within {within} while one is not answered: nobody knows how long it waits",
+            self.case.culprit()
+        );
+        let help = format!(
+            "a module that makes another {what} within {within} where nobody answers the one before; this one may wait longer, or for ever"
+        );
+        Diagnostic::new(Severity::Inconclusive, WAITS, headline)
+            .about(Subject::Module)
+            .at(self.case.place(&expectation.pointer, ""))
+            .with_lines(self.line(seq).map(|line| format!("not answered: {line}")).into_iter().collect())
+            .breaking("RR-14")
+            .unexercised(help)
+    }
+
     /// The module makes no request while another one of its own is not answered, as it may: nobody asks for two at a time.
     fn waits_for_reply(&self, expectation: &Expectation, seq: u64) -> Diagnostic {
         let headline = format!(
@@ -343,7 +372,7 @@ impl Findings<'_> {
             expectation.in_words(),
             shown(expectation.within)
         );
-        Diagnostic::new(Severity::Inconclusive, "module/waits-for-reply", headline)
+        Diagnostic::new(Severity::Inconclusive, WAITS, headline)
             .about(Subject::Module)
             .at(self.case.place(&expectation.pointer, ""))
             .with_lines(self.line(seq).map(|line| format!("not answered: {line}")).into_iter().collect())

@@ -28,6 +28,7 @@ pub use case::{Case, View, WITHIN};
 pub use claims::{Claim, Claims};
 pub use evidence::{Proof, is_unheard};
 pub use expectation::{Expectation, What, is_of_kind, matches};
+pub use findings::is_undecided;
 pub use past::{Past, Replies};
 
 use super::sighting::{Kind, Party, Sighting};
@@ -134,6 +135,8 @@ pub enum Fault {
     NotDrivable,
     /// What may be done of the module's own accord was not.
     NotDone,
+    /// The same of a request, while the reply to such a one, the message of this number, is still to come.
+    NotAskedAgain(u64),
     /// The module waits for the reply to another request, the message of this number.
     WaitsForReply(u64),
     /// The module was told to do something, and never told what came of it.
@@ -414,7 +417,12 @@ impl<'s> Judge<'s> {
         }
         let fault = match (open.demand, &expectation.what) {
             (Some((Prompt::ByItself(_), _)), _) => Some(Fault::NotDrivable),
-            (Some((Prompt::Awaited(_), _)), _) => Some(Fault::NotDone),
+            (Some((Prompt::Awaited(_), _)), what) => {
+                // Nobody asks again without a new reason.
+                let mut open = view.open_requests().filter(|open| open.seq < self.past.mark);
+                let open = open.find(|open| what.is_of_kind(&open.kind));
+                Some(open.map_or(Fault::NotDone, |open| Fault::NotAskedAgain(open.seq)))
+            }
             (Some(_), What::Request { .. }) => view.waits_for_reply().map(|open| Fault::WaitsForReply(open.seq)),
             _ => None,
         };

@@ -337,3 +337,28 @@ fn what_may_come_is_waited_for_and_taken_as_it_is() {
     );
     assert_eq!(court.judge(&[(5, Event::Ends)]).id(), "module/ended", "that it lives is owed");
 }
+
+#[test]
+fn whoever_makes_no_other_request_while_one_is_open_may_be_patient() {
+    let then = |steps: &str, events: &[(u64, Event)]| {
+        let mut court = unprepared("auth_consumer", steps);
+        court.prompt = Prompt::Awaited(Duration::from_secs(1));
+        court.judge(events)
+    };
+    let again = "- withdraw: {}\n- present_token: ALICE\n- withdraw: {}";
+    let asked = || at(1, withdraw("r/1"));
+    let silent = then(again, &[asked()]);
+    assert_eq!((silent.id(), silent.at), ("module/waits-for-reply", 1001));
+    let told = silent.told.unwrap();
+    assert_eq!((told.verdict, told.is_unexercised, told.requirement), ("inconclusive", true, Some("RR-14")));
+    assert_eq!(
+        told.headline,
+        "module `api` made no other withdraw_authorization request within 1s while one is not answered: nobody knows how long it waits"
+    );
+    // Answered, given up, or of another kind, it says nothing of patience.
+    assert_eq!(then(again, &[asked(), at(2, stray("r/1", json!("Accepted")))]).id(), "module/not-exercised");
+    assert_eq!(then(again, &[asked(), (2, Event::Listens("r/2"))]).id(), "module/not-exercised");
+    let get = "- withdraw: {}\n- present_token: ALICE\n- get_status: {}";
+    assert_eq!(then(get, &[asked()]).id(), "module/not-exercised");
+    assert_eq!(then(again, &[asked(), at(5, withdraw("r/2"))]).id(), "met");
+}

@@ -133,6 +133,21 @@ fn whoever_is_back_and_silent_has_kept_what_a_lost_connection_asks() {
 }
 
 #[test]
+fn whoever_does_nothing_may_wait_for_a_reply() {
+    let suspects = |about, waits| {
+        let mut found = [Diagnostic { owed_by: Some("CC-8"), ..unmet() }];
+        Blame { about: Some(about), is_exercised: true, waits, ..Blame::default() }.name(&mut found);
+        found[0].suspects.clone()
+    };
+    assert_eq!(suspects("HB-6", true), ["HB-6", "RR-14"]);
+    assert_eq!(suspects("HB-6", false), ["HB-6"]);
+    assert_eq!(suspects("RR-14", true), ["RR-14"]);
+    let client = || Exhibits::of_client().passes(withdraw("r/1"));
+    assert!(client().ask(|proof| proof.blame(None).waits && proof.view.waits_for_reply().is_some()));
+    assert!(!client().shown(stray("r/1", json!("Accepted"))).ask(|proof| proof.blame(None).waits));
+}
+
+#[test]
 fn a_question_with_more_is_not_like_others() {
     let question = |more: Value| {
         let mut question = json!({"headers": {"replyTo": "q/1"}, "payload": token()});
@@ -179,7 +194,7 @@ fn unmet() -> Diagnostic {
 
 #[test]
 fn what_a_monitor_objects_to_explains_what_it_stands_for() {
-    let blame = Blame { about: Some("CN-1"), is_exercised: true, suspects: vec!["TV-17", "LV-6"] };
+    let blame = Blame { about: Some("CN-1"), is_exercised: true, waits: false, suspects: vec!["TV-17", "LV-6"] };
     let named = |found: Diagnostic, objections: &[Diagnostic]| {
         let mut all = [std::slice::from_ref(&found), objections].concat();
         blame.name(&mut all);

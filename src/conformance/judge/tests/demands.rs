@@ -1,6 +1,6 @@
 //! Demands: what the module under test has to send because a step wants it to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,8 +9,8 @@ use super::court::Court;
 use super::script::{
     ALICE, BOB, Event, Message, at, at_once, beat, did, discover, on, request, status, stray, withdraw,
 };
-use crate::conformance::judge::{After, Decision, Demand, Input, Judge, Moment, Prompt, View, What};
-use crate::conformance::sighting::{Kind, Party};
+use crate::conformance::judge::{After, Claim, Decision, Demand, Fault, Input, Judge, Moment, Prompt, View, What, Why};
+use crate::conformance::sighting::{Kind, Party, Request};
 use crate::protocol::channel::Channel;
 use crate::protocol::control::Deed;
 use crate::scenario::pattern::{Captures, Pattern};
@@ -46,6 +46,32 @@ fn what_was_done_by_itself_before_it_was_clear_that_nobody_can_be_told_is_not_me
         judge.demand(Demand { pointer, within, by, what, prompt, after }, moment, view);
         let decision = judge.apply(moment, Input::Seen, view);
         assert_eq!(matches!(decision, Decision::Met(_)), is_met, "{decision:?}");
+    }
+}
+
+#[test]
+fn nobody_asks_again_without_a_new_reason() {
+    let court = Court::of_client("- note: x");
+    let messages = court.sightings(&[of_evse(1)]);
+    let kind = || Kind::Channel(Channel::WITHDRAW_AUTHORIZATION);
+    let (from, seq, reply_topic) = (Party::Module, messages[0].seq, "r/1".to_owned());
+    let requests = [Request { seq, from, kind: kind(), reply_topic, is_answered: false, token: None }];
+    let subscriptions = BTreeMap::from([("module".into(), BTreeSet::from(["r/1".to_owned()]))]);
+    let view = View { messages: &messages, requests: &requests, subscriptions: &subscriptions };
+    let moment = |millis| Moment { now: Duration::from_millis(millis), held_up: Duration::ZERO, has_ended: false };
+    for (mark, has_reason) in [(seq, false), (seq + 1, true)] {
+        let what = What::Request { kind: kind(), payload: Pattern::compile(&json!("$any")).unwrap(), at: "/x".into() };
+        let (pointer, within, by, after) = ("/x".into(), Duration::ZERO, Party::Module, After::InOrder);
+        let prompt = Prompt::Awaited(Duration::from_secs(1));
+        let mut judge = Judge::new(court.case(), Captures::new());
+        let claim = Claim { pointer: "/w".into(), is_demand: false };
+        judge.claims.file(&messages);
+        judge.claims.claim(0, &messages[0], claim);
+        judge.past.set_mark(mark);
+        judge.demand(Demand { pointer, within, by, what, prompt, after }, moment(0), view);
+        let Decision::NotMet(not_met) = judge.apply(moment(1000), Input::Over, view) else { panic!("{mark}") };
+        let Why::Expected(_, fault) = not_met.why else { panic!("{mark}") };
+        assert_eq!(fault, if has_reason { Fault::NotAskedAgain(seq) } else { Fault::NotDone });
     }
 }
 

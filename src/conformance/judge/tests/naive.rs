@@ -20,7 +20,7 @@ use crate::protocol::topic;
 use crate::scenario::model::{ExpectNone, MessageKind};
 use crate::scenario::pattern::{Captures, Pattern};
 use crate::scenario::step::Step;
-use crate::scenario::{Pointer, api_of};
+use crate::scenario::{Pointer, api_of, channel_of};
 
 /// Judges by looking at everything again each time.
 pub struct Naive<'s> {
@@ -217,7 +217,25 @@ impl<'s> Naive<'s> {
         if let Some((prompt, _)) = demand {
             match prompt {
                 Prompt::Told => {}
-                Prompt::Awaited(_) => return Err(not_met(first, Fault::NotDone)),
+                Prompt::Awaited(_) => {
+                    let is_such = |kind: &Kind| match (&first.expectation.what, kind) {
+                        (What::Message { kind: Some(wanted), api, .. }, Kind::Channel(channel)) => {
+                            channel_of(*wanted, *api) == Some(*channel)
+                        }
+                        (What::Request { kind: wanted, .. }, kind) => wanted == kind,
+                        _ => false,
+                    };
+                    let mut open = view.requests.iter().rev().filter(|request| {
+                        let mut filters = view.subscriptions.values().flatten();
+                        request.from == Party::Module
+                            && !request.is_answered
+                            && request.seq < self.reader.past.mark
+                            && filters.any(|filter| topic::matches(filter, &request.reply_topic))
+                    });
+                    let open = open.find(|request| is_such(&request.kind));
+                    let fault = open.map_or(Fault::NotDone, |open| Fault::NotAskedAgain(open.seq));
+                    return Err(not_met(first, fault));
+                }
                 Prompt::ByItself(_) | Prompt::Never => return Err(not_met(first, Fault::NotDrivable)),
             }
             let waits = view.requests.iter().rev().find(|request| {
