@@ -209,6 +209,17 @@ fn of_client(requirement: &str, facts: Facts<'_>) -> Option<(usize, &'static str
     })
 }
 
+impl Fact<'_> {
+    /// The same, where what the client was handed counts as shown to it.
+    #[must_use]
+    pub fn if_taken(mut self) -> Self {
+        if self.fate == Fate::Handed {
+            self.fate = Fate::Shown;
+        }
+        self
+    }
+}
+
 impl<'a> Facts<'a> {
     fn all(self, fate: Fate, message: Message) -> impl Iterator<Item = &'a Fact<'a>> {
         self.messages.iter().filter(move |fact| fact.fate == fate && fact.message == message)

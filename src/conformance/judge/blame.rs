@@ -37,7 +37,9 @@ impl Proof<'_> {
         }
         let handed = self.handed(self.view.messages);
         let facts = self.facts(&handed);
-        let is_exercised = about.is_some_and(|id| occasions::lacking(id, facts).is_none());
+        // Who is at a loss over a message may not acknowledge it any more.
+        let taken: Vec<_> = handed.iter().map(|fact| fact.if_taken()).collect();
+        let is_exercised = about.is_some_and(|id| occasions::lacking(id, self.facts(&taken)).is_none());
         let waits = self.view.waits_for_reply().is_some();
         let Some(cut_off) = self.past.cut_off_since else {
             return Blame { about, is_exercised, waits, suspects: risks::suspects(about, facts, 0, self.gone_at) };

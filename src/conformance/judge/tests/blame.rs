@@ -238,4 +238,9 @@ fn what_was_not_put_to_the_test_is_not_broken() {
     let client = Exhibits::of_client().shown(usual("Processing"));
     let of = |about| client.ask(|proof| proof.blame(requirements::find(about)).is_exercised);
     assert!(of("TV-17") && !of("CN-1") && !of("TV-15"));
+    // It may stumble before it has acknowledged anything.
+    let at_a_loss = Exhibits::of_client().delivered(usual("Processing"));
+    assert!(at_a_loss.ask(|proof| proof.blame(requirements::find("TV-17")).is_exercised));
+    let kept_from = Exhibits::of_client().passes(usual("Processing"));
+    assert!(!kept_from.ask(|proof| proof.blame(requirements::find("TV-17")).is_exercised));
 }
