@@ -183,7 +183,7 @@ struct Prepared {
 fn prepare(arguments: &Arguments, side: Side) -> Result<Prepared, Vec<Diagnostic>> {
     let flags = &arguments.play;
     let config = Config::load(flags.module.topics.config.as_deref())?;
-    let settings = flags.settings(&config)?;
+    let settings = Settings { sees_reading: side == Side::Client, ..flags.settings(&config)? };
     if let Some(other) = arguments.only.iter().find(|requirement| !requirement.binds.is_side(side)) {
         let headline = format!("{} does not bind this side: {}", other.id, other.statement);
         return Err(vec![Diagnostic::new(Severity::Error, "usage/other-side", headline)]);

@@ -42,6 +42,7 @@ mod probe;
 mod process;
 mod races;
 mod readiness;
+mod reading;
 mod replay;
 mod requests;
 mod reservation;

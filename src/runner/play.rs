@@ -169,9 +169,10 @@ async fn perform(
     let delivered = last_passed::delivered(stage.case(), &stage.lookout.observer.records);
     let near_topics = near_topics::find(scene, &stage.lookout.observer);
     let blame = stage.blame(piece.fault.as_deref());
-    let Learnt { unseen, answered, .. } = std::mem::take(&mut stage.learnt);
     let by_itself = stage.lookout.module.ended.borrow().clone();
     let has_ended = by_itself.is_some();
+    let deaf = if settings.sees_reading && is_complete { stage.stops_reading().await } else { None };
+    let Learnt { unseen, answered, .. } = std::mem::take(&mut stage.learnt);
     let written_by_then = stage.lookout.module.output().map_or(0, |output| output.count());
     faults::end(broker).await;
     let ended = ending::farewell(&mut stage.lookout, broker, settings, is_complete).await;
@@ -216,6 +217,10 @@ async fn perform(
             // Whoever was not ready may have lost what the scenario said.
             found.evidence.extend(answered.iter().map(Answered::to_string));
         }
+    }
+    if let Some(deaf) = deaf {
+        // Over any of what it was shown, it may have stopped to read: nothing of it was survived.
+        findings.push(blame.over_any_of(deaf, std::mem::take(&mut result.survived)));
     }
     near_topics::explain(near_topics, findings);
     findings.extend(answered.and_then(|answered| answered.to_note(&scene.topics.module_id)));

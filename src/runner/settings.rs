@@ -70,6 +70,8 @@ pub struct Settings {
     pub inside: Option<Vec<station_file::Binding>>,
     /// How many scenarios are played at once.
     pub jobs: usize,
+    /// Whether a client that acknowledges nothing is cut off at the end of each scenario, to see whether it still reads.
+    pub sees_reading: bool,
 }
 
 impl Settings {
@@ -98,6 +100,7 @@ impl Settings {
             is_updating_goldens: false,
             inside: None,
             jobs: 1,
+            sees_reading: false,
         }
     }
 }

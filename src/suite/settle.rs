@@ -9,6 +9,9 @@
 //! A module that goes on without an acknowledgement in one scenario has not stopped over a message in another one where nothing
 //! comes after it.
 //!
+//! Nor does one that connects again wherever its connection is lost stay away at the end of a scenario unless what reads has ended
+//! there.
+//!
 //! What may be an accident once is none where a module does so in one scenario after the other, and never does otherwise.
 //!
 //! A module that ends may have stumbled over several things that it was handed at once. It has rather stumbled over what it
@@ -37,7 +40,9 @@ pub fn settle(results: Vec<Arc<ScenarioResult>>) -> Vec<Arc<ScenarioResult>> {
             return Some((Severity::Fail, found.requirement));
         }
         let requirement = owes.broken(play, found).or_else(|| ends.culprit(found))?;
-        (found.requirement != Some(requirement)).then_some((found.severity, Some(requirement)))
+        let severity = if found.id == DEAF { Severity::Fail } else { found.severity };
+        let revised = (severity, Some(requirement));
+        (revised != (found.severity, found.requirement)).then_some(revised)
     };
     results.iter().map(|result| settled(result, &other)).collect()
 }
@@ -71,6 +76,9 @@ fn settled(
 const STOPPED: &str = "module/stopped-acknowledging";
 /// One that has left an acknowledgement out.
 const SKIPPED: &str = "module/skipped-acknowledgement";
+
+/// A module that does not read any more, or does not connect again by itself; a warning until it is known which.
+const DEAF: &str = "module/reads-no-more";
 
 /// What a module breaks that leaves acknowledgements out, if it is seen to.
 fn skipped(results: &[Arc<ScenarioResult>]) -> Option<&'static str> {
@@ -205,14 +213,17 @@ struct Ends {
     survived: BTreeMap<&'static str, u32>,
     /// Of how many ends it is the likeliest explanation.
     explained: BTreeMap<&'static str, u32>,
+    /// Whether it was seen to connect again.
+    comes_back: bool,
 }
 
 impl Ends {
     fn of(results: &[Arc<ScenarioResult>]) -> Self {
-        let mut ends = Self::default();
+        let comes_back = results.iter().any(|result| result.occasions.contains_key("CN-1"));
+        let mut ends = Self { comes_back, ..Self::default() };
         for result in results {
             let mut over = BTreeSet::new();
-            let fatal = result.findings.iter().filter(|found| is_end(found));
+            let fatal = result.findings.iter().filter(|found| ends.is_end(found));
             let count = fatal.inspect(|found| over.extend(found.suspects.iter().copied())).count();
             // What came shortly before the end says nothing.
             let (list, ids) = if count > 0 { (&mut ends.ended, &over) } else { (&mut ends.survived, &result.survived) };
@@ -226,6 +237,12 @@ impl Ends {
             *ends.explained.entry(id).or_default() += 1;
         }
         ends
+    }
+
+    /// Whether it is that the module has ended, or what reads of it, over something that it was handed.
+    fn is_end(&self, found: &Diagnostic) -> bool {
+        let is_fatal = found.severity == Severity::Fail || found.id == DEAF && self.comes_back;
+        is_fatal && found.subject == Subject::ModuleEnd
     }
 
     /// How suspicious a requirement is: the square of Ochiai's measure, times the number of all ends.
@@ -244,7 +261,7 @@ impl Ends {
         const ABOUT: f64 = 0.5;
         /// It says less still of what was survived before.
         const ABOUT_WHERE_SURVIVED: f64 = 0.3;
-        let suspects: &[&'static str] = if is_end(found) { &found.suspects } else { &[] };
+        let suspects: &[&'static str] = if self.is_end(found) { &found.suspects } else { &[] };
         let most = suspects.iter().map(|id| (self.suspicion(id), *id)).max_by(|(a, _), (b, _)| a.total_cmp(b));
         let (most, share) = most.map_or((0.0, ABOUT), |(most, id)| match self.survived.get(id) {
             None => (most, ABOUT),
@@ -267,11 +284,6 @@ impl Ends {
     fn culprit(&self, found: &Diagnostic) -> Option<&'static str> {
         self.suspects(found).rev().max_by_key(|id| self.explained.get(id))
     }
-}
-
-/// Whether it is that the module has ended, over something that it was handed.
-fn is_end(found: &Diagnostic) -> bool {
-    found.severity == Severity::Fail && found.subject == Subject::ModuleEnd
 }
 
 #[cfg(test)]
@@ -331,6 +343,28 @@ mod tests {
         };
         assert_eq!(named(&[stuck(STOPPED, "TV-17"), stuck(SKIPPED, "MQ-4")]), ["MQ-4", "MQ-4"]);
         assert_eq!(named(&[stuck(STOPPED, "TV-17"), ended(&["LV-6"])]), ["TV-17", "LV-6"]);
+    }
+
+    #[test]
+    fn who_comes_back_elsewhere_and_stays_away_at_the_end_has_stopped_to_read() {
+        let deaf = |suspects: &[&'static str]| {
+            let found = Diagnostic::new(Severity::Warning, DEAF, "x").about(Subject::ModuleEnd);
+            let found = Diagnostic { requirement: suspects.first().copied(), suspects: suspects.to_vec(), ..found };
+            Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() })
+        };
+        let comes_back =
+            || Arc::new(ScenarioResult { occasions: BTreeMap::from([("CN-1", 1)]), ..ScenarioResult::default() });
+        let told = |results: &[Arc<ScenarioResult>]| {
+            let settled = settle(results.to_vec());
+            let found = settled.iter().find_map(|result| Some((result.findings.first()?.clone(), result.verdict)));
+            found.map(|(found, verdict)| (found.severity, found.requirement, verdict))
+        };
+        let fails = |id| Some((Severity::Fail, Some(id), Verdict::Fail));
+        assert_eq!(told(&[deaf(&["RR-15", "TV-17"]), comes_back()]), fails("RR-15"));
+        // It has read that elsewhere, and lived on.
+        assert_eq!(told(&[deaf(&["TV-17", "RR-9"]), comes_back(), survived(&["TV-17"])]), fails("RR-9"));
+        let warns = Some((Severity::Warning, Some("RR-15"), Verdict::Pass));
+        assert_eq!(told(&[deaf(&["RR-15"]), survived(&["TV-17"])]), warns, "it may never come back");
     }
 
     #[test]

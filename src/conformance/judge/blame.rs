@@ -98,6 +98,13 @@ impl Blame {
         findings.iter_mut().filter(is_told).for_each(|found| found.severity = Severity::Warning);
     }
 
+    /// A finding that may break any of these, what the scenario is about before the others; nobody knows since when.
+    pub fn over_any_of(&self, found: Diagnostic, ids: BTreeSet<&'static str>) -> Diagnostic {
+        let mut suspects: Vec<_> = ids.into_iter().collect();
+        suspects.sort_by_key(|id| self.about != Some(*id));
+        Diagnostic { requirement: suspects.first().copied(), suspects, ..found }
+    }
+
     /// What a monitor objects to that has led to a failure of an expectation.
     fn of_cause(&self, found: &Diagnostic, objections: &[(u64, &'static str)]) -> Option<&'static str> {
         if found.subject != Subject::Expectation {
