@@ -75,6 +75,8 @@ pub struct Scenario {
     /// What the module could have broken by ending, and has not.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     survived: BTreeSet<Id>,
+    #[serde(default)]
+    acknowledges: bool,
     failures: Vec<Finding>,
     notes: Vec<Finding>,
     output: Vec<String>,
@@ -189,6 +191,7 @@ impl From<&ScenarioResult> for Scenario {
             },
             occasions: result.occasions.iter().map(|(id, count)| (Id(id), *count)).collect(),
             survived: result.survived.iter().copied().map(Id).collect(),
+            acknowledges: result.acknowledges,
             failures: findings(failures),
             notes: findings(notes),
             output: result.output.clone(),
@@ -271,6 +274,7 @@ impl Scenario {
             },
             occasions: self.occasions.into_iter().map(|(id, count)| (id.0, count)).collect(),
             survived: self.survived.into_iter().map(|id| id.0).collect(),
+            acknowledges: self.acknowledges,
             messages: self.messages.into_iter().map(Message::passed).collect(),
             messages_in_all: self.messages_in_all,
             again: self.again,

@@ -17,7 +17,7 @@ pub fn never_acknowledges(case: &Case<'_>, count: usize, within: Duration) -> Di
         shown(within)
     );
     Diagnostic::new(Severity::Fail, "module/acknowledges-nothing", headline)
-        .about(Subject::Module)
+        .about(Subject::ModuleEnd)
         .at(case.scenario.labelled("/under_test", ""))
         .with_help("answer each PUBLISH of QoS 1 with PUBACK, and of QoS 2 with PUBREC, or subscribe at QoS 0")
         .breaking("MQ-4")

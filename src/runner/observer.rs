@@ -250,13 +250,18 @@ impl Observer {
         self.messages.push(seen);
     }
 
-    /// How many messages the module has been sent at a QoS that asks for an acknowledgement, over connections that are
-    /// there, if it has never acknowledged any.
-    pub fn never_acknowledged(&self) -> usize {
+    /// Whether the module has acknowledged anything that it was handed.
+    pub fn acknowledges(&self) -> bool {
         let is_acknowledgement = |event: &Event| {
             matches!(event, Event::Packet { direction: Direction::FromClient, kind: "PUBACK" | "PUBREC", .. })
         };
-        if self.records.iter().any(|record| !is_own(&record.client) && is_acknowledgement(&record.event)) {
+        self.records.iter().any(|record| !is_own(&record.client) && is_acknowledgement(&record.event))
+    }
+
+    /// How many messages the module has been sent at a QoS that asks for an acknowledgement, over connections that are
+    /// there, if it has never acknowledged any.
+    pub fn never_acknowledged(&self) -> usize {
+        if self.acknowledges() {
             return 0;
         }
         let sent = self.deliveries.unacknowledged();

@@ -149,6 +149,7 @@ async fn perform(
     result.evidence = stage.proof().evidence();
     result.occasions = stage.proof().occasions(is_complete);
     result.survived = stage.proof().survived();
+    result.acknowledges = stage.lookout.observer.acknowledges();
     result.hears_orders = stage.judging.means(&stage.lookout).listens;
     let unproven = match piece.replay {
         None if is_complete => {

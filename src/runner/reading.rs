@@ -1,6 +1,6 @@
-//! Whether a client under test still reads when the last step is over. One that subscribes at QoS 0 acknowledges nothing: where
-//! what reads has ended, mostly a thread, the rest of it may speak on as if nothing had happened. Who does not read does not see
-//! either that its connection is lost, and does not connect again.
+//! Whether a client under test still reads when the last step is over. What comes at QoS 0 nobody acknowledges, and what comes
+//! once more was acknowledged before: where what reads has ended over that, mostly a thread, the rest of the client may speak on as
+//! if nothing had happened. Who does not read does not see either that its connection is lost, and does not connect again.
 //!
 //! It cuts off and watches; what that proves, other scenarios say ([`crate::suite::settle`]).
 
@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::observer::is_own;
+use super::observer::{Observer, is_own};
 use super::stage::Stage;
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::side::Side;
 use crate::transcript::record::{Direction, Event, Record};
 
+/// An acknowledgement that is on its way comes within this.
+const LAST_WORD: Duration = Duration::from_millis(200);
 /// Most clients try again after a second, and few wait longer than five.
 const BACK_WITHIN: Duration = Duration::from_secs(8);
 
@@ -26,10 +28,11 @@ impl Stage<'_> {
             return None;
         }
         self.lookout.observer.drain();
-        let in_doubt = in_doubt(&self.lookout.observer.records);
-        if in_doubt.is_empty() {
+        let reads = |observer: &Observer| in_doubt(&observer.records).is_empty();
+        if !matches!(self.lookout.wait_until(LAST_WORD, reads).await, Ok(None)) {
             return None;
         }
+        let in_doubt = in_doubt(&self.lookout.observer.records);
         self.lookout.awaited.phase(self.scene.scenario, "the module is to connect again, as one does that still reads");
         self.lookout.observer.monitors.module_cut_off();
         let seen = self.lookout.observer.records.len();
@@ -49,7 +52,9 @@ impl Stage<'_> {
         let finding = Diagnostic::new(Severity::Warning, "module/reads-no-more", headline)
             .about(Subject::ModuleEnd)
             .at(self.scene.scenario.labelled("/under_test", ""))
-            .with_evidence("what it was handed last came at QoS 0, which nobody acknowledges: it may not have read it");
+            .with_evidence(
+                "it did not acknowledge what it was handed last, as nobody does at QoS 0, and may not have read it",
+            );
         Some(finding.with_help("what reads the module's messages may have ended: look at what the module prints"))
     }
 }
@@ -65,13 +70,13 @@ fn tries_again(records: &[Record]) -> bool {
 struct Reading {
     /// What waits for an acknowledgement, by packet identifier, with the record by which it was handed over.
     handed: BTreeMap<u16, u64>,
-    /// The last record of a message at QoS 0.
-    at_qos_0: Option<u64>,
+    /// The last of these, or of those that need none.
+    last: Option<u64>,
     /// The last record that the client has acknowledged, and so has read.
     read: Option<u64>,
 }
 
-/// The module's clients that are connected and were handed something at QoS 0 after all that they have acknowledged.
+/// The module's clients that are connected and were handed something after all that they have acknowledged.
 fn in_doubt(records: &[Record]) -> Vec<Arc<str>> {
     let mut clients: BTreeMap<&Arc<str>, Reading> = BTreeMap::new();
     for record in records.iter().filter(|record| !is_own(&record.client)) {
@@ -80,9 +85,9 @@ fn in_doubt(records: &[Record]) -> Vec<Arc<str>> {
             Event::Disconnected { cause, .. } if !cause.contains("taken over") => drop(clients.remove(&record.client)),
             Event::Publish { direction: Direction::ToClient, publish } => {
                 let Some(reading) = clients.get_mut(&record.client) else { continue };
-                match publish.qos {
-                    0 => reading.at_qos_0 = Some(record.seq),
-                    _ => drop(reading.handed.insert(publish.pkid, record.seq)),
+                reading.last = Some(record.seq);
+                if publish.qos > 0 {
+                    reading.handed.insert(publish.pkid, record.seq);
                 }
             }
             Event::Packet { direction: Direction::FromClient, kind: "PUBACK" | "PUBREC" | "PUBCOMP", pkid } => {
@@ -92,7 +97,7 @@ fn in_doubt(records: &[Record]) -> Vec<Arc<str>> {
             _ => {}
         }
     }
-    let doubtful = clients.into_iter().filter(|(_, reading)| reading.at_qos_0 > reading.read);
+    let doubtful = clients.into_iter().filter(|(_, reading)| reading.last > reading.read);
     doubtful.map(|(client, _)| client.clone()).collect()
 }
 
@@ -136,17 +141,19 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_at_qos_0_behind_all_that_is_acknowledged_may_not_be_read() {
+    fn what_comes_behind_all_that_is_acknowledged_may_not_be_read() {
         let puback = |pkid| ("a", acknowledged("PUBACK", pkid));
         let begins = [("a", connected()), ("a", handed(0, 0))];
         assert_eq!(doubted(&begins), ["a"]);
-        assert_eq!(doubted(&[("a", connected()), ("a", handed(1, 1))]), [""; 0]);
         let acknowledges = [&begins[..], &[("a", handed(1, 1)), puback(1)]].concat();
         assert_eq!(doubted(&acknowledges), [""; 0], "it has read on");
         assert_eq!(doubted(&[&acknowledges[..], &[("a", handed(0, 0))]].concat()), ["a"]);
         let earlier = [("a", connected()), ("a", handed(1, 1)), ("a", handed(0, 0)), puback(1)];
         assert_eq!(doubted(&earlier), ["a"], "it has acknowledged what came before");
         assert_eq!(doubted(&[&begins[..], &[("a", acknowledged("PINGREQ", 0))]].concat()), ["a"]);
+        let again = [&acknowledges[..], &[("a", handed(1, 1))]].concat();
+        assert_eq!(doubted(&again), ["a"], "it has acknowledged that before");
+        assert_eq!(doubted(&[&again[..], &[puback(1)]].concat()), [""; 0]);
     }
 
     #[test]

@@ -77,6 +77,8 @@ const STOPPED: &str = "module/stopped-acknowledging";
 /// One that has left an acknowledgement out.
 const SKIPPED: &str = "module/skipped-acknowledgement";
 
+/// A module that acknowledges nothing; what reads of one that does so elsewhere has ended over the first message.
+const DUMB: &str = "module/acknowledges-nothing";
 /// A module that does not read any more, or does not connect again by itself; a warning until it is known which.
 const DEAF: &str = "module/reads-no-more";
 
@@ -215,12 +217,15 @@ struct Ends {
     explained: BTreeMap<&'static str, u32>,
     /// Whether it was seen to connect again.
     comes_back: bool,
+    /// Whether it was seen to acknowledge anything.
+    acknowledges: bool,
 }
 
 impl Ends {
     fn of(results: &[Arc<ScenarioResult>]) -> Self {
         let comes_back = results.iter().any(|result| result.occasions.contains_key("CN-1"));
-        let mut ends = Self { comes_back, ..Self::default() };
+        let acknowledges = results.iter().any(|result| result.acknowledges);
+        let mut ends = Self { comes_back, acknowledges, ..Self::default() };
         for result in results {
             let mut over = BTreeSet::new();
             let fatal = result.findings.iter().filter(|found| ends.is_end(found));
@@ -241,7 +246,11 @@ impl Ends {
 
     /// Whether it is that the module has ended, or what reads of it, over something that it was handed.
     fn is_end(&self, found: &Diagnostic) -> bool {
-        let is_fatal = found.severity == Severity::Fail || found.id == DEAF && self.comes_back;
+        let is_fatal = match found.id {
+            DEAF => self.comes_back,
+            DUMB => self.acknowledges,
+            _ => found.severity == Severity::Fail,
+        };
         is_fatal && found.subject == Subject::ModuleEnd
     }
 
@@ -365,6 +374,18 @@ mod tests {
         assert_eq!(told(&[deaf(&["TV-17", "RR-9"]), comes_back(), survived(&["TV-17"])]), fails("RR-9"));
         let warns = Some((Severity::Warning, Some("RR-15"), Verdict::Pass));
         assert_eq!(told(&[deaf(&["RR-15"]), survived(&["TV-17"])]), warns, "it may never come back");
+    }
+
+    #[test]
+    fn who_acknowledges_elsewhere_has_stopped_to_read_where_it_acknowledges_nothing() {
+        let dumb = || {
+            let found = Diagnostic::new(Severity::Fail, DUMB, "x").about(Subject::ModuleEnd).breaking("MQ-4");
+            let found = Diagnostic { suspects: vec!["RR-15", "TV-17"], ..found };
+            Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() })
+        };
+        let acknowledges = ScenarioResult { acknowledges: true, ..ScenarioResult::clone(&survived(&["TV-17"])) };
+        assert_eq!(named(&[dumb(), survived(&["HB-6"])]), ["MQ-4"]);
+        assert_eq!(named(&[dumb(), Arc::new(acknowledges)]), ["RR-15"]);
     }
 
     #[test]
