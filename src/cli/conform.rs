@@ -291,7 +291,9 @@ impl Prepared {
         let (known, retries) = (known_failures.clone(), arguments.play.retries);
         let only = scope.only.clone();
         let played = perform(|interrupt| async move {
-            let playing = Playing { settings, known, retries, repeat: 1, fails_fast: false, say, interrupt };
+            let experience = Arc::default();
+            let playing =
+                Playing { settings, experience, known, retries, repeat: 1, fails_fast: false, say, interrupt };
             match arguments.sweep {
                 true => sweep_all(pieces, &only, &playing).await,
                 false => Ok(play_all(pieces, &playing).await),

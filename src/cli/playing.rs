@@ -23,7 +23,7 @@ use crate::protocol::side::Side;
 use crate::protocol::wire::Wire;
 use crate::report::html::Made;
 use crate::report::{self, KnownFailure, Part, Shard};
-use crate::runner::{self, ModuleSource, Piece, Settings};
+use crate::runner::{self, Experience, ModuleSource, Piece, Settings};
 use crate::scenario::Scenario;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 
@@ -280,6 +280,8 @@ pub fn perform<T, F: Future<Output = T>>(play: impl FnOnce(watch::Receiver<bool>
 pub struct Playing {
     /// The settings of the run.
     pub settings: Settings,
+    /// What was learnt of the module so far.
+    pub experience: Arc<Experience>,
     /// What is known to fail, and so is not played again.
     pub known: Vec<KnownFailure>,
     /// How often what does not pass is played again.
@@ -347,7 +349,7 @@ impl Playing {
         let shown = tokio::spawn(progress::show(received, self.known.clone(), today(), self.say));
         let (settings, interrupt) = (self.settings.clone(), self.interrupt.clone());
         let is_enough = |result: &Arc<ScenarioResult>| self.fails_fast && self.is_failure(result);
-        let results = runner::run(pieces, settings, events, interrupt, is_enough).await;
+        let results = runner::run_on(pieces, (settings, self.experience.clone()), events, interrupt, is_enough).await;
         // The display ends with the last event.
         let _ = shown.await;
         results

@@ -218,8 +218,11 @@ impl Prepared {
         let idle: BTreeMap<_, _> = pieces.iter().filter_map(|piece| of_idle(&piece.scenario)).collect();
         let planned: Vec<_> = pieces.iter().map(|piece| (piece.scenario.source.path.clone(), piece.release)).collect();
         let shown_known = known.clone();
+        let experience = Arc::default();
         let played = perform(|interrupt| async move {
-            Playing { settings, known: shown_known, retries, repeat, fails_fast, say, interrupt }.play(pieces).await
+            Playing { settings, experience, known: shown_known, retries, repeat, fails_fast, say, interrupt }
+                .play(pieces)
+                .await
         });
         let (results, mut is_interrupted) = match played {
             Ok(played) => played,

@@ -19,14 +19,15 @@ use crate::transcript::record::{Direction, Event, Record};
 const REACTION: Duration = Duration::from_secs(1);
 
 impl Stage<'_> {
-    /// What is to be said of a client that did not become ready in all of its time, and does when it has seen a beacon.
-    /// `is_ready` is what ready means.
+    /// What is to be said of a client that did not become ready in all of its time, which it was `waited` for, and does when it has
+    /// seen a beacon. `is_ready` is what ready means.
     ///
     /// # Errors
     /// As [`Lookout::wait`](super::lookout::Lookout::wait).
     pub(super) async fn wake_by_beacon(
         &mut self,
         is_ready: impl Fn(&Observer) -> bool,
+        waited: Duration,
     ) -> Result<Option<Diagnostic>, Stop> {
         let within = self.scene.settings.ready_within;
         let topic = EntryPoint::beacon_topic(&self.scene.topics.external_prefix);
@@ -38,7 +39,7 @@ impl Stage<'_> {
         let records = &self.lookout.observer.records;
         let moved = records.iter().rev().find(|record| is_of_subscribing(record)).map_or(Duration::ZERO, |it| it.at);
         let (said, now) = (records.len(), self.judging.now());
-        if now.saturating_sub(moved) < within / 2 {
+        if now.saturating_sub(moved) < waited / 2 {
             return Ok(None);
         }
         let payload = bytes::Bytes::from_static(b"{}");
@@ -50,8 +51,9 @@ impl Stage<'_> {
         if self.lookout.wait_until(within, is_ready).await?.is_none() {
             return Ok(None);
         }
+        self.lookout.experience.set_asleep();
         let module = &self.scene.topics.module_id;
-        let headline = format!("module `{module}` did nothing for {} and began when it saw a beacon", shown(within));
+        let headline = format!("module `{module}` did nothing for {} and began when it saw a beacon", shown(waited));
         let help = "let the client begin when it has connected: EVerest says its beacon once, when it starts, and may \
                     have started long before";
         let finding = Diagnostic::new(Severity::Fail, "module/waits-for-beacon", headline)

@@ -67,6 +67,27 @@ impl<'s> Judging<'s> {
         self.decide(lookout).await
     }
 
+    /// The same of what it may do of its own accord: it is waited for no longer than until `in_vain` returns.
+    ///
+    /// # Errors
+    /// When it does not come.
+    pub async fn have_done(
+        &mut self,
+        lookout: &mut Lookout<'_>,
+        demand: Demand,
+        in_vain: impl Future<Output = ()>,
+    ) -> Result<Option<u64>, Stop> {
+        let moment = self.moment(lookout);
+        self.judge.demand(demand, moment, lookout.observer.view());
+        tokio::select! {
+            biased;
+            decided = self.decide(lookout) => return decided,
+            () = in_vain => {}
+        }
+        self.judge.give_up(self.now());
+        self.decide(lookout).await
+    }
+
     /// Has silence kept.
     ///
     /// # Errors

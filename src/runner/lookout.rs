@@ -3,12 +3,14 @@
 //!
 //! Sends nothing, and judges nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::awaited::Awaited;
+use super::experience::Experience;
 use super::faults::Laid;
 use super::findings;
 use super::lag::Lag;
@@ -36,6 +38,8 @@ pub struct Lookout<'s> {
     interrupt: watch::Receiver<bool>,
     /// Who is told what is waited for.
     pub(super) awaited: Awaited,
+    /// What is known of the module from other scenarios.
+    pub(super) experience: Arc<Experience>,
 }
 
 /// What ended a wait.
@@ -56,10 +60,9 @@ impl<'s> Lookout<'s> {
         observer: Observer,
         module: Module,
         faults: Laid,
-        interrupt: watch::Receiver<bool>,
-        awaited: Awaited,
+        (interrupt, awaited, experience): (watch::Receiver<bool>, Awaited, Arc<Experience>),
     ) -> Self {
-        Self { case, observer, module, faults, interrupt, awaited }
+        Self { case, observer, module, faults, interrupt, awaited, experience }
     }
 
     /// Waits for something new, until `deadline`.

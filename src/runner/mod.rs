@@ -13,6 +13,7 @@ mod clock;
 mod cuts;
 mod drive;
 mod ending;
+mod experience;
 mod explaining;
 mod faults;
 mod findings;
@@ -74,6 +75,7 @@ use awaited::Awaited;
 
 pub use arriving::{Message, Met, Outcome, TooMany};
 pub use clock::Speed;
+pub use experience::Experience;
 pub use faults::Fault;
 pub use last_passed::{HandedAtEnd, handed_at_end};
 pub use observer::is_own;
@@ -147,6 +149,17 @@ pub async fn run(
     interrupt: watch::Receiver<bool>,
     is_enough: impl Fn(&Arc<ScenarioResult>) -> bool,
 ) -> Vec<Arc<ScenarioResult>> {
+    run_on(pieces, (settings, Arc::default()), events, interrupt, is_enough).await
+}
+
+/// The same, where something is known of the module already.
+pub async fn run_on(
+    pieces: Vec<Piece>,
+    (settings, experience): (Settings, Arc<Experience>),
+    events: mpsc::UnboundedSender<RunEvent>,
+    interrupt: watch::Receiver<bool>,
+    is_enough: impl Fn(&Arc<ScenarioResult>) -> bool,
+) -> Vec<Arc<ScenarioResult>> {
     let started = Instant::now();
     let settings = Arc::new(settings);
     let is_attached = settings.module == ModuleSource::Attached;
@@ -167,9 +180,12 @@ pub async fn run(
             let _ = events.send(RunEvent::ScenarioStarted { path: path.clone() });
             let awaited = Awaited::of(events.clone(), path);
             let (settings, interrupt) = (settings.clone(), interrupt.clone());
+            // What a module does not do under a fault says nothing of the others.
+            let experience = if piece.fault.is_some() { Arc::new(experience.apart()) } else { experience.clone() };
             let open = kept.take();
-            let handle =
-                playing.spawn(async move { (index, perform(&piece, &settings, open, interrupt, awaited).await) });
+            let handle = playing.spawn(async move {
+                (index, perform(&piece, &settings, open, interrupt, (awaited, experience)).await)
+            });
             names.insert(handle.id(), index);
         }
         let Some(joined) = playing.join_next_with_id().await else { break };
@@ -226,7 +242,7 @@ async fn perform(
     settings: &Settings,
     open: Option<play::OpenBroker>,
     interrupt: watch::Receiver<bool>,
-    awaited: Awaited,
+    others: (Awaited, Arc<Experience>),
 ) -> (ScenarioResult, Option<play::OpenBroker>) {
     let open = match open {
         Some(open) => open,
@@ -235,7 +251,7 @@ async fn perform(
             Err(error) => return (no_broker(piece, &error), None),
         },
     };
-    play::play(piece, settings, open, interrupt, awaited).await
+    play::play(piece, settings, open, interrupt, others).await
 }
 
 async fn open_broker(settings: &Settings) -> Result<play::OpenBroker, StartError> {

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::applicable::not_applicable;
 use super::awaited::Awaited;
+use super::experience::Experience;
 use super::faults::{self, Laid};
 use super::forecast::soften;
 use super::last_words::last_words;
@@ -53,7 +54,7 @@ pub async fn play(
     settings: &Settings,
     open: OpenBroker,
     interrupt: watch::Receiver<bool>,
-    awaited: Awaited,
+    (awaited, experience): (Awaited, Arc<Experience>),
 ) -> (ScenarioResult, Option<OpenBroker>) {
     let mut result = piece.to_result();
     let scene = Scene::new(piece, settings);
@@ -67,7 +68,8 @@ pub async fn play(
     let (classifier, monitors) = (scene.classifier(), Monitors::new(scene.context()));
     let mut observer = Observer::new(records, classifier, monitors, connections);
     observer.recorder.clone_from(&piece.recorder);
-    let released = perform(&scene, piece, &broker, observer, (interrupt, awaited), &mut findings, &mut result).await;
+    let released =
+        perform(&scene, piece, &broker, observer, (interrupt, awaited, experience), &mut findings, &mut result).await;
     result.duration = started.elapsed();
     soften(&scene, &mut findings);
     judge(&mut result, findings);
@@ -83,7 +85,7 @@ async fn perform(
     piece: &Piece,
     broker: &Broker,
     mut observer: Observer,
-    (interrupt, awaited): (watch::Receiver<bool>, Awaited),
+    (interrupt, awaited, experience): (watch::Receiver<bool>, Awaited, Arc<Experience>),
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
 ) -> Option<Released> {
@@ -114,7 +116,7 @@ async fn perform(
     let modules = std::iter::once(&scene.topics).chain(&scene.other_apis);
     let id = |topics: &Topics| (placeholder::id_of(topics.api), topics.module_id.clone().into());
     let captures: Captures = modules.map(id).collect();
-    let lookout = Lookout::new(scene.case(), observer, module, faults, interrupt, awaited);
+    let lookout = Lookout::new(scene.case(), observer, module, faults, (interrupt, awaited, experience));
     let mut stage = Stage::new(scene, broker, lookout, Judge::new(scene.case(), captures), cast);
     let limit = scene.limit();
     let patience = stage.lookout.patience();

@@ -24,7 +24,7 @@ use super::stop::Stop;
 use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
-use crate::protocol::channel::{ApiType, Channel, Topics};
+use crate::protocol::channel::{ApiType, Channel, EntryPoint, Topics};
 use crate::protocol::side::Side;
 use crate::protocol::topic;
 use crate::scenario::model::Ready;
@@ -37,6 +37,8 @@ const MUTE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The same for one that was cut off and listened before: long enough for the monitors to hold it against it.
 const BACK: Duration = Duration::from_secs(3);
+/// How long a client may take that slept in another scenario until it saw a beacon.
+const ASLEEP: Duration = Duration::from_secs(2);
 /// So many times as long as to start, a client may take to come back: many wait longer after each attempt.
 const BACK_WITHIN: u32 = 3;
 /// So many round trips of a client without a SUBSCRIBE mean that it has subscribed to what it wants.
@@ -140,10 +142,18 @@ impl Stage<'_> {
                 .collect(),
             false => Vec::new(),
         };
-        let within = self.scene.settings.ready_within;
+        let mut within = self.ready_within();
         let is_decided = |observer: &Observer| listens(observer) || is_any(observer, &bare);
+        if self.lookout.experience.is_asleep() {
+            // It slept in another scenario, once it listened to the beacon.
+            let beacon = EntryPoint::beacon_topic(&topics.external_prefix);
+            let is_there = |observer: &Observer| is_decided(observer) || observer.connections.is_subscribed(&beacon);
+            if self.lookout.wait_until(within, is_there).await?.is_some() {
+                within = within.min(ASLEEP);
+            }
+        }
         if self.lookout.wait_until(within, is_decided).await?.is_none() {
-            let why = self.wake_by_beacon(listens).await?;
+            let why = self.wake_by_beacon(listens, within).await?;
             return Err(why.unwrap_or_else(|| self.not_ready(&meaning)).into());
         }
         if !listens(&self.lookout.observer) {
@@ -300,10 +310,20 @@ impl Stage<'_> {
 
     /// Waits until this holds, which is what ready means.
     async fn ready_when(&mut self, meaning: &str, condition: impl Fn(&Observer) -> bool) -> Result<(), Stop> {
-        match self.lookout.wait_until(self.scene.settings.ready_within, condition).await? {
+        match self.lookout.wait_until(self.ready_within(), condition).await? {
             Some(()) => Ok(()),
             None => Err(self.not_ready(meaning).into()),
         }
+    }
+
+    /// How long the module may take to be ready: no time, if it is to run already and was waited for in vain.
+    fn ready_within(&self) -> Duration {
+        if self.is_known_absent() { Duration::ZERO } else { self.scene.settings.ready_within }
+    }
+
+    /// Whether another scenario has waited in vain for a module that is to run already, and none is there now.
+    fn is_known_absent(&self) -> bool {
+        self.lookout.experience.is_absent() && !self.lookout.observer.connections.is_connected()
     }
 
     /// What can be done for a module that is connected. Whether one is there that neither says nor hears anything of the API nobody
@@ -326,6 +346,7 @@ impl Stage<'_> {
     /// The module is not ready within its time.
     pub(super) fn not_ready(&self, meaning: &str) -> Diagnostic {
         let module = &self.scene.topics.module_id;
+        let was_known = self.is_known_absent();
         let within = shown(self.scene.settings.ready_within);
         let connections = &self.lookout.observer.connections;
         let ended = self.lookout.module.ended.borrow().clone();
@@ -355,6 +376,11 @@ impl Stage<'_> {
             .with_evidence(format!("ready means: {meaning}"))
             .with_help(self.how_it_gets_ready()),
         };
+        if was_known {
+            diagnostic = diagnostic.with_evidence("an earlier scenario has waited so long, so that this one did not");
+        } else if ended.is_none() && self.scene.settings.module == ModuleSource::Attached {
+            self.lookout.experience.set_absent(!connected_once);
+        }
         diagnostic.place = Some(self.scene.scenario.place("/under_test"));
         diagnostic = diagnostic
             .about(Subject::NotReady)

@@ -168,7 +168,7 @@ impl Session {
         let address = open.broker.address();
         let environment = environment(&scene, address);
         let task = tokio::spawn(async move {
-            let (result, open) = play(&piece, &settings, open, interrupt, Awaited::untold()).await;
+            let (result, open) = play(&piece, &settings, open, interrupt, (Awaited::untold(), Arc::default())).await;
             if let Some(open) = open {
                 open.broker.stop().await;
             }

@@ -420,6 +420,21 @@ fn nobody_attached_is_inconclusive() {
     ran.fails_with(&["module/never-connected"]);
 }
 
+/// Who was waited for once is not there in the next scenario either.
+#[test]
+fn nobody_attached_is_waited_for_once() {
+    let names = ["s/a.yaml", "s/b.yaml", "s/c.yaml"];
+    let project = Project::with(&names.map(|name| (name, PASS)));
+    let listen = format!("127.0.0.1:{}", free_port());
+    let ran = project.play(&["s", "--attach", "--listen", &listen, "--ready-within", "2s"]).exits(3);
+    let report = ran.fails_with(&["module/never-connected"]).report();
+    let took: Vec<_> = (0..3).map(|it| report["scenarios"][it]["duration_ms"].as_u64().unwrap()).collect();
+    assert!(took[0] >= 2000 && took[1..].iter().all(|ms| *ms < 1500), "{took:?}");
+    let evidence = |index: usize| report["scenarios"][index]["failures"][0]["evidence"].to_string();
+    let known = [0, 1, 2].map(|index| evidence(index).contains("an earlier scenario has waited so long"));
+    assert_eq!(known, [false, true, true]);
+}
+
 #[test]
 fn another_broker_carries_a_directory_of_scenarios() {
     let project = Project::new();

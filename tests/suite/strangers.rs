@@ -120,6 +120,71 @@ fn a_play_judges_whoever_was_not_prepared() {
     project.play(&[&future, "--module", &brittle]).exits(1).fails_with(&["module/ended"]).says("exited with code 7");
 }
 
+/// Takes back every 4 s what was granted, whatever becomes of it; some do not survive that it is rejected.
+const TIMER: &str = "
+import json, os, sys
+from consumer import Consumer, arguments
+class Timer(Consumer):
+    def __init__(self, args):
+        super().__init__(args)
+        self.control, self.evses = 'nothing/here', []
+    def on_ready(self):
+        super().on_ready()
+        self.after(4, self.tick)
+    def tick(self):
+        for evse in self.evses:
+            self.request('withdraw_authorization', {'evse_id': evse})
+        self.evses = []
+        self.after(4, self.tick)
+    def on_message(self, topic, payload):
+        if topic in self.requests and payload == b'\"Rejected\"' and sys.argv[-1] == 'brittle':
+            os._exit(9)
+        super().on_message(topic, payload)
+        if topic.endswith('/token_validation_status') and b'Accepted' in payload:
+            self.evses += json.loads(payload)['token'].get('connectors', [])
+parser = arguments('')
+parser.add_argument('what')
+Timer(parser.parse_args()).run()
+";
+
+#[test]
+fn a_display_that_withdraws_now_and_then_is_waited_for() {
+    let Some(python) = clients::python() else { return };
+    let project = Project::with(&[("timer.py", TIMER)]);
+    let module = |what: &str| format!("{} timer.py {what}", python.display());
+    let replies = fixture("../scenarios/plays/consumer/withdraw_replies.yaml");
+    let ran = project.play(&[&replies, "--module", &module("brittle")]).exits(1).fails_with(&["module/ended"]);
+    ran.says("exited with code 9").says("requirement: WD-13");
+    let withdrawn = fixture("../scenarios/plays/consumer/withdrawn.yaml");
+    project.play(&[&withdrawn, "--module", &module("sturdy")]).exits(0);
+}
+
+#[test]
+fn what_a_module_did_not_do_in_one_scenario_is_not_waited_for_in_the_next() {
+    let Some(display) = python_module("stranger.py") else { return };
+    let project = Project::new();
+    let play = |name: &str| fixture(&format!("../scenarios/plays/consumer/{name}.yaml"));
+    let module = format!("{display} --way at-once");
+    let (first, second) = (play("withdrawn"), play("withdrawn_after_reply"));
+    let ran = project.play(&[&first, &second, "--module", &module, "-j", "1"]).exits(3);
+    let report = ran.fails_with(&["module/not-exercised"]).report();
+    let waited = |index: usize| {
+        let evidence = report["scenarios"][index]["failures"][0]["evidence"].as_array().unwrap();
+        evidence.iter().find_map(|line| line.as_str().unwrap().strip_prefix("waited ")).unwrap().to_owned()
+    };
+    assert_eq!(waited(0), "6s");
+    assert!(waited(1).starts_with("2"), "{}", waited(1));
+}
+
+#[test]
+fn a_play_waits_as_long_as_the_user_says_that_it_takes() {
+    let Some(display) = python_module("stranger.py") else { return };
+    let project = Project::with(&[("khumbu.yaml", "module: {bindings: {withdraw: {by_itself: 7s}}}\n")]);
+    let withdrawn = fixture("../scenarios/plays/consumer/withdrawn.yaml");
+    let module = format!("{display} --way at-once");
+    project.play(&[&withdrawn, "--module", &module]).exits(3).says("waited 7s");
+}
+
 #[test]
 fn an_external_prefix_of_a_scenario_is_one_and_for_clients() {
     let with = |prefix: &str, side: &str| {

@@ -342,6 +342,15 @@ impl<'s> Judge<'s> {
         self.armed = Some(Armed::Open(Box::new(Open { waiting, floor: None, next: 0, demand })));
     }
 
+    /// What is open is waited for until now, and no longer.
+    pub fn give_up(&mut self, now: Duration) {
+        let Some(Armed::Open(open)) = &mut self.armed else { return };
+        for waiting in &mut open.waiting {
+            let waited = now.saturating_sub(waiting.began);
+            waiting.expectation.within = waiting.expectation.within.min(waited);
+        }
+    }
+
     /// Demands silence, since the last stimulus and for a time.
     ///
     /// # Errors
