@@ -9,6 +9,7 @@ pub mod judge;
 pub mod losses;
 pub mod monitors;
 pub mod occasions;
+pub mod prompts;
 pub mod requirements;
 pub mod risks;
 pub mod sighting;

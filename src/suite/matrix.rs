@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use super::unplayed::why_unplayed;
 use crate::conformance::judge::{is_undecided, is_unheard};
-use crate::conformance::occasions;
 use crate::conformance::requirements::{self, Requirement};
+use crate::conformance::{occasions, prompts};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::ApiType;
+use crate::protocol::control::command_names;
 use crate::protocol::release::Release;
 use crate::protocol::side::Side;
 use crate::report::Part;
@@ -342,7 +343,9 @@ fn row<'r>(
     if let Some(why) = results.iter().filter(is_of_it).find_map(|result| why_unplayed(result)) {
         return new(State::NotExercised, Vec::new(), why.headline.clone());
     }
-    let (reason, is_advice) = what_would_exercise(id, &named);
+    // What is watched everywhere has an occasion wherever the module does it.
+    let others: &[_] = if occasions::is_watched(id, scope.side) { results } else { &[] };
+    let (reason, is_advice) = what_would_exercise(id, &named, others);
     Row { is_advice, ..new(State::NotExercised, Vec::new(), reason) }
 }
 
@@ -359,9 +362,9 @@ fn telling(found: &Diagnostic) -> u8 {
 
 const ENDED_EARLY: &str = "the scenarios that name it ended early, over another failure";
 
-/// What would put a requirement to the test, from what kept the scenarios that name it from doing so; or what that was, if
-/// nobody knows better.
-fn what_would_exercise(id: &str, named: &[&Arc<ScenarioResult>]) -> (String, bool) {
+/// What would put a requirement to the test, from what kept the scenarios that name it, or else others, from doing so; or what
+/// that was, if nobody knows better.
+fn what_would_exercise(id: &str, named: &[&Arc<ScenarioResult>], others: &[Arc<ScenarioResult>]) -> (String, bool) {
     // What failed before it came to that would have put it to the test without more ado.
     let is_cut_short = |found: &Diagnostic| {
         found.severity == Severity::Fail && matches!(found.subject, Subject::Expectation | Subject::ModuleEnd)
@@ -369,16 +372,49 @@ fn what_would_exercise(id: &str, named: &[&Arc<ScenarioResult>]) -> (String, boo
     if named.iter().flat_map(|result| &result.findings).any(is_cut_short) {
         return (ENDED_EARLY.to_owned(), false);
     }
-    let open = || named.iter().flat_map(|result| &result.findings).filter(|it| it.severity == Severity::Inconclusive);
+    let is_open = |it: &&Diagnostic| it.severity == Severity::Inconclusive;
+    let open = || named.iter().flat_map(|result| &result.findings).filter(is_open);
     // Nothing need be told to a module that would only have to listen.
-    let best = open().find(|found| is_unheard(found, id));
-    let best = best.or_else(|| open().find(|found| found.is_unexercised)).or_else(|| open().next());
-    match best {
-        Some(Diagnostic { help: Some(help), is_unexercised: true, .. }) => (help.clone(), true),
-        Some(found) => (found.headline.clone(), false),
-        None if named.iter().any(|result| result.verdict >= Verdict::Error) => (ENDED_EARLY.to_owned(), false),
-        None => ("an occasion: the module did nothing, and was shown nothing, that it is about".to_owned(), true),
+    if let Some(Diagnostic { help: Some(help), .. }) = open().find(|found| is_unheard(found, id)) {
+        return (help.clone(), true);
     }
+    let prompt = prompts::of(id);
+    if let Some(prompt) = prompt {
+        let others = others.iter().flat_map(|result| &result.findings).filter(is_open);
+        let advice = open().chain(others).filter_map(|found| Some((astray(prompt, found)?, found)));
+        if let Some((_, Diagnostic { help: Some(help), .. })) = advice.min_by_key(|(astray, _)| *astray) {
+            return (help.clone(), true);
+        }
+    }
+    // What leads to something else is no advice.
+    let names_commands = |help: &String| command_names().iter().any(|command| names_command(help, command));
+    let leads_elsewhere = |found: &Diagnostic| prompt.is_some() && found.help.as_ref().is_some_and(names_commands);
+    let best = open().find(|found| found.is_unexercised && !leads_elsewhere(found));
+    let best = best.or_else(|| open().find(|found| !found.is_unexercised || prompt.is_none()));
+    match (best, prompt) {
+        (Some(Diagnostic { help: Some(help), is_unexercised: true, .. }), _) => (help.clone(), true),
+        (Some(found), _) => (found.headline.clone(), false),
+        (None, _) if named.iter().any(|result| result.verdict >= Verdict::Error) => (ENDED_EARLY.to_owned(), false),
+        (None, Some(prompt)) => (format!("an occasion: {}, of the module's own accord", prompt.deed), true),
+        (None, None) => {
+            ("an occasion: the module did nothing, and was shown nothing, that it is about".to_owned(), true)
+        }
+    }
+}
+
+/// How far the advice of a finding leads beside what the module would have to do; `None` if it leads elsewhere. What a module may
+/// also do by itself is the better advice.
+fn astray(prompt: prompts::Prompt, found: &Diagnostic) -> Option<(usize, bool)> {
+    let help = found.help.as_ref().filter(|_| found.is_unexercised)?;
+    let named = |command: &&&str| names_command(help, command);
+    let others = command_names().iter().filter(|command| !prompt.commands.contains(command));
+    prompt.commands.iter().find(named)?;
+    Some((others.filter(named).count(), found.id != "module/not-exercised"))
+}
+
+/// Whether an advice says how to tell this command.
+fn names_command(help: &str, command: &str) -> bool {
+    help.contains(&format!("`{command}`"))
 }
 
 /// Nothing is broken.

@@ -194,6 +194,37 @@ fn what_may_be_patience_or_waiting_for_ever_is_not_met() {
     assert_eq!(state(silent("module/acts-by-itself", "RR-14")).0, State::Met);
 }
 
+/// What a binding for something else would do is no advice.
+#[test]
+fn what_would_exercise_a_requirement_is_what_it_is_about() {
+    let untold = |id, commands: &str| found(Severity::Inconclusive, id).unexercised(format!("let it {commands}"));
+    let of = |named: &[&str], findings: Vec<Diagnostic>| {
+        Arc::new(ScenarioResult { findings, ..result("a.yaml", named, &[], Verdict::Inconclusive) })
+    };
+    let results = [
+        of(&["DI-6", "DI-8", "RR-14"], vec![untold("module/not-drivable", "`query_modules` or `withdraw`")]),
+        of(&["DI-8", "RR-13"], vec![untold("module/not-drivable", "`discover` and `withdraw`")]),
+        of(&["DI-6", "DI-8"], vec![untold("module/not-exercised", "`discover`")]),
+        of(&["WD-13", "CC-9"], vec![untold("module/not-drivable", "`withdraw` by an order")]),
+        of(&["WD-13"], vec![untold("module/not-exercised", "`withdraw` by itself")]),
+        of(&["TV-17"], vec![untold("module/not-exercised", "`get_status` by itself")]),
+    ];
+    let states = states(&results, &scope());
+    for (id, reason) in [
+        ("DI-6", "let it `discover`"),
+        ("DI-8", "let it `discover`"),
+        ("RR-14", "let it `query_modules` or `withdraw`"),
+        ("WD-13", "let it `withdraw` by itself"),
+        // It is watched in every scenario.
+        ("LV-4", "let it `get_status` by itself"),
+        ("CC-9", "an occasion: a communication check `false`, of the module's own accord"),
+        // What it would only have to be shown.
+        ("TV-17", "let it `get_status` by itself"),
+    ] {
+        assert_eq!(states[id], (State::NotExercised, 0, reason.to_owned()), "{id}");
+    }
+}
+
 /// A forecast's requirement is met under the forecast alone, whatever else was played.
 #[test]
 fn what_holds_from_a_release_on_is_met_under_that() {

@@ -75,7 +75,7 @@ fn what_fails_without_a_fault_or_has_no_occasion_is_played_under_none() {
     let ran = sweep(&["-k", "plays/consumer/unanswered", "--only", "RR-14", "--module", &module]);
     let open = rows(&ran, "not_exercised");
     assert_eq!(open[0]["id"], "RR-14", "{}", ran.stdout);
-    assert!(open[0]["reason"].as_str().unwrap().contains("follow orders"), "{open:#?}");
+    assert!(open[0]["reason"].as_str().unwrap().contains("let it follow `get_status`"), "{open:#?}");
 }
 
 #[test]

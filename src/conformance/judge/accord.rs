@@ -160,8 +160,14 @@ pub(super) fn what_would_exercise(case: &Case<'_>, command: &str) -> String {
         "present_token" => "if somebody presents the token to it",
         _ => "if it does so by itself, or somebody presses its button",
     };
+    format!("let it {}, or `{command}: {{by_itself: 30s}}` {binding}", ways_to_tell(case, command))
+}
+
+/// How a module can be told this.
+pub(super) fn ways_to_tell(case: &Case<'_>, command: &str) -> String {
     format!(
-        "let it follow `{command}` on `{}`, or give it a binding in khumbu.yaml: `{command}: {{by_itself: 30s}}` {binding}",
+        "follow `{command}` on `{}`, or give it a binding for `{command}` in khumbu.yaml: a line, a message or a command that tells \
+         it (`stdin`, `publish`, `run`)",
         case.topics.control_topic()
     )
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::accord::{Means, asked_by, what_would_exercise};
+use super::accord::{Means, asked_by, ways_to_tell, what_would_exercise};
 use super::case::{Case, View};
 use super::claims::Claims;
 use super::expectation::{Expectation, Mismatch, What, is_of_kind};
@@ -13,7 +13,7 @@ use super::{Fault, NotMet, Why};
 use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::words::{a, actual, cut, shown};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
-use crate::protocol::channel::Channel;
+use crate::protocol::channel::{Channel, EntryPoint};
 use crate::protocol::control::Deed;
 use crate::protocol::side::Side;
 use crate::scenario::channel_of;
@@ -321,14 +321,11 @@ impl Findings<'_> {
     /// What a section is about did not come.
     fn not_done(&self, expectation: &Expectation) -> Diagnostic {
         let case = self.case;
-        let (what, within) = (expectation.in_words(), shown(expectation.within));
+        let what = expectation.in_words();
         let (headline, help) = match expectation.by {
             Party::Module => (
-                format!(
-                    "{} sent no {what} by itself within {within}: what would follow was not exercised",
-                    case.culprit()
-                ),
-                format!("let it do so while the scenario waits, or follow orders on `{}`", case.topics.control_topic()),
+                format!("{} sent no {what} by itself: what would follow was not exercised", case.culprit()),
+                self.by_itself_or_told(expectation),
             ),
             Party::Harness => (
                 format!(
@@ -341,6 +338,7 @@ impl Findings<'_> {
         Diagnostic::new(Severity::Inconclusive, "module/not-exercised", headline)
             .about(Subject::Module)
             .at(case.place(&expectation.pointer, ""))
+            .with_evidence(format!("waited {}", shown(expectation.within)))
             .with_lines(self.meanwhile(expectation.since, None))
             .unexercised(help)
     }
@@ -362,6 +360,26 @@ impl Findings<'_> {
             .with_lines(self.line(seq).map(|line| format!("not answered: {line}")).into_iter().collect())
             .breaking("RR-14")
             .unexercised(help)
+    }
+
+    /// What would have had the module send what a section is about.
+    fn by_itself_or_told(&self, expectation: &Expectation) -> String {
+        let case = self.case;
+        let (kind, what) = match &expectation.what {
+            What::Message { kind: Some(kind), api, .. } => {
+                (channel_of(*kind, *api).map(Kind::Channel), kind.name().to_owned())
+            }
+            What::Message { filter: Some(filter), .. } => {
+                let entry = EntryPoint::from_topic(&case.topics.external_prefix, filter);
+                (entry.map(Kind::EntryPoint), format!("a {}", expectation.in_words()))
+            }
+            _ => (None, expectation.in_words()),
+        };
+        let by_itself = format!("let it send {what} by itself while the scenario waits");
+        match kind.and_then(|kind| asked_by(case.topics.api, &kind)) {
+            Some(command) => format!("{by_itself}, let it {}", ways_to_tell(case, command)),
+            None => by_itself,
+        }
     }
 
     /// The module makes no request while another one of its own is not answered, as it may: nobody asks for two at a time.

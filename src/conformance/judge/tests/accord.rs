@@ -73,8 +73,9 @@ fn what_a_module_cannot_be_told_is_not_exercised_and_not_waited_for() {
         assert_eq!(told.evidence, ["it does not subscribe", "khumbu.yaml has no binding for `withdraw`"]);
         assert_eq!(
             told.help.unwrap(),
-            "let it follow `withdraw` on `khumbu/api/do`, or give it a binding in khumbu.yaml: `withdraw: {by_itself: \
-             30s}` if it does so by itself, or somebody presses its button"
+            "let it follow `withdraw` on `khumbu/api/do`, or give it a binding for `withdraw` in khumbu.yaml: a line, a \
+             message or a command that tells it (`stdin`, `publish`, `run`), or `withdraw: {by_itself: 30s}` if it does \
+             so by itself, or somebody presses its button"
         );
     }
     assert_eq!(court.judge(&[(0, Event::Ends)]).id(), "module/ended", "that it lives is owed");
@@ -333,7 +334,7 @@ fn what_may_come_is_waited_for_and_taken_as_it_is() {
     assert_eq!((told.verdict, told.is_unexercised), ("inconclusive", true));
     assert_eq!(
         told.headline,
-        "module `api` sent no matching communication_check by itself within 2s: what would follow was not exercised"
+        "module `api` sent no matching communication_check by itself: what would follow was not exercised"
     );
     assert_eq!(court.judge(&[(5, Event::Ends)]).id(), "module/ended", "that it lives is owed");
 }
