@@ -306,7 +306,14 @@ impl Prepared {
         };
         let is_whole = scope.only.is_empty() && !scope.is_partial && scope.part.is_whole() && !is_interrupted;
         let results = if is_release_chosen { results } else { results.into_iter().map(without_release).collect() };
-        let results = suite::settle(results);
+        let alone = results;
+        let results = suite::settle(alone.clone());
+        // What is known to fail was shown as such.
+        let excused = |it: &[Arc<ScenarioResult>]| {
+            it.iter().map(|result| report::excuse(result, &known_failures, today())).collect::<Vec<_>>()
+        };
+        let releases = results.iter().map(|result| result.release).collect::<BTreeSet<_>>();
+        say(&suite::settled_otherwise(&excused(&alone), &excused(&results), releases.len() > 1, print::style()));
         let mut results = report::excuse_all(&results, &known_failures, today(), is_whole);
         if arguments.play.flaky == Flaky::Pass {
             report::let_flaky_pass(&mut results);

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::unplayed::why_unplayed;
 use crate::conformance::judge::{is_undecided, is_unheard};
@@ -172,6 +173,8 @@ pub struct Matrix<'r> {
     pub others: Vec<Broken<'r>>,
     /// Why scenarios judged less than they could, and warnings: what decides nothing, and whoever reads should know.
     pub asides: Vec<Broken<'r>>,
+    /// The scenarios that were played and judged less than they name, each with the first that it did not put to the test.
+    pub unexercised: Vec<Broken<'r>>,
     /// Whether the module was judged at all.
     pub is_judged: bool,
     /// Whether the user ended it before its end.
@@ -246,7 +249,16 @@ pub fn matrix<'r>(results: &'r [Arc<ScenarioResult>], scope: &'r Scope, is_inter
     }
     let is_told = |it: &Broken<'_>| others.iter().any(|other| std::ptr::eq(other.finding, it.finding));
     let asides = all_findings(results).filter(|it| is_aside(it) && !is_told(it)).collect();
-    Matrix { scope, rows, others, asides, releases, is_judged, is_interrupted }
+    let unexercised = results.iter().filter_map(|result| unexercised(result)).collect();
+    Matrix { scope, rows, others, asides, unexercised, releases, is_judged, is_interrupted }
+}
+
+/// Why a scenario is inconclusive, if it was played, and nothing but what it did not put to the test is why.
+fn unexercised(result: &ScenarioResult) -> Option<Broken<'_>> {
+    let mut why = result.findings.iter().filter(|found| found.severity == Severity::Inconclusive);
+    let was_played = result.duration > Duration::ZERO && result.verdict == Verdict::Inconclusive;
+    let finding = why.clone().next().filter(|_| was_played && why.all(|found| found.is_unexercised))?;
+    Some(Broken { result, finding })
 }
 
 /// Whether it decides nothing, but tells why a scenario judged less, or warns; not what is excused, or what a requirement

@@ -28,5 +28,5 @@ pub use matrix::{Broken, Matrix, Row, Scope, State, exit_code, matrix};
 pub use settle::settle;
 pub use sweep::{Pair, is_play, pairs, sweep_list, sweep_list_json};
 pub use tap::tap;
-pub use text::text;
+pub use text::{settled_otherwise, text};
 pub use unplayed::{fill_up, not_played, why_unplayed};

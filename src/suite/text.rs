@@ -3,12 +3,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::matrix::{Broken, Matrix, Row, State};
 use crate::diagnostic::{Screen, Style, printable, wrapped};
 use crate::report::terminal;
 use crate::timespan::Timespan;
+use crate::verdict::ScenarioResult;
 
 /// The width of the whole.
 const WIDTH: usize = 80;
@@ -28,6 +30,7 @@ pub fn text(matrix: &Matrix<'_>, duration: Duration, screen: impl Into<Screen>) 
     }
     text.push_str(&table(matrix, screen.style));
     text.push_str(&asides(matrix));
+    text.push_str(&unexercised(matrix));
     let rows = |state| matrix.rows.iter().filter(move |row| row.state == state);
     let (advised, kept): (Vec<_>, Vec<_>) = rows(State::NotExercised).partition(|row| row.is_advice);
     text.push_str(&reasons(kept, "not exercised, and why"));
@@ -114,6 +117,35 @@ fn asides(matrix: &Matrix<'_>) -> String {
         text.push_str(&indented(&format!("{}; in {}{more}", printable(&words), printable(&titles[0]))));
     }
     text
+}
+
+/// Why scenarios are inconclusive that were played to their end.
+fn unexercised(matrix: &Matrix<'_>) -> String {
+    let mut by_words: Vec<(&str, Vec<Cow<'_, str>>)> = Vec::new();
+    for Broken { result, finding } in &matrix.unexercised {
+        match by_words.iter_mut().find(|(words, _)| *words == finding.headline) {
+            Some((_, titles)) => titles.push(result.title()),
+            None => by_words.push((&finding.headline, vec![result.title()])),
+        }
+    }
+    let entries = by_words.iter().map(|(words, titles)| {
+        let titles: Vec<_> = titles.iter().map(|title| printable(title)).collect();
+        indented(&format!("{}: {}", titles.join(", "), printable(words)))
+    });
+    let entries: String = entries.collect();
+    if entries.is_empty() { entries } else { format!("\ninconclusive, and why:\n{entries}") }
+}
+
+/// The lines of scenarios of which all results together say another verdict than they did alone; nothing if there are none.
+pub fn settled_otherwise(
+    before: &[Arc<ScenarioResult>],
+    after: &[Arc<ScenarioResult>],
+    names_release: bool,
+    style: Style,
+) -> String {
+    let changed = before.iter().zip(after).filter(|(before, after)| before.verdict != after.verdict);
+    let lines: String = changed.map(|(_, after)| terminal::line(after, names_release, style) + "\n").collect();
+    if lines.is_empty() { lines } else { format!("\nwith what other scenarios show:\n{lines}") }
 }
 
 /// An entry of a list, in lines.

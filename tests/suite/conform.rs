@@ -225,6 +225,49 @@ fn what_would_exercise_a_requirement_is_what_it_is_about() {
     }
 }
 
+#[test]
+fn why_scenarios_are_inconclusive_is_said_once_for_all() {
+    let of = |path, headline: &str, findings: &[Diagnostic]| {
+        let why = Diagnostic::new(Severity::Inconclusive, "module/not-exercised", headline).unexercised("x");
+        let findings = [&[why], findings].concat();
+        let result = result(path, &["WD-13"], &[], Verdict::Inconclusive);
+        Arc::new(ScenarioResult { findings, duration: Duration::from_secs(1), ..result })
+    };
+    let stopped = found(Severity::Inconclusive, "module/never-ready");
+    let results = [
+        of("a.yaml", "it sent no withdraw", &[]),
+        of("b.yaml", "it sent no discover", &[]),
+        of("c.yaml", "it sent no withdraw", &[]),
+        // It is told of elsewhere.
+        of("d.yaml", "it sent no withdraw", &[stopped]),
+        // It was not started.
+        Arc::new(ScenarioResult { duration: Duration::ZERO, ..ScenarioResult::clone(&of("e.yaml", "no ears", &[])) }),
+    ];
+    let text = suite::text(&suite::matrix(&results, &scope(), false), TOOK, Style::Plain);
+    let told = "\ninconclusive, and why:\n  a.yaml, c.yaml: it sent no withdraw\n  b.yaml: it sent no discover\n\n";
+    assert!(text.contains(told), "{text}");
+}
+
+/// A line that stood there before all was known is put right.
+#[test]
+fn a_scenario_that_others_make_fail_is_told_again() {
+    let again = |path| {
+        let findings = vec![found(Severity::Warning, "monitor/handed-in-again").breaking("TP-4")];
+        Arc::new(ScenarioResult { findings, ..result(path, &["TP-4"], &[], Verdict::Pass) })
+    };
+    let once = [again("a.yaml"), Arc::new(result("b.yaml", &[], &[], Verdict::Pass))];
+    let told = |results: &[Arc<ScenarioResult>]| {
+        suite::settled_otherwise(results, &suite::settle(results.to_vec()), false, Style::Plain)
+    };
+    assert_eq!(told(&once), "");
+    let text = told(&[&once[..], &[again("c.yaml")]].concat());
+    let lines: Vec<_> = text.lines().map(str::trim_end).collect();
+    assert_eq!(
+        lines,
+        ["", "with what other scenarios show:", "fail          a.yaml  0ms", "fail          c.yaml  0ms"]
+    );
+}
+
 /// A forecast's requirement is met under the forecast alone, whatever else was played.
 #[test]
 fn what_holds_from_a_release_on_is_met_under_that() {
