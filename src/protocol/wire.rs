@@ -166,6 +166,18 @@ impl Form {
         Form::ALL.into_iter().find(|form| form.encode(&value) == bytes)
     }
 
+    /// What it looks like, for whoever reads of it.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Form::Everest => "over several lines, indented",
+            Form::Compact => "as `compact`",
+            Form::Reordered => "as `reordered`, over several lines as well",
+            Form::ExtraFields => "as `extra_fields`, over several lines as well",
+            Form::Escaped => "as `escaped`",
+            Form::Spaced => "as `spaced`",
+        }
+    }
+
     /// The forms that take turns: those in which a value of this kind may look different.
     fn turns(value: &Value, adds_fields: bool) -> &'static [Form] {
         match value {
@@ -189,6 +201,8 @@ pub struct Encoder {
     /// Whether EVerest writes compactly by itself.
     is_compact: bool,
     written: Arc<AtomicUsize>,
+    /// How many there were of those that EVerest writes compactly: each looks different from it, in every form.
+    written_compactly: Arc<AtomicUsize>,
 }
 
 impl Encoder {
@@ -216,10 +230,18 @@ impl Encoder {
         turns[number % turns.len()].encode(&value)
     }
 
-    /// The same, in the default form that of [`codec::encode_compact`].
+    /// The same, in the default form that of [`codec::encode_compact`]. Where forms take turns, that form is none of them, and the
+    /// first differs from it in blanks alone: so it can be told what a reader stumbles over that reads none of the others.
     pub fn encode_compact<T: Serialize>(&self, message: &T) -> Bytes {
         match self.wire {
             Wire::Everest => codec::encode_compact(message),
+            Wire::SameMeaning | Wire::SameFields => {
+                let value = serde_json::to_value(message).unwrap_or_default();
+                let others = Form::turns(&value, self.wire.adds_fields()).iter().filter(|form| **form != Form::Compact);
+                let forms: Vec<_> = [Form::Everest].iter().chain(others).collect();
+                let number = self.written_compactly.fetch_add(1, Ordering::Relaxed);
+                forms[number % forms.len()].encode(&value)
+            }
             _ => self.encode(message),
         }
     }

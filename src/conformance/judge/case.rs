@@ -149,7 +149,8 @@ impl<'s> Case<'s> {
         if self.wire == Wire::Everest || !is_ours {
             return None;
         }
-        seen.form().filter(|form| *form != Form::Everest)
+        let as_everest = if seen.kind.is_question() { Form::Compact } else { Form::Everest };
+        seen.form().filter(|form| *form != as_everest)
     }
 }
 

@@ -285,7 +285,7 @@ impl Answers {
                 .with_evidence(format!("reply topic {}; EVerest took `Invalid` instead", wording.topic(topic)))
                 .breaking(requirement(asked));
             let form = asked.form.filter(|_| cannot_read(asked));
-            let written = form.map(|form| format!("it is written as `{}`; compact ones were answered", form.name()));
+            let written = form.map(|form| format!("it is written {}; compact ones were answered", form.in_words()));
             Some(found.with_lines(written.into_iter().collect()))
         });
         missing.collect()

@@ -256,6 +256,9 @@ fn a_question_that_is_written_otherwise_and_not_answered_breaks_what_its_form_as
         let finding = not_answered(form, true);
         let evidence = finding.evidence.concat();
         assert_eq!(evidence.contains("compact ones were answered"), form != Written::Compact, "{finding:#?}");
+        // What has other keys, or another order, differs from compact ones by its lines as well.
+        let is_of_lines = [Written::Everest, Written::Reordered, Written::ExtraFields].contains(&form);
+        assert_eq!(evidence.contains("over several lines"), is_of_lines, "{finding:#?}");
         not_answered(form, false);
     }
 }
