@@ -120,7 +120,7 @@ impl Module {
                 Binding::Run(command) => texts.push((at.key("run"), what, command, &of_run)),
                 Binding::Publish(BoundPublish { topic, payload }) => {
                     let at = at.key("publish");
-                    texts.push((at.key("topic"), what.clone(), topic, &["module_id"]));
+                    texts.push((at.key("topic"), what.clone(), topic, &IN_COMMANDS));
                     let mut payloads = Vec::new();
                     payload.iter().for_each(|payload| strings(payload, &at.key("payload"), &mut payloads));
                     texts.extend(payloads.into_iter().map(|(at, text)| (at, what.clone(), text, &OF_COMMANDS[..])));

@@ -229,7 +229,7 @@ impl Stage<'_> {
                 Err(findings::binding_failed(self.case(), at, name, &why).into())
             }
             Told::Publish(BoundPublish { topic, payload }) => {
-                let topic = topic.replace("{module_id}", &self.scene.topics.module_id);
+                let topic = fill(topic, &self.scene.topics, self.broker.address());
                 let payload = match payload {
                     None => arguments.to_string(),
                     Some(Value::String(text)) if text == "{arguments}" => arguments.to_string(),

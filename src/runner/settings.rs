@@ -294,7 +294,7 @@ pub enum Binding {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BoundPublish {
-    /// The topic; `{module_id}` is filled in.
+    /// The topic, with the placeholders of the module's command line.
     pub topic: String,
     /// A JSON payload; the text `{arguments}` stands for the arguments, `{command}` for the whole command. The
     /// arguments if absent.

@@ -181,6 +181,32 @@ module:
     project.play(&["--module", "sleep 60", "--ready-within", "100ms"]).exits(3).fails_with(&["module/never-connected"]);
 }
 
+/// Takes orders on a topic of its own, behind EVerest's external prefix.
+const BEHIND_A_PREFIX: &str = "
+import os
+from consumer import Consumer, arguments
+class Behind(Consumer):
+    def __init__(self, args):
+        super().__init__(args)
+        self.control = os.environ['EV_MQTT_EXTERNAL_PREFIX'] + 'doorbell/' + args.module_id
+Behind(arguments('').parse_args()).run()
+";
+
+#[test]
+fn topics_of_bindings_have_the_placeholders_of_command_lines() {
+    let Some(python) = clients::python() else { return };
+    let project = Project::with(&[("behind.py", BEHIND_A_PREFIX), ("w.yaml", WITHDRAW)]);
+    let module = format!("{} behind.py", python.display());
+    let with = |topic: &str| {
+        let publish = format!("{{publish: {{topic: \"{topic}\", payload: \"{{command}}\"}}}}");
+        project.write("khumbu.yaml", &format!("module: {{bindings: {{withdraw: {publish}}}}}\n"));
+        project.play(&["w.yaml", "--module", &module, "--external-prefix", "plant7/"])
+    };
+    with("{external_prefix}doorbell/{module_id}").exits(0);
+    with("doorbell/{module_id}").exits(3).says("write `plant7/doorbell/auth_api` into the binding");
+    with("{external_prefiks}doorbell/{module_id}").exits(2).says("did you mean `{external_prefix}`");
+}
+
 #[test]
 fn bindings_that_fail_are_errors() {
     let project = Project::with(&[("w.yaml", WITHDRAW)]);
