@@ -1,5 +1,6 @@
 //! `khumbu conform`: judges a module by the suite that is in the binary, requirement by requirement.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -356,6 +357,9 @@ async fn play_all(pieces: Vec<Piece>, playing: &Playing) -> Vec<Arc<ScenarioResu
         // Somebody has to go ahead and see.
         first.extend((!rest.is_empty()).then(|| rest.remove(0)));
     }
+    // What has most steps begins first, so that nothing long is left for the end.
+    let length = |piece: &Piece| piece.scenario.rows(piece.scenario.model.frame(), piece.release).len();
+    first.sort_by_key(|piece| Reverse(length(piece)));
     let mut results = playing.play(first).await;
     if !rest.is_empty() && !*playing.interrupt.borrow() {
         if results.iter().any(|result| result.hears_orders) {
