@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::clients;
-use crate::project::{Project, WITHDRAW, fixture, python_module};
+use crate::project::{Project, Ran, WITHDRAW, fixture, python_module};
 
 /// Modules, and what to call them.
 fn strangers() -> Vec<String> {
@@ -220,4 +220,30 @@ fn a_scenario_that_asks_nothing_is_warned_of_and_a_pass_says_what_it_rests_on() 
     assert!(ran.stdout.contains("shown 3, did "), "{}", ran.stdout);
     let report = project.read("report.xml");
     assert!(report.contains("<property name=\"evidence\" value=\"shown 3 token_validation_status; did "), "{report}");
+}
+
+#[test]
+fn who_speaks_on_after_what_reads_has_ended_is_found_by_cutting_it_off() {
+    let Some(module) = python_module("stranger.py") else { return };
+    let project = Project::new();
+    let played = |how: &str, more: &[&str]| {
+        let module = format!("{module} --way at-once {how}");
+        let flags = ["conform", "--side", "client", "--api", "auth_consumer", "--module", &module];
+        project.run(&[&flags[..], more].concat())
+    };
+    std::thread::scope(|scope| {
+        let deaf = scope.spawn(|| played("--qos 0 --careless", &[]).exits(1));
+        let well = scope.spawn(|| played("--qos 0", &[]).exits(0));
+        // Nothing shows that it would come back.
+        let alone = scope.spawn(|| played("--qos 0 --careless", &["-k", "plays/consumer/broken.yaml"]).exits(0));
+        // It ends over the first message that it would have to acknowledge.
+        let at_qos_1 = scope.spawn(|| played("--careless", &[]).exits(1));
+        let told = |ran: std::thread::ScopedJoinHandle<'_, Ran>| ran.join().unwrap().stdout;
+        for (told, says) in [(told(deaf), "fail[module/reads-no-more]"), (told(at_qos_1), "fail[module/")] {
+            let broken: Vec<_> = told.lines().filter(|line| line.contains(" is broken (")).collect();
+            assert!(broken.len() == 1 && broken[0].starts_with("CN-2 ") && told.contains(says), "{told}");
+        }
+        assert!(!told(well).contains("reads-no-more"));
+        assert!(told(alone).contains("warning[module/reads-no-more]"));
+    });
 }
