@@ -39,6 +39,14 @@ pub fn settle(results: Vec<Arc<ScenarioResult>>) -> Vec<Arc<ScenarioResult>> {
         if is_accident(found) && habits.contains(found.id) {
             return Some((Severity::Fail, found.requirement));
         }
+        // Whoever says `false` in its place has no `true` to say.
+        let says_false = |habit: &&Diagnostic| habit.id == CHECKS_STOPPED && habits.contains(habit.id);
+        if is_unmet(found)
+            && found.owed_by == Some("CC-8")
+            && let Some(habit) = play.findings.iter().find(says_false)
+        {
+            return Some((found.severity, habit.requirement));
+        }
         let requirement = owes.broken(play, found).or_else(|| ends.culprit(found))?;
         let severity = if found.id == DEAF { Severity::Fail } else { found.severity };
         let revised = (severity, Some(requirement));
@@ -89,7 +97,9 @@ fn skipped(results: &[Arc<ScenarioResult>]) -> Option<&'static str> {
 }
 
 /// Warnings of what is an accident once.
-const ACCIDENTS: [&str; 1] = ["monitor/handed-in-again"];
+const ACCIDENTS: [&str; 2] = ["monitor/handed-in-again", CHECKS_STOPPED];
+/// A module that says `false` and means no end.
+const CHECKS_STOPPED: &str = "monitor/checks-stopped";
 /// In so many scenarios it is none.
 const NO_ACCIDENT: usize = 2;
 
@@ -342,6 +352,22 @@ mod tests {
             Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() })
         };
         assert_eq!(said(&[late(), late()]), [accident, accident]);
+    }
+
+    #[test]
+    fn who_says_false_in_one_scenario_after_the_other_breaks_that_and_owes_no_checks_besides() {
+        let says_false = |is_missed: bool| {
+            let stopped = Diagnostic::new(Severity::Warning, CHECKS_STOPPED, "x").breaking("CC-9");
+            let missed = Diagnostic::new(Severity::Fail, "expect/missing", "x").about(Subject::Expectation);
+            let missed = Diagnostic { owed_by: Some("CC-8"), requirement: Some("CN-2"), ..missed };
+            let findings = if is_missed { vec![missed, stopped] } else { vec![stopped] };
+            Arc::new(ScenarioResult { findings, ..ScenarioResult::default() })
+        };
+        let settled = settle(vec![says_false(false), says_false(true)]);
+        let fails = settled.iter().flat_map(|result| &result.findings).all(|found| found.severity == Severity::Fail);
+        assert!(fails && settled.iter().all(|result| result.verdict == Verdict::Fail));
+        assert_eq!(named(&[says_false(false), says_false(true)]), ["CC-9"; 3]);
+        assert_eq!(named(&[says_false(true)]), ["CN-2", "CC-9"], "once it may be an accident");
     }
 
     #[test]
