@@ -13,6 +13,9 @@ use super::wording::{Worded, time};
 /// A client that is connected again, and sends no communication check any more.
 pub const NOT_RESUMED: &str = "monitor/checks-not-resumed";
 
+/// What comes as soon after the connection is back may have been queued before, by a library that knows nothing of its loss.
+const QUEUED: Duration = Duration::from_millis(500);
+
 /// What a `true` may be late by before it counts: half a second and a tenth of the timeout. A module that keeps half
 /// the timeout, as it should, is then never accused because the machine was busy.
 fn slack(timeout: Duration) -> Duration {
@@ -29,7 +32,7 @@ pub(super) struct Presence {
     last_true: Option<Duration>,
     /// What it had said last before the count began anew, if anything.
     said: Option<bool>,
-    /// Whether it has lost its connection, and sent no `true` since.
+    /// Whether it has lost its connection, and sent no `true` since but what may have been queued.
     is_lost: bool,
     /// Since when it has its connections again, and hears again what it listened to.
     back: Option<Duration>,
@@ -202,7 +205,9 @@ impl Presence {
         }
         let back = self.back.filter(|_| self.said == Some(true));
         let previous = self.last_true.replace(at);
-        (self.is_lost, self.back) = (false, None);
+        if !self.is_lost || self.back.is_some_and(|back| at.saturating_sub(back) >= QUEUED) {
+            (self.is_lost, self.back) = (false, None);
+        }
         let timeout = self.timeout?;
         // Whoever is just back has other things to do first.
         let (since, settling, what) = match (previous, back) {
@@ -231,8 +236,15 @@ impl Presence {
         let (timeout, lag) = (self.timeout?, self.lag_until(at));
         if let Some(back) = self.back.filter(|_| self.said != Some(false)) {
             // Where EVerest says nothing, the client's silence is all that there is.
-            let gap = at.max(self.silent_until).saturating_sub(back.max(self.told));
-            let headline = format!("module sent no communication check in the {} since it came back", time(gap));
+            let queued = self.last_true.filter(|queued| *queued > back);
+            let since = back.max(queued.unwrap_or_default()).max(self.told);
+            let gap = at.max(self.silent_until).saturating_sub(since);
+            let headline = match queued {
+                None => format!("module sent no communication check in the {} since it came back", time(gap)),
+                Some(_) => {
+                    format!("module sent no communication check for {} behind the one as it came back", time(gap))
+                }
+            };
             let severity = severity(gap, timeout, lag + SETTLED)?;
             // Who has sent none before has not ceased to: a step that expects one says more.
             let severity = if self.said.is_some() { severity } else { Severity::Warning };

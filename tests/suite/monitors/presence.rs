@@ -228,6 +228,20 @@ fn a_client_that_is_back_and_listens_again_owes_its_checks() {
         listen(wire).check_after(1000).after(9000);
     })
     .fails("monitor/communication-check-late", "CC-8");
+    // What comes at once was queued, perhaps, before the connection was lost.
+    let queued = |millis| {
+        back(|wire| {
+            listen(wire).check_after(100).after(millis);
+        })
+    };
+    queued(6000).is_clean();
+    let mut silent = queued(9000);
+    let found = silent.fails("monitor/checks-not-resumed", "CC-8");
+    assert!(found.headline.ends_with("for 9s behind the one as it came back"), "{}", found.headline);
+    back(|wire| {
+        listen(wire).check_after(100).check_after(4000).check_after(4000).after(9000);
+    })
+    .fails("monitor/communication-check-late", "CC-8");
     // EVerest has started again before it was cut off, which excuses nobody.
     let mut wire = back(|_| ());
     wire.monitors.everest_restarted();
