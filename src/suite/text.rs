@@ -58,10 +58,14 @@ fn broken(row: &Row<'_>, matrix: &Matrix<'_>, screen: Screen) -> String {
     if matrix.releases.len() > 1 {
         text.push_str(&format!("  under {}\n", row.releases().join(", ")));
     }
+    let first = result.title();
+    if finding.place.is_none() {
+        text.push_str(&format!("  in {}\n", printable(&first)));
+    }
     text.push_str(&finding.render(screen));
     text.push_str(&terminal::module_output(result, screen.style));
     let mut others: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
-    for Broken { result, .. } in &row.failures[1..] {
+    for Broken { result, .. } in row.failures[1..].iter().filter(|it| it.result.title() != first) {
         *others.entry(result.title()).or_default() += 1;
     }
     for (path, count) in others {

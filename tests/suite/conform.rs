@@ -429,8 +429,11 @@ fn exit_codes() {
 
 #[test]
 fn the_text_is_eighty_columns_wide_and_begins_with_what_is_broken() {
-    let (results, scope) = (results(), scope());
+    let (mut results, scope) = (results(), scope());
+    // Once more, in the same scenario.
+    results.push(results[1].clone());
     let text = suite::text(&suite::matrix(&results, &scope, false), TOOK, Style::Plain);
+    assert!(text.contains("\n  in b.yaml\nfail[module/ended]") && !text.contains("also in"), "{text}");
     assert!(text.starts_with("\nTV-15 is broken (should): a client tolerates status values"), "{text}");
     for words in ["fail[module/ended]", "again: khumbu conform --side client --module x --only TV-15", "Traceback"] {
         assert!(text.contains(words), "no {words} in {text}");
