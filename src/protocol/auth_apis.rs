@@ -136,6 +136,10 @@ impl Behaviour for Auth {
         (on == Channel::COMMUNICATION_CHECK).then_some((Value::Bool(true), "CC-8"))
     }
 
+    fn ends(&self, on: Channel) -> Option<(Value, &'static str)> {
+        (on == Channel::COMMUNICATION_CHECK).then_some((Value::Bool(false), "CC-9"))
+    }
+
     fn leads(&self, by: Message) -> bool {
         matches!(
             by,

@@ -200,6 +200,10 @@ impl Findings<'_> {
             .with_lines(self.unanswered(expectation))
             .with_lines(self.heartbeats())
             .with_lines(self.sent_by_module(expectation));
+        if let Some((seq, requirement)) = self.has_ended(expectation) {
+            let diagnostic = diagnostic.with_lines(self.line(seq).into_iter().collect());
+            return Diagnostic { requirement: Some(requirement), ..diagnostic };
+        }
         let owed_by = self.owed(expectation);
         // Who has never done so does not stop to because of what it is shown.
         let requirement = self.owed_told_or_not(expectation).filter(|_| !self.has_ever(expectation));
@@ -221,6 +225,17 @@ impl Findings<'_> {
         let (owed, requirement) = api.behaviour().owed(channel)?;
         let takes = payload.as_ref().is_none_or(|it| it.matches(&owed, &mut Captures::new()).is_ok());
         takes.then_some(requirement)
+    }
+
+    /// What the module has sent last, by itself, in the place of what it owes: it says that it owes nothing any more.
+    fn has_ended(&self, expectation: &Expectation) -> Option<(u64, &'static str)> {
+        self.owed_told_or_not(expectation)?;
+        let What::Message { kind: Some(kind), api, .. } = &expectation.what else { return None };
+        let (end, requirement) = api.behaviour().ends(channel_of(*kind, *api)?)?;
+        let is_it = |seen: &&Sighting| seen.from == Party::Module && is_of_kind(seen, *kind, *api);
+        let last = self.view.messages.iter().rev().find(is_it)?;
+        let is_end = last.json.as_ref() == Some(&end) && self.claims.of(last.seq).is_none();
+        is_end.then_some((last.seq, requirement))
     }
 
     /// Whether the module has sent what is expected before, as it should be.

@@ -69,6 +69,12 @@ pub trait Behaviour: Sync {
         None
     }
 
+    /// What a client says on this channel that owes nothing there any more, and the requirement that it breaks where it
+    /// does not mean that.
+    fn ends(&self, _on: Channel) -> Option<(Value, &'static str)> {
+        None
+    }
+
     /// Whether what EVerest does next hangs on a message like this of a client.
     fn leads(&self, _by: Message) -> bool {
         false

@@ -56,6 +56,17 @@ pub(super) static BUGS: &[Bug] = &[
             packet.when(|_| is_last, |packet| vec![packet.clone(), packet.with(&json!(true)).later(A_LITTLE)])
         },
     ),
+    bug(
+        ANY,
+        "false_without_heartbeats",
+        "CC-9",
+        "says `false` while no heartbeat has come for 3 s, and then `true` again",
+    )
+    .publishing(|memory, packet| {
+        let last = memory.heard_on(HEARTBEAT).next().map(|last| last.time);
+        let is_lost = last.is_some_and(|last| packet.time.saturating_sub(last) > A_WATCH);
+        packet.when_on(CHECK, |packet| if is_lost { packet.with(&json!(false)).alone() } else { packet.alone() })
+    }),
     // Heartbeats.
     bug(ANY, "counts_heartbeats", "HB-6", "ends at a heartbeat that is not the last one plus 1").hearing(
         |memory, packet| {

@@ -41,7 +41,9 @@ fn what_did_not_come_is_owed_whatever_the_scenario_is_about() {
         (DISPLAY, CHECK, &[][..], Some("CC-8"), Some("CC-8")),
         // It has done so, and stops for a reason.
         (DISPLAY, &twice, &[check(true)], None, Some("CC-8")),
-        (DISPLAY, CHECK, &[check(false)], Some("CC-8"), Some("CC-8")),
+        // It says that it is about to stop, and was not told to.
+        (DISPLAY, CHECK, &[check(false)], Some("CC-9"), None),
+        (DISPLAY, &twice, &[check(true), check(false)], Some("CC-9"), None),
         (BACKEND, ANSWER, &[question()], None, Some("VA-3")),
         (EVEREST, REPLY, &[], None, None),
         (EVEREST, HEARTBEAT, &[], None, None),
