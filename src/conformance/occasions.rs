@@ -626,7 +626,7 @@ mod tests {
         let token = (Fate::Sent, TOKEN, json!({}));
         let ends_after = |more| [std::slice::from_ref(&token), &vec![(Fate::Sent, CHECK, json!(true)); more]].concat();
         assert!(!lack("TP-4", &ends_after(0)), "whoever was told is judged by the steps");
-        assert_eq!([5, 6].map(|more| on_facts(&ends_after(more), |facts| count("TP-4", facts))), [0, 1]);
+        assert_eq!([9, 10].map(|more| on_facts(&ends_after(more), |facts| count("TP-4", facts))), [0, 1]);
         let discovers = [
             (Fate::Sent, Message::DISCOVER_REQUEST, json!({})),
             (Fate::Shown, Message::DISCOVER_REPLY, json!({})),

@@ -230,7 +230,7 @@ static TABLE: &[Requirement] = &[
     row("TP-1", Binds::Client, "a token provider publishes a bare token of the specified shape on `m2e/provided_token`, without an envelope", "AsyncAPI send_provided_token"),
     row("TP-2", Binds::Everest, "a provided token is presented to Auth as it was provided", "auth_token_provider_API.cpp"),
     row("TP-3", Binds::Client, "a token provider does not retain tokens: a retained token is presented again each time EVerest starts", "framework message_handler.cpp"),
-    row("TP-4", Binds::Client, "a token provider hands a token in once a presentation: another one in a transaction stops it", "AuthHandler.cpp"),
+    row("TP-4", Binds::Client, "a token provider hands a token in once a presentation (the same one again within 500 ms is no other one): a second one in a transaction stops it", "AuthHandler.cpp"),
     row("TP-5", Binds::Everest, "a provided token that cannot be read is not presented and does no harm", "auth_token_provider_API.cpp, json_codec.cpp"),
     row("VA-1", Binds::Everest, "EVerest asks a token validator on `e2m/validate_token`, with the token as it was provided and a `replyTo`", "AsyncAPI receive_request_validate_token"),
     row("VA-2", Binds::Everest, "every question to a token validator has a reply topic of its own, and its answer finds EVerest subscribed", "AsyncApiRequestReply.hpp"),

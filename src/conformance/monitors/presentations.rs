@@ -12,8 +12,8 @@ use crate::diagnostic::{Diagnostic, Severity, printable};
 
 use super::wording::{Worded, time};
 
-/// The same token within so long is of one presentation.
-pub(in crate::conformance) const AT_ONCE: Duration = Duration::from_millis(300);
+/// The same token within so long is of one presentation: nobody takes a card away and brings it back so fast.
+pub(in crate::conformance) const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// So many presentations, each of several tokens, are no accident.
 const NO_ACCIDENT: u32 = 2;
