@@ -142,13 +142,13 @@ impl Ground {
 impl Case {
     /// Whether every input is possible after those before it.
     pub fn is_possible(&self) -> bool {
-        self.ground.model().through(&self.inputs).is_some()
+        Arc::new(self.ground.model()).through(&self.inputs).is_some()
     }
 
     /// What is done with these of its inputs alone, and which of them that is: what is not possible without the others is not
     /// done. Where it is said how long each input took, it is waited as long in the place of those that are not done.
     pub fn with_inputs(&self, kept: &[usize], took: Option<&[Duration]>) -> (Self, Vec<usize>) {
-        let (mut model, mut inputs, mut done) = (self.ground.model(), Vec::new(), Vec::new());
+        let (mut model, mut inputs, mut done) = (Arc::new(self.ground.model()), Vec::new(), Vec::new());
         let (mut kept, mut gap) = (kept.iter().copied().peekable(), Duration::ZERO);
         for at in 0..=self.inputs.len() {
             let input = kept.next_if_eq(&at).and_then(|at| self.inputs.get(at));
@@ -262,8 +262,8 @@ impl Case {
             let is_here = joined.last().is_some_and(|last| last.whole.ground.is_same(ground));
             // Side by side they wait once for times to run out.
             let goes_on = is_here && !is_over && !ground.site.is_slow();
-            let after = if goes_on { model.clone().through(&case.inputs) } else { None };
-            let after = after.unwrap_or_else(|| {
+            let after = if goes_on { Arc::new(model.clone()).through(&case.inputs) } else { None };
+            let after = after.map(Arc::unwrap_or_clone).unwrap_or_else(|| {
                 let whole = Self { ground: ground.clone(), inputs: Vec::new() };
                 joined.push(Joined { whole, ends: Vec::new() });
                 rest.clear();

@@ -1,5 +1,7 @@
 //! Cases as files of a corpus: JSON, read again with the station by its place in the list.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::case::{Case, Ground};
@@ -44,7 +46,7 @@ impl Case {
     /// A beginning of this one, and after it what is possible of these inputs.
     #[must_use]
     pub fn continued(&self, length: usize, inputs: Vec<Input>) -> Self {
-        let mut model = self.ground.model();
+        let mut model = Arc::new(self.ground.model());
         let mut possible = Vec::new();
         for input in self.inputs.iter().take(length).cloned().chain(inputs) {
             if let Some((after, _)) = model.tried(&input) {

@@ -87,7 +87,7 @@ enum Choice {
 
 impl Drawn {
     fn new(at: &Arc<Model>, choice: Choice) -> Self {
-        let outcome = |(after, led)| Arc::new(Outcome { after: Arc::new(after), led });
+        let outcome = |(after, led)| Arc::new(Outcome { after, led });
         let (input, outcome) = match choice {
             Choice::Exactly(input) => {
                 let tried = at.tried(&input).map(outcome);
@@ -107,7 +107,7 @@ impl Drawn {
         if Arc::ptr_eq(model, &self.at) {
             return self.outcome.clone();
         }
-        model.tried(&self.input).map(|(after, led)| Arc::new(Outcome { after: Arc::new(after), led }))
+        model.tried(&self.input).map(|(after, led)| Arc::new(Outcome { after, led }))
     }
 }
 

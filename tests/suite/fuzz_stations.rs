@@ -32,7 +32,7 @@ fn specified(ground: &Ground, but_for: impl IntoIterator<Item = Deviation>) -> M
 /// The inputs that it takes for two stations to differ at the last of them.
 fn shrunk(running: &Model, specified: &Model, inputs: Vec<Input>) -> Vec<Input> {
     let differs_at_last = |inputs: &Vec<Input>| {
-        let is_possible = specified.clone().through(inputs).is_some();
+        let is_possible = Arc::new(specified.clone()).through(inputs).is_some();
         is_possible
             && running.clone().first_difference(specified.clone(), inputs).map(|at| at + 1) == Some(inputs.len())
     };

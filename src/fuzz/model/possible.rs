@@ -1,5 +1,6 @@
 //! Which inputs are possible: those that the station has use for, and of which khumbu can tell what becomes of them and when.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{DISCOVER, Last, Led, Model, PATIENCE, UNKNOWN_TYPE, bytes, index};
@@ -28,13 +29,13 @@ impl Model {
     }
 
     /// The station after an input, and what comes of it; `None` where that is not possible.
-    pub fn tried(&self, input: &Input) -> Option<(Self, Led)> {
+    pub fn tried(&self, input: &Input) -> Option<(Arc<Self>, Led)> {
         let is_possible = self.is_possible_untried(input);
         if is_possible == Some(false) {
             return None;
         }
-        let mut after = self.clone();
-        let led = after.led(input);
+        let mut after = Arc::new(self.clone());
+        let led = Arc::make_mut(&mut after).led(input);
         // Of several tokens that wait, EVerest lets any go on first.
         let is_certain = self.under_test == Side::Client
             || after.station.contests() == self.station.contests() && !led.has_strangers;
@@ -43,7 +44,7 @@ impl Model {
     }
 
     /// The station after inputs, each of which is possible after those before it.
-    pub fn through(self, inputs: &[Input]) -> Option<Self> {
+    pub fn through(self: Arc<Self>, inputs: &[Input]) -> Option<Arc<Self>> {
         inputs.iter().try_fold(self, |model, input| model.tried(input).map(|(after, _)| after))
     }
 
