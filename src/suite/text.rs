@@ -24,10 +24,7 @@ pub fn text(matrix: &Matrix<'_>, duration: Duration, screen: impl Into<Screen>) 
     for row in matrix.rows.iter().filter(|row| row.state <= State::Flaky) {
         text.push_str(&broken(row, matrix, screen));
     }
-    for it in &matrix.others {
-        text.push_str(&format!("\n{}", it.finding.render(screen)));
-        text.push_str(&format!("  in {}\n", printable(&it.result.title())));
-    }
+    text.push_str(&others(matrix, screen));
     text.push_str(&table(matrix, screen.style));
     text.push_str(&asides(matrix));
     text.push_str(&unexercised(matrix));
@@ -73,6 +70,22 @@ fn broken(row: &Row<'_>, matrix: &Matrix<'_>, screen: Screen) -> String {
         text.push_str(&format!("  also in {}{times}\n", printable(&path)));
     }
     text + &format!("  again: {}\n", printable(&row.again(matrix.scope)))
+}
+
+/// What breaks no requirement, and decides: the first that says so in full, and where else.
+fn others(matrix: &Matrix<'_>, screen: Screen) -> String {
+    let mut told: Vec<(&Broken<'_>, String)> = Vec::new();
+    for it in &matrix.others {
+        let is_same = |(other, _): &&mut (&Broken<'_>, String)| {
+            other.finding.id == it.finding.id && other.finding.headline == it.finding.headline
+        };
+        let title = it.result.title();
+        match told.iter_mut().find(is_same) {
+            Some((_, text)) => text.push_str(&format!("  also in {}\n", printable(&title))),
+            None => told.push((it, format!("\n{}  in {}\n", it.finding.render(screen), printable(&title)))),
+        }
+    }
+    told.into_iter().map(|(_, text)| text).collect()
 }
 
 fn table(matrix: &Matrix<'_>, style: Style) -> String {
