@@ -16,6 +16,9 @@ use crate::scenario::model::Ready;
 use crate::scenario::placeholder::{IN_COMMANDS, MEANT_AS_THEY_STAND, listed, misspelt};
 use crate::timespan::Timespan;
 
+/// So many times as many scenarios as are played at once may be played besides, while they wait for long.
+const MEANWHILE: usize = 2;
+
 /// Flags about topics.
 #[derive(Debug, clap::Args)]
 pub struct TopicFlags {
@@ -127,6 +130,7 @@ impl ModuleFlags {
             cannot: config.module.cannot.iter().map(|drive| drive.0.to_owned()).collect(),
             wire: config.wire.unwrap_or_default(),
             jobs: config.jobs.map_or(processors * at_once, |jobs| usize::from(jobs.get())),
+            jobs_meanwhile: if config.jobs.is_some() { 0 } else { processors * at_once * MEANWHILE },
             ..plain
         })
     }

@@ -113,7 +113,9 @@ impl PlayFlags {
         let mut settings = self.module.settings(config).map_err(|diagnostic| vec![*diagnostic])?;
         settings.station = config.station()?;
         settings.wire = self.wire.unwrap_or(settings.wire);
-        settings.jobs = self.jobs.map_or(settings.jobs, usize::from);
+        if let Some(jobs) = self.jobs {
+            (settings.jobs, settings.jobs_meanwhile) = (usize::from(jobs), 0);
+        }
         Ok(settings)
     }
 

@@ -18,6 +18,8 @@ pub struct Learnt {
     pub(super) answered: Option<Answered>,
     /// How long the module took from an answer of the broker to its next subscription.
     pub(super) round_trip: Duration,
+    /// Whether another scenario has waited in vain for it to be ready, so that this one did not wait as long.
+    pub(super) is_in_vain: bool,
     /// Topics of bindings on which somebody was told something whom khumbu does not see, if anybody.
     pub(super) unseen: BTreeSet<String>,
 }

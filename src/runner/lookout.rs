@@ -17,6 +17,7 @@ use super::lag::Lag;
 use super::module::Module;
 use super::observer::Observer;
 use super::stop::{Stop, broken};
+use super::waits::Waits;
 use crate::conformance::judge::Case;
 
 /// How long past its deadline a wait goes on taking what comes in; it may never stop coming.
@@ -25,6 +26,10 @@ const CROWDED: Duration = Duration::from_millis(100);
 const SWAMPED: usize = 100_000;
 /// How long bytes of a module that has ended may take through the sockets.
 const LAST_BYTES: Duration = Duration::from_millis(500);
+
+/// What a scenario has to do with the others of its run: who is told what it waits for, for whom its waits make room, and what
+/// they know of the module.
+pub type Others = (Awaited, Waits, Arc<Experience>);
 
 /// The lookout.
 pub struct Lookout<'s> {
@@ -38,6 +43,8 @@ pub struct Lookout<'s> {
     interrupt: watch::Receiver<bool>,
     /// Who is told what is waited for.
     pub(super) awaited: Awaited,
+    /// Its waits, during which others may begin.
+    pub(super) waits: Waits,
     /// What is known of the module from other scenarios.
     pub(super) experience: Arc<Experience>,
 }
@@ -60,9 +67,10 @@ impl<'s> Lookout<'s> {
         observer: Observer,
         module: Module,
         faults: Laid,
-        (interrupt, awaited, experience): (watch::Receiver<bool>, Awaited, Arc<Experience>),
+        interrupt: watch::Receiver<bool>,
+        (awaited, waits, experience): Others,
     ) -> Self {
-        Self { case, observer, module, faults, interrupt, awaited, experience }
+        Self { case, observer, module, faults, interrupt, awaited, waits, experience }
     }
 
     /// Waits for something new, until `deadline`.
@@ -76,22 +84,29 @@ impl<'s> Lookout<'s> {
             return Err(findings::flooded(&self.case, &self.observer.messages, SWAMPED).into());
         }
         let is_crowded = Instant::now() >= deadline + CROWDED;
-        tokio::select! {
-            biased;
-            () = self.interrupted() => Err(Stop::Interrupted),
-            () = std::future::ready(()), if is_crowded => {
-                self.observer.drain();
-                Ok(Wake::Deadline)
-            }
-            is_open = self.observer.next() => match is_open {
-                true => Ok(Wake::Record),
-                false => Err(broken("the broker has stopped").into()),
-            },
-            () = is_over(&mut self.module.ended), if !has_ended => {
-                self.drain_after_end().await;
-                Ok(Wake::Ended)
-            }
-            () = sleep_until(deadline) => Ok(Wake::Deadline),
+        loop {
+            let long = self.waits.until(deadline);
+            return tokio::select! {
+                biased;
+                () = self.interrupted() => Err(Stop::Interrupted),
+                () = std::future::ready(()), if is_crowded => {
+                    self.observer.drain();
+                    Ok(Wake::Deadline)
+                }
+                is_open = self.observer.next() => match is_open {
+                    true => Ok(Wake::Record),
+                    false => Err(broken("the broker has stopped").into()),
+                },
+                () = is_over(&mut self.module.ended), if !has_ended => {
+                    self.drain_after_end().await;
+                    Ok(Wake::Ended)
+                }
+                () = sleep_until(long.unwrap_or(deadline)), if long.is_some() => {
+                    self.waits.set_long(true);
+                    continue;
+                }
+                () = sleep_until(deadline) => Ok(Wake::Deadline),
+            };
         }
     }
 

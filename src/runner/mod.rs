@@ -55,6 +55,7 @@ mod stimulus;
 mod stop;
 mod tokens;
 mod underway;
+mod waits;
 mod when;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +73,8 @@ use crate::transcript::record::Record;
 use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 use arriving::Arriving;
 use awaited::Awaited;
+use lookout::Others;
+use waits::{Room, Waits};
 
 pub use arriving::{Message, Met, Outcome, TooMany};
 pub use clock::Speed;
@@ -163,7 +166,12 @@ pub async fn run_on(
     let started = Instant::now();
     let settings = Arc::new(settings);
     let is_attached = settings.module == ModuleSource::Attached;
-    let jobs = if one_at_a_time(&settings).is_some() { 1 } else { settings.jobs.max(1) };
+    let (jobs, meanwhile) = match one_at_a_time(&settings) {
+        Some(_) => (1, 0),
+        None => (settings.jobs.max(1), settings.jobs_meanwhile),
+    };
+    let room = Room::default();
+    let mut makes_room = room.changes();
     // Nobody listening is in his right, here and below.
     let releases = pieces.iter().map(|piece| piece.release).collect::<BTreeSet<_>>().len();
     let _ = events.send(RunEvent::Started { scenarios: pieces.len(), releases, jobs });
@@ -174,21 +182,26 @@ pub async fn run_on(
     let mut waiting = pieces.iter().cloned().enumerate();
     let (mut kept, mut is_over) = (None, false);
     loop {
-        while playing.len() < jobs && !is_over && !*interrupt.borrow() {
+        while playing.len() < jobs + room.waiting().min(meanwhile) && !is_over && !*interrupt.borrow() {
             let Some((index, piece)) = waiting.next() else { break };
             let path = piece.to_result().title().into_owned();
             let _ = events.send(RunEvent::ScenarioStarted { path: path.clone() });
             let awaited = Awaited::of(events.clone(), path);
-            let (settings, interrupt) = (settings.clone(), interrupt.clone());
+            let (settings, interrupt, waits) = (settings.clone(), interrupt.clone(), Waits::new(room.clone()));
             // What a module does not do under a fault says nothing of the others.
             let experience = if piece.fault.is_some() { Arc::new(experience.apart()) } else { experience.clone() };
             let open = kept.take();
             let handle = playing.spawn(async move {
-                (index, perform(&piece, &settings, open, interrupt, (awaited, experience)).await)
+                (index, perform(&piece, &settings, open, interrupt, (awaited, waits, experience)).await)
             });
             names.insert(handle.id(), index);
         }
-        let Some(joined) = playing.join_next_with_id().await else { break };
+        let joined = tokio::select! {
+            joined = playing.join_next_with_id() => joined,
+            // It cannot fail: the sender is here.
+            _ = makes_room.changed() => continue,
+        };
+        let Some(joined) = joined else { break };
         let (index, result) = match joined {
             Ok((_, (index, (result, open)))) => {
                 match open {
@@ -242,7 +255,7 @@ async fn perform(
     settings: &Settings,
     open: Option<play::OpenBroker>,
     interrupt: watch::Receiver<bool>,
-    others: (Awaited, Arc<Experience>),
+    others: Others,
 ) -> (ScenarioResult, Option<play::OpenBroker>) {
     let open = match open {
         Some(open) => open,

@@ -8,13 +8,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::applicable::not_applicable;
-use super::awaited::Awaited;
-use super::experience::Experience;
 use super::faults::{self, Laid};
 use super::forecast::soften;
 use super::last_words::last_words;
 use super::learnt::{Answered, Learnt};
-use super::lookout::{Lookout, Patience};
+use super::lookout::{Lookout, Others, Patience};
 use super::module::Module;
 use super::observer::{Connections, Observer};
 use super::passed::passed;
@@ -54,7 +52,7 @@ pub async fn play(
     settings: &Settings,
     open: OpenBroker,
     interrupt: watch::Receiver<bool>,
-    (awaited, experience): (Awaited, Arc<Experience>),
+    others: Others,
 ) -> (ScenarioResult, Option<OpenBroker>) {
     let mut result = piece.to_result();
     let scene = Scene::new(piece, settings);
@@ -68,8 +66,7 @@ pub async fn play(
     let (classifier, monitors) = (scene.classifier(), Monitors::new(scene.context()));
     let mut observer = Observer::new(records, classifier, monitors, connections);
     observer.recorder.clone_from(&piece.recorder);
-    let released =
-        perform(&scene, piece, &broker, observer, (interrupt, awaited, experience), &mut findings, &mut result).await;
+    let released = perform(&scene, piece, &broker, observer, (interrupt, others), &mut findings, &mut result).await;
     result.duration = started.elapsed();
     soften(&scene, &mut findings);
     judge(&mut result, findings);
@@ -85,7 +82,7 @@ async fn perform(
     piece: &Piece,
     broker: &Broker,
     mut observer: Observer,
-    (interrupt, awaited, experience): (watch::Receiver<bool>, Awaited, Arc<Experience>),
+    (interrupt, others): (watch::Receiver<bool>, Others),
     findings: &mut Vec<Diagnostic>,
     result: &mut ScenarioResult,
 ) -> Option<Released> {
@@ -116,7 +113,7 @@ async fn perform(
     let modules = std::iter::once(&scene.topics).chain(&scene.other_apis);
     let id = |topics: &Topics| (placeholder::id_of(topics.api), topics.module_id.clone().into());
     let captures: Captures = modules.map(id).collect();
-    let lookout = Lookout::new(scene.case(), observer, module, faults, (interrupt, awaited, experience));
+    let lookout = Lookout::new(scene.case(), observer, module, faults, interrupt, others);
     let mut stage = Stage::new(scene, broker, lookout, Judge::new(scene.case(), captures), cast);
     let limit = scene.limit();
     let patience = stage.lookout.patience();
@@ -265,6 +262,7 @@ async fn act(stage: &mut Stage<'_>, piece: &Piece) -> Result<(), Stop> {
         return arriving::play(stage, arriving).await;
     }
     stage.begin(piece.fault.as_deref()).await?;
+    stage.lookout.waits.begin();
     let scenario = stage.scene.scenario;
     stage.play(&scenario.model.steps, &Pointer::from("/steps")).await?;
     stage.let_it_take_in().await

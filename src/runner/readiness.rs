@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::experience::REACTION;
 use super::faults::is_refused_last;
 use super::findings::not_started;
 use super::lookout::Wake;
@@ -152,7 +153,7 @@ impl Stage<'_> {
                 within = within.min(ASLEEP);
             }
         }
-        if self.lookout.wait_until(within, is_decided).await?.is_none() {
+        if self.has_become_ready(&meaning, within, is_decided).await?.is_none() {
             let why = self.wake_by_beacon(listens, within).await?;
             return Err(why.unwrap_or_else(|| self.not_ready(&meaning)).into());
         }
@@ -310,10 +311,34 @@ impl Stage<'_> {
 
     /// Waits until this holds, which is what ready means.
     async fn ready_when(&mut self, meaning: &str, condition: impl Fn(&Observer) -> bool) -> Result<(), Stop> {
-        match self.lookout.wait_until(self.ready_within(), condition).await? {
+        match self.has_become_ready(meaning, self.ready_within(), condition).await? {
             Some(()) => Ok(()),
             None => Err(self.not_ready(meaning).into()),
         }
+    }
+
+    /// Waits until this holds, which is what ready means. `None` when it does not: within the time, or soon where another scenario
+    /// has waited so long in vain.
+    async fn has_become_ready(
+        &mut self,
+        meaning: &str,
+        within: Duration,
+        condition: impl Fn(&Observer) -> bool,
+    ) -> Result<Option<()>, Stop> {
+        let (experience, what) = (self.lookout.experience.clone(), ready(meaning));
+        let is_ready = tokio::select! {
+            biased;
+            is_ready = self.lookout.wait_until(within, &condition) => is_ready?,
+            () = experience.in_vain(&what, within, REACTION) => {
+                self.lookout.observer.drain();
+                self.learnt.is_in_vain = true;
+                condition(&self.lookout.observer).then_some(())
+            }
+        };
+        if is_ready.is_some() {
+            experience.has_done(what);
+        }
+        Ok(is_ready)
     }
 
     /// How long the module may take to be ready: no time, if it is to run already and was waited for in vain.
@@ -376,10 +401,18 @@ impl Stage<'_> {
             .with_evidence(format!("ready means: {meaning}"))
             .with_help(self.how_it_gets_ready()),
         };
-        if was_known {
+        if self.learnt.is_in_vain {
+            let less = format!(
+                "another scenario has waited so long in vain, so that this one gave up after {}",
+                shown(REACTION)
+            );
+            diagnostic = diagnostic.with_evidence(less);
+        } else if was_known {
             diagnostic = diagnostic.with_evidence("an earlier scenario has waited so long, so that this one did not");
         } else if ended.is_none() && self.scene.settings.module == ModuleSource::Attached {
             self.lookout.experience.set_absent(!connected_once);
+        } else if ended.is_none() {
+            self.lookout.experience.has_not_done(ready(meaning), self.scene.settings.ready_within);
         }
         diagnostic.place = Some(self.scene.scenario.place("/under_test"));
         diagnostic = diagnostic
@@ -401,6 +434,11 @@ impl Stage<'_> {
         }
         diagnostic
     }
+}
+
+/// What a module does that becomes ready, as experience has it.
+fn ready(meaning: &str) -> String {
+    format!("ready: {meaning}")
 }
 
 /// How fast a client goes on subscribing.

@@ -16,6 +16,7 @@ use super::awaited::Awaited;
 use super::module::environment;
 use super::play::play;
 use super::settings::{ModuleSource, Scene, Settings};
+use super::waits::{Room, Waits};
 use super::{Piece, Recorder, no_broker_at, open_broker};
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -168,7 +169,14 @@ impl Session {
         let address = open.broker.address();
         let environment = environment(&scene, address);
         let task = tokio::spawn(async move {
-            let (result, open) = play(&piece, &settings, open, interrupt, (Awaited::untold(), Arc::default())).await;
+            let (result, open) = play(
+                &piece,
+                &settings,
+                open,
+                interrupt,
+                (Awaited::untold(), Waits::new(Room::default()), Arc::default()),
+            )
+            .await;
             if let Some(open) = open {
                 open.broker.stop().await;
             }

@@ -70,6 +70,8 @@ pub struct Settings {
     pub inside: Option<Vec<station_file::Binding>>,
     /// How many scenarios are played at once.
     pub jobs: usize,
+    /// How many more of them, while so many others wait for long.
+    pub jobs_meanwhile: usize,
     /// Whether a client that acknowledges nothing is cut off at the end of each scenario, to see whether it still reads.
     pub sees_reading: bool,
 }
@@ -100,6 +102,7 @@ impl Settings {
             is_updating_goldens: false,
             inside: None,
             jobs: 1,
+            jobs_meanwhile: 0,
             sees_reading: false,
         }
     }
