@@ -47,12 +47,11 @@ pub fn suspects(
     let is_near = |risk: &&Risk| risks[first].at.saturating_sub(risk.at) <= LAST_MOMENT;
     let near = || unacknowledged.iter().skip(1).chain(before.iter().rev().take_while(is_near));
     let likeliest = risks[first].special.clone();
-    // A client that asks at its start is told the same in every scenario.
-    let is_of_start = |id: &&str| matches!(*id, "LV-6" | "DI-6");
-    let (of_start, special): (Vec<_>, Vec<_>) = near().flat_map(|risk| &risk.special).copied().partition(is_of_start);
+    let (of_start, special): (Vec<_>, Vec<_>) =
+        near().flat_map(|risk| &risk.special).copied().partition(|id| is_of_start(id));
     let mut usual: Vec<_> = risks[first].usual.into_iter().chain(near().filter_map(|risk| risk.usual)).collect();
     // Stable.
-    usual.sort_by_key(is_of_start);
+    usual.sort_by_key(|id| is_of_start(id));
     // What is judged first, the others stay in their order.
     let sorted = |ids: Vec<&'static str>| {
         let (judged, others): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| about == Some(*id));
@@ -63,9 +62,19 @@ pub fn suspects(
     all.filter(|id| seen.insert(*id)).collect()
 }
 
+/// Whether it is about replies that a client gets which asks at its start: it is told the same in every scenario.
+fn is_of_start(id: &str) -> bool {
+    matches!(id, "LV-6" | "DI-6")
+}
+
 /// The requirements that a client kept which lived on: it could have stumbled over each.
 pub fn survived(facts: Facts<'_>) -> BTreeSet<&'static str> {
-    let survived = risks(facts).into_iter().flat_map(|risk| risk.special.into_iter().chain(risk.usual));
+    // What is hard about these is not in every message of their kind.
+    let usual = |risk: &Risk| risk.usual.filter(|id| !is_of_start(id));
+    let survived = risks(facts).into_iter().flat_map(|risk| {
+        let usual = usual(&risk);
+        risk.special.into_iter().chain(usual)
+    });
     // Whoever takes `Withdrawn` before the reply may yet stumble over it behind the reply.
     let survived = survived.filter(|id| *id != "WD-12" || takes_both_orders(facts));
     let others = [facts.came_back.then_some("CN-1"), hands_in_once(facts).then_some("TP-4")];
@@ -430,6 +439,10 @@ mod tests {
         let kept = |came_back| ask(&[(Shown, STATUS, &odd)], came_back, survived);
         assert_eq!(kept(false), ["TV-15", "TV-17"].into());
         assert_eq!(kept(true), ["CN-1", "TV-15", "TV-17"].into());
+        let found = (Shown, Message::DISCOVER_REPLY, r#"{"apis": []}"#);
+        let other = (Shown, Message::DISCOVER_REPLY, r#"{"apis": [{"module_id": "other"}]}"#);
+        let finds = |passed: &[Passed<'_>]| ask(passed, false, survived).contains("DI-6");
+        assert!(!finds(&[found]) && finds(&[found, other]), "one reply to a discovery is nothing yet");
         let missed = ask(&[(Fate::Missed, STATUS, &odd)], false, survived);
         assert!(missed.is_empty(), "{missed:?}");
     }

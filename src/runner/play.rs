@@ -23,7 +23,7 @@ use super::stop::Stop;
 use super::{Piece, arriving, ending, goldens, last_passed, near_topics};
 use crate::broker::Broker;
 use crate::conformance::judge::Judge;
-use crate::conformance::monitors::Monitors;
+use crate::conformance::monitors::{Monitors, NOT_SUBSCRIBED_AGAIN};
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::channel::Topics;
@@ -219,6 +219,8 @@ async fn perform(
         }
     }
     if let Some(deaf) = deaf {
+        // Its other connections were not cut off, and tell nothing of the one that stays away.
+        findings.retain(|found| found.id != NOT_SUBSCRIBED_AGAIN);
         // Over any of what it was shown, it may have stopped to read: nothing of it was survived.
         findings.push(blame.over_any_of(deaf, std::mem::take(&mut result.survived)));
     }

@@ -71,6 +71,7 @@ use api_module::ModuleMonitors;
 use links::{Change, Links};
 pub use presence::NOT_RESUMED;
 pub(in crate::conformance) use presentations::AT_ONCE;
+pub use resubscription::NOT_SUBSCRIBED_AGAIN;
 
 /// What the monitors need to know of the scenario.
 #[derive(Debug, Clone)]

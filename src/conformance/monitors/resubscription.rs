@@ -10,6 +10,9 @@ use crate::transcript::record::{Event, Record};
 use super::links::Links;
 use super::wording::{Wording, time};
 
+/// A client that is connected again, and does not listen any more to what it listened to.
+pub const NOT_SUBSCRIBED_AGAIN: &str = "monitor/not-subscribed-again";
+
 /// Whoever has been back for as long has subscribed to all that it wants.
 pub(super) const SETTLED: Duration = Duration::from_millis(2500);
 
@@ -64,7 +67,7 @@ impl Resubscription {
         let topics: Vec<_> = missed.iter().map(|(topic, _)| wording.topic(topic)).collect();
         let headline =
             format!("module does not listen any more to {}, since it lost its connection", topics.join(" and "));
-        let finding = Diagnostic::new(Severity::Fail, "monitor/not-subscribed-again", headline)
+        let finding = Diagnostic::new(Severity::Fail, NOT_SUBSCRIBED_AGAIN, headline)
             .with_evidence(format!(
                 "it has been connected again for {}, in a session without these subscriptions",
                 time(back)
