@@ -22,6 +22,9 @@ fn slack(timeout: Duration) -> Duration {
     Duration::from_millis(500) + timeout / 10
 }
 
+/// Gaps that differ by less are those of one timer: what keeps a module from being in time is not the same twice.
+const SAME_TIMER: Duration = Duration::from_millis(100);
+
 /// The communication checks of the module under test.
 #[derive(Debug)]
 pub(super) struct Presence {
@@ -30,6 +33,10 @@ pub(super) struct Presence {
     told: Duration,
     heartbeat_interval: Option<Duration>,
     last_true: Option<Duration>,
+    /// The last gap, if it took the whole timeout and no gap has taken less.
+    whole_timeout: Option<Duration>,
+    /// Whether a gap has taken less than the timeout.
+    is_in_time: bool,
     /// What it had said last before the count began anew, if anything.
     said: Option<bool>,
     /// Whether it has lost its connection, and sent no `true` since but what may have been queued.
@@ -64,6 +71,8 @@ impl Presence {
             told: Duration::ZERO,
             heartbeat_interval,
             last_true: None,
+            whole_timeout: None,
+            is_in_time: false,
             said: None,
             is_lost: false,
             back: None,
@@ -216,9 +225,26 @@ impl Presence {
         };
         let gap = at.saturating_sub(since.max(self.told));
         let headline = format!("module sent `true` {} {what}", time(gap));
-        let severity = severity(gap, timeout, lag + settling)?;
+        let is_again =
+            self.takes_the_timeout_again(gap, timeout, lag, previous.is_some_and(|previous| previous >= self.told));
+        let severity = severity(gap, timeout, lag + settling).or(is_again.then_some(Severity::Fail))?;
         let finding = seen.finding(severity, "monitor/communication-check-late", headline);
+        let finding = match is_again {
+            true => finding.with_evidence("so it did before, and never in less: its timer has the timeout itself"),
+            false => finding,
+        };
         Some(explained(finding, timeout, lag, settling))
+    }
+
+    /// Whether a gap takes the whole timeout, as the one before, and none has taken less: that is not more often than the timeout.
+    fn takes_the_timeout_again(&mut self, gap: Duration, timeout: Duration, lag: Duration, is_whole: bool) -> bool {
+        self.is_in_time |= is_whole && gap < timeout;
+        let before = self.whole_timeout.take();
+        if self.is_in_time || !is_whole || !lag.is_zero() || severity(gap, timeout, lag).is_some() {
+            return false;
+        }
+        self.whole_timeout = Some(gap);
+        before.is_some_and(|before| before.abs_diff(gap) < SAME_TIMER)
     }
 
     /// Judges a communication check that the module leaves as its last will: that is sent when it does not mean to stop.

@@ -48,6 +48,18 @@ fn a_late_check_fails() {
 }
 
 #[test]
+fn a_timer_of_the_timeout_itself_fails_the_second_time() {
+    let late = |wire: &mut Wire| {
+        let finding = wire.fails("monitor/communication-check-late", "CC-8");
+        assert!(finding.headline.contains("2.00"), "{}", finding.headline);
+    };
+    late(checked(2).check_after(2001).check_after(2004));
+    checked(2).check_after(2001).check_after(1500).check_after(2001).check_after(2001).is_clean();
+    checked(2).check_after(2001).check_after(2400).is_clean();
+    checked(2).check_after(1999).check_after(2001).check_after(2001).is_clean();
+}
+
+#[test]
 fn silence_at_the_end_fails_while_the_module_is_connected() {
     checked(2).after(3000).fails("monitor/communication-check-late", "CC-8");
     checked(2).after(1000).disconnect("module", true).after(3000).is_clean();
