@@ -33,10 +33,8 @@ pub(super) struct Presence {
     told: Duration,
     heartbeat_interval: Option<Duration>,
     last_true: Option<Duration>,
-    /// The last gap, if it took the whole timeout and no gap has taken less.
+    /// The last gap, if it took the whole timeout.
     whole_timeout: Option<Duration>,
-    /// Whether a gap has taken less than the timeout.
-    is_in_time: bool,
     /// What it had said last before the count began anew, if anything.
     said: Option<bool>,
     /// Whether it has lost its connection, and sent no `true` since but what may have been queued.
@@ -72,7 +70,6 @@ impl Presence {
             heartbeat_interval,
             last_true: None,
             whole_timeout: None,
-            is_in_time: false,
             said: None,
             is_lost: false,
             back: None,
@@ -230,17 +227,16 @@ impl Presence {
         let severity = severity(gap, timeout, lag + settling).or(is_again.then_some(Severity::Fail))?;
         let finding = seen.finding(severity, "monitor/communication-check-late", headline);
         let finding = match is_again {
-            true => finding.with_evidence("so it did before, and never in less: its timer has the timeout itself"),
+            true => finding.with_evidence("so it was before: its timer has the timeout itself"),
             false => finding,
         };
         Some(explained(finding, timeout, lag, settling))
     }
 
-    /// Whether a gap takes the whole timeout, as the one before, and none has taken less: that is not more often than the timeout.
+    /// Whether a gap takes the whole timeout, as the one before: that is not more often than the timeout.
     fn takes_the_timeout_again(&mut self, gap: Duration, timeout: Duration, lag: Duration, is_whole: bool) -> bool {
-        self.is_in_time |= is_whole && gap < timeout;
         let before = self.whole_timeout.take();
-        if self.is_in_time || !is_whole || !lag.is_zero() || severity(gap, timeout, lag).is_some() {
+        if gap < timeout || !is_whole || !lag.is_zero() || severity(gap, timeout, lag).is_some() {
             return false;
         }
         self.whole_timeout = Some(gap);
