@@ -304,6 +304,9 @@ impl ModuleMonitors {
 
     /// What the module was handed tells whether it can be expected to answer.
     fn handed_over(&mut self, seen: &Worded<'_>) {
+        if let (Side::Client, Some(json)) = (self.under_test, &seen.json) {
+            self.shape.told(json);
+        }
         if let Some(channel) = self.request_to_module(seen) {
             self.answers.delivered(channel, seen);
         } else if matches!(seen.kind, Kind::EntryPoint(_)) {

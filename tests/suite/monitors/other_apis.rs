@@ -86,9 +86,9 @@ fn hands_in(presentations: &[&[u64]]) -> Wire {
 
 #[test]
 fn a_provider_that_hands_each_token_in_again_fails() {
-    let mut wire = hands_in(&[&[0, 10], &[0, 290], &[0, 0]]);
+    let mut wire = hands_in(&[&[0, 10], &[0, 490], &[0, 0]]);
     let finding = wire.fails("monitor/handed-in-again", "TP-4");
-    assert!(finding.headline.contains("`T1` in again 290ms later"), "{}", finding.headline);
+    assert!(finding.headline.contains("`T1` in again 490ms later"), "{}", finding.headline);
     for burst in [&[&[0, 150, 151][..]][..], &[&[0, 10, 10, 10], &[0], &[0, 10]]] {
         hands_in(burst).fails("monitor/handed-in-again", "TP-4");
     }
@@ -111,12 +111,12 @@ fn a_provider_that_hands_its_only_token_in_twice_is_warned() {
     assert!(finding.headline.contains("`T1` in again 150ms later"), "{}", finding.headline);
     // Another one, that may yet come again.
     hands_in(&[&[0, 150], &[0]]).warns("monitor/handed-in-again", "TP-4");
-    hands_in(&[&[0, 150], &[0]]).after(300).is_clean();
+    hands_in(&[&[0, 150], &[0]]).after(500).is_clean();
 }
 
 #[test]
 fn a_provider_that_may_mean_what_it_hands_in_is_not_accused() {
-    for presentations in [&[&[0, 310][..], &[0, 310]][..], &[&[0], &[0, 10], &[0, 10], &[0, 10]]] {
+    for presentations in [&[&[0, 510][..], &[0, 510]][..], &[&[0], &[0, 10], &[0, 10], &[0, 10]]] {
         hands_in(presentations).is_clean();
     }
     let (mut wire, topics) = provider();

@@ -3,6 +3,21 @@
 use super::*;
 
 #[test]
+fn a_client_may_say_again_what_no_specification_knows() {
+    let withdraw = |kind: &str| json!({"payload": {"id_token": {"value": "04A2F3B1", "type": kind}}});
+    let told = |kind: &str| {
+        let mut wire = Wire::client();
+        let status = status_of("04A2F3B1", "Implant", "Accepted", &[1]).to_string();
+        let publish = message(&topics().topic(Channel::TOKEN_VALIDATION_STATUS), status, 1);
+        wire.packet("module", Direction::ToClient, publish);
+        wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw(kind));
+        wire
+    };
+    told("Implant").is_clean();
+    told("Tattoo").fails("monitor/schema-violation", "SC-1");
+}
+
+#[test]
 fn valid_messages_of_a_client_pass() {
     let mut wire = Wire::client();
     wire.module(Channel::COMMUNICATION_CHECK, json!(true));
