@@ -24,7 +24,7 @@ use crate::protocol::deviations::Deviation;
 use crate::protocol::wire::{Encoder, Wire};
 use crate::station::charge_point::{Answer, CsmsInput, Report, Request};
 use crate::station::config::StationConfig;
-use crate::station::{Address, Effect, Input, RequestId, Station};
+use crate::station::{Address, Effect, Input, Payload, RequestId, Station};
 
 /// What is simulated, and where.
 #[derive(Debug, Clone)]
@@ -348,7 +348,9 @@ impl Everest {
 
     /// Brings the station an input and carries out its effects; says why the input came to nothing, if it did.
     async fn apply(&self, life: &mut Life, input: Input) -> Result<Option<String>, LinkError> {
-        let effects = life.station.apply(life.now(), input);
+        let mut effects = life.station.apply(life.now(), input);
+        // The order of API modules is nobody's promise: whoever wants this one has to wait for its reply.
+        effects.sort_by_key(|effect| is_discovery_of(effect, self.topics.api));
         self.carry_out(life, effects).await
     }
 
@@ -463,5 +465,12 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => sleep_until(at).await,
         None => pending().await,
+    }
+}
+/// Whether an API module says of itself that it is there.
+fn is_discovery_of(effect: &Effect, api: ApiType) -> bool {
+    match effect {
+        Effect::Publish { payload: Payload::Discovery(discovery), .. } => discovery.apis[0].r#type == api.name(),
+        _ => false,
     }
 }

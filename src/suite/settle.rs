@@ -153,6 +153,7 @@ impl Owes {
         let unmet = results.iter().filter(|result| !does(result)).flat_map(|result| &result.findings);
         let unmet = unmet.filter(|found| is_unmet(found));
         owes.broken = unmet.filter_map(|found| owes.shown(found).or(found.requirement)).collect();
+        owes.broken.extend(unmet_alive(results));
         owes
     }
 
@@ -176,6 +177,18 @@ impl Owes {
         let other = found.suspects.iter().skip(1).copied().find(|id| self.broken.contains(id));
         found.owed_by.filter(is_explained).or(other).or_else(|| self.shown(found))
     }
+}
+
+/// What a module owes and does not do where it goes on with other things, whatever its scenarios are about.
+fn unmet_alive(results: &[Arc<ScenarioResult>]) -> Vec<&'static str> {
+    let mut about: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for found in results.iter().flat_map(|result| &result.findings).filter(|found| is_unmet(found)) {
+        let (first, others) = (found.suspects.first(), found.suspects.iter().skip(1));
+        if let (Some(owed), Some(first)) = (others.copied().find(|id| found.owed_by == Some(*id)), first) {
+            about.entry(owed).or_default().insert(*first);
+        }
+    }
+    about.into_iter().filter(|(_, about)| about.len() >= NO_ACCIDENT).map(|(owed, _)| owed).collect()
 }
 
 /// What a module owes and has done too late, as a monitor has seen by what it sent, in several scenarios that miss nothing

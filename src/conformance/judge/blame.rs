@@ -128,8 +128,9 @@ impl Blame {
             }
             // Or it waits for a reply, and does nothing else.
             Subject::Expectation if found.owed_by.is_some() => {
-                let waits = self.waits.then_some("RR-14").filter(|id| self.about != Some(*id));
-                self.about.into_iter().chain(waits).collect()
+                let others = self.waits.then_some("RR-14").into_iter().chain(found.suspects.iter().copied());
+                let others = others.filter(|id| self.about != Some(*id));
+                self.about.into_iter().chain(others).collect()
             }
             _ => Vec::new(),
         }

@@ -204,10 +204,33 @@ impl Findings<'_> {
             let diagnostic = diagnostic.with_lines(self.line(seq).into_iter().collect());
             return Diagnostic { requirement: Some(requirement), ..diagnostic };
         }
+        if self.owed_told_or_not(expectation).is_some() && self.has_not_found() {
+            // What it does not do is owed where it has not looked.
+            return diagnostic.with_evidence("it asked which API modules there are, and has found none since");
+        }
         let owed_by = self.owed(expectation);
+        // It lives: that what it owes stays out need not be for what the scenario is about.
+        let lives = self.goes_on(expectation);
+        let diagnostic = diagnostic.with_lines(lives.iter().map(|line| format!("it went on: {line}")).collect());
+        let suspects = owed_by.filter(|_| lives.is_some()).into_iter().collect();
         // Who has never done so does not stop to because of what it is shown.
         let requirement = self.owed_told_or_not(expectation).filter(|_| !self.has_ever(expectation));
-        Diagnostic { requirement, owed_by, ..diagnostic }
+        Diagnostic { requirement, owed_by, suspects, ..diagnostic }
+    }
+
+    /// What the module has sent of its own accord some time after it was waited for to do what it owes.
+    fn goes_on(&self, expectation: &Expectation) -> Option<String> {
+        /// What comes sooner may have been on its way.
+        const ON_ITS_WAY: Duration = Duration::from_secs(1);
+        let What::Message { kind: Some(kind), api, .. } = &expectation.what else { return None };
+        self.owed_told_or_not(expectation)?;
+        let is_it = |seen: &Sighting| seen.from == Party::Module && is_of_kind(seen, *kind, *api);
+        let (before, since): (Vec<_>, Vec<_>) =
+            self.view.messages.iter().partition(|seen| seen.seq < expectation.since || is_it(seen));
+        let began = before.last().map_or(Duration::ZERO, |seen| seen.at);
+        let is_own = |seen: &&&Sighting| seen.from == Party::Module && self.claims.of(seen.seq).is_none();
+        let last = since.iter().rev().find(is_own)?;
+        (last.at.saturating_sub(began) > ON_ITS_WAY).then(|| self.line(last.seq)).flatten()
     }
 
     /// The requirement by which a client under test owes what is expected, whatever the scenario is about.
@@ -236,6 +259,19 @@ impl Findings<'_> {
         let last = self.view.messages.iter().rev().find(is_it)?;
         let is_end = last.json.as_ref() == Some(&end) && self.claims.of(last.seq).is_none();
         is_end.then_some((last.seq, requirement))
+    }
+
+    /// Whether a client has discovered and neither listens nor speaks to any API module.
+    fn has_not_found(&self) -> bool {
+        let base = format!("{}/", self.case.topics.base());
+        let has_asked = |seen: &Sighting| seen.from == Party::Module && matches!(seen.kind, Kind::EntryPoint(_));
+        let speaks = |seen: &Sighting| seen.from == Party::Module && seen.publish.topic.starts_with(&base);
+        let listens = |filter: &String| filter.starts_with(&base);
+        let messages = self.view.messages;
+        self.case.side() == Side::Client
+            && messages.iter().any(has_asked)
+            && !messages.iter().any(speaks)
+            && !self.view.subscriptions.values().flatten().any(listens)
     }
 
     /// Whether the module has sent what is expected before, as it should be.
