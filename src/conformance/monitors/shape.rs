@@ -47,6 +47,8 @@ pub(super) struct Shape {
     module: usize,
     topics: Topics,
     odd_qos: BTreeSet<Option<Channel>>,
+    /// Whether the module has sent anything below EVerest's external prefix: it was told that there is one.
+    knows_prefix: bool,
     /// Words that a client under test was told: it may have to say again what no specification knows, such as the type of a token.
     told: BTreeSet<String>,
 }
@@ -54,7 +56,16 @@ pub(super) struct Shape {
 impl Shape {
     pub(super) fn new(module: usize, topics: Topics, under_test: Side, in_force: Deviations) -> Self {
         let schemas = Schemas::of(in_force);
-        Self { schemas, in_force, under_test, module, topics, odd_qos: BTreeSet::new(), told: BTreeSet::new() }
+        Self {
+            schemas,
+            in_force,
+            under_test,
+            module,
+            topics,
+            odd_qos: BTreeSet::new(),
+            knows_prefix: false,
+            told: BTreeSet::new(),
+        }
     }
 
     /// Where a message of the module under test went.
@@ -95,6 +106,7 @@ impl Shape {
     /// Checks a message of the module under test against every schema that fits its topic; one is enough.
     pub(super) fn check(&mut self, seen: &Worded<'_>, messages: &[Message]) -> Vec<Diagnostic> {
         let mut found = Vec::new();
+        self.knows_prefix |= seen.publish.topic.starts_with(&self.topics.external_prefix);
         found.extend(self.retained(seen, messages));
         found.extend(self.qos(seen, messages));
         let Some(first) = messages.first() else { return found };
@@ -193,10 +205,33 @@ impl Shape {
         finding.breaking("SC-2")
     }
 
+    /// A message of a client on a topic of its own that lacks EVerest's external prefix; a module that was told of no prefix is not
+    /// accused.
+    fn without_prefix(&self, seen: &Worded<'_>) -> Option<Diagnostic> {
+        let Topics { external_prefix, api, .. } = &self.topics;
+        let whole = format!("{external_prefix}{}", seen.publish.topic);
+        let is_own = |channel: &Channel| !channel.is_from_everest() && self.topics.topic(*channel) == whole;
+        if external_prefix.is_empty() || self.under_test == Side::Everest || !api.channels().any(|it| is_own(&it)) {
+            return None;
+        }
+        let severity = if self.knows_prefix { Severity::Fail } else { Severity::Warning };
+        let topic = printable(&seen.publish.topic);
+        let headline = format!("module sent on `{topic}` without EVerest's external prefix `{external_prefix}`");
+        let finding = seen.finding(severity, "monitor/unknown-topic", headline).breaking("SC-2");
+        Some(
+            finding.with_help(
+                "put the prefix before every topic that is published, as before those that are subscribed to",
+            ),
+        )
+    }
+
     /// A message on a topic that nobody reads.
     pub(super) fn unknown(&self, seen: &Worded<'_>) -> Diagnostic {
-        let topic = seen.wording.topic(&seen.publish.topic);
         let from_everest = self.under_test == Side::Everest;
+        if let Some(found) = self.without_prefix(seen) {
+            return found;
+        }
+        let topic = seen.wording.topic(&seen.publish.topic);
         let mine = self
             .topics
             .api

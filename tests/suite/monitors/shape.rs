@@ -134,6 +134,20 @@ fn a_client_sends_on_no_topic_that_nobody_reads() {
 }
 
 #[test]
+fn a_topic_without_the_external_prefix_fails_for_whoever_knows_it() {
+    let prefixed = Topics { external_prefix: "site/".into(), ..topics() };
+    let check = |topics: &Topics| topics.topic(Channel::COMMUNICATION_CHECK);
+    let sends = |first: &str| {
+        let mut wire = Wire::with(Context::new(prefixed.clone(), Side::Client));
+        wire.sends("module", first, "true").sends("module", &check(&topics()), "true");
+        wire.found.extend(wire.monitors.finish(wire.at));
+        wire.found.iter().map(|found| (found.severity, found.id, found.requirement)).collect::<Vec<_>>()
+    };
+    assert_eq!(sends(&check(&prefixed)), [(Severity::Fail, "monitor/unknown-topic", Some("SC-2"))]);
+    assert_eq!(sends("elsewhere"), [(Severity::Warning, "monitor/unknown-topic", Some("SC-2"))]);
+}
+
+#[test]
 fn retained_messages_fail_on_either_side() {
     let retained = |channel, payload: &str| Publish { retain: true, ..message(&topics().topic(channel), payload, 1) };
     Wire::client()
