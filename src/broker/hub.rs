@@ -196,6 +196,10 @@ impl Hub {
         self.with(|core| core.recorder.record(client, event));
     }
 
+    pub(super) fn forget_sessions(&self) {
+        self.with(Core::forget_sessions);
+    }
+
     /// Accepts a client, or says why not.
     pub(super) fn connect(&self, number: u64, pipe: &Arc<Pipe>, connect: Connect) -> Result<Seat, Refusal> {
         self.with(|core| core.connect(number, pipe, connect))
@@ -450,6 +454,15 @@ impl Core {
         };
         self.clients.insert(client.clone(), slot);
         slot
+    }
+
+    fn forget_sessions(&mut self) {
+        for slot in 0..self.sessions.len() {
+            if let Some(session) = self.sessions[slot].as_mut().filter(|session| session.link.is_none()) {
+                session.will_at = None;
+                self.end_session(slot);
+            }
+        }
     }
 
     /// Ends a session for good; a will that was waiting is published now (MQTT 5, section 3.1.3.2.2).

@@ -284,6 +284,12 @@ impl Broker {
         }
     }
 
+    /// Forgets the sessions of clients that are not connected, as a broker does that keeps nothing over a restart; their wills are
+    /// not published.
+    pub fn forget_sessions(&self) {
+        self.hub.forget_sessions();
+    }
+
     /// Opens the same port again after [`Broker::go_away`]. Nothing happens if it is open.
     ///
     /// # Errors

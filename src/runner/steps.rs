@@ -144,7 +144,7 @@ impl Stage<'_> {
                 self.refuse_connect(refuse, Some(at));
                 Ok(())
             }
-            Step::BrokerAway(away) => self.broker_away(away.r#for.0, at).await,
+            Step::BrokerAway(away) => self.broker_away(*away, at).await,
             Step::Csms(state) => self.set_csms(*state).await,
             Step::ResetCache(_) => self.reset_cache(at).await,
             Step::SendLocalList(list) => self.send_local_list(list, at).await,

@@ -14,7 +14,7 @@ use crate::runner::observer::{Observer, is_own};
 use crate::runner::patterns::compiled;
 use crate::runner::stage::Stage;
 use crate::runner::stop::{Stop, broken};
-use crate::scenario::model::{RefuseConnect, Which};
+use crate::scenario::model::{BrokerAway, RefuseConnect, Which};
 use crate::scenario::step::Step;
 use crate::scenario::{Pointer, api_of};
 use crate::transcript::injected::Injected;
@@ -105,13 +105,16 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When it does not come back.
-    pub async fn broker_away(&mut self, span: Duration, at: &str) -> Result<(), Stop> {
+    pub async fn broker_away(&mut self, away: BrokerAway, at: &str) -> Result<(), Stop> {
         self.set_mark();
         self.begin_outage();
         let heard = self.heard();
         let is_connected = self.lookout.observer.connections.is_connected();
         self.broker.go_away().await;
-        self.let_pass(span).await?;
+        self.let_pass(away.r#for.0).await?;
+        if away.forgets_sessions {
+            self.broker.forget_sessions();
+        }
         self.broker.come_back().await.map_err(|error| broken(&format!("{error}: {}", error.source)))?;
         if !is_connected || self.scene.scenario.model.under_test == Side::Everest {
             return Ok(());

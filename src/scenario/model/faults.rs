@@ -175,6 +175,9 @@ pub struct RefuseConnect {
 pub struct BrokerAway {
     /// How long.
     pub r#for: Timespan,
+    /// Whether it has forgotten the sessions that were asked to last, as a broker that keeps nothing over a restart.
+    #[serde(default)]
+    pub forgets_sessions: bool,
 }
 
 impl Step {
