@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::words::cut;
 use crate::fuzz::{Case, Coverage, Find, Head};
 use crate::timespan::Timespan;
 use crate::yaml;
@@ -132,6 +133,9 @@ pub fn file(found: &Found, seed: u64) -> String {
     yaml::format(&text).unwrap_or(text)
 }
 
+/// As much of an input is shown, in characters; its file has all of it.
+const LONGEST: usize = 600;
+
 /// A find, for people.
 pub fn told(found: &Found, seed: u64) -> String {
     let Found { find, case, number, drawn, times, finding, file: path, .. } = found;
@@ -144,7 +148,8 @@ pub fn told(found: &Found, seed: u64) -> String {
     };
     let mut text = format!("\n{word}: {what} by {inputs}{rate} (shrunk from {drawn}, seed {seed}, case {number})\n");
     text.push_str(&format!("   = [{}]: {}\n", finding.id, finding.headline));
-    text.extend(case.inputs.iter().map(|input| format!("   | - {}\n", input.step().replace('\n', "\n   |"))));
+    let lines = case.inputs.iter().map(|input| cut(&input.step(), LONGEST).replace('\n', "\n   |"));
+    text.extend(lines.map(|line| format!("   | - {line}\n")));
     if let Some(after) = found.cut_off_after {
         let longer = Timespan((after * 2).max(Duration::from_secs(1)));
         text.push_str(&format!(

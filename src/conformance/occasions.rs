@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::monitors::AT_ONCE;
 use crate::protocol::channel::Channel;
@@ -376,6 +376,8 @@ impl<'a> Facts<'a> {
 pub(super) fn is_of_another_shape(message: Message, json: &Value) -> bool {
     let lacks = |at| !json.pointer(at).is_some_and(Value::is_object);
     match message {
+        // EVerest's have a number, or say nothing.
+        HEARTBEAT => !json.is_u64() && !json.as_object().is_some_and(Map::is_empty),
         STATUS => lacks("") || json.get("token").is_some() && lacks("/token"),
         QUESTION => {
             let is_odd = json.pointer("/headers/replyTo").is_some_and(|topic| !topic.is_string());

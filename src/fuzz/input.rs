@@ -15,6 +15,8 @@ use crate::yaml::escaped;
 /// Where the reply to a request goes that nobody answers, as the request says it.
 pub(super) const NOWHERE: &str = "khumbu/{module_id}/nowhere";
 
+/// A field that no release has.
+pub(super) const UNKNOWN_FIELD: &str = "of_the_future";
 /// An EVSE that no station of a case has.
 pub(super) const NO_EVSE: i32 = 9;
 

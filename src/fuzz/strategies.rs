@@ -15,7 +15,7 @@ use proptest_state_machine::strategy::Sequential;
 use serde_json::{Value, json};
 
 use super::case::Ground;
-use super::input::{Input, NOWHERE, Payload};
+use super::input::{Input, NOWHERE, Payload, UNKNOWN_FIELD};
 use super::model::{DISCOVER, Kind, Led, Model};
 use super::payload;
 use crate::protocol::api::Pattern;
@@ -291,7 +291,7 @@ fn messages(ground: &Ground, channel: Channel, topic: String) -> SBoxedStrategy<
     let (field, word) = (of_the_future, (of_the_future, any::<Index>()));
     let more = (valid.clone(), field, word).prop_map(move |(mut value, has_field, (has_word, which))| {
         if let Some(members) = value.as_object_mut().filter(|_| has_field) {
-            members.insert("of_the_future".to_owned(), json!({"a": [1, null]}));
+            members.insert(UNKNOWN_FIELD.to_owned(), json!({"a": [1, null]}));
         }
         let there: Vec<_> = words.iter().filter(|at| has_word && value.pointer(at).is_some()).collect();
         let chosen = (!there.is_empty()).then(|| which.get(&there));

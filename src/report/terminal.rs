@@ -96,7 +96,8 @@ pub fn module_output(result: &ScenarioResult, style: Style) -> String {
         _ => format!("  = output of the module{when}, its last {TAIL} of {} lines:\n", said.of),
     };
     for line in said.lines {
-        text.push_str(&format!("    {} {}\n", paint(style, DIM, "|"), printable(line)));
+        let line = printable(&line.replace('\t', "    "));
+        text.push_str(&format!("    {} {line}\n", paint(style, DIM, "|")));
     }
     text
 }

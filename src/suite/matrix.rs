@@ -39,10 +39,10 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The command line that judges one requirement again, under what it was judged under.
-    fn again(&self, id: &str) -> String {
+    /// The command line that judges everything again, under what it was judged under.
+    fn again(&self) -> String {
         let sweep = if self.part.sweep { " --sweep" } else { "" };
-        format!("{}{sweep}{} --only {id}", self.command, fault_flags(&self.part.faults))
+        format!("{}{sweep}{}", self.command, fault_flags(&self.part.faults))
     }
 }
 
@@ -52,8 +52,11 @@ impl Row<'_> {
         let id = self.requirement.id;
         // A sweep plays what is about another requirement without a fault, too.
         let is_of_play = |it: &&Broken<'_>| scope.part.sweep || !it.result.faults.is_empty();
-        let Some(Broken { result, .. }) = self.failures.first().filter(is_of_play) else {
-            return scope.again(id);
+        let first = self.failures.first();
+        let Some(Broken { result, .. }) = first.filter(is_of_play) else {
+            // What other scenarios show takes them.
+            let takes_all = first.is_some_and(|it| it.finding.at_first.is_some());
+            return if takes_all { scope.again() } else { format!("{} --only {id}", scope.again()) };
         };
         format!("{} --keyword {}{}", scope.command, shell_words::quote(&result.path), fault_flags(&result.faults))
     }

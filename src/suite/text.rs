@@ -17,6 +17,9 @@ const WIDTH: usize = 80;
 /// The width of what stands before a statement: id, level, state and occasions.
 const BEFORE: usize = 2 + 7 + 8 + 17 + 7;
 
+/// So many scenarios are named that show the same failure.
+const LISTED: usize = 5;
+
 /// The matrix; `duration` is the wall time of the run.
 pub fn text(matrix: &Matrix<'_>, duration: Duration, screen: impl Into<Screen>) -> String {
     let screen = screen.into();
@@ -65,9 +68,13 @@ fn broken(row: &Row<'_>, matrix: &Matrix<'_>, screen: Screen) -> String {
     for Broken { result, .. } in row.failures[1..].iter().filter(|it| it.result.title() != first) {
         *others.entry(result.title()).or_default() += 1;
     }
-    for (path, count) in others {
+    let more = others.len().saturating_sub(LISTED);
+    for (path, count) in others.into_iter().take(LISTED) {
         let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
         text.push_str(&format!("  also in {}{times}\n", printable(&path)));
+    }
+    if more > 0 {
+        text.push_str(&format!("  and in {more} more\n"));
     }
     text + &format!("  again: {}\n", printable(&row.again(matrix.scope)))
 }
@@ -121,6 +128,7 @@ fn asides(matrix: &Matrix<'_>) -> String {
     for Broken { result, finding } in &matrix.asides {
         let words = format!("{}[{}]: {}", finding.severity.word(), finding.id, finding.headline);
         match by_words.iter_mut().find(|(other, _)| *other == words) {
+            Some((_, titles)) if titles.contains(&result.title()) => {}
             Some((_, titles)) => titles.push(result.title()),
             None => by_words.push((words, vec![result.title()])),
         }
@@ -162,7 +170,7 @@ pub fn settled_otherwise(
 ) -> String {
     let changed = before.iter().zip(after).filter(|(before, after)| before.verdict != after.verdict);
     let lines: String = changed.map(|(_, after)| terminal::line(after, names_release, style) + "\n").collect();
-    if lines.is_empty() { lines } else { format!("\nwith what other scenarios show:\n{lines}") }
+    if lines.is_empty() { lines } else { format!("\nother verdicts, now that all scenarios are known:\n{lines}") }
 }
 
 /// An entry of a list, in lines.

@@ -96,12 +96,17 @@ fn what_judges_a_requirement_again_is_under_the_same_faults() {
         vec![Arc::new(ScenarioResult { findings, faults: faults.to_vec(), ..result })]
     };
     let faults = [drop];
+    let mut revised = found(Severity::Warning, "module/reads-no-more");
+    revised.revise(Severity::Fail, Some("TV-15"));
+    let shown = ScenarioResult { findings: vec![revised], ..result("b.yaml", &["TV-15"], &[], Verdict::Fail) };
     let laid = " --fault 'drop: {message: reply}'";
     for (part, results, again) in [
         (part(false, &[]), failed(&[]), " --only TV-15".to_owned()),
         (part(false, &faults), failed(&faults), format!(" --keyword b.yaml{laid}")),
         (part(true, &[]), failed(&faults), format!(" --keyword b.yaml{laid}")),
         (part(true, &[]), failed(&[]), " --keyword b.yaml".to_owned()),
+        // Other scenarios have shown what it is.
+        (part(false, &[]), vec![Arc::new(shown)], String::new()),
         (part(true, &[]), Vec::new(), " --sweep --only TV-15".to_owned()),
         (part(false, &faults), Vec::new(), format!("{laid} --only TV-15")),
     ] {
@@ -264,7 +269,12 @@ fn a_scenario_that_others_make_fail_is_told_again() {
     let lines: Vec<_> = text.lines().map(str::trim_end).collect();
     assert_eq!(
         lines,
-        ["", "with what other scenarios show:", "fail          a.yaml  0ms", "fail          c.yaml  0ms"]
+        [
+            "",
+            "other verdicts, now that all scenarios are known:",
+            "fail          a.yaml  0ms",
+            "fail          c.yaml  0ms"
+        ]
     );
 }
 

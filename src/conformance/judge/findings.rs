@@ -177,7 +177,10 @@ impl Findings<'_> {
                 .instead_of(seen.seq);
             diagnostic.requirement = self.of_its_place(expectation);
             if let What::Reply { topic, .. } = &expectation.what {
-                diagnostic = diagnostic.with_evidence(format!("expected on: {}", case.elided(topic)));
+                // A prefix may be all the difference.
+                let is_plain = case.topics.external_prefix.is_empty();
+                let topic = if is_plain { case.elided(topic) } else { topic.to_string() };
+                diagnostic = diagnostic.with_evidence(format!("expected on: {topic}"));
             }
             return diagnostic.with_evidence(format!("seen: {}", case.line(seen)));
         }
@@ -261,11 +264,11 @@ impl Findings<'_> {
         is_end.then_some((last.seq, requirement))
     }
 
-    /// Whether a client has discovered and neither listens nor speaks to any API module.
+    /// Whether a client has discovered, and neither listens nor says anything else.
     fn has_not_found(&self) -> bool {
         let base = format!("{}/", self.case.topics.base());
         let has_asked = |seen: &Sighting| seen.from == Party::Module && matches!(seen.kind, Kind::EntryPoint(_));
-        let speaks = |seen: &Sighting| seen.from == Party::Module && seen.publish.topic.starts_with(&base);
+        let speaks = |seen: &Sighting| seen.from == Party::Module && !has_asked(seen);
         let listens = |filter: &String| filter.starts_with(&base);
         let messages = self.view.messages;
         self.case.side() == Side::Client

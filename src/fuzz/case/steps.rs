@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::Case;
-use crate::fuzz::input::{Input, NOWHERE, Payload};
+use crate::fuzz::input::{Input, NOWHERE, Payload, UNKNOWN_FIELD};
 use crate::fuzz::model::{Led, Model};
 use crate::protocol::channel::ApiType;
 use crate::protocol::control::Command;
@@ -14,6 +14,7 @@ use crate::protocol::deviations::Deviation;
 use crate::protocol::schema::{Message, Schemas};
 use crate::protocol::side::Side;
 use crate::protocol::types::TokenValidationStatus;
+use crate::protocol::wire::Wire;
 use crate::scenario::written::{expected_status, flow, in_any_order};
 
 impl Case {
@@ -77,7 +78,12 @@ impl Case {
                     step.truncate(step.trim_end().len() - 1);
                     step.push_str(&format!(", as: {name}}}\n"));
                     let reply = format!("{{to: {name}, payload: $any, within: {within}}}");
-                    let about = if matches!(payload, Payload::Written(..)) { "RR-15" } else { "VA-3" };
+                    let about = match payload {
+                        Payload::Written(Wire::ExtraFields, _) => "RR-9",
+                        _ if json.get(UNKNOWN_FIELD).is_some() => "RR-9",
+                        Payload::Written(..) => "RR-15",
+                        _ => "VA-3",
+                    };
                     (about, format!("  - expect_reply: {reply}\n"))
                 })
             }
