@@ -12,7 +12,7 @@ pub struct Prompt {
 /// What a client has to do for this requirement; nothing, if it has to be shown something, or if it does so anyway.
 pub fn of(requirement: &str) -> Option<Prompt> {
     let (commands, deed): (&[_], _) = match requirement {
-        "CC-9" => (&["communication_check"], "a communication check `false`, before it is told to end"),
+        "CC-9" => (&["communication_check"], "a communication check `false` before it is told to end"),
         "RR-13" | "RR-14" => {
             (&["withdraw", "get_status", "discover", "query_modules"], "a request that asks for a reply")
         }

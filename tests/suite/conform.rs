@@ -222,7 +222,7 @@ fn what_would_exercise_a_requirement_is_what_it_is_about() {
         ("WD-13", "let it `withdraw` by itself"),
         // It is watched in every scenario.
         ("LV-4", "let it `get_status` by itself"),
-        ("CC-9", "an occasion: a communication check `false`, of the module's own accord"),
+        ("CC-9", "an occasion: a communication check `false` before it is told to end, of the module's own accord"),
         // What it would only have to be shown.
         ("TV-17", "let it `get_status` by itself"),
     ] {

@@ -13,6 +13,7 @@ mod evidence;
 mod expectation;
 pub mod findings;
 mod nearest;
+mod owed;
 mod past;
 mod silence;
 mod unasked;
