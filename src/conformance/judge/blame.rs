@@ -9,11 +9,14 @@
 use std::collections::BTreeSet;
 
 use super::evidence::Proof;
-use crate::conformance::monitors::NOT_RESUMED;
+use crate::conformance::monitors::{NOT_RESUMED, NOT_SUBSCRIBED_AGAIN};
 use crate::conformance::requirements::Requirement;
 use crate::conformance::{occasions, risks};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::side::Side;
+
+/// A request of a client that does not listen for the reply.
+const REPLIES_UNHEARD: &str = "monitor/reply-topic-not-subscribed";
 
 /// What the failures of a scenario break that do not say so themselves.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +72,11 @@ impl Proof<'_> {
 impl Blame {
     /// Names the requirement that each failure breaks.
     pub fn name(&self, findings: &mut [Diagnostic]) {
+        // The subscription to its replies went with the others.
+        if findings.iter().any(|found| is_failure(found) && found.id == NOT_SUBSCRIBED_AGAIN) {
+            let is_of_replies = |found: &&mut Diagnostic| is_failure(found) && found.id == REPLIES_UNHEARD;
+            findings.iter_mut().filter(is_of_replies).for_each(|found| found.severity = Severity::Warning);
+        }
         let is_objection =
             |found: &&Diagnostic| found.severity == Severity::Fail && found.subject == Subject::Requirement;
         let objections = findings.iter().filter(is_objection);

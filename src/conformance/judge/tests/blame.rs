@@ -34,6 +34,17 @@ fn usual(status: &str) -> super::script::Message {
 }
 
 #[test]
+fn who_listens_to_nothing_any_more_hears_no_reply_either() {
+    let found = |id| Diagnostic::new(Severity::Fail, id, "x").about(Subject::Requirement);
+    let mut unheard = [found("monitor/reply-topic-not-subscribed").breaking("RR-13")];
+    let mut both = [unheard[0].clone(), found("monitor/not-subscribed-again").breaking("CN-1")];
+    Blame::default().name(&mut unheard);
+    Blame::default().name(&mut both);
+    assert_eq!(unheard[0].severity, Severity::Fail);
+    assert_eq!(both.map(|found| found.severity), [Severity::Warning, Severity::Fail]);
+}
+
+#[test]
 fn a_module_ends_over_what_it_was_handed_last() {
     let (known, unknown) = (|| usual("Processing"), || usual("UsedToReserve"));
     let more = || of(json!({"status": "Processing", "messages": [], "token": token(), "mood": "cheerful"}));
