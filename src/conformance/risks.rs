@@ -49,7 +49,9 @@ pub fn suspects(
     let likeliest = risks[first].special.clone();
     let (of_start, special): (Vec<_>, Vec<_>) =
         near().flat_map(|risk| &risk.special).copied().partition(|id| is_of_start(id));
-    let mut usual: Vec<_> = risks[first].usual.into_iter().chain(near().filter_map(|risk| risk.usual)).collect();
+    // Of these, one that came before says nothing but where there was something special to it.
+    let near_usual = near().filter_map(|risk| risk.usual).filter(|id| !is_of_start(id));
+    let mut usual: Vec<_> = risks[first].usual.into_iter().chain(near_usual).collect();
     // Stable.
     usual.sort_by_key(|id| is_of_start(id));
     // What is judged first, the others stay in their order.
@@ -223,7 +225,7 @@ impl<'a> Before<'a> {
             ]
             .to_vec(),
             GET_REPLY => [("LV-6", !json.is_object())].to_vec(),
-            Message::DISCOVER_REPLY => [("DI-6", self.found > 0)].to_vec(),
+            Message::DISCOVER_REPLY => [("DI-6", self.found > 0 || is_twice(last, fact))].to_vec(),
             _ => Vec::new(),
         };
         let again = fact.message != HEARTBEAT && is_twice(last, fact);
