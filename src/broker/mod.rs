@@ -190,7 +190,8 @@ pub struct Broker {
     hub: Arc<Hub>,
     address: SocketAddr,
     running: Mutex<Option<Running>>,
-    /// The port while it is closed: bound and not listening, so that clients are refused, and the system gives it to nobody else.
+    /// The port for when it is closed: bound and not listening, so that clients are refused, and the system gives it to nobody else,
+    /// not for a moment. Nothing where the system does not allow that while another socket listens.
     kept: Mutex<Option<TcpSocket>>,
 }
 
@@ -200,12 +201,15 @@ impl Broker {
     /// [`Record::seq`], while the broker stands still: it must be quick and must not call the broker. Sending into an
     /// unbounded channel is the thing to do.
     pub async fn start(config: Config, record: impl Fn(Record) + Send + Sync + 'static) -> Result<Self, StartError> {
-        let listener = listen(config.listen).await?;
         let asked = config.listen;
-        let address = listener.local_addr().map_err(|source| StartError { address: asked, source })?;
+        let failed = |source| StartError { address: asked, source };
+        let socket = bind(asked).map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        let kept = Mutex::new(bind(address).ok());
+        let listener = socket.listen(BACKLOG).map_err(failed)?;
         let hub = Arc::new(Hub::new(config, Box::new(record)));
         let running = Mutex::new(Some(Running::start(hub.clone(), listener)));
-        Ok(Self { hub, address, running, kept: Mutex::default() })
+        Ok(Self { hub, address, running, kept })
     }
 
     /// Where it listens, with the real port.
@@ -303,18 +307,21 @@ impl Broker {
         Ok(())
     }
 
-    /// Keeps the port that was just closed. If that fails it is as free as any, and [`Self::listen_again`] finds out.
+    /// Keeps the port that was just closed, if it is not kept. If that fails it is as free as any, and [`Self::listen_again`] finds
+    /// out.
     async fn keep_port(&self) {
-        *self.kept.lock().await = bind(self.address).ok();
+        let mut kept = self.kept.lock().await;
+        *kept = kept.take().or_else(|| bind(self.address).ok());
     }
 
     /// Listens on the port that was kept, or on the same one if it was not.
     async fn listen_again(&self) -> Result<TcpListener, StartError> {
         let address = self.address;
-        match self.kept.lock().await.take() {
-            Some(socket) => socket.listen(BACKLOG).map_err(|source| StartError { address, source }),
-            None => listen(address).await,
-        }
+        let failed = |source| StartError { address, source };
+        let mut kept = self.kept.lock().await;
+        let socket = kept.take().map_or_else(|| bind(address), Ok).map_err(failed)?;
+        *kept = bind(address).ok();
+        socket.listen(BACKLOG).map_err(failed)
     }
 
     /// Ends: every connection is closed and its end recorded, the port is free, and no task is left.
@@ -340,8 +347,4 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
-}
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError { address, source })
 }
