@@ -72,11 +72,9 @@ fn is_of_start(id: &str) -> bool {
 /// The requirements that a client kept which lived on: it could have stumbled over each.
 pub fn survived(facts: Facts<'_>) -> BTreeSet<&'static str> {
     // What is hard about these is not in every message of their kind.
-    let usual = |risk: &Risk| risk.usual.filter(|id| !is_of_start(id));
-    let survived = risks(facts).into_iter().flat_map(|risk| {
-        let usual = usual(&risk);
-        risk.special.into_iter().chain(usual)
-    });
+    let survived = risks(facts)
+        .into_iter()
+        .flat_map(|risk| risk.special.into_iter().chain(risk.usual.filter(|id| !is_of_start(id))));
     // Whoever takes `Withdrawn` before the reply may yet stumble over it behind the reply.
     let survived = survived.filter(|id| *id != "WD-12" || takes_both_orders(facts));
     let others = [facts.came_back.then_some("CN-1"), hands_in_once(facts).then_some("TP-4")];

@@ -45,6 +45,7 @@ mod golden;
 mod html_reports;
 mod layering;
 mod lsp;
+mod matrix;
 mod merge;
 mod misbehaviour;
 mod model;

@@ -13,7 +13,7 @@ use khumbu::suite::{self, Scope};
 use khumbu::verdict::{Evidence, Passed, ScenarioResult, Verdict};
 use serde_json::{Value, json};
 
-use crate::conform::scope;
+use crate::matrix::scope;
 use crate::printed;
 use crate::project::{FAIL, PASS, Project};
 

@@ -14,7 +14,7 @@ use khumbu::report::{self, KnownFailure, Listed};
 use khumbu::suite::{self, State};
 use khumbu::verdict::{Again, ScenarioResult, Verdict};
 
-use crate::conform::scope;
+use crate::matrix::scope;
 use crate::project::{PASS, Project, python_module};
 
 const TOOK: Duration = Duration::from_millis(1500);
