@@ -111,6 +111,11 @@ impl ModuleFlags {
         // Scenarios wait more than they work; a module that is a process has to be started besides.
         let at_once = if module.is_builtin() { 16 } else { 2 };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        // Who says how many wants no more.
+        let (jobs, jobs_meanwhile) = match config.jobs {
+            Some(jobs) => (usize::from(jobs.get()), 0),
+            None => (processors * at_once, processors * at_once * MEANWHILE),
+        };
         let plain = Settings::new(module);
         Ok(Settings {
             topics: self.topics.topics(config)?,
@@ -129,8 +134,8 @@ impl ModuleFlags {
             lacks: config.module.lacks.clone(),
             cannot: config.module.cannot.iter().map(|drive| drive.0.to_owned()).collect(),
             wire: config.wire.unwrap_or_default(),
-            jobs: config.jobs.map_or(processors * at_once, |jobs| usize::from(jobs.get())),
-            jobs_meanwhile: if config.jobs.is_some() { 0 } else { processors * at_once * MEANWHILE },
+            jobs,
+            jobs_meanwhile,
             ..plain
         })
     }

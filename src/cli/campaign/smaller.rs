@@ -21,7 +21,6 @@ const LONG: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 8;
 
 /// A case as small as it got.
-#[derive(Clone)]
 pub(super) struct Smaller {
     pub case: Case,
     /// How it fails.
@@ -92,11 +91,11 @@ impl Campaign {
                 return smaller;
             }
         }
-        self.in_time(&case, &smaller?).await
+        if self.is_long_enough(began) { smaller } else { self.in_time(&case, smaller?).await }
     }
 
     /// What shows each time where what is small does not: nothing but time, that with a wait, or what it was made of.
-    async fn in_time(&self, whole: &Case, smaller: &Smaller) -> Option<Smaller> {
+    async fn in_time(&self, whole: &Case, smaller: Smaller) -> Option<Smaller> {
         let nothing = Case { inputs: Vec::new(), ..smaller.case.clone() };
         let waits = [&nothing, &smaller.case, whole].map(|case| case.with_wait(case.inputs.len(), LONG));
         for case in waits.into_iter().chain([whole.clone()]) {
@@ -105,7 +104,7 @@ impl Campaign {
                 return Some(Smaller { case, find, results, is_cut_off: smaller.is_cut_off });
             }
         }
-        Some(smaller.clone())
+        Some(smaller)
     }
 
     /// What a case shows as often as it has to, played as the file of the find is; nothing if the user wants an end.
