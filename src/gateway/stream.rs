@@ -138,7 +138,7 @@ impl Place {
     }
 }
 
-fn in_words(Violation { pointer, message }: Violation) -> String {
+fn in_words(Violation { pointer, message, .. }: Violation) -> String {
     if pointer.is_empty() { message } else { format!("{pointer}: {message}") }
 }
 

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, ValidationError, Validator};
 use serde_json::Value;
 
@@ -112,6 +113,8 @@ pub struct Violation {
     pub pointer: String,
     /// What is wrong with it, in words.
     pub message: String,
+    /// Whether that is all: it is none of the values that are listed.
+    pub is_unlisted: bool,
 }
 
 /// The schemas of one release.
@@ -162,5 +165,6 @@ const LONGEST_MESSAGE: usize = 120;
 fn violation(error: &ValidationError<'_>) -> Violation {
     let full = error.to_string();
     let message = if full.len() > LONGEST_MESSAGE { error.masked_with("the value").to_string() } else { full };
-    Violation { pointer: error.instance_path().to_string(), message }
+    let is_unlisted = matches!(error.kind(), ValidationErrorKind::Enum { .. });
+    Violation { pointer: error.instance_path().to_string(), message, is_unlisted }
 }

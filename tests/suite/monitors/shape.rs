@@ -5,16 +5,18 @@ use super::*;
 #[test]
 fn a_client_may_say_again_what_no_specification_knows() {
     let withdraw = |kind: &str| json!({"payload": {"id_token": {"value": "04A2F3B1", "type": kind}}});
-    let told = |kind: &str| {
+    let told = |said: Value| {
         let mut wire = Wire::client();
         let status = status_of("04A2F3B1", "Implant", "Accepted", &[1]).to_string();
         let publish = message(&topics().topic(Channel::TOKEN_VALIDATION_STATUS), status, 1);
         wire.packet("module", Direction::ToClient, publish);
-        wire.module(Channel::WITHDRAW_AUTHORIZATION, withdraw(kind));
+        wire.module(Channel::WITHDRAW_AUTHORIZATION, said);
         wire
     };
-    told("Implant").is_clean();
-    told("Tattoo").fails("monitor/schema-violation", "SC-1");
+    told(withdraw("Implant")).is_clean();
+    told(withdraw("Tattoo")).fails("monitor/schema-violation", "SC-1");
+    // It was told this text, and a number belongs there.
+    told(json!({"payload": {"evse_id": "Implant"}})).fails("monitor/schema-violation", "SC-1");
 }
 
 #[test]
