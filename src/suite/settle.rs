@@ -506,6 +506,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_module_leaves_out_while_it_goes_on_breaks_that_where_several_things_are_at_stake() {
+        let missing = |about: &'static str, lives: bool| {
+            let found = Diagnostic::new(Severity::Fail, "expect/missing", "x").about(Subject::Expectation);
+            let suspects = [about].into_iter().chain(lives.then_some("CC-8")).collect();
+            let found = Diagnostic { requirement: Some(about), owed_by: Some("CC-8"), suspects, ..found };
+            Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() })
+        };
+        assert_eq!(named(&[missing("CN-1", true), missing("HB-7", true), missing("CN-2", false)]), ["CC-8"; 3]);
+        assert_eq!(named(&[missing("CN-1", true), missing("CN-1", true)]), ["CN-1"; 2]);
+        assert_eq!(named(&[missing("CN-1", true), missing("HB-7", false)]), ["CN-1", "HB-7"]);
+    }
+
+    #[test]
     fn whoever_falls_silent_with_each_lost_connection_breaks_nothing_else_by_that() {
         let missing = |about: &'static str| {
             let found = Diagnostic::new(Severity::Fail, "expect/missing", "x").about(Subject::Expectation);

@@ -147,7 +147,9 @@ fn what_it_forbids_is_named_with_its_place() {
         (Message::ReplyTo(Channel::GET_TOKEN_VALIDATION_STATUS), json!(false), "", "object"),
     ] {
         let violations = schemas.check(message, &payload);
-        let [Violation { pointer: at, message: text, .. }] = &violations[..] else { panic!("{payload}: {violations:?}") };
+        let [Violation { pointer: at, message: text, .. }] = &violations[..] else {
+            panic!("{payload}: {violations:?}")
+        };
         assert_eq!(at, pointer, "{payload}: {text}");
         assert!(text.contains(word), "{payload}: {text}");
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::court::{Court, Told};
-use super::script::{ALICE, Event, Message, at, beat, on, request, status, stray, withdraw};
+use super::script::{ALICE, Event, Message, at, beat, discover, on, request, status, stray, withdraw};
 use crate::conformance::sighting::Party;
 use crate::protocol::channel::Channel;
 
@@ -103,6 +103,32 @@ fn a_request_that_nobody_answers_is_told_to_the_client_that_made_it() {
         evidence.iter().any(|line| line.starts_with("nobody answered its request: …/m2e/withdraw")),
         "{evidence:?}"
     );
+}
+
+#[test]
+fn whoever_has_discovered_and_does_nothing_since_has_not_found_its_module() {
+    let found = stray("r/1", json!({"apis": [{"module_id": "other"}]}));
+    for (messages, requirement) in [
+        (vec![discover("r/1"), found.clone()], "DI-6"),
+        (vec![discover("r/1")], "CC-8"),
+        (vec![discover("r/1"), found, withdraw("r/2")], "CC-8"),
+        (vec![], "CC-8"),
+    ] {
+        assert_eq!(told(DISPLAY, CHECK, &messages).requirement, Some(requirement), "{messages:?}");
+    }
+}
+
+#[test]
+fn whoever_goes_on_with_something_else_is_said_to() {
+    let steps = "- expect: {message: heartbeat}\n- expect: {message: communication_check, payload: true, within: 3s}";
+    let goes_on = |messages: &[(u64, Message)]| {
+        let events: Vec<(u64, Event)> = messages.iter().map(|(millis, it)| at(*millis, it.clone())).collect();
+        let told = Court::of(DISPLAY.0, DISPLAY.1, steps).judge(&events).told.unwrap();
+        told.evidence.iter().any(|line| line.starts_with("it went on: …/m2e/withdraw"))
+    };
+    assert!(goes_on(&[(1, check(true)), (2, beat(1)), (2500, withdraw("r/1"))]));
+    assert!(!goes_on(&[(1, check(true)), (2, beat(1)), (500, withdraw("r/1"))]), "it may have been on its way");
+    assert!(!goes_on(&[(1, check(true)), (2, beat(1)), (2500, status(ALICE, "Processing"))]), "EVerest goes on");
 }
 
 #[test]
