@@ -178,6 +178,8 @@ pub struct ScenarioResult {
     pub occasions: BTreeMap<&'static str, usize>,
     /// The requirements that the module could have broken by ending over what it was shown, and has not.
     pub survived: BTreeSet<&'static str>,
+    /// The requirements that it could have broken by ending over what it was handed, survived or not.
+    pub risked: BTreeSet<&'static str>,
     /// Whether the module has acknowledged anything that it was handed.
     pub acknowledges: bool,
     /// Whether the module was seen to listen for what it is told to do.

@@ -4,6 +4,7 @@
 //! batch that does not pass, each case is played again by itself, with a module of its own.
 
 mod files;
+mod naming;
 mod play;
 mod smaller;
 
@@ -20,6 +21,8 @@ use proptest::test_runner::{Config as DrawConfig, RngAlgorithm, TestRng, TestRun
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+pub use self::naming::Survived;
+use self::naming::note_survived;
 use self::play::Outcome;
 pub use self::play::{Places, read};
 use self::smaller::Smaller;
@@ -224,14 +227,24 @@ impl Campaign {
         }
     }
 
-    /// Plays a case without inputs, which shows whether a client does what it is told.
+    /// Plays cases of which nothing is demanded: they show whether a client does what it is told, and whether it acknowledges
+    /// what it is handed.
     async fn learn(&mut self, tally: &mut Tally) {
-        let case = Case { ground: self.grounds[0].clone(), inputs: Vec::new() };
-        let Some(result) = self.play(std::iter::once(&case)).await.pop() else { return };
+        let ground = self.grounds[0].clone();
+        let nothing = Case { inputs: Vec::new(), ..Case::handed_a_heartbeat(&ground) };
+        let mut cases = vec![nothing];
+        cases.extend((ground.under_test == Side::Client).then(|| Case::handed_a_heartbeat(&ground)));
+        let results = self.play(cases.iter()).await;
         for ground in &mut self.grounds {
-            ground.is_driven = result.hears_orders;
+            ground.is_driven = results.iter().any(|result| result.hears_orders);
+            ground.acknowledges =
+                ground.under_test == Side::Everest || results.iter().any(|result| result.acknowledges);
         }
-        self.take(tally, Outcome { number: 0, count: 0, case, result }).await;
+        // What the first shows, the second shows as well.
+        let shown = cases.into_iter().zip(results).find(|(_, result)| result.verdict != Verdict::Pass);
+        if let Some((case, result)) = shown {
+            self.take(tally, Outcome { number: 0, count: 0, case, result }).await;
+        }
     }
 
     /// The cases of a batch: the same ones whatever was drawn before, all on one ground.
@@ -270,6 +283,7 @@ impl Campaign {
             }
             _ => Case { ground: ground.clone(), inputs },
         }
+        .seen_to_read()
     }
 
     /// Looks at how a case came out; what fails in a new way is made smaller and kept.
@@ -300,6 +314,9 @@ impl Campaign {
             return;
         }
         let Some(find) = Find::of(&result) else {
+            if result.verdict == Verdict::Pass {
+                note_survived(&mut tally.survived, &result);
+            }
             if count > 0 && [Verdict::Inconclusive, Verdict::NotApplicable].contains(&result.verdict) {
                 let is_inconclusive = |found: &&Diagnostic| found.severity == Severity::Inconclusive;
                 let why = result.findings.iter().find(is_inconclusive).or(result.findings.first());
@@ -318,10 +335,11 @@ impl Campaign {
             return;
         }
         let drawn = case.inputs.len();
-        let Some(Smaller { case, find, results, is_cut_off }) = self.made_smaller(case, find, &result).await else {
+        let Some(smaller) = self.made_smaller(case, find, &result).await else {
             tally.cut_short += 1;
             return;
         };
+        let Smaller { case, find, results, is_cut_off } = self.named(smaller, &tally.survived).await;
         let shown = |find: &Find, results: &[Arc<ScenarioResult>]| {
             let same: Vec<_> = results.iter().filter_map(|result| find.finding(result)).collect();
             let named = same.iter().copied().find(|found| Find::from(*found) == *find);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::campaign::Survived;
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::words::cut;
 use crate::fuzz::{Case, Coverage, Find, Head};
@@ -53,6 +54,8 @@ pub struct Tally {
     pub inputs: u64,
     /// What fails.
     pub found: Vec<Found>,
+    /// What a client has survived in cases that passed, and in how many.
+    pub survived: Survived,
     /// How often the same was found again.
     pub again: BTreeMap<Find, u64>,
     /// What kept cases from judging the module, and how often.

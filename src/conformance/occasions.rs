@@ -402,7 +402,8 @@ pub(super) fn is_out_of_turn(last: Option<&Fact<'_>>, fact: &Fact<'_>) -> bool {
     match (last.and_then(number), number(fact)) {
         // The step to 0 from the largest number is one that a client may not expect.
         (Some(before), Some(next)) => before.checked_add(1) != Some(next),
-        (None, Some(_)) => false,
+        // A first one may be any number that a counter gets to in practice.
+        (None, Some(next)) => next > u64::from(u32::MAX),
         (_, None) => true,
     }
 }

@@ -51,16 +51,17 @@ pub fn suspects(
         near().flat_map(|risk| &risk.special).copied().partition(|id| is_of_start(id));
     // Of these, one that came before says nothing but where there was something special to it.
     let near_usual = near().filter_map(|risk| risk.usual).filter(|id| !is_of_start(id));
-    let mut usual: Vec<_> = risks[first].usual.into_iter().chain(near_usual).collect();
-    // Stable.
-    usual.sort_by_key(|id| is_of_start(id));
+    let usual: Vec<_> = risks[first].usual.into_iter().chain(near_usual).collect();
+    // What every reply of the start has is less than what is special of one.
+    let (usual_of_start, others): (Vec<_>, Vec<_>) = usual.into_iter().partition(|id| is_of_start(id));
+    let usual = [others, of_start, usual_of_start].concat();
     // What is judged first, the others stay in their order.
     let sorted = |ids: Vec<&'static str>| {
         let (judged, others): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| about == Some(*id));
         judged.into_iter().chain(others)
     };
     let mut seen = BTreeSet::new();
-    let all = sorted(likeliest).chain(sorted(special)).chain(sorted([usual, of_start].concat()));
+    let all = sorted(likeliest).chain(sorted(special)).chain(sorted(usual));
     all.filter(|id| seen.insert(*id)).collect()
 }
 

@@ -5,9 +5,11 @@ mod steps;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
+
 pub use self::steps::at_stake;
 use self::steps::awaits_reply;
-use super::input::{Input, Payload};
+use super::input::{Input, Payload, UNKNOWN_FIELD};
 use super::model::Model;
 use super::site::Site;
 use crate::diagnostic::Place;
@@ -38,6 +40,8 @@ pub struct Ground {
     pub site: Arc<Site>,
     /// Whether a client under test does what it is told.
     pub is_driven: bool,
+    /// Whether a client under test acknowledges what it is handed, by which it is seen to read.
+    pub acknowledges: bool,
     /// Whether the broker and the network fail.
     pub has_faults: bool,
     /// What is demanded of an EVerest under test.
@@ -90,6 +94,7 @@ impl Ground {
             wire: Wire::Everest,
             site,
             is_driven: false,
+            acknowledges: true,
             has_faults: false,
             behaviour: Behaviour::AsRunning,
         };
@@ -140,6 +145,44 @@ impl Ground {
 }
 
 impl Case {
+    /// A client is handed a heartbeat, and nothing else.
+    pub fn handed_a_heartbeat(ground: &Ground) -> Self {
+        let heartbeat = Input::Publish { topic: "{e2m}/heartbeat".to_owned(), payload: Payload::Json(json!(1)) };
+        Self { ground: ground.clone(), inputs: vec![heartbeat] }
+    }
+
+    /// The same, at the end of which a client is seen to read: one that acknowledges nothing is so by nothing else than that it
+    /// notices that its connection is lost.
+    #[must_use]
+    pub fn seen_to_read(mut self) -> Self {
+        if !self.ground.acknowledges && self.inputs.last() != Some(&Input::Disconnect) {
+            self.inputs.push(Input::Disconnect);
+        }
+        self
+    }
+
+    /// The same without what a client is shown: what is left only looks whether it is there. `None` if that is all of it.
+    pub fn only_looking(&self) -> Option<Self> {
+        let looks: Vec<_> = (0..self.inputs.len()).filter(|at| self.inputs[*at].only_looks()).collect();
+        (looks.len() < self.inputs.len()).then(|| self.with_inputs(&looks, None).0)
+    }
+
+    /// What a client can stumble over that its messages need not have: unknown fields, or another form than EVerest's. Where they
+    /// have that when the case is as small as it gets, the client stumbles over it.
+    pub fn needed_in_messages(&self) -> Option<&'static str> {
+        let of_form = |wire: Wire| match wire {
+            Wire::Everest => None,
+            Wire::ExtraFields => Some("RR-9"),
+            _ => Some("RR-15"),
+        };
+        let of_payload = |input: &Input| match input {
+            Input::Publish { payload: Payload::Written(wire, _), .. } => of_form(*wire),
+            Input::Publish { payload: Payload::Json(json), .. } => json.get(UNKNOWN_FIELD).map(|_| "RR-9"),
+            _ => None,
+        };
+        self.inputs.iter().find_map(of_payload).or_else(|| of_form(self.ground.wire))
+    }
+
     /// Whether every input is possible after those before it.
     pub fn is_possible(&self) -> bool {
         Arc::new(self.ground.model()).through(&self.inputs).is_some()
@@ -348,7 +391,9 @@ impl Case {
         let (mut last, mut begins) = (requirement, Vec::new());
         for (about, step) in steps {
             begins.push(text.len());
-            let about = about.unwrap_or(requirement);
+            // A question without an answer may be one that is not read.
+            let is_unread = about == Some("VA-3") && ["RR-9", "RR-15"].contains(&requirement);
+            let about = about.filter(|_| !is_unread).unwrap_or(requirement);
             if std::mem::replace(&mut last, about) != about {
                 text.push_str(&format!("  - about: {about}\n"));
             }
@@ -381,7 +426,6 @@ mod tests {
     use proptest::prelude::*;
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
-    use serde_json::json;
 
     use super::*;
     use crate::fuzz::{Shrink, strategies};
@@ -425,6 +469,31 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_case_says_what_it_takes() {
+        let ground = grounds().swap_remove(0);
+        let publish = |payload| Input::Publish { topic: "{e2m}/heartbeat".to_owned(), payload };
+        let case = |inputs: &[Input]| Case { ground: ground.clone(), inputs: inputs.to_vec() };
+        let beat = publish(Payload::Json(json!(1)));
+        let written = |wire| case(&[beat.clone(), publish(Payload::Written(wire, json!(1)))]).needed_in_messages();
+        assert_eq!([Wire::ExtraFields, Wire::Spaced].map(written), [Some("RR-9"), Some("RR-15")]);
+        assert_eq!(case(&[publish(Payload::Json(json!({ UNKNOWN_FIELD: 1 })))]).needed_in_messages(), Some("RR-9"));
+        let plain = case(&[beat.clone(), Input::Disconnect, Input::AwaitCheck]);
+        assert_eq!(plain.needed_in_messages(), None);
+        let compact = Ground { wire: Wire::Compact, ..ground.clone() };
+        assert_eq!(Case { ground: compact, ..plain.clone() }.needed_in_messages(), Some("RR-15"));
+        // Without what it is shown, it is looked at all the same.
+        let looking = plain.only_looking().map(|case| case.inputs);
+        assert_eq!(looking, Some(vec![Input::Disconnect, Input::AwaitCheck]));
+        assert!(case(&[Input::Disconnect]).only_looking().is_none());
+        // Only of one that acknowledges nothing nobody knows whether it reads.
+        assert_eq!(plain.clone().seen_to_read().inputs, plain.inputs);
+        let silent = Ground { acknowledges: false, ..ground.clone() };
+        let seen = |case: Case| Case { ground: silent.clone(), ..case }.seen_to_read().inputs;
+        assert_eq!(seen(plain.clone()), [&plain.inputs[..], &[Input::Disconnect]].concat());
+        assert_eq!(seen(case(&[Input::Disconnect])), [Input::Disconnect]);
     }
 
     proptest! {

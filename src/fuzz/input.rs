@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::protocol::control::{Command, SetReply, command_name};
+use crate::protocol::control::{Command, HeartbeatControl, SetReply, command_name};
 use crate::protocol::types::{AuthorizationStatus, WithdrawAuthorizationRequest};
 use crate::protocol::wire::{Encoder, Wire};
 use crate::scenario::written::flow;
@@ -19,6 +19,11 @@ pub(super) const NOWHERE: &str = "khumbu/{module_id}/nowhere";
 pub(super) const UNKNOWN_FIELD: &str = "of_the_future";
 /// An EVSE that no station of a case has.
 pub(super) const NO_EVSE: i32 = 9;
+
+/// How long heartbeats stay out, in milliseconds: who watches over them has noticed by then.
+pub(super) const LOSS: u64 = 4500;
+/// Shorter losses that may show the same.
+const SHORTER_LOSSES: [u64; 3] = [1500, 2500, 3500];
 
 /// Where nobody publishes.
 const NOTHING: &str = "khumbu/{module_id}/nothing";
@@ -45,6 +50,8 @@ pub enum Input {
     AwaitHeartbeat,
     /// No heartbeat comes.
     AwaitNoHeartbeat,
+    /// Heartbeats stay out for so many milliseconds, and come again.
+    LoseHeartbeats(u64),
     /// A client under test says that all is well, whatever it does meanwhile.
     AwaitCheck,
     /// A client under test that said that it ends sends no communication check.
@@ -68,6 +75,11 @@ pub enum Input {
         /// What.
         payload: Payload,
     },
+}
+
+/// Whether a fault is over when its step is.
+pub(super) fn lasts_by_itself(fault: &str) -> bool {
+    ["half_open", "broker_away"].contains(&fault)
 }
 
 /// Where a member of a message stands that may be taken away: pointers to members and elements, those further out first.
@@ -145,6 +157,16 @@ impl Input {
         to.is_some_and(|to| to == NOWHERE)
     }
 
+    /// Whether it shows a client nothing, but lets time pass, loses its connection, or looks at what it does.
+    pub(super) fn only_looks(&self) -> bool {
+        match self {
+            Input::AwaitHeartbeat | Input::AwaitNoHeartbeat | Input::AwaitCheck | Input::AwaitNoCheck => true,
+            Input::AwaitNoMoreOf(_) | Input::AwaitTimeout | Input::Wait(_) | Input::Disconnect => true,
+            Input::Fault(name, _) => lasts_by_itself(name),
+            _ => false,
+        }
+    }
+
     /// What kind of input it is: cases whose inputs are of the same kinds show the same.
     pub fn kind(&self) -> String {
         match self {
@@ -154,6 +176,7 @@ impl Input {
             Input::WithdrawTwice(_) => "withdraw twice at once".to_owned(),
             Input::AwaitHeartbeat => "expect a heartbeat".to_owned(),
             Input::AwaitNoHeartbeat => "expect no heartbeat".to_owned(),
+            Input::LoseHeartbeats(_) => "lose heartbeats".to_owned(),
             Input::AwaitCheck => "expect a communication check".to_owned(),
             Input::AwaitNoCheck => "expect no communication check".to_owned(),
             Input::AwaitNoMoreOf(_) => "expect no token again".to_owned(),
@@ -208,6 +231,10 @@ impl Input {
                 });
                 std::iter::once(alone.clone()).chain(requests).collect()
             }
+            Input::LoseHeartbeats(ms) => {
+                let shorter = SHORTER_LOSSES.into_iter().filter(|shorter| shorter < ms);
+                shorter.map(Input::LoseHeartbeats).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -239,6 +266,11 @@ impl Input {
             }
             Input::AwaitHeartbeat => "expect: {message: heartbeat}".to_owned(),
             Input::AwaitNoHeartbeat => "expect_none: {message: heartbeat, for: 50ms}".to_owned(),
+            Input::LoseHeartbeats(ms) => {
+                let [pause, resume] = [HeartbeatControl::Pause, HeartbeatControl::Resume]
+                    .map(|control| Input::Command(Command::Heartbeats(control)).step());
+                format!("{pause}\n  - {}\n  - {resume}", Input::Wait(*ms).step())
+            }
             Input::AwaitCheck => "expect: {message: communication_check, payload: true}".to_owned(),
             Input::AwaitNoCheck => "expect_none: {message: communication_check, payload: true, for: 1200ms}".to_owned(),
             Input::AwaitNoMoreOf(value) => {
@@ -294,7 +326,7 @@ fn has_marker(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::control::{AtConnector, AtEvse, HeartbeatControl};
+    use crate::protocol::control::{AtConnector, AtEvse};
 
     #[test]
     fn a_message_gets_simpler_by_one_member_or_element_each() {
@@ -329,6 +361,10 @@ mod tests {
             ),
             (Input::PresentToken("ALICE".to_owned()), "present_token: ALICE"),
             (Input::RestartEverest, "restart_everest"),
+            (
+                Input::LoseHeartbeats(1500),
+                "heartbeats: pause\n  - expect_none: {topic: \"khumbu/{module_id}/nothing\", for: 1.5s}\n  - heartbeats: resume",
+            ),
             (Input::Wait(50), "expect_none: {topic: \"khumbu/{module_id}/nothing\", for: 50ms}"),
             (
                 publish(Payload::Json(json!({"null": [1, "{"], "a b": {}}))),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub(super) use self::offers::Kind;
 use self::offers::set_reply;
 use self::patterns::{as_pattern, as_question};
-use super::input::{Input, NO_EVSE, Payload};
+use super::input::{Input, NO_EVSE, Payload, lasts_by_itself};
 use crate::protocol::channel::{ApiType, Channel, EntryPoint};
 use crate::protocol::control::{AtConnector, AtEvse, Command, HeartbeatControl, SetReply};
 use crate::protocol::deviations::Deviations;
@@ -290,7 +290,8 @@ impl Model {
                 *self = Self { requests, checks, has_faults, has_waited, ..new };
             }
             Input::Publish { topic, payload } => self.published(topic, payload, &mut led),
-            Input::SetVerdict { .. } | Input::AwaitHeartbeat | Input::AwaitNoHeartbeat | Input::Disconnect => {}
+            Input::SetVerdict { .. } | Input::AwaitHeartbeat | Input::AwaitNoHeartbeat => {}
+            Input::LoseHeartbeats(_) | Input::Disconnect => {}
             Input::AwaitCheck | Input::AwaitNoCheck | Input::AwaitNoMoreOf(_) => {}
         }
         self.last = match input {
@@ -490,11 +491,6 @@ fn reply_topic(number: usize) -> String {
 /// Where an EVSE stands in lists.
 fn index(evse: i32) -> usize {
     usize::try_from(evse - 1).unwrap_or_default()
-}
-
-/// Whether a fault is over when its step is.
-fn lasts_by_itself(fault: &str) -> bool {
-    ["half_open", "broker_away"].contains(&fault)
 }
 
 /// What is published; its reply goes to the topic of its number.

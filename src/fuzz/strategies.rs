@@ -15,7 +15,7 @@ use proptest_state_machine::strategy::Sequential;
 use serde_json::{Value, json};
 
 use super::case::Ground;
-use super::input::{Input, NOWHERE, Payload, UNKNOWN_FIELD};
+use super::input::{Input, LOSS, NOWHERE, Payload, UNKNOWN_FIELD};
 use super::model::{DISCOVER, Kind, Led, Model};
 use super::payload;
 use crate::protocol::api::Pattern;
@@ -123,11 +123,15 @@ fn sequences(ground: &Ground, count: Range<usize>) -> impl Strategy<Value = (Arc
         (!kinds.is_empty()).then(|| choice.sboxed())
     };
     let exactly = |inputs: SBoxedStrategy<Input>| inputs.prop_map(|input| Choice::Exactly(Box::new(input))).sboxed();
+    let loses_heartbeats = ground.under_test == Side::Client;
+    let loses_heartbeats = loses_heartbeats.then(|| exactly(Just(Input::LoseHeartbeats(LOSS)).sboxed()));
     let weighed = [
-        (6, offered(model.kinds())),
-        (1, offered(model.kinds_of_turns())),
-        (3, published(ground).map(exactly)),
-        (1, ground.has_faults.then(|| exactly(faults(ground.api)))),
+        (240, offered(model.kinds())),
+        (40, offered(model.kinds_of_turns())),
+        (120, published(ground).map(exactly)),
+        (40, ground.has_faults.then(|| exactly(faults(ground.api)))),
+        // It takes seconds.
+        (1, loses_heartbeats),
     ];
     let there = weighed.into_iter().filter_map(|(weight, choices)| Some((weight, choices?)));
     let choices = Arc::new(Union::new_weighted(there.collect()));
@@ -199,7 +203,9 @@ fn faults(api: ApiType) -> SBoxedStrategy<Input> {
             Input::Fault(name.to_owned(), Value::Object(arguments))
         })
     };
-    let of_connections = |name: &'static str| Just(Input::Fault(name.to_owned(), json!({"for": "50ms"})));
+    let of_connections = |name: &'static str, arguments: Vec<Value>| {
+        select(arguments).prop_map(move |arguments| Input::Fault(name.to_owned(), arguments))
+    };
     let all = prop_oneof![
         of_messages("drop", json!({})),
         of_messages("delay", json!({"by": "20ms"})),
@@ -209,8 +215,8 @@ fn faults(api: ApiType) -> SBoxedStrategy<Input> {
         of_messages("corrupt", json!({"how": "truncate"})),
         of_messages("corrupt", json!({"how": "flip", "topic": readable})),
         of_messages("corrupt", json!({"how": "encoding", "topic": readable})),
-        of_connections("half_open"),
-        of_connections("broker_away"),
+        of_connections("half_open", vec![json!({"for": "50ms"})]),
+        of_connections("broker_away", vec![json!({"for": "50ms"}), json!({"for": "50ms", "forgets_sessions": true})]),
     ];
     let asks = api.channels().any(|channel| channel.is_request() && !channel.is_from_everest());
     if !asks {

@@ -280,6 +280,7 @@ impl Scenario {
             again: self.again,
             other_plays: other_plays.collect::<Result<_, _>>()?,
             // What only the run itself needs.
+            risked: BTreeSet::new(),
             hears_orders: false,
             pending_golden: None,
         })

@@ -145,9 +145,13 @@ async fn perform(
             "the run was interrupted in the middle of the scenario",
         )),
     }
+    if is_complete {
+        stage.listens_again().await;
+    }
     result.evidence = stage.proof().evidence();
     result.occasions = stage.proof().occasions(is_complete);
     result.survived = stage.proof().survived();
+    result.risked = stage.proof().risked();
     result.acknowledges = stage.lookout.observer.acknowledges();
     result.hears_orders = stage.judging.means(&stage.lookout).listens;
     let unproven = match piece.replay {

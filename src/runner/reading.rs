@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::observer::{Observer, is_own};
 use super::stage::Stage;
+use crate::conformance::monitors::SETTLED;
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::side::Side;
@@ -21,6 +22,16 @@ const LAST_WORD: Duration = Duration::from_millis(200);
 const BACK_WITHIN: Duration = Duration::from_secs(8);
 
 impl Stage<'_> {
+    /// Waits until a client that is connected again listens to what it listened to, or has had the time for it.
+    pub async fn listens_again(&mut self) {
+        let listens = |observer: &Observer| !observer.monitors.may_subscribe_again();
+        if !listens(&self.lookout.observer) {
+            self.lookout.awaited.phase(self.scene.scenario, "the module is to subscribe again to what it listened to");
+            // What comes of it, the monitors say.
+            let _ = self.lookout.wait_until(SETTLED, listens).await;
+        }
+    }
+
     /// Cuts the clients off of which nobody knows whether they have read what they were handed last, and says if none comes back.
     /// Nothing if there are none, or if the module ends, or nothing more can be seen.
     pub async fn stops_reading(&mut self) -> Option<Diagnostic> {

@@ -21,6 +21,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::conformance::judge::STAYS_AWAY;
 use crate::conformance::monitors::NOT_RESUMED;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::verdict::{ScenarioResult, Verdict};
@@ -32,9 +33,13 @@ pub fn settle(results: Vec<Arc<ScenarioResult>>) -> Vec<Arc<ScenarioResult>> {
     let ends = Ends::of(&results);
     let habits = habits(&results);
     let skipped = skipped(&results);
+    let stays_away = stays_away(&results);
     let other = |play: &ScenarioResult, found: &Diagnostic| {
         if found.id == STOPPED && skipped.is_some() {
             return Some((found.severity, skipped));
+        }
+        if STAYS_AWAY.contains(&found.id) && found.requirement != Some("CN-1") && stays_away {
+            return Some((found.severity, Some("CN-1")));
         }
         if is_accident(found) && habits.contains(found.id) {
             return Some((Severity::Fail, found.requirement));
@@ -94,6 +99,14 @@ const DEAF: &str = "module/reads-no-more";
 fn skipped(results: &[Arc<ScenarioResult>]) -> Option<&'static str> {
     let mut findings = results.iter().flat_map(|result| &result.findings);
     findings.find(|found| found.id == SKIPPED).and_then(|found| found.requirement)
+}
+
+/// Whether a module does not listen again where nothing but its connection is at stake.
+fn stays_away(results: &[Arc<ScenarioResult>]) -> bool {
+    let is_it = |found: &Diagnostic| {
+        STAYS_AWAY.contains(&found.id) && found.severity == Severity::Fail && found.requirement == Some("CN-1")
+    };
+    results.iter().flat_map(|result| &result.findings).any(is_it)
 }
 
 /// Warnings of what is an accident once.
@@ -365,6 +378,17 @@ mod tests {
             Arc::new(ScenarioResult { findings: vec![found], ..ScenarioResult::default() })
         };
         assert_eq!(said(&[late(), late()]), [accident, accident]);
+    }
+
+    #[test]
+    fn who_does_not_listen_again_over_nothing_else_breaks_that_wherever_it_is() {
+        let away = |requirement| {
+            let found = Diagnostic::new(Severity::Fail, STAYS_AWAY[0], "x").about(Subject::Requirement);
+            let findings = vec![found.breaking(requirement)];
+            Arc::new(ScenarioResult { findings, verdict: Verdict::Fail, ..ScenarioResult::default() })
+        };
+        assert_eq!(named(&[away("HB-6"), survived(&["CN-1"])]), ["HB-6"]);
+        assert_eq!(named(&[away("HB-6"), away("CN-1")]), ["CN-1", "CN-1"]);
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::conformance::{occasions, risks};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::side::Side;
 
+/// A client that does not connect again, or does not listen again to what it listened to.
+pub const STAYS_AWAY: [&str; 2] = [NOT_SUBSCRIBED_AGAIN, "module/stayed-away"];
 /// A request of a client that does not listen for the reply.
 const REPLIES_UNHEARD: &str = "monitor/reply-topic-not-subscribed";
 
@@ -60,6 +62,15 @@ impl Proof<'_> {
         Blame { about, is_exercised, waits, suspects }
     }
 
+    /// What the module could have broken by ending over what it was handed, whether it took that or not.
+    pub fn risked(&self) -> BTreeSet<&'static str> {
+        let taken: Vec<_> = self.handed(self.view.messages).iter().map(|fact| fact.if_taken()).collect();
+        match self.case.side() {
+            Side::Client => risks::survived(self.facts(&taken)),
+            Side::Everest => BTreeSet::new(),
+        }
+    }
+
     /// What the module could have broken by ending over what it was shown, and has not.
     pub fn survived(&self) -> BTreeSet<&'static str> {
         match self.case.side() {
@@ -76,6 +87,11 @@ impl Blame {
         if findings.iter().any(|found| is_failure(found) && found.id == NOT_SUBSCRIBED_AGAIN) {
             let is_of_replies = |found: &&mut Diagnostic| is_failure(found) && found.id == REPLIES_UNHEARD;
             findings.iter_mut().filter(is_of_replies).for_each(|found| found.severity = Severity::Warning);
+        }
+        // Whoever connects again elsewhere does not do so here over what the scenario is about.
+        if let Some(id) = self.about.filter(|id| self.is_exercised && !["CN-1", "CC-8"].contains(id)) {
+            let stays_away = |found: &&mut Diagnostic| is_failure(found) && STAYS_AWAY.contains(&found.id);
+            findings.iter_mut().filter(stays_away).for_each(|found| found.requirement = Some(id));
         }
         let is_objection =
             |found: &&Diagnostic| found.severity == Severity::Fail && found.subject == Subject::Requirement;

@@ -199,6 +199,10 @@ impl ModuleMonitors {
         self.heartbeats.changed();
     }
 
+    pub(super) fn may_subscribe_again(&self) -> bool {
+        self.resubscription.is_open()
+    }
+
     pub(super) fn finish(&mut self, at: Duration, is_online: bool) -> Vec<Diagnostic> {
         let mut found = self.asking.finish();
         found.extend(self.releases.finish(&self.wording).filter(|_| self.is_first()));

@@ -71,7 +71,7 @@ use api_module::ModuleMonitors;
 use links::{Change, Links};
 pub use presence::NOT_RESUMED;
 pub(in crate::conformance) use presentations::AT_ONCE;
-pub use resubscription::NOT_SUBSCRIBED_AGAIN;
+pub use resubscription::{NOT_SUBSCRIBED_AGAIN, SETTLED};
 
 /// What the monitors need to know of the scenario.
 #[derive(Debug, Clone)]
@@ -208,6 +208,12 @@ impl Monitors {
     /// The harness ends the module under test: what it says of its presence from now on is its farewell.
     pub fn told_to_end(&mut self) {
         self.modules.iter_mut().for_each(ModuleMonitors::told_to_end);
+    }
+
+    /// Whether a client under test is connected again, does not listen yet to all that it listened to, and has not been connected
+    /// for as long as that may take.
+    pub fn may_subscribe_again(&self) -> bool {
+        self.modules.iter().any(ModuleMonitors::may_subscribe_again)
     }
 
     /// The last word, before the harness ends the module; `at` is the time of the record's clock.

@@ -14,7 +14,7 @@ use super::wording::{Wording, time};
 pub const NOT_SUBSCRIBED_AGAIN: &str = "monitor/not-subscribed-again";
 
 /// Whoever has been back for as long has subscribed to all that it wants.
-pub(super) const SETTLED: Duration = Duration::from_millis(2500);
+pub const SETTLED: Duration = Duration::from_millis(2500);
 
 /// What the module under test has listened to, of all that EVerest says.
 #[derive(Debug)]
@@ -57,6 +57,11 @@ impl Resubscription {
     /// Whether the module hears all that it listened to and never gave up.
     pub(super) fn hears_again(&self) -> bool {
         self.lost.is_empty()
+    }
+
+    /// Whether the module is connected and may yet subscribe to what it listened to.
+    pub(super) fn is_open(&self) -> bool {
+        self.lost.values().any(Option::is_some)
     }
 
     /// The last word, while the module is connected.

@@ -42,6 +42,7 @@ fn heartbeats_must_be_shown_and_out_of_turn() {
         assert_eq!(!lack("HB-6", &shown(numbers)), has, "{numbers:?}");
     }
     assert!(!lack("HB-6", &shown(&[u64::MAX, 0])));
+    assert!(!lack("HB-6", &shown(&[1 << 32])) && lack("HB-6", &shown(&[(1 << 32) - 1])), "no counter has got there");
     assert!(!lack("HB-6", &[(Fate::Shown, HEARTBEAT, json!({}))]));
     // It was not there when they were in turn.
     assert!(lack("HB-6", &[(Fate::Missed, HEARTBEAT, json!(8)), (Fate::Shown, HEARTBEAT, json!(0))]));

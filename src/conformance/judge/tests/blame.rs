@@ -45,6 +45,21 @@ fn who_listens_to_nothing_any_more_hears_no_reply_either() {
 }
 
 #[test]
+fn who_does_not_listen_again_does_so_over_what_is_put_to_the_test_besides() {
+    let named = |about, is_exercised| {
+        let found = Diagnostic::new(Severity::Fail, "module/stayed-away", "x").about(Subject::Requirement);
+        let mut found = [found.breaking("CN-1")];
+        Blame { about: Some(about), is_exercised, ..Blame::default() }.name(&mut found);
+        found[0].requirement
+    };
+    assert_eq!(named("HB-6", true), Some("HB-6"));
+    assert_eq!(
+        [("HB-6", false), ("CC-8", true), ("CN-1", true)].map(|(id, is_it)| named(id, is_it)),
+        [Some("CN-1"); 3]
+    );
+}
+
+#[test]
 fn a_module_ends_over_what_it_was_handed_last() {
     let (known, unknown) = (|| usual("Processing"), || usual("UsedToReserve"));
     let more = || of(json!({"status": "Processing", "messages": [], "token": token(), "mood": "cheerful"}));
