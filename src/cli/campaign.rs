@@ -328,12 +328,12 @@ impl Campaign {
         // What is a guess may be the same as another one.
         let is_like = |other: &Find| *other == find || other.is_guess && find.is_guess && other.id == find.id;
         let is_in_file = tally.known.iter().any(|(_, known)| Find::from(known) == find);
-        let looks = tally.found.iter().filter(|found| is_like(&found.find)).count() as u64
-            + tally.again.iter().filter(|(other, _)| is_like(other)).map(|(_, count)| count).sum::<u64>();
+        let looks: u64 = tally.looked.iter().filter(|(other, _)| is_like(other)).map(|(_, count)| count).sum();
         if is_in_file || looks >= LOOKS || looks > 0 && self.is_late() {
             *tally.again.entry(find).or_default() += 1;
             return;
         }
+        *tally.looked.entry(find.clone()).or_default() += 1;
         let drawn = case.inputs.len();
         let Some(smaller) = self.made_smaller(case, find, &result).await else {
             tally.cut_short += 1;

@@ -56,6 +56,8 @@ pub struct Tally {
     pub found: Vec<Found>,
     /// What a client has survived in cases that passed, and in how many.
     pub survived: Survived,
+    /// How often a case that fails in this way was made smaller, whatever name that has got.
+    pub looked: BTreeMap<Find, u64>,
     /// How often the same was found again.
     pub again: BTreeMap<Find, u64>,
     /// What kept cases from judging the module, and how often.
