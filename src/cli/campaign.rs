@@ -231,8 +231,7 @@ impl Campaign {
     /// what it is handed.
     async fn learn(&mut self, tally: &mut Tally) {
         let ground = self.grounds[0].clone();
-        let nothing = Case { inputs: Vec::new(), ..Case::handed_a_heartbeat(&ground) };
-        let mut cases = vec![nothing];
+        let mut cases = vec![Case { ground: ground.clone(), inputs: Vec::new() }];
         cases.extend((ground.under_test == Side::Client).then(|| Case::handed_a_heartbeat(&ground)));
         let results = self.play(cases.iter()).await;
         for ground in &mut self.grounds {

@@ -2,6 +2,8 @@
 //! once more was acknowledged before: where what reads has ended over that, mostly a thread, the rest of the client may speak on as
 //! if nothing had happened. Who does not read does not see either that its connection is lost, and does not connect again.
 //!
+//! And whether one that has lost its connection before listens again: it waits for that.
+//!
 //! It cuts off and watches; what that proves, other scenarios say ([`crate::suite::settle`]).
 
 use std::collections::BTreeMap;

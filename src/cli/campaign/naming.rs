@@ -10,6 +10,7 @@ use super::play::Turn;
 use super::smaller::Smaller;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::fuzz::{Case, Find, Head, SHORT};
+use crate::protocol::side::Side;
 use crate::verdict::ScenarioResult;
 
 /// On how many cases that passed a client could have broken a requirement by ending over what it was shown.
@@ -21,9 +22,10 @@ const OWED: [&str; 2] = ["CC-8", "CN-1"];
 const NAMES: usize = 3;
 
 impl Campaign {
-    /// The find by the likeliest name under which it fails each time.
+    /// The find by the likeliest name under which it fails each time; of an EVerest, each step has named it.
     pub(super) async fn named(&self, smaller: Smaller, survived: &Survived) -> Smaller {
-        let is_again = smaller.results.iter().all(|result| smaller.find.finding(result).is_some());
+        let is_client = smaller.case.ground.under_test == Side::Client;
+        let is_again = is_client && smaller.results.iter().all(|result| smaller.find.finding(result).is_some());
         let names = if is_again { self.names(&smaller, survived).await } else { Vec::new() };
         for name in names.into_iter().take(NAMES).take_while(|name| smaller.find.requirement != Some(*name)) {
             let head = Head { requirement: Some(name), ..Head::AS_PLAYED };

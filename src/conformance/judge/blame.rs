@@ -27,6 +27,8 @@ pub struct Blame {
     pub about: Option<&'static str>,
     /// Whether it was put to the test by then.
     pub is_exercised: bool,
+    /// Whether the module was handed what it can stumble over there, and end.
+    pub is_risked: bool,
     /// Whether a request of the module was not answered, and it still listens for the reply.
     pub waits: bool,
     /// What a module may have broken that has ended, the likeliest first: what it was handed last was an occasion for it.
@@ -45,9 +47,16 @@ impl Proof<'_> {
         // Who is at a loss over a message may not acknowledge it any more.
         let taken: Vec<_> = handed.iter().map(|fact| fact.if_taken()).collect();
         let is_exercised = about.is_some_and(|id| occasions::lacking(id, self.facts(&taken)).is_none());
+        let is_risked = about.is_some_and(|id| risks::survived(self.facts(&taken)).contains(id));
         let waits = self.view.waits_for_reply().is_some();
         let Some(cut_off) = self.past.cut_off_since else {
-            return Blame { about, is_exercised, waits, suspects: risks::suspects(about, facts, 0, self.gone_at) };
+            return Blame {
+                about,
+                is_exercised,
+                is_risked,
+                waits,
+                suspects: risks::suspects(about, facts, 0, self.gone_at),
+            };
         };
         // What was handed nothing since it lost its connection has ended over that, or before.
         let before = self.handed(&self.view.messages[..self.view.since(cut_off)]);
@@ -59,7 +68,7 @@ impl Proof<'_> {
                 suspects.push(id);
             }
         }
-        Blame { about, is_exercised, waits, suspects }
+        Blame { about, is_exercised, is_risked, waits, suspects }
     }
 
     /// What the module could have broken by ending over what it was handed, whether it took that or not.
@@ -88,8 +97,8 @@ impl Blame {
             let is_of_replies = |found: &&mut Diagnostic| is_failure(found) && found.id == REPLIES_UNHEARD;
             findings.iter_mut().filter(is_of_replies).for_each(|found| found.severity = Severity::Warning);
         }
-        // Whoever connects again elsewhere does not do so here over what the scenario is about.
-        if let Some(id) = self.about.filter(|id| self.is_exercised && !["CN-1", "CC-8"].contains(id)) {
+        // What reads may have ended over what the scenario is about, and not see that the connection is lost.
+        if let Some(id) = self.about.filter(|_| self.is_risked) {
             let stays_away = |found: &&mut Diagnostic| is_failure(found) && STAYS_AWAY.contains(&found.id);
             findings.iter_mut().filter(stays_away).for_each(|found| found.requirement = Some(id));
         }
