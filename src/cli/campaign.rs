@@ -42,6 +42,9 @@ const BATCH: u64 = 16;
 const MODULES: usize = 64;
 /// So far apart one more module at a time is started, after a few, where each is a process; and where none is.
 const APART: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(10)];
+/// What a module is that no case can judge.
+const NEVER_READY: [&str; 4] =
+    ["module/ended-early", "module/never-connected", "module/never-ready", "module/not-started"];
 /// How often a find is made smaller that fails as a known one does, to see whether it is another one.
 const LOOKS: u64 = 4;
 
@@ -234,6 +237,12 @@ impl Campaign {
         let mut cases = vec![Case { ground: ground.clone(), inputs: Vec::new() }];
         cases.extend((ground.under_test == Side::Client).then(|| Case::handed_a_heartbeat(&ground)));
         let results = self.play(cases.iter()).await;
+        let why = |result: &Arc<ScenarioResult>| result.findings.iter().any(|found| NEVER_READY.contains(&found.id));
+        if !results.is_empty() && results.iter().all(why) {
+            print::diagnostics(&results[0].findings);
+            tally.is_broken = true;
+            return;
+        }
         for ground in &mut self.grounds {
             ground.is_driven = results.iter().any(|result| result.hears_orders);
             ground.acknowledges =

@@ -70,7 +70,7 @@ pub struct Tally {
     pub is_unsaved: bool,
     /// How often a case failed that was not looked at any more, as the user wanted an end.
     pub cut_short: u64,
-    /// Whether khumbu is at fault.
+    /// Whether nothing more can be judged: khumbu is at fault, or the module is never ready.
     pub is_broken: bool,
     /// What was reached.
     pub coverage: Coverage,

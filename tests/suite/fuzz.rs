@@ -185,10 +185,13 @@ Once(arguments('').parse_args()).run()
 #[test]
 fn a_module_that_cannot_be_judged_is_said_so() {
     let project = Project::new();
-    let flags = ["--side", "client", "--module", "sleep 60", "--ready-within", "300ms", "--cases", "2", "--seed", "1"];
-    let ran = fuzz(&project, &flags).exits(3);
-    tells(&ran, "inconclusive[module/never-connected]");
-    tells(&ran, "; 2 cases");
+    // It is said at once, not after ten minutes of cases.
+    for (module, why) in [("sleep 60", "module/never-connected"), ("false", "module/ended-early")] {
+        let flags = ["--side", "client", "--module", module, "--ready-within", "300ms", "--for", "10m", "--seed", "1"];
+        let ran = fuzz(&project, &flags).exits(3);
+        assert!(ran.stderr.contains(&format!("inconclusive[{why}]")), "{}", ran.stderr);
+        tells(&ran, "; 0 cases");
+    }
 }
 
 #[test]
