@@ -76,7 +76,7 @@ pub struct Arguments {
     /// Only the i-th of n parts, for campaigns on several machines: give each the same --seed
     #[arg(long, value_name = "i/n", value_parser = shard)]
     shard: Option<Shard>,
-    /// How many modules play at once [default: 8 times the processors; 64 times for a built-in client, 32 for EVerest]
+    /// How many modules play at once [default: 12 times the processors; 64 times for a built-in client, 32 for EVerest]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// Write a JSON report; `-` is standard output
@@ -126,7 +126,7 @@ pub fn run(arguments: Arguments) -> Exit {
         let times = match (settings.module.is_builtin(), arguments.side) {
             (true, Side::Client) => 4,
             (true, Side::Everest) => 2,
-            (false, _) => 4,
+            (false, _) => 6,
         };
         settings.jobs = arguments.jobs.map_or(settings.jobs * times, usize::from);
         Ok((settings, grounds))

@@ -126,10 +126,10 @@ fn sequences(ground: &Ground, count: Range<usize>) -> impl Strategy<Value = (Arc
     let loses_heartbeats = ground.under_test == Side::Client;
     let loses_heartbeats = loses_heartbeats.then(|| exactly(Just(Input::LoseHeartbeats(LOSS)).sboxed()));
     let weighed = [
-        (240, offered(model.kinds())),
-        (40, offered(model.kinds_of_turns())),
-        (120, published(ground).map(exactly)),
-        (40, ground.has_faults.then(|| exactly(faults(ground.api)))),
+        (720, offered(model.kinds())),
+        (120, offered(model.kinds_of_turns())),
+        (360, published(ground).map(exactly)),
+        (120, ground.has_faults.then(|| exactly(faults(ground.api)))),
         // It takes seconds.
         (1, loses_heartbeats),
     ];
