@@ -40,8 +40,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const BACK: Duration = Duration::from_secs(3);
 /// How long a client may take that slept in another scenario until it saw a beacon.
 const ASLEEP: Duration = Duration::from_secs(2);
-/// So many times as long as to start, a client may take to come back: many wait longer after each attempt.
-const BACK_WITHIN: u32 = 3;
 /// So many round trips of a client without a SUBSCRIBE mean that it has subscribed to what it wants.
 const QUIET: u32 = 4;
 /// The same, where something is missing that the scenario will show.
@@ -257,7 +255,7 @@ impl Stage<'_> {
     /// # Errors
     /// When it stays away.
     pub async fn wait_back(&mut self, heard: &Heard, at: &str) -> Result<(), Stop> {
-        let within = self.scene.settings.ready_within * BACK_WITHIN;
+        let within = self.scene.settings.back_within();
         if self.lookout.wait_until(within, |observer| observer.connections.is_connected()).await?.is_none() {
             // One that has ended is judged by what is asked of it next.
             return if self.lookout.module.has_ended() { Ok(()) } else { Err(self.stayed_away(at).into()) };
@@ -270,7 +268,7 @@ impl Stage<'_> {
     /// Nothing obliges a client to try once more after a broker has refused it; MQTT.js, for example, does so only if it is
     /// told to.
     fn stayed_away(&self, at: &str) -> Diagnostic {
-        let (module, within) = (&self.scene.topics.module_id, shown(self.scene.settings.ready_within * BACK_WITHIN));
+        let (module, within) = (&self.scene.topics.module_id, shown(self.scene.settings.back_within()));
         if is_refused_last(&self.lookout.observer.records) {
             let headline = format!("module `{module}` was refused and tried no more within {within}");
             let help = "let the client try again after a CONNACK that refuses it: the broker may be about to start";

@@ -35,6 +35,9 @@ const DEFAULT_CHECK: Duration = Duration::from_secs(5);
 const READY_WITHIN: Duration = Duration::from_secs(10);
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
+/// So many times as long as to start, a client may take to come back: many wait longer after each attempt.
+const BACK_WITHIN: u32 = 3;
+
 /// Settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -52,6 +55,8 @@ pub struct Settings {
     pub ready: Option<Ready>,
     /// How long the module may take to be ready.
     pub ready_within: Duration,
+    /// How long a client may take to come back that was cut off, if not three times as long as to be ready.
+    pub back_within: Option<Duration>,
     /// How long the module may take to end after SIGTERM.
     pub stop_within: Duration,
     /// How the module is told what to do, by the name of the command.
@@ -93,6 +98,7 @@ impl Settings {
             max_packet: PacketLimit::default(),
             ready: None,
             ready_within: READY_WITHIN,
+            back_within: None,
             stop_within: STOP_WITHIN,
             bindings: BTreeMap::new(),
             station: None,
@@ -105,6 +111,11 @@ impl Settings {
             jobs_meanwhile: 0,
             sees_reading: false,
         }
+    }
+
+    /// How long a client may take to come back that was cut off.
+    pub fn back_within(&self) -> Duration {
+        self.back_within.unwrap_or(self.ready_within * BACK_WITHIN)
     }
 }
 

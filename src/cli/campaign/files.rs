@@ -36,7 +36,8 @@ impl Campaign {
             if !is_meant {
                 continue;
             }
-            let results = self.play_pieces(vec![piece(scenario, ground.release())], Turn::Waits).await;
+            let results =
+                self.play_pieces(vec![piece(scenario, ground.release())], self.settings.clone(), Turn::Waits).await;
             for result in results {
                 let find = Find::of(&result);
                 if let Some(finding) = find.as_ref().and_then(|find| find.finding(&result)) {

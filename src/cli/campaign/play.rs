@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::task::JoinSet;
@@ -19,6 +20,9 @@ use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 /// How long a message of EVerest is waited for where cases are played together, in milliseconds: what does not pass is played
 /// again.
 const TOGETHER: u64 = 1000;
+
+/// How long a client that was cut off may stay away where nothing is waited for long: nearly all that come back have come by then.
+const BACK_IN_HASTE: Duration = Duration::from_secs(5);
 
 /// Those for modules that play at once.
 #[derive(Debug, Clone)]
@@ -180,18 +184,24 @@ impl Campaign {
         cases: impl Iterator<Item = (&'c Head<'c>, &'c Case)>,
         turn: Turn,
     ) -> Vec<Arc<ScenarioResult>> {
-        let (mut pieces, mut results) = (Vec::new(), Vec::new());
+        let (mut pieces, mut results, mut settings) = (Vec::new(), Vec::new(), self.settings.clone());
         for (head, case) in cases {
+            settings.back_within = head.within_ms.map(|_| BACK_IN_HASTE).or(settings.back_within);
             let read = read("case.yaml", &case.scenario(head));
             results.push(read.as_ref().err().map(|why| Arc::new(unread(why))));
             pieces.extend(read.ok().map(|scenario| piece(scenario, case.ground.release())));
         }
-        let mut played = self.play_pieces(pieces, turn).await.into_iter();
+        let mut played = self.play_pieces(pieces, settings, turn).await.into_iter();
         results.into_iter().map_while(|unread| unread.or_else(|| played.next())).collect()
     }
 
-    pub(super) async fn play_pieces(&self, pieces: Vec<Piece>, turn: Turn) -> Vec<Arc<ScenarioResult>> {
-        let (settings, interrupt) = (self.settings.clone(), self.interrupt.clone());
+    pub(super) async fn play_pieces(
+        &self,
+        pieces: Vec<Piece>,
+        settings: Settings,
+        turn: Turn,
+    ) -> Vec<Arc<ScenarioResult>> {
+        let interrupt = self.interrupt.clone();
         // It goes from one to the next by itself.
         if is_alone(&settings) {
             let _place = self.places.one().await;

@@ -60,7 +60,7 @@ impl Campaign {
         let sooner = last.map(|last| Case { inputs: case.inputs[..=last].to_vec(), ..case.clone() });
         let whole: Vec<_> = sooner.into_iter().chain([case.clone()]).collect();
         let began = Instant::now();
-        let again = Shrinking::new(self, &find, &haste).failing(&whole, true).await.pop();
+        let again = Shrinking::new(self, &find, &haste, self.max_shrink).failing(&whole, true).await.pop();
         let (mut is_again, takes_time) = (again.is_some(), began.elapsed() >= LONG / 2);
         if let Some(index) = again {
             case = whole[index].clone();
@@ -70,7 +70,7 @@ impl Campaign {
                 // What shows where everything is slow may be a matter of time.
                 let ends = [last.unwrap_or(case.inputs.len()), case.inputs.len()];
                 let slow = ends.map(|at| case.with_wait(at, LONG));
-                let Some(index) = Shrinking::new(self, &find, &haste).first_sure(&slow).await else {
+                let Some(index) = Shrinking::new(self, &find, &haste, self.max_shrink).first_sure(&slow).await else {
                     // What does not fail again does not get smaller.
                     return Some(Smaller { case, find: shown, results, is_cut_off: false });
                 };
@@ -80,8 +80,11 @@ impl Campaign {
         let mut smaller = None;
         // In haste something else may look the same, which is seen when it is played as it stands.
         let haste = Some(haste).filter(|haste| is_again && haste.within_ms.is_some());
-        for head in haste.into_iter().chain([Head::AS_PLAYED]) {
-            let mut shrinking = Shrinking::new(self, &find, &head);
+        // What is over sooner in haste leaves more.
+        let in_haste = haste.map(|haste| (haste, self.max_shrink * 2 / 3));
+        for (head, at_most) in in_haste.into_iter().chain([(Head::AS_PLAYED, self.max_shrink)]) {
+            let within = at_most.saturating_sub(began.elapsed()).max(self.max_shrink / 3);
+            let mut shrinking = Shrinking::new(self, &find, &head, within);
             let case = shrinking.shrunk(case.clone(), takes_time).await;
             let is_cut_off = shrinking.is_cut_off;
             let (find, results) = self.shown_again(&case, find.clone()).await?;
@@ -91,7 +94,11 @@ impl Campaign {
                 return smaller;
             }
         }
-        if self.is_long_enough(began) { smaller } else { self.in_time(&case, smaller?).await }
+        if began.elapsed() >= self.max_shrink || *self.interrupt.borrow() {
+            smaller
+        } else {
+            self.in_time(&case, smaller?).await
+        }
     }
 
     /// What shows each time where what is small does not: nothing but time, that with a wait, or what it was made of.
@@ -127,10 +134,6 @@ impl Campaign {
         None
     }
 
-    fn is_long_enough(&self, began: Instant) -> bool {
-        began.elapsed() >= self.max_shrink || *self.interrupt.borrow()
-    }
-
     /// How long each input of a case takes; nothing if the user wants an end.
     async fn timed(&self, case: &Case, head: &Head<'_>) -> Option<Vec<Duration>> {
         let scenario = read("case.yaml", &case.scenario(head)).ok()?;
@@ -161,7 +164,7 @@ struct Shrinking<'c> {
     campaign: &'c Campaign,
     find: &'c Find,
     head: &'c Head<'c>,
-    began: Instant,
+    until: Instant,
     /// What did not fail, as scenarios.
     passed: BTreeSet<String>,
     /// Whether it would go on if there were more time.
@@ -172,8 +175,8 @@ struct Shrinking<'c> {
 type Part<'p> = &'p (dyn Fn(&[usize]) -> (Case, Vec<usize>) + Send + Sync);
 
 impl<'c> Shrinking<'c> {
-    fn new(campaign: &'c Campaign, find: &'c Find, head: &'c Head<'c>) -> Self {
-        Self { campaign, find, head, began: Instant::now(), passed: BTreeSet::new(), is_cut_off: false }
+    fn new(campaign: &'c Campaign, find: &'c Find, head: &'c Head<'c>, within: Duration) -> Self {
+        Self { campaign, find, head, until: Instant::now() + within, passed: BTreeSet::new(), is_cut_off: false }
     }
 
     /// The case as small as it gets; it may take its time.
@@ -288,7 +291,7 @@ impl<'c> Shrinking<'c> {
     }
 
     fn is_over(&self) -> bool {
-        self.campaign.is_long_enough(self.began)
+        Instant::now() >= self.until || *self.campaign.interrupt.borrow()
     }
 
     /// The numbers of those that fail, of several that are played at once; of the first of these alone, where that decides.
