@@ -206,7 +206,8 @@ impl Input {
                 let mut pointers = Vec::new();
                 members(value, "", &mut pointers);
                 let less = pointers.iter().filter_map(|pointer| without(value, pointer));
-                let plainer = pointers.iter().filter_map(|pointer| with_plain(value, pointer));
+                let whole = String::new();
+                let plainer = std::iter::once(&whole).chain(&pointers).filter_map(|pointer| with_plain(value, pointer));
                 let all = less.chain(plainer);
                 all.map(|value| Input::Publish { topic: topic.clone(), payload: Payload::Json(value) }).collect()
             }
@@ -341,7 +342,8 @@ mod tests {
         ];
         let plainer = [json!({"a/b": [0, {"c": 2}], "d": null}), json!({"a/b": [1, {"c": 0}], "d": null})];
         assert_eq!(simpler, less.into_iter().chain(plainer).map(of).collect::<Vec<_>>());
-        assert!(of(json!(1)).simpler().is_empty() && Input::Disconnect.simpler().is_empty());
+        assert_eq!(of(json!(u64::MAX)).simpler(), [of(json!(0))]);
+        assert!(of(json!(0)).simpler().is_empty() && Input::Disconnect.simpler().is_empty());
         let plug_in = |evse, connector| Input::Command(Command::PlugIn(AtConnector { evse, connector }));
         assert_eq!(plug_in(2, Some(1)).simpler(), [plug_in(2, None), plug_in(1, Some(1))]);
     }
