@@ -296,7 +296,11 @@ impl Campaign {
 
     /// Looks at how a case came out; what fails in a new way is made smaller and kept.
     async fn take(&self, tally: &mut Tally, outcome: Outcome) {
-        let Outcome { number, count, case, result } = outcome;
+        let Outcome { number, count, case, mut result } = outcome;
+        // A machine that is too busy for khumbu breaks a case down once.
+        if result.verdict == Verdict::Error && !tally.is_broken {
+            result = self.play(std::iter::once(&case)).await.pop().unwrap_or(result);
+        }
         tally.cases += count;
         tally.inputs += if count > 0 { case.inputs.len() as u64 } else { 0 };
         if tally.coverage.take(Coverage::of(&case, result.occasions.iter())) && result.verdict == Verdict::Pass {

@@ -22,6 +22,7 @@ use super::observer::{Observer, is_own};
 use super::settings::ModuleSource;
 use super::stage::Stage;
 use super::stop::Stop;
+use crate::conformance::judge::STAYED_AWAY;
 use crate::conformance::sighting::{Kind, Party};
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
@@ -278,7 +279,7 @@ impl Stage<'_> {
                 .with_help(help);
         }
         let headline = format!("module `{module}` did not connect again within {within} after it was cut off");
-        Diagnostic::new(Severity::Fail, "module/stayed-away", headline)
+        Diagnostic::new(Severity::Fail, STAYED_AWAY, headline)
             .about(Subject::Module)
             .at(self.scene.scenario.place(at))
             .breaking("CN-1")

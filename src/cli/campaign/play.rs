@@ -8,6 +8,7 @@ use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::{Campaign, at_once, is_alone};
+use crate::conformance::judge::STAYED_AWAY;
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::fuzz::{Case, Find, Head, Joined};
@@ -21,7 +22,9 @@ use crate::verdict::{RunEvent, ScenarioResult, Verdict};
 /// again.
 const TOGETHER: u64 = 1000;
 
-/// How long a client that was cut off may stay away where nothing is waited for long: nearly all that come back have come by then.
+/// How long a client that was cut off may stay away meanwhile: libraries that try again after a fixed time take 10 s at most.
+const BACK_TOGETHER: Duration = Duration::from_secs(12);
+/// The same while a find is made small: nearly all that come back have come by then.
 const BACK_IN_HASTE: Duration = Duration::from_secs(5);
 
 /// Those for modules that play at once.
@@ -57,6 +60,8 @@ impl Places {
 pub(super) enum Turn {
     /// As soon as there is a place for its module.
     Waits,
+    /// The same; what does not pass is played again, so that nobody is waited for long.
+    WaitsInHaste,
     /// At once, beside what plays.
     Beside,
 }
@@ -82,7 +87,8 @@ impl Campaign {
         let joined = Case::joined(&cases.iter().map(|(_, case)| case).collect::<Vec<_>>());
         let heads: Vec<_> = joined.iter().map(head).collect();
         let wholes = heads.iter().zip(joined.iter().map(|joined| &joined.whole));
-        let results = self.play_as(wholes, Turn::Waits).await;
+        let turn = if cases.len() > 1 { Turn::WaitsInHaste } else { Turn::Waits };
+        let results = self.play_as(wholes, turn).await;
         let (mut cases, mut is_failed) = (cases.into_iter(), false);
         for ((joined, head), result) in joined.into_iter().zip(&heads).zip(results) {
             let of_it: Vec<_> = cases.by_ref().take(joined.ends.len()).collect();
@@ -110,8 +116,11 @@ impl Campaign {
         let number = cases.first().map_or(0, |(number, _)| *number);
         let is_fail = result.verdict == Verdict::Fail;
         // What came too late for one who is in haste may yet come.
-        let is_missed = |found: &Diagnostic| found.severity != Severity::Fail || found.subject == Subject::Expectation;
-        let is_hasty = is_fail && head.within_ms.is_some() && result.findings.iter().all(is_missed);
+        let is_missed = |found: &Diagnostic| {
+            found.id == STAYED_AWAY || head.within_ms.is_some() && found.subject == Subject::Expectation
+        };
+        let is_hasty =
+            is_fail && result.findings.iter().filter(|found| found.severity == Severity::Fail).all(is_missed);
         if self.is_late() {
             // As they are, all together.
             let result = if is_hasty { self.play(std::iter::once(&joined.whole)).await.pop() } else { Some(result) };
@@ -186,7 +195,11 @@ impl Campaign {
     ) -> Vec<Arc<ScenarioResult>> {
         let (mut pieces, mut results, mut settings) = (Vec::new(), Vec::new(), self.settings.clone());
         for (head, case) in cases {
-            settings.back_within = head.within_ms.map(|_| BACK_IN_HASTE).or(settings.back_within);
+            if turn == Turn::WaitsInHaste {
+                settings.back_within = Some(BACK_TOGETHER);
+            } else if head.within_ms.is_some() {
+                settings.back_within = Some(BACK_IN_HASTE);
+            }
             let read = read("case.yaml", &case.scenario(head));
             results.push(read.as_ref().err().map(|why| Arc::new(unread(why))));
             pieces.extend(read.ok().map(|scenario| piece(scenario, case.ground.release())));

@@ -181,6 +181,16 @@ impl<'c> Shrinking<'c> {
 
     /// The case as small as it gets; it may take its time.
     async fn shrunk(&mut self, case: Case, takes_time: bool) -> Case {
+        let case = self.shrunk_in_time(case, takes_time).await;
+        if !self.is_cut_off || case.inputs.len() > SHORT {
+            return case;
+        }
+        // An input that it does not take says something else than what is wrong; of a few that is soon known.
+        self.until = Instant::now() + self.campaign.max_shrink / 3;
+        self.without_needless(case, false).await
+    }
+
+    async fn shrunk_in_time(&mut self, case: Case, takes_time: bool) -> Case {
         let mut case = self.with_shorter_waits(case).await;
         if takes_time {
             case = self.one_part(case).await;

@@ -15,8 +15,10 @@ use crate::conformance::{occasions, risks};
 use crate::diagnostic::{Diagnostic, Severity, Subject};
 use crate::protocol::side::Side;
 
-/// A client that does not connect again, or does not listen again to what it listened to.
-pub const STAYS_AWAY: [&str; 2] = [NOT_SUBSCRIBED_AGAIN, "module/stayed-away"];
+/// A client that does not connect again.
+pub const STAYED_AWAY: &str = "module/stayed-away";
+/// The same, or one that does not listen again to what it listened to.
+pub const STAYS_AWAY: [&str; 2] = [NOT_SUBSCRIBED_AGAIN, STAYED_AWAY];
 /// A request of a client that does not listen for the reply.
 const REPLIES_UNHEARD: &str = "monitor/reply-topic-not-subscribed";
 

@@ -24,7 +24,7 @@ mod tests;
 use std::time::Duration;
 
 pub use accord::{Means, Prompt};
-pub use blame::{Blame, STAYS_AWAY};
+pub use blame::{Blame, STAYED_AWAY, STAYS_AWAY};
 pub use case::{Case, View, WITHIN};
 pub use claims::{Claim, Claims};
 pub use evidence::{Proof, is_unheard};
