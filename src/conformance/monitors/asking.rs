@@ -1,6 +1,6 @@
 //! A client under test, and EVerest where it asks a token validator: how they make their requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(super) struct Asking {
     lag: Duration,
     /// By reply topic.
     outstanding: BTreeMap<Arc<str>, Outstanding>,
+    /// All reply topics.
+    asked: BTreeSet<Arc<str>>,
     unsubscribed: Vec<Unsubscribed>,
 }
 
@@ -56,7 +58,15 @@ struct Unsubscribed {
 impl Asking {
     pub(super) fn new(api: ApiType, relayed: bool, under_test: Side, in_force: Deviations) -> Self {
         let lag = if relayed { ACKNOWLEDGEMENT } else { Duration::ZERO };
-        Self { api, under_test, in_force, lag, outstanding: BTreeMap::new(), unsubscribed: Vec::new() }
+        Self {
+            api,
+            under_test,
+            in_force,
+            lag,
+            outstanding: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            unsubscribed: Vec::new(),
+        }
     }
 
     fn requirement(&self) -> &'static str {
@@ -99,7 +109,11 @@ impl Asking {
             return vec![finding.breaking(self.requirement())];
         }
         let mut found = Vec::new();
-        if !links.is_subscribed(&asks.on_wire) {
+        // Who had subscribed for this request alone, and lost the session before it was sent, has its library send it before it
+        // subscribes again.
+        let is_sent_late = links.had_subscribed(&asks.on_wire) && !self.asked.contains(&asks.on_wire);
+        self.asked.insert(asks.on_wire.clone());
+        if !links.is_subscribed(&asks.on_wire) && !is_sent_late {
             let (headline, missed) = match self.under_test {
                 Side::Client => ("module sent a request before it subscribed to its reply topic", Some(seen.at)),
                 Side::Everest => ("module missed the answer to its question: it was not yet subscribed to", None),

@@ -34,6 +34,8 @@ pub(super) struct Links {
     /// Whether sessions may be older than the record, because the broker behind a relay keeps them.
     relayed: bool,
     clients: BTreeMap<Arc<str>, Link>,
+    /// What clients had subscribed to in sessions that are gone, and have not unsubscribed from.
+    lost: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +49,7 @@ struct Link {
 
 impl Links {
     pub(super) fn new(from_start: bool, relayed: bool) -> Self {
-        Self { from_start, relayed, clients: BTreeMap::new() }
+        Self { from_start, relayed, clients: BTreeMap::new(), lost: BTreeSet::new() }
     }
 
     /// The client sends, so it is connected, be it since before the record began.
@@ -66,7 +68,7 @@ impl Links {
             Event::Connected { protocol, clean, session_present, .. } => {
                 let link = self.clients.entry(record.client.clone()).or_default();
                 if !session_present {
-                    link.filters.clear();
+                    self.lost.append(&mut link.filters);
                 }
                 link.online = true;
                 link.unseen = self.relayed && *session_present;
@@ -78,6 +80,7 @@ impl Links {
                 Change::None
             }
             Event::Unsubscribed { filter } => {
+                self.lost.remove(filter);
                 if let Some(link) = self.clients.get_mut(&record.client) {
                     link.filters.remove(filter);
                 }
@@ -90,7 +93,7 @@ impl Links {
                 link.online = false;
                 // An MQTT 5 session may outlive its connection; the record does not tell, so it counts as alive.
                 if link.ends_with_connection {
-                    link.filters.clear();
+                    self.lost.append(&mut link.filters);
                 }
                 if self.is_online() { Change::None } else { Change::Alone { clean: *clean } }
             }
@@ -120,6 +123,11 @@ impl Links {
     pub(super) fn hears(&self, topic: &str) -> bool {
         let hears = |link: &Link| link.unseen || link.filters.iter().any(|filter| covers(filter, topic));
         !self.from_start || self.clients.values().any(|link| link.online && hears(link))
+    }
+
+    /// Whether a client had subscribed to this very topic in a session that is gone.
+    pub(super) fn had_subscribed(&self, topic: &str) -> bool {
+        self.lost.contains(topic)
     }
 
     /// Whether any client would get a message on this topic, as far as one can tell.

@@ -129,6 +129,22 @@ fn a_session_keeps_its_subscriptions_and_a_clean_start_loses_them() {
 }
 
 #[test]
+fn what_a_library_sends_late_was_subscribed_for_in_the_session_before() {
+    let again = |wire: &mut Wire| {
+        wire.disconnect("module", false).event("module", connected(4, false, false));
+    };
+    let mut wire = Wire::client();
+    wire.event("module", connected(4, false, false)).subscribe("module", "my/replies/1");
+    again(&mut wire);
+    wire.module(Channel::GET_TOKEN_VALIDATION_STATUS, get("my/replies/1"));
+    wire.is_clean();
+    // It asks a second time without being subscribed.
+    again(&mut wire);
+    wire.after(2000).module(Channel::GET_TOKEN_VALIDATION_STATUS, get("my/replies/1"));
+    wire.fails("monitor/reply-topic-not-subscribed", "RR-13");
+}
+
+#[test]
 fn a_reply_topic_that_is_a_filter_fails() {
     for reply_to in ["my/+", "my/#", "my/\0"] {
         Wire::client()
