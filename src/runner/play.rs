@@ -137,6 +137,7 @@ async fn perform(
         Ok(()) => {}
         Err(Stop::Found(mut diagnostic)) => {
             stage.explain(&mut diagnostic).await;
+            stage.is_only_late(&mut diagnostic).await;
             findings.push(*diagnostic);
         }
         Err(Stop::Interrupted) => findings.push(Diagnostic::new(

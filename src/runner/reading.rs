@@ -2,7 +2,8 @@
 //! once more was acknowledged before: where what reads has ended over that, mostly a thread, the rest of the client may speak on as
 //! if nothing had happened. Who does not read does not see either that its connection is lost, and does not connect again.
 //!
-//! And whether one that has lost its connection before listens again: it waits for that.
+//! And whether one that has lost its connection before listens again: it waits for that. And whether one whose communication check
+//! stays out does not send any more, or only takes its time.
 //!
 //! It cuts off and watches; what that proves, other scenarios say ([`crate::suite::settle`]).
 
@@ -10,16 +11,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::experience::REACTION;
 use super::observer::{Observer, is_own};
 use super::stage::Stage;
 use crate::conformance::monitors::SETTLED;
+use crate::conformance::sighting::{Kind, Party, Sighting};
 use crate::diagnostic::words::shown;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
+use crate::protocol::channel::Channel;
 use crate::protocol::side::Side;
 use crate::transcript::record::{Direction, Event, Record};
 
+/// What the scenarios of a run learn of it.
+const CHECK: &str = "a communication check that is late";
 /// An acknowledgement that is on its way comes within this.
 const LAST_WORD: Duration = Duration::from_millis(200);
+/// What holds a client up for longer has stopped it, as far as anybody can wait for that.
+const ONLY_LATE: Duration = Duration::from_secs(15);
 /// Most clients try again after a second, and few wait longer than five.
 const BACK_WITHIN: Duration = Duration::from_secs(8);
 
@@ -31,6 +39,40 @@ impl Stage<'_> {
             self.lookout.awaited.phase(self.scene.scenario, "the module is to subscribe again to what it listened to");
             // What comes of it, the monitors say.
             let _ = self.lookout.wait_until(SETTLED, listens).await;
+        }
+    }
+
+    /// Waits for a communication check that has not come in time: if it comes after all, nothing has stopped the client, and it breaks
+    /// CC-8, not what the scenario is about.
+    pub async fn is_only_late(&mut self, found: &mut Diagnostic) {
+        let is_missed = found.id == "expect/missing" && found.requirement.is_none() && found.owed_by == Some("CC-8");
+        let is_in_haste = self.scene.settings.back_within.is_some();
+        let is_about_checks = self.about.is_none_or(|about| about.id == "CC-8");
+        // Who has lost its connection may not have come back, or not have begun anew: monitors tell these apart.
+        let has_lost = |record: &Record| !is_own(&record.client) && matches!(record.event, Event::Disconnected { .. });
+        if !is_missed || is_in_haste || is_about_checks || self.lookout.observer.records.iter().any(has_lost) {
+            return;
+        }
+        let seen = self.lookout.observer.messages.len();
+        let is_check = |message: &Sighting| {
+            message.from == Party::Module && message.kind == Kind::Channel(Channel::COMMUNICATION_CHECK)
+        };
+        let comes = |observer: &Observer| observer.messages[seen..].iter().any(is_check);
+        self.lookout.awaited.phase(self.scene.scenario, "the module is to send the check that has not come in time");
+        let experience = self.lookout.experience.clone();
+        let came = tokio::select! {
+            biased;
+            came = self.lookout.wait_until(ONLY_LATE, comes) => came,
+            () = experience.in_vain(CHECK, ONLY_LATE, REACTION) => return,
+        };
+        match came {
+            Ok(Some(())) => {
+                experience.has_done(CHECK.to_owned());
+                (found.requirement, found.owed_by) = (Some("CC-8"), None);
+                found.evidence.push("it sent one later, so that nothing has stopped it".to_owned());
+            }
+            Ok(None) => experience.has_not_done(CHECK.to_owned(), ONLY_LATE),
+            Err(_) => {}
         }
     }
 

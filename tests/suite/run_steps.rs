@@ -429,3 +429,35 @@ Leaver(arguments('').parse_args([])).run()
         assert_eq!(ran.stderr.contains("module/ended-by-itself"), code == 0, "{}", ran.stderr);
     }
 }
+
+#[test]
+fn a_check_that_comes_too_late_is_late_whatever_the_scenario_is_about() {
+    const STATUS: &str = "\
+description: A client takes a status.
+requirements: [TV-17]
+under_test: client
+within: 1200ms
+steps:
+  - expect: {message: communication_check, payload: true}
+  - publish: {topic: '{e2m}/token_validation_status', payload: {status: Accepted, messages: [], token: {}}}
+  - expect: {message: communication_check, payload: true}
+  - expect: {message: communication_check, payload: true}
+";
+    // What takes the status holds up the checks.
+    const SLOW: &str = "
+import threading
+from consumer import Consumer, arguments
+class Slow(Consumer):
+    def on_message(self, topic, payload):
+        if topic.endswith('/token_validation_status'):
+            threading.Event().wait(6)
+        super().on_message(topic, payload)
+Slow(arguments('').parse_args()).run()
+";
+    let Some(python) = crate::clients::python() else { return };
+    let project = Project::with(&[("status.yaml", STATUS), ("slow.py", SLOW)]);
+    let ran = project.play(&["status.yaml", "--module", &format!("{} slow.py", python.display())]);
+    assert_eq!(ran.failures(), ["expect/missing"], "{}", ran.stderr);
+    assert!(ran.stderr.contains("= requirement: CC-8"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("it sent one later, so that nothing has stopped it"), "{}", ran.stderr);
+}
