@@ -5,7 +5,7 @@ mod steps;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub use self::steps::at_stake;
 use self::steps::awaits_reply;
@@ -178,6 +178,12 @@ impl Case {
         let of_payload = |input: &Input| match input {
             Input::Publish { payload: Payload::Written(wire, _), .. } => of_form(*wire),
             Input::Publish { payload: Payload::Json(json), .. } => json.get(UNKNOWN_FIELD).map(|_| "RR-9"),
+            // It takes the same with blanks, as EVerest writes it.
+            Input::Publish { payload: Payload::Text(text), .. } => {
+                let json = serde_json::from_str::<Value>(text).ok()?;
+                let is_plain = serde_json::to_string(&json).is_ok_and(|plain| plain == *text);
+                (json.is_object() && is_plain).then_some("RR-15")
+            }
             _ => None,
         };
         self.inputs.iter().find_map(of_payload).or_else(|| of_form(self.ground.wire))

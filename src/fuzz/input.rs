@@ -95,6 +95,9 @@ pub(super) fn members(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
+/// What topics of statuses end with.
+const STATUS: &str = "/token_validation_status";
+
 /// A value without what stands at a pointer.
 pub(super) fn without(value: &Value, pointer: &str) -> Option<Value> {
     let (parent, key) = pointer.rsplit_once('/')?;
@@ -202,13 +205,26 @@ impl Input {
             Input::Publish { topic, payload: Payload::Written(_, value) } => {
                 vec![Input::Publish { topic: topic.clone(), payload: Payload::Json(value.clone()) }]
             }
+            // Where the text matters and not what it says, it stays.
+            Input::Publish { topic, payload: Payload::Text(text) } => {
+                let said = serde_json::from_str(text).ok().map(Payload::Json);
+                said.map(|payload| Input::Publish { topic: topic.clone(), payload }).into_iter().collect()
+            }
             Input::Publish { topic, payload: Payload::Json(value) } => {
                 let mut pointers = Vec::new();
                 members(value, "", &mut pointers);
-                let less = pointers.iter().filter_map(|pointer| without(value, pointer));
+                // A status without messages is rarer than one with them, and so no plainer.
+                let messages = Some("/messages").filter(|_| topic.ends_with(STATUS) && value.is_object());
+                let with_messages = messages.filter(|at| value.pointer(at).is_none()).map(|_| {
+                    let mut value = value.clone();
+                    value["messages"] = json!([]);
+                    value
+                });
+                let removable = pointers.iter().filter(|pointer| Some(pointer.as_str()) != messages);
+                let less = removable.filter_map(|pointer| without(value, pointer));
                 let whole = String::new();
                 let plainer = std::iter::once(&whole).chain(&pointers).filter_map(|pointer| with_plain(value, pointer));
-                let all = less.chain(plainer);
+                let all = with_messages.into_iter().chain(less).chain(plainer);
                 all.map(|value| Input::Publish { topic: topic.clone(), payload: Payload::Json(value) }).collect()
             }
             Input::Command(command) => {
@@ -343,6 +359,13 @@ mod tests {
         let plainer = [json!({"a/b": [0, {"c": 2}], "d": null}), json!({"a/b": [1, {"c": 0}], "d": null})];
         assert_eq!(simpler, less.into_iter().chain(plainer).map(of).collect::<Vec<_>>());
         assert_eq!(of(json!(u64::MAX)).simpler(), [of(json!(0))]);
+        let status = |payload| Input::Publish { topic: "{e2m}/token_validation_status".to_owned(), payload };
+        let of_status = |json| status(Payload::Json(json));
+        let simpler = of_status(json!({"token": {}})).simpler();
+        assert_eq!(simpler, [of_status(json!({"token": {}, "messages": []})), of_status(json!({}))]);
+        assert_eq!(of_status(json!({"messages": []})).simpler(), []);
+        assert_eq!(status(Payload::Text("{\"a\":1}".to_owned())).simpler(), [of_status(json!({"a": 1}))]);
+        assert_eq!(status(Payload::Text("{\"a\":".to_owned())).simpler(), []);
         assert!(of(json!(0)).simpler().is_empty() && Input::Disconnect.simpler().is_empty());
         let plug_in = |evse, connector| Input::Command(Command::PlugIn(AtConnector { evse, connector }));
         assert_eq!(plug_in(2, Some(1)).simpler(), [plug_in(2, None), plug_in(1, Some(1))]);
