@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::protocol::channel::Channel;
 use crate::protocol::control::{Command, HeartbeatControl, SetReply, command_name};
 use crate::protocol::types::{AuthorizationStatus, WithdrawAuthorizationRequest};
 use crate::protocol::wire::{Encoder, Wire};
@@ -22,6 +23,8 @@ pub(super) const NO_EVSE: i32 = 9;
 
 /// How long heartbeats stay out, in milliseconds: who watches over them has noticed by then.
 pub(super) const LOSS: u64 = 4500;
+/// A client that asks when it is back does so within as many.
+const ASKS_WITHIN: u64 = 1500;
 /// Shorter losses that may show the same.
 const SHORTER_LOSSES: [u64; 3] = [1500, 2500, 3500];
 
@@ -52,6 +55,8 @@ pub enum Input {
     AwaitNoHeartbeat,
     /// Heartbeats stay out for so many milliseconds, and come again.
     LoseHeartbeats(u64),
+    /// The client is cut off, and what it asks for when it is back is not answered.
+    DisconnectUnanswered,
     /// A client under test says that all is well, whatever it does meanwhile.
     AwaitCheck,
     /// A client under test that said that it ends sends no communication check.
@@ -180,6 +185,7 @@ impl Input {
             Input::AwaitHeartbeat => "expect a heartbeat".to_owned(),
             Input::AwaitNoHeartbeat => "expect no heartbeat".to_owned(),
             Input::LoseHeartbeats(_) => "lose heartbeats".to_owned(),
+            Input::DisconnectUnanswered => "disconnect unanswered".to_owned(),
             Input::AwaitCheck => "expect a communication check".to_owned(),
             Input::AwaitNoCheck => "expect no communication check".to_owned(),
             Input::AwaitNoMoreOf(_) => "expect no token again".to_owned(),
@@ -248,6 +254,7 @@ impl Input {
                 });
                 std::iter::once(alone.clone()).chain(requests).collect()
             }
+            Input::DisconnectUnanswered => vec![Input::Disconnect],
             Input::LoseHeartbeats(ms) => {
                 let shorter = SHORTER_LOSSES.into_iter().filter(|shorter| shorter < ms);
                 shorter.map(Input::LoseHeartbeats).collect()
@@ -287,6 +294,11 @@ impl Input {
                 let [pause, resume] = [HeartbeatControl::Pause, HeartbeatControl::Resume]
                     .map(|control| Input::Command(Command::Heartbeats(control)).step());
                 format!("{pause}\n  - {}\n  - {resume}", Input::Wait(*ms).step())
+            }
+            Input::DisconnectUnanswered => {
+                let unanswered = format!("set_reply: {{to: {}", Channel::GET_TOKEN_VALIDATION_STATUS.name());
+                let asks = Input::Wait(ASKS_WITHIN).step();
+                format!("{unanswered}, never: true}}\n  - disconnect\n  - {asks}\n  - {unanswered}}}")
             }
             Input::AwaitCheck => "expect: {message: communication_check, payload: true}".to_owned(),
             Input::AwaitNoCheck => "expect_none: {message: communication_check, payload: true, for: 1200ms}".to_owned(),

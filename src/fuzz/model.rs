@@ -291,7 +291,7 @@ impl Model {
             }
             Input::Publish { topic, payload } => self.published(topic, payload, &mut led),
             Input::SetVerdict { .. } | Input::AwaitHeartbeat | Input::AwaitNoHeartbeat => {}
-            Input::LoseHeartbeats(_) | Input::Disconnect => {}
+            Input::LoseHeartbeats(_) | Input::Disconnect | Input::DisconnectUnanswered => {}
             Input::AwaitCheck | Input::AwaitNoCheck | Input::AwaitNoMoreOf(_) => {}
         }
         self.last = match input {

@@ -125,12 +125,15 @@ fn sequences(ground: &Ground, count: Range<usize>) -> impl Strategy<Value = (Arc
     let exactly = |inputs: SBoxedStrategy<Input>| inputs.prop_map(|input| Choice::Exactly(Box::new(input))).sboxed();
     let loses_heartbeats = ground.under_test == Side::Client;
     let loses_heartbeats = loses_heartbeats.then(|| exactly(Just(Input::LoseHeartbeats(LOSS)).sboxed()));
+    let asks = ground.under_test == Side::Client && ground.api == ApiType::AUTH_CONSUMER;
+    let unanswered = asks.then(|| exactly(Just(Input::DisconnectUnanswered).sboxed()));
     let weighed = [
         (720, offered(model.kinds())),
         (120, offered(model.kinds_of_turns())),
         (360, published(ground).map(exactly)),
         (120, ground.has_faults.then(|| exactly(faults(ground.api)))),
-        // It takes seconds.
+        // These take seconds.
+        (6, unanswered),
         (1, loses_heartbeats),
     ];
     let there = weighed.into_iter().filter_map(|(weight, choices)| Some((weight, choices?)));

@@ -76,6 +76,7 @@ impl Model {
             // Once in a case: it takes seconds.
             Input::AwaitTimeout if self.has_waited => false,
             Input::AwaitTimeout => return None,
+            Input::DisconnectUnanswered => self.under_test == Side::Client && self.api == ApiType::AUTH_CONSUMER,
             Input::LoseHeartbeats(_) | Input::Disconnect | Input::Fault(..) => self.under_test == Side::Client,
             Input::SetVerdict { token, .. } => self.judges_tokens() && self.config.tokens.contains_key(token),
             Input::Command(Command::UpdateVerdict(_)) if self.judges_tokens() => {
