@@ -10,7 +10,11 @@ use std::time::{Duration, Instant};
 
 use khumbu::cli::{files, goldens};
 use khumbu::conformance::requirements;
+use khumbu::protocol::api::{self, Api, Shape, When};
+use khumbu::protocol::release::Release;
 use khumbu::scenario;
+use khumbu::scenario::model::Publish;
+use khumbu::scenario::step::Step;
 use serde_json::Value;
 
 use crate::printed;
@@ -260,6 +264,69 @@ fn scenarios_name_requirements_of_the_side_under_test() {
         let strange: Vec<_> = named.filter(|it| !it.binds.is_side(scenario.model.under_test)).map(|it| it.id).collect();
         assert!(strange.is_empty(), "{}: {strange:?}", scenario.source.path);
         assert!(!scenario.model.requirements.is_empty(), "{} names none", scenario.source.path);
+    }
+}
+
+/// The shape of what one of these may be shown at a place, with the words of enumerations; `*` stands for any element of a list.
+fn places(api: &Api, shape: &Shape, at: &str, found: &mut BTreeSet<String>) {
+    let holds = |when: &When| when.is_specified(Release::Main);
+    match shape {
+        Shape::Words(words) => {
+            found.extend(words.iter().filter(|it| holds(&it.when)).map(|it| format!("{at} {}", it.text)))
+        }
+        Shape::Object { fields, .. } => {
+            for field in fields.iter().filter(|it| holds(&it.when)) {
+                let at = format!("{at}/{}", field.name);
+                found.insert(at.clone());
+                places(api, &field.shape, &at, found);
+            }
+        }
+        Shape::List { of, .. } => places(api, of, &format!("{at}/*"), found),
+        Shape::Named(name) => {
+            let (api, _, shape) = api.resolve(name).unwrap();
+            places(api, shape, at, found);
+        }
+        _ => {}
+    }
+}
+
+/// What a message shows.
+fn shown(value: &Value, at: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => drop(found.insert(format!("{at} {text}"))),
+        Value::Array(items) => items.iter().for_each(|item| shown(item, &format!("{at}/*"), found)),
+        Value::Object(members) => {
+            for (name, value) in members {
+                let at = format!("{at}/{name}");
+                found.insert(at.clone());
+                shown(value, &at, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Nobody has to tell the client anything for that.
+#[test]
+fn plays_show_every_field_and_every_word_of_what_everest_tells_and_asks() {
+    let known: Vec<_> = requirements::ids().collect();
+    let plays = files::load(&[project().join("scenarios/plays")], &known).unwrap();
+    for (api, channel) in [("auth_consumer", "token_validation_status"), ("auth_token_validator", "validate_token")] {
+        let api = api::of(api).unwrap();
+        let channel = api.channel(channel).unwrap();
+        let topic = format!("{{e2m}}/{}", channel.name);
+        let (mut may_be, mut is) = (BTreeSet::new(), BTreeSet::new());
+        places(api, &channel.payload, "", &mut may_be);
+        assert!(may_be.len() > 30, "{may_be:?}");
+        for step in plays.iter().flat_map(|play| &play.model.steps) {
+            if let Step::Publish(Publish { topic: to, payload: Some(payload), .. }) = step
+                && *to == topic
+            {
+                shown(payload, "", &mut is);
+            }
+        }
+        let missing: Vec<_> = may_be.difference(&is).collect();
+        assert!(missing.is_empty(), "{}: {missing:#?}", channel.name);
     }
 }
 

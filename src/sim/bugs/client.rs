@@ -287,6 +287,13 @@ pub(super) static BUGS: &[Bug] = &[
             memory.crash_if(is_fatal, packet)
         },
     ),
+    bug(CONSUMER, "hashes_are_sha256", "TV-17", "ends at a status with a certificate hash of another algorithm")
+        .hearing(|memory, packet| {
+            let hashes = packet.at("/token/iso15118CertificateHashData");
+            let is_other = |hash: &Value| hash["hashAlgorithm"] != "SHA256";
+            let is_fatal = packet.is_on(STATUS) && hashes.as_array().is_some_and(|all| all.iter().any(is_other));
+            memory.crash_if(is_fatal, packet)
+        }),
     bug(CONSUMER, "needs_connectors", "TV-17", "ends at a status of what is over without a connector").hearing(
         |memory, packet| {
             let is_over = matches!(status(&packet).as_deref(), Some("TimedOut" | "UsedToStop" | "Withdrawn"));
@@ -440,6 +447,12 @@ pub(super) static BUGS: &[Bug] = &[
             let is_card =
                 memory.request_of(&packet).is_some_and(|it| it.at("/payload/authorization_type") == "BankCard");
             answer(memory, packet, |packet| if is_card { Vec::new() } else { packet.alone() })
+        },
+    ),
+    bug(VALIDATOR, "certificates_unforeseen", "VA-3", "answers no question that brings a certificate").publishing(
+        |memory, packet| {
+            let has_one = memory.request_of(&packet).is_some_and(|it| it.at("/payload/certificate").is_string());
+            answer(memory, packet, |packet| if has_one { Vec::new() } else { packet.alone() })
         },
     ),
     bug(VALIDATOR, "never_answers", "VA-3", "answers no question")
