@@ -26,8 +26,8 @@ use self::naming::note_survived;
 use self::play::Outcome;
 pub use self::play::{Places, read};
 use self::smaller::Smaller;
-use super::finds::{Found, Tally, reached, told};
-use super::{print, progress};
+use super::finds::{Found, Tally, named, reached, told};
+use super::print;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::fuzz::{Case, Coverage, Find, Ground, Head, Input, strategies};
 use crate::protocol::side::Side;
@@ -80,6 +80,8 @@ pub struct Campaign {
     pub interrupt: watch::Receiver<bool>,
     /// Where what is for people goes.
     pub say: fn(&str),
+    /// What they see meanwhile.
+    pub bar: ProgressBar,
 }
 
 /// Strategies by ground, and what the corpus has for it.
@@ -140,7 +142,6 @@ impl Campaign {
     }
 
     async fn play_all(self: Arc<Self>, source: Arc<Source>, tally: &mut Tally, end: &watch::Sender<bool>) {
-        let bar = progress::bar(None, "{wide_msg}");
         let at_once = at_once(&self.settings);
         let apart = APART[usize::from(self.settings.module.is_builtin())];
         let batches = self.cases.map_or(u64::MAX, |cases| cases.div_ceil(BATCH));
@@ -179,7 +180,7 @@ impl Campaign {
             }
             while let Some(outcome) = in_turn.next() {
                 self.take_unless_enough(tally, outcome).await;
-                self.show(&bar, tally);
+                self.show(tally);
             }
             if self.is_over(tally) {
                 break;
@@ -192,14 +193,14 @@ impl Campaign {
         // Modules are processes, which have to be ended.
         end.send_replace(true);
         while playing.join_next().await.is_some() {}
-        bar.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 
-    fn show(&self, bar: &ProgressBar, tally: &Tally) {
+    fn show(&self, tally: &Tally) {
         let seconds = self.began.elapsed().as_secs_f64();
         #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = tally.cases as f64 / seconds.max(0.001);
-        bar.set_message(format!(
+        self.bar.set_message(format!(
             "{seconds:.0} s, {} cases, {rate:.0} a second, {} found; {}",
             tally.cases,
             tally.found.len(),
@@ -225,8 +226,8 @@ impl Campaign {
     async fn take_unless_enough(&self, tally: &mut Tally, outcome: Outcome) {
         if !self.is_enough(tally) {
             self.take(tally, outcome).await;
-        } else if *self.interrupt.borrow() && Find::of(&outcome.result).is_some() {
-            tally.cut_short += 1;
+        } else if let Some(find) = Find::of(&outcome.result).filter(|_| *self.interrupt.borrow()) {
+            *tally.cut_short.entry(find).or_default() += 1;
         }
     }
 
@@ -347,8 +348,9 @@ impl Campaign {
         }
         *tally.looked.entry(find.clone()).or_default() += 1;
         let drawn = case.inputs.len();
-        let Some(smaller) = self.made_smaller(case, find, &result).await else {
-            tally.cut_short += 1;
+        self.bar.set_message(format!("{} by {drawn} inputs, which are made fewer", named(&find)));
+        let Some(smaller) = self.made_smaller(case, find.clone(), &result).await else {
+            *tally.cut_short.entry(find).or_default() += 1;
             return;
         };
         let Smaller { case, find, results, is_cut_off } = self.named(smaller, &tally.survived).await;
@@ -362,8 +364,8 @@ impl Campaign {
             *tally.again.entry(find).or_default() += 1;
             return;
         }
-        let Some((find, results)) = self.confirmed(&case, find, results).await else {
-            tally.cut_short += 1;
+        let Some((find, results)) = self.confirmed(&case, find.clone(), results).await else {
+            *tally.cut_short.entry(find).or_default() += 1;
             return;
         };
         let Some((finding, times)) = shown(&find, &results) else { return };

@@ -68,8 +68,8 @@ pub struct Tally {
     pub unread: Vec<PathBuf>,
     /// Whether the corpus takes no file.
     pub is_unsaved: bool,
-    /// How often a case failed that was not looked at any more, as the user wanted an end.
-    pub cut_short: u64,
+    /// How often a case failed in this way and was not looked at any more, as the user wanted an end.
+    pub cut_short: BTreeMap<Find, u64>,
     /// Whether nothing more can be judged: khumbu is at fault, or the module is never ready.
     pub is_broken: bool,
     /// What was reached.
@@ -140,6 +140,8 @@ pub fn file(found: &Found, seed: u64) -> String {
 
 /// As much of an input is shown, in characters; its file has all of it.
 const LONGEST: usize = 600;
+/// So many inputs are shown.
+const MOST: usize = 20;
 
 /// A find, for people.
 pub fn told(found: &Found, seed: u64) -> String {
@@ -153,8 +155,11 @@ pub fn told(found: &Found, seed: u64) -> String {
     };
     let mut text = format!("\n{word}: {what} by {inputs}{rate} (shrunk from {drawn}, seed {seed}, case {number})\n");
     text.push_str(&format!("   = [{}]: {}\n", finding.id, finding.headline));
-    let lines = case.inputs.iter().map(|input| cut(&input.step(), LONGEST).replace('\n', "\n   |"));
+    let lines = case.inputs.iter().take(MOST).map(|input| cut(&input.step(), LONGEST).replace('\n', "\n   |"));
     text.extend(lines.map(|line| format!("   | - {line}\n")));
+    if count > MOST {
+        text.push_str(&format!("   | and {} more\n", count - MOST));
+    }
     if let Some(after) = found.cut_off_after {
         let longer = Timespan((after * 2).max(Duration::from_secs(1)));
         text.push_str(&format!(
@@ -177,11 +182,9 @@ pub fn summary(tally: &Tally, took: Duration) -> String {
     for (why, count) in unjudged {
         text.push_str(&format!("inconclusive{why}; {count} cases\n"));
     }
-    if tally.cut_short > 0 {
-        let cases = tally.cut_short;
-        text.push_str(&format!(
-            "inconclusive[run/interrupted]: {cases} cases failed and were not looked at any more\n"
-        ));
+    for (find, count) in &tally.cut_short {
+        let name = named(find);
+        text.push_str(&format!("inconclusive[run/interrupted]: {name}; not looked at any more, {count} cases\n"));
     }
     for (find, count) in again {
         text.push_str(&format!("found again: {}; {count} cases\n", named(find)));
@@ -220,6 +223,7 @@ pub fn report(tally: &Tally, seed: u64, took: Duration) -> String {
         "schema_version": 1, "command": "khumbu fuzz", "seed": seed, "cases": tally.cases, "inputs": tally.inputs,
         "duration_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "unjudged": tally.unjudged,
         "coverage": coverage(tally),
+        "not_looked_at": tally.cut_short.iter().map(|(find, count)| (named(find), count)).collect::<BTreeMap<_, _>>(),
         "known": tally.known.iter().map(|(path, _)| path).collect::<Vec<_>>(), "found": found,
     });
     format!("{report:#}\n")
@@ -247,4 +251,42 @@ fn coverage(tally: &Tally) -> serde_json::Value {
         "states": states, "of_states": all_states, "transitions": transitions, "of_transitions": all_transitions,
         "requirements": tally.coverage.requirements(), "kept": tally.kept,
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Severity;
+    use crate::fuzz::{Ground, Input};
+    use crate::protocol::channel::ApiType;
+    use crate::protocol::release::Release;
+    use crate::protocol::side::Side;
+
+    fn finding() -> Diagnostic {
+        Diagnostic::new(Severity::Fail, "module/ended", "module `auth_api` ended").breaking("CN-2")
+    }
+
+    #[test]
+    fn what_failed_and_was_not_looked_at_is_named() {
+        let tally = Tally { cut_short: BTreeMap::from([(Find::from(&finding()), 2)]), ..Tally::default() };
+        let text = summary(&tally, Duration::from_secs(1));
+        assert!(text.contains("[run/interrupted]: CN-2, module/ended; not looked at any more, 2 cases\n"), "{text}");
+        let report: serde_json::Value = serde_json::from_str(&report(&tally, 1, Duration::ZERO)).unwrap();
+        assert_eq!(report["not_looked_at"]["CN-2, module/ended"], 2);
+    }
+
+    #[test]
+    fn of_many_inputs_some_are_shown() {
+        let ground = Ground::all(Side::Client, ApiType::AUTH_CONSUMER, Release::default()).remove(0);
+        let told = |count: usize| {
+            let case = Case { ground: ground.clone(), inputs: vec![Input::Disconnect; count] };
+            let (find, finding) = (Find::from(&finding()), finding());
+            told(&Found { find, case, number: 3, drawn: count, cut_off_after: None, times: 3, finding, file: None }, 1)
+        };
+        let lines = |text: &str| text.matches("| - disconnect\n").count();
+        let (few, many) = (told(MOST), told(MOST + 7));
+        assert_eq!((lines(&few), lines(&many)), (MOST, MOST));
+        assert!(!few.contains(" more\n") && many.contains("   | and 7 more\n"), "{many}");
+    }
 }

@@ -12,7 +12,7 @@ use super::module_flags::{ModuleFlags, api, side};
 use super::output::Output;
 use super::playing::{perform, shard};
 use super::release::ReleaseChoice;
-use super::{Exit, print};
+use super::{Exit, print, progress};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::fuzz::{Case, Ground, Head};
 use crate::protocol::channel::ApiType;
@@ -161,6 +161,7 @@ pub fn run(arguments: Arguments) -> Exit {
             began: started,
             interrupt,
             say,
+            bar: progress::bar(None, "{wide_msg}"),
         };
         campaign.run().await
     });
@@ -175,7 +176,7 @@ pub fn run(arguments: Arguments) -> Exit {
     }
     let is_found = tally.found.iter().any(Found::is_one) || !tally.known.is_empty();
     let is_unjudged = tally.unjudged.values().sum::<u64>() >= tally.cases || !tally.found.is_empty();
-    let is_unjudged = is_unjudged || tally.cut_short > 0 || !tally.unread.is_empty() || tally.is_unsaved;
+    let is_unjudged = is_unjudged || !tally.cut_short.is_empty() || !tally.unread.is_empty() || tally.is_unsaved;
     match tally {
         Tally { is_broken: true, .. } => Exit::Error,
         _ if is_found => Exit::Fail,
