@@ -189,7 +189,7 @@ rows! { earns(&Case):
     leave_grandchild_on_restarts: case("leave-grandchild", RESTARTS, "pass", &[], &[]),
     // Each gets by until the wire fails.
     hangs_without_reply_on_client: case("hangs-without-reply", CLIENT, "pass", &[], &[]),
-    hangs_without_reply_on_reply_lost: case("hangs-without-reply", REPLY_LOST, "fail", &["expect/missing"], &[]),
+    hangs_without_reply_on_reply_lost: case("hangs-without-reply", REPLY_LOST, "fail", &["expect/missing"], &["monitor/communication-check-late"]),
     leave_grandchild_on_reply_lost: case("leave-grandchild", REPLY_LOST, "pass", &[], &[]),
     dies_of_no_json_on_client: case("dies-of-no-json", CLIENT, "pass", &[], &[]),
     dies_of_no_json_on_corrupt: case("dies-of-no-json", CORRUPT, "fail", &["module/ended"], &[]),
