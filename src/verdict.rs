@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::{Diagnostic, Severity, printable};
+use crate::diagnostic::{Diagnostic, Place, Severity, printable};
 use crate::protocol::release::Release;
 
 /// What became of a scenario.
@@ -180,6 +180,8 @@ pub struct ScenarioResult {
     pub survived: BTreeSet<&'static str>,
     /// The requirements that it could have broken by ending over what it was handed, survived or not.
     pub risked: BTreeSet<&'static str>,
+    /// The step with which it ended because of what monitors had found by then, where that was wanted.
+    pub stopped_at: Option<Place>,
     /// Whether the module has acknowledged anything that it was handed.
     pub acknowledges: bool,
     /// Whether the module was seen to listen for what it is told to do.

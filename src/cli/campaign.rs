@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 pub use self::naming::Survived;
 use self::naming::note_survived;
-use self::play::Outcome;
+use self::play::{Outcome, Turn};
 pub use self::play::{Places, read};
 use self::smaller::Smaller;
 use super::finds::{Found, Tally, named, reached, told};
@@ -40,11 +40,14 @@ use crate::verdict::{ScenarioResult, Verdict};
 const BATCH: u64 = 16;
 /// So many modules at once keep a processor busy, each of which waits for most of its time.
 const MODULES: usize = 64;
-/// So far apart one more module at a time is started, after a few, where each is a process; and where none is.
-const APART: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(10)];
+/// So far apart one more module at a time is started, after a few, where each is a process; and where none is. What most cases show
+/// is found before processes make each other slow.
+const APART: [Duration; 2] = [Duration::from_millis(400), Duration::from_millis(10)];
 /// What a module is that no case can judge.
 const NEVER_READY: [&str; 4] =
     ["module/ended-early", "module/never-connected", "module/never-ready", "module/not-started"];
+/// What was ended in its middle.
+const INTERRUPTED: &str = "run/interrupted";
 /// How often a find is made smaller that fails as a known one does, to see whether it is another one.
 const LOOKS: u64 = 4;
 
@@ -78,6 +81,8 @@ pub struct Campaign {
     pub began: Instant,
     /// The user wants an end.
     pub interrupt: watch::Receiver<bool>,
+    /// Cases that were drawn are to end, for the time is over.
+    pub halt: Arc<watch::Sender<bool>>,
     /// Where what is for people goes.
     pub say: fn(&str),
     /// What they see meanwhile.
@@ -123,7 +128,7 @@ impl Campaign {
         // What still runs when it is over ends as if the user wanted it to.
         let (end, ended) = watch::channel(false);
         let end = Arc::new(end);
-        tokio::spawn(pass_on(std::mem::replace(&mut self.interrupt, ended), end.clone()));
+        tokio::spawn(pass_on(std::mem::replace(&mut self.interrupt, ended), vec![end.clone(), self.halt.clone()]));
         self.play_known(&mut tally).await;
         self.learn(&mut tally).await;
         if tally.is_broken {
@@ -187,11 +192,15 @@ impl Campaign {
             }
         }
         // What is done counts, also where something before it is not.
+        while let Ok(outcome) = played.try_recv() {
+            in_turn.put(outcome);
+        }
         for outcome in in_turn.outcomes.into_values().flatten() {
             self.take_unless_enough(tally, outcome).await;
         }
         // Modules are processes, which have to be ended.
         end.send_replace(true);
+        self.halt.send_replace(true);
         while playing.join_next().await.is_some() {}
         self.bar.finish_and_clear();
     }
@@ -298,9 +307,14 @@ impl Campaign {
     /// Looks at how a case came out; what fails in a new way is made smaller and kept.
     async fn take(&self, tally: &mut Tally, outcome: Outcome) {
         let Outcome { number, count, case, mut result } = outcome;
+        // Nobody knows what would have come of it.
+        if result.findings.iter().any(|found| found.id == INTERRUPTED) {
+            return;
+        }
         // A machine that is too busy for khumbu breaks a case down once.
         if result.verdict == Verdict::Error && !tally.is_broken {
-            result = self.play(std::iter::once(&case)).await.pop().unwrap_or(result);
+            let again = self.play_as(std::iter::once((&Head::AS_PLAYED, &case)), Turn::Beside);
+            result = again.await.pop().unwrap_or(result);
         }
         tally.cases += count;
         tally.inputs += if count > 0 { case.inputs.len() as u64 } else { 0 };
@@ -349,11 +363,17 @@ impl Campaign {
         *tally.looked.entry(find.clone()).or_default() += 1;
         let drawn = case.inputs.len();
         self.bar.set_message(format!("{} by {drawn} inputs, which are made fewer", named(&find)));
+        // What plays on would make slow what somebody waits for, and is too late for itself.
+        if self.is_late() {
+            self.halt.send_replace(true);
+        }
+        let most = self.places.most();
         let Some(smaller) = self.made_smaller(case, find.clone(), &result).await else {
             *tally.cut_short.entry(find).or_default() += 1;
             return;
         };
         let Smaller { case, find, results, is_cut_off } = self.named(smaller, &tally.survived).await;
+        drop(most);
         let shown = |find: &Find, results: &[Arc<ScenarioResult>]| {
             let same: Vec<_> = results.iter().filter_map(|result| find.finding(result)).collect();
             let named = same.iter().copied().find(|found| Find::from(*found) == *find);
@@ -397,9 +417,11 @@ fn is_alone(settings: &Settings) -> bool {
 }
 
 /// Has the user's wish to end reach what plays.
-async fn pass_on(mut interrupt: watch::Receiver<bool>, end: Arc<watch::Sender<bool>>) {
+async fn pass_on(mut interrupt: watch::Receiver<bool>, ends: Vec<Arc<watch::Sender<bool>>>) {
     if interrupt.wait_for(|is_wanted| *is_wanted).await.is_ok() {
-        end.send_replace(true);
+        for end in ends {
+            end.send_replace(true);
+        }
     }
 }
 

@@ -160,6 +160,7 @@ pub fn run(arguments: Arguments) -> Exit {
             corpus: arguments.corpus,
             began: started,
             interrupt,
+            halt: Arc::new(tokio::sync::watch::channel(false).0),
             say,
             bar: progress::bar(None, "{wide_msg}"),
         };

@@ -282,6 +282,7 @@ impl Scenario {
             // What only the run itself needs.
             risked: BTreeSet::new(),
             hears_orders: false,
+            stopped_at: None,
             pending_golden: None,
         })
     }

@@ -20,7 +20,7 @@ use crate::conformance::deliveries::Deliveries;
 use crate::conformance::judge::View;
 use crate::conformance::monitors::Monitors;
 use crate::conformance::sighting::{Classifier, Party, Request, Sighting, Way};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::protocol::control::Command;
 use crate::protocol::topic;
 use crate::transcript::injected::Injected;
@@ -230,6 +230,12 @@ impl Observer {
             }
         }
         self.records.push(record);
+    }
+
+    /// Whether monitors have found a failure, or will as things stand.
+    pub fn has_failed(&self) -> bool {
+        let now = self.records.last().map_or(Duration::ZERO, |record| record.at);
+        self.findings.iter().any(|found| found.severity == Severity::Fail) || self.monitors.misses_subscriptions(now)
     }
 
     fn note_message(&mut self, seen: Sighting) {

@@ -41,13 +41,16 @@ impl Stage<'_> {
     /// Plays steps that stand at `pointer`.
     ///
     /// # Errors
-    /// The first step that cannot be met.
+    /// The first step that cannot be met, or after which nothing more is wanted.
     pub async fn play(&mut self, steps: &[Step], pointer: &Pointer) -> Result<(), Stop> {
         for (at, step) in played(steps, pointer, self.scene.station.release) {
             if self.lookout.is_interrupted() {
                 return Err(Stop::Interrupted);
             }
             self.play_one(step, &at).await?;
+            if self.scene.settings.stops_at_failure && self.lookout.observer.has_failed() {
+                return Err(Stop::Failed(self.scene.scenario.place(&at)));
+            }
         }
         Ok(())
     }

@@ -1,12 +1,14 @@
 //! Why a scenario cannot go on. Every way of waiting and of sending may end so.
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Place};
 
 /// Why a scenario cannot go on.
 #[derive(Debug)]
 pub enum Stop {
     /// Something was found.
     Found(Box<Diagnostic>),
+    /// Monitors have found a failure by the end of the step that stands here, and more is not wanted.
+    Failed(Place),
     /// The user interrupted the run.
     Interrupted,
 }

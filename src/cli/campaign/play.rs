@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Campaign, at_once, is_alone};
+use super::{Campaign, at_once, is_alone, processors};
 use crate::conformance::judge::STAYED_AWAY;
 use crate::conformance::requirements;
 use crate::diagnostic::{Diagnostic, Severity, Subject};
@@ -34,6 +34,8 @@ pub struct Places {
     all: u32,
 }
 
+/// So many modules for each processor play on while a find is made small: more make slow what somebody waits for.
+const FEW: usize = 2;
 /// So many modules may play that are no processes: what they cost is their work alone, and most of them wait.
 const BUILT_IN: usize = 1 << 16;
 
@@ -49,9 +51,28 @@ impl Places {
         self.free.acquire().await
     }
 
-    /// Nothing else plays but what does not wait for a place.
+    /// Leaves few of them to others, once these have done with theirs, for as long as it is kept.
+    pub(super) fn most(&self) -> Most {
+        let few = u32::try_from(processors() * FEW).unwrap_or(u32::MAX);
+        let (free, count) = (self.free.clone(), self.all.saturating_sub(few));
+        Most(tokio::spawn(async move {
+            let _held = free.acquire_many_owned(count).await;
+            std::future::pending().await
+        }))
+    }
+
+    /// Nothing else plays but what does not wait for a place. Nobody may keep most of them meanwhile.
     pub(super) async fn all(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
         self.free.acquire_many(self.all).await
+    }
+}
+
+/// Most places, kept from others.
+pub(super) struct Most(JoinHandle<()>);
+
+impl Drop for Most {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -196,7 +217,7 @@ impl Campaign {
         let (mut pieces, mut results, mut settings) = (Vec::new(), Vec::new(), self.settings.clone());
         for (head, case) in cases {
             if turn == Turn::WaitsInHaste {
-                settings.back_within = Some(BACK_TOGETHER);
+                (settings.back_within, settings.stops_at_failure) = (Some(BACK_TOGETHER), true);
             } else if head.within_ms.is_some() {
                 settings.back_within = Some(BACK_IN_HASTE);
             }
@@ -214,7 +235,7 @@ impl Campaign {
         settings: Settings,
         turn: Turn,
     ) -> Vec<Arc<ScenarioResult>> {
-        let interrupt = self.interrupt.clone();
+        let interrupt = if turn == Turn::Beside { self.interrupt.clone() } else { self.halt.subscribe() };
         // It goes from one to the next by itself.
         if is_alone(&settings) {
             let _place = self.places.one().await;
@@ -267,7 +288,8 @@ fn head(joined: &Joined) -> Head<'static> {
 /// The number of the case, from 0, in which what several cases came to begins to show.
 fn culprit(joined: &Joined, head: &Head<'_>, result: &ScenarioResult) -> Option<usize> {
     let grave = result.findings.iter().filter(|found| found.severity > Severity::Warning);
-    let inputs = grave.map(|found| joined.whole.input_at(found.place.as_ref()?, head));
+    let places = grave.map(|found| found.place.as_ref().or(result.stopped_at.as_ref()));
+    let inputs = places.map(|place| joined.whole.input_at(place?, head));
     let first = inputs.min().flatten()?;
     joined.ends.iter().position(|end| first < *end)
 }

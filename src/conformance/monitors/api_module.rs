@@ -203,6 +203,10 @@ impl ModuleMonitors {
         self.resubscription.is_open()
     }
 
+    pub(super) fn misses_subscriptions(&self, at: Duration) -> bool {
+        self.resubscription.missed(at).next().is_some()
+    }
+
     pub(super) fn finish(&mut self, at: Duration, is_online: bool) -> Vec<Diagnostic> {
         let mut found = self.asking.finish();
         found.extend(self.releases.finish(&self.wording).filter(|_| self.is_first()));

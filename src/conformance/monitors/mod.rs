@@ -216,6 +216,11 @@ impl Monitors {
         self.modules.iter().any(ModuleMonitors::may_subscribe_again)
     }
 
+    /// Whether a client under test has been connected again for so long that it listens to less than before for good.
+    pub fn misses_subscriptions(&self, at: Duration) -> bool {
+        self.modules.iter().any(|module| module.misses_subscriptions(at))
+    }
+
     /// The last word, before the harness ends the module; `at` is the time of the record's clock.
     pub fn finish(&mut self, at: Duration) -> Vec<Diagnostic> {
         let is_online = self.links.is_online();

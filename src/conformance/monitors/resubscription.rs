@@ -64,10 +64,15 @@ impl Resubscription {
         self.lost.values().any(Option::is_some)
     }
 
+    /// What it does not listen to any more, and how long it has been connected again.
+    pub(super) fn missed(&self, at: Duration) -> impl Iterator<Item = (&String, Duration)> {
+        let missed = self.lost.iter().filter_map(move |(topic, since)| Some((topic, at.saturating_sub((*since)?))));
+        missed.filter(|(_, back)| *back >= SETTLED)
+    }
+
     /// The last word, while the module is connected.
     pub(super) fn finish(&self, at: Duration, wording: &Wording) -> Option<Diagnostic> {
-        let missed = self.lost.iter().filter_map(|(topic, since)| Some((topic, at.saturating_sub((*since)?))));
-        let missed: Vec<_> = missed.filter(|(_, back)| *back >= SETTLED).collect();
+        let missed: Vec<_> = self.missed(at).collect();
         let back = missed.iter().map(|(_, back)| *back).max()?;
         let topics: Vec<_> = missed.iter().map(|(topic, _)| wording.topic(topic)).collect();
         let headline =
