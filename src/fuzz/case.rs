@@ -167,15 +167,18 @@ impl Case {
         (looks.len() < self.inputs.len()).then(|| self.with_inputs(&looks, None).0)
     }
 
-    /// What a client can stumble over that its messages need not have: unknown fields, or another form than EVerest's. Where they
-    /// have that when the case is as small as it gets, the client stumbles over it.
-    pub fn needed_in_messages(&self) -> Option<&'static str> {
+    /// What a client can stumble over that a case need not have: unknown fields, another form than EVerest's, replies that stay out, or
+    /// heartbeats that do. Where it has that when it is as small as it gets, the client stumbles over it.
+    pub fn needed(&self) -> Option<&'static str> {
         let of_form = |wire: Wire| match wire {
             Wire::Everest => None,
             Wire::ExtraFields => Some("RR-9"),
             _ => Some("RR-15"),
         };
-        let of_payload = |input: &Input| match input {
+        let of_input = |input: &Input| match input {
+            Input::LoseHeartbeats(_) => Some("HB-7"),
+            Input::DisconnectUnanswered => Some("RR-14"),
+            Input::Command(Command::SetReply(reply)) => reply.never.then_some("RR-14"),
             Input::Publish { payload: Payload::Written(wire, _), .. } => of_form(*wire),
             Input::Publish { payload: Payload::Json(json), .. } => json.get(UNKNOWN_FIELD).map(|_| "RR-9"),
             // It takes the same with blanks, as EVerest writes it.
@@ -186,7 +189,30 @@ impl Case {
             }
             _ => None,
         };
-        self.inputs.iter().find_map(of_payload).or_else(|| of_form(self.ground.wire))
+        self.inputs.iter().find_map(of_input).or_else(|| of_form(self.ground.wire))
+    }
+
+    /// The same without anything of [`Case::needed`].
+    pub fn without_needed(&self) -> Self {
+        let plain = |input: &Input| match input {
+            Input::LoseHeartbeats(_) => None,
+            Input::DisconnectUnanswered => Some(Input::Disconnect),
+            Input::Command(Command::SetReply(reply)) if reply.never => None,
+            Input::Publish { topic, payload } => {
+                let mut json = payload.json().cloned();
+                if let Payload::Text(text) = payload {
+                    json = serde_json::from_str(text).ok();
+                }
+                if let Some(members) = json.as_mut().and_then(Value::as_object_mut) {
+                    members.remove(UNKNOWN_FIELD);
+                }
+                let payload = json.map_or_else(|| payload.clone(), Payload::Json);
+                Some(Input::Publish { topic: topic.clone(), payload })
+            }
+            input => Some(input.clone()),
+        };
+        let ground = Ground { wire: Wire::Everest, ..self.ground.clone() };
+        Self { ground, inputs: self.inputs.iter().filter_map(plain).collect() }
     }
 
     /// Whether every input is possible after those before it.
@@ -483,13 +509,20 @@ mod tests {
         let publish = |payload| Input::Publish { topic: "{e2m}/heartbeat".to_owned(), payload };
         let case = |inputs: &[Input]| Case { ground: ground.clone(), inputs: inputs.to_vec() };
         let beat = publish(Payload::Json(json!(1)));
-        let written = |wire| case(&[beat.clone(), publish(Payload::Written(wire, json!(1)))]).needed_in_messages();
+        let written = |wire| case(&[beat.clone(), publish(Payload::Written(wire, json!(1)))]).needed();
         assert_eq!([Wire::ExtraFields, Wire::Spaced].map(written), [Some("RR-9"), Some("RR-15")]);
-        assert_eq!(case(&[publish(Payload::Json(json!({ UNKNOWN_FIELD: 1 })))]).needed_in_messages(), Some("RR-9"));
+        assert_eq!(case(&[publish(Payload::Json(json!({ UNKNOWN_FIELD: 1 })))]).needed(), Some("RR-9"));
         let plain = case(&[beat.clone(), Input::Disconnect, Input::AwaitCheck]);
-        assert_eq!(plain.needed_in_messages(), None);
+        assert_eq!(plain.needed(), None);
+        let lost = case(&[Input::LoseHeartbeats(1500)]).needed();
+        assert_eq!((lost, case(&[Input::DisconnectUnanswered]).needed()), (Some("HB-7"), Some("RR-14")));
+        for all in [&[Input::DisconnectUnanswered, Input::LoseHeartbeats(1500)][..], &[beat.clone()]] {
+            let case = Case { ground: Ground { wire: Wire::ExtraFields, ..ground.clone() }, inputs: all.to_vec() };
+            assert_eq!(case.without_needed().needed(), None);
+            assert_eq!(case.without_needed().inputs.len(), 1);
+        }
         let compact = Ground { wire: Wire::Compact, ..ground.clone() };
-        assert_eq!(Case { ground: compact, ..plain.clone() }.needed_in_messages(), Some("RR-15"));
+        assert_eq!(Case { ground: compact, ..plain.clone() }.needed(), Some("RR-15"));
         // Without what it is shown, it is looked at all the same.
         let looking = plain.only_looking().map(|case| case.inputs);
         assert_eq!(looking, Some(vec![Input::Disconnect, Input::AwaitCheck]));

@@ -45,12 +45,19 @@ impl Campaign {
     /// What may be the name of a find, the likeliest first.
     async fn names(&self, smaller: &Smaller, survived: &Survived) -> Vec<&'static str> {
         let Smaller { case, find, results, is_cut_off } = smaller;
-        let needed = case.needed_in_messages().filter(|_| !is_cut_off);
+        let mut needed = case.needed();
+        if needed.is_some() && *is_cut_off {
+            // There was no time to see whether it takes that.
+            let plain = case.without_needed();
+            let played = self.play_as(std::iter::once((&Head::AS_PLAYED, &plain)), Turn::Beside).await;
+            needed = needed.filter(|_| played.first().is_some_and(|result| Find::of(result).is_none()));
+        }
         if find.requirement.is_some_and(|id| OWED.contains(&id)) && case.inputs.len() <= SHORT {
             let risked = self.risked_besides(case, &results[0]).await;
             let mut names: Vec<_> = risked.into_iter().filter(|id| !OWED.contains(id)).collect();
-            // Stable.
-            names.sort_by_key(|id| (needed != Some(*id), survived.get(id)));
+            names.sort_by_key(|id| survived.get(id));
+            names.retain(|id| needed != Some(*id));
+            names.splice(0..0, needed);
             if !names.is_empty() {
                 return names;
             }
