@@ -180,7 +180,8 @@ pub struct ScenarioResult {
     pub survived: BTreeSet<&'static str>,
     /// The requirements that it could have broken by ending over what it was handed, survived or not.
     pub risked: BTreeSet<&'static str>,
-    /// The step with which it ended because of what monitors had found by then, where that was wanted.
+    /// The step with which it ended before all were played, for what monitors had found or the time that it had taken, where that
+    /// was wanted.
     pub stopped_at: Option<Place>,
     /// Whether the module has acknowledged anything that it was handed.
     pub acknowledges: bool,

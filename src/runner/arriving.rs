@@ -171,7 +171,7 @@ pub async fn play(stage: &mut Stage<'_>, arriving: &Arriving) -> Result<(), Stop
         };
         let outcome = match outcome {
             Ok(outcome) => outcome,
-            Err(stop @ (Stop::Failed(_) | Stop::Interrupted)) => return Err(stop),
+            Err(stop @ (Stop::Enough(_) | Stop::Interrupted)) => return Err(stop),
             Err(Stop::Found(mut found)) => {
                 let told = told(stage, &found).await;
                 // What comes until the end of the session was not there when it was found.

@@ -140,7 +140,7 @@ async fn perform(
             stage.is_only_late(&mut diagnostic).await;
             findings.push(*diagnostic);
         }
-        Err(Stop::Failed(place)) => result.stopped_at = Some(place),
+        Err(Stop::Enough(place)) => result.stopped_at = Some(place),
         Err(Stop::Interrupted) => findings.push(Diagnostic::new(
             Severity::Inconclusive,
             "run/interrupted",

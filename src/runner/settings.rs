@@ -57,8 +57,8 @@ pub struct Settings {
     pub ready_within: Duration,
     /// How long a client may take to come back that was cut off, if not three times as long as to be ready.
     pub back_within: Option<Duration>,
-    /// Whether a scenario ends with the step by whose end monitors have found a failure.
-    pub stops_at_failure: bool,
+    /// Whether a scenario ends with the step by whose end monitors have found a failure, or it has taken as long as this.
+    pub stops_after: Option<Duration>,
     /// How long the module may take to end after SIGTERM.
     pub stop_within: Duration,
     /// How the module is told what to do, by the name of the command.
@@ -101,7 +101,7 @@ impl Settings {
             ready: None,
             ready_within: READY_WITHIN,
             back_within: None,
-            stops_at_failure: false,
+            stops_after: None,
             stop_within: STOP_WITHIN,
             bindings: BTreeMap::new(),
             station: None,

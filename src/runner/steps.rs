@@ -48,8 +48,10 @@ impl Stage<'_> {
                 return Err(Stop::Interrupted);
             }
             self.play_one(step, &at).await?;
-            if self.scene.settings.stops_at_failure && self.lookout.observer.has_failed() {
-                return Err(Stop::Failed(self.scene.scenario.place(&at)));
+            if let Some(stops_after) = self.scene.settings.stops_after
+                && (self.broker.now() >= stops_after || self.lookout.observer.has_failed())
+            {
+                return Err(Stop::Enough(self.scene.scenario.place(&at)));
             }
         }
         Ok(())

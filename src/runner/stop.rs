@@ -7,8 +7,8 @@ use crate::diagnostic::{Diagnostic, Place};
 pub enum Stop {
     /// Something was found.
     Found(Box<Diagnostic>),
-    /// Monitors have found a failure by the end of the step that stands here, and more is not wanted.
-    Failed(Place),
+    /// More is not wanted than the step that stands here: monitors have found a failure, or it has taken long enough.
+    Enough(Place),
     /// The user interrupted the run.
     Interrupted,
 }
