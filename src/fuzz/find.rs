@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::case::Case;
+use crate::conformance::judge::STAYS_AWAY;
+use crate::conformance::monitors::NOT_SUBSCRIBED_AGAIN;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::verdict::ScenarioResult;
 
@@ -19,9 +21,10 @@ pub struct Find {
 }
 
 impl Find {
-    /// How a result fails, if it does.
+    /// How a result fails, if it does: first by that it does not listen any more, from which others follow.
     pub fn of(result: &ScenarioResult) -> Option<Self> {
-        Self::in_order(result).next()
+        let deaf = Self::in_order(result).find(|find| find.id == NOT_SUBSCRIBED_AGAIN);
+        deaf.or_else(|| Self::in_order(result).next())
     }
 
     /// What a result says of it, if it fails in this way, maybe among others; by another guess, if this is one.
@@ -73,7 +76,9 @@ impl Find {
 
 impl From<&Diagnostic> for Find {
     fn from(found: &Diagnostic) -> Self {
-        Self { id: found.id, requirement: found.requirement, is_guess: !found.suspects.is_empty() }
+        // Whoever stays away may have stumbled over what it was shown before, or not.
+        let is_guess = !found.suspects.is_empty() || STAYS_AWAY.contains(&found.id);
+        Self { id: found.id, requirement: found.requirement, is_guess }
     }
 }
 
@@ -100,6 +105,10 @@ mod tests {
         assert!(Find::from(&shape).finding(&of(&[&fail(shape.id, "SC-2", &[])])).is_none());
         assert_eq!(find.clone().by_most(&[&other, &ended, &other]), Find::from(&other));
         assert_eq!(find.clone().by_most(&[]), find);
+        let deaf = fail(NOT_SUBSCRIBED_AGAIN, "CN-1", &[]);
+        assert_eq!(Find::of(&of(&[&other, &deaf])), Some(Find::from(&deaf)));
+        assert_eq!(Find::of(&of(&[&other, &shape])), Some(Find::from(&other)));
+        assert!(Find::from(&fail(deaf.id, "VA-3", &[])).finding(&of(&[&deaf])).is_some());
         assert!(Find::is_same(&ended, &other) && Find::is_same(&shape, &shape));
         for another in [fail("module/ended", "WD-13", &["WD-13"]), fail("module/no-reply", "TV-14", &["TV-14"]), shape]
         {
