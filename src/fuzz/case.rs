@@ -516,7 +516,7 @@ mod tests {
         assert_eq!(plain.needed(), None);
         let lost = case(&[Input::LoseHeartbeats(1500)]).needed();
         assert_eq!((lost, case(&[Input::DisconnectUnanswered]).needed()), (Some("HB-7"), Some("RR-14")));
-        for all in [&[Input::DisconnectUnanswered, Input::LoseHeartbeats(1500)][..], &[beat.clone()]] {
+        for all in [&[Input::DisconnectUnanswered, Input::LoseHeartbeats(1500)][..], std::slice::from_ref(&beat)] {
             let case = Case { ground: Ground { wire: Wire::ExtraFields, ..ground.clone() }, inputs: all.to_vec() };
             assert_eq!(case.without_needed().needed(), None);
             assert_eq!(case.without_needed().inputs.len(), 1);
